@@ -1,0 +1,68 @@
+"""What the rules ask to be done to the agent. The session carries actions out in order."""
+
+from __future__ import annotations
+
+import msgspec
+
+from midflight.agents import base
+
+__all__ = [
+    "Action",
+    "Hand",
+    "Interrupt",
+    "Kill",
+    "Reply",
+    "SetMode",
+    "SetModel",
+    "StopTask",
+    "TakeBack",
+]
+
+
+class Hand(msgspec.Struct, frozen=True):
+    """Give the agent a message."""
+
+    message: str
+    text: str
+    steer: bool
+
+
+class TakeBack(msgspec.Struct, frozen=True):
+    """Ask the agent to forget a message that it has not read."""
+
+    message: str
+
+
+class Interrupt(msgspec.Struct, frozen=True):
+    """Stop the agent's turn, and take back what it has not read."""
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """The agent does not obey: end its program."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Answer a request of the agent."""
+
+    reply: base.Reply
+
+
+class SetModel(msgspec.Struct, frozen=True):
+    """Switch the agent's model."""
+
+    model: str
+
+
+class SetMode(msgspec.Struct, frozen=True):
+    """Switch the agent's permission mode."""
+
+    mode: str
+
+
+class StopTask(msgspec.Struct, frozen=True):
+    """Stop a piece of background work."""
+
+    task: str
+
+
+Action = Hand | TakeBack | Interrupt | Kill | Reply | SetModel | SetMode | StopTask

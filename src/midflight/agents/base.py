@@ -1,0 +1,182 @@
+"""What midflight asks of an agent, and the words in which the agent reports.
+
+A driver translates and decides nothing. It reports with the content events of
+`midflight.events`, not yet stamped (`TextDelta`, `ToolStarted`, `PermissionRequested`, …), and
+with the signals below, which are about the course of the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from midflight.events import Event
+from midflight.values import Denial, Status, TokenUsage
+
+__all__ = [
+    "Agent",
+    "Died",
+    "Dropped",
+    "Finished",
+    "Idle",
+    "Reply",
+    "Signal",
+    "Step",
+    "Support",
+    "Taken",
+    "Unrecoverable",
+    "Up",
+    "Withdrawn",
+    "Woke",
+]
+
+Support = Literal["supported", "emulated", "not"]
+"""Whether an agent has a thing itself, midflight makes it, or neither."""
+
+
+class Up(msgspec.Struct, frozen=True):
+    """The agent's program has started and answers."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The agent has read this message: it opens a turn, or joins the one that runs."""
+
+    message: str
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """The agent will never read this message: it was withdrawn, or refused with ``reason``."""
+
+    message: str
+    reason: str = ""
+
+
+class Woke(msgspec.Struct, frozen=True):
+    """The agent has begun a turn that nobody asked for."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One model call is over, with its tokens.
+
+    ``cost_usd`` is None where the agent tells money only later. ``main`` is False for calls of
+    sub-agents.
+    """
+
+    model: str
+    tokens: TokenUsage
+    cost_usd: float | None = None
+    main: bool = True
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """The turn has ended. ``messages`` are the ids that the agent says it dealt with.
+
+    ``cost_usd`` and ``tokens`` are this turn's; None where the agent does not tell.
+    """
+
+    status: Status
+    reason: str
+    text: str = ""
+    cost_usd: float | None = None
+    tokens: TokenUsage | None = None
+    messages: tuple[str, ...] = ()
+    denials: tuple[Denial, ...] = ()
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    """The agent no longer waits for this request."""
+
+    request: str
+
+
+class Unrecoverable(msgspec.Struct, frozen=True):
+    """The agent goes on trying, but in vain: the turn should fail now, for this reason."""
+
+    reason: str
+    text: str = ""
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """The agent says that it owes no further turn."""
+
+
+class Died(msgspec.Struct, frozen=True):
+    """The agent's program has ended; ``detail`` is for a person."""
+
+    detail: str
+
+
+Signal = (
+    Event | Up | Taken | Dropped | Woke | Step | Finished | Withdrawn | Unrecoverable | Idle | Died
+)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request of the agent, as `midflight.commands.Answer` has it."""
+
+    request: str
+    allow: bool
+    reason: str = ""
+    input: dict[str, Any] | None = None
+    answers: dict[str, str | list[str]] | None = None
+
+
+class Agent(Protocol):
+    """A driver: one live conversation with one agent program.
+
+    Every method may raise `midflight.errors.MidflightError`. None waits without a bound. What
+    happens is reported by `events` only, also the consequences of the other calls.
+    """
+
+    name: str
+    capabilities: Mapping[str, Support]
+
+    async def start(self) -> None:
+        """Start the program; it reports `Up` or `Died`.
+
+        Raises `AgentUnavailable` when there is none that can be run, `UnsupportedOption` when
+        it cannot honour an option.
+        """
+        ...
+
+    def events(self) -> AsyncIterator[Signal]:
+        """Yield what the agent reports, in order; the last signal is `Died`. One reader."""
+        ...
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Give the agent a message: for its next step if ``steer``, else for a turn of its own."""
+        ...
+
+    async def cancel(self, message: str) -> bool:
+        """Take back a message that the agent has not read; `Dropped` follows if that worked."""
+        ...
+
+    async def interrupt(self) -> None:
+        """Stop the turn and its tools, and take back every message not yet read (`Dropped`)."""
+        ...
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a request. A request that the agent has withdrawn is ignored."""
+        ...
+
+    async def set_model(self, model: str) -> None:
+        """Use this model for the calls that follow."""
+        ...
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Use this permission mode for the tool calls that follow."""
+        ...
+
+    async def stop_task(self, task: str) -> None:
+        """Stop a piece of background work."""
+        ...
+
+    async def kill(self) -> None:
+        """End the program and every process it started, at once."""
+        ...
+
+    async def close(self) -> None:
+        """End the program in an orderly way, then every process that it started."""
+        ...

@@ -1,0 +1,165 @@
+"""Claude Code's program: where it is, whether it will do, and how it is started.
+
+The flags, and what they mean, were read from the CLI's help and from ``claude-agent-sdk``, whose
+wheel contains the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from midflight.errors import AgentUnavailable, UnsupportedOption
+from midflight.options import Options
+
+__all__ = ["MINIMUM", "arguments", "check", "environment", "find", "version"]
+
+MINIMUM = (2, 1, 330)
+"""The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
+
+VERSION_TIMEOUT_S = 15.0
+
+_NOT_INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
+"""Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
+
+
+def find(given: Path | None) -> Path:
+    """Return the program: the one asked for, else the bundled one, else the one on PATH.
+
+    Raises `AgentUnavailable` that says how to install it.
+    """
+    if given is not None:
+        return _runnable(given)
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        bundled = Path(folder) / "_bundled" / "claude"
+        if bundled.exists():
+            return _runnable(bundled)
+    on_path = shutil.which("claude")
+    if on_path is None:
+        raise AgentUnavailable("Claude Code is not installed", "pip install claude-agent-sdk")
+    return Path(on_path)
+
+
+def _runnable(path: Path) -> Path:
+    if not path.is_file():
+        raise AgentUnavailable(f"{path} does not exist", "pip install claude-agent-sdk")
+    if not os.access(path, os.X_OK):
+        raise AgentUnavailable(f"{path} is not executable", f"chmod +x {path}")
+    return path
+
+
+async def version(path: Path) -> str:
+    """Return the program's version. Raises `AgentUnavailable` when it does not tell one."""
+    recorded = path.with_name("claude.version")
+    if recorded.exists():
+        text = recorded.read_text(errors="replace")
+    else:
+        text = await _ask_version(path)
+    found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
+    if not found:
+        raise AgentUnavailable(
+            f"{path} does not say its version, but {text.strip()[:80]!r}", "is it Claude Code?"
+        )
+    return found.group()
+
+
+async def _ask_version(path: Path) -> str:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise AgentUnavailable(f"{path} cannot be run: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(VERSION_TIMEOUT_S):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        raise AgentUnavailable(f"{path} --version does not answer") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return out.decode(errors="replace")
+
+
+async def check(path: Path) -> str:
+    """Return the version if it is new enough. Raises `AgentUnavailable`."""
+    found = await version(path)
+    if tuple(int(part) for part in found.split(".")) < MINIMUM:
+        least = ".".join(str(part) for part in MINIMUM)
+        raise AgentUnavailable(
+            f"{path} is Claude Code {found}; {least} or newer is needed",
+            "pip install -U claude-agent-sdk",
+        )
+    return found
+
+
+def arguments(options: Options, session: str, mcp_config: Path | None) -> list[str]:
+    """Return the program's arguments; every value is bound to its flag by ``=``.
+
+    Raises `UnsupportedOption` for what the program cannot do.
+    """
+    for name, server in options.mcp_servers.items():
+        if server.get("type") == "sdk":
+            raise UnsupportedOption(
+                "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
+            )
+    # The session answers every ask itself, so a bypass works as root too and can be switched on
+    # later; the program refuses both.
+    mode = "default" if options.permission_mode == "bypassPermissions" else options.permission_mode
+    argv = [
+        "--output-format=stream-json",
+        "--input-format=stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--permission-prompt-tool=stdio",
+        f"--permission-mode={mode}",
+        f"--resume={options.resume}" if options.resume else f"--session-id={session}",
+    ]
+    allowed, sources = list(options.allowed_tools or ()), options.setting_sources
+    if options.skills is not None:
+        allowed += [f"Skill({name})" for name in options.skills]
+        sources = ("user", "project") if sources is None else sources
+    flags = {
+        "model": options.model,
+        "max-turns": options.max_turns,
+        "max-budget-usd": options.max_budget_usd,
+        "effort": options.effort,
+        "system-prompt": options.system_prompt,
+        "allowedTools": ",".join(allowed) or None,
+        "disallowedTools": ",".join(options.disallowed_tools or ()) or None,
+        "setting-sources": None if sources is None else ",".join(sources),
+        "mcp-config": mcp_config,
+    }
+    argv += [f"--{flag}={value}" for flag, value in flags.items() if value is not None]
+    argv += [f"--add-dir={folder}" for folder in options.add_dirs]
+    argv += [f"--plugin-dir={folder}" for folder in options.plugins]
+    return argv
+
+
+def environment(options: Options) -> dict[str, str]:
+    """Return the program's environment: ours, without what would confuse it, and the option's."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return {
+        **inherited,
+        "PWD": str(options.cwd),
+        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
+        # Tells when no further turn is owed, after background work has ended.
+        "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
+        **options.env,
+    }
+
+
+def mcp_config(options: Options) -> str:
+    """Return the MCP servers as the program's configuration file has them."""
+    return json.dumps({"mcpServers": dict(options.mcp_servers)})

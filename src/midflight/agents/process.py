@@ -1,0 +1,261 @@
+"""An agent's program: in a process group of its own, read without ever blocking, ended whole.
+
+It dies with its host, because its standard input then ends. Its children are found by
+`midflight.agents.tree` and outlive it by no more than a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midflight.errors import AgentFailed, AgentUnavailable
+
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["MARKER", "MAX_LINE_BYTES", "AgentProcess"]
+
+MARKER = "MIDFLIGHT_AGENT"
+"""The environment variable whose value names the agent that a process belongs to."""
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""The longest line that is read; a longer one is dropped and told."""
+
+WRITE_TIMEOUT_S = 10.0
+EOF_GRACE_S = 4.0
+TERM_GRACE_S = 2.0
+STDERR_BYTES = 8 * 1024
+STDERR_SHOWN_LINES = 6
+SECRET_CHARS = 8
+"""Shorter values are too common in ordinary text to be blanked out."""
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+class AgentProcess(asyncio.SubprocessProtocol):
+    """One run of an agent's program, spoken to in lines."""
+
+    def __init__(self) -> None:
+        """Prepare; `start` starts it."""
+        self.marker = uuid.uuid4().hex
+        self.strays: list[int] = []
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._lines: deque[bytes] = deque()
+        self._partial: list[bytes] = []
+        self._partial_bytes = 0
+        self._dropping = False
+        self._stderr = bytearray()
+        self._secrets: list[str] = []
+        self._news: asyncio.Future[None] | None = None
+        self._exited = asyncio.Event()
+        self._eof = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._end: asyncio.Task[None] | None = None
+        self._orderly = False
+        self._family: list[psutil.Process] = []
+
+    # Starting -----------------------------------------------------------------------------
+
+    async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        """Start the program. Raises `AgentUnavailable` when it cannot be run."""
+        self._secrets = [
+            value
+            for name, value in env.items()
+            if len(value) >= SECRET_CHARS and _SECRET_NAME.search(name)
+        ]
+        try:
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: self,
+                *argv,
+                env={**env, MARKER: self.marker},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AgentUnavailable(
+                f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
+            ) from error
+        self._transport = transport
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._transport.get_pid() if self._transport else 0
+
+    @property
+    def running(self) -> bool:
+        """The program was started and has not ended."""
+        return self._transport is not None and not self._exited.is_set()
+
+    # What asyncio tells -------------------------------------------------------------------
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take in output: whole lines are queued, the tail of standard error is kept."""
+        if fd == 2:  # noqa: PLR2004 - standard error
+            self._stderr += data[-STDERR_BYTES:]
+            del self._stderr[:-STDERR_BYTES]
+            return
+        if b"\n" not in data:
+            self._keep(data)
+            return
+        first, *rest = data.split(b"\n")
+        self._keep(first)
+        if self._dropping:
+            self._lines.append(b"")
+        else:
+            self._lines.append(b"".join(self._partial))
+        self._partial, self._partial_bytes, self._dropping = [], 0, False
+        self._lines.extend(rest[:-1])
+        self._keep(rest[-1])
+        self._wake()
+
+    def _keep(self, data: bytes) -> None:
+        self._partial_bytes += len(data)
+        if self._partial_bytes > MAX_LINE_BYTES:
+            self._partial, self._dropping = [], True
+        elif data:
+            self._partial.append(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Note the end of the output, or that nothing more can be written."""
+        del exc
+        if fd == 1:
+            self._eof = True
+            self._wake()
+        elif fd == 0:
+            self._writable.set()
+
+    def process_exited(self) -> None:
+        """The program has ended: what it leaves behind is ended too."""
+        self._exited.set()
+        self._writable.set()
+        self._end = asyncio.get_running_loop().create_task(self._sweep())
+
+    def pause_writing(self) -> None:
+        """The program reads more slowly than we write."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._writable.set()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    # Talking ------------------------------------------------------------------------------
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield each line of standard output, until it ends or the program is gone.
+
+        A line over `MAX_LINE_BYTES` comes as an empty one. One reader.
+        """
+        while True:
+            while self._lines:
+                yield self._lines.popleft()
+            if self._eof:
+                break
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if self._partial:
+            yield b"".join(self._partial)
+
+    async def write(self, line: bytes) -> None:
+        """Write a line, newline included. Raises `AgentFailed` if the program takes none."""
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is None or pipe.is_closing() or not self.running:
+            raise AgentFailed(f"the agent is not running: {self.last_words()}")
+        assert isinstance(pipe, asyncio.WriteTransport)  # noqa: S101 - tells mypy what pipe 0 is
+        pipe.write(line)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._writable.wait()
+        except TimeoutError:
+            raise AgentFailed("the agent does not read its input") from None
+
+    def last_words(self) -> str:
+        """Return how it ended and the last lines of its standard error, without secrets."""
+        code = self._transport.get_returncode() if self._transport else None
+        how = "still running" if code is None else f"exit code {code}"
+        if code is not None and code < 0:
+            how = f"killed by {signal.Signals(-code).name}"
+        tail = self._stderr.decode(errors="replace").strip().splitlines()[-STDERR_SHOWN_LINES:]
+        text = "; ".join([how, *(line.strip() for line in tail if line.strip())])
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    # Ending -------------------------------------------------------------------------------
+
+    async def exited(self) -> None:
+        """Wait until the program has ended and nothing of it is left."""
+        await self._exited.wait()
+        if self._end is not None:
+            await self._end
+
+    async def close(self) -> None:
+        """End the program: its input ends; if that is not enough TERM, then KILL; then the rest."""
+        if self._transport is None:
+            return
+        if self.running:
+            self._orderly = True
+            self._family = await asyncio.to_thread(_family, self.pid, self.marker)
+            self._end_input()
+            for grace, harder in ((EOF_GRACE_S, signal.SIGTERM), (TERM_GRACE_S, signal.SIGKILL)):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace):
+                        await self._exited.wait()
+                self._signal_group(harder)
+        await self.exited()
+        self._transport.close()
+
+    async def kill(self) -> None:
+        """End the program and all that belongs to it, at once."""
+        if self._transport is None:
+            return
+        if self.running:
+            self._family = await asyncio.to_thread(_family, self.pid, self.marker)
+            self._signal_group(signal.SIGKILL)
+        await self.exited()
+        self._transport.close()
+
+    def _end_input(self) -> None:
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is not None:
+            pipe.close()
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    async def _sweep(self) -> None:
+        """End what outlived the program: its descendants of a moment ago, and who has its marker.
+
+        Whoever cannot be ended is listed in ``strays``.
+        """
+        from midflight.agents import tree
+
+        left = {
+            p.pid: p for p in [*self._family, *await asyncio.to_thread(_family, 0, self.marker)]
+        }
+        self.strays = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
+        pipe = self._transport.get_pipe_transport(1) if self._transport else None
+        if pipe is not None and not self._eof:
+            pipe.close()
+
+
+def _family(pid: int, marker: str) -> list[psutil.Process]:
+    from midflight.agents import tree
+
+    return tree.of(pid, marker)

@@ -1,0 +1,80 @@
+"""Process trees: who belongs to an agent, and how they all end.
+
+A process belongs to an agent if it descends from the agent's program, or carries the agent's
+marker in its environment. The marker finds children that were orphaned or that started a session
+of their own. Identity is the process id with its birth time, so a reused id is never hit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+import psutil
+
+from midflight.agents.process import MARKER
+
+__all__ = ["end", "of", "started_since"]
+
+TERM_GRACE_S = 0.5
+KILL_GRACE_S = 2.0
+CLOCK_SLACK_S = 0.1
+"""Birth times come from the kernel's coarse clock."""
+
+
+def of(pid: int, marker: str) -> list[psutil.Process]:
+    """Return the agent's program and everything that belongs to it, as far as it lives."""
+    found: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        if _marker(root) == marker:
+            found = {p.pid: p for p in [root, *root.children(recursive=True)]}
+    for process in psutil.process_iter():
+        if process.pid not in found and process.pid != os.getpid() and _marker(process) == marker:
+            found[process.pid] = process
+            with contextlib.suppress(psutil.Error):
+                found.update({p.pid: p for p in process.children(recursive=True)})
+    return list(found.values())
+
+
+def _marker(process: psutil.Process) -> str | None:
+    try:
+        value: str | None = process.environ().get(MARKER)
+    except (psutil.Error, OSError):
+        return None
+    return value
+
+
+def started_since(pid: int, since: float) -> list[psutil.Process]:
+    """Return the descendants of a process that were born after a time (epoch seconds)."""
+    with contextlib.suppress(psutil.Error):
+        return [
+            child
+            for child in psutil.Process(pid).children(recursive=True)
+            if child.create_time() >= since - CLOCK_SLACK_S
+        ]
+    return []
+
+
+def end(processes: Iterable[psutil.Process], *, at_once: bool = False) -> list[int]:
+    """End processes: TERM, a short grace, KILL (or KILL ``at_once``). Returns who still lives."""
+    alive = list(processes)
+    if not at_once:
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        _, alive = psutil.wait_procs(alive, timeout=TERM_GRACE_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    _, alive = psutil.wait_procs(alive, timeout=KILL_GRACE_S)
+    return [process.pid for process in alive if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether it still runs; one that is dead but not yet reaped by its parent does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -1,0 +1,56 @@
+"""The three doors: `dispatch`, `open` and `run`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from midflight.errors import InvalidOption
+from midflight.events import Event
+from midflight.options import Options
+from midflight.session import Session
+from midflight.values import Result
+
+__all__ = ["dispatch", "open", "run"]
+
+
+def dispatch(task: str, **options: Any) -> Session:
+    """Open a session and send it the task as the first message.
+
+    Use it as ``async with midflight.dispatch(task) as session``. The options are those of `Options`. Raises `InvalidOption` or `InvalidInput` at once; entering
+    the block may raise `AgentUnavailable`, `AgentFailed` or `UnsupportedOption`.
+    """
+    return Session(Options.build(**options), task)
+
+
+def open(**options: Any) -> Session:  # noqa: A001 - midflight.open is what it is called
+    """Open a session without a message; otherwise like `dispatch`."""
+    return Session(Options.build(**options))
+
+
+def run(task: str, *, on_event: Callable[[Event], object] | None = None, **options: Any) -> Result:
+    """Dispatch a task, wait until the session is quiet, and return the result of the task.
+
+    The blocking form, for scripts; ``on_event`` gets every event as it happens. Raises what
+    `dispatch` raises; a task that fails is a `Result` that says so, not an exception.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_run(task, on_event, options))
+    raise InvalidOption("run", "an event loop is running here", "use: async with dispatch(…)")
+
+
+async def _run(
+    task: str, on_event: Callable[[Event], object] | None, options: dict[str, Any]
+) -> Result:
+    options.setdefault("attended", None if on_event or options.get("on_request") else False)
+    session = dispatch(task, **options)
+    async with session:
+        async for event in session.stream():
+            if on_event is not None:
+                on_event(event)
+        if session.first is None:  # the message is sent on entering the block
+            raise AssertionError
+        return await session.first.result()

@@ -1,0 +1,141 @@
+"""What a session can be told: frozen commands, and their JSON form.
+
+Each may carry an ``id``. A `Send` or `Redirect` uses it as the message's id, and the same id
+twice is one command.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any, Literal
+
+import msgspec
+
+from midflight.errors import InvalidInput
+
+__all__ = [
+    "Answer",
+    "Cancel",
+    "Close",
+    "Command",
+    "Edit",
+    "Interrupt",
+    "Move",
+    "Promote",
+    "Redirect",
+    "Send",
+    "SetModel",
+    "SetPermissionMode",
+    "decode",
+    "encode",
+]
+
+MAX_COMMAND_BYTES = 16 * 1024 * 1024
+"""The longest line of JSON that is read as a command."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """The field that every command has."""
+
+    id: str | None = None
+
+
+class Send(Command, frozen=True, kw_only=True, tag="send"):
+    """Say something to the agent: steer the running turn, or queue for a turn of its own."""
+
+    text: str
+    delivery: Literal["steer", "queue"] = "steer"
+
+
+class Redirect(Command, frozen=True, kw_only=True, tag="redirect"):
+    """Stop the running turn and start one for this text, with nothing in between."""
+
+    text: str
+    drop_queued: bool = False
+
+
+class Interrupt(Command, frozen=True, kw_only=True, tag="interrupt"):
+    """Stop the running turn."""
+
+    keep_queued: bool = False
+
+
+class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
+    """Withdraw a message that the agent has not read."""
+
+    message: str
+
+
+class Edit(Command, frozen=True, kw_only=True, tag="edit"):
+    """Give a waiting message another text."""
+
+    message: str
+    text: str
+
+
+class Move(Command, frozen=True, kw_only=True, tag="move"):
+    """Put a waiting message in front of another one, or (null) at the end."""
+
+    message: str
+    before: str | None = None
+
+
+class Promote(Command, frozen=True, kw_only=True, tag="promote"):
+    """Make a waiting message a steer of the running turn, or (``now``) a redirect."""
+
+    message: str
+    delivery: Literal["steer", "now"] = "steer"
+
+
+class Answer(Command, frozen=True, kw_only=True, tag="answer"):
+    """Resolve a request.
+
+    ``decision`` allows or denies; ``reason`` goes to the agent with a denial; ``input`` replaces
+    the tool's input; ``answers`` maps each question's text to a label or a list of labels.
+    """
+
+    request: str
+    decision: Literal["allow", "deny"] = "allow"
+    reason: str = ""
+    input: dict[str, Any] | None = None
+    answers: dict[str, str | list[str]] | None = None
+
+
+class SetModel(Command, frozen=True, kw_only=True, tag="set_model"):
+    """Switch the model for the calls that follow."""
+
+    model: str
+
+
+class SetPermissionMode(Command, frozen=True, kw_only=True, tag="set_permission_mode"):
+    """Switch the permission mode for the tool calls that follow."""
+
+    mode: str
+
+
+class Close(Command, frozen=True, kw_only=True, tag="close"):
+    """End the session, the agent and its tools."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(
+    functools.reduce(operator.or_, Command.__subclasses__())
+)
+
+
+def encode(command: Command) -> bytes:
+    """Return the command as one line of JSON, without a newline."""
+    return _encoder.encode(command)
+
+
+def decode(line: bytes | str) -> Command:
+    """Read one command from JSON. Raises `InvalidInput` that says what is wrong with it."""
+    if len(line) > MAX_COMMAND_BYTES:
+        raise InvalidInput(f"a command of {len(line)} bytes is over the {MAX_COMMAND_BYTES} limit")
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidInput(
+            f"not a command: {error}", 'for example {"type":"send","text":"also add tests"}'
+        ) from error

@@ -1,0 +1,216 @@
+"""The hands of a session: starts the agent, carries out actions in order, and reads its reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from midflight import actions as a
+from midflight.agents.base import Agent, Died, Dropped, Step, Up
+from midflight.conversation import Conversation
+from midflight.errors import AgentFailed, MidflightError
+from midflight.events import Notice, TextDelta, ThinkingDelta
+from midflight.ledger import load_prices, prices_loaded
+from midflight.options import Options
+
+__all__ = ["Conductor"]
+
+START_TIMEOUT_S = 60.0
+"""How long an agent's program may take until it answers."""
+
+ACTION_TIMEOUT_S = 20.0
+"""How long one call of a driver may take; drivers have tighter bounds of their own."""
+
+
+class Conductor:
+    """Owns the agent and the two tasks around it: one writes, one reads, neither waits for ever.
+
+    An agent that has died is started anew, in the same conversation, for the next message.
+    """
+
+    def __init__(
+        self,
+        rules: Conversation,
+        options: Options,
+        factory: Callable[[Options], Agent],
+        after: Callable[[], None],
+    ) -> None:
+        """``after`` is called after every input to the rules. The agent is made, not started."""
+        self._rules = rules
+        self._options = options
+        self._factory = factory
+        self._after = after
+        self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
+        self._writer: asyncio.Task[None] | None = None
+        self._readers: set[asyncio.Task[None]] = set()
+        self._up = asyncio.Event()
+        self._last_words = ""
+        self._pricing: asyncio.Task[None] | None = None
+        self.agent = factory(options)
+        self.alive = False
+
+    @property
+    def up(self) -> bool:
+        """The agent has answered since it was started."""
+        return self._up.is_set()
+
+    def put(self, action: a.Action) -> None:
+        """Have an action carried out, after those before it."""
+        self._actions.put_nowait(action)
+
+    async def start(self) -> None:
+        """Start the agent and the two tasks."""
+        await self._start_agent()
+        self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def wait_up(self) -> None:
+        """Wait until the agent answers. Raises `AgentFailed` if it does not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._up.wait()
+        if not self.up:
+            await self.agent.kill()
+            self._last_words = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
+        if not self.alive:
+            name = self.agent.name
+            raise AgentFailed(f"{name} did not start: {self._last_words}", "midflight doctor")
+
+    async def close(self) -> None:
+        """Stop the agent, then the tasks."""
+        if self._writer is not None:
+            self._writer.cancel()
+        await self.agent.close()
+        tasks = [task for task in (self._writer, *self._readers) if task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=ACTION_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+
+    # Reading ------------------------------------------------------------------------------
+
+    async def _start_agent(self) -> None:
+        await self.agent.start()
+        self.alive = True
+        task = asyncio.get_running_loop().create_task(self._read(self.agent))
+        self._readers.add(task)
+        task.add_done_callback(self._readers.discard)
+
+    async def _read(self, agent: Agent) -> None:
+        """Feed the rules with what the agent reports, until it has died."""
+        clock = asyncio.get_running_loop().time
+        signal_in = self._rules.signal
+        died = Died("its reports ended")
+        try:
+            async for signal in agent.events():
+                if isinstance(signal, (TextDelta, ThinkingDelta)):
+                    signal_in(signal, clock())
+                    continue
+                if isinstance(signal, Died):
+                    died = signal
+                    break
+                if isinstance(signal, Up):
+                    self._up.set()
+                signal_in(signal, clock())
+                self._after()
+                if isinstance(signal, Step) and signal.cost_usd is None:
+                    self._want_prices()
+        except Exception as error:  # noqa: BLE001 - a driver's mistake must not hang the session
+            died = Died(f"its reports could not be read: {type(error).__name__}: {error}")
+        finally:
+            await agent.kill()
+            if self._pricing is not None:
+                await self._pricing
+            self.alive = False
+            self._last_words = died.detail
+            self._up.set()
+            signal_in(died, clock())
+            self._after()
+
+    def _want_prices(self) -> None:
+        """Have the price table loaded beside the work; estimates follow when it is there."""
+        if self._pricing is None and not prices_loaded():
+            self._pricing = asyncio.get_running_loop().create_task(self._load_prices())
+
+    async def _load_prices(self) -> None:
+        await asyncio.to_thread(load_prices)
+        self._rules.reprice()
+        self._after()
+
+    # Writing ------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        while True:
+            action = await self._actions.get()
+            try:
+                async with asyncio.timeout(ACTION_TIMEOUT_S):
+                    await self._perform(action)
+            except (MidflightError, OSError, TimeoutError) as error:
+                self._failed(action, error)
+            self._after()
+
+    async def _perform(self, action: a.Action) -> None:
+        agent = self.agent
+        match action:
+            case a.Hand():
+                await self._hand(action)
+            case _ if not self.alive:
+                return
+            case a.TakeBack(message=message):
+                if not await agent.cancel(message):
+                    self._rules.kept(message)
+            case a.Interrupt():
+                await agent.interrupt()
+            case a.Kill():
+                await agent.kill()
+            case a.Reply(reply=reply):
+                await agent.reply(reply)
+            case a.SetModel(model=model):
+                self._options = msgspec.structs.replace(self._options, model=model)
+                await agent.set_model(model)
+                self._tell("info", f"the model is now {model}")
+            case a.SetMode(mode=mode):
+                self._options = msgspec.structs.replace(self._options, permission_mode=mode)
+                await agent.set_permission_mode(mode)
+                self._tell("info", f"the permission mode is now {mode}")
+            case a.StopTask(task=task):
+                await agent.stop_task(task)
+
+    async def _hand(self, hand: a.Hand) -> None:
+        """Give the agent a message; one that has died is started anew in its conversation."""
+        if not self.alive:
+            self.agent = self._factory(self._successor())
+            await self._start_agent()
+            self._tell("info", f"{self.agent.name} was started again to go on")
+        await self.agent.send(hand.message, hand.text, steer=hand.steer)
+
+    def _successor(self) -> Options:
+        """Return the options for an agent that takes over: what is left of the money, and where."""
+        started = self._rules.state.started
+        cap = self._options.max_budget_usd
+        spent = self._rules.state.ledger.total_usd
+        return msgspec.structs.replace(
+            self._options,
+            resume=started.agent_session if started else self._options.resume,
+            max_budget_usd=None if cap is None else cap - spent + self._options.spent_usd,
+        )
+
+    def _failed(self, action: a.Action, error: Exception) -> None:
+        """An action could not be carried out; what depends on it ends, and somebody is told."""
+        text = str(error) or "it took too long"
+        match action:
+            case a.Hand() if not self.alive:
+                self._last_words = text
+                self._rules.signal(Died(text), asyncio.get_running_loop().time())
+            case a.Hand(message=message):
+                dropped = Dropped(message, "agent_error")
+                self._rules.signal(dropped, asyncio.get_running_loop().time())
+            case a.TakeBack(message=message):
+                self._rules.kept(message)
+        self._tell("error", f"{type(action).__name__.lower()} failed: {text}")
+
+    def _tell(self, level: Literal["info", "warning", "error"], text: str) -> None:
+        self._rules.signal(Notice(level=level, text=text), asyncio.get_running_loop().time())

@@ -1,0 +1,305 @@
+"""The rules: what every command and every report of the agent means, and what follows from it.
+
+A `Conversation` does no input or output and reads no clock. It is fed commands and signals, tells
+what happened (``tell``: events) and what to do (``act``: actions), and is asked by `due` when to
+`look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
+stand in `midflight.turns`, those of requests in `midflight.desk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.actions import Action, SetMode, SetModel, StopTask, TakeBack
+from midflight.agents import base
+from midflight.core import Core, Limits
+from midflight.desk import Desk
+from midflight.errors import Conflict, InvalidInput, SessionClosed
+from midflight.outbox import Entry
+from midflight.state import State
+from midflight.turns import WAKE_GRACE_S, Turns
+from midflight.values import Delivery
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """One session's rules over its `State`."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        tell: Callable[[e.Event], None],
+        act: Callable[[Action], None],
+        attended: Callable[[], bool | None],
+        mode: str = "default",
+        spent_usd: float = 0.0,
+    ) -> None:
+        """Begin with nothing said; ``spent_usd`` is what the conversation cost before."""
+        self._core = Core(limits, tell=tell, act=act, mode=mode, spent_usd=spent_usd)
+        self._desk = Desk(self._core, attended)
+        self._turns = Turns(self._core, self._desk)
+
+    @property
+    def state(self) -> State:
+        """What the events so far amount to."""
+        return self._core.state
+
+    @property
+    def mode(self) -> str:
+        """The permission mode in force."""
+        return self._core.mode
+
+    @property
+    def quiet(self) -> bool:
+        """No turn runs, nothing waits, no background task lives or is about to wake the agent."""
+        return not self.state.busy and not self.state.tasks and self._turns.wake_by is None
+
+    @property
+    def engaged(self) -> bool:
+        """The agent works, or has been given something to work on."""
+        return self._core.engaged
+
+    # Commands -----------------------------------------------------------------------------
+
+    def command(self, command: c.Command, now: float) -> None:
+        """Carry out a command of a user. Raises the `MidflightError` that tells why not."""
+        self._core.now = now
+        if self.state.ended is not None or self._core.closing:
+            raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
+        match command:
+            case c.Send():
+                self._accept(command.id or "", command.text, command.delivery)
+            case c.Redirect():
+                self._redirect(command.id or "", command.text, drop=command.drop_queued)
+            case c.Interrupt():
+                self._interrupt(keep=command.keep_queued)
+            case c.Cancel():
+                self._cancel(command.message)
+            case c.Edit(text=text):
+                entry = self._held(command.message)
+                behind = self.state.outbox.after(entry.id)
+                self._change(entry, before=behind, text=text)
+            case c.Move():
+                self._move(command)
+            case c.Promote():
+                self._promote(command)
+            case c.Answer():
+                self._desk.answer(command)
+            case c.SetModel(model=model):
+                self._core.act(SetModel(model))
+            case c.SetPermissionMode(mode=mode):
+                self._core.mode = mode
+                self._core.act(SetMode(mode))
+                self._desk.review()
+        self._turns.pump()
+
+    def _accept(self, message: str, text: str, delivery: Delivery) -> bool:
+        """Take a message in; False if this very message was taken before."""
+        known = self.state.outbox.find(message)
+        if known is not None:
+            if known.text not in ("", text):
+                raise Conflict(f"message {message} was sent before with another text")
+            return False
+        self._core.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
+        if delivery == "steer" and self._core.engaged and not self._turns.stopping:
+            self._turns.hand(self.state.outbox.get(message), steer=True)
+        return True
+
+    def _redirect(self, message: str, text: str, *, drop: bool) -> None:
+        if self._accept(message, text, "now"):
+            self._make_way(message, drop=drop)
+
+    def _make_way(self, message: str, *, drop: bool) -> None:
+        """Stop what runs, so that this message is next; an earlier redirect is overtaken."""
+        for entry in self.state.outbox.held():
+            if entry.id != message and (drop or entry.delivery == "now"):
+                self._core.emit(e.MessageCancelled(message=entry.id, reason="redirected"))
+        self._turns.stop("interrupted", "redirected", keep=not drop)
+
+    def _interrupt(self, *, keep: bool) -> None:
+        """Stop the turn; where none runs, stop the background tasks."""
+        if not self._core.engaged:
+            for task in self.state.tasks:
+                self._core.act(StopTask(task))
+        if not keep:
+            for entry in self.state.outbox.held():
+                self._core.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
+        self._turns.stop("interrupted", "interrupted", keep=keep)
+
+    def _held(self, message: str) -> Entry:
+        """Return a message that can still be changed. Raises `Conflict` when it cannot."""
+        entry = self._unread(message)
+        if entry.handed:
+            raise Conflict(f"message {message} is with the agent", "cancel it, or send another")
+        return entry
+
+    def _unread(self, message: str) -> Entry:
+        entry = self.state.outbox.get(message)
+        if entry.state != "accepted":
+            raise Conflict(f"message {message} is already {entry.state}")
+        return entry
+
+    def _cancel(self, message: str) -> None:
+        entry = self._unread(message)
+        if entry.handed:
+            entry.leaving = True
+            self._core.act(TakeBack(message))
+        else:
+            self._core.emit(e.MessageCancelled(message=message, reason="cancelled"))
+
+    def _change(
+        self,
+        entry: Entry,
+        *,
+        before: str | None,
+        text: str | None = None,
+        delivery: Delivery | None = None,
+    ) -> None:
+        self._core.emit(
+            e.MessageChanged(
+                message=entry.id,
+                text=entry.text if text is None else text,
+                delivery=delivery or entry.delivery,
+                before=before,
+            )
+        )
+
+    def _move(self, command: c.Move) -> None:
+        entry = self._held(command.message)
+        if command.before == command.message:
+            raise InvalidInput("a message cannot be moved in front of itself")
+        before = self._held(command.before).id if command.before else None
+        self._change(entry, before=before)
+
+    def _promote(self, command: c.Promote) -> None:
+        entry = self._held(command.message)
+        first = next((other for other in self.state.outbox.waiting() if other is not entry), None)
+        self._change(entry, before=first.id if first else None, delivery=command.delivery)
+        if command.delivery == "now":
+            self._make_way(entry.id, drop=False)
+        elif self._core.engaged and not self._turns.stopping:
+            self._turns.hand(entry, steer=True)
+
+    # Signals ------------------------------------------------------------------------------
+
+    def signal(self, signal: base.Signal, now: float) -> None:
+        """Take in what the agent reports."""
+        self._core.now = now
+        if self.state.ended is not None:
+            return
+        self._core.watchdog.heard(now)
+        match signal:
+            case e.TextDelta() | e.ThinkingDelta() | e.ToolProgress():
+                self._core.emit(signal)
+                return
+            case e.PermissionRequested() | e.QuestionRequested():
+                self._desk.ask(signal, refuse=self._turns.stopping or self._core.closing)
+            case e.Event():
+                self._content(signal)
+            case _:
+                self._course(signal)
+        self._turns.pump()
+
+    def _course(self, signal: base.Signal) -> None:
+        """Take in a signal about the course of the conversation."""
+        match signal:
+            case base.Taken(message=message):
+                self._turns.taken(message)
+            case base.Dropped():
+                self._turns.dropped(signal)
+            case base.Woke():
+                self._turns.woke()
+            case base.Step():
+                self._turns.step(signal)
+            case base.Finished():
+                self._turns.finished(signal)
+            case base.Withdrawn(request=request):
+                self._desk.withdraw(request)
+            case base.Unrecoverable():
+                self._turns.stop("failed", signal.reason, keep=True, text=signal.text)
+            case base.Idle():
+                self._turns.wake_by = None
+            case base.Died(detail=detail):
+                self._desk.cancel_all("agent_died")
+                self._turns.died(detail)
+
+    def _content(self, event: e.Event) -> None:
+        """Pass on what the agent said or did, once; what came too late is left out."""
+        match event:
+            case e.SessionStarted() if self.state.started is not None:
+                return
+            case e.ToolStarted(call=call) if self.state.seen(call):
+                return
+            case e.ToolEnded(call=call):
+                if call not in self.state.tools:
+                    return
+                turn = self.state.turn
+                if turn and call in turn.denials and event.status == "failed":
+                    event = msgspec.structs.replace(event, status="denied")
+            case e.TaskStarted(task=task) if task in self.state.tasks:
+                return
+            case e.TaskEnded(task=task):
+                if task not in self.state.tasks:
+                    return
+                event = msgspec.structs.replace(event, title=self.state.tasks[task].title)
+                self._turns.wake_by = self._core.now + WAKE_GRACE_S
+            case e.Retry(delay_s=delay):
+                self._core.watchdog.heard(self._core.now + delay)
+        self._core.emit(event)
+
+    def kept(self, message: str) -> None:
+        """The agent would not give a message back: it has read it, or is about to."""
+        entry = self.state.outbox.find(message)
+        if entry is not None:
+            entry.leaving = False
+
+    def reprice(self) -> None:
+        """The price table is there: tell the estimates that had to wait for it."""
+        usage = self.state.ledger.reprice() if self.state.turn else None
+        if usage is not None:
+            self._core.emit(usage)
+
+    # Time ---------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """Return when `look` has something to do, on the monotonic clock, or None."""
+        times = (self._turns.due(), self._desk.due())
+        return min((time for time in times if time is not None), default=None)
+
+    def look(self, now: float) -> None:
+        """Do what the time demands."""
+        self._core.now = now
+        if self.state.ended is None:
+            self._desk.look()
+            self._turns.look()
+            self._turns.pump()
+
+    def attendance_changed(self, now: float) -> None:
+        """Somebody came or left: what nobody can answer any more is denied."""
+        self._core.now = now
+        self._desk.review()
+
+    # The end ------------------------------------------------------------------------------
+
+    def begin_close(self, now: float) -> None:
+        """Stop for good: no further command is taken, and nothing that waits will start."""
+        self._core.now = now
+        for entry in self.state.outbox.held():
+            self._core.emit(e.MessageCancelled(message=entry.id, reason="closed"))
+        self._turns.stop("interrupted", "interrupted", keep=False)
+        self._core.closing = True
+
+    def finish(self, reason: str, now: float) -> None:
+        """End whatever is left, and the session. The agent is gone by now."""
+        self._core.now = now
+        if self.state.ended is None:
+            self._turns.stop("interrupted", "interrupted", keep=False)
+            self._turns.died("the session was closed")
+            self._turns.end_waiting("interrupted", "closed")
+            self._core.emit(e.SessionEnded(reason=reason))

@@ -1,0 +1,69 @@
+"""What the parts of the rules share: the state, the time, and the two ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from midflight.actions import Action
+from midflight.events import Event
+from midflight.state import State
+from midflight.watchdog import Watchdog
+
+__all__ = ["Core", "Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits that the rules enforce; see `midflight.Options`."""
+
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+    timeout: float | None = None
+    stall_timeout: float | None = None
+    request_timeout: float = 600.0
+
+
+class Core:
+    """State and outlets of one conversation.
+
+    ``now`` is the time of the input that is being worked on (monotonic seconds); ``mode`` the
+    permission mode; ``closing`` says that nothing new may start.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        tell: Callable[[Event], None],
+        act: Callable[[Action], None],
+        mode: str,
+        spent_usd: float,
+    ) -> None:
+        """Begin with nothing said."""
+        self.state = State(spent_usd)
+        self.limits = limits
+        self.watchdog = Watchdog(limits.timeout, limits.stall_timeout)
+        self.now = 0.0
+        self.mode = mode
+        self.closing = False
+        self.act = act
+        self._tell = tell
+
+    def emit(self, event: Event) -> None:
+        """Stamp the running turn, change the state and tell the world: always all three."""
+        if event.turn is None and self.state.turn is not None:
+            event = msgspec.structs.replace(event, turn=self.state.turn.id)
+        self.state.apply(event)
+        self._tell(event)
+
+    @property
+    def engaged(self) -> bool:
+        """The agent works, or has been given something to work on."""
+        return self.state.turn is not None or bool(self.state.outbox.handed())
+
+    @property
+    def over_budget(self) -> bool:
+        """The money for the session is spent."""
+        cap = self.limits.max_budget_usd
+        return cap is not None and self.state.ledger.total_usd >= cap

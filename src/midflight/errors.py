@@ -1,0 +1,131 @@
+"""The one tree of errors. Each says what happened and what to do, and has a stable ``code``.
+
+MidflightError
+├── InvalidOption          an option has a value that cannot be meant
+│   └── UnsupportedOption  the chosen agent cannot honour an option
+├── InvalidInput           a message, command or answer that cannot be used
+├── AgentUnavailable       the agent's program is missing, too old or not runnable
+├── AgentFailed            the agent's program did not start, or ended before it was ready
+├── SessionClosed          a command for a session that has ended
+├── Conflict               the command comes too late for what it names
+│   └── AlreadyAnswered    the request has an answer; the first one stands
+├── NotFound               no message, request or session has this id
+└── EventsExpired          the events asked for are no longer in memory
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AgentFailed",
+    "AgentUnavailable",
+    "AlreadyAnswered",
+    "Conflict",
+    "EventsExpired",
+    "InvalidInput",
+    "InvalidOption",
+    "MidflightError",
+    "NotFound",
+    "SessionClosed",
+    "UnsupportedOption",
+]
+
+
+class MidflightError(Exception):
+    """Base of every error that midflight raises on purpose.
+
+    ``code`` is stable and meant for programs, ``message`` is one line for a person,
+    ``hint`` (may be empty) is what that person can do about it.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Keep the line for people and the hint apart, so that each surface can lay them out."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return the message, followed by the hint in brackets if there is one."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class InvalidOption(MidflightError):
+    """An option has a value that cannot be meant; ``option`` names it."""
+
+    code = "invalid_option"
+
+    def __init__(self, option: str, message: str, hint: str = "") -> None:
+        """Name the option, so that a form or a command line can point at it."""
+        super().__init__(f"{option}: {message}", hint)
+        self.option = option
+
+
+class UnsupportedOption(InvalidOption):
+    """The chosen agent cannot honour this option. Nothing has been started."""
+
+    code = "unsupported_option"
+
+
+class InvalidInput(MidflightError):
+    """A message, command or answer that cannot be used as it is."""
+
+    code = "invalid_input"
+
+
+class AgentUnavailable(MidflightError):
+    """The agent's program is missing, too old, or cannot be run."""
+
+    code = "agent_unavailable"
+
+
+class AgentFailed(MidflightError):
+    """The agent's program did not start, or ended before it was ready."""
+
+    code = "agent_failed"
+
+
+class SessionClosed(MidflightError):
+    """The session has ended and takes no more commands."""
+
+    code = "session_closed"
+
+
+class Conflict(MidflightError):
+    """The command comes too late: what it names has moved on."""
+
+    code = "conflict"
+
+
+class AlreadyAnswered(Conflict):
+    """The request was resolved before; ``decision`` and ``by`` tell how and by whom."""
+
+    code = "already_answered"
+
+    def __init__(self, request: str, decision: str, by: str) -> None:
+        """Name the answer that stands."""
+        super().__init__(f"request {request} was already resolved: {decision} by {by}")
+        self.request = request
+        self.decision = decision
+        self.by = by
+
+
+class NotFound(MidflightError):
+    """No message, request or session has this id."""
+
+    code = "not_found"
+
+
+class EventsExpired(MidflightError):
+    """Events were asked for that are no longer kept; ``oldest`` is the first ``seq`` in memory."""
+
+    code = "events_expired"
+
+    def __init__(self, after: int, oldest: int) -> None:
+        """Say which events are gone and where reading can start."""
+        super().__init__(
+            f"events after {after} were asked for, but only those from {oldest} on are in memory",
+            f"read with after={oldest - 1}, or keep a journal",
+        )
+        self.after = after
+        self.oldest = oldest

@@ -1,0 +1,129 @@
+"""Money and tokens: what a turn and the session cost, told by the agent or estimated."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from midflight.events import Event, TurnEnded, TurnStarted, Usage
+from midflight.values import TokenUsage
+
+__all__ = ["Ledger", "estimate", "load_prices", "money", "prices_loaded"]
+
+
+class Ledger:
+    """The books of a session: a fold of ``usage``, ``turn.started`` and ``turn.ended``.
+
+    ``turn_usd`` and ``tokens`` are the running turn's. ``settled_usd`` is what the ended turns
+    cost. Nothing ever decreases except an estimate that the agent's own figure replaces.
+    """
+
+    def __init__(self, settled_usd: float = 0.0) -> None:
+        """Begin with what earlier parts of the session cost."""
+        self.settled_usd = settled_usd
+        self.turn_usd = 0.0
+        self.tokens = TokenUsage()
+        self._shown_usd = settled_usd
+        self._unpriced: list[tuple[str, TokenUsage]] = []
+
+    @property
+    def total_usd(self) -> float:
+        """What the session has cost so far, the running turn included."""
+        return self.settled_usd + self.turn_usd
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; those about other things change nothing."""
+        match event:
+            case TurnStarted():
+                self._clear()
+            case Usage():
+                self.turn_usd = event.cost_usd
+                self._shown_usd = event.total_cost_usd
+                self.tokens = TokenUsage(
+                    input_tokens=event.input_tokens,
+                    output_tokens=event.output_tokens,
+                    cache_read_tokens=event.cache_read_tokens,
+                    cache_write_tokens=event.cache_write_tokens,
+                )
+            case TurnEnded():
+                self.settled_usd = event.total_cost_usd
+                self._clear()
+
+    def _clear(self) -> None:
+        self.turn_usd, self.tokens = 0.0, TokenUsage()
+        self._unpriced.clear()
+
+    def step(self, model: str, tokens: TokenUsage, cost_usd: float | None) -> Usage:
+        """Return the ``usage`` event that one more model call makes.
+
+        Money that is to be estimated waits until the price table is loaded; see `reprice`.
+        """
+        if cost_usd is None:
+            self._unpriced.append((model, tokens))
+        return self._usage(self.tokens + _sane(tokens), money(cost_usd or 0.0), cost_usd is None)
+
+    def reprice(self) -> Usage | None:
+        """Return a ``usage`` event with the estimates that have become possible, if any."""
+        return self._usage(self.tokens, 0.0, estimated=True) if self._unpriced else None
+
+    def _usage(self, so_far: TokenUsage, usd: float, estimated: bool) -> Usage:  # noqa: FBT001
+        if prices_loaded():
+            usd += sum(estimate(model, tokens) for model, tokens in self._unpriced)
+            self._unpriced.clear()
+        turn_usd = self.turn_usd + usd
+        return Usage(
+            cost_usd=turn_usd,
+            total_cost_usd=max(self._shown_usd, self.settled_usd + turn_usd),
+            estimated=estimated,
+            input_tokens=so_far.input_tokens,
+            output_tokens=so_far.output_tokens,
+            cache_read_tokens=so_far.cache_read_tokens,
+            cache_write_tokens=so_far.cache_write_tokens,
+        )
+
+
+def money(value: float) -> float:
+    """Return a sum that books can hold: an agent's nonsense (NaN, negative) counts as nothing."""
+    return float(value) if math.isfinite(value) and value > 0 else 0.0
+
+
+def _sane(tokens: TokenUsage) -> TokenUsage:
+    return TokenUsage(**{n: max(0, getattr(tokens, n)) for n in TokenUsage.__struct_fields__})
+
+
+_prices: dict[str, Any] = {}
+
+
+def prices_loaded() -> bool:
+    """Tell whether the price table is in memory."""
+    return bool(_prices)
+
+
+def load_prices() -> None:
+    """Load the price table. It takes a third of a second, so do it in a thread, when needed."""
+    import genai_prices
+
+    _prices.update(vars(genai_prices))
+
+
+def estimate(model: str, tokens: TokenUsage) -> float:
+    """Return US dollars for a model call by public list prices; 0.0 for an unknown model.
+
+    `load_prices` must have been called. Prices come from the ``genai-prices`` package. Anthropic
+    counts cached tokens beside the input tokens, the package inside them, hence the sum.
+    """
+    sane = _sane(tokens)
+    try:
+        price = _prices["calc_price"](
+            _prices["Usage"](
+                input_tokens=sane.input_tokens + sane.cache_read_tokens + sane.cache_write_tokens,
+                output_tokens=sane.output_tokens,
+                cache_read_tokens=sane.cache_read_tokens,
+                cache_write_tokens=sane.cache_write_tokens,
+            ),
+            model,
+            provider_id="anthropic",
+        )
+    except (LookupError, ValueError):
+        return 0.0
+    return float(price.total_price)

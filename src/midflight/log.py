@@ -1,0 +1,129 @@
+"""The events of one session in memory: bounded, with any number of readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from midflight.errors import EventsExpired
+from midflight.events import Event
+
+__all__ = ["KEPT", "EventLog", "Reader"]
+
+KEPT = 10_000
+"""How many durable events, and how many events of any kind, stay in memory."""
+
+
+class EventLog:
+    """Keeps the last durable events for those who come back, and the newest of all kinds.
+
+    Readers hold a position, not a queue: a slow one costs nothing and misses only ephemeral
+    events, which are gone after `KEPT` newer ones.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        """Begin empty; ``kept`` bounds both stores."""
+        self._durable: deque[Event] = deque(maxlen=kept)
+        self._recent: deque[Event] = deque(maxlen=kept)
+        self._count = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.read_by_somebody = False
+        self.last_seq = 0
+        self.ended = False
+
+    def append(self, event: Event) -> None:
+        """Add an event and wake the readers. A durable event carries the next ``seq``."""
+        self._recent.append(event)
+        self._count += 1
+        if event.seq is not None:
+            self._durable.append(event)
+            self.last_seq = event.seq
+        self.wake()
+
+    def end(self) -> None:
+        """Say that no event will follow."""
+        self.ended = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the readers look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def changed(self) -> None:
+        """Wait until something was appended or `wake` was called."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    def reader(self, after: int = 0) -> Reader:
+        """Return a reader that begins with the durable events after ``after``."""
+        return Reader(self, after)
+
+    def durable(self, after: int) -> list[Event]:
+        """Return the durable events after a ``seq``. Raises `EventsExpired`."""
+        if after >= self.last_seq:
+            return []
+        oldest = self._durable[0].seq or 0
+        if after < oldest - 1:
+            raise EventsExpired(after, oldest)
+        return [event for event in self._durable if (event.seq or 0) > after]
+
+    def since(self, position: int) -> list[Event] | None:
+        """Return the events of every kind from a position on, or None if some are gone."""
+        back = self._count - position
+        if back > len(self._recent):
+            return None
+        return [self._recent[index] for index in range(-back, 0)]
+
+    @property
+    def position(self) -> int:
+        """The position behind the newest event."""
+        return self._count
+
+
+class Reader:
+    """A place in the log. It is kept between uses, so that reading goes on where it stopped."""
+
+    def __init__(self, log: EventLog, after: int) -> None:
+        """Begin behind the durable event ``after``."""
+        self._log = log
+        self._seq = after
+        self._position = 0 if after == 0 else -1
+        self._backlog: deque[Event] = deque()
+
+    def take(self) -> Event | None:
+        """Return the next event, or None if there is none yet. Raises `EventsExpired`."""
+        if not self._backlog:
+            self._refill()
+        if not self._backlog:
+            return None
+        event = self._backlog.popleft()
+        if event.seq is not None:
+            self._seq = event.seq
+        return event
+
+    def _refill(self) -> None:
+        fresh = self._log.since(self._position) if self._position >= 0 else None
+        if fresh is None:
+            fresh = self._log.durable(self._seq)
+        self._position = self._log.position
+        self._backlog.extend(fresh)
+
+    async def read(self, until: Callable[[], bool]) -> AsyncIterator[Event]:
+        """Yield events until ``until()`` holds and nothing is left, or the log has ended."""
+        self._log.read_by_somebody = True
+        while True:
+            event = self.take()
+            if event is not None:
+                yield event
+            elif until() or self._log.ended:
+                return
+            else:
+                await self._log.changed()

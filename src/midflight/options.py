@@ -1,0 +1,265 @@
+"""Every option of a session in one place, checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight.commands import Answer
+from midflight.errors import InvalidOption
+from midflight.events import PermissionRequested, QuestionRequested
+
+__all__ = ["PERMISSION_MODES", "Options", "RequestHandler", "slug"]
+
+PERMISSION_MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+
+RequestHandler = Callable[
+    [PermissionRequested | QuestionRequested], Answer | Awaitable[Answer | None] | None
+]
+"""Answers requests in the program; None leaves the request to others."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
+_SECONDS = ("timeout", "stall_timeout", "request_timeout")
+_NAMES = ("allowed_tools", "disallowed_tools", "skills", "setting_sources")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one session; `Options.build` makes a checked one.
+
+    ``None`` means "not said" and leaves the agent's default; an empty list is passed on as empty.
+
+    agent: ``claude`` or another name that `midflight.agents` knows.
+    model: as the agent names it.
+    cwd: the directory to work in; the current one if not given.
+    name: a short name for people; a slug of the task if not given.
+    max_turns: model calls in one turn (at least 1).
+    max_budget_usd: US dollars over the whole session, resumed parts included.
+    timeout: seconds that one turn may take by the wall clock.
+    stall_timeout: seconds of silence that end a turn; without it a silence is only reported.
+    request_timeout: seconds until a request that nobody attended is denied; default 600.
+    allowed_tools, disallowed_tools: tools that run without asking, and that never run.
+    permission_mode: one of `PERMISSION_MODES`.
+    plugins: folders of plugins. skills: names of skills to use.
+    mcp_servers: name → ``{"command": …, "args": […], "env": {…}}``, or ``{"type": "http",
+        "url": …}``.
+    system_prompt: replaces the agent's own.
+    env: variables added to the agent's environment.
+    add_dirs: more folders that the agent may use. effort: the agent's word for reasoning effort.
+    setting_sources: which of the agent's settings to load; ``[]`` loads none.
+    resume: the agent's own id of an earlier conversation to go on with. spent_usd: what that one
+        has cost so far; it counts towards ``max_budget_usd``.
+    on_request: called with each permission request and question.
+    attended: True if a person is there to answer (requests then have no deadline), False if
+        nobody is (they are denied at once), None to judge by whether anyone reads the events.
+    agent_path: the agent's program, if not the one that midflight finds.
+    """
+
+    agent: str = "claude"
+    model: str | None = None
+    cwd: Path
+    name: str | None = None
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+    timeout: float | None = None
+    stall_timeout: float | None = None
+    request_timeout: float = 600.0
+    allowed_tools: tuple[str, ...] | None = None
+    disallowed_tools: tuple[str, ...] | None = None
+    permission_mode: str = "default"
+    plugins: tuple[Path, ...] = ()
+    skills: tuple[str, ...] | None = None
+    mcp_servers: Mapping[str, Mapping[str, Any]] = {}
+    system_prompt: str | None = None
+    env: Mapping[str, str] = {}
+    add_dirs: tuple[Path, ...] = ()
+    effort: str | None = None
+    setting_sources: tuple[str, ...] | None = None
+    resume: str | None = None
+    spent_usd: float = 0.0
+    on_request: RequestHandler | None = None
+    attended: bool | None = None
+    agent_path: Path | None = None
+
+    @classmethod
+    def build(cls, **given: Any) -> Options:
+        """Check the options by name and return them in their final form.
+
+        Raises `InvalidOption` that names the option, what is wrong and what would be right.
+        """
+        for name in given:
+            if name not in cls.__struct_fields__:
+                near = difflib.get_close_matches(name, cls.__struct_fields__, 1)
+                hint = f"did you mean {near[0]}?" if near else "see midflight.Options"
+                raise InvalidOption(name, "there is no such option", hint)
+        clean = {name: _CHECKS[name](name, value) for name, value in given.items()}
+        return cls(**{"cwd": _directory("cwd", Path.cwd()), **clean})
+
+
+def slug(text: str) -> str:
+    """Return a short name for a task: lower-case words joined by hyphens, 40 characters at most."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return "-".join(words)[:40].strip("-") or "session"
+
+
+def _plain(name: str, value: Any) -> str:
+    """Text that may become one argument of a command line: not an option, no control characters."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidOption(name, f"expected text, got {value!r}")
+    if value.startswith("-"):
+        raise InvalidOption(name, f"{value!r} looks like a command-line option")
+    if _CONTROL.search(value):
+        raise InvalidOption(name, "control characters and lone surrogates are not allowed")
+    return value
+
+
+def _optional_plain(name: str, value: Any) -> str | None:
+    return None if value is None else _plain(name, value)
+
+
+def _prose(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or _UNSPEAKABLE.search(value)):
+        raise InvalidOption(name, "expected text without NUL and lone surrogates")
+    return value
+
+
+def _positive(name: str, value: Any) -> float | None:
+    if value is None:
+        if name == "request_timeout":
+            raise InvalidOption(name, "a request must end; give a number of seconds")
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidOption(name, f"expected a number, got {value!r}")
+    if not math.isfinite(value) or value <= 0:
+        raise InvalidOption(name, f"expected a finite number above 0, got {value!r}")
+    return float(value)
+
+
+def _spent(name: str, value: Any) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _positive(name, value) or 0.0
+
+
+def _count(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidOption(name, f"expected a whole number from 1 up, got {value!r}")
+    return value
+
+
+def _items(name: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, (str, bytes, Path)) or not isinstance(value, Iterable):
+        raise InvalidOption(name, f"expected a list, got {value!r}", f"write [{value!r}]")
+    return value
+
+
+def _names(name: str, value: Any) -> tuple[str, ...] | None:
+    return None if value is None else tuple(_plain(name, item) for item in _items(name, value))
+
+
+def _directory(name: str, value: Any) -> Path:
+    """Return a directory that exists and can be entered, as an absolute path."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise InvalidOption(name, f"expected a folder, got {value!r}")
+    if "\0" in str(value):
+        raise InvalidOption(name, "a path cannot contain NUL")
+    path = Path(value).expanduser().absolute()
+    try:
+        if not path.exists():
+            raise InvalidOption(name, f"{path} does not exist")
+        if not path.is_dir():
+            raise InvalidOption(name, f"{path} is not a folder")
+    except OSError as error:
+        raise InvalidOption(name, f"{path} cannot be used: {error.strerror}") from error
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InvalidOption(name, f"{path} cannot be read", "check its permissions")
+    return path
+
+
+def _directories(name: str, value: Any) -> tuple[Path, ...]:
+    return tuple(_directory(name, item) for item in _items(name, () if value is None else value))
+
+
+def _plugins(name: str, value: Any) -> tuple[Path, ...]:
+    """Folders, or ``{"type": "local", "path": …}``. That one is missing is the agent's to say."""
+    paths = []
+    for item in _items(name, () if value is None else value):
+        path = item.get("path") if isinstance(item, Mapping) else item
+        if not isinstance(path, (str, os.PathLike)):
+            raise InvalidOption(name, f"expected a folder, got {item!r}")
+        paths.append(Path(_plain(name, str(path))).expanduser().absolute())
+    return tuple(paths)
+
+
+def _mode(name: str, value: Any) -> str:
+    if value not in PERMISSION_MODES:
+        raise InvalidOption(name, f"{value!r} is not one of {', '.join(PERMISSION_MODES)}")
+    return str(value)
+
+
+def _environment(name: str, value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise InvalidOption(name, f"expected a mapping of names to values, got {value!r}")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise InvalidOption(name, f"{key!r} and its value must be text")
+        if not key or "=" in key or "\0" in key + text:
+            raise InvalidOption(name, f"{key!r} cannot be an environment variable")
+    return dict(value)
+
+
+def _servers(name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(
+        isinstance(key, str) and isinstance(server, Mapping) for key, server in value.items()
+    ):
+        raise InvalidOption(name, "expected a mapping of server names to their settings")
+    for key, server in value.items():
+        if not isinstance(server.get("command", server.get("url")), str):
+            raise InvalidOption(name, f"server {key!r} needs a command or a url")
+    return {key: dict(server) for key, server in value.items()}
+
+
+def _file(name: str, value: Any) -> Path | None:
+    return None if value is None else Path(_plain(name, str(value))).expanduser().absolute()
+
+
+def _handler(name: str, value: Any) -> RequestHandler | None:
+    if value is not None and not callable(value):
+        raise InvalidOption(name, f"expected a function, got {value!r}")
+    return value  # type: ignore[no-any-return]  # callable() cannot tell mypy the signature
+
+
+def _tristate(name: str, value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidOption(name, f"expected True, False or None, got {value!r}")
+    return value
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "agent": _plain,
+    **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
+    "cwd": _directory,
+    "max_turns": _count,
+    "max_budget_usd": _positive,
+    "spent_usd": _spent,
+    **dict.fromkeys(_SECONDS, _positive),
+    **dict.fromkeys(_NAMES, _names),
+    "permission_mode": _mode,
+    "plugins": _plugins,
+    "mcp_servers": _servers,
+    "system_prompt": _prose,
+    "env": _environment,
+    "add_dirs": _directories,
+    "on_request": _handler,
+    "attended": _tristate,
+    "agent_path": _file,
+}

@@ -1,0 +1,131 @@
+"""Messages and their states: a fold of the message events, and the order in which they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from midflight.errors import NotFound
+from midflight.events import (
+    Event,
+    MessageAccepted,
+    MessageAnswered,
+    MessageCancelled,
+    MessageChanged,
+    MessageFailed,
+    MessageStarted,
+    MessageSteered,
+)
+from midflight.values import Delivery
+
+__all__ = ["Entry", "MessageState", "Outbox"]
+
+MessageState = Literal["accepted", "started", "steered", "answered", "cancelled", "failed"]
+
+KEPT_ENDED = 10_000
+"""How many ended messages are remembered, so that the same id twice is one command."""
+
+_FINAL: dict[type[Event], MessageState] = {
+    MessageAnswered: "answered",
+    MessageCancelled: "cancelled",
+    MessageFailed: "failed",
+}
+
+
+class Entry:
+    """One message.
+
+    ``state`` and ``turn`` follow the events. ``handed`` says that the agent has been given the
+    message but has not reported reading it; ``opener`` that it is to open a turn; ``leaving``
+    that the user asked to take it back.
+    """
+
+    __slots__ = ("delivery", "handed", "id", "leaving", "opener", "state", "text", "turn")
+
+    def __init__(self, event: MessageAccepted) -> None:
+        """Begin as accepted."""
+        self.id = event.message
+        self.text = event.text
+        self.delivery: Delivery = event.delivery
+        self.state: MessageState = "accepted"
+        self.turn: int | None = None
+        self.handed = False
+        self.opener = False
+        self.leaving = False
+
+
+class Outbox:
+    """Every message of a session. The waiting ones keep an order that can be changed."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._entries: dict[str, Entry] = {}
+        self._line: list[str] = []
+        self._ended: dict[str, None] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; those about other things change nothing."""
+        match event:
+            case MessageAccepted(message=message):
+                self._entries[message] = Entry(event)
+                self._line.insert(0 if event.delivery == "now" else len(self._line), message)
+            case MessageChanged(message=message):
+                entry = self._entries[message]
+                entry.text, entry.delivery = event.text, event.delivery
+                self._line.remove(message)
+                where = self._line.index(event.before) if event.before else len(self._line)
+                self._line.insert(where, message)
+            case MessageStarted(message=message) | MessageSteered(message=message):
+                entry = self._entries[message]
+                entry.state = "started" if isinstance(event, MessageStarted) else "steered"
+                entry.turn = event.turn
+                entry.handed = False
+                self._line.remove(message)
+            case (
+                MessageAnswered(message=message)
+                | MessageCancelled(message=message)
+                | MessageFailed(message=message)
+            ):
+                self._end(message, _FINAL[type(event)])
+
+    def _end(self, message: str, state: MessageState) -> None:
+        entry = self._entries[message]
+        if entry.state == "accepted":
+            self._line.remove(message)
+        entry.state, entry.handed, entry.text = state, False, ""
+        self._ended[message] = None
+        if len(self._ended) > KEPT_ENDED:
+            oldest = next(iter(self._ended))
+            del self._ended[oldest], self._entries[oldest]
+
+    def get(self, message: str) -> Entry:
+        """Return a message. Raises `NotFound`."""
+        try:
+            return self._entries[message]
+        except KeyError:
+            raise NotFound(f"no message has the id {message!r}") from None
+
+    def find(self, message: str) -> Entry | None:
+        """Return a message, or None."""
+        return self._entries.get(message)
+
+    def waiting(self) -> list[Entry]:
+        """Return the messages that the agent has not read, first in line first."""
+        return [self._entries[message] for message in self._line]
+
+    def held(self) -> list[Entry]:
+        """Return the waiting messages that midflight still has in its own hands."""
+        return [entry for entry in self.waiting() if not entry.handed]
+
+    def handed(self) -> list[Entry]:
+        """Return the waiting messages that the agent has been given."""
+        return [entry for entry in self.waiting() if entry.handed]
+
+    def after(self, message: str) -> str | None:
+        """Return the id of the message that waits next behind this one."""
+        where = self._line.index(message) + 1
+        return self._line[where] if where < len(self._line) else None
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Go through the remembered messages, oldest first."""
+        return iter(list(self._entries.values()))

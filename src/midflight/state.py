@@ -1,0 +1,115 @@
+"""The state of a session: a pure fold of its events, the same for its owner and for any reader."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from midflight.events import (
+    Event,
+    PermissionResolved,
+    SessionEnded,
+    SessionStarted,
+    TaskEnded,
+    TaskStarted,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+)
+from midflight.ledger import Ledger
+from midflight.outbox import Outbox
+from midflight.requests import Requests
+from midflight.values import Denial
+
+__all__ = ["SessionStatus", "State", "Turn"]
+
+KEPT_CALLS = 1_000
+"""How many tool calls are remembered, so that one that is told twice is shown once."""
+
+SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
+
+
+class Turn:
+    """The turn that runs: its id, its messages and its denials."""
+
+    __slots__ = ("denials", "id", "messages")
+
+    def __init__(self, event: TurnStarted) -> None:
+        """Begin with the messages that opened it."""
+        self.id = event.turn or 0
+        self.messages = list(event.messages)
+        self.denials: dict[str, Denial] = {}
+
+
+class State:
+    """What the events so far amount to. Only `apply` changes it."""
+
+    def __init__(self, spent_usd: float = 0.0) -> None:
+        """Begin before the first event."""
+        self.outbox = Outbox()
+        self.requests = Requests()
+        self.ledger = Ledger(spent_usd)
+        self.turn: Turn | None = None
+        self.turns = 0
+        self.tasks: dict[str, TaskStarted] = {}
+        self.tools: dict[str, ToolStarted] = {}
+        self._calls: dict[str, None] = {}
+        self.started: SessionStarted | None = None
+        self.ended: str | None = None
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        self._note_denial(event)
+        self.outbox.apply(event)
+        self.requests.apply(event)
+        self.ledger.apply(event)
+        match event:
+            case SessionStarted():
+                self.started = event
+            case SessionEnded(reason=reason):
+                self.ended = reason
+            case TurnStarted():
+                self.turn = Turn(event)
+                self.turns = event.turn or 0
+            case TurnEnded():
+                self.turn = None
+            case ToolStarted(call=call):
+                self.tools[call] = event
+                self._remember(call)
+            case ToolEnded(call=call):
+                self.tools.pop(call, None)
+            case TaskStarted(task=task):
+                self.tasks[task] = event
+            case TaskEnded(task=task):
+                self.tasks.pop(task, None)
+
+    def _note_denial(self, event: Event) -> None:
+        if self.turn and isinstance(event, PermissionResolved) and event.decision == "deny":
+            asked = self.requests.pending.get(event.request)
+            call = getattr(asked, "call", "")
+            self.turn.denials[call] = Denial(
+                call=call, name=getattr(asked, "name", ""), reason=event.reason
+            )
+
+    def _remember(self, call: str) -> None:
+        self._calls[call] = None
+        if len(self._calls) > KEPT_CALLS:
+            del self._calls[next(iter(self._calls))]
+
+    def seen(self, call: str) -> bool:
+        """Tell whether a tool call has started before, whether it has ended or not."""
+        return call in self._calls
+
+    @property
+    def busy(self) -> bool:
+        """A turn runs, or messages are on their way to one."""
+        return self.turn is not None or bool(self.outbox.waiting())
+
+    @property
+    def status(self) -> SessionStatus:
+        """One word for the whole."""
+        if self.ended is not None:
+            return "closed"
+        if self.requests.pending:
+            return "waiting"
+        return "running" if self.busy else "idle"

@@ -1,0 +1,140 @@
+"""The pytest plugin: a scripted model, a home and an environment for the agent, and a leak check.
+
+Every pytest run of everyone who installed midflight loads this module, so it imports nothing but
+pytest and the standard library; the rest is imported when a fixture is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import psutil
+
+    from midflight.testing.model_server import ScriptedModel
+
+SESSION_MARKER = "MIDFLIGHT_SESSION"
+RUN_MARKER = "MIDFLIGHT_TEST_RUN"
+_PRIVATE_PREFIXES = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "MIDFLIGHT_")
+_PRIVATE_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_GRACE_S = 5.0
+
+
+@pytest.fixture
+async def scripted_model() -> AsyncIterator[Callable[..., Awaitable[ScriptedModel]]]:
+    """Start scripted models for one test.
+
+    ``model = await scripted_model([...])`` takes what `midflight.testing.ScriptedModel` takes.
+    Each model is closed at the end of the test, and then fails it if its script was not played to
+    the end or was not enough.
+    """
+    from midflight.testing.model_server import ScriptedModel
+
+    async with AsyncExitStack() as stack:
+
+        async def start(*args: Any, **options: Any) -> ScriptedModel:
+            return await stack.enter_async_context(ScriptedModel(*args, **options))
+
+        yield start
+
+
+@pytest.fixture
+def claude_home(tmp_path: Path) -> Path:
+    """Return a home directory of its own for the agent, past the first-run questions."""
+    home = tmp_path / "home"
+    home.mkdir()
+    state = {"hasCompletedOnboarding": True, "hasTrustDialogAccepted": True}
+    (home / ".claude.json").write_text(json.dumps(state), encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def agent_env(
+    claude_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[ScriptedModel], dict[str, str]]:
+    """Return a function from a scripted model to the environment of an agent that asks it.
+
+    For the length of the test the variables of the user's own agents leave this process as well,
+    because an SDK adds its own environment to the one it is given.
+    """
+    for name in list(os.environ):
+        if name == RUN_MARKER:
+            continue
+        if name.startswith(_PRIVATE_PREFIXES) or name.upper() in _PRIVATE_NAMES:
+            monkeypatch.delenv(name)
+
+    def env(model: ScriptedModel) -> dict[str, str]:
+        return model.env(claude_home)
+
+    return env
+
+
+@pytest.fixture
+def no_agent_left(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail the test if a process that it started outlives it.
+
+    Descendants of this process count, and processes that have been moved elsewhere but can be known
+    by their environment. What is left is killed, so that one test fails and not all that follow.
+    """
+    import psutil
+
+    run, homes = uuid.uuid4().hex, str(tmp_path_factory.getbasetemp())
+    monkeypatch.setenv(RUN_MARKER, run)
+    before = set(_processes(run, homes))
+    yield
+    new = [process for process in _processes(run, homes) if process not in before]
+    # A process that has been told to end may take a moment to be gone.
+    _, left = psutil.wait_procs(new, timeout=_GRACE_S)
+    shown = [_describe(process) for process in left]
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=_GRACE_S)
+    if shown:
+        pytest.fail("processes left after the test:\n  " + "\n  ".join(shown), pytrace=False)
+
+
+def _processes(run: str, homes: str) -> list[psutil.Process]:
+    """Return the living processes that belong to this test."""
+    import psutil
+
+    found = {child for child in psutil.Process().children(recursive=True) if _lives(child)}
+    for process in psutil.process_iter():
+        # Another user's processes cannot be read, and some end while they are looked at.
+        with suppress(psutil.Error, OSError):
+            if process.pid == os.getpid():
+                continue
+            environment = process.environ()
+            ours = environment.get(RUN_MARKER) == run or (
+                # Someone else's session on this machine is none of this test's business.
+                SESSION_MARKER in environment and environment.get("HOME", "").startswith(homes)
+            )
+            if ours and _lives(process):
+                found.add(process)
+    return list(found)
+
+
+def _lives(process: psutil.Process) -> bool:
+    import psutil
+
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _describe(process: psutil.Process) -> str:
+    import psutil
+
+    with suppress(psutil.Error):
+        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
+    return str(process.pid)

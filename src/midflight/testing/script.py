@@ -1,0 +1,265 @@
+"""What the scripted model says: the parts of a step, and the request it answers.
+
+A *step* answers one request to the model. It is one part or a sequence of parts, played in order:
+
+    [Text("Looking."), ToolCall("Bash", {"command": "ls"})]
+    [Words(3), Wait("go"), Words("and the rest")]
+    HttpError(529, times=2)
+
+Parts before the first content hold back even the response's headers, so
+``[Wait("go"), Text("hi")]`` is a model that has not sent its first byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STEERED = re.compile(
+    r"The user sent a new message while you were working:\n"
+    r"(.*?)(?:\n\nThis is how Claude Code surfaces|\Z)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text in one delta."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text in one delta a word: the given text, or that many made-up words.
+
+    ``pace_s`` is the pause before each word; 0 sends as fast as the client reads.
+    """
+
+    content: str | int
+    pace_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A thinking block with a signature."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of one of the agent's tools. Several in one step are parallel calls."""
+
+    name: str
+    input: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens this step reports. ``None`` leaves a field out; all ``None`` leave usage out."""
+
+    input_tokens: int | None = 10
+    output_tokens: int | None = 5
+    cache_read_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+
+    def as_json(self) -> dict[str, int]:
+        """Return the fields under the names that the Messages API gives them."""
+        fields = {
+            "input_tokens": self.input_tokens,
+            "cache_creation_input_tokens": self.cache_write_tokens,
+            "cache_read_input_tokens": self.cache_read_tokens,
+            "output_tokens": self.output_tokens,
+        }
+        return {name: count for name, count in fields.items() if count is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpError:
+    """An HTTP error instead of an answer; the last part of its step.
+
+    In a list of steps it answers ``times`` requests before the script moves on. Claude Code retries
+    429, 5xx and 401 with growing delays. After a 400 or 422 it asks again at once with fewer of its
+    beta features, 6 times in all (version 2.1.330); 402 and 403 are final.
+    """
+
+    status: int
+    type: str | None = None
+    message: str = "scripted error"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    times: int = 1
+
+    @property
+    def error_type(self) -> str:
+        """The error type, by default the one the API uses for this status."""
+        return self.type or _ERROR_TYPES.get(self.status, "api_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Cut the connection here, once everything before it has been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Say nothing more; the connection stays open until the client leaves or the server stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamError:
+    """An ``error`` event in the stream, which ends the answer."""
+
+    type: str = "overloaded_error"
+    message: str = "scripted stream error"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Arbitrary bytes put into the stream; without streaming they are the whole body."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Mark ``signal`` as reached, then hold until the test gives that signal."""
+
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Mark ``name`` as reached: everything before it has been handed to the connection."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The stop reason, instead of ``tool_use`` after a tool call and ``end_turn`` otherwise."""
+
+    reason: str
+
+
+Part = (
+    Text
+    | Words
+    | Thinking
+    | ToolCall
+    | Usage
+    | HttpError
+    | Drop
+    | Silence
+    | StreamError
+    | Malformed
+    | Wait
+    | Mark
+    | Stop
+)
+Step = Part | Sequence[Part]
+
+_ENDS = (HttpError, Drop, Silence, StreamError)
+
+
+def parts_of(step: Step) -> tuple[Part, ...]:
+    """Return the step's parts, checked: nothing may follow a part that ends the answer."""
+    parts: tuple[object, ...] = tuple(step) if isinstance(step, Sequence) else (step,)
+    checked = tuple(part for part in parts if isinstance(part, Part))
+    if len(checked) < len(parts):
+        raise TypeError(f"a step is made of parts such as Text or ToolCall, not {step!r}")
+    for part in checked[:-1]:
+        if isinstance(part, _ENDS):
+            raise ValueError(  # noqa: TRY004 - the type is right, the place is not.
+                f"{part!r} ends the answer, so nothing can follow it in the step"
+            )
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One recorded request. ``headers`` are in lower case, without the values of keys."""
+
+    path: str
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return str(self.body.get("model", ""))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation so far."""
+        return list(self.body.get("messages", []))
+
+    @property
+    def system(self) -> str:
+        """The system prompt as one text."""
+        return _text_of(self.body.get("system", ""))
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools on offer."""
+        return [str(tool.get("name", "")) for tool in self.body.get("tools") or []]
+
+    @property
+    def last_user_text(self) -> str:
+        """The text of the last user message that has one, without what the agent put around it.
+
+        A steered message counts: Claude Code passes it on as a system message within the turn.
+        """
+        for message in reversed(self.messages):
+            content = message.get("content", "")
+            if message.get("role") == "user":
+                text = _text_of(content, reminders=False)
+            else:
+                text = "\n".join(_STEERED.findall(_text_of(content)))
+            if text:
+                return text
+        return ""
+
+    @property
+    def tool_results(self) -> dict[str, str]:
+        """The tool results since the model last spoke: the call's id and its text."""
+        results: dict[str, str] = {}
+        for message in reversed(self.messages):
+            if message.get("role") == "assistant":
+                break
+            content = message.get("content")
+            for block in content if isinstance(content, list) else []:
+                if block.get("type") == "tool_result":
+                    call = str(block.get("tool_use_id"))
+                    results[call] = _text_of(block.get("content", ""))
+        return results
+
+
+Script = Sequence[Step] | Callable[[ModelRequest], Step | None]
+SideRule = Callable[[ModelRequest], Step | None]
+
+
+def _text_of(content: object, *, reminders: bool = True) -> str:
+    """Join the text blocks of a message's content, which may also be a plain string."""
+    blocks = [content] if isinstance(content, str) else content
+    if not isinstance(blocks, list):
+        return ""
+    texts = [block if isinstance(block, str) else str(block.get("text", "")) for block in blocks]
+    if not reminders:
+        texts = [text for text in texts if not text.lstrip().startswith("<system-reminder>")]
+    return "\n".join(text for text in texts if text)

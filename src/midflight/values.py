@@ -1,0 +1,100 @@
+"""The plain values inside events: token counts, results, questions, plans, denials."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "Decision",
+    "Delivery",
+    "Denial",
+    "Kind",
+    "Origin",
+    "PlanEntry",
+    "Question",
+    "QuestionOption",
+    "Resolver",
+    "Result",
+    "Status",
+    "TokenUsage",
+    "ToolStatus",
+]
+
+Delivery = Literal["steer", "queue", "now"]
+Status = Literal["completed", "interrupted", "limit", "failed"]
+Kind = Literal["read", "edit", "execute", "search", "fetch", "other"]
+ToolStatus = Literal["completed", "failed", "denied", "cancelled"]
+Decision = Literal["allow", "deny", "cancelled"]
+Resolver = Literal["user", "policy", "deadline", "turn"]
+Origin = Literal["message", "background"]
+
+
+class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts of one or more model calls, as the model's provider counts them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        """Add two counts field by field."""
+        return TokenUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+class Denial(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call that was not allowed: the call's id, the tool's name, and why."""
+
+    call: str
+    name: str
+    reason: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a turn, or of a message that never got one.
+
+    ``status`` is ``completed``, ``interrupted``, ``limit`` or ``failed``; ``reason`` says more.
+    ``cost_usd`` is this turn's, ``total_cost_usd`` the session's so far. ``steps`` counts model
+    calls. ``messages`` are the ids of the messages that the turn dealt with.
+    """
+
+    status: Status
+    reason: str
+    text: str = ""
+    cost_usd: float = 0.0
+    total_cost_usd: float = 0.0
+    usage: TokenUsage = TokenUsage()
+    steps: int = 0
+    duration_s: float = 0.0
+    messages: tuple[str, ...] = ()
+    denials: tuple[Denial, ...] = ()
+
+
+class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the agent's plan; ``status`` is pending, in_progress or completed."""
+
+    text: str
+    status: str
+
+
+class QuestionOption(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the answers that the agent offers."""
+
+    label: str
+    description: str = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with its options; ``multiple`` means that several may be chosen."""
+
+    question: str
+    header: str = ""
+    multiple: bool = False
+    options: tuple[QuestionOption, ...] = ()

@@ -1,0 +1,354 @@
+"""The shape of the package: what may import what, how large, how public, how quiet."""
+
+import __future__
+
+import ast
+import fnmatch
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import midflight
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+PACKAGE = SRC / "midflight"
+
+# ------------------------------------------------------------------ the table
+#
+# Each module of the package stands on one layer, and imports from its own and from lower layers.
+# Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
+
+FOUNDATION = ("errors", "values", "events", "commands", "options")
+PARTS = ("outbox", "requests", "ledger", "watchdog", "log")
+RULES = ("state", "actions", "core", "desk", "turns", "conversation")
+SESSION = ("session", "message", "conductor", "api")
+PUBLIC = ("",)
+AGENTS = ("agents", "agents.*")
+TESTING = ("testing", "testing.*")
+CLI = ("cli", "cli.*", "__main__")
+
+# The rules know an agent as the Protocol and its words; the session loads one by its name.
+PROTOCOL = ("agents.base",)
+REGISTRY = ("agents",)
+
+MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
+    FOUNDATION: FOUNDATION,
+    PARTS: FOUNDATION + PARTS,
+    RULES: FOUNDATION + PARTS + RULES + PROTOCOL,
+    AGENTS: FOUNDATION + PARTS + AGENTS,
+    SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
+    PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
+    TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
+    CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CLI,
+}
+
+# The core knows no agent by name. A string in this table may be one, where it stands.
+AGENT_WORDS = ("claude", "opencode")
+AGENT_WORDS_ALLOWED = {"options": {"claude"}}  # the default of `agent=`
+NOT_CORE = AGENTS + TESTING + CLI
+
+MAX_LINES = 400
+AIM_LINES = 300
+
+HEAVY = (
+    "claude_agent_sdk",
+    "genai_prices",
+    "mcp",
+    "prompt_toolkit",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "starlette",
+    "typer",
+    "uvicorn",
+)
+
+# The module with the one function that writes to the terminal.
+OUTPUT = "cli.output"
+# What a module may ask a standard stream; everything else on it is output.
+STREAM_QUESTIONS = {"buffer_size", "encoding", "errors", "fileno", "isatty"}
+PRINTERS = {"echo", "print", "print_exception", "print_formatted_text", "print_json", "secho"}
+
+
+# ------------------------------------------------------------------ reading the sources
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_bytes(), str(path)) for name, path in MODULES.items()}
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _full(name: str) -> str:
+    return f"midflight.{name}" if name else "midflight"
+
+
+def _relative_to_package(dotted: str) -> str | None:
+    if dotted == "midflight":
+        return ""
+    return dotted.removeprefix("midflight.") if dotted.startswith("midflight.") else None
+
+
+def _imported_from(module: str, node: ast.ImportFrom) -> Iterator[str]:
+    base = node.module or ""
+    if node.level:
+        is_package = MODULES[module].name == "__init__.py"
+        parts = _full(module).split(".")
+        parts = parts[: len(parts) - node.level + is_package]
+        base = ".".join([*parts, *([node.module] if node.module else [])])
+    target = _relative_to_package(base)
+    if target is None:
+        return
+    for alias in node.names:
+        inner = f"{target}.{alias.name}".lstrip(".")
+        yield inner if inner in MODULES else target
+
+
+def _imports(module: str) -> Iterator[tuple[int, str]]:
+    """Yield line and target of each import of a module of this package, wherever it stands."""
+    for node in ast.walk(TREES[module]):
+        match node:
+            case ast.Import(names=names):
+                for alias in names:
+                    if (target := _relative_to_package(alias.name)) is not None:
+                        yield node.lineno, target
+            case ast.ImportFrom():
+                for target in _imported_from(module, node):
+                    yield node.lineno, target
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__")
+                | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(dotted)), *_],
+            ) if (target := _relative_to_package(dotted)) is not None:
+                yield node.lineno, target
+
+
+def _place(module: str) -> tuple[str, ...] | None:
+    places = [place for place in MAY_IMPORT if _matches(module, place)]
+    assert len(places) <= 1, f"{module!r} has two places in the table"
+    return places[0] if places else None
+
+
+# ------------------------------------------------------------------ import direction
+
+
+def test_the_sources_are_found() -> None:
+    assert MODULES.keys() >= {"", "errors", "events", "commands"}
+    assert dict.fromkeys(target for _, target in _imports("events"))
+
+
+def test_every_module_has_a_place_in_the_table() -> None:
+    homeless = [_full(module) for module in MODULES if _place(module) is None]
+    assert not homeless, f"give these a place in the table: {homeless}"
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        f"{MODULES[module].relative_to(SRC)}:{line} imports {_full(target)}"
+        for module in MODULES
+        if (place := _place(module)) is not None
+        for line, target in _imports(module)
+        if not _matches(target, MAY_IMPORT[place])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+# ------------------------------------------------------------------ agents by name
+
+
+def _documentation(tree: ast.AST) -> set[int]:
+    """Identify the strings that stand alone as a statement: docstrings of all kinds."""
+    return {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+
+
+def _words(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each identifier and string in the code."""
+    documentation = _documentation(tree)
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str | bytes) and id(node) not in documentation:
+                yield line, node.value if isinstance(node.value, str) else node.value.decode()
+            continue
+        for field in ("id", "attr", "arg", "name", "asname", "module", "rest"):
+            if isinstance(text := getattr(node, field, None), str):
+                yield line, text
+
+
+def test_the_core_knows_no_agent_by_name() -> None:
+    wrong = [
+        f"{MODULES[module].relative_to(SRC)}:{line} says {text!r}"
+        for module, tree in TREES.items()
+        if not _matches(module, NOT_CORE)
+        for line, text in _words(tree)
+        if any(word in text.lower() for word in AGENT_WORDS)
+        and text not in AGENT_WORDS_ALLOWED.get(module, set())
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+# ------------------------------------------------------------------ size
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    long = {name: count for name, count in lines.items() if count > AIM_LINES}
+    too_long = {name: count for name, count in long.items() if count > MAX_LINES}
+    assert not too_long, f"over {MAX_LINES} lines: {too_long}; over {AIM_LINES}: {long}"
+
+
+# ------------------------------------------------------------------ public names
+
+
+def _is_public(module: str) -> bool:
+    return not any(part.startswith("_") for part in module.split("."))
+
+
+def test_every_public_module_declares_names_that_exist() -> None:
+    problems = []
+    for module in filter(_is_public, MODULES):
+        loaded = importlib.import_module(_full(module))
+        declared = getattr(loaded, "__all__", None)
+        if declared is None:
+            problems.append(f"{_full(module)} has no __all__")
+            continue
+        problems += [
+            f"{_full(module)}.{name} is declared and does not exist"
+            for name in declared
+            if not hasattr(loaded, name)
+        ]
+        if len(set(declared)) != len(declared):
+            problems.append(f"{_full(module)}.__all__ names something twice")
+    assert not problems, "\n".join(problems)
+
+
+def test_the_public_names_of_midflight_are_exactly_all_of_them() -> None:
+    names = {
+        name
+        for name in dir(midflight)
+        if not name.startswith("_")
+        and not isinstance(getattr(midflight, name), (ModuleType, type(__future__.annotations)))
+    }
+    declared = [name for name in midflight.__all__ if not name.startswith("_")]
+    assert declared == sorted(names)
+
+
+# ------------------------------------------------------------------ import without effects
+
+IMPORT_AND_REPORT = """
+import json, os, sys, threading
+effects = []
+
+def watch(event, args):
+    if event == "open":
+        path, mode, flags = args
+        writes = isinstance(mode, str) and any(letter in mode for letter in "wax+")
+        if writes or (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            effects.append(f"{event} {path}")
+    elif event in {"os.mkdir", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect"}:
+        effects.append(f"{event} {args[0] if args else ''}")
+
+sys.path.insert(0, sys.argv[1])
+sys.addaudithook(watch)
+import midflight
+report = {
+    "effects": effects,
+    "heavy": sorted(set(sys.argv[2:]) & sys.modules.keys()),
+    "names": len(midflight.__all__),
+    "threads": threading.active_count(),
+}
+print(json.dumps(report))
+"""
+
+
+def test_importing_midflight_is_silent_and_light(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-B", "-W", "error", "-c", IMPORT_AND_REPORT, str(SRC), *HEAVY],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {
+        "effects": [],
+        "heavy": [],
+        "names": len(midflight.__all__),
+        "threads": 1,
+    }
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------ output
+
+
+def _is_stream(node: ast.AST) -> bool:
+    names = {"stdout", "stderr", "__stdout__", "__stderr__"}
+    match node:
+        case ast.Attribute(value=ast.Name(id="sys"), attr=attr):
+            return attr in names
+        case ast.ImportFrom(module="sys", names=imported):
+            return any(alias.name in names for alias in imported)
+    return False
+
+
+def _is_printing(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+            return name in PRINTERS
+        case ast.ImportFrom(module=str(module), names=imported):
+            source = module.split(".")[0]
+            return source in {"click", "prompt_toolkit", "rich", "typer"} and any(
+                alias.name in PRINTERS for alias in imported
+            )
+    return False
+
+
+def _writes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield each node that writes to the terminal, or takes a standard stream to do so."""
+    asked = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in STREAM_QUESTIONS
+    }
+    for node in ast.walk(tree):
+        if _is_printing(node) or (_is_stream(node) and id(node) not in asked):
+            yield node
+
+
+def test_nothing_is_written_to_the_terminal_outside_the_one_output_module() -> None:
+    wrong = [
+        f"{MODULES[module].relative_to(SRC)}:{getattr(node, 'lineno', 0)} writes by itself"
+        for module, tree in TREES.items()
+        if module != OUTPUT
+        for node in _writes(tree)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_one_function_of_the_output_module_writes() -> None:
+    if OUTPUT not in TREES:
+        assert not any(_matches(module, ("cli", "cli.*")) for module in TREES)
+        return
+    functions = [
+        node.name
+        for node in ast.walk(TREES[OUTPUT])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(_writes(node))
+    ]
+    assert len(functions) == 1, f"these write: {functions}"
