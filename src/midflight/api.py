@@ -19,7 +19,8 @@ def dispatch(task: str, **options: Any) -> Session:
     """Open a session and send it the task as the first message.
 
     Use it as ``async with midflight.dispatch(task) as session``. The options are those of
-    `Options`. Raises `InvalidOption` or `InvalidInput` at once; entering the block may raise `AgentUnavailable`, `AgentFailed` or `UnsupportedOption`.
+    `Options`. Raises `InvalidOption` or `InvalidInput` at once; entering the block may raise
+    `AgentUnavailable`, `AgentFailed` or `UnsupportedOption`.
     """
     return Session(Options.build(**options), task)
 
