@@ -226,6 +226,9 @@ class Conversation:
             case base.Idle():
                 self._turns.wake_by = None
             case base.Died(detail=detail):
+                if not self._core.closing:
+                    text = f"the agent has ended: {detail}"
+                    self._core.emit(e.Notice(level="warning", text=text))
                 self._desk.cancel_all("agent_died")
                 self._turns.died(detail)
 
