@@ -1,5 +1,7 @@
 """Test an orchestration offline: a scripted model for real agents."""
 
+from midflight.testing.fake import FakeAgent as FakeAgent
+from midflight.testing.fake_model import FakeModel as FakeModel
 from midflight.testing.model_server import ScriptedModel as ScriptedModel
 from midflight.testing.script import Drop as Drop
 from midflight.testing.script import HttpError as HttpError
