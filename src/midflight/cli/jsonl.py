@@ -1,0 +1,179 @@
+"""``--json``: one event per line out, one command per line in, so any language can drive it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.cli.output import json_line, write
+from midflight.cli.transcript import Outcome
+from midflight.errors import InvalidInput
+from midflight.session import Session
+
+__all__ = ["LineSplitter", "run_json"]
+
+CHUNK_BYTES = 65_536
+WAITING_LINES = 100
+
+
+async def run_json(session: Session, then: list[str]) -> int:
+    """Run with events on standard output and commands from standard input.
+
+    While the input is open the session stays open; when it has ended nobody can answer any more,
+    and the run ends as soon as it is quiet.
+    """
+    outcome = Outcome()
+    try:
+        async with asyncio.TaskGroup() as group:
+            printing = group.create_task(_print(session, outcome))
+            try:
+                await _drive(session, then)
+            finally:
+                await asyncio.wait([printing])  # ends with the session, whatever ended that
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    return outcome.code
+
+
+async def _drive(session: Session, then: list[str]) -> None:
+    """Open the session, carry out what comes in, and close it when nothing more can come."""
+    async with session:
+        quiet = Quiet(session)
+        watching = asyncio.get_running_loop().create_task(quiet.watch())
+        try:
+            for text in then:
+                await session.send(text, delivery="queue")
+            if await _obey(session, quiet):
+                session.attend(attended=False)
+                await quiet.reached()
+        finally:
+            watching.cancel()
+
+
+async def _print(session: Session, outcome: Outcome) -> None:
+    async for event in session.events():
+        outcome.take(event)
+        write(json_line(e.encode(event)))
+
+
+async def _obey(session: Session, quiet: Quiet) -> bool:
+    """Carry out the commands; True if their source has ended, False if one was to close."""
+    async for line in _lines():
+        if line is None:
+            session.notice("error", f"a line over {c.MAX_COMMAND_BYTES} bytes was not read")
+            continue
+        try:
+            command = c.decode(line)
+        except InvalidInput as error:
+            session.notice("error", str(error))
+            continue
+        if isinstance(command, c.Close):
+            return False
+        quiet.disturb()
+        await session.submit(command)
+    return True
+
+
+class Quiet:
+    """Knows whether the session is quiet. It reads along, so that nothing piles up for it."""
+
+    def __init__(self, session: Session) -> None:
+        """Begin not quiet."""
+        self._session = session
+        self._is = asyncio.Event()
+        self._disturbed = asyncio.Event()
+
+    def disturb(self) -> None:
+        """Say that a command is coming: look again."""
+        self._is.clear()
+        self._disturbed.set()
+
+    async def reached(self) -> None:
+        """Wait until the session is quiet, looked at anew."""
+        self.disturb()
+        await self._is.wait()
+
+    async def watch(self) -> None:
+        """Read along until cancelled."""
+        while True:
+            self._disturbed.clear()
+            async for _ in self._session.stream():
+                pass
+            if not self._disturbed.is_set():
+                self._is.set()
+            await self._disturbed.wait()
+
+
+async def _lines() -> AsyncIterator[bytes | None]:
+    """Yield the lines of standard input, and None for one that is too long, until it ends.
+
+    A thread reads, because a file, a pipe and a terminal are not all something that an event loop
+    can wait for. It is a daemon: nothing waits for it at the end.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes | EOFError | None] = asyncio.Queue(WAITING_LINES)
+
+    def put(item: bytes | EOFError | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
+
+    def read() -> None:
+        try:
+            for line in _read_lines():
+                put(line)
+            put(EOFError())
+        except RuntimeError:
+            return  # the loop has ended, and the program with it
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    while not isinstance(item := await queue.get(), EOFError):
+        yield item
+
+
+def _read_lines() -> Iterator[bytes | None]:
+    split = LineSplitter(c.MAX_COMMAND_BYTES)
+    try:
+        descriptor = sys.stdin.fileno()
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            yield from split.feed(chunk)
+    except (AttributeError, OSError, ValueError):
+        pass  # no input, or it went away: the same as its end
+    yield from split.end()
+
+
+class LineSplitter:
+    """Cuts bytes into lines and never holds more than one line of the permitted length."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit`` is the most bytes that a line may have."""
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that a chunk completes; blank ones are left out, None is a long one."""
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            self._add(part)
+            yield from self.end()
+        self._add(rest)
+
+    def end(self) -> Iterator[bytes | None]:
+        """Yield the line that has come so far, as if it were ended."""
+        line, size = b"".join(self._parts).strip(), self._size
+        self._parts, self._size = [], 0
+        if size > self._limit:
+            yield None
+        elif line:
+            yield line
+
+    def _add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._limit:
+            self._parts.clear()
+        elif part:
+            self._parts.append(part)

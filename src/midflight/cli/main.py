@@ -1,0 +1,207 @@
+"""The program ``midflight``: reads the command line and starts what it asks for.
+
+Everything slow is imported by the command that needs it, so that ``--help`` answers at once. That
+is also why the options are read by argparse: typer alone takes longer to import than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from midflight.cli.output import one_line, write
+from midflight.errors import InvalidInput, InvalidOption, MidflightError, NotFound
+
+__all__ = ["COMMANDS", "main", "make_parser"]
+
+EPILOG = """\
+exit codes:
+  0 completed · 1 failed · 2 wrong usage · 3 a limit was reached · 4 no such session
+  130 interrupted
+
+A task on its own is run: midflight "task" is midflight run "task".
+"""
+
+
+class UsageError(MidflightError):
+    """The command line cannot be understood."""
+
+    code = "usage"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports mistakes as errors, and prints through the one output function."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        options["allow_abbrev"] = False
+        super().__init__(*args, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"{self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        write(message)
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, and not before."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        write(f"midflight {version('midflight')}\n")
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="midflight",
+        description="Dispatch a coding agent, watch it work, and change its course while it runs.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (text, add_options, _) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        add_options(command)
+        command.set_defaults(command=name)
+    return parser
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", help="what the agent should do")
+    add("--agent", metavar="A", help="the agent: claude (default)")
+    add("--model", metavar="M", help="the model, as the agent names it")
+    add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
+    add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
+    add("--allow", metavar="T,…", action="append", help="tools that run without asking")
+    add("--deny", metavar="T,…", action="append", help="tools that never run")
+    add(
+        "--permission-mode",
+        metavar="P",
+        help="default, acceptEdits, plan, dontAsk or bypassPermissions",
+    )
+    add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
+    add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
+    add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
+    add(
+        "--then",
+        metavar="TEXT",
+        action="append",
+        help="a message for a turn of its own after the task; repeatable",
+    )
+    add("--timeout", metavar="S", type=float, help="seconds that one turn may take")
+    add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
+    add("--name", metavar="NAME", help="a short name for the session")
+    add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    """Nothing to add."""
+
+
+def _run(given: argparse.Namespace) -> int:
+    from midflight.cli.run import run
+
+    return run(given)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from midflight.cli.demo import demo
+
+    return demo()
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from midflight.cli.doctor import doctor
+
+    return doctor()
+
+
+Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+COMMANDS: dict[str, Command] = {
+    "run": ("run a task here and show what the agent does", _run_options, _run),
+    "demo": ("see it at work: a scripted tour, without key and network", _no_options, _demo),
+    "doctor": ("say which agents can be used, and what to do if not", _no_options, _doctor),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    try:
+        given = make_parser().parse_args(_with_command(list(arguments)))
+        _, _, command = COMMANDS[given.command]
+        return command(given)
+    except BrokenPipeError:
+        return _nobody_reads()
+    except KeyboardInterrupt:
+        return 130
+    except MidflightError as error:
+        return _report(error.message, error.hint, _code_of(error))
+    except Exception as error:  # noqa: BLE001 - a person gets a line, never a traceback
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - see top
+        text = f"unexpected {type(error).__name__}: {error} ({where})"
+        return _report(text, "this is a mistake in midflight; please report this line", 1)
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``run`` in front of a bare task.
+
+    Raises `UsageError` for what looks like a slip of the pen in a command's name: as a task it
+    would cost money.
+    """
+    if not arguments:
+        return ["--help"]
+    first = arguments[0]
+    if first in {*COMMANDS, "-h", "--help", "--version"}:
+        return arguments
+    if near := difflib.get_close_matches(first, COMMANDS, 1, cutoff=0.75):
+        raise UsageError(
+            f"there is no command {first!r}; did you mean {near[0]}?",
+            f"midflight run {first!r} to give it to an agent as a task",
+        )
+    return ["run", *arguments]
+
+
+def _code_of(error: MidflightError) -> int:
+    if isinstance(error, (UsageError, InvalidOption, InvalidInput)):
+        return 2
+    return 4 if isinstance(error, NotFound) else 1
+
+
+def _report(text: str, hint: str, code: int) -> int:
+    """Tell an error on standard error, in one line and a hint, and return the exit code."""
+    lines = f"midflight: {one_line(text, 1000)}\n"
+    if hint:
+        lines += f"hint: {one_line(hint, 1000)}\n"
+    try:
+        write(lines, error=True)
+    except OSError:
+        return code
+    return code
+
+
+def _nobody_reads() -> int:
+    """Whoever read the output has gone. Python must not find that out again when it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return _report("nobody reads the output any more", "", 1)
+
+
+if __name__ == "__main__":
+    main()

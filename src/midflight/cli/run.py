@@ -1,0 +1,158 @@
+"""``midflight run``: one session, here. This module chooses the form and handles the signals."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from midflight import dispatch
+from midflight.cli.output import write
+from midflight.cli.transcript import Outcome, Transcript
+from midflight.errors import AgentFailed, InvalidOption, NotFound
+from midflight.session import Session
+
+__all__ = ["Stopper", "run", "run_plain", "until_stopped"]
+
+INTERRUPTED = 130
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the task as the options say, and return the exit code."""
+    session = _session(given)
+    then = given.then or []
+    try:
+        return asyncio.run(_run(session, then, json=given.json))
+    except AgentFailed as error:
+        if given.resume and "no conversation found" in str(error).lower():
+            raise NotFound(
+                f"no conversation has the id {given.resume}",
+                "--resume takes the agent_session that session.started told, in the same folder",
+            ) from error
+        raise
+
+
+async def _run(session: Session, then: list[str], *, json: bool) -> int:
+    stopper = Stopper(session)
+    if json:
+        from midflight.cli.jsonl import run_json
+
+        return await until_stopped(stopper, run_json(session, then))
+    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty():
+        from midflight.cli.console import Console
+
+        return await until_stopped(stopper, Console(session, then).run())
+    return await until_stopped(stopper, run_plain(session, then))
+
+
+def _session(given: argparse.Namespace) -> Session:
+    """Return the session that the options describe. Raises `InvalidOption` in their words."""
+    options = {
+        "agent": given.agent,
+        "model": given.model,
+        "max_turns": given.max_turns,
+        "max_budget_usd": given.max_budget_usd,
+        "allowed_tools": _listed(given.allow),
+        "disallowed_tools": _listed(given.deny),
+        "permission_mode": given.permission_mode,
+        "plugins": given.plugin,
+        "skills": given.skill,
+        "cwd": given.cwd,
+        "timeout": given.timeout,
+        "stall_timeout": given.stall_timeout,
+        "name": given.name,
+        "resume": given.resume,
+    }
+    attended = given.json or bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
+    try:
+        return dispatch(
+            given.task,
+            attended=attended,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    except InvalidOption as error:
+        flag = _FLAGS.get(error.option, error.option.replace("_", "-"))
+        said = error.message.removeprefix(f"{error.option}: ")
+        raise InvalidOption(f"--{flag}", said, error.hint or "midflight run --help") from error
+
+
+_FLAGS = {
+    "allowed_tools": "allow",
+    "disallowed_tools": "deny",
+    "plugins": "plugin",
+    "skills": "skill",
+}
+
+
+def _listed(given: Iterable[str] | None) -> list[str] | None:
+    """Split ``Bash(git add, git commit),Edit`` at the commas outside of brackets."""
+    if given is None:
+        return None
+    names = [""]
+    depth = 0
+    for char in ",".join(given):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth <= 0:
+            names.append("")
+        else:
+            names[-1] += char
+    return [name.strip() for name in names if name.strip()]
+
+
+async def run_plain(session: Session, then: list[str]) -> int:
+    """Run without a terminal: print what happens, ask nothing, end when it is quiet."""
+    transcript, outcome = Transcript(), Outcome()
+    async with session:
+        for text in then:
+            await session.send(text, delivery="queue")
+        async for event in session.stream():
+            outcome.take(event)
+            write(transcript.take(event))
+    return outcome.code
+
+
+class Stopper:
+    """What the signals do: the first SIGINT stops the turn, a second one or SIGTERM everything."""
+
+    def __init__(self, session: Session) -> None:
+        """Begin with nothing stopped; `until_stopped` says what is to be stopped."""
+        self._session = session
+        self._task: asyncio.Task[int] | None = None
+        self._stop: asyncio.Task[None] | None = None
+        self.stopped = False
+
+    def interrupt(self) -> None:
+        """Stop the turn, if that has not been tried yet; else everything."""
+        if self._stop is not None or self._session.status == "starting":
+            self.quit()
+            return
+        self.stopped = True
+        self._stop = asyncio.get_running_loop().create_task(self._session.interrupt())
+
+    def quit(self) -> None:
+        """End the program in an orderly way."""
+        self.stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def listen(self, task: asyncio.Task[int]) -> None:
+        """Take the signals from now on."""
+        self._task = task
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self.quit)
+        loop.add_signal_handler(signal.SIGHUP, self.quit)
+
+
+async def until_stopped(stopper: Stopper, program: Coroutine[Any, Any, int]) -> int:
+    """Run a program to its end, or until a signal has stopped it; return the exit code."""
+    task = asyncio.get_running_loop().create_task(program)
+    stopper.listen(task)
+    with contextlib.suppress(asyncio.CancelledError):
+        code = await task
+        return INTERRUPTED if stopper.stopped else code
+    return INTERRUPTED

@@ -1,0 +1,177 @@
+"""A session as plain text, in the order in which things happen: for pipes, files and the demo."""
+
+from __future__ import annotations
+
+from midflight import events as e
+from midflight.cli.output import Fragment, one_line
+from midflight.values import Status
+
+__all__ = ["Outcome", "Transcript", "cost_line", "result_line", "tool_line"]
+
+LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
+EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
+
+DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
+COLOURS: dict[Status, str] = {
+    "completed": GREEN,
+    "failed": RED,
+    "limit": YELLOW,
+    "interrupted": YELLOW,
+}
+
+
+class Outcome:
+    """How the last message ended, as an exit code: a fold of the events."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said; a session that never had a message has completed."""
+        self.status: Status = "completed"
+        self._background: set[int | None] = set()
+        self._in_turn: set[str] = set()
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        return EXIT_CODES[self.status]
+
+    def take(self, event: e.Event) -> None:
+        """Take in one event."""
+        match event:
+            case e.TurnStarted(origin="background", turn=turn):
+                self._background.add(turn)
+            case e.MessageStarted(message=message) | e.MessageSteered(message=message):
+                self._in_turn.add(message)
+                self._background.discard(event.turn)
+            case e.TurnEnded(status=status, turn=turn) if turn not in self._background:
+                self.status = status
+            case e.MessageFailed(message=message) if message not in self._in_turn:
+                self.status = "limit" if event.reason in LIMIT_REASONS else "failed"
+            case e.MessageCancelled(message=message, reason="interrupted") if (
+                message not in self._in_turn
+            ):
+                self.status = "interrupted"
+
+
+def tool_line(event: e.ToolStarted) -> list[Fragment]:
+    """Return ``  [tool] Name summary``, further in for a tool of a sub-agent."""
+    indent = "    " if event.parent else "  "
+    summary = one_line(event.title, 120)
+    return [
+        (DIM, f"{indent}[tool] "),
+        (CYAN, one_line(event.name)),
+        ("", f" {summary}" if summary else ""),
+        ("", "\n"),
+    ]
+
+
+def result_line(end: e.TurnEnded) -> list[Fragment]:
+    """Return ``Result: …``: the agent's last words, or how the turn ended if not well."""
+    if end.status == "completed":
+        return [(BOLD, "Result: "), ("", f"{end.text}\n")]
+    how = end.status if end.reason == end.status else f"{end.status} ({end.reason})"
+    text = f": {end.text}" if end.text else ""
+    return [(BOLD, "Result: "), (COLOURS[end.status], how), ("", f"{text}\n")]
+
+
+def cost_line(end: e.TurnEnded) -> list[Fragment]:
+    """Return ``Cost: $…`` of the turn, and the session's if that is more."""
+    line = f"${end.cost_usd:.4f}"
+    if end.total_cost_usd - end.cost_usd > 0.00005:  # noqa: PLR2004 - half of the last digit shown
+        line += f" (session ${end.total_cost_usd:.4f})"
+    return [(BOLD, "Cost: "), ("", f"{line}\n")]
+
+
+class Transcript:
+    """Turns events into text, each event once. Streamed text comes as it streams."""
+
+    def __init__(self) -> None:
+        """Begin at the start of a line."""
+        self._column0 = True
+        self._streamed = ""
+        self._asked: dict[str, e.Event] = {}
+        self._texts: dict[str, str] = {}
+        self._turns = 0
+
+    def take(self, event: e.Event) -> list[Fragment]:
+        """Return what to print for an event; often nothing."""
+        match event:
+            case e.TextDelta(parent=None, text=text):
+                self._streamed += text
+                return self._stream(text)
+            case e.Text(parent=None, text=text):
+                return self._whole(text)
+            case e.Retry():
+                return self._retry(event)
+            case e.ToolStarted():
+                return self._lines(tool_line(event))
+            case e.ToolEnded(status="failed"):
+                return self._aside("failed", f"{event.name}: {event.output}")
+            case e.TurnEnded():
+                return self._end(event)
+            case _:
+                return self._news(event)
+
+    def _news(self, event: e.Event) -> list[Fragment]:
+        """Return the rest: what is seldom and takes one line."""
+        match event:
+            case e.MessageAccepted(message=message, text=text):
+                self._texts[message] = text
+            case e.TurnStarted(messages=messages):
+                self._turns += 1
+                if self._turns > 1 and messages:
+                    text = " ".join(self._texts.get(message, "") for message in messages)
+                    return self._lines([(BOLD, f"\n> {one_line(text)}\n")])
+            case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
+                self._asked[request] = event
+            case e.PermissionResolved(request=request, decision="deny"):
+                asked = self._asked.pop(request, None)
+                name = getattr(asked, "name", "a tool")
+                return self._aside("denied", f"{name}: {event.reason}")
+            case e.QuestionResolved(answers={}, reason=reason):
+                return self._aside("unanswered", reason)
+            case e.SessionStarted(problems=problems) if problems:
+                return self._aside("notice", "; ".join(problems))
+            case e.Notice(text=text, level=level):
+                return self._aside("notice" if level == "info" else level, text)
+            case e.Stalled(silent_s=silent):
+                return self._aside("stalled", f"no sign of life for {silent:.0f} s")
+            case e.TaskStarted(title=title):
+                return self._aside("background", title)
+            case e.TaskEnded(title=title, status=status):
+                return self._aside("background", f"{title}: {status}")
+        return []
+
+    def _stream(self, text: str) -> list[Fragment]:
+        self._column0 = text.endswith("\n") if text else self._column0
+        return [("", text)]
+
+    def _whole(self, text: str) -> list[Fragment]:
+        """Print what the stream did not bring of a finished block, and end its line."""
+        streamed, self._streamed = self._streamed, ""
+        if text.startswith(streamed):
+            rest = text[len(streamed) :]
+            return [*self._stream(rest), *self._lines([])]
+        return [*self._lines([]), *self._stream(text), *self._lines([])]
+
+    def _lines(self, lines: list[Fragment]) -> list[Fragment]:
+        """Return whole lines, begun on a line of their own."""
+        before = [] if self._column0 else [("", "\n")]
+        self._column0 = True
+        return [*before, *lines]
+
+    def _aside(self, word: str, text: str) -> list[Fragment]:
+        return self._lines([(YELLOW, f"  [{word}] "), ("", f"{one_line(text)}\n")])
+
+    def _retry(self, event: e.Retry) -> list[Fragment]:
+        why = f"{event.error} ({event.status})" if event.status else event.error
+        void = "; the text since the last line is void" if self._streamed else ""
+        self._streamed = ""
+        return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
+
+    def _end(self, end: e.TurnEnded) -> list[Fragment]:
+        self._streamed = ""
+        denied = [
+            ("", f"Denied: {one_line(denial.name)}: {one_line(denial.reason)}\n")
+            for denial in end.denials
+        ]
+        return self._lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])
