@@ -36,10 +36,11 @@ _numbers = itertools.count(1)
 class ModelError(Exception):
     """The model did not answer; ``status`` is None when the connection was dropped."""
 
-    def __init__(self, status: int | None, message: str) -> None:
-        """Keep the HTTP status, on which it depends whether the agent tries again."""
+    def __init__(self, status: int | None, message: str, retry_after_s: float = 0.0) -> None:
+        """Keep what decides whether and when the agent tries again."""
         super().__init__(f"API Error: {status or ''} {message}".replace("  ", " "))
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class FakeModel(ScriptedModel):
@@ -80,7 +81,8 @@ class FakeModel(ScriptedModel):
         for part in self._parts_for(request):
             match part:
                 case HttpError():
-                    raise ModelError(part.status, part.message)
+                    retry_after_s = float(part.headers.get("retry-after", 0))
+                    raise ModelError(part.status, part.message, retry_after_s)
                 case Drop() | Malformed():
                     raise ModelError(None, "the connection was dropped")
                 case StreamError():
@@ -101,7 +103,9 @@ class FakeModel(ScriptedModel):
 
     async def _hold(self, name: str) -> None:
         try:
-            await self._bounded(self._signals.given[name], f"signal {name!r} was not given")
+            async with asyncio.timeout(self._timeout_s):
+                await self._signals.given[name].wait()
         except TimeoutError as error:
-            self._problems.append(str(error))
-            raise ModelError(None, str(error)) from error
+            problem = f"signal {name!r} was not given within {self._timeout_s:g} s"
+            self._problems.append(problem)
+            raise ModelError(None, problem) from error

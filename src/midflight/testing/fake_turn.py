@@ -173,7 +173,8 @@ class Mind:
                 passing = status in _RETRIED or (status or 0) >= _SERVER_ERRORS
                 if attempt == self._retries or not passing:
                     raise
-            delay = min(FIRST_DELAY_S * 2**attempt, LONGEST_DELAY_S)
+                retry_after_s = error.retry_after_s
+            delay = max(retry_after_s, min(FIRST_DELAY_S * 2**attempt, LONGEST_DELAY_S))
             attempt += 1
             error_name = _ERRORS.get(status, "server_error")
             self._say(e.Retry(attempt=attempt, delay_s=delay, status=status, error=error_name))
