@@ -1,0 +1,1 @@
+"""What midflight adds to the agent's own time; run it with ``python -m bench``."""

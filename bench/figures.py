@@ -1,0 +1,78 @@
+"""What is measured, and what is aimed at."""
+
+from __future__ import annotations
+
+import statistics
+from typing import NamedTuple
+
+__all__ = ["FIGURES", "Figure", "Row", "Samples", "row"]
+
+Samples = dict[str, dict[str, list[float]]]
+"""Figure → side → one value a round: the median of that round's samples."""
+
+
+class Figure(NamedTuple):
+    """``scale`` turns seconds or bytes into ``unit``. An aim is a ratio, or in ``unit``."""
+
+    key: str
+    title: str
+    unit: str
+    scale: float
+    ratio_aim: float | None = None
+    value_aim: float | None = None
+
+
+_MIB = 1 / 1024**2
+
+FIGURES = (
+    Figure("start", "process start → first text, 10-line program", "ms", 1e3, 0.65),
+    Figure("start_cli", "process start → first text, `midflight run`", "ms", 1e3, 0.65),
+    Figure("help", "`midflight --help`, start to end", "ms", 1e3, value_aim=150),
+    Figure("call", "call → first text, warm process", "ms", 1e3, 1.05),
+    Figure("follow_up", "live follow-up → first text", "ms", 1e3, 1.05),
+    Figure("interrupt", "interrupt → the turn's end, while text streams", "ms", 1e3, 1.2),
+    Figure("cpu", "processor time per 10,000 text deltas", "ms", 1e3, 1.0),
+    Figure("delay_p50", "8 sessions: age of a delta, median", "ms", 1e3, 1.1),
+    Figure("delay_p99", "8 sessions: age of a delta, 99th percentile", "ms", 1e3, 1.1),
+    Figure("memory", "memory per further session (unique)", "MiB", _MIB, value_aim=2.0),
+    Figure("memory_rss", "memory per further session (resident)", "MiB", _MIB, value_aim=2.0),
+)
+
+
+class Row(NamedTuple):
+    """One figure's outcome, in the figure's unit. Ratios are of rounds, midflight to raw."""
+
+    figure: Figure
+    midflight: list[float]
+    raw: list[float]
+
+    @property
+    def ratio(self) -> float | None:
+        """The ratio of the medians."""
+        if not self.raw or self.figure.ratio_aim is None:
+            return None
+        return statistics.median(self.midflight) / statistics.median(self.raw)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ratio in each round."""
+        return [ours / theirs for ours, theirs in zip(self.midflight, self.raw, strict=True)]
+
+    @property
+    def met(self) -> bool:
+        """The aim was met."""
+        if self.figure.value_aim is not None:
+            return statistics.median(self.midflight) <= self.figure.value_aim
+        return self.ratio is None or self.ratio <= (self.figure.ratio_aim or 0)
+
+
+def row(figure: Figure, samples: Samples) -> Row | None:
+    """Return the figure's outcome, or None if it was not measured."""
+    sides = samples.get(figure.key)
+    if not sides or "midflight" not in sides:
+        return None
+    return Row(
+        figure,
+        [value * figure.scale for value in sides["midflight"]],
+        [value * figure.scale for value in sides.get("raw", [])],
+    )

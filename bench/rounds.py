@@ -1,0 +1,165 @@
+"""The rounds: every figure on one side, then on the other, again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.figures import Samples
+from bench.sides import SIDES
+
+__all__ = ["FULL", "QUICK", "Size", "measure"]
+
+HERE = Path(__file__).parent
+MIDFLIGHT = Path(sys.executable).with_name("midflight")
+COMMAND_LINE = MIDFLIGHT.exists() and importlib.util.find_spec("midflight.cli") is not None
+TIMEOUT_S = 180
+
+
+class Size(NamedTuple):
+    """How much is done in a round: repetitions, or deltas."""
+
+    starts: int
+    warm: int
+    cpu: int
+    delay: int
+    memory: int
+    sessions: int
+
+
+FULL = Size(starts=3, warm=3, cpu=10_000, delay=500, memory=500, sessions=8)
+WARM_UP = FULL._replace(starts=1, warm=1, cpu=1_000, delay=100, memory=100)
+QUICK = Size(starts=1, warm=1, cpu=200, delay=20, memory=20, sessions=2)
+
+
+class Bench:
+    """The surroundings of all programs that are measured: one model, one home, one folder."""
+
+    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+        self._env = {**env, "PYTHONPATH": str(HERE.parent)}
+        self._cwd = cwd
+
+    def first_text(self, argv: Sequence[str]) -> float:
+        """Start a program and return the seconds until the model's text comes out of it."""
+        began = time.perf_counter()
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self._env,
+                cwd=self._cwd,
+            ) as process,
+        ):
+            seen, took = b"", 0.0
+            assert process.stdout is not None
+            while piece := os.read(process.stdout.fileno(), 65536):
+                seen += piece
+                if not took and b"pong" in seen:
+                    took = time.perf_counter() - began
+            process.wait(TIMEOUT_S)
+            if process.returncode or not took:
+                errors.seek(0)
+                told = (seen + errors.read()).decode(errors="replace")
+                raise RuntimeError(f"{argv} failed:\n{told}")
+        return took
+
+    def whole(self, argv: Sequence[str]) -> float:
+        """Run a program and return the seconds until its end."""
+        began = time.perf_counter()
+        self._run(argv)
+        return time.perf_counter() - began
+
+    def probe(self, side: str, name: str, size: int, sessions: int) -> dict[str, list[float]]:
+        """Measure inside of a program."""
+        argv = [sys.executable, "-m", "bench.probe", side, name, str(size), str(sessions)]
+        out = self._run(argv)
+        samples: dict[str, list[float]] = json.loads(out)
+        return samples
+
+    def _run(self, argv: Sequence[str]) -> str:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self._env,
+            cwd=self._cwd,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{argv} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[Bench]:
+    """Serve the model from a process of its own, with a home and a folder for the agents."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home, cwd = Path(folder, "home"), Path(folder, "work")
+        home.mkdir()
+        cwd.mkdir()
+        argv = [sys.executable, "-m", "bench.model", str(home)]
+        clean = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        with subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**clean, "PYTHONPATH": str(HERE.parent)},
+        ) as model:
+            assert model.stdin is not None
+            assert model.stdout is not None
+            yield Bench(json.loads(model.stdout.readline()), cwd)
+            model.stdin.close()
+        assert model.returncode == 0, "a message came that the model has no answer to"
+
+
+def one_round(bench: Bench, size: Size) -> Iterator[tuple[str, str, float]]:
+    """Yield figure, side and value."""
+    for _ in range(size.starts):
+        for side in SIDES:
+            yield "start", side, bench.first_text([sys.executable, f"{HERE}/start_{side}.py"])
+        if COMMAND_LINE:
+            argv = [str(MIDFLIGHT), "run", "pong", "--model", "sonnet"]
+            yield "start_cli", "midflight", bench.first_text(argv)
+            yield "help", "midflight", bench.whole([str(MIDFLIGHT), "--help"])
+    for name in ("warm", "cpu", "delay", "memory"):
+        for side in SIDES:
+            probed = bench.probe(side, name, getattr(size, name), size.sessions)
+            for figure, values in probed.items():
+                for value in values:
+                    yield figure, side, value
+
+
+def measure(rounds: int, size: Size) -> Samples:
+    """Measure the rounds, after one that warms up and does not count."""
+    kept: Samples = {}
+    with surroundings() as bench:
+        if size != QUICK:
+            list(one_round(bench, WARM_UP))
+        for number in range(1, rounds + 1):
+            values: Samples = {}
+            for figure, side, value in one_round(bench, size):
+                values.setdefault(figure, {}).setdefault(side, []).append(value)
+            print(f"round {number} of {rounds} is done", file=sys.stderr)
+            for figure, sides in values.items():
+                for side, all_of_them in sides.items():
+                    median = statistics.median(all_of_them)
+                    kept.setdefault(figure, {}).setdefault(side, []).append(median)
+    if "start_cli" in kept:
+        kept["start_cli"]["raw"] = kept["start"]["raw"]
+    return kept

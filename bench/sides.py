@@ -1,0 +1,110 @@
+"""The two sides that are compared, with the same few verbs. Each is imported only where it runs.
+
+Both use the agent's own system prompt and settings, the model "sonnet", no allowed tools, and
+text as it streams.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+__all__ = ["SIDES", "Side"]
+
+OnText = Callable[[str], None]
+
+
+class Side(Protocol):
+    """One live conversation, an async context manager that says its first words on entering."""
+
+    ended: float
+
+    def __init__(self, text: str) -> None: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def say(self, text: str) -> None: ...
+
+    async def listen(self, on_text: OnText) -> None:
+        """Pass on the text of one turn; ``ended`` is then when its end was seen."""
+        ...
+
+    async def interrupt(self) -> None: ...
+
+
+class Midflight:
+    def __init__(self, text: str) -> None:
+        import midflight
+
+        self._midflight = midflight
+        self._session = midflight.dispatch(text, model="sonnet")
+        self.ended = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._session.close()
+
+    async def say(self, text: str) -> None:
+        await self._session.send(text)
+
+    async def listen(self, on_text: OnText) -> None:
+        text_delta, turn_ended = self._midflight.TextDelta, self._midflight.TurnEnded
+        async for event in self._session.stream():
+            if isinstance(event, text_delta):
+                on_text(event.text)
+            elif isinstance(event, turn_ended):
+                self.ended = time.perf_counter()
+
+    async def interrupt(self) -> None:
+        await self._session.interrupt()
+
+
+class Raw:
+    def __init__(self, text: str) -> None:
+        import claude_agent_sdk as sdk
+
+        self._sdk = sdk
+        self._text = text
+        self._client = sdk.ClaudeSDKClient(
+            sdk.ClaudeAgentOptions(
+                model="sonnet",
+                system_prompt={"type": "preset", "preset": "claude_code"},
+                permission_mode="default",
+                permission_prompt_tool_name="stdio",
+                include_partial_messages=True,
+            )
+        )
+        self.ended = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._client.connect()
+        await self._client.query(self._text)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.disconnect()
+
+    async def say(self, text: str) -> None:
+        await self._client.query(text)
+
+    async def listen(self, on_text: OnText) -> None:
+        stream_event, result = self._sdk.StreamEvent, self._sdk.ResultMessage
+        async for message in self._client.receive_response():
+            if isinstance(message, stream_event):
+                event: dict[str, Any] = message.event
+                if event["type"] == "content_block_delta" and "text" in event["delta"]:
+                    on_text(event["delta"]["text"])
+            elif isinstance(message, result):
+                self.ended = time.perf_counter()
+
+    async def interrupt(self) -> None:
+        await self._client.interrupt()
+
+
+SIDES: dict[str, type[Side]] = {"raw": Raw, "midflight": Midflight}
