@@ -6,7 +6,9 @@ docs/design/claude-driver.md.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from midflight import events as e
@@ -20,28 +22,40 @@ from midflight.agents.base import (
     Withdrawn,
     Woke,
 )
+from midflight.agents.claude_content import KINDS, most, output, questions, title, tokens
 from midflight.agents.claude_results import finished
-from midflight.values import Kind, PlanEntry, Question, QuestionOption, TokenUsage
+from midflight.values import PlanEntry, TokenUsage
 
 __all__ = ["Translator"]
 
-OUTPUT_CHARS = 10_000
-"""How much of a tool's output an event carries."""
+KEPT_IDS = 256
+"""How many frames and messages are remembered, so that one that comes twice counts once."""
 
-_KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("Read", "NotebookRead", "LS"), "read"),
-    **dict.fromkeys(("Write", "Edit", "MultiEdit", "NotebookEdit"), "edit"),
-    **dict.fromkeys(("Bash", "BashOutput", "KillShell"), "execute"),
-    **dict.fromkeys(("Glob", "Grep", "WebSearch", "ToolSearch"), "search"),
-    "WebFetch": "fetch",
-}
-_TITLES = ("command", "file_path", "notebook_path", "pattern", "url", "query", "description")
 _TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
 _SILENT_SYSTEM = frozenset(
-    {"status", "task_updated", "task_progress", "task_started", "hook_started", "hook_response"}
+    {
+        "hook_response",
+        "hook_started",
+        "model_refusal_no_fallback",
+        "status",
+        "task_progress",
+        "task_started",
+        "task_updated",
+    }
 )
 """System frames that say nothing a reader needs; what matters in them comes by other frames."""
+
+
+@dataclass
+class _Call:
+    """A model call as it streams; ``whole`` once its end has come."""
+
+    id: str = ""
+    model: str = ""
+    tokens: TokenUsage = TokenUsage()  # noqa: RUF009 - it is frozen
+    blocks: int = 0
+    whole: bool = False
 
 
 class Translator:
@@ -54,9 +68,11 @@ class Translator:
         self._tools: dict[str, str] = {}
         self._tasks: set[str] = set()
         self._in_turn = False
-        self._model = ""
-        self._tokens = TokenUsage()
-        self._counted: set[str] = set()
+        self._frames: dict[str, None] = {}
+        self._call = _Call()
+        self._void = False
+        self._counted: deque[str] = deque(maxlen=KEPT_IDS)
+        self._error = ""
         self.questions: dict[str, dict[str, Any]] = {}
         self.inputs: dict[str, dict[str, Any]] = {}
 
@@ -67,42 +83,75 @@ class Translator:
             yield e.Raw(data=frame)
             return
         try:
-            yield from handler(self, frame)
+            if self._is_new(frame.get("uuid")):
+                yield from handler(self, frame)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             yield e.Raw(data=frame)
+
+    def _is_new(self, known: str | None) -> bool:
+        """Tell whether this frame has not come before; one without an id always is."""
+        if known is None:
+            return True
+        if known in self._frames:
+            return False
+        self._frames[known] = None
+        if len(self._frames) > KEPT_IDS:
+            del self._frames[next(iter(self._frames))]
+        return True
 
     # Streaming ----------------------------------------------------------------------------
 
     def _stream(self, frame: dict[str, Any]) -> Iterator[Signal]:
-        event = frame["event"]
-        kind = event["type"]
-        if kind == "content_block_delta":
+        event, parent = frame["event"], frame.get("parent_tool_use_id")
+        if event["type"] == "content_block_delta":
             delta = event["delta"]
             if delta["type"] == "text_delta":
-                yield e.TextDelta(text=delta["text"], parent=frame.get("parent_tool_use_id"))
+                yield e.TextDelta(text=delta["text"], parent=parent)
             elif delta["type"] == "thinking_delta":
-                parent = frame.get("parent_tool_use_id")
                 yield e.ThinkingDelta(text=delta["thinking"], parent=parent)
-        elif kind == "message_start":
-            self._model = event["message"]["model"]
-            self._tokens = _tokens(event["message"].get("usage"))
-        elif kind == "message_delta" and frame.get("parent_tool_use_id") is None:
-            told = _tokens(event.get("usage"))
-            names = TokenUsage.__struct_fields__
-            most = {name: max(getattr(told, name), getattr(self._tokens, name)) for name in names}
-            self._tokens = TokenUsage(**most)
-        elif kind == "message_stop" and frame.get("parent_tool_use_id") is None:
-            yield Step(model=self._model, tokens=self._tokens)
+        elif parent is None:
+            yield from self._follow(event, frame.get("abandoned_blocks") or {})
+
+    def _follow(self, event: dict[str, Any], abandoned: dict[str, Any]) -> Iterator[Signal]:
+        """Follow a model call of the main conversation. One that was cut is no step of the turn."""
+        call = self._call
+        match event["type"]:
+            case "message_start":
+                yield from self._voided()
+                message = event["message"]
+                self._call = _Call(message["id"], message["model"], tokens(message.get("usage")))
+            case "content_block_start":
+                call.blocks += 1
+            case "message_delta":
+                call.whole = True
+                call.tokens = most(call.tokens, tokens(event.get("usage")))
+            case "message_stop":
+                # The CLI asks again by itself, sometimes without a word about it.
+                self._void = abandoned.get("from_block_index", call.blocks) < call.blocks
+                yield Step(model=call.model, tokens=call.tokens, main=call.whole)
+
+    def _voided(self) -> Iterator[Signal]:
+        """Say that text which was streamed is void, where the CLI has not said so."""
+        if self._void:
+            self._void = False
+            yield e.Retry(attempt=1, delay_s=0.0, error="stream_cut")
 
     # Whole messages -----------------------------------------------------------------------
 
     def _assistant(self, frame: dict[str, Any]) -> Iterator[Signal]:
         message, parent = frame["message"], frame.get("parent_tool_use_id")
         if frame.get("error"):
+            self._error = str(frame["error"])
             return
-        if parent is not None and message["id"] not in self._counted:
-            self._counted.add(message["id"])
-            yield Step(model=message["model"], tokens=_tokens(message.get("usage")), main=False)
+        if message["model"] == "<synthetic>":
+            return
+        if parent is None:
+            yield from self._voided()
+        # Calls of sub-agents, and those repeated after a cut stream, are not streamed.
+        if message["id"] != self._call.id and message["id"] not in self._counted:
+            self._counted.append(message["id"])
+            used = tokens(message.get("usage"))
+            yield Step(model=message["model"], tokens=used, main=parent is None)
         for block in message["content"]:
             match block["type"]:
                 case "text":
@@ -118,8 +167,8 @@ class Translator:
         yield e.ToolStarted(
             call=block["id"],
             name=name,
-            kind=_KINDS.get(name, "other"),
-            title=_title(given),
+            kind=KINDS.get(name, "other"),
+            title=title(given),
             input=given,
             parent=parent,
         )
@@ -142,7 +191,7 @@ class Translator:
                 call=call,
                 name=self._tools.pop(call, ""),
                 status="failed" if block.get("is_error") else "completed",
-                output=_output(block.get("content")),
+                output=output(block.get("content")),
                 parent=frame.get("parent_tool_use_id"),
             )
 
@@ -160,9 +209,11 @@ class Translator:
 
     def _result(self, frame: dict[str, Any]) -> Iterator[Signal]:
         self._in_turn = False
+        self._void = False
+        error, self._error = self._error, ""
         uuids = frame.get("user_message_uuids") or ()
         messages = (self._message_of(each) for each in uuids)
-        yield finished(frame, tuple(message for message in messages if message))
+        yield finished(frame, tuple(message for message in messages if message), error)
 
     def _system(self, frame: dict[str, Any]) -> Iterator[Signal]:
         subtype = frame.get("subtype")
@@ -172,6 +223,7 @@ class Translator:
                 self._in_turn = True
                 yield Woke()
         elif subtype == "api_retry":
+            self._void = False
             yield from _retry(frame)
         elif subtype == "background_tasks_changed":
             yield from self._background(frame["tasks"])
@@ -180,6 +232,8 @@ class Translator:
         elif subtype == "session_state_changed":
             if frame["state"] == "idle":
                 yield Idle()
+        elif subtype == "informational":
+            yield e.Notice(level="info", text=str(frame["content"]))
         elif subtype == "permission_denied":
             yield e.Notice(level="warning", text=f"{frame.get('tool_name', 'a tool')} was denied")
         elif subtype not in _SILENT_SYSTEM:
@@ -208,10 +262,10 @@ class Translator:
 
     def _background(self, tasks: list[dict[str, Any]]) -> Iterator[Signal]:
         alive = {task["task_id"]: task.get("description", "") for task in tasks}
-        for task, title in alive.items():
+        for task, name in alive.items():
             if task not in self._tasks:
                 self._tasks.add(task)
-                yield e.TaskStarted(task=task, title=title)
+                yield e.TaskStarted(task=task, title=name)
         for task in sorted(self._tasks - set(alive)):
             yield from self._task_end(task, "completed")
 
@@ -229,7 +283,7 @@ class Translator:
         parent = None
         if body["tool_name"] == "AskUserQuestion":
             return e.QuestionRequested(
-                request=request, questions=_questions(body["input"]), parent=parent
+                request=request, questions=questions(body["input"]), parent=parent
             )
         return e.PermissionRequested(
             request=request,
@@ -271,44 +325,3 @@ def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
     if error == "authentication_failed":
         # The CLI would go on for ten attempts and some minutes with a key that is wrong.
         yield Unrecoverable("auth", "the model's service does not accept the key or login")
-
-
-def _tokens(usage: dict[str, Any] | None) -> TokenUsage:
-    usage = usage or {}
-    return TokenUsage(
-        input_tokens=int(usage.get("input_tokens") or 0),
-        output_tokens=int(usage.get("output_tokens") or 0),
-        cache_read_tokens=int(usage.get("cache_read_input_tokens") or 0),
-        cache_write_tokens=int(usage.get("cache_creation_input_tokens") or 0),
-    )
-
-
-def _title(given: dict[str, Any]) -> str:
-    """Return the most telling input of a tool, as one line."""
-    for name in _TITLES:
-        if isinstance(given.get(name), str):
-            return " ".join(given[name].split())[:200]
-    return ""
-
-
-def _output(content: object) -> str:
-    if isinstance(content, list):
-        content = "\n".join(
-            str(part.get("text", f"[{part.get('type')}]")) for part in content if part
-        )
-    return str(content or "")[:OUTPUT_CHARS]
-
-
-def _questions(given: dict[str, Any]) -> tuple[Question, ...]:
-    return tuple(
-        Question(
-            question=question["question"],
-            header=question.get("header", ""),
-            multiple=bool(question.get("multiSelect")),
-            options=tuple(
-                QuestionOption(label=option["label"], description=option.get("description", ""))
-                for option in question.get("options", ())
-            ),
-        )
-        for question in given["questions"]
-    )

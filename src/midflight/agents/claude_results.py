@@ -23,9 +23,9 @@ _AUTH = (401, 403)
 _TOO_LONG = ("prompt is too long", "context window", "context length")
 
 
-def finished(frame: dict[str, Any], messages: tuple[str, ...]) -> Finished:
-    """Translate a result frame."""
-    status, reason = _outcome(frame)
+def finished(frame: dict[str, Any], messages: tuple[str, ...], error: str = "") -> Finished:
+    """Translate a result frame; ``error`` is what the turn's last message named as its error."""
+    status, reason = _outcome(frame, error)
     costs = [
         usage
         for usage in (frame.get("model_usage_since_last_result") or {}).values()
@@ -45,26 +45,30 @@ def finished(frame: dict[str, Any], messages: tuple[str, ...]) -> Finished:
     )
 
 
-def _outcome(frame: dict[str, Any]) -> tuple[Status, str]:
+def _outcome(frame: dict[str, Any], error: str) -> tuple[Status, str]:
     subtype, why = frame.get("subtype"), str(frame.get("terminal_reason") or "completed")
     if why.startswith("aborted"):
         return "interrupted", "interrupted"
     if subtype in _LIMITS:
         return "limit", _LIMITS[subtype]
     if frame.get("is_error"):
-        return "failed", _failure(frame)
+        return "failed", _failure(frame, error)
     if subtype != "success" or why != "completed":
         return "failed", "agent_error"
     stop = frame.get("stop_reason")
     return ("failed", _STOPS[stop]) if stop in _STOPS else ("completed", "end_turn")
 
 
-def _failure(frame: dict[str, Any]) -> str:
+def _failure(frame: dict[str, Any], error: str) -> str:
+    if frame.get("stop_reason") in _STOPS:
+        return _STOPS[frame["stop_reason"]]
     text = str(frame.get("result") or "").lower()
     if frame.get("api_error_status") in _AUTH or "invalid api key" in text or "/login" in text:
         return "auth"
     if any(words in text for words in _TOO_LONG):
         return "context_full"
+    if error == "max_output_tokens":
+        return "max_tokens"
     return "api_error" if frame.get("terminal_reason") == "api_error" else "agent_error"
 
 
