@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Literal
 
@@ -69,12 +68,13 @@ class Conductor:
 
     async def wait_up(self) -> None:
         """Wait until the agent answers. Raises `AgentFailed` if it does not."""
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._up.wait()
-        if not self.up:
+        except TimeoutError:
             await self.agent.kill()
             self._last_words = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
+            self.alive = False
         if not self.alive:
             name = self.agent.name
             raise AgentFailed(f"{name} did not start: {self._last_words}", "midflight doctor")
@@ -93,6 +93,7 @@ class Conductor:
     # Reading ------------------------------------------------------------------------------
 
     async def _start_agent(self) -> None:
+        self._up.clear()
         await self.agent.start()
         self.alive = True
         task = asyncio.get_running_loop().create_task(self._read(self.agent))
@@ -102,6 +103,7 @@ class Conductor:
     async def _read(self, agent: Agent) -> None:
         """Feed the rules with what the agent reports, until it has died."""
         clock = asyncio.get_running_loop().time
+        came_up = False
         signal_in = self._rules.signal
         died = Died("its reports ended")
         try:
@@ -113,6 +115,7 @@ class Conductor:
                     died = signal
                     break
                 if isinstance(signal, Up):
+                    came_up = True
                     self._up.set()
                 signal_in(signal, clock())
                 self._after()
@@ -127,8 +130,9 @@ class Conductor:
             self.alive = False
             self._last_words = died.detail
             self._up.set()
-            signal_in(died, clock())
-            self._after()
+            if came_up:
+                signal_in(died, clock())
+                self._after()
 
     def _want_prices(self) -> None:
         """Have the price table loaded beside the work; estimates follow when it is there."""
@@ -145,8 +149,9 @@ class Conductor:
     async def _write(self) -> None:
         while True:
             action = await self._actions.get()
+            starting = isinstance(action, a.Hand) and not self.alive
             try:
-                async with asyncio.timeout(ACTION_TIMEOUT_S):
+                async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
             except (MidflightError, OSError, TimeoutError) as error:
                 self._failed(action, error)
@@ -160,8 +165,7 @@ class Conductor:
             case _ if not self.alive:
                 return
             case a.TakeBack(message=message):
-                if not await agent.cancel(message):
-                    self._rules.kept(message)
+                await agent.cancel(message)
             case a.Interrupt():
                 await agent.interrupt()
             case a.Kill():
@@ -180,12 +184,31 @@ class Conductor:
                 await agent.stop_task(task)
 
     async def _hand(self, hand: a.Hand) -> None:
-        """Give the agent a message; one that has died is started anew in its conversation."""
+        """Give the agent a message; one that has died is started anew first."""
         if not self.alive:
-            self.agent = self._factory(self._successor())
-            await self._start_agent()
-            self._tell("info", f"{self.agent.name} was started again to go on")
+            await self._start_again()
         await self.agent.send(hand.message, hand.text, steer=hand.steer)
+
+    async def _start_again(self) -> None:
+        """Go on with a new agent in the same conversation, or, if that is lost, in a new one.
+
+        An agent that was killed early may not have written its conversation down.
+        """
+        options = self._successor()
+        try:
+            await self._start_with(options)
+            self._tell("info", f"{self.agent.name} was started again to go on")
+        except AgentFailed:
+            if options.resume is None:
+                raise
+            await self._start_with(msgspec.structs.replace(options, resume=None))
+            text = "could not go on with the conversation and knows nothing of what was said"
+            self._tell("warning", f"{self.agent.name} {text}: {self._last_words}")
+
+    async def _start_with(self, options: Options) -> None:
+        self.agent = self._factory(options)
+        await self._start_agent()
+        await self.wait_up()
 
     def _successor(self) -> Options:
         """Return the options for an agent that takes over: what is left of the money, and where."""
@@ -208,8 +231,6 @@ class Conductor:
             case a.Hand(message=message):
                 dropped = Dropped(message, "agent_error")
                 self._rules.signal(dropped, asyncio.get_running_loop().time())
-            case a.TakeBack(message=message):
-                self._rules.kept(message)
         self._tell("error", f"{type(action).__name__.lower()} failed: {text}")
 
     def _tell(self, level: Literal["info", "warning", "error"], text: str) -> None:

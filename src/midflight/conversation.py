@@ -127,6 +127,7 @@ class Conversation:
         if not self._core.engaged:
             for task in self.state.tasks:
                 self._core.act(StopTask(task))
+            self._desk.cancel_all("interrupted")
         if not keep:
             for entry in self.state.outbox.held():
                 self._core.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
@@ -195,7 +196,7 @@ class Conversation:
             return
         self._core.watchdog.heard(now)
         match signal:
-            case e.TextDelta() | e.ThinkingDelta() | e.ToolProgress():
+            case e.TextDelta() | e.ThinkingDelta():
                 self._core.emit(signal)
                 return
             case e.PermissionRequested() | e.QuestionRequested():
@@ -245,6 +246,8 @@ class Conversation:
                 turn = self.state.turn
                 if turn and call in turn.denials and event.status == "failed":
                     event = msgspec.structs.replace(event, status="denied")
+            case e.ToolProgress(call=call) if call not in self.state.tools:
+                return
             case e.TaskStarted(task=task) if task in self.state.tasks:
                 return
             case e.TaskEnded(task=task):
@@ -255,12 +258,6 @@ class Conversation:
             case e.Retry(delay_s=delay):
                 self._core.watchdog.heard(self._core.now + delay)
         self._core.emit(event)
-
-    def kept(self, message: str) -> None:
-        """The agent would not give a message back: it has read it, or is about to."""
-        entry = self.state.outbox.find(message)
-        if entry is not None:
-            entry.leaving = False
 
     def reprice(self) -> None:
         """The price table is there: tell the estimates that had to wait for it."""
@@ -304,5 +301,7 @@ class Conversation:
         if self.state.ended is None:
             self._turns.stop("interrupted", "interrupted", keep=False)
             self._turns.died("the session was closed")
+            self._desk.cancel_all("closed")
             self._turns.end_waiting("interrupted", "closed")
+            self._turns.pump()
             self._core.emit(e.SessionEnded(reason=reason))

@@ -35,6 +35,9 @@ MAX_TEXT_BYTES = 10 * 1024 * 1024
 CLOSE_GRACE_S = 2.0
 """How long a running turn may take to end by itself when the session is closed."""
 
+WITHDRAW_TIMEOUT_S = 5.0
+"""How long an agent may take to say whether it gives a message back."""
+
 Factory = Callable[[Options], Agent]
 
 
@@ -60,6 +63,7 @@ class Session:
         self._reader = self._log.reader()
         self._streaming = False
         self._messages: dict[str, Message] = {}
+        self._newest: Message | None = None
         self._handlers: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -206,9 +210,10 @@ class Session:
             await self.command(c.Cancel(message=message.id))
         except Conflict:
             return False
-        entry = self._rules.state.outbox.get(message.id)
-        while message.state == "accepted" and entry.leaving:
-            await self._log.changed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
+                while message.state == "accepted":
+                    await self._log.changed()
         return message.state == "cancelled"
 
     # Events -------------------------------------------------------------------------------
@@ -243,7 +248,7 @@ class Session:
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         match event:
             case e.MessageAccepted(message=message):
-                self._messages[message] = Message(self, event)
+                self._newest = self._messages[message] = Message(self, event)
             case e.TurnEnded(messages=messages):
                 for message in messages:
                     self._inform(message, event)
@@ -265,6 +270,9 @@ class Session:
             del self._messages[message]
 
     def _messages_by_id(self, message: str | None) -> Message:
+        # The newest may have ended already, for example because the budget is spent.
+        if self._newest is not None and self._newest.id == message:
+            return self._newest
         if message not in self._messages:
             raise Conflict(f"message {message} was sent before and has ended")
         return self._messages[message]

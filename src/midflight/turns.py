@@ -9,6 +9,7 @@ from midflight.actions import Hand, Interrupt, Kill
 from midflight.agents import base
 from midflight.core import Core
 from midflight.desk import Desk
+from midflight.ledger import money, sane
 from midflight.outbox import Entry
 from midflight.values import Denial, Origin, Status
 
@@ -63,7 +64,6 @@ class Turns:
             self._begin("message", (message,))
             self._core.emit(e.MessageStarted(message=message))
         else:
-            state.turn.messages.append(message)
             self._core.emit(e.MessageSteered(message=message))
 
     def woke(self) -> None:
@@ -86,10 +86,10 @@ class Turns:
             return
         entry.handed = False
         stop = self._stop
-        if entry.leaving:
+        if entry.leaving or (stop is None and not signal.reason):
             self._core.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
         elif stop is None:
-            self._end_message(entry.id, "failed", signal.reason or "agent_error")
+            self._end_message(entry.id, "failed", signal.reason)
         elif entry.opener or not stop.keep:
             self._end_message(entry.id, stop.status, stop.reason)
 
@@ -109,6 +109,9 @@ class Turns:
         """The agent says that the turn is over. A second end of the same turn is none."""
         for message in signal.messages:
             self.taken(message)
+        turn = self._core.state.turn
+        if turn and signal.messages and not set(signal.messages) & set(turn.messages):
+            return  # a late word about an earlier turn, and not the end of this one
         if self._stop and signal.status != "completed":
             stop = self._stop
             signal = msgspec.structs.replace(
@@ -127,7 +130,9 @@ class Turns:
         for task in list(core.state.tasks.values()):
             core.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
         for entry in core.state.outbox.handed():
-            if stop and stop.keep and not entry.opener:
+            if entry.leaving:
+                core.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
+            elif stop and stop.keep and not entry.opener:
                 entry.handed = False
             else:
                 self._end_message(entry.id, status, reason)
@@ -143,12 +148,14 @@ class Turns:
         turn, ledger = core.state.turn, core.state.ledger
         if turn is None:
             return
-        self._desk.cancel_all(end.reason)
+        if end.status != "completed" or not core.state.tasks:
+            # What still waits when a turn completes was asked by background work, which goes on.
+            self._desk.cancel_all(end.reason)
         self._end_tools(background=False)
         for message in turn.messages:
             self._end_message(message, end.status, end.reason)
         denials: dict[str, Denial] = {denial.call: denial for denial in end.denials} | turn.denials
-        cost = ledger.turn_usd if end.cost_usd is None else max(0.0, end.cost_usd)
+        cost = ledger.turn_usd if end.cost_usd is None else money(end.cost_usd)
         core.emit(
             e.TurnEnded(
                 turn=turn.id,
@@ -157,7 +164,7 @@ class Turns:
                 text=end.text,
                 cost_usd=cost,
                 total_cost_usd=ledger.settled_usd + cost,
-                usage=ledger.tokens if end.tokens is None else end.tokens,
+                usage=ledger.tokens if end.tokens is None else sane(end.tokens),
                 steps=self._steps,
                 duration_s=core.now - self._began,
                 messages=tuple(turn.messages),
@@ -173,8 +180,9 @@ class Turns:
     def _end_tools(self, *, background: bool) -> None:
         """End the open tool calls; those of a background agent outlive the turn."""
         tools = self._core.state.tools
+        own = set(tools)
         for tool in list(tools.values()):
-            if background or tool.parent is None or tool.parent in tools:
+            if background or tool.parent is None or tool.parent in own:
                 self._core.emit(
                     e.ToolEnded(
                         call=tool.call, name=tool.name, status="cancelled", parent=tool.parent
@@ -205,6 +213,8 @@ class Turns:
     def stop(self, status: Status, reason: str, *, keep: bool, text: str = "") -> None:
         """Stop the agent's turn; the first of several stops gives the reason."""
         core = self._core
+        if self._stop and not keep:
+            self._stop = msgspec.structs.replace(self._stop, keep=False)
         if self._stop or not core.engaged:
             return
         deadline = core.now + STOP_GRACE_S

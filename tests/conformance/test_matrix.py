@@ -99,6 +99,8 @@ async def test_a_verb_has_the_outcome_that_the_table_says(
     async with scene(phase, MODELS[agent], tmp_path, agent=agent) as on:
         new, error = await perform(verb, on)
         assert error == cell.error
+        if verb in ("redirect", "interrupt") and on.first.state == "started":
+            await on.first.result()
         if verb not in ("close", "death"):
             await on.release()
         await on.first.result()

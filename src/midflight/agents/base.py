@@ -47,7 +47,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """The agent will never read this message: it was withdrawn, or refused with ``reason``."""
+    """The agent will never read this message: it was withdrawn, or refused with a ``reason``."""
 
     message: str
     reason: str = ""
@@ -60,8 +60,8 @@ class Woke(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One model call is over, with its tokens.
 
-    ``cost_usd`` is None where the agent tells money only later. ``main`` is False for calls of
-    sub-agents.
+    ``cost_usd`` is None where the agent tells money only later. ``main`` is False for what is no
+    step of the turn: calls of sub-agents, and calls that were cut and are made again.
     """
 
     model: str
@@ -149,7 +149,7 @@ class Agent(Protocol):
         """Give the agent a message: for its next step if ``steer``, else for a turn of its own."""
         ...
 
-    async def cancel(self, message: str) -> bool:
+    async def cancel(self, message: str) -> None:
         """Take back a message that the agent has not read; `Dropped` follows if that worked."""
         ...
 

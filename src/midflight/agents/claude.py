@@ -25,7 +25,6 @@ from midflight.options import Options
 
 __all__ = ["ClaudeAgent"]
 
-CANCEL_TIMEOUT_S = 5.0
 KEPT_UUIDS = 2_000
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -65,7 +64,7 @@ class ClaudeAgent:
         self._translate = Translator(self._message_of, str(options.cwd))
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
-        self._controls: dict[str, tuple[str, asyncio.Future[dict[str, Any]] | None]] = {}
+        self._controls: dict[str, str] = {}
         self._open_calls: dict[str, float] = {}
         self._tasks: set[str] = set()
         self._doomed: list[Any] = []
@@ -109,10 +108,6 @@ class ClaudeAgent:
         self._clean_up()
 
     def _clean_up(self) -> None:
-        for _, answer in self._controls.values():
-            if answer is not None:
-                answer.cancel()
-        self._controls.clear()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -140,18 +135,14 @@ class ClaudeAgent:
     def _message_of(self, known: str) -> str | None:
         return self._messages.get(known)
 
-    async def cancel(self, message: str) -> bool:
-        """Take back a message that waits in the CLI's own queue."""
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    async def cancel(self, message: str) -> None:
+        """Take back a message that waits in the CLI's own queue.
+
+        Its answer is not final: a message may be cancelled after ``{"cancelled": false}``. Only
+        the frames of the message's lifecycle tell.
+        """
         known = self._uuids.get(message, "")
-        await self._control("cancel_async_message", {"message_uuid": known}, answer)
-        try:
-            async with asyncio.timeout(CANCEL_TIMEOUT_S):
-                return bool((await answer).get("cancelled"))
-        except (TimeoutError, asyncio.CancelledError):
-            if answer.cancelled():
-                raise AgentFailed("the agent ended before it answered") from None
-            raise
+        await self._control("cancel_async_message", {"message_uuid": known})
 
     async def interrupt(self) -> None:
         """Stop the turn and everything queued; note which processes must not survive it."""
@@ -189,14 +180,9 @@ class ClaudeAgent:
         """Stop a piece of background work."""
         await self._control("stop_task", {"task_id": task})
 
-    async def _control(
-        self,
-        subtype: str,
-        fields: Mapping[str, object],
-        answer: asyncio.Future[dict[str, Any]] | None = None,
-    ) -> None:
+    async def _control(self, subtype: str, fields: Mapping[str, object]) -> None:
         request = str(uuid.uuid4())
-        self._controls[request] = (subtype, answer)
+        self._controls[request] = subtype
         body = {"subtype": subtype, **fields}
         await self._write({"type": "control_request", "request_id": request, "request": body})
 
@@ -254,12 +240,9 @@ class ClaudeAgent:
     def _answered(self, frame: dict[str, Any]) -> list[Signal]:
         """Take the answer to a control request of ours."""
         response = frame.get("response") or {}
-        subtype, answer = self._controls.pop(str(response.get("request_id")), ("", None))
+        subtype = self._controls.pop(str(response.get("request_id")), "")
         body = response.get("response") or {}
-        failed = response.get("subtype") == "error"
-        if answer is not None and not answer.done():
-            answer.set_result({} if failed else body)
-        if failed:
+        if response.get("subtype") == "error":
             error = f"{subtype}: {response.get('error')}"
             return [e.Notice(level="error", text=f"Claude Code refused {error}")]
         if subtype == "initialize":

@@ -138,12 +138,10 @@ class FakeAgent:
         self._alive().unread[message] = text
         self._stirred.set()
 
-    async def cancel(self, message: str) -> bool:
+    async def cancel(self, message: str) -> None:
         """Give an unread message back."""
-        if self._alive().unread.pop(message, None) is None:
-            return False
-        self._say(Dropped(message))
-        return True
+        if self._alive().unread.pop(message, None) is not None:
+            self._say(Dropped(message))
 
     async def interrupt(self) -> None:
         """Stop the turn with its tools, and give back every unread message."""
