@@ -105,7 +105,7 @@ def _listed(given: Iterable[str] | None) -> list[str] | None:
 
 async def run_plain(session: Session, then: list[str]) -> int:
     """Run without a terminal: print what happens, ask nothing, end when it is quiet."""
-    transcript, outcome = Transcript(), Outcome()
+    transcript, outcome = Transcript(session.options.cwd), Outcome()
     async with session:
         for text in then:
             await session.send(text, delivery="queue")
@@ -118,8 +118,8 @@ async def run_plain(session: Session, then: list[str]) -> int:
 class Stopper:
     """What the signals do: the first SIGINT stops the turn, a second one or SIGTERM everything."""
 
-    def __init__(self, session: Session) -> None:
-        """Begin with nothing stopped; `until_stopped` says what is to be stopped."""
+    def __init__(self, session: Session | None = None) -> None:
+        """Without a session there is no turn to stop, and the first SIGINT ends the program."""
         self._session = session
         self._task: asyncio.Task[int] | None = None
         self._stop: asyncio.Task[None] | None = None
@@ -127,11 +127,12 @@ class Stopper:
 
     def interrupt(self) -> None:
         """Stop the turn, if that has not been tried yet; else everything."""
-        if self._stop is not None or self._session.status == "starting":
+        session = self._session
+        if session is None or self._stop is not None or session.status == "starting":
             self.quit()
             return
         self.stopped = True
-        self._stop = asyncio.get_running_loop().create_task(self._session.interrupt())
+        self._stop = asyncio.get_running_loop().create_task(session.interrupt())
 
     def quit(self) -> None:
         """End the program in an orderly way."""

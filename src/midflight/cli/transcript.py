@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from midflight import events as e
 from midflight.cli.output import Fragment, one_line
 from midflight.values import Status
@@ -52,10 +54,10 @@ class Outcome:
                 self.status = "interrupted"
 
 
-def tool_line(event: e.ToolStarted) -> list[Fragment]:
+def tool_line(event: e.ToolStarted, cwd: Path) -> list[Fragment]:
     """Return ``  [tool] Name summary``, further in for a tool of a sub-agent."""
     indent = "    " if event.parent else "  "
-    summary = one_line(event.title, 120)
+    summary = one_line(event.title.removeprefix(f"{cwd}/"), 120)
     return [
         (DIM, f"{indent}[tool] "),
         (CYAN, one_line(event.name)),
@@ -84,8 +86,9 @@ def cost_line(end: e.TurnEnded) -> list[Fragment]:
 class Transcript:
     """Turns events into text, each event once. Streamed text comes as it streams."""
 
-    def __init__(self) -> None:
-        """Begin at the start of a line."""
+    def __init__(self, cwd: Path) -> None:
+        """Begin at the start of a line; paths below ``cwd`` are shown from there."""
+        self._cwd = cwd
         self._column0 = True
         self._streamed = ""
         self._asked: dict[str, e.Event] = {}
@@ -103,7 +106,7 @@ class Transcript:
             case e.Retry():
                 return self._retry(event)
             case e.ToolStarted():
-                return self._lines(tool_line(event))
+                return self.lines(tool_line(event, self._cwd))
             case e.ToolEnded(status="failed"):
                 return self._aside("failed", f"{event.name}: {event.output}")
             case e.TurnEnded():
@@ -120,7 +123,7 @@ class Transcript:
                 self._turns += 1
                 if self._turns > 1 and messages:
                     text = " ".join(self._texts.get(message, "") for message in messages)
-                    return self._lines([(BOLD, f"\n> {one_line(text)}\n")])
+                    return self.lines([(BOLD, f"\n> {one_line(text)}\n")])
             case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
                 self._asked[request] = event
             case e.PermissionResolved(request=request, decision="deny"):
@@ -150,17 +153,17 @@ class Transcript:
         streamed, self._streamed = self._streamed, ""
         if text.startswith(streamed):
             rest = text[len(streamed) :]
-            return [*self._stream(rest), *self._lines([])]
-        return [*self._lines([]), *self._stream(text), *self._lines([])]
+            return [*self._stream(rest), *self.lines([])]
+        return [*self.lines([]), *self._stream(text), *self.lines([])]
 
-    def _lines(self, lines: list[Fragment]) -> list[Fragment]:
-        """Return whole lines, begun on a line of their own."""
+    def lines(self, lines: list[Fragment]) -> list[Fragment]:
+        """Return whole lines of any kind, begun on a line of their own."""
         before = [] if self._column0 else [("", "\n")]
         self._column0 = True
         return [*before, *lines]
 
     def _aside(self, word: str, text: str) -> list[Fragment]:
-        return self._lines([(YELLOW, f"  [{word}] "), ("", f"{one_line(text)}\n")])
+        return self.lines([(YELLOW, f"  [{word}] "), ("", f"{one_line(text)}\n")])
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = f"{event.error} ({event.status})" if event.status else event.error
@@ -174,4 +177,4 @@ class Transcript:
             ("", f"Denied: {one_line(denial.name)}: {one_line(denial.reason)}\n")
             for denial in end.denials
         ]
-        return self._lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])
+        return self.lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])

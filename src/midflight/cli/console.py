@@ -1,0 +1,239 @@
+"""The terminal: output streams above a live input line, and what is typed reaches the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import time
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.cli.asking import Asking
+from midflight.cli.output import one_line, write
+from midflight.cli.screen import Screen
+from midflight.cli.status import StatusLine
+from midflight.cli.transcript import Outcome
+from midflight.session import Session
+
+__all__ = ["Console"]
+
+TWICE_S = 2.0
+"""How soon a second Esc or Ctrl-C must come to mean: quit."""
+
+HELP = """
+  text             steers the running turn, or starts one
+  /queue TEXT      a turn of its own, after the running one
+  /redirect TEXT   stops the running turn and starts one for this
+  /model M         another model              /mode P   another permission mode
+  /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
+  /help            this                       /quit     leave (Ctrl-C twice, Ctrl-D)
+  //text           sends /text to the agent
+"""
+
+
+class Console:
+    """One session at one terminal, until the person quits."""
+
+    def __init__(self, session: Session, then: list[str]) -> None:
+        """``then`` are messages that are queued behind the task."""
+        self._session = session
+        self._then = then
+        self._screen = Screen(session.options.cwd)
+        self._status = StatusLine()
+        self._asking = Asking(session.options.cwd)
+        self._outcome = Outcome()
+        self._quit = asyncio.Event()
+        self._stopped_at = float("-inf")
+        self._draft = ""
+        self._commands: set[asyncio.Task[None]] = set()
+        self._prompt: PromptSession[str] = PromptSession(
+            self._message,
+            bottom_toolbar=self._toolbar,
+            key_bindings=self._keys(),
+            refresh_interval=0.5,
+            erase_when_done=True,
+        )
+        self._prompt.app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
+        self._prompt.app.timeoutlen = 0.3  # … also where it could begin a longer key
+        self._prompt.app.min_redraw_interval = 0.05
+
+    async def run(self) -> int:
+        """Run until the person quits; return the exit code of the last message."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
+        with patch_stdout(raw=True):
+            async with self._session:
+                for text in self._then:
+                    await self._session.send(text, delivery="queue")
+                tasks = [
+                    asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())
+                ]
+                try:
+                    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    working = self._status.running
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+                for task in done:
+                    task.result()
+            write(self._goodbye())
+        return 130 if working else self._outcome.code
+
+    async def _end(self) -> None:
+        await self._quit.wait()
+
+    def _goodbye(self) -> str:
+        cost = f"\nCost: ${self._session.total_cost_usd:.4f}\n"
+        agent_session = self._session.agent_session
+        if agent_session is None:
+            return cost
+        return f'{cost}To go on: midflight run --resume {agent_session} "…"\n'
+
+    # What the agent does ------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Show the events until the session has ended."""
+        async for event in self._session.events():
+            self._outcome.take(event)
+            self._status.take(event, time.monotonic())
+            shown = self._screen.take(event, self._width)
+            if shown:
+                write(shown)
+            match event:
+                case e.PermissionRequested() | e.QuestionRequested():
+                    self._ask(event)
+                case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
+                    if self._asking.remove(request):
+                        write(self._asking.shown())
+            self._prompt.app.invalidate()
+
+    def _ask(self, request: e.PermissionRequested | e.QuestionRequested) -> None:
+        """Show a request; what was being typed is not an answer to it, so it is put aside."""
+        first = self._asking.current is None
+        self._asking.add(request)
+        if first:
+            buffer = self._prompt.default_buffer
+            self._draft, buffer.text = self._draft or buffer.text, ""
+            write(self._asking.shown())
+
+    # What the person sees at the bottom ---------------------------------------------------
+
+    @property
+    def _width(self) -> int:
+        return shutil.get_terminal_size().columns
+
+    def _message(self) -> StyleAndTextTuples:
+        live: StyleAndTextTuples = [("", f"{line}\n") for line in self._screen.live(self._width)]
+        if self._asking.current is not None:
+            return [*live, ("bold", f"{self._asking.prompt} > ")]
+        return [*live, ("bold", "> ")]
+
+    def _toolbar(self) -> str:
+        return self._status.line(
+            time.monotonic(),
+            self._width,
+            asking=self._asking.current is not None,
+            queued=len(self._session.queued),
+        )
+
+    # What the person does -----------------------------------------------------------------
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("escape")
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            self._stop_or_quit()
+
+        return keys
+
+    def _stop_or_quit(self) -> None:
+        """Stop what runs; with nothing running, or the second time, quit."""
+        now = time.monotonic()
+        again = now - self._stopped_at < TWICE_S
+        busy = self._session.status in ("running", "waiting", "starting")
+        if again or self._session.status == "starting":
+            self._quit.set()
+        elif busy:
+            self._stopped_at = now
+            write("  [stop] once more to quit\n")
+            self._run(c.Interrupt())
+        elif self._prompt.default_buffer.text:
+            self._prompt.default_buffer.reset()
+        else:
+            self._quit.set()
+
+    def _run(self, command: c.Command) -> None:
+        task = asyncio.get_running_loop().create_task(self._session.submit(command))
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _read(self) -> None:
+        """Read lines until the person quits."""
+        with contextlib.suppress(EOFError):
+            while not self._quit.is_set():
+                draft = "" if self._asking.current else self._draft
+                if draft:
+                    self._draft = ""
+                line = await self._prompt.prompt_async(default=draft, handle_sigint=False)
+                await self._obey(line.strip())
+
+    async def _obey(self, line: str) -> None:
+        """Do what a line says: a command, an answer, or a message."""
+        if line.startswith("/") and not line.startswith("//"):
+            await self._command(*_split(line))
+            return
+        if self._asking.current is not None:
+            await self._answer(line)
+        elif line:
+            await self._session.submit(c.Send(text=line.removeprefix("/")))
+
+    async def _answer(self, line: str) -> None:
+        answer = self._asking.answer(line)
+        if isinstance(answer, c.Answer):
+            await self._session.submit(answer)
+        elif answer is None:
+            write(self._asking.shown())
+        else:
+            write(f"  {answer}\n")
+
+    async def _command(self, name: str, text: str) -> None:
+        if name in _WITH_TEXT and not text:
+            write(f"  {name} needs something behind it\n")
+            return
+        match name:
+            case "/queue":
+                await self._session.submit(c.Send(text=text, delivery="queue"))
+            case "/redirect":
+                await self._session.submit(c.Redirect(text=text))
+            case "/model":
+                await self._session.submit(c.SetModel(model=text))
+            case "/mode":
+                await self._session.submit(c.SetPermissionMode(mode=text))
+            case "/stop":
+                await self._session.submit(c.Interrupt())
+            case "/cost":
+                write(f"  {self._status.cost} so far\n")
+            case "/help":
+                write(HELP)
+            case "/quit":
+                self._quit.set()
+            case _:
+                write(f"  there is no {one_line(name, 40)} here; /help lists what there is\n")
+
+
+_WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")
+
+
+def _split(line: str) -> tuple[str, str]:
+    name, _, text = line.partition(" ")
+    return name, text.strip()

@@ -1,0 +1,80 @@
+"""``midflight doctor``: which agents can be used here, and what to do if none can."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from midflight.agents import claude_cli
+from midflight.cli.output import Fragment, one_line, write
+from midflight.errors import AgentUnavailable
+
+__all__ = ["doctor", "login"]
+
+BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
+
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+
+
+def doctor() -> int:
+    """Print what was found; return 0 if at least one agent can be used, else 1."""
+    _line("midflight", version("midflight"), "")
+    _line("Python", platform.python_version(), sys.executable)
+    git = shutil.which("git")
+    _line("git", "found" if git else "not found (not needed, but it is how to undo)", git or "")
+    usable = _claude()
+    if usable:
+        write([("", "\n"), (GREEN, 'Ready: midflight "your task"'), ("", "\n")])
+        return 0
+    write([("", "\n"), (RED, "No agent can be used yet."), ("", " `midflight demo` needs none.\n")])
+    return 1
+
+
+def _claude() -> bool:
+    """Print what there is to say about Claude Code, and return whether it can be used."""
+    try:
+        path = claude_cli.find(None)
+        found = asyncio.run(claude_cli.check(path))
+    except AgentUnavailable as error:
+        _line("claude", "not usable", error.message, RED)
+        _line("", "do", error.hint, YELLOW)
+        return False
+    _line("claude", found, str(path), GREEN)
+    what = login(Path.home())
+    if what is None:
+        _line("", "no key", "no key and no login were found", RED)
+        _line("", "do", f"export ANTHROPIC_API_KEY=…, or run {path} and log in there", YELLOW)
+        return False
+    _line("", "key", what, GREEN)
+    return True
+
+
+def login(home: Path) -> str | None:
+    """Say by what Claude Code could log in, never its value; None if there is nothing."""
+    for name in KEYS:
+        if os.environ.get(name, "").strip():
+            return f"{name} is set"
+    for name in CLOUDS:
+        if os.environ.get(name, "").strip():
+            return f"{name} is set: the cloud provider's own login is used"
+    folder = Path(os.environ.get("CLAUDE_CONFIG_DIR") or home / ".claude")
+    if (folder / ".credentials.json").is_file():
+        return f"logged in ({folder / '.credentials.json'} is there)"
+    if sys.platform == "darwin":
+        return "perhaps logged in: the keychain is not looked into"
+    return None
+
+
+def _line(name: str, state: str, detail: str, style: str = "") -> None:
+    line: list[Fragment] = [
+        (BOLD, f"{name:10}"),
+        (style, f"{one_line(state):10}"),
+        ("", f" {one_line(detail, 500)}\n" if detail else "\n"),
+    ]
+    write(line)

@@ -1,0 +1,77 @@
+"""The status line: which turn, for how long, for how much, doing what, and how much waits."""
+
+from __future__ import annotations
+
+from midflight import events as e
+from midflight.cli.output import one_line
+
+__all__ = ["StatusLine"]
+
+
+class StatusLine:
+    """A fold of the events, for one line at the bottom of the terminal."""
+
+    def __init__(self) -> None:
+        """Begin before the first turn."""
+        self.running = False
+        self._turn = 0
+        self._began = 0.0
+        self._cost = 0.0
+        self._estimated = False
+        self._doing = "starting"
+        self._tools: dict[str, str] = {}
+        self._tasks: dict[str, str] = {}
+
+    def take(self, event: e.Event, now: float) -> None:
+        """Take in one event at a time of the monotonic clock."""
+        match event:
+            case e.TextDelta():
+                self._doing = "writing"
+            case e.ThinkingDelta():
+                self._doing = "thinking"
+            case e.TurnStarted():
+                self.running, self._turn, self._began = True, event.turn or 0, now
+                self._doing = "waiting for the model"
+            case e.TurnEnded():
+                self.running = False
+                self._tools.clear()
+                self._cost, self._estimated = event.total_cost_usd, False
+            case e.ToolStarted(call=call, name=name, title=title):
+                self._tools[call] = f"running {name}: {title}" if title else f"running {name}"
+            case e.ToolEnded(call=call):
+                self._tools.pop(call, None)
+                self._doing = "waiting for the model"
+            case e.Usage():
+                self._cost, self._estimated = event.total_cost_usd, event.estimated
+            case e.Retry():
+                self._doing = f"retrying in {event.delay_s:.0f} s: {event.error}"
+            case e.Stalled(silent_s=silent):
+                self._doing = f"silent for {silent:.0f} s"
+            case e.TaskStarted(task=task, title=title):
+                self._tasks[task] = f"in the background: {title}"
+            case e.TaskEnded(task=task):
+                self._tasks.pop(task, None)
+
+    @property
+    def cost(self) -> str:
+        """The money so far; ``~`` marks an estimate."""
+        return f"{'~' if self._estimated else ''}${self._cost:.4f}"
+
+    def line(self, now: float, width: int, *, asking: bool, queued: int) -> str:
+        """Return the line, cut to the width of the terminal."""
+        parts = []
+        if self.running:
+            minutes, seconds = divmod(int(now - self._began), 60)
+            parts += [f"turn {self._turn}", f"{minutes}:{seconds:02}"]
+        parts.append(self.cost)
+        if queued:
+            parts.append(f"{queued} waiting")
+        parts.append(self._what(asking=asking))
+        return one_line(" · ".join(parts), max(width - 2, 10))
+
+    def _what(self, *, asking: bool) -> str:
+        if asking:
+            return "waiting for your answer"
+        if self.running:
+            return next(reversed(self._tools.values()), self._doing)
+        return next(reversed(self._tasks.values()), "idle; type, or /quit")
