@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from midflight.api import dispatch, open, run
+from midflight.commands import Answer
 from midflight.errors import (
     AgentFailed,
     AgentUnavailable,
@@ -58,6 +59,7 @@ __all__ = [
     "AgentFailed",
     "AgentUnavailable",
     "AlreadyAnswered",
+    "Answer",
     "Conflict",
     "Denial",
     "Event",

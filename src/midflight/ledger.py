@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
-from midflight.events import Event, TurnEnded, TurnStarted, Usage
+from midflight.events import Event, TurnEnded, Usage
 from midflight.values import TokenUsage
 
-__all__ = ["Ledger", "estimate", "load_prices", "money", "prices_loaded"]
+__all__ = ["Ledger", "estimate", "load_prices", "money", "prices_loaded", "sane"]
 
 
 class Ledger:
-    """The books of a session: a fold of ``usage``, ``turn.started`` and ``turn.ended``.
+    """The books of a session: a fold of ``usage`` and ``turn.ended``.
 
-    ``turn_usd`` and ``tokens`` are the running turn's. ``settled_usd`` is what the ended turns
+    ``turn_usd`` and ``tokens`` are the running turn's, with what background work has used since
+    the turn before it: that is how agents count too. ``settled_usd`` is what the ended turns
     cost. Nothing ever decreases except an estimate that the agent's own figure replaces.
     """
 
@@ -34,8 +36,6 @@ class Ledger:
     def apply(self, event: Event) -> None:
         """Take in one event; those about other things change nothing."""
         match event:
-            case TurnStarted():
-                self._clear()
             case Usage():
                 self.turn_usd = event.cost_usd
                 self._shown_usd = event.total_cost_usd
@@ -60,7 +60,7 @@ class Ledger:
         """
         if cost_usd is None:
             self._unpriced.append((model, tokens))
-        return self._usage(self.tokens + _sane(tokens), money(cost_usd or 0.0), cost_usd is None)
+        return self._usage(self.tokens + sane(tokens), money(cost_usd or 0.0), cost_usd is None)
 
     def reprice(self) -> Usage | None:
         """Return a ``usage`` event with the estimates that have become possible, if any."""
@@ -87,7 +87,8 @@ def money(value: float) -> float:
     return float(value) if math.isfinite(value) and value > 0 else 0.0
 
 
-def _sane(tokens: TokenUsage) -> TokenUsage:
+def sane(tokens: TokenUsage) -> TokenUsage:
+    """Return token counts that books can hold: a negative one counts as nothing."""
     return TokenUsage(**{n: max(0, getattr(tokens, n)) for n in TokenUsage.__struct_fields__})
 
 
@@ -103,6 +104,9 @@ def load_prices() -> None:
     """Load the price table. It takes a third of a second, so do it in a thread, when needed."""
     import genai_prices
 
+    # The package reads its table only when it is first asked, which would be in the event loop.
+    with contextlib.suppress(LookupError):
+        genai_prices.calc_price(genai_prices.Usage(), "claude-sonnet-4-5", provider_id="anthropic")
     _prices.update(vars(genai_prices))
 
 
@@ -112,14 +116,16 @@ def estimate(model: str, tokens: TokenUsage) -> float:
     `load_prices` must have been called. Prices come from the ``genai-prices`` package. Anthropic
     counts cached tokens beside the input tokens, the package inside them, hence the sum.
     """
-    sane = _sane(tokens)
+    counts = sane(tokens)
     try:
         price = _prices["calc_price"](
             _prices["Usage"](
-                input_tokens=sane.input_tokens + sane.cache_read_tokens + sane.cache_write_tokens,
-                output_tokens=sane.output_tokens,
-                cache_read_tokens=sane.cache_read_tokens,
-                cache_write_tokens=sane.cache_write_tokens,
+                input_tokens=(
+                    counts.input_tokens + counts.cache_read_tokens + counts.cache_write_tokens
+                ),
+                output_tokens=counts.output_tokens,
+                cache_read_tokens=counts.cache_read_tokens,
+                cache_write_tokens=counts.cache_write_tokens,
             ),
             model,
             provider_id="anthropic",

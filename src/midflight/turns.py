@@ -96,7 +96,7 @@ class Turns:
     def step(self, step: base.Step) -> None:
         """Count a model call, and what it cost."""
         core = self._core
-        if core.state.turn is None:
+        if core.state.turn is None and not core.state.tasks:
             return
         core.emit(core.state.ledger.step(step.model, step.tokens, step.cost_usd))
         self._steps += step.main

@@ -19,7 +19,7 @@ from midflight import events as e
 from midflight.agents import claude_cli
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude_frames import Translator
-from midflight.agents.process import MAX_LINE_BYTES, AgentProcess
+from midflight.agents.process import MAX_LINE_BYTES, OVERLONG, AgentProcess
 from midflight.errors import AgentFailed
 from midflight.options import Options
 
@@ -61,7 +61,7 @@ class ClaudeAgent:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         self._options = options
         self._process = AgentProcess()
-        self._translate = Translator(self._message_of, str(options.cwd))
+        self._translate = Translator(self._message_of, options.skills or ())
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
         self._controls: dict[str, str] = {}
@@ -200,8 +200,8 @@ class ClaudeAgent:
         async for line in self._process.lines():
             frame = _frame(line)
             if frame is None:
-                # Other output than frames is the CLI's chatter; an empty line stood for a huge one.
-                if not line or line.startswith(b"{"):
+                # Other output than frames is the CLI's chatter.
+                if line is OVERLONG or line.startswith(b"{"):
                     yield _unreadable(line)
                 continue
             kind = frame.get("type")
@@ -275,12 +275,12 @@ def _joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
 
 def _frame(line: bytes) -> dict[str, Any] | None:
     """Return the frame in a line, or None if there is none."""
-    if not line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
-        return None
     try:
         frame = _decode(line)
-    except msgspec.DecodeError:
-        # Lone surrogates and a byte order mark are legal for the CLI, not for the fast decoder.
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        if not line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
+            return None
+        # Lone surrogates, a byte order mark and damaged UTF-8 are not for the fast decoder.
         try:
             frame = json.loads(line.decode("utf-8-sig", errors="replace"))
         except (ValueError, RecursionError):
@@ -291,7 +291,7 @@ def _frame(line: bytes) -> dict[str, Any] | None:
 
 
 def _unreadable(line: bytes) -> Signal:
-    size = f"over {MAX_LINE_BYTES} bytes" if not line else f"{len(line)} bytes"
+    size = f"over {MAX_LINE_BYTES} bytes" if line is OVERLONG else f"{len(line)} bytes"
     return e.Notice(level="error", text=f"a line of {size} from the agent could not be read")
 
 

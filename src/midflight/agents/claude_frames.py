@@ -7,7 +7,7 @@ docs/design/claude-driver.md.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,13 @@ class _Call:
 class Translator:
     """Turns frames into signals; remembers only what a later frame refers to."""
 
-    def __init__(self, message_of: Callable[[str], str | None], cwd: str) -> None:
-        """``message_of`` gives the message's id for the uuid under which the CLI knows it."""
+    def __init__(self, message_of: Callable[[str], str | None], skills: Iterable[str]) -> None:
+        """``message_of`` gives the message's id for the uuid under which the CLI knows it.
+
+        ``skills`` are those asked for; the CLI says nothing of one that it does not have.
+        """
         self._message_of = message_of
-        self._cwd = cwd
+        self._skills = tuple(skills)
         self._tools: dict[str, str] = {}
         self._tasks: set[str] = set()
         self._in_turn = False
@@ -249,12 +252,14 @@ class Translator:
             for server in frame.get("mcp_servers") or ()
             if server["status"] not in ("connected", "pending")
         ]
+        known = set(frame.get("skills") or ())
+        problems += [f"skill {name}: not found" for name in self._skills if name not in known]
         return e.SessionStarted(
             agent="claude",
             agent_version=frame.get("claude_code_version", ""),
             agent_session=frame["session_id"],
             model=frame["model"],
-            cwd=frame.get("cwd", self._cwd),
+            cwd=frame.get("cwd", ""),
             tools=tuple(frame.get("tools") or ()),
             skills=tuple(frame.get("skills") or ()),
             problems=tuple(problems),

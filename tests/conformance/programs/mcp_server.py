@@ -1,0 +1,36 @@
+"""An MCP server with one tool, spoken to over stdio."""
+
+import json
+import sys
+from typing import Any
+
+TOOL = {
+    "name": "shout",
+    "description": "Return the text in capitals",
+    "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
+}
+
+
+def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a request."""
+    match method:
+        case "initialize":
+            return {
+                "protocolVersion": params["protocolVersion"],
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "shouter", "version": "1"},
+            }
+        case "tools/list":
+            return {"tools": [TOOL]}
+        case "tools/call":
+            return {"content": [{"type": "text", "text": params["arguments"]["text"].upper()}]}
+    return {}
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    if "id" in request:
+        result = answer(request["method"], request.get("params", {}))
+        reply = {"jsonrpc": "2.0", "id": request["id"], "result": result}
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
