@@ -6,6 +6,7 @@ from typing import Literal
 
 from midflight.events import (
     Event,
+    MessageSteered,
     PermissionResolved,
     SessionEnded,
     SessionStarted,
@@ -71,6 +72,8 @@ class State:
             case TurnStarted():
                 self.turn = Turn(event)
                 self.turns = event.turn or 0
+            case MessageSteered(message=message) if self.turn:
+                self.turn.messages.append(message)
             case TurnEnded():
                 self.turn = None
             case ToolStarted(call=call):
