@@ -22,13 +22,16 @@ from midflight.errors import AgentFailed, AgentUnavailable
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["MARKER", "MAX_LINE_BYTES", "AgentProcess"]
+__all__ = ["MARKER", "MAX_LINE_BYTES", "OVERLONG", "AgentProcess"]
 
 MARKER = "MIDFLIGHT_AGENT"
 """The environment variable whose value names the agent that a process belongs to."""
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """The longest line that is read; a longer one is dropped and told."""
+
+OVERLONG = b"(overlong)"
+"""This very object stands for a line that was dropped."""
 
 WRITE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
@@ -111,7 +114,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         first, *rest = data.split(b"\n")
         self._keep(first)
         if self._dropping:
-            self._lines.append(b"")
+            self._lines.append(OVERLONG)
         else:
             self._lines.append(b"".join(self._partial))
         self._partial, self._partial_bytes, self._dropping = [], 0, False
@@ -158,7 +161,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield each line of standard output, until it ends or the program is gone.
 
-        A line over `MAX_LINE_BYTES` comes as an empty one. One reader.
+        A line over `MAX_LINE_BYTES` comes as `OVERLONG`. One reader.
         """
         while True:
             while self._lines:
