@@ -1,0 +1,176 @@
+"""The conformance suite's matrix: every verb in every phase must have the outcome of the table.
+
+@pytest.mark.parametrize(("verb", "phase"), CELLS)
+async def test_my_agent(verb, phase, tmp_path):
+    await check_cell(MY_RIG, verb, phase, tmp_path)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import midflight
+from midflight import events as e
+from midflight.testing.fake_model import FakeModel
+from midflight.testing.model_server import ScriptedModel
+from midflight.testing.scene import Scene, scene
+from midflight.testing.semantics import PHASES, TABLE, VERBS
+
+__all__ = ["CELLS", "CLAUDE", "FAKE", "Rig", "assert_everything_ended_once", "check_cell"]
+
+CELLS = [(verb, phase) for verb in VERBS for phase in PHASES]
+"""Every verb with every phase."""
+
+
+class Rig(NamedTuple):
+    """What the suite needs of an agent.
+
+    agent: the option's value. model: makes a scripted model from a function of requests, as an
+    async context manager. kill: ends the agent's program as if it had crashed.
+    """
+
+    agent: str
+    model: Callable[[Callable[[Any], Any]], Any]
+    kill: Callable[[Scene], Awaitable[None]]
+
+
+async def _kill_process(on: Scene) -> None:
+    """Kill the agent's program, and nothing else, as the system does when memory runs out."""
+    import psutil
+
+    for child in psutil.Process().children():
+        if child.cwd() == str(on.session.options.cwd):
+            child.kill()
+
+
+async def _kill_fake(on: Scene) -> None:
+    assert isinstance(on.model, FakeModel)
+    await on.model.agents[-1].die()
+
+
+CLAUDE = Rig("claude", ScriptedModel, _kill_process)
+FAKE = Rig("fake", FakeModel, _kill_fake)
+
+
+async def check_cell(rig: Rig, verb: str, phase: str, folder: Path) -> None:
+    """Bring a session into the phase, do the verb, and assert what the table says of it.
+
+    Then the session must still work, and end with everything ended exactly once. ``folder`` must
+    be an empty folder for this one use.
+    """
+    cell = TABLE[verb][phase]
+    async with scene(phase, rig.model, folder, agent=rig.agent) as on:
+        new, error = await _perform(rig, verb, on)
+        assert error == cell.error
+        if verb in ("redirect", "interrupt") and on.first.state == "started":
+            await on.first.result()
+        if verb not in ("close", "death"):
+            await on.release()
+        await on.first.result()
+        assert on.first.state in cell.first
+        if new is not None:
+            assert (await new.result()).status == "completed"
+            assert _taken(on, new) in cell.new
+        if verb != "close":
+            await _assert_usable(verb, on)
+            await on.session.close()
+    assert _turn(on, on.first) in cell.turn
+    await on.until(e.SessionEnded)
+    assert_everything_ended_once(on.seen)
+
+
+async def _perform(rig: Rig, verb: str, on: Scene) -> tuple[midflight.Message | None, str]:
+    """Do the verb; return its own message, if it has one, and the code of its error."""
+    session = on.session
+    try:
+        match verb:
+            case "send":
+                return await session.send("second"), ""
+            case "queue":
+                return await session.send("second", delivery="queue"), ""
+            case "redirect":
+                return await session.redirect("second"), ""
+            case "interrupt":
+                await session.interrupt()
+            case "cancel":
+                withdrawn = await on.first.cancel()
+                assert withdrawn == (on.first.state == "cancelled")
+            case "answer":
+                await _answer(session)
+            case "set_model":
+                await session.set_model("opus")
+            case "close":
+                await session.close()
+            case "death":
+                await rig.kill(on)
+                await on.until(e.Notice, lambda notice: "has ended" in notice.text)
+    except midflight.MidflightError as error:
+        return None, error.code
+    return None, ""
+
+
+async def _answer(session: midflight.Session) -> None:
+    """Answer what is asked, and see that a second answer is refused."""
+    if not session.pending:
+        await session.answer("no-such-request")
+        return
+    request = session.pending[0]
+    asks = isinstance(request, e.QuestionRequested)
+    await session.answer(request, answers={"Which colour?": "Blue"} if asks else None)
+    try:
+        await session.answer(request)
+    except midflight.AlreadyAnswered:
+        return
+    raise AssertionError("a request was answered twice")
+
+
+async def _assert_usable(verb: str, on: Scene) -> None:
+    await on.release()
+    await on.quiet()
+    assert on.session.status == "idle"
+    after = await on.session.send("are you still there?")
+    assert (await after.result()).status == "completed"
+    if verb == "set_model":
+        assert "opus" in on.model.requests[-1].model
+    await on.quiet()
+
+
+def _taken(on: Scene, message: midflight.Message) -> str:
+    """Return how the agent took a message: steered or started."""
+    for event in on.seen:
+        if isinstance(event, e.MessageSteered) and event.message == message.id:
+            return "steered"
+        if isinstance(event, e.MessageStarted) and event.message == message.id:
+            return "started"
+    return "none"
+
+
+def _turn(on: Scene, message: midflight.Message) -> str:
+    """Return how the message's turn ended, as status/reason, or none."""
+    for event in on.seen:
+        if isinstance(event, e.TurnEnded) and message.id in event.messages:
+            return f"{event.status}/{event.reason}"
+    return "none"
+
+
+def assert_everything_ended_once(seen: list[e.Event]) -> None:
+    """Assert of a session's whole events: gapless, and everything that began ended once."""
+
+    def ids(*kinds: type[e.Event], field: str) -> Counter[object]:
+        return Counter(getattr(event, field) for event in seen if isinstance(event, kinds))
+
+    durable = [event.seq for event in seen if event.seq is not None]
+    assert durable == list(range(1, len(durable) + 1))
+    ends = (e.MessageAnswered, e.MessageCancelled, e.MessageFailed)
+    assert ids(e.MessageAccepted, field="message") == ids(*ends, field="message")
+    assert ids(e.TurnStarted, field="turn") == ids(e.TurnEnded, field="turn")
+    assert ids(e.ToolStarted, field="call") == ids(e.ToolEnded, field="call")
+    assert ids(e.TaskStarted, field="task") == ids(e.TaskEnded, field="task")
+    asked = ids(e.PermissionRequested, e.QuestionRequested, field="request")
+    assert asked == ids(e.PermissionResolved, e.QuestionResolved, field="request")
+    totals = [event.total_cost_usd for event in seen if isinstance(event, e.TurnEnded)]
+    assert totals == sorted(totals)
+    assert [type(event) for event in seen].count(e.SessionEnded) == 1
