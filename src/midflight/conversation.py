@@ -261,7 +261,7 @@ class Conversation:
 
     def reprice(self) -> None:
         """The price table is there: tell the estimates that had to wait for it."""
-        usage = self.state.ledger.reprice()
+        usage = self.state.ledger.reprice() if self.state.ended is None else None
         if usage is not None:
             self._core.emit(usage)
 
