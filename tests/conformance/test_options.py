@@ -4,10 +4,11 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import midflight
@@ -20,6 +21,11 @@ pytestmark = pytest.mark.usefixtures("no_agent_left")
 MCP_SERVER = Path(__file__).parent / "programs" / "mcp_server.py"
 
 Play = Callable[..., Any]
+
+
+def shows(*rows: str) -> pytest.MarkDecorator:
+    """Mark a test that shows rows of docs/capabilities.md."""
+    return pytest.mark.shows(*rows)
 
 
 @pytest.fixture
@@ -58,6 +64,7 @@ def write(path: Path, name: str = "Write") -> ToolCall:
     return ToolCall(name, {"file_path": str(path), "content": "by the agent"})
 
 
+@shows("set_model")
 async def test_the_model_is_the_one_asked_for_and_can_be_switched(play: Play) -> None:
     async with play([Text("one"), Text("two")], model="sonnet") as session:
         await ask(session)
@@ -68,6 +75,7 @@ async def test_the_model_is_the_one_asked_for_and_can_be_switched(play: Play) ->
         assert "haiku" in second.model
 
 
+@shows("max_turns")
 async def test_a_turn_ends_at_max_turns_and_the_next_one_counts_anew(play: Play) -> None:
     calls = [ToolCall("Bash", {"command": f"echo {number}"}) for number in range(2)]
     async with play([*calls, Text("fine")], max_turns=2, allowed_tools=["Bash"]) as session:
@@ -76,6 +84,7 @@ async def test_a_turn_ends_at_max_turns_and_the_next_one_counts_anew(play: Play)
         assert (await ask(session)).status == "completed"
 
 
+@shows("permissions")
 async def test_an_allowed_tool_runs_unasked_and_a_disallowed_one_never(play: Play) -> None:
     steps = [ToolCall("Bash", {"command": "echo hi > made"}), Text("done")]
     async with play(steps, allowed_tools=["Bash"]) as session:
@@ -132,6 +141,7 @@ async def test_dont_ask_denies_what_was_not_allowed_beforehand(play: Play, tmp_p
         assert [denial.name for denial in result.denials] == ["Write"]
 
 
+@shows("set_permission_mode")
 async def test_bypass_asks_nothing_as_root_too_and_can_be_switched_on_later(
     play: Play, tmp_path: Path
 ) -> None:
@@ -147,6 +157,7 @@ async def test_bypass_asks_nothing_as_root_too_and_can_be_switched_on_later(
         assert [(v.decision, v.by) for v in resolved] == [("deny", "policy"), ("allow", "policy")]
 
 
+@shows("permissions")
 async def test_an_answer_can_change_the_input_or_deny_with_a_reason(
     play: Play, tmp_path: Path
 ) -> None:
@@ -166,6 +177,7 @@ async def test_an_answer_can_change_the_input_or_deny_with_a_reason(
         assert "not this one" in str(requests_of(session)[2].tool_results)
 
 
+@shows("questions")
 async def test_a_question_reaches_the_reader_and_its_answer_the_agent(play: Play) -> None:
     async with play([ToolCall("AskUserQuestion", QUESTION), Text("Blue it is")]) as session:
         message = await session.send("go")
@@ -191,6 +203,7 @@ async def test_parallel_tool_calls_are_each_asked_for(play: Play, tmp_path: Path
         assert (tmp_path / "cwd" / "b.txt").exists()
 
 
+@shows("plugins")
 async def test_a_plugin_brings_its_skills_and_a_bad_path_is_a_problem(
     play: Play, tmp_path: Path
 ) -> None:
@@ -207,6 +220,7 @@ async def test_a_plugin_brings_its_skills_and_a_bad_path_is_a_problem(
         assert "nowhere" in str(started.problems)
 
 
+@shows("skills")
 async def test_only_the_named_skills_are_offered_and_an_unknown_one_is_a_problem(
     play: Play, tmp_path: Path
 ) -> None:
@@ -223,6 +237,34 @@ async def test_only_the_named_skills_are_offered_and_an_unknown_one_is_a_problem
         assert "The beta skill" not in said
 
 
+@shows("interrupt")
+async def test_an_interrupt_stops_a_command_that_ignores_the_term_signal(play: Play) -> None:
+    stubborn = "trap : TERM; while true; do sleep 0.2; done"
+    steps = [ToolCall("Bash", {"command": stubborn}), Text("fine")]
+    async with play(steps, allowed_tools=["Bash"]) as session:
+        message = await session.send("go")
+        async for event in session.stream():
+            if isinstance(event, e.ToolStarted):
+                async with asyncio.timeout(10):
+                    while not commands_with(stubborn):  # noqa: ASYNC110 - a birth has no event
+                        await asyncio.sleep(0.01)  # noqa: TID251
+                await session.interrupt()
+            if isinstance(event, e.TurnEnded):
+                assert commands_with(stubborn) == []
+        assert (await message.result()).reason == "interrupted"
+        assert (await ask(session)).text == "fine"
+
+
+def commands_with(text: str) -> list[int]:
+    """Return the living descendants of this process whose command line has the text."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if text in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
 async def test_every_message_of_a_session_shares_one_conversation(play: Play) -> None:
     async with play([Text("one"), Text("two")]) as session:
         await ask(session, "remember the word plum")
@@ -230,6 +272,7 @@ async def test_every_message_of_a_session_shares_one_conversation(play: Play) ->
         assert "remember the word plum" in json.dumps(requests_of(session)[1].messages)
 
 
+@shows("max_budget_usd")
 async def test_the_budget_holds_over_the_whole_session(play: Play) -> None:
     dear = [Usage(100_000, 10_000), ToolCall("Bash", {"command": "echo"})]
     options: dict[str, Any] = {"max_budget_usd": 0.4, "allowed_tools": ["Bash"]}
@@ -248,6 +291,7 @@ async def test_what_a_resumed_conversation_had_cost_counts_towards_the_budget(pl
         assert (result.status, result.reason) == ("limit", "max_budget")
 
 
+@shows("timeout")
 async def test_a_turn_ends_at_its_timeout_even_while_a_tool_runs(play: Play) -> None:
     steps = [ToolCall("Bash", {"command": "while true; do sleep 1; done"}), Text("fine")]
     async with play(steps, timeout=1.5, allowed_tools=["Bash"]) as session:
@@ -256,6 +300,7 @@ async def test_a_turn_ends_at_its_timeout_even_while_a_tool_runs(play: Play) -> 
         assert (await ask(session)).status == "completed"
 
 
+@shows("stall_timeout")
 async def test_a_silence_is_first_told_and_ends_the_turn_at_stall_timeout(play: Play) -> None:
     async with play([[Text("well "), Silence()], Text("fine")], stall_timeout=1.0) as session:
         result = await ask(session)
@@ -294,6 +339,7 @@ async def test_the_program_itself_can_answer_requests(play: Play, tmp_path: Path
         assert target.exists()
 
 
+@shows("mcp_servers")
 async def test_an_mcp_server_gives_the_agent_tools_and_a_broken_one_is_a_problem(
     play: Play,
 ) -> None:
@@ -349,6 +395,7 @@ async def test_settings_are_loaded_unless_there_shall_be_none(play: Play, tmp_pa
         assert "Always speak of plums." not in json.dumps(requests_of(session)[0].body)
 
 
+@shows("resume")
 async def test_a_conversation_can_be_resumed_by_another_session(play: Play) -> None:
     async with play([Text("one")]) as session:
         await ask(session, "remember the word plum")
@@ -379,6 +426,7 @@ async def test_a_retry_is_told_and_voids_the_text_that_was_streamed(play: Play) 
         assert (retry.attempt, retry.status) == (1, 529)
 
 
+@shows("subagents")
 async def test_a_sub_agents_events_name_the_call_that_they_belong_to(play: Play) -> None:
     task = ToolCall(
         "Agent",
@@ -405,6 +453,7 @@ async def test_a_sub_agents_events_name_the_call_that_they_belong_to(play: Play)
         assert session.total_cost_usd > 0.1
 
 
+@shows("background")
 async def test_a_background_task_is_told_and_the_turn_that_it_wakes_too(
     play: Play, tmp_path: Path
 ) -> None:
@@ -426,6 +475,7 @@ async def test_a_background_task_is_told_and_the_turn_that_it_wakes_too(
         assert origins == ["message", "background"]
 
 
+@shows("queue", "cancel")
 async def test_queued_messages_run_one_by_one_and_can_be_changed_until_then(play: Play) -> None:
     steps = [[Wait("go"), Text("one")], Text("two"), Text("three"), Text("four")]
     async with play(steps) as session:
@@ -447,6 +497,7 @@ async def test_queued_messages_run_one_by_one_and_can_be_changed_until_then(play
         ]
 
 
+@shows("steer", "redirect")
 async def test_a_queued_message_can_be_promoted_to_a_steer_or_a_redirect(
     play: Play, tmp_path: Path
 ) -> None:
