@@ -51,10 +51,14 @@ class Core:
         self._tell = tell
 
     def emit(self, event: Event) -> None:
-        """Stamp the running turn, change the state and tell the world: always all three."""
+        """Stamp the running turn, change the state and tell the world: always all three.
+
+        The state is what the durable events amount to; the others come by the thousand.
+        """
         if event.turn is None and self.state.turn is not None:
             event = msgspec.structs.replace(event, turn=self.state.turn.id)
-        self.state.apply(event)
+        if event.durable:
+            self.state.apply(event)
         self._tell(event)
 
     @property

@@ -246,6 +246,9 @@ class Session:
         """Give an event its place, and let everybody see it who waits for it."""
         seq = self._log.last_seq + 1 if event.durable else None
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
+        if seq is None:
+            self._log.append(event)
+            return
         match event:
             case e.MessageAccepted(message=message):
                 self._newest = self._messages[message] = Message(self, event)
