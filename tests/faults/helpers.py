@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -14,7 +15,19 @@ import midflight
 from midflight.agents.process import MARKER
 from midflight.testing import ScriptedModel
 
-__all__ = ["PROGRAMS", "Models", "Use", "agents", "ended", "gone", "of", "pid_in", "read", "until"]
+__all__ = [
+    "PROGRAMS",
+    "Models",
+    "Use",
+    "agents",
+    "ended",
+    "gone",
+    "of",
+    "pid_in",
+    "pipe",
+    "read",
+    "until",
+]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -52,7 +65,12 @@ async def ended(message: midflight.Message | None) -> midflight.Result:
 
 def agents() -> list[psutil.Process]:
     """Return the agents' programs that this process has started and that live."""
-    return [child for child in psutil.Process().children() if MARKER in child.environ()]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if MARKER in child.environ():
+                found.append(child)
+    return found
 
 
 async def pid_in(path: Path) -> psutil.Process:

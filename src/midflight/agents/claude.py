@@ -7,7 +7,6 @@ import contextlib
 import json
 import re
 import tempfile
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -148,7 +147,10 @@ class ClaudeAgent:
         """Stop the turn and everything queued; note which processes must not survive it."""
         if self._open_calls and not self._tasks:
             self._doomed = await asyncio.to_thread(
-                _started_since, self._process.pid, min(self._open_calls.values())
+                _born_after,
+                self._process.pid,
+                self._process.marker,
+                min(self._open_calls.values()),
             )
         await self._control("interrupt", {"cancel_queued": True})
 
@@ -224,7 +226,7 @@ class ClaudeAgent:
         """Keep book of what runs, and end what an interrupt has left running."""
         match signal:
             case e.ToolStarted(parent=None):
-                self._open_calls[signal.call] = time.time()
+                self._open_calls[signal.call] = self._process.age_s
             case e.ToolEnded():
                 self._open_calls.pop(signal.call, None)
             case e.TaskStarted():
@@ -295,10 +297,10 @@ def _unreadable(line: bytes) -> Signal:
     return e.Notice(level="error", text=f"a line of {size} from the agent could not be read")
 
 
-def _started_since(pid: int, since: float) -> list[Any]:
+def _born_after(pid: int, marker: str, age_s: float) -> list[Any]:
     from midflight.agents import tree
 
-    return tree.started_since(pid, since)
+    return tree.born_after(pid, marker, age_s)
 
 
 def _end(processes: list[Any]) -> None:

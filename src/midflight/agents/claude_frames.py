@@ -79,17 +79,18 @@ class Translator:
         self.questions: dict[str, dict[str, Any]] = {}
         self.inputs: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, frame: dict[str, Any]) -> Iterator[Signal]:
-        """Yield what a frame means; a frame of an unknown or broken form comes as `Raw`."""
+    def __call__(self, frame: dict[str, Any]) -> list[Signal]:
+        """Return what a frame means; a frame of an unknown or broken form comes as `Raw`."""
         handler = self._HANDLERS.get(str(frame.get("type")))
         if handler is None:
-            yield e.Raw(data=frame)
-            return
+            return [e.Raw(data=frame)]
+        signals: list[Signal] = []
         try:
             if self._is_new(frame.get("uuid")):
-                yield from handler(self, frame)
+                signals.extend(handler(self, frame))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            yield e.Raw(data=frame)
+            signals.append(e.Raw(data=frame))
+        return signals
 
     def _is_new(self, known: str | None) -> bool:
         """Tell whether this frame has not come before; one without an id always is."""
@@ -104,16 +105,18 @@ class Translator:
 
     # Streaming ----------------------------------------------------------------------------
 
-    def _stream(self, frame: dict[str, Any]) -> Iterator[Signal]:
+    def _stream(self, frame: dict[str, Any]) -> Iterable[Signal]:
+        # Deltas come by the thousand: no generator for each.
         event, parent = frame["event"], frame.get("parent_tool_use_id")
         if event["type"] == "content_block_delta":
             delta = event["delta"]
             if delta["type"] == "text_delta":
-                yield e.TextDelta(text=delta["text"], parent=parent)
-            elif delta["type"] == "thinking_delta":
-                yield e.ThinkingDelta(text=delta["thinking"], parent=parent)
+                return (e.TextDelta(text=delta["text"], parent=parent),)
+            if delta["type"] == "thinking_delta":
+                return (e.ThinkingDelta(text=delta["thinking"], parent=parent),)
         elif parent is None:
-            yield from self._follow(event, frame.get("abandoned_blocks") or {})
+            return self._follow(event, frame.get("abandoned_blocks") or {})
+        return ()
 
     def _follow(self, event: dict[str, Any], abandoned: dict[str, Any]) -> Iterator[Signal]:
         """Follow a model call of the main conversation. One that was cut is no step of the turn."""
@@ -307,7 +310,7 @@ class Translator:
         del frame
         yield from ()
 
-    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterator[Signal]]] = {
+    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterable[Signal]]] = {
         "stream_event": _stream,
         "assistant": _assistant,
         "user": _user,

@@ -1,6 +1,6 @@
 """An agent's program: in a process group of its own, read without ever blocking, ended whole.
 
-It dies with its host, because its standard input then ends. Its children are found by
+It dies with its host: see `midflight.agents.leash`. Its children are found by
 `midflight.agents.tree` and outlive it by no more than a moment.
 """
 
@@ -11,12 +11,14 @@ import contextlib
 import os
 import re
 import signal
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midflight.agents.leash import Leash
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ OVERLONG = b"(overlong)"
 WRITE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
 TERM_GRACE_S = 2.0
+STDERR_GRACE_S = 0.5
 STDERR_BYTES = 8 * 1024
 STDERR_SHOWN_LINES = 6
 SECRET_CHARS = 8
@@ -61,10 +64,13 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._news: asyncio.Future[None] | None = None
         self._exited = asyncio.Event()
         self._eof = False
+        self._stderr_eof = asyncio.Event()
+        self._leash: Leash | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: asyncio.Task[None] | None = None
         self._orderly = False
+        self._started = 0.0
         self._family: list[psutil.Process] = []
 
     # Starting -----------------------------------------------------------------------------
@@ -89,11 +95,18 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
             ) from error
         self._transport = transport
+        self._started = time.monotonic()
+        self._leash = Leash(self.pid, f"{MARKER}={self.marker}")
 
     @property
     def pid(self) -> int:
         """The program's process id."""
         return self._transport.get_pid() if self._transport else 0
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the program was started, in seconds."""
+        return time.monotonic() - self._started
 
     @property
     def running(self) -> bool:
@@ -137,6 +150,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
             self._wake()
         elif fd == 0:
             self._writable.set()
+        else:
+            self._stderr_eof.set()
 
     def process_exited(self) -> None:
         """The program has ended: what it leaves behind is ended too."""
@@ -177,6 +192,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """Write a line, newline included. Raises `AgentFailed` if the program takes none."""
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
         if pipe is None or pipe.is_closing() or not self.running:
+            if self._exited.is_set():
+                await self.exited()
             raise AgentFailed(f"the agent is not running: {self.last_words()}")
         assert isinstance(pipe, asyncio.WriteTransport)  # noqa: S101 - tells mypy what pipe 0 is
         pipe.write(line)
@@ -256,6 +273,11 @@ class AgentProcess(asyncio.SubprocessProtocol):
         pipe = self._transport.get_pipe_transport(1) if self._transport else None
         if pipe is not None and not self._eof:
             pipe.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STDERR_GRACE_S):
+                await self._stderr_eof.wait()
+        if self._leash is not None:
+            await self._leash.release()
 
 
 def _family(pid: int, marker: str) -> list[psutil.Process]:

@@ -15,7 +15,7 @@ import psutil
 
 from midflight.agents.process import MARKER
 
-__all__ = ["end", "of", "started_since"]
+__all__ = ["born_after", "end", "of"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
@@ -46,15 +46,20 @@ def _marker(process: psutil.Process) -> str | None:
     return value
 
 
-def started_since(pid: int, since: float) -> list[psutil.Process]:
-    """Return the descendants of a process that were born after a time (epoch seconds)."""
+def born_after(pid: int, marker: str, age_s: float) -> list[psutil.Process]:
+    """Return what belongs to an agent and was born when the agent was this old, or later.
+
+    The agent's age is a clock that both sides share: birth times count from the boot of the
+    machine, and the wall clock may have been set since.
+    """
+    young = []
     with contextlib.suppress(psutil.Error):
-        return [
-            child
-            for child in psutil.Process(pid).children(recursive=True)
-            if child.create_time() >= since - CLOCK_SLACK_S
-        ]
-    return []
+        since = psutil.Process(pid).create_time() + age_s - CLOCK_SLACK_S
+        for process in of(pid, marker):
+            with contextlib.suppress(psutil.Error):
+                if process.pid != pid and process.create_time() >= since:
+                    young.append(process)
+    return young
 
 
 def end(processes: Iterable[psutil.Process], *, at_once: bool = False) -> list[int]:

@@ -1,0 +1,260 @@
+"""Faults of the agent's program and of the processes around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.faults.helpers import (
+    PROGRAMS,
+    Models,
+    Use,
+    agents,
+    ended,
+    gone,
+    of,
+    pid_in,
+    pipe,
+    read,
+    until,
+)
+from tests.faults.manifest import fault
+
+import midflight
+from midflight import turns
+from midflight.agents import claude_cli, process
+from midflight.testing import Silence, Text, ToolCall, Usage, Words
+
+pytestmark = pytest.mark.anyio
+
+
+def _program(path: Path, script: str) -> Path:
+    """Write a program that names a good version and then does as the script says."""
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo 2.1.330 && exit\n{script}\n')
+    path.chmod(0o755)
+    return path
+
+
+def _bash(command: str) -> ToolCall:
+    return ToolCall("Bash", {"command": command})
+
+
+# Before the greeting ------------------------------------------------------------------------
+
+
+@fault("A1", "S4")
+async def test_an_agent_that_ends_before_it_greets_fails_the_start_with_its_last_words(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    path = _program(
+        tmp_path / "agent", 'echo "no way in with $MY_API_KEY" >&2; echo "sorry" >&2; exit 7'
+    )
+    session = midflight.open(agent_path=path, cwd=tmp_path, env={"MY_API_KEY": "sk-1234567890"})
+    with pytest.raises(midflight.AgentFailed) as caught:
+        async with asyncio.timeout(10), session:
+            pass
+    text = str(caught.value)
+    assert "exit code 7" in text
+    assert "no way in with [redacted]; sorry" in text
+    assert session.status == "closed"
+
+
+@fault("A1")
+async def test_an_agent_that_stays_silent_fails_the_start_within_a_bound(
+    tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.conductor.START_TIMEOUT_S", 0.3)
+    path = _program(tmp_path / "agent", "exec cat >/dev/null")
+    with pytest.raises(midflight.AgentFailed, match="did not answer within"):
+        async with asyncio.timeout(10), midflight.dispatch("go", agent_path=path, cwd=tmp_path):
+            pass
+
+
+# Killed -------------------------------------------------------------------------------------
+
+
+@fault("A2", "I7")
+async def test_a_killed_agent_fails_its_turn_takes_its_tools_along_and_is_resumed(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    fifo = pipe(project / "pid")
+    model = await scripted_model(
+        [[Words("on it"), _bash(f"echo $$ > {fifo}; exec tail -f /dev/null")], Text("welcome back")]
+    )
+    async with midflight.dispatch("remember the heron", allowed_tools=["Bash"], **use(model)) as s:
+        tool = await pid_in(fifo)
+        waiting = await s.send("and this", "queue")
+        (agent,) = agents()
+        agent.kill()
+        result = await ended(s.first)
+        assert (result.status, result.reason) == ("failed", "agent_died")
+        assert (await ended(waiting)).reason == "agent_died"
+        assert "SIGKILL" in result.text
+        assert await gone([tool, agent], 5)
+        assert (await ended(await s.send("are you there?"))).text == "welcome back"
+        events = await read(s)
+    assert [end.status for end in of(midflight.TurnEnded, events)] == ["failed", "completed"]
+    assert [tool.status for tool in of(midflight.ToolEnded, events)] == ["cancelled"]
+    assert "remember the heron" in str(model.requests[1].messages)
+
+
+@fault("A2")
+async def test_an_agent_that_is_killed_while_it_asks_leaves_no_request_open(
+    scripted_model: Models, use: Use
+) -> None:
+    model = await scripted_model([_bash("touch here")])
+    async with midflight.dispatch("go", attended=True, **use(model)) as session:
+        asked = await until(session, midflight.PermissionRequested)
+        agents()[0].kill()
+        assert (await ended(session.first)).reason == "agent_died"
+        assert not session.pending
+        with pytest.raises(midflight.AlreadyAnswered, match="cancelled by turn"):
+            await session.answer(asked)
+
+
+@fault("A2")
+async def test_an_agent_that_is_killed_in_the_middle_of_a_line_fails_the_turn_once(
+    scripted_model: Models, use: Use
+) -> None:
+    model = await scripted_model([Text("never told")])
+    env = {"TAMPER": "die", "REAL_AGENT": str(claude_cli.find(None))}
+    options = use(model, env=env, agent_path=PROGRAMS / "tamper.py")
+    async with midflight.dispatch("go", **options) as session:
+        events = await read(session)
+    (end,) = of(midflight.TurnEnded, events)
+    assert (end.status, end.reason) == ("failed", "agent_died")
+    assert not of(midflight.Text, events)
+
+
+@fault("A2", "M8")
+async def test_the_budget_of_a_session_survives_the_death_of_its_agent(
+    scripted_model: Models, use: Use
+) -> None:
+    bash = _bash("true")
+    model = await scripted_model(
+        [[Text("dear"), Usage(100_000, 1)], Silence(), [bash, Usage(500_000, 1)]]
+    )
+    options = use(model, max_budget_usd=1.5, allowed_tools=["Bash"])
+    async with midflight.dispatch("one", **options) as session:
+        first = await ended(session.first)
+        assert first.status == "completed"
+        second = await session.send("two")
+        await model.request(2)
+        agents()[0].kill()
+        assert (await ended(second)).reason == "agent_died"
+        spent = session.total_cost_usd
+        assert spent >= first.cost_usd > 0
+        third = await session.send("three")
+        await model.request(3)
+        passed = [arg for arg in agents()[0].cmdline() if arg.startswith("--max-budget-usd=")]
+        assert float(passed[0].split("=")[1]) == pytest.approx(1.5 - spent)
+        assert (await ended(third)).reason == "max_budget"
+        assert session.total_cost_usd > 1.5
+
+
+@fault("A6")
+async def test_the_agent_and_its_tool_end_with_the_program_that_runs_them(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    fifo = pipe(project / "pid")
+    model = await scripted_model([_bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
+    program = (
+        "import json, sys, midflight\n"
+        "midflight.run('go', allowed_tools=['Bash'], **json.loads(sys.argv[1]))\n"
+    )
+    options = use(model)
+    given = {"cwd": str(options["cwd"]), "env": options["env"]}
+    host = await asyncio.create_subprocess_exec(sys.executable, "-c", program, json.dumps(given))
+    try:
+        tool = await pid_in(fifo)
+        family = psutil.Process(host.pid).children(recursive=True)
+        assert tool in family
+    finally:
+        host.kill()
+        await host.wait()
+    assert await gone([*family, tool], 10)
+
+
+# Deaf ---------------------------------------------------------------------------------------
+
+
+@fault("A3")
+async def test_an_agent_that_ignores_everything_is_killed_and_its_turn_is_interrupted(
+    tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "STOP_GRACE_S", 0.3)
+    path = PROGRAMS / "stubborn.py"
+    async with midflight.dispatch("go", agent_path=path, cwd=tmp_path) as session:
+        await until(session, midflight.TurnStarted)
+        (agent,) = agents()
+        await session.interrupt()
+        result = await ended(session.first)
+        assert (result.status, result.reason) == ("interrupted", "interrupted")
+        assert await gone([agent], 5)
+        assert session.status in ("idle", "starting")
+
+
+@fault("A3")
+async def test_an_agent_that_ignores_the_end_of_its_input_and_term_is_killed_on_close(
+    tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "EOF_GRACE_S", 0.2)
+    monkeypatch.setattr(process, "TERM_GRACE_S", 0.2)
+    monkeypatch.setattr("midflight.session.CLOSE_GRACE_S", 0.2)
+    path = PROGRAMS / "stubborn.py"
+    async with midflight.dispatch("go", agent_path=path, cwd=tmp_path) as session:
+        await until(session, midflight.TurnStarted)
+        (agent,) = agents()
+    assert await gone([agent], 0)
+    assert (await ended(session.first)).status == "interrupted"
+
+
+# Families -----------------------------------------------------------------------------------
+
+STRAYS = {
+    "in a session of its own": "setsid",
+    "orphaned in a session of its own": "setsid --fork",
+    "with an empty environment": "env -i",
+    "deaf to TERM": 'sh -c \'trap "" TERM HUP INT; "$@"\' --',
+}
+
+
+@fault("A4")
+@pytest.mark.parametrize("how", STRAYS.values(), ids=STRAYS.keys())
+@pytest.mark.parametrize("end", ["interrupt", "close", "kill"])
+async def test_a_process_that_a_tool_started_ends_with_the_agent(
+    scripted_model: Models, use: Use, project: Path, how: str, end: str
+) -> None:
+    fifo = pipe(project / "pid")
+    stray = f"{how} /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null'"
+    model = await scripted_model([_bash(f"{stray} & exec tail -f /dev/null")])
+    async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
+        process = await pid_in(fifo)
+        if end == "interrupt":
+            await session.interrupt()
+            assert (await ended(session.first)).status == "interrupted"
+        elif end == "kill":
+            agents()[0].kill()
+            assert (await ended(session.first)).reason == "agent_died"
+        if end != "close":
+            assert await gone([process], 5)
+    assert await gone([process], 0)
+
+
+@fault("A5")
+async def test_closing_in_the_middle_of_a_tool_leaves_no_process(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    fifo = pipe(project / "pid")
+    model = await scripted_model([_bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
+    async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
+        tool = await pid_in(fifo)
+        (agent,) = agents()
+        await session.close()
+        assert await gone([tool, agent], 0)
+        assert (await ended(session.first)).status == "interrupted"
+        assert session.status == "closed"
