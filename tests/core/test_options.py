@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import midflight
+from midflight.errors import InvalidOption, UnsupportedOption
+from midflight.options import Options, slug
+
+LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout", "request_timeout")
+NUMBERS = [0, -1, 0.0, -0.5, math.nan, math.inf, -math.inf, True, False, "10", [], b"1", 1j]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", NUMBERS, ids=repr)
+def test_a_limit_that_cannot_be_meant_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=f"^{name}: expected") as caught:
+        Options.build(**{name: value})
+    assert caught.value.option == name
+
+
+def test_limits_are_kept_as_given() -> None:
+    options = Options.build(max_turns=3, max_budget_usd=1, timeout=0.5, spent_usd=0)
+    assert (options.max_turns, options.max_budget_usd, options.timeout) == (3, 1.0, 0.5)
+    assert (options.stall_timeout, options.request_timeout, options.spent_usd) == (None, 600.0, 0)
+    assert Options.build(max_turns=None, timeout=None, spent_usd=2) == Options.build(spent_usd=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_turns", 1.5), ("request_timeout", None), ("spent_usd", -1), ("spent_usd", False)],
+)
+def test_a_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=name):
+        Options.build(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["allowed_tools", "disallowed_tools", "skills", "setting_sources"])
+def test_an_empty_list_is_not_an_unset_one(name: str) -> None:
+    assert getattr(Options.build(**{name: []}), name) == ()
+    assert getattr(Options.build(**{name: None}), name) is None
+    assert getattr(Options.build(), name) is None
+
+
+@pytest.mark.parametrize("name", ["allowed_tools", "add_dirs", "plugins", "skills"])
+@pytest.mark.parametrize("value", ["Bash", b"Bash", Path("Bash"), 3], ids=repr)
+def test_one_thing_is_not_a_list(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match="expected a list"):
+        Options.build(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["agent", "model", "name", "effort", "resume"])
+@pytest.mark.parametrize(
+    "value", ["--settings=x", "-c", "", " ", "a\nb", "a\0", "a\ud800", 7], ids=repr
+)
+def test_a_value_that_looks_like_an_option_or_is_no_word_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=name):
+        Options.build(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allowed_tools", ["--x"]),
+        ("skills", [7]),
+        ("plugins", [7]),
+        ("plugins", ["-x"]),
+        ("plugins", [{"type": "local"}]),
+        ("agent_path", "-x"),
+        ("permission_mode", "yolo"),
+        ("system_prompt", "a\0b"),
+        ("system_prompt", 7),
+        ("env", ["A=1"]),
+        ("env", {"A": 1}),
+        ("env", {"A=B": "1"}),
+        ("env", {"": "1"}),
+        ("env", {"A": "\0"}),
+        ("mcp_servers", ["a"]),
+        ("mcp_servers", {"a": "b"}),
+        ("mcp_servers", {"a": {"args": []}}),
+        ("on_request", "ask me"),
+        ("attended", "yes"),
+        ("attended", 1),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=f"^{name}: "):
+        Options.build(**{name: value})
+
+
+def test_every_other_option_is_brought_into_its_final_form(tmp_path: Path) -> None:
+    def handler(_: object) -> None:
+        return None
+
+    options = Options.build(
+        cwd=str(tmp_path),
+        add_dirs=[tmp_path],
+        plugins=[tmp_path, {"type": "local", "path": "not-there"}],
+        mcp_servers={"a": {"command": "x"}, "b": {"url": "http://127.0.0.1"}},
+        env={"A": "1"},
+        on_request=handler,
+        attended=True,
+        agent_path="~/agent",
+        system_prompt="Be short.\nBe kind.",
+        permission_mode="plan",
+    )
+    assert (options.cwd, options.add_dirs) == (tmp_path, (tmp_path,))
+    assert options.plugins == (tmp_path, Path.cwd() / "not-there")
+    assert set(options.mcp_servers) == {"a", "b"}
+    assert options.agent_path == Path.home() / "agent"
+    assert (options.on_request, options.attended) == (handler, True)
+    unset = Options.build(mcp_servers=None, add_dirs=None, plugins=None, agent_path=None)
+    assert unset == Options.build()
+
+
+@pytest.mark.parametrize("name", ["cwd", "add_dirs"])
+def test_a_folder_must_be_one_that_can_be_entered(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    bad: list[tuple[Any, str]] = [
+        (tmp_path / "missing", "does not exist"),
+        (file, "not a folder"),
+        (file / "below", "does not exist|cannot be used"),
+        ("x" * 5000, "cannot be used"),
+        ("a\0b", "NUL"),
+        ("", "expected a folder"),
+        (7, "expected a folder"),
+    ]
+    if os.geteuid() != 0:
+        bad.append((closed, "cannot be read"))
+    for value, why in bad:
+        with pytest.raises(InvalidOption, match=why) as caught:
+            Options.build(**{name: [value] if name == "add_dirs" else value})
+        assert caught.value.option == name
+
+
+def test_an_unreadable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may enter every folder
+    with pytest.raises(InvalidOption, match="cannot be read"):
+        Options.build(cwd=tmp_path)
+
+
+def test_an_unknown_option_names_the_nearest() -> None:
+    with pytest.raises(InvalidOption, match=r"did you mean max_turns\?"):
+        Options.build(max_turn=3)
+    with pytest.raises(InvalidOption, match=r"see midflight\.Options"):
+        Options.build(xyzzy=3)
+
+
+def test_dispatch_checks_before_anything_starts() -> None:
+    with pytest.raises(InvalidOption, match="did you mean claude"):
+        midflight.dispatch("hello", agent="cloude")
+    with pytest.raises(InvalidOption, match="known: "):
+        midflight.dispatch("hello", agent="xyzzy")
+    with pytest.raises(UnsupportedOption, match="skills"):
+        midflight.dispatch("hello", agent="fake", skills=["review"])
+
+
+def test_a_slug_is_short_and_made_of_words() -> None:
+    assert slug("Fix the /users endpoint!") == "fix-the-users-endpoint"
+    assert len(slug("word " * 50)) <= 40
+    assert slug("…") == "session"
