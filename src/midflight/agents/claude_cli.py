@@ -23,6 +23,8 @@ MINIMUM = (2, 1, 330)
 """The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
 
 VERSION_TIMEOUT_S = 15.0
+VERSION_BYTES = 4096
+HINT = "is it Claude Code? pip install claude-agent-sdk"
 
 _NOT_INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 """Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
@@ -64,7 +66,7 @@ async def version(path: Path) -> str:
     found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
     if not found:
         raise AgentUnavailable(
-            f"{path} does not say its version, but {text.strip()[:80]!r}", "is it Claude Code?"
+            f"{path} does not say its version, but {text.strip()[:80]!r}", HINT
         )
     return found.group()
 
@@ -79,12 +81,13 @@ async def _ask_version(path: Path) -> str:
             stderr=asyncio.subprocess.STDOUT,
         )
     except OSError as error:
-        raise AgentUnavailable(f"{path} cannot be run: {error.strerror}") from error
+        raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
+    assert process.stdout is not None  # noqa: S101 - it was asked for
     try:
         async with asyncio.timeout(VERSION_TIMEOUT_S):
-            out, _ = await process.communicate()
+            out = await process.stdout.read(VERSION_BYTES)
     except TimeoutError:
-        raise AgentUnavailable(f"{path} --version does not answer") from None
+        raise AgentUnavailable(f"{path} --version does not answer", HINT) from None
     finally:
         if process.returncode is None:
             process.kill()
