@@ -27,9 +27,13 @@ __all__ = [
     "Send",
     "SetModel",
     "SetPermissionMode",
+    "check_text",
     "decode",
     "encode",
 ]
+
+MAX_TEXT_BYTES = 10 * 1024 * 1024
+"""The longest message that is accepted."""
 
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
 """The longest line of JSON that is read as a command."""
@@ -139,3 +143,16 @@ def decode(line: bytes | str) -> Command:
         raise InvalidInput(
             f"not a command: {error}", 'for example {"type":"send","text":"also add tests"}'
         ) from error
+
+
+def check_text(text: str) -> str:
+    """Return the text of a message. Raises `InvalidInput` if an agent could not be given it."""
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidInput("the message is empty", "say what the agent should do")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the message contains a lone surrogate, which is not text") from error
+    if size > MAX_TEXT_BYTES:
+        raise InvalidInput(f"the message has {size} bytes; {MAX_TEXT_BYTES} are the most")
+    return text

@@ -11,7 +11,7 @@ from midflight.values import Result, Status
 
 if TYPE_CHECKING:
     from midflight.outbox import MessageState
-    from midflight.session import Session
+    from midflight.verbs import Verbs
 
 __all__ = ["Message"]
 
@@ -26,7 +26,7 @@ class Message:
     or ``failed``: it always comes to one of these. ``turn`` is the turn that took it, or None.
     """
 
-    def __init__(self, session: Session, event: e.MessageAccepted) -> None:
+    def __init__(self, session: Verbs, event: e.MessageAccepted) -> None:
         """Made by the session when it accepts the message."""
         self.id = event.message
         self.text = event.text

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -20,17 +20,16 @@ from midflight.agents.base import Agent, Support
 from midflight.conductor import Conductor
 from midflight.conversation import Conversation
 from midflight.core import Limits
-from midflight.errors import Conflict, InvalidInput, InvalidOption, MidflightError
+from midflight.errors import Conflict
+from midflight.handling import Handling
 from midflight.log import EventLog
 from midflight.message import Message
-from midflight.options import PERMISSION_MODES, Options, slug
+from midflight.options import Options, slug
 from midflight.requests import Request
 from midflight.state import SessionStatus
+from midflight.verbs import Verbs
 
 __all__ = ["Session"]
-
-MAX_TEXT_BYTES = 10 * 1024 * 1024
-"""The longest message that is accepted."""
 
 CLOSE_GRACE_S = 2.0
 """How long a running turn may take to end by itself when the session is closed."""
@@ -41,7 +40,7 @@ WITHDRAW_TIMEOUT_S = 5.0
 Factory = Callable[[Options], Agent]
 
 
-class Session:
+class Session(Verbs):
     """One live conversation with one agent. The object is the state: there is nothing else to keep.
 
     Made by `midflight.dispatch` or `midflight.open`; use it as an async context manager. Leaving
@@ -56,7 +55,7 @@ class Session:
         self.id = uuid.uuid4().hex
         self.options = options
         self.name = options.name or slug(task or options.cwd.name)
-        self._task = None if task is None else check_text(task)
+        self._task = None if task is None else c.check_text(task)
         self.first: Message | None = None
         self._attended = options.attended
         self._log = EventLog()
@@ -64,7 +63,7 @@ class Session:
         self._streaming = False
         self._messages: dict[str, Message] = {}
         self._newest: Message | None = None
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._handling = Handling(self, options.on_request)
         self._timer: asyncio.TimerHandle | None = None
         self._closer: asyncio.Task[None] | None = None
         self._rules = Conversation(
@@ -116,54 +115,7 @@ class Session:
         """The permission mode in force."""
         return self._rules.mode
 
-    # Verbs --------------------------------------------------------------------------------
-
-    async def send(
-        self, text: str, delivery: Literal["steer", "queue"] = "steer", *, id: str | None = None
-    ) -> Message:
-        """Say something to the agent, and return the receipt at once.
-
-        Idle: a turn starts. Running, ``steer``: the agent reads it at its next step; ``queue``:
-        it gets a turn of its own after the running one. ``id`` makes a repeated call harmless.
-        """
-        command = c.Send(text=text, delivery=delivery, id=id or str(uuid.uuid4()))
-        await self.command(command)
-        return self._messages_by_id(command.id)
-
-    async def redirect(
-        self, text: str, *, drop_queued: bool = False, id: str | None = None
-    ) -> Message:
-        """Stop the running turn with its tools, then start one for this text. Idle: like send."""
-        command = c.Redirect(text=text, drop_queued=drop_queued, id=id or str(uuid.uuid4()))
-        await self.command(command)
-        return self._messages_by_id(command.id)
-
-    async def interrupt(self, *, keep_queued: bool = False) -> None:
-        """Stop the running turn and cancel what is queued. The session stays usable."""
-        await self.command(c.Interrupt(keep_queued=keep_queued))
-
-    async def answer(
-        self,
-        request: str | Request,
-        decision: Literal["allow", "deny"] = "allow",
-        *,
-        reason: str = "",
-        input: dict[str, Any] | None = None,
-        answers: dict[str, str | list[str]] | None = None,
-    ) -> None:
-        """Resolve a request by its id. Raises `AlreadyAnswered` if somebody was faster."""
-        asked = request if isinstance(request, str) else request.request
-        await self.command(
-            c.Answer(request=asked, decision=decision, reason=reason, input=input, answers=answers)
-        )
-
-    async def set_model(self, model: str) -> None:
-        """Switch the model for the calls that follow."""
-        await self.command(c.SetModel(model=model))
-
-    async def set_permission_mode(self, mode: str) -> None:
-        """Switch the permission mode for the tool calls that follow."""
-        await self.command(c.SetPermissionMode(mode=mode))
+    # Verbs; the others are in `midflight.verbs` -------------------------------------------
 
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
         """Say whether somebody is there to answer; see `Options.attended`."""
@@ -180,22 +132,15 @@ class Session:
             await self.close()
             return
         if isinstance(command, (c.Send, c.Redirect, c.Edit)):
-            check_text(command.text)
+            c.check_text(command.text)
         if isinstance(command, (c.Send, c.Redirect)) and not command.id:
             command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
         if isinstance(command, c.SetModel):
             Options.build(model=command.model)
-        if isinstance(command, c.SetPermissionMode) and command.mode not in PERMISSION_MODES:
-            raise InvalidOption("permission_mode", f"{command.mode!r} is not a mode")
+        if isinstance(command, c.SetPermissionMode):
+            Options.build(permission_mode=command.mode)
         self._rules.command(command, self._now())
         self._after()
-
-    async def submit(self, command: c.Command) -> None:
-        """Carry out a command from afar: what fails becomes a `Notice` that names the command."""
-        try:
-            await self.command(command)
-        except MidflightError as error:
-            self.notice("error", str(error), command=command.id)
 
     def notice(
         self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
@@ -256,7 +201,7 @@ class Session:
                 for message in messages:
                     self._inform(message, event)
             case e.PermissionRequested() | e.QuestionRequested():
-                self._call_handler(event)
+                self._handling.call(event)
             case (
                 e.MessageChanged(message=message)
                 | e.MessageStarted(message=message)
@@ -272,7 +217,7 @@ class Session:
         if message in self._messages and self._messages[message].apply(event):
             del self._messages[message]
 
-    def _messages_by_id(self, message: str | None) -> Message:
+    def _receipt(self, message: str) -> Message:
         # The newest may have ended already, for example because the budget is spent.
         if self._newest is not None and self._newest.id == message:
             return self._newest
@@ -280,33 +225,10 @@ class Session:
             raise Conflict(f"message {message} was sent before and has ended")
         return self._messages[message]
 
-    # Requests that the program itself answers ---------------------------------------------
-
     def _somebody(self) -> bool | None:
         if self._attended is not None:
             return self._attended
         return None if self.options.on_request or self._log.read_by_somebody else False
-
-    def _call_handler(self, request: Request) -> None:
-        if self.options.on_request is not None:
-            task = asyncio.get_running_loop().create_task(self._handle(request))
-            self._handlers.add(task)
-            task.add_done_callback(self._handlers.discard)
-
-    async def _handle(self, request: Request) -> None:
-        """Ask the program's handler; whatever goes wrong in it must not hang the agent."""
-        handler = self.options.on_request
-        answer: c.Answer | None = None
-        try:
-            answer = handler(request) if handler else None  # type: ignore[assignment]
-            if asyncio.iscoroutine(answer) or isinstance(answer, asyncio.Future):
-                answer = await answer
-        except Exception as error:  # noqa: BLE001 - any error of the user's own code
-            text = f"on_request raised {type(error).__name__}"
-            self.notice("error", f"{text}, so the request was denied")
-            answer = c.Answer(request=request.request, decision="deny", reason=text)
-        if answer is not None and request.request in self._rules.state.requests.pending:
-            await self.submit(msgspec.structs.replace(answer, request=request.request))
 
     # Life ---------------------------------------------------------------------------------
 
@@ -357,8 +279,7 @@ class Session:
                     await self._log.changed()
         await self._conductor.close()
         self._rules.finish(reason, self._now())
-        for task in self._handlers:
-            task.cancel()
+        self._handling.close()
         if self._timer is not None:
             self._timer.cancel()
         self._log.end()
@@ -388,16 +309,3 @@ class Session:
         self._timer = None
         self._rules.look(self._now())
         self._after()
-
-
-def check_text(text: str) -> str:
-    """Return the text of a message. Raises `InvalidInput` if an agent could not be given it."""
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidInput("the message is empty", "say what the agent should do")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidInput("the message contains a lone surrogate, which is not text") from error
-    if size > MAX_TEXT_BYTES:
-        raise InvalidInput(f"the message has {size} bytes; {MAX_TEXT_BYTES} are the most")
-    return text
