@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from midflight import events as e
+from midflight.ledger import Ledger, estimate, load_prices, money, prices_loaded, sane
+from midflight.values import TokenUsage
+
+MILLION = TokenUsage(input_tokens=1_000_000, output_tokens=1_000_000)
+
+
+@pytest.fixture
+def prices() -> None:
+    load_prices()
+    assert prices_loaded()
+
+
+@pytest.mark.usefixtures("prices")
+def test_a_known_model_is_estimated_by_its_list_price() -> None:
+    assert estimate("claude-sonnet-4-5", MILLION) > estimate("claude-haiku-4-5", MILLION) > 0
+    cached = TokenUsage(cache_read_tokens=1_000_000)
+    fresh = TokenUsage(input_tokens=1_000_000)
+    assert 0 < estimate("claude-haiku-4-5", cached) < estimate("claude-haiku-4-5", fresh)
+
+
+@pytest.mark.usefixtures("prices")
+@pytest.mark.parametrize("model", ["", "no-such-model", "gpt-5"])
+def test_an_unknown_model_costs_nothing_that_we_know(model: str) -> None:
+    assert estimate(model, MILLION) == 0.0
+
+
+@pytest.mark.usefixtures("prices")
+def test_nonsense_tokens_are_priced_as_none() -> None:
+    assert estimate("claude-haiku-4-5", TokenUsage(input_tokens=-5, output_tokens=-5)) == 0.0
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf, -1.0, 0])
+def test_nonsense_money_is_none(nonsense: float) -> None:
+    assert money(nonsense) == 0.0
+
+
+def test_negative_tokens_count_as_nothing() -> None:
+    assert sane(TokenUsage(input_tokens=-3, output_tokens=4)) == TokenUsage(output_tokens=4)
+
+
+def spend(ledger: Ledger, cost_usd: float | None, tokens: int = 10) -> e.Usage:
+    usage = ledger.step("claude-haiku-4-5", TokenUsage(input_tokens=tokens), cost_usd)
+    ledger.apply(usage)
+    return usage
+
+
+def end(ledger: Ledger, cost_usd: float) -> None:
+    total = ledger.settled_usd + cost_usd
+    ledger.apply(
+        e.TurnEnded(status="completed", reason="end_turn", cost_usd=cost_usd, total_cost_usd=total)
+    )
+
+
+def test_steps_add_up_over_turns() -> None:
+    ledger = Ledger(1.0)
+    assert spend(ledger, 0.25).total_cost_usd == 1.25
+    usage = spend(ledger, 0.25)
+    assert (usage.cost_usd, usage.total_cost_usd, usage.input_tokens) == (0.5, 1.5, 20)
+    assert not usage.estimated
+    end(ledger, 0.5)
+    usage = spend(ledger, 0.25)
+    assert (usage.cost_usd, usage.total_cost_usd, usage.input_tokens) == (0.25, 1.75, 10)
+
+
+def test_the_running_total_does_not_fall_when_the_agents_own_figure_is_lower() -> None:
+    ledger = Ledger()
+    spend(ledger, 2.0)
+    end(ledger, 0.5)
+    assert ledger.total_usd == 0.5
+    assert spend(ledger, 0.25).total_cost_usd == 2.0
+    assert ledger.total_usd == 0.75
+
+
+def test_a_decreasing_or_negative_count_takes_nothing_back() -> None:
+    ledger = Ledger()
+    spend(ledger, 1.0, tokens=100)
+    usage = spend(ledger, -5.0, tokens=-50)
+    assert (usage.cost_usd, usage.input_tokens) == (1.0, 100)
+
+
+def test_estimates_wait_for_the_price_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_prices()
+    with monkeypatch.context() as before:
+        before.setattr("midflight.ledger._prices", {})
+        ledger = Ledger()
+        usage = spend(ledger, None, tokens=1_000_000)
+        assert (usage.cost_usd, usage.estimated) == (0.0, True)
+    late = ledger.reprice()
+    assert late is not None
+    assert late.cost_usd == estimate("claude-haiku-4-5", TokenUsage(input_tokens=1_000_000)) > 0
+    assert late.input_tokens == 1_000_000
+    assert ledger.reprice() is None

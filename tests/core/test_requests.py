@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.core.rules import Rules, done, send
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.actions import Reply
+from midflight.agents import base
+from midflight.desk import NOBODY
+from midflight.errors import AlreadyAnswered, InvalidInput, NotFound
+from midflight.requests import KEPT_RESOLVED, Requests
+from midflight.values import Question
+
+
+def asking(**options: Any) -> Rules:
+    rules = Rules(**options)
+    rules.do(send("m"))
+    rules.hear(base.Taken("m"))
+    rules.taken()
+    return rules
+
+
+def permission(request: str = "r") -> e.PermissionRequested:
+    return e.PermissionRequested(request=request, call="c", name="Bash", input={"command": "x"})
+
+
+def question(request: str = "q") -> e.QuestionRequested:
+    asked = (Question(question="Which?"), Question(question="Many?", multiple=True))
+    return e.QuestionRequested(request=request, questions=asked)
+
+
+def replies(rules: Rules) -> list[base.Reply]:
+    return [action.reply for action in rules.taken() if isinstance(action, Reply)]
+
+
+def test_an_answer_reaches_the_agent_with_the_edited_input() -> None:
+    rules = asking()
+    rules.hear(permission())
+    assert rules.state.status == "waiting"
+    rules.do(c.Answer(request="r", input={"command": "y"}, reason="fine"))
+    assert replies(rules) == [
+        base.Reply(request="r", allow=True, reason="fine", input={"command": "y"})
+    ]
+    assert not rules.state.requests.pending
+
+
+def test_a_second_answer_names_the_first() -> None:
+    rules = asking()
+    rules.hear(permission(), question())
+    rules.do(c.Answer(request="r", decision="deny"), c.Answer(request="q", decision="deny"))
+    with pytest.raises(AlreadyAnswered, match="deny by user"):
+        rules.do(c.Answer(request="r"))
+    with pytest.raises(AlreadyAnswered, match="declined by user"):
+        rules.do(c.Answer(request="q", answers={"Which?": "a", "Many?": "b"}))
+    assert len(replies(rules)) == 2
+
+
+def test_an_unknown_request_is_not_found() -> None:
+    with pytest.raises(NotFound, match="'x'"):
+        asking().do(c.Answer(request="x"))
+
+
+def test_the_answers_to_a_question_reach_the_agent() -> None:
+    rules = asking()
+    rules.hear(question())
+    answers: dict[str, str | list[str]] = {"Which?": "something else", "Many?": ["a", "b"]}
+    rules.do(c.Answer(request="q", answers=answers))
+    assert replies(rules) == [base.Reply(request="q", allow=True, answers=answers)]
+    assert rules.of(e.QuestionResolved)[0].answers == answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (None, "no answer to 'Which\\?'"),
+        ({"Which?": "a"}, "no answer to 'Many\\?'"),
+        ({"Which?": "", "Many?": "b"}, "no answer to 'Which\\?'"),
+        ({"Which?": ["a"], "Many?": "b"}, "takes one answer"),
+        ({"What?": "a"}, "no question reads 'What\\?'"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused_and_the_question_waits_on(
+    answers: Any, why: str
+) -> None:
+    rules = asking()
+    rules.hear(question())
+    with pytest.raises(InvalidInput, match=why):
+        rules.do(c.Answer(request="q", answers=answers))
+    assert "q" in rules.state.requests.pending
+
+
+def test_a_permission_takes_no_answers() -> None:
+    rules = asking()
+    rules.hear(permission())
+    with pytest.raises(InvalidInput, match="takes no answers"):
+        rules.do(c.Answer(request="r", answers={"Which?": "a"}))
+
+
+def test_a_request_is_asked_once_whatever_the_agent_repeats() -> None:
+    rules = asking()
+    rules.hear(permission(), permission())
+    rules.do(c.Answer(request="r"))
+    rules.hear(permission(), base.Withdrawn("r"))
+    assert len(rules.of(e.PermissionRequested)) == len(rules.of(e.PermissionResolved)) == 1
+
+
+def test_nobody_there_is_a_denial_at_once() -> None:
+    rules = asking(attended=False)
+    rules.hear(permission(), question())
+    resolved = rules.of(e.PermissionResolved, e.QuestionResolved)
+    assert [(event.by, event.reason) for event in resolved] == [("policy", NOBODY)] * 2
+    assert [reply.allow for reply in replies(rules)] == [False, False]
+
+
+def test_a_request_that_may_be_seen_is_denied_at_its_deadline() -> None:
+    rules = asking(attended=None, request_timeout=5)
+    rules.hear(permission("r1"))
+    rules.wait(3)
+    rules.hear(permission("r2"))
+    assert rules.of(e.PermissionRequested)[0].deadline is not None
+    rules.wait_until_due()
+    assert [event.request for event in rules.of(e.PermissionResolved)] == ["r1"]
+    assert rules.of(e.PermissionResolved)[0].by == "deadline"
+    rules.wait_until_due()
+    assert not rules.state.requests.pending
+
+
+def test_while_somebody_attends_there_is_no_deadline() -> None:
+    rules = asking(attended=True, request_timeout=5)
+    rules.hear(permission())
+    rules.wait(1000)
+    assert rules.of(e.PermissionRequested)[0].deadline is None
+    assert "r" in rules.state.requests.pending
+    rules.attended = False
+    rules.conversation.attendance_changed(rules.now)
+    assert rules.of(e.PermissionResolved)[0].reason == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("mode", "decision"), [("bypassPermissions", "allow"), ("dontAsk", "deny")]
+)
+def test_a_mode_decides_what_waits_and_what_comes(mode: str, decision: str) -> None:
+    rules = asking()
+    rules.hear(permission("r1"), question())
+    rules.do(c.SetPermissionMode(mode=mode))
+    rules.hear(permission("r2"))
+    resolved = rules.of(e.PermissionResolved)
+    assert [(event.request, event.decision, event.by) for event in resolved] == [
+        ("r1", decision, "policy"),
+        ("r2", decision, "policy"),
+    ]
+    assert list(rules.state.requests.pending) == ["q"]
+
+
+def test_a_withdrawn_request_ends_without_a_reply() -> None:
+    rules = asking()
+    rules.hear(permission(), base.Withdrawn("r"), base.Withdrawn("r"))
+    assert rules.of(e.PermissionResolved)[0].decision == "cancelled"
+    assert replies(rules) == []
+
+
+def test_a_request_during_a_stop_is_refused_unseen() -> None:
+    rules = asking()
+    rules.do(c.Interrupt())
+    rules.hear(permission())
+    assert rules.of(e.PermissionRequested) == []
+    assert [reply.allow for reply in replies(rules)] == [False]
+
+
+def test_a_denial_is_listed_in_the_result() -> None:
+    rules = asking()
+    rules.hear(
+        e.ToolStarted(call="c", name="Bash", kind="execute", input={}),
+        permission(),
+    )
+    rules.do(c.Answer(request="r", decision="deny", reason="not that"))
+    rules.hear(
+        e.ToolEnded(call="c", name="Bash", status="failed"),
+        done("m"),
+    )
+    assert rules.of(e.ToolEnded)[0].status == "denied"
+    denial = rules.of(e.TurnEnded)[0].denials[0]
+    assert (denial.call, denial.name, denial.reason) == ("c", "Bash", "not that")
+
+
+def test_a_request_of_background_work_outlives_the_turn_that_completes() -> None:
+    rules = asking()
+    rules.hear(e.TaskStarted(task="t"), permission(), done("m"))
+    assert list(rules.state.requests.pending) == ["r"]
+    rules.do(c.Answer(request="r"))
+    assert [reply.allow for reply in replies(rules)] == [True]
+
+
+def test_an_interrupt_of_background_work_ends_its_requests() -> None:
+    rules = asking()
+    rules.hear(e.TaskStarted(task="t"), permission(), done("m"))
+    rules.do(c.Interrupt())
+    assert rules.of(e.PermissionResolved)[0].decision == "cancelled"
+
+
+def test_resolved_requests_are_forgotten_in_the_end() -> None:
+    requests = Requests()
+    for number in range(KEPT_RESOLVED + 1):
+        requests.apply(permission(str(number)))
+        requests.apply(e.PermissionResolved(request=str(number), decision="allow", by="user"))
+    assert not requests.known("0")
+    assert requests.known("1")

@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.core.rules import Rules, done, redirect, send
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.actions import Action, Hand, Interrupt, Kill, SetMode, SetModel, StopTask, TakeBack
+from midflight.agents import base
+from midflight.errors import Conflict, NotFound, SessionClosed
+from midflight.turns import STOP_GRACE_S, WAKE_GRACE_S
+from midflight.values import Denial, TokenUsage
+
+
+def running(*steers: str, **options: Any) -> Rules:
+    """Return rules whose turn was opened by ``m``; the steers are with the agent, unread."""
+    rules = Rules(**options)
+    rules.do(send("m"))
+    rules.hear(base.Taken("m"))
+    rules.do(*map(send, steers))
+    rules.taken()
+    return rules
+
+
+def step(cost_usd: float | None = 0.1, *, main: bool = True) -> base.Step:
+    return base.Step(
+        model="sonnet", tokens=TokenUsage(input_tokens=1), cost_usd=cost_usd, main=main
+    )
+
+
+def interrupted(*messages: str) -> base.Finished:
+    return done(*messages, status="interrupted", reason="interrupted")
+
+
+def tool(call: str, parent: str | None = None) -> e.ToolStarted:
+    return e.ToolStarted(call=call, name="Bash", kind="execute", input={}, parent=parent)
+
+
+def handed(actions: list[Action]) -> list[str]:
+    return [action.message for action in actions if isinstance(action, Hand)]
+
+
+def states(rules: Rules) -> dict[str, str]:
+    return {entry.id: entry.state for entry in rules.state.outbox}
+
+
+def ends(rules: Rules) -> list[tuple[str, str]]:
+    return [(event.status, event.reason) for event in rules.of(e.TurnEnded)]
+
+
+def test_queued_messages_get_a_turn_each() -> None:
+    rules = running()
+    rules.do(send("a", "queue"), send("b", "queue"))
+    assert rules.taken() == []
+    rules.hear(done("m"))
+    assert handed(rules.taken()) == ["a"]
+    rules.hear(base.Taken("a"), done("a"))
+    assert handed(rules.taken()) == ["b"]
+
+
+def test_a_steer_that_is_read_is_answered_by_the_same_turn() -> None:
+    rules = running("s")
+    rules.hear(base.Taken("s"), done("m", "s"))
+    assert states(rules) == {"m": "answered", "s": "answered"}
+    assert rules.of(e.TurnEnded)[0].messages == ("m", "s")
+
+
+def test_a_steer_that_comes_too_late_opens_the_next_turn() -> None:
+    rules = running("s")
+    rules.hear(done("m"), base.Taken("s"), done("s"))
+    assert [event.message for event in rules.of(e.MessageStarted)] == ["m", "s"]
+
+
+def test_an_end_that_names_unread_messages_has_read_them() -> None:
+    rules = running("s")
+    rules.hear(done("m", "s"))
+    assert states(rules)["s"] == "answered"
+
+
+def test_an_end_that_is_seen_twice_is_one_end() -> None:
+    rules = running("s")
+    rules.hear(done("m"), base.Taken("s"), done("m"))
+    assert len(rules.of(e.TurnEnded)) == 1
+    rules.hear(done("s"))
+    assert ends(rules) == [("completed", "end_turn")] * 2
+
+
+def test_the_same_message_twice_is_one_message() -> None:
+    rules = running()
+    rules.do(send("m"), send("a", "queue"), send("a", "queue"))
+    rules.hear(done("m"))
+    rules.do(send("m"))
+    assert len(rules.of(e.MessageAccepted)) == 2
+    with pytest.raises(Conflict, match="another text"):
+        rules.do(send("a", text="other words"))
+
+
+# Stopping ---------------------------------------------------------------------------------
+
+
+def test_an_interrupt_cancels_the_turn_the_queue_and_the_unread() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"), c.Interrupt())
+    assert Interrupt() in rules.taken()
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert states(rules) == {"m": "cancelled", "s": "cancelled", "q": "cancelled"}
+    assert rules.taken() == []
+
+
+def test_an_interrupt_can_keep_what_waits() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"), c.Interrupt(keep_queued=True))
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert handed(rules.taken()) == ["s"]
+
+
+def test_the_second_of_two_stops_can_still_drop_what_waits() -> None:
+    rules = running("s")
+    rules.do(redirect("r"), c.Interrupt())
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert states(rules) == {"m": "cancelled", "s": "cancelled", "r": "cancelled"}
+    assert handed(rules.taken()) == []
+
+
+def test_an_interrupt_while_idle_changes_nothing() -> None:
+    rules = Rules()
+    rules.do(c.Interrupt())
+    assert (rules.events, rules.taken()) == ([], [])
+
+
+def test_an_interrupt_of_background_work_stops_it() -> None:
+    rules = running()
+    rules.hear(e.TaskStarted(task="t"), done("m"))
+    assert not rules.conversation.quiet
+    rules.do(c.Interrupt())
+    assert rules.taken() == [StopTask("t")]
+
+
+def test_an_opener_that_was_not_read_is_cancelled_by_a_stop_and_no_turn_begins() -> None:
+    rules = Rules()
+    rules.do(send("m"), c.Interrupt(keep_queued=True))
+    rules.hear(base.Dropped("m"))
+    assert states(rules) == {"m": "cancelled"}
+    assert rules.of(e.TurnStarted) == []
+    assert rules.conversation.due() is None
+
+
+def test_a_redirect_is_next_and_what_was_unread_stays_behind_it() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"), redirect("r"))
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert ends(rules) == [("interrupted", "redirected")]
+    assert handed(rules.taken()) == ["r"]
+    assert [entry.id for entry in rules.state.outbox.held()] == ["s", "q"]
+
+
+def test_a_redirect_can_drop_what_waits() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"), redirect("r", drop_queued=True))
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert states(rules) == {"m": "cancelled", "s": "cancelled", "q": "cancelled", "r": "accepted"}
+
+
+def test_a_newer_redirect_overtakes_one_that_has_not_started() -> None:
+    rules = running()
+    rules.do(redirect("r1"), redirect("r2"))
+    rules.hear(interrupted("m"))
+    assert states(rules)["r1"] == "cancelled"
+    assert handed(rules.taken()) == ["r2"]
+
+
+def test_a_promotion_to_now_is_a_redirect() -> None:
+    rules = running()
+    rules.do(send("a", "queue"), send("b", "queue"), c.Promote(message="b", delivery="now"))
+    assert Interrupt() in rules.taken()
+    rules.hear(interrupted("m"))
+    assert handed(rules.taken()) == ["b"]
+
+
+def test_a_turn_that_completes_in_spite_of_a_stop_is_completed() -> None:
+    rules = running()
+    rules.do(redirect("r"))
+    rules.hear(done("m"))
+    assert ends(rules) == [("completed", "end_turn")]
+    assert handed(rules.taken()) == ["r"]
+
+
+def test_a_message_sent_during_a_stop_waits_for_its_end() -> None:
+    rules = running()
+    rules.do(c.Interrupt(), send("a"), send("b", "queue"), c.Promote(message="b"))
+    assert handed(rules.taken()) == []
+    rules.hear(interrupted("m"))
+    assert handed(rules.taken()) == ["b"]
+
+
+def test_an_agent_that_does_not_obey_is_killed_again_and_again() -> None:
+    rules = running()
+    rules.do(c.Interrupt())
+    for _ in range(2):
+        rules.taken()
+        rules.wait(STOP_GRACE_S)
+        assert rules.taken() == [Kill()]
+    rules.hear(base.Died("killed"))
+    assert ends(rules) == [("interrupted", "interrupted")]
+
+
+# Taking back ------------------------------------------------------------------------------
+
+
+def test_a_held_message_is_cancelled_at_once() -> None:
+    rules = running()
+    rules.do(send("q", "queue"), c.Cancel(message="q"))
+    assert states(rules)["q"] == "cancelled"
+    with pytest.raises(Conflict, match="already cancelled"):
+        rules.do(c.Cancel(message="q"))
+
+
+def test_a_handed_message_is_asked_back_and_cancelled_when_it_comes() -> None:
+    rules = running("s")
+    rules.do(c.Cancel(message="s"))
+    assert rules.taken() == [TakeBack("s")]
+    rules.hear(base.Dropped("s"))
+    assert rules.of(e.MessageCancelled)[0].reason == "cancelled"
+    with pytest.raises(NotFound):
+        rules.do(c.Cancel(message="x"))
+
+
+@pytest.mark.parametrize("end", [base.Dropped("s"), base.Died("gone")])
+def test_a_message_that_is_being_taken_back_does_not_return_to_the_line(end: base.Signal) -> None:
+    rules = running("s")
+    rules.do(c.Cancel(message="s"), c.Interrupt(keep_queued=True))
+    rules.hear(end)
+    assert states(rules)["s"] == "cancelled"
+
+
+def test_a_message_that_the_agent_refuses_has_failed() -> None:
+    rules = running("s")
+    rules.hear(base.Dropped("s", "agent_error"), base.Dropped("s"), base.Dropped("x"))
+    assert states(rules)["s"] == "failed"
+    assert rules.of(e.MessageFailed)[0].reason == "agent_error"
+
+
+# Limits -----------------------------------------------------------------------------------
+
+
+def test_too_many_model_calls_end_the_turn() -> None:
+    rules = running(max_turns=2)
+    rules.hear(step(), step(), step(main=False))
+    assert rules.taken() == []
+    rules.hear(step())
+    assert rules.taken() == [Interrupt()]
+    rules.hear(interrupted("m"))
+    assert ends(rules) == [("limit", "max_turns")]
+    assert states(rules)["m"] == "failed"
+
+
+def test_a_spent_budget_ends_the_turn_and_what_waits() -> None:
+    rules = running(max_budget_usd=1.0, spent_usd=0.5)
+    rules.do(send("q", "queue"))
+    rules.hear(step(0.4))
+    assert rules.taken() == []
+    rules.hear(step(0.1))
+    assert rules.taken() == [Interrupt()]
+    rules.hear(interrupted("m"))
+    assert ends(rules) == [("limit", "max_budget")]
+    rules.do(send("late"))
+    assert states(rules) == {"m": "failed", "q": "failed", "late": "failed"}
+    assert rules.taken() == []
+
+
+def test_an_estimate_ends_no_turn() -> None:
+    rules = running(max_budget_usd=0.01)
+    rules.hear(step(None))
+    assert rules.taken() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"), [({"timeout": 10.0}, "timeout"), ({"stall_timeout": 10.0}, "stalled")]
+)
+def test_time_ends_the_turn(limit: dict[str, float], reason: str) -> None:
+    rules = running(**limit)
+    while not rules.stopping:
+        rules.wait_until_due()
+    rules.hear(interrupted("m"))
+    assert ends(rules) == [("limit", reason)]
+    assert rules.conversation.due() is None
+
+
+def test_a_silence_is_told_but_not_while_a_tool_runs() -> None:
+    rules = running()
+    rules.hear(tool("c"))
+    rules.wait(1000)
+    assert rules.of(e.Stalled) == []
+    rules.hear(e.ToolEnded(call="c", name="Bash", status="completed"))
+    rules.wait_until_due()
+    assert rules.of(e.Stalled)[0].silent_s == pytest.approx(60)
+
+
+def test_an_announced_retry_is_no_silence() -> None:
+    rules = running(stall_timeout=10.0)
+    rules.hear(e.Retry(attempt=1, delay_s=100))
+    rules.wait(105)
+    assert rules.taken() == []
+    rules.wait(10)
+    assert rules.taken() == [Interrupt()]
+
+
+def test_a_vain_retry_fails_the_turn_and_what_waits() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"))
+    rules.hear(base.Unrecoverable("auth", "no key"))
+    assert Interrupt() in rules.taken()
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert ends(rules) == [("failed", "auth")]
+    assert rules.of(e.TurnEnded)[0].text == "no key"
+    assert set(states(rules).values()) == {"failed"}
+
+
+def test_a_vain_start_fails_what_waits() -> None:
+    rules = Rules()
+    rules.do(send("m"), send("q", "queue"))
+    rules.hear(base.Unrecoverable("auth"), base.Dropped("m"))
+    assert states(rules) == {"m": "failed", "q": "failed"}
+
+
+# The agent's end, and its own doing -----------------------------------------------------------
+
+
+def test_a_death_ends_everything_and_the_next_message_is_handed_on() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"))
+    rules.hear(
+        tool("c"), e.TaskStarted(task="t", title="make"), base.Died("killed"), base.Died("again")
+    )
+    assert ends(rules) == [("failed", "agent_died")]
+    assert set(states(rules).values()) == {"failed"}
+    assert rules.of(e.TaskEnded)[0].title == "make"
+    assert rules.state.status == "idle"
+    rules.do(send("next"))
+    assert handed(rules.taken()) == ["next"]
+
+
+def test_a_death_during_a_redirect_is_the_end_that_was_asked_for() -> None:
+    rules = running("s")
+    rules.do(redirect("r"))
+    rules.hear(base.Died("killed"))
+    assert ends(rules) == [("interrupted", "redirected")]
+    assert handed(rules.taken()) == ["r"]
+    assert states(rules)["s"] == "accepted"
+
+
+def test_an_agent_that_wakes_by_itself_has_a_turn_of_its_own() -> None:
+    rules = running()
+    rules.hear(
+        e.TaskStarted(task="t"),
+        e.TaskStarted(task="t"),
+        done("m"),
+        e.TaskEnded(task="t", status="completed"),
+        e.TaskEnded(task="t", status="completed"),
+    )
+    assert not rules.conversation.quiet
+    rules.hear(base.Woke(), base.Woke(), e.Text(text="it is done"), done())
+    assert rules.of(e.TurnStarted)[1].origin == "background"
+    assert rules.conversation.quiet
+
+
+@pytest.mark.parametrize("word", [True, False])
+def test_a_task_that_wakes_nobody_leaves_the_session_quiet(word: bool) -> None:
+    rules = running()
+    rules.hear(e.TaskStarted(task="t"), done("m"), e.TaskEnded(task="t", status="cancelled"))
+    if word:
+        rules.hear(base.Idle())
+    else:
+        rules.wait_until_due()
+        assert rules.now == 100 + WAKE_GRACE_S
+    assert rules.conversation.quiet
+
+
+def test_tools_end_with_their_turn_but_not_those_of_background_agents() -> None:
+    rules = running()
+    rules.hear(
+        tool("own"),
+        tool("child", parent="own"),
+        tool("background", parent="ended"),
+        done("m"),
+    )
+    assert [event.call for event in rules.of(e.ToolEnded)] == ["own", "child"]
+    assert {event.status for event in rules.of(e.ToolEnded)} == {"cancelled"}
+
+
+def test_what_is_told_twice_or_too_late_is_told_once() -> None:
+    rules = running()
+    start, end = tool("c"), e.ToolEnded(call="c", name="Bash", status="completed")
+    agent = e.SessionStarted(agent="an agent")
+    rules.hear(agent, start, start, end, end, start, e.ToolProgress(call="c"), agent)
+    kinds = [event.type for event in rules.events[3:]]
+    assert kinds == ["session.started", "tool.started", "tool.ended"]
+
+
+def test_the_agents_figures_replace_ours_where_they_make_sense() -> None:
+    rules = running()
+    rules.hear(
+        step(0.5),
+        base.Finished(
+            status="completed",
+            reason="end_turn",
+            cost_usd=float("nan"),
+            tokens=TokenUsage(input_tokens=-1, output_tokens=7),
+            denials=(Denial(call="c", name="Bash"),),
+        ),
+    )
+    ended = rules.of(e.TurnEnded)[0]
+    assert (ended.cost_usd, ended.usage, ended.steps) == (0.0, TokenUsage(output_tokens=7), 1)
+    assert ended.denials == (Denial(call="c", name="Bash"),)
+
+
+def test_settings_are_passed_on() -> None:
+    rules = Rules()
+    rules.do(c.SetModel(model="opus"), c.SetPermissionMode(mode="plan"))
+    assert rules.taken() == [SetModel("opus"), SetMode("plan")]
+    assert rules.conversation.mode == "plan"
+
+
+# The end ----------------------------------------------------------------------------------
+
+
+def test_closing_cancels_what_waits_and_starts_nothing() -> None:
+    rules = running("s")
+    rules.do(send("q", "queue"))
+    rules.begin_close()
+    with pytest.raises(SessionClosed):
+        rules.do(send("late"))
+    rules.hear(base.Dropped("s"), interrupted("m"))
+    assert handed(rules.taken()) == []
+    rules.finish()
+    rules.finish()
+    assert rules.events[-1].type == "session.ended"
+    assert rules.state.status == "closed"
+    assert rules.witness.open() == {}
+
+
+def test_the_end_of_a_session_ends_what_the_agent_left_open() -> None:
+    rules = running("s")
+    rules.hear(tool("c"), e.TaskStarted(task="t"))
+    rules.finish()
+    assert rules.witness.open() == {}
+    assert ends(rules) == [("interrupted", "interrupted")]
+
+
+def test_a_question_without_a_turn_ends_with_the_session() -> None:
+    rules = Rules()
+    rules.hear(e.PermissionRequested(request="r", call="c", name="Bash", input={}))
+    rules.begin_close()
+    rules.finish()
+    assert rules.witness.open() == {}
+
+
+def test_nothing_is_heard_after_the_end() -> None:
+    rules = Rules()
+    rules.finish()
+    before = len(rules.events)
+    rules.hear(base.Taken("m"), e.Text(text="late"), base.Died("late"))
+    rules.wait(1000)
+    assert len(rules.events) == before
