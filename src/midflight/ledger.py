@@ -106,7 +106,7 @@ def load_prices() -> None:
 
     # The package reads its table only when it is first asked, which would be in the event loop.
     with contextlib.suppress(LookupError):
-        genai_prices.calc_price(genai_prices.Usage(), "claude-sonnet-4-5", provider_id="anthropic")
+        genai_prices.calc_price(genai_prices.Usage(), "no-such-model", provider_id="anthropic")
     _prices.update(vars(genai_prices))
 
 

@@ -18,3 +18,24 @@ from midflight.testing.script import ToolCall as ToolCall
 from midflight.testing.script import Usage as Usage
 from midflight.testing.script import Wait as Wait
 from midflight.testing.script import Words as Words
+
+__all__ = [
+    "Drop",
+    "FakeAgent",
+    "FakeModel",
+    "HttpError",
+    "Malformed",
+    "Mark",
+    "ModelRequest",
+    "ScriptedModel",
+    "Silence",
+    "Step",
+    "Stop",
+    "StreamError",
+    "Text",
+    "Thinking",
+    "ToolCall",
+    "Usage",
+    "Wait",
+    "Words",
+]

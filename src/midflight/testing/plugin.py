@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
     from midflight.testing.model_server import ScriptedModel
 
+__all__ = [
+    "RUN_MARKER",
+    "SESSION_MARKER",
+    "agent_env",
+    "claude_home",
+    "no_agent_left",
+    "scripted_model",
+]
+
 SESSION_MARKER = "MIDFLIGHT_AGENT"
 RUN_MARKER = "MIDFLIGHT_TEST_RUN"
 _PRIVATE_PREFIXES = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "MIDFLIGHT_")

@@ -17,6 +17,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = [
+    "Drop",
+    "HttpError",
+    "Malformed",
+    "Mark",
+    "ModelRequest",
+    "Part",
+    "Script",
+    "SideRule",
+    "Silence",
+    "Step",
+    "Stop",
+    "StreamError",
+    "Text",
+    "Thinking",
+    "ToolCall",
+    "Usage",
+    "Wait",
+    "Words",
+    "parts_of",
+]
+
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
