@@ -39,7 +39,8 @@ class EventLog:
         if event.seq is not None:
             self._durable.append(event)
             self.last_seq = event.seq
-        self.wake()
+        if self._waiters:
+            self.wake()
 
     def end(self) -> None:
         """Say that no event will follow."""
@@ -114,7 +115,8 @@ class Reader:
         if fresh is None:
             fresh = self._log.durable(self._seq)
         self._position = self._log.position
-        self._backlog.extend(fresh)
+        # A reader may wait for events of which not even those before have happened yet.
+        self._backlog.extend(e for e in fresh if e.seq is None or e.seq > self._seq)
 
     async def read(self, until: Callable[[], bool]) -> AsyncIterator[Event]:
         """Yield events until ``until()`` holds and nothing is left, or the log has ended."""

@@ -35,6 +35,9 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 OVERLONG = b"(overlong)"
 """This very object stands for a line that was dropped."""
 
+FLOOD_S = 0.001
+"""Output that comes faster is read in batches: to wake up costs more than to read a line."""
+
 WRITE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
 TERM_GRACE_S = 2.0
@@ -62,6 +65,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._stderr = bytearray()
         self._secrets: list[str] = []
         self._news: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._woken = 0.0
         self._exited = asyncio.Event()
         self._eof = False
         self._stderr_eof = asyncio.Event()
@@ -168,8 +173,27 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._writable.set()
 
     def _wake(self) -> None:
+        """Let the reader look at once; while output follows output closely, let both wait a bit."""
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() - self._woken >= FLOOD_S:
+                self._ring()
+            else:
+                self._alarm = loop.call_later(FLOOD_S, self._ring)
+                if (output := self._output()) is not None:
+                    output.pause_reading()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if (output := self._output()) is not None:
+            output.resume_reading()
+        self._woken = asyncio.get_running_loop().time()
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
+
+    def _output(self) -> asyncio.ReadTransport | None:
+        pipe = self._transport.get_pipe_transport(1) if self._transport else None
+        return pipe if isinstance(pipe, asyncio.ReadTransport) else None
 
     # Talking ------------------------------------------------------------------------------
 
