@@ -9,15 +9,16 @@ import signal
 import time
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
-from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.utils import is_dumb_terminal
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.cli.asking import Asking
-from midflight.cli.output import one_line, write
+from midflight.cli.output import Fragment, one_line, write
 from midflight.cli.screen import Screen
 from midflight.cli.status import StatusLine
 from midflight.cli.transcript import Outcome
@@ -68,23 +69,22 @@ class Console:
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
-        with patch_stdout(raw=True):
-            async with self._session:
-                for text in self._then:
-                    await self._session.send(text, delivery="queue")
-                tasks = [
-                    asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())
-                ]
-                try:
-                    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    working = self._status.running
-                    for task in tasks:
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
-                for task in done:
-                    task.result()
-            write(self._goodbye())
+        async with self._session:
+            for text in self._then:
+                await self._session.send(text, delivery="queue")
+            tasks = [
+                asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                working = self._status.running
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                task.result()
+        write(self._goodbye())
         return 130 if working else self._outcome.code
 
     async def _end(self) -> None:
@@ -104,16 +104,30 @@ class Console:
         async for event in self._session.events():
             self._outcome.take(event)
             self._status.take(event, time.monotonic())
-            shown = self._screen.take(event, self._width)
-            if shown:
-                write(shown)
+            self._print(self._screen.take(event, self._width))
             match event:
                 case e.PermissionRequested() | e.QuestionRequested():
                     self._ask(event)
                 case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
-                    if self._asking.remove(request):
-                        write(self._asking.shown())
+                    self._settled(request)
             self._prompt.app.invalidate()
+
+    def _print(self, what: str | list[Fragment]) -> None:
+        """Write above the input line.
+
+        The line is taken away, and drawn again by the program's next breath. prompt_toolkit's own
+        way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
+        and takes Ctrl-C and Ctrl-D for itself.
+        """
+        if not what:
+            return
+        app = self._prompt.app
+        if app.is_running:
+            app.renderer.erase()
+        write(what)
+        if app.is_running:
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
     def _ask(self, request: e.PermissionRequested | e.QuestionRequested) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
@@ -122,7 +136,30 @@ class Console:
         if first:
             buffer = self._prompt.default_buffer
             self._draft, buffer.text = self._draft or buffer.text, ""
-            write(self._asking.shown())
+            self._show_request()
+
+    def _settled(self, request: str) -> None:
+        """A request has its answer: go on to the next one, or back to what was being typed."""
+        if not self._asking.remove(request):
+            return
+        if self._asking.current is not None:
+            self._show_request()
+        elif self._prompt.app.is_running and not self._prompt.default_buffer.text:
+            self._prompt.default_buffer.document = Document(self._take_draft())
+
+    def _take_draft(self) -> str:
+        """Return what was put aside when a request came, once it has its answer."""
+        if self._asking.current is not None:
+            return ""
+        draft, self._draft = self._draft, ""
+        return draft
+
+    def _show_request(self) -> None:
+        """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
+        shown = self._asking.shown()
+        if shown and is_dumb_terminal():
+            shown = [*shown, ("", f"{self._asking.prompt}:\n")]
+        self._print(shown)
 
     # What the person sees at the bottom ---------------------------------------------------
 
@@ -165,7 +202,7 @@ class Console:
             self._quit.set()
         elif busy:
             self._stopped_at = now
-            write("  [stop] once more to quit\n")
+            self._print("  [stop] once more to quit\n")
             self._run(c.Interrupt())
         elif self._prompt.default_buffer.text:
             self._prompt.default_buffer.reset()
@@ -181,10 +218,9 @@ class Console:
         """Read lines until the person quits."""
         with contextlib.suppress(EOFError):
             while not self._quit.is_set():
-                draft = "" if self._asking.current else self._draft
-                if draft:
-                    self._draft = ""
-                line = await self._prompt.prompt_async(default=draft, handle_sigint=False)
+                line = await self._prompt.prompt_async(
+                    default=self._take_draft(), handle_sigint=False
+                )
                 await self._obey(line.strip())
 
     async def _obey(self, line: str) -> None:
@@ -199,16 +235,18 @@ class Console:
 
     async def _answer(self, line: str) -> None:
         answer = self._asking.answer(line)
-        if isinstance(answer, c.Answer):
-            await self._session.submit(answer)
+        if isinstance(answer, str):
+            self._print(f"  {answer}\n")
         elif answer is None:
-            write(self._asking.shown())
+            self._show_request()
         else:
-            write(f"  {answer}\n")
+            await self._session.submit(answer)
+            if all(each.request != answer.request for each in self._session.pending):
+                self._settled(answer.request)
 
     async def _command(self, name: str, text: str) -> None:
         if name in _WITH_TEXT and not text:
-            write(f"  {name} needs something behind it\n")
+            self._print(f"  {name} needs something behind it\n")
             return
         match name:
             case "/queue":
@@ -222,13 +260,13 @@ class Console:
             case "/stop":
                 await self._session.submit(c.Interrupt())
             case "/cost":
-                write(f"  {self._status.cost} so far\n")
+                self._print(f"  {self._status.cost} so far\n")
             case "/help":
-                write(HELP)
+                self._print(HELP)
             case "/quit":
                 self._quit.set()
             case _:
-                write(f"  there is no {one_line(name, 40)} here; /help lists what there is\n")
+                self._print(f"  there is no {one_line(name, 40)} here; /help lists what there is\n")
 
 
 _WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")

@@ -38,6 +38,9 @@ __all__ = ["demo"]
 
 BOLD, DIM, CYAN, GREEN, RED = "1", "2", "1;36", "32", "31"
 PRIVATE = ("ANTHROPIC_", "CLAUDE", "AWS_", "GOOGLE_", "VERTEX_")
+READING_S = 0.8
+"""How long the person reads before they say something."""
+
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 INTRODUCTION = """\
@@ -143,10 +146,12 @@ class Tour:
     async def _step_in(self) -> None:
         """Say what the person says, each time the model has come to the place for it."""
         await self._model.reached("steer")
+        await asyncio.sleep(READING_S)
         self._says(STEER, "steers: the agent reads it at its next step")
         await self._session.send(STEER)
         self._model.signal("steer")
         await self._model.reached("redirect")
+        await asyncio.sleep(READING_S)
         self._says(f"/redirect {REDIRECT}", "stops the turn, and starts one for this")
         await self._session.redirect(REDIRECT)
 
@@ -155,7 +160,7 @@ class Tour:
         shown = approval(asked.name, asked.input, self._session.options.cwd)
         head = (BOLD, f"\nThe agent asks for leave to use {asked.name}:\n")
         write(self._transcript.lines([head, *shown]))
-        await asyncio.sleep(1)  # a person reads before they answer
+        await asyncio.sleep(READING_S)
         self._says("y", "allows exactly this")
         await self._session.answer(asked.request, "allow")
 

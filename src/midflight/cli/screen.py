@@ -8,7 +8,7 @@ from pathlib import Path
 from midflight import events as e
 from midflight.cli.output import Fragment, inert, one_line
 from midflight.cli.render import Blocks, edit_diff, markdown, output_lines
-from midflight.cli.transcript import COLOURS, Transcript
+from midflight.cli.transcript import COLOURS, Transcript, ending
 
 __all__ = ["Screen"]
 
@@ -112,13 +112,12 @@ class Screen:
         rest = self._show([self._blocks.flush()], width)
         self._streamed = ""
         self._diffs.clear()
-        how = event.status if event.status == "completed" else f"{event.status} ({event.reason})"
         line = f" · {event.duration_s:.0f} s · ${event.cost_usd:.4f}\n"
         why = [("", f"{one_line(event.text)}\n")] if event.status == "failed" else []
         return [
             *rest,
             ("", "\n"),
-            (COLOURS[event.status], f"turn {event.turn} {how}"),
+            (COLOURS[event.status], f"turn {event.turn} {ending(event)}"),
             (DIM, line),
             *why,
         ]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight.cli.output import Fragment, one_line
-from midflight.values import Status
+from midflight.values import PlanEntry, Status
 
-__all__ = ["Outcome", "Transcript", "cost_line", "result_line", "tool_line"]
+__all__ = ["Outcome", "Transcript", "cost_line", "ending", "result_line", "tool_line"]
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
 EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
@@ -66,13 +66,19 @@ def tool_line(event: e.ToolStarted, cwd: Path) -> list[Fragment]:
     ]
 
 
+def ending(end: e.TurnEnded) -> str:
+    """Return how a turn ended, in a word or two."""
+    if end.status in ("completed", end.reason):
+        return end.status
+    return f"{end.status} ({end.reason})"
+
+
 def result_line(end: e.TurnEnded) -> list[Fragment]:
     """Return ``Result: …``: the agent's last words, or how the turn ended if not well."""
     if end.status == "completed":
         return [(BOLD, "Result: "), ("", f"{end.text}\n")]
-    how = end.status if end.reason == end.status else f"{end.status} ({end.reason})"
     text = f": {end.text}" if end.text else ""
-    return [(BOLD, "Result: "), (COLOURS[end.status], how), ("", f"{text}\n")]
+    return [(BOLD, "Result: "), (COLOURS[end.status], ending(end)), ("", f"{text}\n")]
 
 
 def cost_line(end: e.TurnEnded) -> list[Fragment]:
@@ -112,18 +118,32 @@ class Transcript:
             case e.TurnEnded():
                 return self._end(event)
             case _:
-                return self._news(event)
+                return self._messages(event)
 
-    def _news(self, event: e.Event) -> list[Fragment]:
-        """Return the rest: what is seldom and takes one line."""
+    def _messages(self, event: e.Event) -> list[Fragment]:
+        """Follow the messages: each turn after the first begins with what was said."""
         match event:
             case e.MessageAccepted(message=message, text=text):
                 self._texts[message] = text
+            case e.MessageStarted(message=message) | e.MessageSteered(message=message):
+                self._texts.pop(message, None)
+            case e.MessageFailed(message=message) | e.MessageCancelled(message=message):
+                # One that got a turn is dealt with by that turn's end.
+                if text := self._texts.pop(message, ""):
+                    how = "failed" if isinstance(event, e.MessageFailed) else "cancelled"
+                    return self._aside(how, f"{event.reason}: {text}")
             case e.TurnStarted(messages=messages):
                 self._turns += 1
                 if self._turns > 1 and messages:
                     text = " ".join(self._texts.get(message, "") for message in messages)
                     return self.lines([(BOLD, f"\n> {one_line(text)}\n")])
+            case _:
+                return self._news(event)
+        return []
+
+    def _news(self, event: e.Event) -> list[Fragment]:
+        """Return the rest: what is seldom and takes one line."""
+        match event:
             case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
                 self._asked[request] = event
             case e.PermissionResolved(request=request, decision="deny"):
@@ -136,6 +156,8 @@ class Transcript:
                 return self._aside("notice", "; ".join(problems))
             case e.Notice(text=text, level=level):
                 return self._aside("notice" if level == "info" else level, text)
+            case e.Plan(entries=entries):
+                return self._plan(entries)
             case e.Stalled(silent_s=silent):
                 return self._aside("stalled", f"no sign of life for {silent:.0f} s")
             case e.TaskStarted(title=title):
@@ -170,6 +192,12 @@ class Transcript:
         void = "; the text since the last line is void" if self._streamed else ""
         self._streamed = ""
         return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
+
+    def _plan(self, entries: tuple[PlanEntry, ...]) -> list[Fragment]:
+        """Tell how far the agent's plan is, and what it is at."""
+        done = sum(entry.status == "completed" for entry in entries)
+        at = next((entry.text for entry in entries if entry.status == "in_progress"), "")
+        return self._aside("plan", f"{done} of {len(entries)} done {at and '· ' + at}")
 
     def _end(self, end: e.TurnEnded) -> list[Fragment]:
         self._streamed = ""

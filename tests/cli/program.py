@@ -1,0 +1,90 @@
+"""The real program as a process of its own, over pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+COMMAND = (sys.executable, "-m", "midflight.cli.main")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Program:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.seen: list[dict[str, Any]] = []
+
+    @classmethod
+    async def start(cls, arguments: Sequence[str], env: dict[str, str], cwd: Path) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *arguments,
+            env=env,
+            cwd=cwd,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=2**26,
+        )
+        return cls(process)
+
+    async def done(self, given: bytes = b"") -> Done:
+        """Give it all its input, and wait until it has ended."""
+        async with asyncio.timeout(40):
+            out, err = await self.process.communicate(given)
+        assert self.process.returncode is not None
+        return Done(self.process.returncode, out.decode(), err.decode())
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Read JSON events up to the next of this type."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while True:
+                line = await self.process.stdout.readline()
+                assert line, f"the program ended before a {kind}; it said {self.seen}"
+                event = json.loads(line)
+                self.seen.append(event)
+                if event["type"] == kind:
+                    return event  # type: ignore[no-any-return]
+
+    async def reads(self, text: str) -> str:
+        """Read the output until it contains a text."""
+        assert self.process.stdout is not None
+        out = ""
+        async with asyncio.timeout(30):
+            while text not in out:
+                chunk = await self.process.stdout.read(4096)
+                assert chunk, f"the program ended before {text!r}; it said {out!r}"
+                out += chunk.decode()
+        return out
+
+    def tell(self, **command: object) -> None:
+        self.write(json.dumps(command).encode() + b"\n")
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+
+    def stop_reading(self) -> None:
+        """Close our end of its output, as ``| head`` does."""
+        self.process.stdout._transport.close()  # type: ignore[union-attr]  # noqa: SLF001
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        with contextlib.suppress(ValueError):
+            await self.process.communicate()
+
+
+def events(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]

@@ -1,0 +1,246 @@
+"""The program in a terminal of 80 columns, used as a person uses it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.terminal import Terminal
+
+from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+
+Model = Callable[..., Awaitable[ScriptedModel]]
+Start = Callable[..., Awaitable[Terminal]]
+
+ESC, CTRL_C, CTRL_D = "\x1b", "\x03", "\x04"
+
+
+def question(text: str, *labels: str, multiple: bool = False) -> dict[str, object]:
+    options = [{"label": label, "description": f"about {label}"} for label in labels]
+    return {"question": text, "header": "H", "multiSelect": multiple, "options": options}
+
+
+async def test_the_session_stays_for_more_until_the_person_quits(
+    model: Model, terminal: Start
+) -> None:
+    scripted = await model(Text("All **done**."), Text("More done."))
+    screen = await terminal(scripted, "do x")
+    await screen.sees("> do x")
+    await screen.sees("All done.")
+    await screen.sees("turn 1 completed")
+    await screen.sees("idle")
+    screen.types("and more")
+    await screen.sees("> and more")
+    await screen.sees("More done.")
+    await screen.sees("turn 2 completed")
+    screen.types("/quit")
+    await screen.sees("Cost: $0.0")
+    await screen.sees("midflight run --resume")
+    assert await screen.ends() == 0
+
+
+async def test_what_is_typed_while_it_works_steers(model: Model, terminal: Start) -> None:
+    scripted = await model(
+        [Words("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
+    )
+    screen = await terminal(scripted, "do x")
+    await screen.sees("looking")
+    screen.types("also y")
+    await screen.sees("> also y")
+    await screen.sees("[steer]")
+    scripted.signal("go")
+    await screen.sees("[tool] Bash ls")
+    await screen.sees("[steered]")
+    await screen.sees("both done")
+    assert scripted.requests[1].last_user_text == "also y"
+    screen.keys(CTRL_D)
+    assert await screen.ends() == 0
+
+
+async def test_an_edit_is_approved_by_its_diff(
+    model: Model, terminal: Start, project: Path
+) -> None:
+    code = project / "code.py"
+    code.write_text("def f(x):\n    return x\n")
+    change = {
+        "file_path": str(code),
+        "old_string": "return x",
+        "new_string": "return x + 1",
+    }
+    scripted = await model(
+        ToolCall("Read", {"file_path": str(code)}), ToolCall("Edit", change), Text("done")
+    )
+    screen = await terminal(scripted, "increment")
+    await screen.sees("The agent asks for leave to use Edit")
+    await screen.sees("-    return x\n")
+    await screen.sees("+    return x + 1\n")
+    await screen.sees("Allow Edit? y, n, or why not >")
+    await screen.sees("waiting for your answer")
+    screen.types("y")
+    await screen.sees("[allowed]")
+    await screen.sees("turn 1 completed")
+    screen.types("/quit")
+    assert await screen.ends() == 0
+    assert code.read_text() == "def f(x):\n    return x + 1\n"
+
+
+async def test_a_command_is_shown_whole_and_denied_with_a_reason(
+    model: Model, terminal: Start, project: Path
+) -> None:
+    lines = "\n".join(f"touch file{number}" for number in range(60))
+    scripted = await model(
+        ToolCall("Bash", {"command": f"{lines}\ntouch the-hidden-tail"}), Text("I see.")
+    )
+    screen = await terminal(scripted, "touch")
+    await screen.sees("leave to use Bash")
+    for number in range(60):
+        await screen.sees(f"touch file{number}\n")
+    await screen.sees("touch the-hidden-tail\n")
+    await screen.sees("Allow Bash?")
+    screen.types("yes but only the first")
+    await screen.sees("y alone allows it")
+    screen.types("n too many files")
+    await screen.sees("[denied] too many files")
+    await screen.sees("I see.")
+    assert "too many files" in str(scripted.requests[1].tool_results)
+    screen.types("/quit")
+    assert await screen.ends() == 0
+    assert not any(each.startswith("file") for each in os.listdir(project))  # noqa: PTH208
+
+
+async def test_what_was_being_typed_when_a_request_came_is_no_answer_to_it(
+    model: Model, terminal: Start, project: Path
+) -> None:
+    write = {"file_path": str(project / "new.txt"), "content": "hello"}
+    scripted = await model(
+        [Words("soon "), Wait("go"), ToolCall("Write", write)], Text("well"), Text("done")
+    )
+    screen = await terminal(scripted, "write")
+    await screen.sees("soon")
+    screen.keys("yes, and the docs")
+    await screen.sees("yes, and the docs")
+    scripted.signal("go")
+    await screen.sees("Allow Write?")
+    screen.types("")
+    await screen.sees("y allows it, n denies it")
+    assert not (project / "new.txt").exists()
+    screen.types("n")
+    await screen.sees("[denied]")
+    await screen.sees("yes, and the docs")
+    await screen.sees("turn 1 completed")
+    screen.keys("\r")
+    await screen.sees("> yes, and the docs")
+    await screen.sees("turn 2 completed")
+    screen.types("/quit")
+    assert await screen.ends() == 0
+
+
+async def test_questions_are_answered_by_number_and_in_own_words(
+    model: Model, terminal: Start
+) -> None:
+    asked = [
+        question("Which database?", "SQLite", "Postgres"),
+        question("Which colours?", "red", "green", "blue", multiple=True),
+        question("Which name?", "Ada", "Bob"),
+    ]
+    scripted = await model(ToolCall("AskUserQuestion", {"questions": asked}), Text("thanks"))
+    screen = await terminal(scripted, "ask me")
+    await screen.sees("Which database?")
+    await screen.sees("2. Postgres - about Postgres")
+    screen.types("3")
+    await screen.sees("there are 2 numbers")
+    screen.types("2")
+    await screen.sees("Which colours?")
+    screen.types("1, 3")
+    await screen.sees("Which name?")
+    screen.types("Grace")
+    await screen.sees("[answered] Postgres; red, blue; Grace")
+    await screen.sees("thanks")
+    told = str(scripted.requests[1].tool_results)
+    assert all(word in told for word in ("Postgres", "red", "blue", "Grace"))
+    screen.types("/quit")
+    assert await screen.ends() == 0
+
+
+@pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
+async def test_a_key_stops_the_turn_and_again_quits(
+    model: Model, terminal: Start, key: str
+) -> None:
+    scripted = await model([Words("working "), Wait("never")])
+    screen = await terminal(scripted, "work")
+    await screen.sees("working")
+    screen.keys(key)
+    await screen.sees("[stop]")
+    await screen.sees("turn 1 interrupted")
+    screen.keys(key)
+    await screen.sees("Cost:")
+    assert await screen.ends() == 130
+
+
+async def test_sigint_from_elsewhere_is_like_the_key(model: Model, terminal: Start) -> None:
+    scripted = await model([Words("working "), Wait("never")])
+    screen = await terminal(scripted, "work")
+    await screen.sees("working")
+    screen.sends(signal.SIGINT)
+    await screen.sees("turn 1 interrupted")
+    screen.sends(signal.SIGTERM)
+    assert await screen.ends() == 130
+
+
+async def test_queue_redirect_model_mode_and_cost(model: Model, terminal: Start) -> None:
+    scripted = await model(
+        [Words("wrong way "), Wait("never")], Text("right way"), Text("later done")
+    )
+    screen = await terminal(scripted, "work")
+    await screen.sees("wrong way")
+    screen.types("/queue then this")
+    await screen.sees("[queued]")
+    await screen.sees("1 waiting")
+    screen.types("/model opus")
+    await screen.sees("the model is now opus")
+    screen.types("/mode acceptEdits")
+    await screen.sees("the permission mode is now acceptEdits")
+    screen.types("/mode yolo")
+    await screen.sees("[error] permission_mode")
+    screen.types("/redirect not that way")
+    await screen.sees("[redirect]")
+    await screen.sees("turn 1 interrupted (redirected)")
+    await screen.sees("right way")
+    await screen.sees("> then this")
+    await screen.sees("later done")
+    screen.types("/cost")
+    await screen.sees("so far")
+    screen.types("/fly")
+    await screen.sees("there is no /fly here")
+    screen.types("/help")
+    await screen.sees("/redirect TEXT")
+    screen.types("/quit")
+    assert await screen.ends() == 0
+    said = [each.last_user_text.splitlines()[-1] for each in scripted.requests]
+    assert said == ["work", "not that way", "then this"]
+
+
+@pytest.mark.parametrize(
+    "plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "TERM=dumb"]
+)
+async def test_it_works_without_colour(
+    model: Model, terminal: Start, plain: dict[str, str], project: Path
+) -> None:
+    write = {"file_path": str(project / "new.txt"), "content": "hello\n"}
+    scripted = await model([Text("# Title\n\nSome `code`."), ToolCall("Write", write)], Text("ok"))
+    screen = await terminal(scripted, "write", **plain)
+    await screen.sees("Title")
+    await screen.sees("Some code.")
+    await screen.sees("+hello")
+    await screen.sees("Allow Write?")
+    screen.types("y")
+    await screen.sees("turn 1 completed")
+    screen.types("/quit")
+    assert await screen.ends() == 0
+    assert re.search(r"\x1b\[(\d+;)*[349]\d[;m]", screen.raw) is None

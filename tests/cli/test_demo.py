@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.program import COMMAND, Program
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+
+
+def bare(home: Path, path: str = os.environ["PATH"]) -> dict[str, str]:
+    """A machine with nothing set up: no key, no login, no settings."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    run = {"MIDFLIGHT_TEST_RUN": os.environ["MIDFLIGHT_TEST_RUN"]}
+    return {"PATH": path, "HOME": str(home), **kept, **run}
+
+
+async def demo(env: dict[str, str], cwd: Path) -> tuple[int, str, str]:
+    program = await Program.start(["demo"], env, cwd)
+    try:
+        return await program.done()
+    finally:
+        await program.kill()
+
+
+async def test_the_tour_shows_every_step_and_changes_real_files(
+    claude_home: Path, project: Path
+) -> None:
+    before = set(os.listdir(claude_home))
+    code, out, err = await demo(bare(claude_home), project)
+    assert (code, err) == (0, "")
+    for part in (
+        "The model behind it is scripted",
+        'you> midflight "Add input validation',
+        "you> An empty name must be refused too.",
+        "  [tool] Read users.py",
+        "The agent asks for leave to use Write",
+        "you> y",
+        "you> /redirect No rewrite.",
+        "Result: interrupted (redirected)",
+        "  [tool] Edit users.py",
+        "Ran 3 tests",
+        "Cost: $0.0",
+        "What has changed on disk:",
+        "2 files changed",
+        "+EMAIL = re.compile(",
+        "The files are as you asked for.",
+    ):
+        assert part in out
+    assert set(os.listdir(claude_home)) == before, "the user's own home is left alone"
+    assert not os.listdir(project)
+
+
+async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
+    claude_home: Path, project: Path, tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "bash", "ls", "cat", "env", "node"):
+        found = subprocess.run(["which", name], capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            (programs / name).symlink_to(found.stdout.strip())
+    env = bare(claude_home, str(programs)) | {
+        "ANTHROPIC_API_KEY": "sk-dummy-of-the-user",
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    code, out, err = await demo(env, project)
+    assert (code, err) == (0, "")
+    assert "+EMAIL = re.compile(" in out
+    assert "files changed" not in out
+    assert "sk-dummy" not in out
+
+
+async def test_it_can_be_stopped(claude_home: Path, project: Path) -> None:
+    program = await Program.start(["demo"], bare(claude_home), project)
+    try:
+        await program.reads("[tool] Read")
+        program.process.send_signal(signal.SIGINT)
+        code, _, err = await program.done()
+    finally:
+        await program.kill()
+    assert (code, err) == (130, "")
+
+
+def test_the_demo_is_a_command() -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo", "--help"], capture_output=True, check=False, timeout=30
+    )
+    assert done.returncode == 0

@@ -1,0 +1,78 @@
+"""The examples are run as they stand; only the environment points them to a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import environment
+
+from midflight.testing import ModelRequest, ScriptedModel, Step, Text, ToolCall, Wait, Words
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+async def run(name: str, model: ScriptedModel, home: Path, cwd: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        EXAMPLES / name,
+        env=environment(model, home),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(50):
+        out, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+    return out.decode()
+
+
+async def test_seed_has_three_turns_in_one_conversation(
+    model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
+) -> None:
+    write = {"file_path": str(project / "users.py"), "content": "checked = True\n"}
+    scripted = await model(
+        [Text("I add it."), ToolCall("Write", write)],
+        Text("Validated."),
+        Text("Tested."),
+        Text("Fixed."),
+    )
+    out = await run("seed.py", scripted, claude_home, project)
+    assert "I add it.  [tool] Write\n" in out
+    results = re.findall(r"^(?:Result: (.*)|Cost: \$0\.0)", out, re.MULTILINE)
+    assert results == ["Validated.", "", "Tested.", "", "Fixed.", ""]
+    assert (project / "users.py").read_text() == "checked = True\n"  # noqa: ASYNC240
+    assert "Validated." in str(scripted.requests[3].messages)
+
+
+async def test_steer_uses_every_verb(
+    scripted_model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
+) -> None:
+    def script(request: ModelRequest) -> Step:
+        said = request.last_user_text
+        if "Fix that first." in said:
+            return Text("Fixed.")
+        if "changelog entry" in said:
+            return Text("Written.")
+        return [Words("I begin "), Wait("never")]
+
+    out = await run("steer.py", await scripted_model(script), claude_home, project)
+    lines = out.splitlines()
+    assert "[turn 1: interrupted, redirected] I begin" in out
+    assert "[turn 2: completed, end_turn] Fixed." in lines
+    assert "[turn 3: completed, end_turn] Written." in lines
+    assert "'Then write the changelog entry.': answered, end_turn" in lines
+    assert lines[-1].startswith(("Cost: $", "[")), lines
+
+
+def test_each_example_says_what_it_needs() -> None:
+    for path in EXAMPLES.glob("*.py"):
+        head = path.read_text().split("# ///\n")[0]
+        assert "# /// script" in head
+        assert "# dependencies = [" in head

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.program import Program, events
+
+from midflight import events as e
+from midflight.cli.jsonl import LineSplitter
+from midflight.cli.output import json_line
+from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+
+Model = Callable[..., Awaitable[ScriptedModel]]
+Midflight = Callable[..., Awaitable[Program]]
+
+QUESTION = {
+    "question": "Which database?",
+    "header": "DB",
+    "multiSelect": False,
+    "options": [
+        {"label": "SQLite", "description": "a file"},
+        {"label": "Postgres", "description": "a server"},
+    ],
+}
+
+
+async def test_every_line_out_is_an_event_and_durable_ones_are_gapless(
+    model: Model, midflight: Midflight
+) -> None:
+    program = await midflight(await model([Words("one two three")]), "count", "--json")
+    code, out, err = await program.done()
+    assert (code, err) == (0, "")
+    told = [e.decode(line) for line in out.splitlines()]
+    numbers = [event.seq for event in told if event.seq is not None]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert "".join(each.text for each in told if isinstance(each, e.TextDelta)) == "one two three"
+    assert isinstance(told[-1], e.SessionEnded)
+
+
+async def test_a_steer_is_read_in_the_same_turn(model: Model, midflight: Midflight) -> None:
+    scripted = await model(
+        [Words("looking"), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
+    )
+    program = await midflight(scripted, "do x", "--json")
+    await program.until("text.delta")
+    program.tell(type="send", text="also do y", id="m-2")
+    await program.until("message.accepted")
+    scripted.signal("go")
+    steered = await program.until("message.steered")
+    assert steered["message"] == "m-2"
+    ended = await program.until("turn.ended")
+    assert (ended["text"], "m-2" in ended["messages"]) == ("both done", True)
+    assert (await program.done()).code == 0
+
+
+async def test_a_permission_and_a_question_are_answered_by_id(
+    model: Model, midflight: Midflight, project: Path
+) -> None:
+    target = project / "new.txt"
+    scripted = await model(
+        ToolCall("Write", {"file_path": str(target), "content": "hello"}),
+        ToolCall("AskUserQuestion", {"questions": [QUESTION]}),
+        Text("done"),
+    )
+    program = await midflight(scripted, "write", "--json")
+    asked = await program.until("permission.requested")
+    assert asked["input"] == {"file_path": str(target), "content": "hello"}
+    program.tell(type="answer", request=asked["request"], decision="allow")
+    question = await program.until("question.requested")
+    answers = {"Which database?": "Postgres"}
+    program.tell(type="answer", request=question["request"], answers=answers)
+    assert (await program.until("question.resolved"))["answers"] == answers
+    await program.until("turn.ended")
+    assert (await program.done()).code == 0
+    assert target.read_text() == "hello"
+    assert "Postgres" in str(scripted.requests[2].tool_results)
+
+
+async def test_a_line_that_is_no_command_is_answered_by_a_notice_and_the_run_goes_on(
+    model: Model, midflight: Midflight
+) -> None:
+    scripted = await model([Words("a"), Wait("go"), Text("end")])
+    program = await midflight(scripted, "work", "--json")
+    await program.until("text.delta")
+    for line in (b"rubbish\n", b'{"type":"fly"}\n', b"[1]\n", b"\xff\xfe\n", b"\n"):
+        program.write(line)
+    program.tell(type="answer", request="r-0", id="c-9")
+    levels = [await program.until("notice") for _ in range(5)]
+    assert [each["level"] for each in levels] == ["error"] * 5
+    assert levels[4]["command"] == "c-9"
+    scripted.signal("go")
+    assert (await program.until("turn.ended"))["status"] == "completed"
+    assert (await program.done()).code == 0
+
+
+async def test_a_line_over_16_megabytes_is_refused_and_the_run_goes_on(
+    model: Model, midflight: Midflight
+) -> None:
+    scripted = await model([Words("a"), Wait("go"), Text("end")])
+    program = await midflight(scripted, "work", "--json")
+    await program.until("text.delta")
+    program.write(b'{"type":"send","text":"' + b"x" * (17 * 1024 * 1024) + b'"}\n')
+    assert "was not read" in (await program.until("notice"))["text"]
+    scripted.signal("go")
+    assert (await program.done()).code == 0
+
+
+async def test_while_the_input_is_open_the_session_stays_and_close_ends_it(
+    model: Model, midflight: Midflight
+) -> None:
+    program = await midflight(await model(Text("one"), Text("two")), "first", "--json")
+    await program.until("turn.ended")
+    program.tell(type="send", text="second")
+    assert (await program.until("turn.ended"))["text"] == "two"
+    program.tell(type="close")
+    await program.until("session.ended")
+    assert await program.process.wait() == 0
+
+
+async def test_once_the_input_has_ended_a_request_is_denied_at_once(
+    model: Model, midflight: Midflight, project: Path
+) -> None:
+    write = ToolCall("Write", {"file_path": str(project / "new.txt"), "content": "hello"})
+    program = await midflight(await model(write, Text("I may not")), "write", "--json")
+    asked = await program.until("permission.requested")
+    assert asked["deadline"] is None
+    code, out, _ = await program.done()
+    resolved = [event for event in events(out) if event["type"] == "permission.resolved"]
+    assert [(each["decision"], each["by"]) for each in resolved] == [("deny", "policy")]
+    assert code == 0
+
+
+async def test_the_model_is_switched_and_an_interrupt_ends_with_130(
+    model: Model, midflight: Midflight
+) -> None:
+    scripted = await model(Text("one"), [Words("two"), Wait("never")])
+    program = await midflight(scripted, "first", "--json")
+    await program.until("turn.ended")
+    program.tell(type="set_model", model="opus")
+    assert "opus" in (await program.until("notice"))["text"]
+    program.tell(type="send", text="second")
+    await program.until("text.delta")
+    program.tell(type="interrupt")
+    assert (await program.until("turn.ended"))["reason"] == "interrupted"
+    assert (await program.done()).code == 130
+    assert "opus" in scripted.requests[1].model
+
+
+async def test_a_redirect_stops_the_turn_and_starts_its_own(
+    model: Model, midflight: Midflight
+) -> None:
+    scripted = await model([Words("wrong way"), Wait("never")], Text("right way"))
+    program = await midflight(scripted, "first", "--json")
+    await program.until("text.delta")
+    program.tell(type="redirect", text="not that way")
+    assert (await program.until("turn.ended"))["reason"] == "redirected"
+    assert (await program.until("turn.ended"))["text"] == "right way"
+    assert (await program.done()).code == 0
+
+
+def test_lines_are_cut_where_they_end_whatever_the_chunks() -> None:
+    split = LineSplitter(10)
+    chunks = [b"on", b"e\ntwo\n\nthr", b"ee", b"\r\n", b"x" * 11, b"x\nlast"]
+    lines = [line for chunk in chunks for line in split.feed(chunk)]
+    assert [*lines, *split.end()] == [b"one", b"two", b"three", None, b"last"]
+
+
+def test_a_line_that_is_too_long_is_not_kept() -> None:
+    split = LineSplitter(10)
+    for _ in range(1000):
+        assert list(split.feed(b"x" * 10)) == []
+    assert sum(map(len, split._parts)) <= 10  # noqa: SLF001 - that it is bounded is the point
+
+
+@pytest.mark.parametrize("char", ["\x9b", "\u202e", "\u2028", "\U000e0041", "é", "😀"])
+def test_json_says_the_same_and_cannot_drive_a_terminal(char: str) -> None:
+    line = json_line(e.encode(e.Text(text=f"a{char}b")))
+    assert json.loads(line)["text"] == f"a{char}b"
+    assert (char.encode() in line) == (char in "é😀")

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from tests.cli.program import COMMAND
+
+HEAVY = ("rich", "prompt_toolkit", "starlette", "uvicorn", "typer", "midflight.cli.run")
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_help_lists_the_commands_and_the_exit_codes() -> None:
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("run", "demo", "doctor", "130 interrupted"):
+        assert word in done.stdout
+
+
+def test_nothing_at_all_shows_the_help() -> None:
+    assert run().stdout == run("--help").stdout
+
+
+def test_help_loads_nothing_slow() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "midflight.cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "midflight.cli.output" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout == f"midflight {version('midflight')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "TASK"),
+        (("run", "x", "--fly"), "--fly"),
+        (("x", "--max-turns", "many"), "--max-turns"),
+        (("x", "--max-turns", "0"), "--max-turns"),
+        (("x", "--max-budget-usd", "nan"), "--max-budget-usd"),
+        (("x", "--timeout", "-1"), "--timeout"),
+        (("x", "--agent", "nobody"), "nobody"),
+        (("x", "--cwd", "/nowhere/at/all"), "--cwd"),
+        (("x", "--permission-mode", "yolo"), "--permission-mode"),
+        (("x", "--model=--settings=evil"), "--model"),
+        (("x", "--allow=-c"), "--allow"),
+        (("",), "empty"),
+        (("  ",), "empty"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_a_hint(arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("midflight: ")
+    assert said in first
+    assert second.startswith("hint: ")
+
+
+@pytest.mark.parametrize("word", ["docter", "doctors", "dmeo", "demo1"])
+def test_a_slip_in_a_command_is_not_given_to_an_agent(word: str) -> None:
+    done = run(word)
+    assert done.returncode == 2
+    assert "did you mean" in done.stderr
+
+
+def test_control_characters_in_an_error_are_not_written() -> None:
+    done = run("x", "--agent", "\x1b[31mred\x1b]0;t\x07")
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+
+
+def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    breaks = tmp_path / "breaks.py"
+    breaks.write_text(
+        "from midflight.cli import main\n"
+        "def fail(given):\n"
+        "    raise ValueError('what\\nnow')\n"
+        "main.COMMANDS['demo'] = (*main.COMMANDS['demo'][:2], fail)\n"
+        "main.main(['demo'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, breaks], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert first == "midflight: unexpected ValueError: what now (breaks.py:3)"
+    assert second.startswith("hint: ")
+
+
+def test_a_missing_agent_says_how_to_get_it(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    hides = tmp_path / "hides.py"
+    hides.write_text(
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: "
+        "None if name == 'claude_agent_sdk' else find(name, *more)\n"
+        "from midflight.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    for arguments in (["do something"], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, hides, *arguments],
+            env={"PATH": str(empty), "HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 1
+        assert "not installed" in done.stdout + done.stderr
+        assert "pip install" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr

