@@ -116,7 +116,7 @@ class Reader:
             fresh = self._log.durable(self._seq)
         self._position = self._log.position
         # A reader may wait for events of which not even those before have happened yet.
-        self._backlog.extend(e for e in fresh if e.seq is None or e.seq > self._seq)
+        self._backlog.extend(new for new in fresh if new.seq is None or new.seq > self._seq)
 
     async def read(self, until: Callable[[], bool]) -> AsyncIterator[Event]:
         """Yield events until ``until()`` holds and nothing is left, or the log has ended."""

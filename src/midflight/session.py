@@ -60,7 +60,8 @@ class Session(Verbs):
         self._attended = options.attended
         self._log = EventLog()
         self._reader = self._log.reader()
-        self._streaming = False
+        self._stream: object = None
+        self._stream_waits = False
         self._messages: dict[str, Message] = {}
         self._newest: Message | None = None
         self._handling = Handling(self, options.on_request)
@@ -170,14 +171,24 @@ class Session(Verbs):
         early, or cancelled, is gone on with by the next `stream`. Raises `Conflict` if another
         stream is being read, `EventsExpired` if too much has happened since the last one.
         """
-        if self._streaming:
+        self._check_stream(None)
+        mine = self._stream = object()
+        events = self._reader.read(lambda: self._rules.quiet)
+        while True:
+            self._check_stream(mine)
+            self._stream_waits = True
+            try:
+                event = await anext(events, None)
+            finally:
+                self._stream_waits = False
+            if event is None:
+                return
+            yield event
+
+    def _check_stream(self, mine: object) -> None:
+        """Only a stream that waits is being read: Python may close one that was left much later."""
+        if self._stream_waits or (mine is not None and mine is not self._stream):
             raise Conflict("this session's stream is being read elsewhere", "use events()")
-        self._streaming = True
-        try:
-            async for event in self._reader.read(lambda: self._rules.quiet):
-                yield event
-        finally:
-            self._streaming = False
 
     async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
         """Yield every event after a sequence number, until the session has ended.

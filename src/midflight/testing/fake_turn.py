@@ -144,15 +144,17 @@ class Mind:
             except ModelError as error:
                 return "failed", _failure(error), str(error)
             steps += 1
-            if answer.calls and not self._over_budget():
+            if self._over_budget():
+                break
+            if answer.calls:
                 await self._use_tools(answer)
                 if steps == self._options.max_turns:
                     return "limit", "max_turns", f"Reached maximum number of turns ({steps})"
             elif answer.stop == "refusal" and not refused:
                 refused = True  # Claude Code asks once more, so this agent does.
-            elif not answer.calls:
-                if answer.stop in _STOPS:
-                    return "failed", _STOPS[answer.stop], answer.text
+            elif answer.stop in _STOPS:
+                return "failed", _STOPS[answer.stop], answer.text
+            else:
                 return "completed", "end_turn", answer.text
         return "limit", "max_budget", "Reached maximum budget"
 

@@ -1,0 +1,568 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import midflight
+from midflight import commands as c
+from midflight import events as e
+from midflight.agents.base import Reply, Signal
+from midflight.testing import (
+    Drop,
+    FakeAgent,
+    FakeModel,
+    Mark,
+    Silence,
+    Text,
+    ToolCall,
+    Usage,
+    Wait,
+    Words,
+)
+
+pytestmark = pytest.mark.usefixtures("no_agent_left")
+
+Start = Callable[..., Any]
+WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
+ASK = ToolCall(
+    "AskUserQuestion",
+    {"questions": [{"question": "Which?", "header": "W", "options": [{"label": "A"}]}]},
+)
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(30):
+        yield
+
+
+async def read(session: midflight.Session) -> list[e.Event]:
+    return [event async for event in session.stream()]
+
+
+async def until(session: midflight.Session, kind: type[e.Event]) -> e.Event:
+    """Read the stream up to and with an event of this kind."""
+    async for event in session.stream():
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"the session is quiet, and there was no {kind.__name__}")
+
+
+def texts(events: list[e.Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, e.Text)]
+
+
+# Streams ----------------------------------------------------------------------------------
+
+
+async def test_a_stream_ends_when_the_agent_is_quiet_and_the_next_goes_on(fake: Start) -> None:
+    _, session = await fake(Text("one"), Text("two"))
+    async with session:
+        await session.send("first")
+        assert texts(await read(session)) == ["one"]
+        assert await read(session) == []
+        await session.send("second")
+        assert texts(await read(session)) == ["two"]
+        assert session.status == "idle"
+
+
+async def test_a_stream_that_was_left_is_gone_on_with(fake: Start) -> None:
+    _, session = await fake(Words("a b c"))
+    async with session:
+        await session.send("count")
+        head = await until(session, e.TurnStarted)
+        tail = await read(session)
+    assert head.seq == 2
+    assert [event.seq for event in tail if event.seq] == list(range(3, 3 + len(tail) - 3))
+    assert tail[-1].type == "turn.ended"
+
+
+async def test_a_stream_whose_task_was_cancelled_is_gone_on_with(fake: Start) -> None:
+    model, session = await fake([Text("half"), Wait("go"), Text(" and half")])
+    seen: list[e.Event] = []
+
+    async def collect() -> None:
+        async for event in session.stream():
+            seen.append(event)
+
+    async with session:
+        await session.send("say it")
+        task = asyncio.create_task(collect())
+        await model.reached("go")
+        task.cancel()
+        await asyncio.wait({task})
+        model.signal("go")
+        seen += await read(session)
+    assert [event.seq for event in seen if event.seq] == list(range(1, 9))
+    assert texts(seen) == ["half and half"]
+
+
+async def test_two_streams_conflict_but_events_have_any_number_of_readers(fake: Start) -> None:
+    model, session = await fake([Wait("go"), Text("one")])
+
+    async def follow(after: int) -> list[int | None]:
+        return [event.seq async for event in session.events(after) if event.seq]
+
+    caught_up = asyncio.Event()
+
+    async def stream() -> None:
+        async for event in session.stream():
+            if isinstance(event, e.SessionStarted):
+                caught_up.set()
+
+    async with session:
+        await session.send("go on")
+        await model.reached("go")
+        reading = asyncio.create_task(stream())
+        await caught_up.wait()
+        with pytest.raises(midflight.Conflict, match="events"):
+            await anext(aiter(session.stream()))
+        readers = [asyncio.create_task(follow(after)) for after in (0, 0, 3)]
+        model.signal("go")
+        await reading
+    whole, again, rest = [await reader for reader in readers]
+    assert whole == again == list(range(1, len(whole) + 1))
+    assert rest == whole[3:]
+
+
+async def test_a_stream_that_is_overtaken_by_a_newer_one_is_told_so(fake: Start) -> None:
+    _, session = await fake(Words("a b c"))
+    async with session:
+        await session.send("count")
+        older = aiter(session.stream())
+        await anext(older)
+        await read(session)
+        with pytest.raises(midflight.Conflict, match="elsewhere"):
+            await anext(older)
+
+
+async def test_events_that_are_gone_are_an_error_that_says_so(
+    fake: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.log.EventLog.__init__.__defaults__", (5,))
+    _, session = await fake(Text("one"))
+    async with session:
+        await (await session.send("x")).result()
+        with pytest.raises(midflight.EventsExpired, match="in memory"):
+            await anext(aiter(session.events()))
+
+
+# Messages ---------------------------------------------------------------------------------
+
+
+async def test_a_message_tells_its_course(fake: Start) -> None:
+    model, session = await fake([Wait("go"), Text("done"), Usage(100, 10)])
+    async with session:
+        message = await session.send("do it")
+        assert (message.state, message.turn) == ("accepted", None)
+        assert session.queued == (message,)
+        await model.reached("go")
+        assert (message.state, message.turn, session.queued) == ("started", 1, ())
+        assert session.status == "running"
+        model.signal("go")
+        result = await message.result()
+    assert (message.state, result.status, result.text) == ("answered", "completed", "done")
+    assert result.total_cost_usd == session.total_cost_usd > 0
+    assert message.id in repr(message)
+    assert not await message.cancel()
+
+
+async def test_a_message_that_never_got_a_turn_has_a_result(fake: Start) -> None:
+    model, session = await fake(Silence())
+    async with session:
+        await session.send("hang")
+        await model.request(1)
+        queued = await session.send("later", delivery="queue")
+        await queued.edit("much later")
+        assert queued.text == "much later"
+        assert await queued.cancel()
+        result = await queued.result()
+        assert (result.status, result.reason) == ("interrupted", "cancelled")
+        left = await session.send("left", delivery="queue")
+    assert (await left.result()).reason == "closed"
+
+
+async def test_the_line_can_be_reordered(fake: Start) -> None:
+    model, session = await fake(Silence(), Text("b"), Text("c"), Text("a"))
+    async with session:
+        await session.send("hang")
+        await model.request(1)
+        a, b, c_ = [await session.send(text, delivery="queue") for text in "abc"]
+        await a.move()
+        await c_.move(before=b)
+        await c_.move(before=a.id)
+        assert session.queued == (b, c_, a)
+        await b.promote("now")
+        results = [await message.result() for message in (b, c_, a)]
+    assert [result.text for result in results] == ["b", "c", "a"]
+
+
+async def test_the_same_id_twice_is_one_message(fake: Start) -> None:
+    _, session = await fake(Text("once"))
+    async with session:
+        first = await session.send("do it", id="m1")
+        assert await session.send("do it", id="m1") is first
+        assert (await first.result()).messages == ("m1",)
+        with pytest.raises(midflight.Conflict):
+            await session.send("do something else", id="m2") and await session.send("x", id="m2")
+        await session.interrupt()
+
+
+async def test_a_steer_that_can_be_taken_back_is(fake: Start) -> None:
+    model, session = await fake([Text("a"), Wait("go")])
+    async with session:
+        await session.send("go")
+        await model.reached("go")
+        steer = await session.send("and that")
+        assert await steer.cancel()
+        model.signal("go")
+        await read(session)
+    assert len(model.requests) == 1
+
+
+async def test_a_cancelled_wait_for_a_result_does_not_touch_the_message(fake: Start) -> None:
+    model, session = await fake([Wait("go"), Text("done")])
+    async with session:
+        message = await session.send("x")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await message.result()
+        model.signal("go")
+        assert (await message.result()).text == "done"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "lone \ud800", "x" * (10 * 1024 * 1024 + 1), None])
+async def test_a_text_that_no_agent_can_be_given_is_refused(fake: Start, text: Any) -> None:
+    _, session = await fake()
+    async with session:
+        with pytest.raises(midflight.InvalidInput):
+            await session.send(text)
+
+
+# Commands ---------------------------------------------------------------------------------
+
+
+async def test_a_command_from_afar_that_fails_is_a_notice_with_its_id(fake: Start) -> None:
+    _, session = await fake(Text("done"))
+    async with session:
+        await session.submit(c.Cancel(message="x", id="k1"))
+        await session.submit(c.SetPermissionMode(mode="yolo", id="k2"))
+        await session.submit(c.SetModel(model="--x", id="k3"))
+        await session.submit(c.Send(text="go"))
+        notices = [event for event in await read(session) if isinstance(event, e.Notice)]
+        assert [(n.level, n.command) for n in notices] == [
+            ("error", "k1"),
+            ("error", "k2"),
+            ("error", "k3"),
+        ]
+        await session.submit(c.Close())
+        assert session.status == "closed"
+        await session.submit(c.Close())
+        await session.submit(c.Send(text="late"))
+    assert (await anext(aiter(session.events(after=1)))).seq == 2
+    with pytest.raises(midflight.SessionClosed):
+        await session.send("late")
+
+
+async def test_model_and_mode_can_be_switched(fake: Start) -> None:
+    model, session = await fake(Text("one"), [Text("two"), WRITE], Text("three"))
+    async with session:
+        await (await session.send("x")).result()
+        await session.set_model("opus")
+        await session.set_permission_mode("dontAsk")
+        assert session.permission_mode == "dontAsk"
+        result = await (await session.send("y")).result()
+    assert [request.model for request in model.requests] == ["fake-model", "opus", "opus"]
+    assert [denial.name for denial in result.denials] == ["Write"]
+
+
+# Requests ---------------------------------------------------------------------------------
+
+
+async def test_a_reader_may_answer(fake: Start, tmp_path: Path) -> None:
+    _, session = await fake([WRITE], [ASK], Text("done"))
+    async with session:
+        await session.send("write")
+        async for event in session.stream():
+            if isinstance(event, e.PermissionRequested):
+                assert session.status == "waiting"
+                assert [request.request for request in session.pending] == [event.request]
+                await session.answer(event)
+            if isinstance(event, e.QuestionRequested):
+                await session.answer(event.request, answers={"Which?": "A"})
+    assert (tmp_path / "new").read_text() == "by the agent"
+
+
+async def test_the_programs_handler_answers(fake: Start, tmp_path: Path) -> None:
+    async def later(request: object) -> c.Answer | None:
+        if isinstance(request, e.QuestionRequested):
+            return c.Answer(request="", answers={"Which?": "A"})
+        return c.Answer(request="", decision="allow", input={**WRITE.input, "content": "edited"})
+
+    model, session = await fake([WRITE], [ASK], Text("done"), on_request=later)
+    async with session:
+        assert (await (await session.send("write")).result()).status == "completed"
+    assert (tmp_path / "new").read_text() == "edited"
+    assert '"Which?"="A"' in str(model.requests[2].tool_results)
+
+
+async def test_a_handler_may_be_a_plain_function(fake: Start) -> None:
+    def deny(request: e.PermissionRequested | e.QuestionRequested) -> c.Answer:
+        return c.Answer(request=request.request, decision="deny", reason="not here")
+
+    _, session = await fake([WRITE], Text("done"), on_request=deny)
+    async with session:
+        result = await (await session.send("write")).result()
+    assert [denial.reason for denial in result.denials] == ["not here"]
+
+
+async def test_a_handler_that_raises_denies_and_is_reported(fake: Start) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("secret")
+
+    _, session = await fake([WRITE], Text("done"), on_request=broken)
+    async with session:
+        await session.send("write")
+        events = await read(session)
+    notices = [event.text for event in events if isinstance(event, e.Notice)]
+    assert any("RuntimeError" in text and "secret" not in text for text in notices)
+    assert [event.decision for event in events if isinstance(event, e.PermissionResolved)] == [
+        "deny"
+    ]
+
+
+async def test_a_handler_that_never_answers_does_not_hold_up_the_session(fake: Start) -> None:
+    asked = asyncio.Event()
+
+    async def forever(_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    _, session = await fake([WRITE], on_request=forever)
+    async with session:
+        message = await session.send("write")
+        await asked.wait()
+        await session.interrupt()
+        assert (await message.result()).status == "interrupted"
+
+
+async def test_a_handler_that_leaves_it_to_others_leaves_it_open(fake: Start) -> None:
+    _, session = await fake([WRITE], Text("done"), on_request=lambda _: None)
+    async with session:
+        message = await session.send("write")
+        await session.answer((await until(session, e.PermissionRequested)).request)  # type: ignore[attr-defined]
+        assert (await message.result()).status == "completed"
+
+
+async def test_nobody_there_means_denied_at_once(fake: Start) -> None:
+    _, session = await fake([WRITE], Text("done"))
+    async with session:
+        result = await (await session.send("write")).result()
+    assert len(result.denials) == 1
+
+
+async def test_who_leaves_denies_what_waits(fake: Start) -> None:
+    _, session = await fake([WRITE], Text("done"), attended=True)
+    async with session:
+        message = await session.send("write")
+        await until(session, e.PermissionRequested)
+        session.attend(False)
+        assert len((await message.result()).denials) == 1
+
+
+async def test_a_request_is_denied_at_its_deadline(fake: Start) -> None:
+    _, session = await fake([WRITE], Text("done"), request_timeout=0.05)
+    async with session:
+        await session.send("write")
+        events = await read(session)
+    resolved = [event for event in events if isinstance(event, e.PermissionResolved)]
+    assert [(event.decision, event.by) for event in resolved] == [("deny", "deadline")]
+
+
+# Life -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Silence(),
+        [Words("a b"), Silence()],
+        [ToolCall("Bash", {"command": "touch begun; sleep 100"}), Mark("asked")],
+        [ASK, Mark("asked")],
+    ],
+    ids=["first byte", "streaming", "tool", "question"],
+)
+async def test_closing_ends_whatever_is_going_on(fake: Start, step: Any) -> None:
+    model, session = await fake(step, attended=True, allowed_tools=["Bash"])
+    async with session:
+        message = await session.send("go")
+        queued = await session.send("later", delivery="queue")
+        await model.request(1)
+    assert (message.state, queued.state) == ("cancelled", "cancelled")
+    events = [event async for event in session.events()]
+    assert events[-1].type == "session.ended"
+    assert session.pending == ()
+
+
+async def test_a_cancelled_block_closes_the_session_and_stays_cancelled(fake: Start) -> None:
+    model, session = await fake(
+        [ToolCall("Bash", {"command": "sleep 100"})], allowed_tools=["Bash"]
+    )
+
+    async def work() -> None:
+        async with session:
+            await session.send("go")
+            async for _ in session.stream():
+                pass
+
+    task = asyncio.create_task(work())
+    await model.request(1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert session.status == "closed"
+
+
+async def test_a_close_that_is_cancelled_runs_to_its_end(fake: Start) -> None:
+    model, session = await fake(Silence())
+    await session.__aenter__()
+    await session.send("go")
+    await model.request(1)
+    closing = asyncio.create_task(session.close())
+    await until(session, e.TurnEnded)
+    closing.cancel()
+    await asyncio.wait({closing})
+    assert closing.cancelled()
+    assert session.status == "closed"
+
+
+async def test_a_session_without_a_model_does_not_start() -> None:
+    with pytest.raises(midflight.AgentUnavailable, match="FakeModel"):
+        async with midflight.open(agent="fake"):
+            raise AssertionError
+
+
+async def test_an_unknown_conversation_cannot_be_gone_on_with(fake: Start) -> None:
+    _, session = await fake(resume="no-such-conversation")
+    assert session.agent_session == "no-such-conversation"
+    with pytest.raises(midflight.AgentFailed, match="No conversation found"):
+        async with session:
+            raise AssertionError
+    assert session.status == "closed"
+
+
+async def test_a_conversation_is_gone_on_with(
+    fake_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = await fake_model(Text("one"), Text("two"))
+    options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+    async with midflight.dispatch("first", **options) as session:
+        assert session.first is not None
+        await session.first.result()
+        known = session.agent_session
+    async with midflight.dispatch("second", resume=known, spent_usd=1.0, **options) as session:
+        assert session.first is not None
+        assert (await session.first.result()).total_cost_usd > 1.0
+    assert "first" in str(model.requests[1].messages)
+    assert session.agent_session == known
+
+
+async def test_the_next_message_restarts_an_agent_that_has_died(fake: Start) -> None:
+    model, session = await fake([Words("a"), Wait("never")], Text("again"))
+    async with session:
+        message = await session.send("first")
+        await model.reached("never")
+        await model.agents[-1].die()
+        result = await message.result()
+        assert (result.status, result.reason) == ("failed", "agent_died")
+        assert (await (await session.send("second")).result()).text == "again"
+    assert "first" in str(model.requests[1].messages)
+
+
+async def test_limits_end_turns_and_the_session_goes_on(fake: Start) -> None:
+    tool = ToolCall("Bash", {"command": "true"})
+    _, session = await fake(tool, tool, Silence(), Text("ok"), max_turns=2, timeout=0.5)
+    async with session:
+        reasons = [(await (await session.send(text)).result()).reason for text in "abc"]
+    assert reasons == ["max_turns", "timeout", "end_turn"]
+
+
+async def test_a_budget_holds_for_the_whole_session(fake: Start) -> None:
+    expensive = [Text("x"), Usage(100_000, 0)]
+    _, session = await fake(expensive, expensive, max_budget_usd=0.5)
+    async with session:
+        results = [await (await session.send(text)).result() for text in "abc"]
+    assert [result.reason for result in results] == ["end_turn", "max_budget", "max_budget"]
+    assert session.total_cost_usd == pytest.approx(0.6)
+
+
+async def test_eight_sessions_do_not_disturb_each_other(fake: Start) -> None:
+    async def work(number: int) -> str:
+        _, session = await fake([Words(f"{number} " * 50)])
+        async with session:
+            result: midflight.Result = await (await session.send("count")).result()
+            return result.text
+
+    told = await asyncio.gather(*map(work, range(8)))
+    assert told == [f"{number} " * 50 for number in range(8)]
+
+
+class Deaf(FakeAgent):
+    async def events(self) -> AsyncIterator[Signal]:
+        raise ValueError("cannot read")
+        yield
+
+
+class Clumsy(FakeAgent):
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        raise OSError("broken pipe")
+
+    async def set_model(self, model: str) -> None:
+        raise midflight.AgentFailed("no such model")
+
+    async def reply(self, reply: Reply) -> None:
+        raise OSError("broken pipe")
+
+
+async def test_a_driver_that_cannot_read_fails_the_start(
+    fake_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model: FakeModel = await fake_model()
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    with pytest.raises(midflight.AgentFailed, match="ValueError: cannot read"):
+        async with midflight.Session(options, agent=Deaf):
+            raise AssertionError
+
+
+async def test_what_a_driver_cannot_do_ends_what_depends_on_it(
+    fake_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model: FakeModel = await fake_model()
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    async with midflight.Session(options, agent=Clumsy) as session:
+        result = await (await session.send("x")).result()
+        assert (result.status, result.reason) == ("failed", "agent_error")
+        await session.set_model("opus")
+        notice = await until(session, e.Notice)
+        assert isinstance(notice, e.Notice)
+        assert "broken pipe" in notice.text
+
+
+async def test_capabilities_are_the_agents(fake: Start) -> None:
+    _, session = await fake()
+    async with session:
+        assert session.capabilities["steer"] == "supported"
+        assert set(session.capabilities.values()) <= {"supported", "emulated", "not"}
+
+
+async def test_a_connection_that_drops_is_tried_again(fake: Start) -> None:
+    _, session = await fake([Words("half"), Drop()], Text("whole"))
+    async with session:
+        await session.send("x")
+        events = await read(session)
+    assert [event.type for event in events if event.type in ("retry", "text")] == ["retry", "text"]
+    assert texts(events) == ["whole"]
