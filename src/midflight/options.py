@@ -28,6 +28,7 @@ RequestHandler = Callable[
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
 _SECONDS = ("timeout", "stall_timeout", "request_timeout")
+_SECRETIVE = ("env", "mcp_servers")
 _NAMES = ("allowed_tools", "disallowed_tools", "skills", "setting_sources")
 
 
@@ -101,6 +102,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidOption(name, "there is no such option", hint)
         clean = {name: _CHECKS[name](name, value) for name, value in given.items()}
         return cls(**{"cwd": _directory("cwd", Path.cwd()), **clean})
+
+    def __repr__(self) -> str:
+        """Show what was said, without the values that may be secret."""
+        shown = {
+            name: getattr(self, name)
+            for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True)
+            if getattr(self, name) not in (default, {})
+        }
+        fields = ", ".join(f"{name}={_without_secrets(name, shown[name])}" for name in shown)
+        return f"Options({fields})"
+
+
+def _without_secrets(name: str, value: Any) -> str:
+    """Return what may be shown of an option: of an environment and of servers only the names."""
+    return repr(sorted(value) if name in _SECRETIVE else value)
 
 
 def slug(text: str) -> str:

@@ -65,9 +65,7 @@ async def version(path: Path) -> str:
         text = await _ask_version(path)
     found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
     if not found:
-        raise AgentUnavailable(
-            f"{path} does not say its version, but {text.strip()[:80]!r}", HINT
-        )
+        raise AgentUnavailable(f"{path} does not say its version, but {text.strip()[:80]!r}", HINT)
     return found.group()
 
 
@@ -83,9 +81,13 @@ async def _ask_version(path: Path) -> str:
     except OSError as error:
         raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
     assert process.stdout is not None  # noqa: S101 - it was asked for
+    out = b""
     try:
         async with asyncio.timeout(VERSION_TIMEOUT_S):
-            out = await process.stdout.read(VERSION_BYTES)
+            while len(out) < VERSION_BYTES and (more := await process.stdout.read(VERSION_BYTES)):
+                out += more
+            if len(out) < VERSION_BYTES:
+                await process.wait()
     except TimeoutError:
         raise AgentUnavailable(f"{path} --version does not answer", HINT) from None
     finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import time
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midflight.agents.leash import Leash
+from midflight.agents.redact import Redactor
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ TERM_GRACE_S = 2.0
 STDERR_GRACE_S = 0.5
 STDERR_BYTES = 8 * 1024
 STDERR_SHOWN_LINES = 6
-SECRET_CHARS = 8
-"""Shorter values are too common in ordinary text to be blanked out."""
-
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 class AgentProcess(asyncio.SubprocessProtocol):
@@ -63,7 +59,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._partial_bytes = 0
         self._dropping = False
         self._stderr = bytearray()
-        self._secrets: list[str] = []
+        self._redact = Redactor({})
         self._news: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._woken = 0.0
@@ -82,11 +78,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         """Start the program. Raises `AgentUnavailable` when it cannot be run."""
-        self._secrets = [
-            value
-            for name, value in env.items()
-            if len(value) >= SECRET_CHARS and _SECRET_NAME.search(name)
-        ]
+        self._redact = Redactor(env)
         try:
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: self,
@@ -234,10 +226,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         if code is not None and code < 0:
             how = f"killed by {signal.Signals(-code).name}"
         tail = self._stderr.decode(errors="replace").strip().splitlines()[-STDERR_SHOWN_LINES:]
-        text = "; ".join([how, *(line.strip() for line in tail if line.strip())])
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
+        return self._redact("; ".join([how, *(line.strip() for line in tail if line.strip())]))
 
     # Ending -------------------------------------------------------------------------------
 

@@ -1,0 +1,32 @@
+"""Blanks out keys in what an agent complains about. Best effort: it knows exact values only."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+
+__all__ = ["Redactor"]
+
+SECRET_CHARS = 8
+"""Shorter values are too common in ordinary text to be blanked out."""
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+class Redactor:
+    """Knows the secrets of an environment, as they are and in base64."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        """Note the values of the variables whose names say that they are secret."""
+        self._forms: list[str] = []
+        for name, value in env.items():
+            if len(value) >= SECRET_CHARS and _SECRET_NAME.search(name):
+                encoded = base64.b64encode(value.encode(errors="replace")).decode()
+                self._forms += [value, encoded, encoded.rstrip("=")]
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the secrets."""
+        for form in self._forms:
+            text = text.replace(form, "[redacted]")
+        return text

@@ -1,0 +1,84 @@
+"""Many sessions and many messages at once."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+
+import pytest
+from tests.faults.helpers import Models, Use, agents, ended, of, read
+from tests.faults.manifest import fault
+
+import midflight
+from midflight.testing import FakeModel, ModelRequest, Step, Text, ToolCall, Wait
+
+pytestmark = pytest.mark.anyio
+
+MEMORY_KB = 100_000
+
+
+@fault("A10", "A11")
+async def test_two_programs_with_eight_sessions_each_do_not_disturb_one_another(
+    scripted_model: Models, use: Use
+) -> None:
+    def script(request: ModelRequest) -> Step:
+        if request.tool_results:
+            return Text("".join(request.tool_results.values()))
+        return ToolCall("Bash", {"command": f"echo {request.last_user_text}"})
+
+    async def session(name: str) -> str:
+        options = use(model, allowed_tools=["Bash"])
+        async with midflight.dispatch(name, **options) as session:
+            events = await read(session)
+        assert len(of(midflight.TurnEnded, events)) == 1
+        return of(midflight.TurnEnded, events)[0].text
+
+    async def program(name: str) -> list[str]:
+        return await asyncio.gather(*(session(f"{name}-{number}") for number in range(8)))
+
+    model = await scripted_model(script)
+    answers = list(await asyncio.gather(program("left"), program("right")))
+    assert answers == [[f"{name}-{number}" for number in range(8)] for name in ("left", "right")]
+    assert not agents()
+
+
+@fault("A11")
+async def test_ten_thousand_steers_cost_bounded_memory_and_each_has_its_end(
+    tmp_path: Path,
+) -> None:
+    async with FakeModel([[Wait("on"), ToolCall("Bash", {"command": "true"})], Text("all")]) as m:
+        options = {"agent": "fake", "env": m.env(tmp_path), "cwd": tmp_path}
+        async with midflight.dispatch("go", allowed_tools=["Bash"], **options) as session:
+            await m.reached("on")
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            messages = [await session.send(f"also {number}") for number in range(10_000)]
+            m.signal("on")
+            results = [await ended(message) for message in messages]
+            after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert {result.status for result in results} == {"completed"}
+    assert {message.state for message in messages} == {"answered"}
+    assert after - before < MEMORY_KB
+
+
+@fault("A11")
+async def test_hundreds_of_steers_reach_the_real_agent_in_order_and_once(
+    scripted_model: Models, use: Use
+) -> None:
+    def script(request: ModelRequest) -> Step:
+        if len(model.requests) == 1:
+            return [Wait("on"), ToolCall("Bash", {"command": "true"})]
+        return Text(f"after {len(request.messages)} messages")
+
+    model = await scripted_model(script)
+    async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
+        await model.reached("on")
+        messages = [await session.send(f"also number {number}.") for number in range(200)]
+        model.signal("on")
+        for message in messages:
+            assert (await ended(message)).status == "completed"
+        await read(session)
+    told = str(model.requests[-1].messages)
+    places = [told.index(f"also number {number}.") for number in range(200)]
+    assert places == sorted(places)
+    assert all(told.count(f"also number {number}.") == 1 for number in range(200))

@@ -1,0 +1,107 @@
+"""What must not be seen: keys, and control sequences that a terminal would obey."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+import traceback
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.faults.helpers import Models, Use, agents, ended, of, read, until
+from tests.faults.manifest import fault
+
+import midflight
+from midflight.testing import HttpError, Text, ToolCall, Wait
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-ant-very-secret-0123456789"
+FORMS = (KEY, base64.b64encode(KEY.encode()).decode().rstrip("="))
+HOSTILE = "\x1b]8;;http://evil\x07link\x1b[31m\r\b\u202etxt.exe [link=x]y[/link]"
+
+
+def _shows_no_key(text: str) -> None:
+    for form in FORMS:
+        assert form not in text, f"the key is in: {text[:500]}"
+
+
+@fault("S4", "M6")
+async def test_a_key_is_in_no_argument_no_event_and_no_representation(
+    scripted_model: Models, use: Use
+) -> None:
+    model = await scripted_model([[Wait("on"), HttpError(401, message="wrong key")]])
+    server = {"command": "/bin/false", "env": {"SERVER_TOKEN": KEY}}
+    options = use(model, env={"ANTHROPIC_API_KEY": KEY}, mcp_servers={"tools": server})
+    session = midflight.dispatch("go", **options)
+    async with session:
+        await model.reached("on")
+        for process in psutil.Process().children(recursive=True):
+            _shows_no_key(" ".join(process.cmdline()))
+        (config,) = [
+            Path(argument.partition("=")[2])
+            for argument in agents()[0].cmdline()
+            if argument.startswith("--mcp-config=")
+        ]
+        assert stat.S_IMODE(config.stat().st_mode) == 0o600
+        assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
+        model.signal("on")
+        for event in await read(session):
+            _shows_no_key(midflight.events.encode(event).decode())
+        assert (await ended(session.first)).reason == "auth"
+    assert not config.parent.exists()
+    for thing in (session, session.options, session.first):
+        _shows_no_key(repr(thing))
+        _shows_no_key(str(thing))
+
+
+@fault("S4", "A1")
+async def test_a_key_that_the_agent_complains_about_is_in_no_error(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    path = tmp_path / "agent"
+    path.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 2.1.330 && exit\n'
+        'echo "bad: $MY_TOKEN or $(printf %s "$MY_TOKEN" | base64 -w0)" >&2\nexit 1\n'
+    )
+    path.chmod(0o755)
+    with pytest.raises(midflight.AgentFailed) as caught:
+        async with midflight.open(agent_path=path, cwd=tmp_path, env={"MY_TOKEN": KEY}):
+            pass
+    assert "bad: [redacted] or [redacted]" in str(caught.value)
+    _shows_no_key("".join(traceback.format_exception(caught.value)))
+
+
+@fault("S6")
+async def test_control_sequences_are_told_as_they_are_and_are_in_no_name(
+    scripted_model: Models, use: Use
+) -> None:
+    bash = ToolCall("Bash", {"command": f"printf '%s' '{HOSTILE}'", "description": HOSTILE})
+    model = await scripted_model([bash, Text(HOSTILE)])
+    options = use(model, allowed_tools=["Bash"])
+    async with midflight.dispatch(HOSTILE, **options) as session:
+        events = await read(session)
+    assert of(midflight.ToolStarted, events)[0].input["description"] == HOSTILE
+    assert of(midflight.TurnEnded, events)[0].text == HOSTILE
+    for event in events:
+        line = midflight.events.encode(event)
+        assert not any(byte < 0x20 for byte in line), "a terminal would obey the JSON form"
+        assert json.loads(line)
+    assert session.name.isascii()
+    assert session.name.replace("-", "").isalnum()
+
+
+@fault("S6")
+async def test_control_sequences_in_a_request_reach_who_answers_as_they_are(
+    scripted_model: Models, use: Use
+) -> None:
+    # Claude Code itself refuses a command with control characters, "hidden in the approval dialog".
+    command = "touch '\u202etxt.exe [link=x]y[/link]'"
+    model = await scripted_model([ToolCall("Bash", {"command": command}), Text("denied")])
+    async with midflight.dispatch("go", attended=True, **use(model)) as session:
+        asked = await until(session, midflight.PermissionRequested)
+        assert asked.input["command"] == command
+        await session.answer(asked, "deny")
+        await read(session)
