@@ -2,58 +2,62 @@
 
 from __future__ import annotations
 
-from midflight.api import dispatch, open, run
-from midflight.commands import Answer
-from midflight.errors import (
-    AgentFailed,
-    AgentUnavailable,
-    AlreadyAnswered,
-    Conflict,
-    EventsExpired,
-    InvalidInput,
-    InvalidOption,
-    MidflightError,
-    NotFound,
-    SessionClosed,
-    UnsupportedOption,
-)
-from midflight.events import (
-    Event,
-    MessageAccepted,
-    MessageAnswered,
-    MessageCancelled,
-    MessageChanged,
-    MessageFailed,
-    MessageStarted,
-    MessageSteered,
-    Notice,
-    PermissionRequested,
-    PermissionResolved,
-    Plan,
-    QuestionRequested,
-    QuestionResolved,
-    Raw,
-    Retry,
-    SessionEnded,
-    SessionStarted,
-    Stalled,
-    TaskEnded,
-    TaskStarted,
-    Text,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    ToolEnded,
-    ToolProgress,
-    ToolStarted,
-    TurnEnded,
-    TurnStarted,
-    Usage,
-)
-from midflight.message import Message
-from midflight.options import Options
-from midflight.session import Session
-from midflight.values import Denial, PlanEntry, Question, QuestionOption, Result, TokenUsage
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midflight.api import dispatch, open, run
+    from midflight.commands import Answer
+    from midflight.errors import (
+        AgentFailed,
+        AgentUnavailable,
+        AlreadyAnswered,
+        Conflict,
+        EventsExpired,
+        InvalidInput,
+        InvalidOption,
+        MidflightError,
+        NotFound,
+        SessionClosed,
+        UnsupportedOption,
+    )
+    from midflight.events import (
+        Event,
+        MessageAccepted,
+        MessageAnswered,
+        MessageCancelled,
+        MessageChanged,
+        MessageFailed,
+        MessageStarted,
+        MessageSteered,
+        Notice,
+        PermissionRequested,
+        PermissionResolved,
+        Plan,
+        QuestionRequested,
+        QuestionResolved,
+        Raw,
+        Retry,
+        SessionEnded,
+        SessionStarted,
+        Stalled,
+        TaskEnded,
+        TaskStarted,
+        Text,
+        TextDelta,
+        Thinking,
+        ThinkingDelta,
+        ToolEnded,
+        ToolProgress,
+        ToolStarted,
+        TurnEnded,
+        TurnStarted,
+        Usage,
+    )
+    from midflight.message import Message
+    from midflight.options import Options
+    from midflight.session import Session
+    from midflight.values import Denial, PlanEntry, Question, QuestionOption, Result, TokenUsage
 
 __all__ = [
     "AgentFailed",
@@ -112,3 +116,21 @@ __all__ = [
     "open",
     "run",
 ]
+
+_MODULES = ("errors", "values", "events", "commands", "options", "message", "session", "api")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for when it is asked for; the command line's help needs little."""
+        if name in _MODULES:
+            return importlib.import_module(f"midflight.{name}")
+        if name in __all__:
+            for module in _MODULES:
+                home = importlib.import_module(f"midflight.{module}")
+                if name in home.__all__:
+                    return globals().setdefault(name, getattr(home, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return list(__all__)
