@@ -34,13 +34,16 @@ class Conversation:
         self,
         limits: Limits,
         *,
-        tell: Callable[[e.Event], None],
+        tell: Callable[[e.Event], e.Event],
         act: Callable[[Action], None],
         attended: Callable[[], bool | None],
         mode: str = "default",
         spent_usd: float = 0.0,
     ) -> None:
-        """Begin with nothing said; ``spent_usd`` is what the conversation cost before."""
+        """Begin with nothing said; ``spent_usd`` is what the conversation cost before.
+
+        ``tell`` returns the event with its place in the session filled in.
+        """
         self._core = Core(limits, tell=tell, act=act, mode=mode, spent_usd=spent_usd)
         self._desk = Desk(self._core, attended)
         self._turns = Turns(self._core, self._desk)

@@ -35,7 +35,7 @@ class Core:
         self,
         limits: Limits,
         *,
-        tell: Callable[[Event], None],
+        tell: Callable[[Event], Event],
         act: Callable[[Action], None],
         mode: str,
         spent_usd: float,
@@ -51,15 +51,16 @@ class Core:
         self._tell = tell
 
     def emit(self, event: Event) -> None:
-        """Stamp the running turn, change the state and tell the world: always all three.
+        """Stamp the running turn, tell the world and change the state: always all three.
 
-        The state is what the durable events amount to; the others come by the thousand.
+        The state is what the durable events amount to, as the world sees them; the others come
+        by the thousand.
         """
         if event.turn is None and self.state.turn is not None:
             event = msgspec.structs.replace(event, turn=self.state.turn.id)
+        event = self._tell(event)
         if event.durable:
             self.state.apply(event)
-        self._tell(event)
 
     @property
     def engaged(self) -> bool:

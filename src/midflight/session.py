@@ -198,13 +198,13 @@ class Session(Verbs):
         async for event in self._log.reader(after).read(lambda: False):
             yield event
 
-    def _tell(self, event: e.Event) -> None:
+    def _tell(self, event: e.Event) -> e.Event:
         """Give an event its place, and let everybody see it who waits for it."""
         seq = self._log.last_seq + 1 if event.durable else None
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         if seq is None:
             self._log.append(event)
-            return
+            return event
         match event:
             case e.MessageAccepted(message=message):
                 self._newest = self._messages[message] = Message(self, event)
@@ -223,6 +223,7 @@ class Session(Verbs):
             ):
                 self._inform(message, event)
         self._log.append(event)
+        return event
 
     def _inform(self, message: str, event: e.Event) -> None:
         if message in self._messages and self._messages[message].apply(event):

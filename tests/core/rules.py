@@ -49,7 +49,7 @@ class Witness:
             if (left := names - self.ended.get(kind, set()))
         }
 
-    def __call__(self, event: e.Event) -> None:
+    def __call__(self, event: e.Event) -> e.Event:
         assert not self.over, f"{event} after the end of the session"
         seq = 1 + sum(known.durable for known in self.log) if event.durable else None
         event = e.stamp(event, seq=seq, session="s", turn=event.turn, time=float(len(self.log)))
@@ -58,6 +58,7 @@ class Witness:
         self._turn(event)
         self._money(event)
         self.over = isinstance(event, e.SessionEnded)
+        return event
 
     def _thing(self, event: e.Event) -> None:
         match event:
@@ -233,17 +234,17 @@ def facts(state: State) -> dict[str, Any]:
     return {
         "messages": [(m.id, m.text, m.delivery, m.state, m.turn) for m in state.outbox],
         "line": [m.id for m in state.outbox.waiting()],
-        "pending": {name: request.request for name, request in state.requests.pending.items()},
+        "pending": state.requests.pending,
         "turn": turn and (turn.id, turn.messages, turn.denials),
         "turns": state.turns,
-        "tasks": list(state.tasks),
-        "tools": list(state.tools),
+        "tasks": state.tasks,
+        "tools": state.tools,
         "settled": state.ledger.settled_usd,
         "turn_usd": state.ledger.turn_usd,
         "tokens": state.ledger.tokens,
         "status": state.status,
         "ended": state.ended,
-        "agent": state.started and state.started.agent_session,
+        "agent": state.started,
     }
 
 

@@ -289,8 +289,7 @@ async def test_a_reader_may_answer(fake: Start, tmp_path: Path) -> None:
         await session.send("write")
         async for event in session.stream():
             if isinstance(event, e.PermissionRequested):
-                assert session.status == "waiting"
-                assert [request.request for request in session.pending] == [event.request]
+                assert (session.status, session.pending) == ("waiting", (event,))
                 await session.answer(event)
             if isinstance(event, e.QuestionRequested):
                 await session.answer(event.request, answers={"Which?": "A"})
