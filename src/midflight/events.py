@@ -186,7 +186,7 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag="turn.ended"):
         return Result(**{name: getattr(self, name) for name in Result.__struct_fields__})
 
 
-class TextDelta(Event, frozen=True, kw_only=True, tag="text.delta"):
+class TextDelta(Event, frozen=True, kw_only=True, gc=False, tag="text.delta"):
     """A piece of text as it streams; provisional until `Text`, void after `Retry`."""
 
     durable: ClassVar[bool] = False
@@ -199,7 +199,7 @@ class Text(Event, frozen=True, kw_only=True, tag="text"):
     text: str
 
 
-class ThinkingDelta(Event, frozen=True, kw_only=True, tag="thinking.delta"):
+class ThinkingDelta(Event, frozen=True, kw_only=True, gc=False, tag="thinking.delta"):
     """A piece of the agent's thinking as it streams."""
 
     durable: ClassVar[bool] = False
