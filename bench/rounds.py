@@ -37,7 +37,7 @@ class Size(NamedTuple):
     sessions: int
 
 
-FULL = Size(starts=3, warm=3, cpu=10_000, delay=500, memory=500, sessions=8)
+FULL = Size(starts=3, warm=3, cpu=10_000, delay=300, memory=500, sessions=8)
 WARM_UP = FULL._replace(starts=1, warm=1, cpu=1_000, delay=100, memory=100)
 QUICK = Size(starts=1, warm=1, cpu=200, delay=20, memory=20, sessions=2)
 
