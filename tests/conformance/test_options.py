@@ -302,7 +302,7 @@ async def test_a_turn_ends_at_its_timeout_even_while_a_tool_runs(play: Play) -> 
 
 @shows("stall_timeout")
 async def test_a_silence_is_first_told_and_ends_the_turn_at_stall_timeout(play: Play) -> None:
-    async with play([[Text("well "), Silence()], Text("fine")], stall_timeout=1.0) as session:
+    async with play([[Text("well "), Silence()], Text("fine")], stall_timeout=3.0) as session:
         result = await ask(session)
         assert (result.status, result.reason) == ("limit", "stalled")
         kinds = [type(event) for event in await events_of(session)]
@@ -311,8 +311,8 @@ async def test_a_silence_is_first_told_and_ends_the_turn_at_stall_timeout(play: 
 
 
 async def test_a_long_tool_is_no_stall(play: Play) -> None:
-    steps = [ToolCall("Bash", {"command": "sleep 1; sleep 1; echo"}), Text("fine")]
-    async with play(steps, stall_timeout=0.8, allowed_tools=["Bash"]) as session:
+    steps = [ToolCall("Bash", {"command": "sleep 2; sleep 2; echo"}), Text("fine")]
+    async with play(steps, stall_timeout=3.0, allowed_tools=["Bash"]) as session:
         assert (await ask(session)).status == "completed"
 
 
