@@ -28,6 +28,7 @@ class Witness:
         self.turns = 0
         self.usage_total = 0.0
         self.turn_total = 0.0
+        self.durable = 0
         self.over = False
 
     def _begin(self, kind: str, name: object) -> None:
@@ -51,7 +52,8 @@ class Witness:
 
     def __call__(self, event: e.Event) -> e.Event:
         assert not self.over, f"{event} after the end of the session"
-        seq = 1 + sum(known.durable for known in self.log) if event.durable else None
+        self.durable += event.durable
+        seq = self.durable if event.durable else None
         event = e.stamp(event, seq=seq, session="s", turn=event.turn, time=float(len(self.log)))
         self.log.append(event)
         self._thing(event)

@@ -184,7 +184,7 @@ def settle(rules: Rules) -> None:
 
 
 @settings(
-    max_examples=500,
+    max_examples=300,
     derandomize=True,
     database=None,
     deadline=None,

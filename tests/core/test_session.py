@@ -10,7 +10,7 @@ import pytest
 import midflight
 from midflight import commands as c
 from midflight import events as e
-from midflight.agents.base import Reply, Signal
+from midflight.agents.base import Reply, Signal, Step
 from midflight.testing import (
     Drop,
     FakeAgent,
@@ -535,6 +535,69 @@ async def test_a_driver_that_cannot_read_fails_the_start(
     with pytest.raises(midflight.AgentFailed, match="ValueError: cannot read"):
         async with midflight.Session(options, agent=Deaf):
             raise AssertionError
+
+
+class Mute(FakeAgent):
+    async def start(self) -> None:
+        pass
+
+
+async def test_an_agent_that_does_not_answer_is_given_up(
+    fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.conductor.START_TIMEOUT_S", 0.01)
+    model: FakeModel = await fake_model()
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    session = midflight.Session(options, agent=Mute)
+    with pytest.raises(midflight.AgentFailed, match="did not answer within"):
+        async with session:
+            raise AssertionError
+    assert (session.status, session.pending) == ("closed", ())
+
+
+async def test_a_conversation_that_is_lost_is_begun_anew_and_that_is_said(fake: Start) -> None:
+    model, session = await fake(Text("one"), Text("two"))
+    async with session:
+        await (await session.send("first")).result()
+        await read(session)
+        model.conversations.clear()
+        await model.agents[-1].die()
+        async for event in session.events():
+            if isinstance(event, e.Notice) and "has ended" in event.text:
+                break
+        assert (await (await session.send("second")).result()).text == "two"
+        notices = [event.text for event in await read(session) if isinstance(event, e.Notice)]
+    assert "first" not in str(model.requests[1].messages)
+    assert any("knows nothing of what was said" in text for text in notices)
+
+
+class Thrifty(FakeAgent):
+    """Tells money only at the end of the turn, as Claude Code does."""
+
+    async def events(self) -> AsyncIterator[Signal]:
+        async for signal in super().events():
+            if isinstance(signal, Step):
+                yield Step(model="claude-haiku-4-5", tokens=signal.tokens)
+            else:
+                yield signal
+
+
+async def test_money_is_estimated_while_the_agent_does_not_tell_it(
+    fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.ledger._prices", {})
+    model: FakeModel = await fake_model([ASK], Text("done"))
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path), attended=True)
+    async with midflight.Session(options, agent=Thrifty) as session:
+        message = await session.send("x")
+        estimate = None
+        async for event in session.stream():
+            if isinstance(event, e.Usage) and event.cost_usd > 0 and session.pending:
+                estimate = event
+                await session.answer(session.pending[0], answers={"Which?": "A"})
+        assert estimate is not None
+        assert estimate.estimated
+        assert (await message.result()).cost_usd == pytest.approx(0.00021)
 
 
 async def test_what_a_driver_cannot_do_ends_what_depends_on_it(

@@ -399,14 +399,15 @@ def test_what_is_told_twice_or_too_late_is_told_once() -> None:
     assert kinds == ["session.started", "tool.started", "tool.ended"]
 
 
-def test_the_agents_figures_replace_ours_where_they_make_sense() -> None:
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1.0])
+def test_the_agents_figures_replace_ours_where_they_make_sense(nonsense: float) -> None:
     rules = running()
     rules.hear(
         step(0.5),
         base.Finished(
             status="completed",
             reason="end_turn",
-            cost_usd=float("nan"),
+            cost_usd=nonsense,
             tokens=TokenUsage(input_tokens=-1, output_tokens=7),
             denials=(Denial(call="c", name="Bash"),),
         ),
