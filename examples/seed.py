@@ -33,8 +33,7 @@ async def main() -> None:
         # because nobody is there to answer.
         allowed_tools=["Bash", "Write", "Edit", "WebFetch"],
         attended=False,
-        # A folder with skills that the agent should have. Leave it out if it needs none.
-        # plugins=["/path/to/plugins/web-research"],
+        # With plugins=[folder] the agent also has the skills of the plugin in that folder.
     ) as session:
         await print_response(session)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -18,6 +19,10 @@ def bare(home: Path, path: str = os.environ["PATH"]) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), **kept, **run}
 
 
+def found_in(folder: Path) -> set[Path]:
+    return set(folder.iterdir())
+
+
 async def demo(env: dict[str, str], cwd: Path) -> tuple[int, str, str]:
     program = await Program.start(["demo"], env, cwd)
     try:
@@ -29,7 +34,7 @@ async def demo(env: dict[str, str], cwd: Path) -> tuple[int, str, str]:
 async def test_the_tour_shows_every_step_and_changes_real_files(
     claude_home: Path, project: Path
 ) -> None:
-    before = set(os.listdir(claude_home))
+    before = found_in(claude_home)
     code, out, err = await demo(bare(claude_home), project)
     assert (code, err) == (0, "")
     for part in (
@@ -50,8 +55,8 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
         "The files are as you asked for.",
     ):
         assert part in out
-    assert set(os.listdir(claude_home)) == before, "the user's own home is left alone"
-    assert not os.listdir(project)
+    assert found_in(claude_home) == before, "the user's own home is left alone"
+    assert not found_in(project)
 
 
 async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
@@ -60,9 +65,8 @@ async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("sh", "bash", "ls", "cat", "env", "node"):
-        found = subprocess.run(["which", name], capture_output=True, text=True, check=False)
-        if found.returncode == 0:
-            (programs / name).symlink_to(found.stdout.strip())
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
     env = bare(claude_home, str(programs)) | {
         "ANTHROPIC_API_KEY": "sk-dummy-of-the-user",
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",

@@ -27,8 +27,13 @@ async def run(name: str, model: ScriptedModel, home: Path, cwd: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(50):
-        out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(25):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
     assert (process.returncode, err.decode()) == (0, "")
     return out.decode()
 
@@ -47,7 +52,7 @@ async def test_seed_has_three_turns_in_one_conversation(
     assert "I add it.  [tool] Write\n" in out
     results = re.findall(r"^(?:Result: (.*)|Cost: \$0\.0)", out, re.MULTILINE)
     assert results == ["Validated.", "", "Tested.", "", "Fixed.", ""]
-    assert (project / "users.py").read_text() == "checked = True\n"  # noqa: ASYNC240
+    assert (project / "users.py").read_text() == "checked = True\n"
     assert "Validated." in str(scripted.requests[3].messages)
 
 
@@ -60,15 +65,17 @@ async def test_steer_uses_every_verb(
             return Text("Fixed.")
         if "changelog entry" in said:
             return Text("Written.")
+        if "empty names" in said:
+            return Text("Refused.")
         return [Words("I begin "), Wait("never")]
 
     out = await run("steer.py", await scripted_model(script), claude_home, project)
     lines = out.splitlines()
-    assert "[turn 1: interrupted, redirected] I begin" in out
+    assert "[turn 1: interrupted, redirected]" in out
     assert "[turn 2: completed, end_turn] Fixed." in lines
-    assert "[turn 3: completed, end_turn] Written." in lines
+    assert "'Also refuse empty names.': answered, end_turn" in lines
     assert "'Then write the changelog entry.': answered, end_turn" in lines
-    assert lines[-1].startswith(("Cost: $", "[")), lines
+    assert "Cost: $0.0" in out
 
 
 def test_each_example_says_what_it_needs() -> None:

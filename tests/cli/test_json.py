@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -160,6 +162,18 @@ async def test_a_redirect_stops_the_turn_and_starts_its_own(
     assert (await program.until("turn.ended"))["reason"] == "redirected"
     assert (await program.until("turn.ended"))["text"] == "right way"
     assert (await program.done()).code == 0
+
+
+async def test_sigint_ends_the_run_also_while_the_input_is_open(
+    model: Model, midflight: Midflight
+) -> None:
+    program = await midflight(await model([Words("a"), Wait("never")]), "work", "--json")
+    await program.until("text.delta")
+    program.process.send_signal(signal.SIGINT)
+    assert (await program.until("turn.ended"))["reason"] == "interrupted"
+    await program.until("session.ended")
+    async with asyncio.timeout(10):
+        assert await program.process.wait() == 130
 
 
 def test_lines_are_cut_where_they_end_whatever_the_chunks() -> None:

@@ -79,7 +79,7 @@ class CreateUser(unittest.TestCase):
 unittest.main(verbosity=2)
 """
 
-TEST_COMMAND = f"'{sys.executable}' test_users.py"
+TEST_COMMAND = f"'{sys.executable}' -B test_users.py"  # -B: no other files than those asked for
 
 
 def steps(project: Path) -> list[Step]:

@@ -32,7 +32,7 @@ async def run_json(session: Session, then: list[str]) -> int:
         async with asyncio.TaskGroup() as group:
             printing = group.create_task(_print(session, outcome))
             try:
-                await _drive(session, then)
+                await _drive(session, then, printing)
             finally:
                 await asyncio.wait([printing])  # ends with the session, whatever ended that
     except ExceptionGroup as problems:
@@ -40,19 +40,23 @@ async def run_json(session: Session, then: list[str]) -> int:
     return outcome.code
 
 
-async def _drive(session: Session, then: list[str]) -> None:
+async def _drive(session: Session, then: list[str], printing: asyncio.Task[None]) -> None:
     """Open the session, carry out what comes in, and close it when nothing more can come."""
     async with session:
         quiet = Quiet(session)
         watching = asyncio.get_running_loop().create_task(quiet.watch())
+        obeying = asyncio.get_running_loop().create_task(_obey(session, quiet))
         try:
             for text in then:
                 await session.send(text, delivery="queue")
-            if await _obey(session, quiet):
+            # A signal ends the session, and with it the printing.
+            await asyncio.wait([obeying, printing], return_when=asyncio.FIRST_COMPLETED)
+            if obeying.done() and obeying.result():
                 session.attend(attended=False)
                 await quiet.reached()
         finally:
             watching.cancel()
+            obeying.cancel()
 
 
 async def _print(session: Session, outcome: Outcome) -> None:

@@ -132,7 +132,11 @@ class Stopper:
             self.quit()
             return
         self.stopped = True
-        self._stop = asyncio.get_running_loop().create_task(session.interrupt())
+        self._stop = asyncio.get_running_loop().create_task(self._stop_turn(session))
+
+    async def _stop_turn(self, session: Session) -> None:
+        await session.interrupt()
+        await session.close("interrupted")  # which first lets the turn come to its end
 
     def quit(self) -> None:
         """End the program in an orderly way."""
