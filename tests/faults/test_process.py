@@ -224,16 +224,18 @@ STRAYS = {
 
 
 @fault("A4")
-@pytest.mark.parametrize("how", STRAYS.values(), ids=STRAYS.keys())
 @pytest.mark.parametrize("end", ["interrupt", "close", "kill"])
-async def test_a_process_that_a_tool_started_ends_with_the_agent(
-    scripted_model: Models, use: Use, project: Path, how: str, end: str
+async def test_the_processes_that_a_tool_started_end_with_the_agent(
+    scripted_model: Models, use: Use, project: Path, end: str
 ) -> None:
-    fifo = pipe(project / "pid")
-    stray = f"{how} /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null'"
-    model = await scripted_model([_bash(f"{stray} & exec tail -f /dev/null")])
+    fifos = {how: pipe(project / str(number)) for number, how in enumerate(STRAYS.values())}
+    strays = [
+        f"{how} /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null' &"
+        for how, fifo in fifos.items()
+    ]
+    model = await scripted_model([_bash("\n".join([*strays, "exec tail -f /dev/null"]))])
     async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
-        process = await pid_in(fifo)
+        processes = [await pid_in(fifo) for fifo in fifos.values()]
         if end == "interrupt":
             await session.interrupt()
             assert (await ended(session.first)).status == "interrupted"
@@ -241,8 +243,8 @@ async def test_a_process_that_a_tool_started_ends_with_the_agent(
             agents()[0].kill()
             assert (await ended(session.first)).reason == "agent_died"
         if end != "close":
-            assert await gone([process], 5)
-    assert await gone([process], 0)
+            assert await gone(processes, 5)
+    assert await gone(processes, 0)
 
 
 @fault("A5")

@@ -41,6 +41,7 @@ FLOOD_S = 0.001
 WRITE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
 TERM_GRACE_S = 2.0
+LAST_WORDS_GRACE_S = 3.0
 STDERR_GRACE_S = 0.5
 STDERR_BYTES = 8 * 1024
 STDERR_SHOWN_LINES = 6
@@ -208,8 +209,10 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """Write a line, newline included. Raises `AgentFailed` if the program takes none."""
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
         if pipe is None or pipe.is_closing() or not self.running:
-            if self._exited.is_set():
-                await self.exited()
+            if self._transport is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS_GRACE_S):
+                        await self.exited()
             raise AgentFailed(f"the agent is not running: {self.last_words()}")
         assert isinstance(pipe, asyncio.WriteTransport)  # noqa: S101 - tells mypy what pipe 0 is
         pipe.write(line)
@@ -234,7 +237,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """Wait until the program has ended and nothing of it is left."""
         await self._exited.wait()
         if self._end is not None:
-            await self._end
+            await asyncio.shield(self._end)
 
     async def close(self) -> None:
         """End the program: its input ends; if that is not enough TERM, then KILL; then the rest."""
