@@ -49,6 +49,18 @@ async def test_bad_texts_are_refused_by_a_running_session_without_a_trace(
         assert len(of(midflight.MessageAccepted, await read(session))) == 1
 
 
+@fault("I2", "M7")
+async def test_a_text_that_is_accepted_but_too_long_for_the_model_says_so(
+    scripted_model: Models, use: Use
+) -> None:
+    # Claude Code then asks for a summary by itself, before it goes on.
+    model = await scripted_model(lambda _: Text("read"))
+    async with midflight.open(**use(model)) as session:
+        result = await ended(await session.send("a long story " * 750_000))
+        assert (result.status, result.reason) == ("failed", "context_full")
+        assert (await ended(await session.send("a short story"))).text == "read"
+
+
 @fault("I2")
 @pytest.mark.parametrize(
     "line",

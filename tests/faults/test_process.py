@@ -26,7 +26,7 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight import turns
-from midflight.agents import claude_cli, process
+from midflight.agents import claude_cli, process, tree
 from midflight.testing import Silence, Text, ToolCall, Usage, Words
 
 pytestmark = pytest.mark.anyio
@@ -245,6 +245,28 @@ async def test_the_processes_that_a_tool_started_end_with_the_agent(
         if end != "close":
             assert await gone(processes, 5)
     assert await gone(processes, 0)
+
+
+@fault("A4")
+async def test_a_process_that_cannot_be_ended_is_reported_by_its_id(
+    scripted_model: Models, use: Use, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo = pipe(project / "pid")
+    stray = f"setsid --fork /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null'"
+    model = await scripted_model([_bash(f"{stray} & exec tail -f /dev/null")])
+    async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
+        process = await pid_in(fifo)
+        with monkeypatch.context() as patch:
+            patch.setattr(tree, "KILL_GRACE_S", 0.2)
+            kill = psutil.Process.kill
+            patch.setattr(psutil.Process, "kill", lambda it: it.pid == process.pid or kill(it))
+            agents()[0].kill()
+            assert (await ended(session.first)).reason == "agent_died"
+        process.kill()
+        notices = of(midflight.Notice, await read(session))
+    assert [notice.text for notice in notices if notice.level == "error"] == [
+        f"these processes could not be ended: {process.pid}"
+    ]
 
 
 @fault("A5")

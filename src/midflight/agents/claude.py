@@ -220,6 +220,9 @@ class ClaudeAgent:
                         await self._watch(signal)
                     yield signal
         await self._process.exited()
+        if self._process.strays:
+            pids = ", ".join(str(pid) for pid in self._process.strays)
+            yield e.Notice(level="error", text=f"these processes could not be ended: {pids}")
         yield Died(self._process.last_words())
 
     async def _watch(self, signal: Signal) -> None:
