@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.terminal import Terminal
+from tests.faults.manifest import fault
 
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
 
@@ -58,6 +59,7 @@ async def test_what_is_typed_while_it_works_steers(model: Model, terminal: Start
     await screen.sees("[tool] Bash ls")
     await screen.sees("[steered]")
     await screen.sees("both done")
+    await screen.sees("turn 1 completed")
     assert scripted.requests[1].last_user_text == "also y"
     screen.keys(CTRL_D)
     assert await screen.ends() == 0
@@ -90,6 +92,7 @@ async def test_an_edit_is_approved_by_its_diff(
     assert code.read_text() == "def f(x):\n    return x + 1\n"
 
 
+@fault("S9")
 async def test_a_command_is_shown_whole_and_denied_with_a_reason(
     model: Model, terminal: Start, project: Path
 ) -> None:
@@ -108,12 +111,14 @@ async def test_a_command_is_shown_whole_and_denied_with_a_reason(
     screen.types("n too many files")
     await screen.sees("[denied] too many files")
     await screen.sees("I see.")
+    await screen.sees("turn 1 completed")
     assert "too many files" in str(scripted.requests[1].tool_results)
     screen.types("/quit")
     assert await screen.ends() == 0
     assert not any(each.startswith("file") for each in os.listdir(project))  # noqa: PTH208
 
 
+@fault("S9")
 async def test_what_was_being_typed_when_a_request_came_is_no_answer_to_it(
     model: Model, terminal: Start, project: Path
 ) -> None:
@@ -162,6 +167,7 @@ async def test_questions_are_answered_by_number_and_in_own_words(
     screen.types("Grace")
     await screen.sees("[answered] Postgres; red, blue; Grace")
     await screen.sees("thanks")
+    await screen.sees("turn 1 completed")
     told = str(scripted.requests[1].tool_results)
     assert all(word in told for word in ("Postgres", "red", "blue", "Grace"))
     screen.types("/quit")
@@ -198,7 +204,7 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, terminal: Start)
         [Words("wrong way "), Wait("never")], Text("right way"), Text("later done")
     )
     screen = await terminal(scripted, "work")
-    await screen.sees("wrong way")
+    await screen.sees("wrong")
     screen.types("/queue then this")
     await screen.sees("[queued]")
     await screen.sees("1 waiting")
@@ -214,6 +220,7 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, terminal: Start)
     await screen.sees("right way")
     await screen.sees("> then this")
     await screen.sees("later done")
+    await screen.sees("turn 3 completed")
     screen.types("/cost")
     await screen.sees("so far")
     screen.types("/fly")

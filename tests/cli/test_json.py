@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import Program, events
+from tests.faults.manifest import fault
 
 from midflight import events as e
 from midflight.cli.jsonl import LineSplitter
@@ -82,6 +83,7 @@ async def test_a_permission_and_a_question_are_answered_by_id(
     assert "Postgres" in str(scripted.requests[2].tool_results)
 
 
+@fault("I2")
 async def test_a_line_that_is_no_command_is_answered_by_a_notice_and_the_run_goes_on(
     model: Model, midflight: Midflight
 ) -> None:
@@ -99,6 +101,7 @@ async def test_a_line_that_is_no_command_is_answered_by_a_notice_and_the_run_goe
     assert (await program.done()).code == 0
 
 
+@fault("I2")
 async def test_a_line_over_16_megabytes_is_refused_and_the_run_goes_on(
     model: Model, midflight: Midflight
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_line_that_is_too_long_is_not_kept() -> None:
     assert sum(map(len, split._parts)) <= 10  # noqa: SLF001 - that it is bounded is the point
 
 
+@fault("S6")
 @pytest.mark.parametrize("char", ["\x9b", "\u202e", "\u2028", "\U000e0041", "é", "😀"])
 def test_json_says_the_same_and_cannot_drive_a_terminal(char: str) -> None:
     line = json_line(e.encode(e.Text(text=f"a{char}b")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import COMMAND
+from tests.faults.manifest import fault
 
 HEAVY = ("rich", "prompt_toolkit", "starlette", "uvicorn", "typer", "midflight.cli.run")
 
@@ -45,6 +46,7 @@ def test_the_version_is_told() -> None:
     assert run("--version").stdout == f"midflight {version('midflight')}\n"
 
 
+@fault("C1")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -79,6 +81,7 @@ def test_a_slip_in_a_command_is_not_given_to_an_agent(word: str) -> None:
     assert "did you mean" in done.stderr
 
 
+@fault("S6")
 def test_control_characters_in_an_error_are_not_written() -> None:
     done = run("x", "--agent", "\x1b[31mred\x1b]0;t\x07")
     assert done.returncode == 2
@@ -103,6 +106,7 @@ def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
     assert second.startswith("hint: ")
 
 
+@fault("C2")
 def test_a_missing_agent_says_how_to_get_it(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.cli.program import Program
+from tests.faults.manifest import fault
 
 from midflight.testing import HttpError, ScriptedModel, Wait, Words
 
@@ -19,6 +20,7 @@ Model = Callable[..., Awaitable[ScriptedModel]]
 Midflight = Callable[..., Awaitable[Program]]
 
 
+@fault("S4")
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 async def test_a_refused_key_is_not_in_the_output(
     model: Model, midflight: Midflight, form: tuple[str, ...]
@@ -31,6 +33,7 @@ async def test_a_refused_key_is_not_in_the_output(
     assert "no access" in out
 
 
+@fault("S4")
 async def test_a_key_is_not_in_the_arguments_of_any_process(
     model: Model, midflight: Midflight, tmp_path: Path
 ) -> None:

@@ -34,14 +34,13 @@ ROWS: dict[str, Row] = {
         "An unknown option or one of the wrong type is refused by its name, with the nearest "
         "valid one, before anything starts.",
         "a misspelt limit that was silently ignored",
-        not_yet="file and line of a TOML key: there is no configuration file yet; the command "
-        "line's exit code 2 is tested in tests/cli",
+        not_yet="file and line of a TOML key: there is no configuration file yet",
     ),
     "C2": Row(
         "An agent program that is missing, not executable, too old or not the right program is "
         "told with what to do about it, before a session exists.",
         "claude-agent-sdk: a missing or wrong binary ended in a traceback",
-        not_yet="`doctor` does not exist yet",
+        not_yet="`doctor` with a bad program: it looks only at the one that it finds itself",
     ),
     "C3": Row(
         "A server on a public address without a real token refuses to start.",
@@ -283,7 +282,6 @@ ROWS: dict[str, Row] = {
         "Escape sequences and bidi controls in any field reach programs as they are, and no "
         "terminal.",
         "openai/codex #15974",
-        not_yet="the terminal's side is tested in tests/cli",
     ),
     "S7": Row(
         "A hostile repository configures nothing before it is trusted.",
@@ -298,10 +296,9 @@ ROWS: dict[str, Row] = {
         not_yet="needs a state directory; so far nothing is kept on disk",
     ),
     "S9": Row(
-        "What was approved is exactly what runs.",
+        "What was approved is exactly what runs, and was shown in full.",
         "CVE-2025-66032, CVE-2025-55284, CVE-2026-22708",
-        tested=False,
-        not_yet="needs the surfaces that show a request in full to a person",
+        not_yet="approvals from other surfaces than the terminal: " + HTTP,
     ),
     "S10": Row(
         "No id or path leads out of where it belongs.",
