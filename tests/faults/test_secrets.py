@@ -1,9 +1,10 @@
-"""What must not be seen: keys, and control sequences that a terminal would obey."""
+"""Keys, control sequences that a terminal would obey, and what was really approved."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import traceback
 from pathlib import Path
@@ -105,3 +106,16 @@ async def test_control_sequences_in_a_request_reach_who_answers_as_they_are(
         assert asked.input["command"] == command
         await session.answer(asked, "deny")
         await read(session)
+
+
+@fault("S9")
+async def test_what_was_asked_is_what_runs_whatever_a_reader_does_to_the_event(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    model = await scripted_model([ToolCall("Bash", {"command": "touch asked"}), Text("done")])
+    async with midflight.dispatch("go", attended=True, **use(model)) as session:
+        asked = await until(session, midflight.PermissionRequested)
+        asked.input["command"] = "touch slipped-in"
+        await session.answer(asked)
+        await read(session)
+    assert os.listdir(project) == ["asked"]  # noqa: PTH208 - a moment of no consequence

@@ -6,6 +6,7 @@ docs/design/claude-driver.md.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -287,7 +288,8 @@ class Translator:
     def request(self, frame: dict[str, Any]) -> Signal:
         """Translate a ``can_use_tool`` request, and keep its input for the reply."""
         body, request = frame["request"], frame["request_id"]
-        self.inputs[request] = body["input"]
+        # A copy: what a reader does to the event must not change what was asked and is allowed.
+        self.inputs[request] = copy.deepcopy(body["input"])
         parent = None
         if body["tool_name"] == "AskUserQuestion":
             return e.QuestionRequested(
