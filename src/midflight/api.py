@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from midflight.commands import check_text
 from midflight.errors import InvalidOption
 from midflight.events import Event
 from midflight.options import Options
@@ -22,7 +23,7 @@ def dispatch(task: str, **options: Any) -> Session:
     `Options`. Raises `InvalidOption` or `InvalidInput` at once; entering the block may raise
     `AgentUnavailable`, `AgentFailed` or `UnsupportedOption`.
     """
-    return Session(Options.build(**options), task)
+    return Session(Options.build(**options), check_text(task))
 
 
 def open(**options: Any) -> Session:  # noqa: A001 - midflight.open is what it is called

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
@@ -12,7 +11,7 @@ from midflight import actions as a
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.conversation import Conversation
 from midflight.errors import AgentFailed, MidflightError
-from midflight.events import Notice, TextDelta, ThinkingDelta
+from midflight.events import TextDelta, ThinkingDelta
 from midflight.ledger import load_prices, prices_loaded
 from midflight.options import Options
 
@@ -20,6 +19,9 @@ __all__ = ["Conductor"]
 
 START_TIMEOUT_S = 60.0
 """How long an agent's program may take until it answers."""
+
+END_TIMEOUT_S = 5.0
+"""How long the end of an agent that takes no more input may take to be noticed."""
 
 ACTION_TIMEOUT_S = 20.0
 """How long one call of a driver may take; drivers have tighter bounds of their own."""
@@ -175,11 +177,11 @@ class Conductor:
             case a.SetModel(model=model):
                 self._options = msgspec.structs.replace(self._options, model=model)
                 await agent.set_model(model)
-                self._tell("info", f"the model is now {model}")
+                self._rules.notice("info", f"the model is now {model}")
             case a.SetMode(mode=mode):
                 self._options = msgspec.structs.replace(self._options, permission_mode=mode)
                 await agent.set_permission_mode(mode)
-                self._tell("info", f"the permission mode is now {mode}")
+                self._rules.notice("info", f"the permission mode is now {mode}")
             case a.StopTask(task=task):
                 await agent.stop_task(task)
 
@@ -187,7 +189,17 @@ class Conductor:
         """Give the agent a message; one that has died is started anew first."""
         if not self.alive:
             await self._start_again()
-        await self.agent.send(hand.message, hand.text, steer=hand.steer)
+        try:
+            await self.agent.send(hand.message, hand.text, steer=hand.steer)
+        except AgentFailed:
+            if not await self._ends():
+                raise
+            # It was ending already; the message has failed with it, by the word of the reader.
+
+    async def _ends(self) -> bool:
+        """Tell whether the agent is about to end, and wait until its end has been told."""
+        _, reading = await asyncio.wait(self._readers, timeout=END_TIMEOUT_S)
+        return not reading
 
     async def _start_again(self) -> None:
         """Go on with a new agent in the same conversation, or, if that is lost, in a new one.
@@ -197,13 +209,13 @@ class Conductor:
         options = self._successor()
         try:
             await self._start_with(options)
-            self._tell("info", f"{self.agent.name} was started again to go on")
+            self._rules.notice("info", f"{self.agent.name} was started again to go on")
         except AgentFailed:
             if options.resume is None:
                 raise
             await self._start_with(msgspec.structs.replace(options, resume=None))
             text = "could not go on with the conversation and knows nothing of what was said"
-            self._tell("warning", f"{self.agent.name} {text}: {self._last_words}")
+            self._rules.notice("warning", f"{self.agent.name} {text}: {self._last_words}")
 
     async def _start_with(self, options: Options) -> None:
         self.agent = self._factory(options)
@@ -231,7 +243,4 @@ class Conductor:
             case a.Hand(message=message):
                 dropped = Dropped(message, "agent_error")
                 self._rules.signal(dropped, asyncio.get_running_loop().time())
-        self._tell("error", f"{type(action).__name__.lower()} failed: {text}")
-
-    def _tell(self, level: Literal["info", "warning", "error"], text: str) -> None:
-        self._rules.signal(Notice(level=level, text=text), asyncio.get_running_loop().time())
+        self._rules.notice("error", f"{type(action).__name__.lower()} failed: {text}")

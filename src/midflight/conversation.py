@@ -9,6 +9,7 @@ stand in `midflight.turns`, those of requests in `midflight.desk`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -231,8 +232,7 @@ class Conversation:
                 self._turns.wake_by = None
             case base.Died(detail=detail):
                 if not self._core.closing:
-                    text = f"the agent has ended: {detail}"
-                    self._core.emit(e.Notice(level="warning", text=text))
+                    self.notice("warning", f"the agent has ended: {detail}")
                 self._desk.cancel_all("agent_died")
                 self._turns.died(detail)
 
@@ -261,6 +261,13 @@ class Conversation:
             case e.Retry(delay_s=delay):
                 self._core.watchdog.heard(self._core.now + delay)
         self._core.emit(event)
+
+    def notice(
+        self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
+    ) -> None:
+        """Put a line for people among the events; ``command`` is the one that failed."""
+        if self.state.ended is None:
+            self._core.emit(e.Notice(level=level, text=text, command=command))
 
     def reprice(self) -> None:
         """The price table is there: tell the estimates that had to wait for it."""

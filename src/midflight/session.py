@@ -55,7 +55,7 @@ class Session(Verbs):
         self.id = uuid.uuid4().hex
         self.options = options
         self.name = options.name or slug(task or options.cwd.name)
-        self._task = None if task is None else c.check_text(task)
+        self._task = task
         self.first: Message | None = None
         self._attended = options.attended
         self._log = EventLog()
@@ -147,8 +147,7 @@ class Session(Verbs):
         self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
     ) -> None:
         """Put a line for people among the events."""
-        if self._rules.state.ended is None:
-            self._tell(e.Notice(level=level, text=text, command=command))
+        self._rules.notice(level, text, command)
 
     async def withdraw(self, message: Message) -> bool:
         """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""

@@ -138,7 +138,7 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
     flags = {
         "model": options.model,
         "max-turns": options.max_turns,
-        "max-budget-usd": options.max_budget_usd,
+        "max-budget-usd": _money_left(options),
         "effort": options.effort,
         "system-prompt": options.system_prompt,
         "allowedTools": ",".join(allowed) or None,
@@ -150,6 +150,16 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
     argv += [f"--add-dir={folder}" for folder in options.add_dirs]
     argv += [f"--plugin-dir={folder}" for folder in options.plugins]
     return argv
+
+
+def _money_left(options: Options) -> float | None:
+    """Return what the program may spend: it counts from nothing in each process.
+
+    Where nothing is left, the session starts no turn; the program wants a number above 0 anyway.
+    """
+    if options.max_budget_usd is None:
+        return None
+    return max(options.max_budget_usd - options.spent_usd, 0.000001)
 
 
 def environment(options: Options) -> dict[str, str]:
