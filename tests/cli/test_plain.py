@@ -186,11 +186,12 @@ async def test_no_conversation_of_that_id_is_exit_code_4(
     assert len(err.splitlines()) == 2
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 async def test_a_reader_who_leaves_ends_the_run_without_a_traceback(
-    model: Model, midflight: Midflight
+    model: Model, midflight: Midflight, form: tuple[str, ...]
 ) -> None:
     scripted = await model([Words("beginning"), Wait("go"), Words(2000)])
-    program = await midflight(scripted, "write")
+    program = await midflight(scripted, "write", *form)
     await program.reads("beginning")
     program.stop_reading()
     scripted.signal("go")

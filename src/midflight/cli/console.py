@@ -22,6 +22,7 @@ from midflight.cli.output import Fragment, one_line, write
 from midflight.cli.screen import Screen
 from midflight.cli.status import StatusLine
 from midflight.cli.transcript import Outcome
+from midflight.requests import Request
 from midflight.session import Session
 
 __all__ = ["Console"]
@@ -54,6 +55,7 @@ class Console:
         self._quit = asyncio.Event()
         self._stopped_at = float("-inf")
         self._draft = ""
+        self._answering: Request | None = None
         self._commands: set[asyncio.Task[None]] = set()
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
@@ -129,13 +131,14 @@ class Console:
             app.renderer.request_absolute_cursor_position()
             app.invalidate()
 
-    def _ask(self, request: e.PermissionRequested | e.QuestionRequested) -> None:
+    def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
         first = self._asking.current is None
         self._asking.add(request)
         if first:
             buffer = self._prompt.default_buffer
-            self._draft, buffer.text = self._draft or buffer.text, ""
+            if self._prompt.app.is_running and not self._prompt.app.is_done:
+                self._draft, buffer.text = self._draft or buffer.text, ""
             self._show_request()
 
     def _settled(self, request: str) -> None:
@@ -186,8 +189,15 @@ class Console:
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
+        # Eager, because on a dumb terminal the keys of prompt_toolkit itself would come first.
+        @keys.add("enter", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            # What the line answers is what was asked when it was sent off, and nothing later.
+            self._answering = self._asking.current
+            event.current_buffer.validate_and_handle()
+
         @keys.add("escape")
-        @keys.add("c-c")
+        @keys.add("c-c", eager=True)
         def _(event: KeyPressEvent) -> None:
             self._stop_or_quit()
 
@@ -228,12 +238,15 @@ class Console:
         if line.startswith("/") and not line.startswith("//"):
             await self._command(*_split(line))
             return
-        if self._asking.current is not None:
+        if self._answering is not None:
             await self._answer(line)
         elif line:
             await self._session.submit(c.Send(text=line.removeprefix("/")))
 
     async def _answer(self, line: str) -> None:
+        if self._answering is not self._asking.current:
+            self._print("  that is no longer asked, so nothing was answered\n")
+            return
         answer = self._asking.answer(line)
         if isinstance(answer, str):
             self._print(f"  {answer}\n")

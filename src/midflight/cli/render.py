@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from midflight.cli.output import Fragment, exact, inert, one_line
+from midflight.cli.output import Fragment, exact, inert
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
@@ -21,6 +21,7 @@ BOLD, DIM, RED, GREEN, CYAN = "1", "2", "31", "32", "36"
 MAX_FILE_BYTES = 5_000_000
 CONTEXT_LINES = 3
 OUTPUT_LINES = 8
+OUTPUT_WIDTH = 200
 
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _ITEM = re.compile(r"([-*+]|\d+[.)])\s")
@@ -81,10 +82,16 @@ class Blocks:
 def markdown(text: str, width: int) -> list[Fragment]:
     """Return Markdown laid out for a terminal of this width."""
     from rich.console import Console
+    from rich.theme import Theme
 
-    console = Console(width=width, force_terminal=True, color_system="standard")
+    theme = Theme({"markdown.code": "bold cyan", "markdown.h1": "bold underline"})
+    console = Console(width=width, force_terminal=True, color_system="standard", theme=theme)
     fragments: list[Fragment] = []
-    for line in console.render_lines(_markdown_class()(inert(text)), pad=False):
+    lines = console.render_lines(_markdown_class()(inert(text)), pad=False)
+    for end in (0, -1):
+        while lines and not "".join(segment.text for segment in lines[end]).strip():
+            del lines[end]
+    for line in lines:
         fragments += [(_sgr(segment.style), segment.text) for segment in line]
         if fragments and not fragments[-1][0]:
             fragments[-1] = ("", fragments[-1][1].rstrip())
@@ -177,7 +184,11 @@ def _content(path: Path) -> str | None:
 def output_lines(text: str) -> list[Fragment]:
     """Return the first lines of what a command said."""
     lines = text.strip("\n").splitlines()
-    shown = [(DIM, f"    {one_line(line)}\n") for line in lines[:OUTPUT_LINES] if line.strip()]
+    shown = [
+        (DIM, f"    {inert(line).rstrip()[:OUTPUT_WIDTH]}\n")
+        for line in lines[:OUTPUT_LINES]
+        if line.strip()
+    ]
     more = len(lines) - OUTPUT_LINES
     return [*shown, (DIM, f"    … {more} more lines\n")] if more > 0 else shown
 

@@ -76,10 +76,11 @@ class Screen:
     def _whole(self, text: str, width: int) -> list[Fragment]:
         """Show what is not shown yet of a finished text."""
         streamed, self._streamed = self._streamed, ""
-        rest = self._blocks.flush()
-        if text.startswith(streamed):
-            return self._show([rest + text[len(streamed) :]], width)
-        return self._show([text], width)
+        if not text.startswith(streamed):
+            self._blocks.flush()
+            streamed = ""
+        blocks = self._blocks.feed(text[len(streamed) :] + "\n")
+        return self._show([*blocks, self._blocks.flush()], width)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = f"{event.error} ({event.status})" if event.status else event.error
