@@ -239,8 +239,10 @@ class Conversation:
     def _content(self, event: e.Event) -> None:
         """Pass on what the agent said or did, once; what came too late is left out."""
         match event:
-            case e.SessionStarted() if self.state.started is not None:
-                return
+            case e.SessionStarted(agent_session=told) if (
+                self.state.started is not None and told == self.state.started.agent_session
+            ):
+                return  # it is told at every turn; another one means a conversation begun anew
             case e.ToolStarted(call=call) if self.state.seen(call):
                 return
             case e.ToolEnded(call=call):

@@ -112,6 +112,11 @@ class Session(Verbs):
         return started.agent_session if started else self.options.resume
 
     @property
+    def last_seq(self) -> int:
+        """The number of the newest durable event, for `events`."""
+        return self._log.last_seq
+
+    @property
     def permission_mode(self) -> str:
         """The permission mode in force."""
         return self._rules.mode

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -404,6 +405,38 @@ async def test_a_conversation_can_be_resumed_by_another_session(play: Play) -> N
         await ask(session, "which word?")
         assert "remember the word plum" in json.dumps(requests_of(session)[0].messages)
         assert session.agent_session == earlier
+
+
+async def test_a_conversation_that_is_lost_is_begun_anew_and_that_one_is_gone_on_with(
+    play: Play, claude_home: Path
+) -> None:
+    async with play([Text("one"), Text("two"), Text("three")]) as session:
+        await ask(session, "remember the word plum")
+        first = session.agent_session
+        await kill(session)
+        shutil.rmtree(claude_home / ".claude" / "projects")
+        await ask(session, "remember the word pear")
+        second = session.agent_session
+        assert second != first
+        await kill(session)
+        await ask(session, "which word?")
+        assert session.agent_session == second
+        said = json.dumps(requests_of(session)[2].messages)
+        assert "pear" in said
+        assert "plum" not in said
+        notices = [v.text for v in await events_of(session) if isinstance(v, e.Notice)]
+        assert any("knows nothing of what was said" in text for text in notices)
+
+
+async def kill(session: midflight.Session) -> None:
+    """Kill the agent's program and wait until the session knows."""
+    for child in psutil.Process().children():
+        if child.cwd() == str(session.options.cwd):
+            child.kill()
+    async with asyncio.timeout(10):
+        async for event in session.events(after=session.last_seq):
+            if isinstance(event, e.Notice) and "has ended" in event.text:
+                return
 
 
 async def test_a_conversation_that_does_not_exist_cannot_be_resumed(play: Play) -> None:
