@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import COMMAND
+
+from midflight.cli.main import _with_command
 from tests.faults.manifest import fault
 
 HEAVY = ("rich", "prompt_toolkit", "starlette", "uvicorn", "typer", "midflight.cli.run")
@@ -82,6 +84,10 @@ def test_a_slip_in_a_command_is_not_given_to_an_agent(word: str) -> None:
 
 
 @fault("S6")
+def test_a_task_of_several_words_is_no_slip() -> None:
+    assert _with_command(["doctor who"]) == ["run", "doctor who"]
+
+
 def test_control_characters_in_an_error_are_not_written() -> None:
     done = run("x", "--agent", "\x1b[31mred\x1b]0;t\x07")
     assert done.returncode == 2
