@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import COMMAND
+from tests.faults.manifest import fault
 
 from midflight.cli.main import _with_command
-from tests.faults.manifest import fault
 
 HEAVY = ("rich", "prompt_toolkit", "starlette", "uvicorn", "typer", "midflight.cli.run")
 
