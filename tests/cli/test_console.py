@@ -189,6 +189,22 @@ async def test_a_key_stops_the_turn_and_again_quits(
     assert await screen.ends() == 130
 
 
+@pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
+async def test_one_key_too_many_does_not_throw_an_idle_session_away(
+    model: Model, terminal: Start, key: str
+) -> None:
+    scripted = await model(Text("done"), Text("more done"))
+    screen = await terminal(scripted, "work")
+    await screen.sees("turn 1 completed")
+    screen.keys(key)
+    await screen.sees("once more to quit")
+    screen.types("go on")
+    await screen.sees("turn 2 completed")
+    screen.keys(key)
+    screen.keys(key)
+    assert await screen.ends() == 0
+
+
 async def test_sigint_from_elsewhere_is_like_the_key(model: Model, terminal: Start) -> None:
     scripted = await model([Words("working "), Wait("never")])
     screen = await terminal(scripted, "work")

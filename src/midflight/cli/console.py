@@ -204,20 +204,19 @@ class Console:
         return keys
 
     def _stop_or_quit(self) -> None:
-        """Stop what runs; with nothing running, or the second time, quit."""
+        """Stop what runs, else drop what is typed; the second time, quit."""
         now = time.monotonic()
-        again = now - self._stopped_at < TWICE_S
-        busy = self._session.status in ("running", "waiting", "starting")
-        if again or self._session.status == "starting":
+        if now - self._stopped_at < TWICE_S or self._session.status == "starting":
             self._quit.set()
-        elif busy:
+        elif self._session.status in ("running", "waiting"):
             self._stopped_at = now
             self._print("  [stop] once more to quit\n")
             self._run(c.Interrupt())
         elif self._prompt.default_buffer.text:
             self._prompt.default_buffer.reset()
         else:
-            self._quit.set()
+            self._stopped_at = now
+            self._print("  once more to quit\n")
 
     def _run(self, command: c.Command) -> None:
         task = asyncio.get_running_loop().create_task(self._session.submit(command))
