@@ -22,7 +22,9 @@ __all__ = [
     "agents",
     "ended",
     "gone",
+    "memory_bytes",
     "of",
+    "open_pipe",
     "pid_in",
     "pipe",
     "read",
@@ -73,21 +75,34 @@ def agents() -> list[psutil.Process]:
     return found
 
 
-async def pid_in(path: Path) -> psutil.Process:
-    """Return the process whose id a tool writes into a file, once it has."""
-    text = await asyncio.to_thread(_line_of, path)
-    return psutil.Process(int(text))
-
-
-def _line_of(path: Path) -> str:
-    # Reading a named pipe waits until somebody has written to it.
-    return path.read_text(encoding="utf-8").splitlines()[0]
-
-
 def pipe(path: Path) -> Path:
     """Make a named pipe."""
     os.mkfifo(path)
     return path
+
+
+def open_pipe(path: Path) -> int:
+    """Open a named pipe for both ways, which never has to wait for the other side."""
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
+async def pid_in(path: Path) -> psutil.Process:
+    """Return the process whose id a tool writes into a named pipe, once it has."""
+    descriptor, told = open_pipe(path), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, told.set)
+    try:
+        async with asyncio.timeout(30):
+            await told.wait()
+        return psutil.Process(int(os.read(descriptor, 100)))
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 async def gone(processes: Iterable[psutil.Process], within_s: float) -> bool:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.helpers import Models, Use, agents, ended, gone, of, pid_in, pipe, read, until
+from tests.faults.helpers import (
+    Models,
+    Use,
+    agents,
+    ended,
+    gone,
+    of,
+    open_pipe,
+    pid_in,
+    pipe,
+    read,
+    until,
+)
 from tests.faults.manifest import fault
 
 import midflight
@@ -249,16 +262,18 @@ async def test_a_long_tool_is_not_a_silence(
 ) -> None:
     begun, go = pipe(project / "begun"), pipe(project / "go")
     model = await scripted_model(
-        [ToolCall("Bash", {"command": f"echo $$ > {begun}; cat {go}"}), Text("done")]
+        [ToolCall("Bash", {"command": f"echo $$ > {begun}; head -n1 {go}"}), Text("done")]
     )
     options = use(model, allowed_tools=["Bash"], stall_timeout=2)
+    signal_go = open_pipe(go)
     async with midflight.dispatch("go", **options) as session:
         await pid_in(begun)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2.5):
                 await until(session, midflight.TurnEnded)
-        await asyncio.to_thread(go.write_text, "on")
+        os.write(signal_go, b"on\n")
         events = await read(session)
+    os.close(signal_go)
     begin = events.index(of(midflight.ToolStarted, events)[0])
     end = events.index(of(midflight.ToolEnded, events)[0])
     assert not of(midflight.Stalled, events[begin:end])
