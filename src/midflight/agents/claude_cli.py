@@ -7,11 +7,13 @@ wheel contains the program.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 from midflight.errors import AgentUnavailable, UnsupportedOption
@@ -77,6 +79,7 @@ async def _ask_version(path: Path) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
     except OSError as error:
         raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
@@ -92,7 +95,11 @@ async def _ask_version(path: Path) -> str:
         raise AgentUnavailable(f"{path} --version does not answer", HINT) from None
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            # asyncio takes note of an end only when all output has been read.
+            while await process.stdout.read(VERSION_BYTES):
+                pass
             await process.wait()
     return out.decode(errors="replace")
 
