@@ -38,6 +38,9 @@ OVERLONG = b"(overlong)"
 FLOOD_S = 0.001
 """Output that comes faster is read in batches: to wake up costs more than to read a line."""
 
+FLOOD_BEGINS = 16
+"""So many pieces of output in quick succession are a flood; fewer are read at once."""
+
 WRITE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
 TERM_GRACE_S = 2.0
@@ -64,6 +67,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._news: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._woken = 0.0
+        self._close_ones = 0
         self._exited = asyncio.Event()
         self._eof = False
         self._stderr_eof = asyncio.Event()
@@ -166,10 +170,12 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._writable.set()
 
     def _wake(self) -> None:
-        """Let the reader look at once; while output follows output closely, let both wait a bit."""
+        """Let the reader look: at once, but in a flood it and the output wait a bit."""
         if self._alarm is None:
             loop = asyncio.get_running_loop()
-            if loop.time() - self._woken >= FLOOD_S:
+            close = loop.time() - self._woken < FLOOD_S
+            self._close_ones = self._close_ones + 1 if close else 0
+            if self._close_ones < FLOOD_BEGINS:
                 self._ring()
             else:
                 self._alarm = loop.call_later(FLOOD_S, self._ring)
