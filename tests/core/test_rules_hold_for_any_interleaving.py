@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.core.rules import ENDS, Rules, facts, fold
@@ -183,8 +184,9 @@ def settle(rules: Rules) -> None:
         rules.obey()
 
 
+@pytest.mark.timeout(240)  # two hundred orders of things, also on a busy machine
 @settings(
-    max_examples=300,
+    max_examples=200,
     derandomize=True,
     database=None,
     deadline=None,
