@@ -76,7 +76,7 @@ async def test_a_task_that_is_cancelled_again_and_again_still_ends_its_agent(
 async def test_a_session_that_takes_too_long_ends_with_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
-    model = await scripted_model([TALK])
+    model = await scripted_model(lambda _: TALK)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(_dispatch(use(model), asyncio.Event()), 3)
     assert not agents()
@@ -264,12 +264,12 @@ async def test_a_long_tool_is_not_a_silence(
     model = await scripted_model(
         [ToolCall("Bash", {"command": f"echo $$ > {begun}; head -n1 {go}"}), Text("done")]
     )
-    options = use(model, allowed_tools=["Bash"], stall_timeout=2)
+    options = use(model, allowed_tools=["Bash"], stall_timeout=3)
     signal_go = open_pipe(go)
     async with midflight.dispatch("go", **options) as session:
         await pid_in(begun)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(2.5):
+            async with asyncio.timeout(3.5):
                 await until(session, midflight.TurnEnded)
         os.write(signal_go, b"on\n")
         events = await read(session)

@@ -45,7 +45,7 @@ async def test_a_rate_limit_is_shown_and_waited_for(scripted_model: Models, use:
 async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(
     scripted_model: Models, use: Use
 ) -> None:
-    model = await scripted_model([HttpError(429, headers={"retry-after": "60"})])
+    model = await scripted_model(lambda _: HttpError(429, headers={"retry-after": "60"}))
     async with midflight.dispatch("go", timeout=4, **use(model)) as session:
         result = await ended(session.first)
     assert (result.status, result.reason) == ("limit", "timeout")
@@ -56,9 +56,9 @@ async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(
 async def test_a_rate_limit_that_is_waited_for_is_not_a_silence(
     scripted_model: Models, use: Use
 ) -> None:
-    limit = HttpError(429, headers={"retry-after": "2"})
+    limit = HttpError(429, headers={"retry-after": "5"})
     model = await scripted_model([limit, Text("at last")])
-    async with midflight.dispatch("go", stall_timeout=1.8, **use(model)) as session:
+    async with midflight.dispatch("go", stall_timeout=4, **use(model)) as session:
         events = await read(session)
     behind = events[events.index(of(midflight.Retry, events)[0]) :]
     assert not of(midflight.Stalled, behind)
@@ -139,7 +139,11 @@ async def test_a_stream_that_ends_too_early_is_not_taken_for_an_answer(
 async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_limit(
     scripted_model: Models, use: Use
 ) -> None:
-    model = await scripted_model([[Words("and then"), Silence()], Text("here again")])
+    def script(request: midflight.testing.ModelRequest) -> Step:
+        again = "still there?" in request.last_user_text
+        return Text("here again") if again else [Words("and then"), Silence()]
+
+    model = await scripted_model(script)
     async with midflight.dispatch("go", stall_timeout=2, **use(model)) as session:
         events = await read(session)
         (end,) = of(midflight.TurnEnded, events)
@@ -152,7 +156,7 @@ async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_li
 async def test_a_service_that_never_answers_is_stopped_by_the_limit(
     scripted_model: Models, use: Use
 ) -> None:
-    model = await scripted_model([Silence()])
+    model = await scripted_model(lambda _: Silence())
     async with midflight.dispatch("go", stall_timeout=2, **use(model)) as session:
         result = await ended(session.first)
     assert (result.status, result.reason) == ("limit", "stalled")
