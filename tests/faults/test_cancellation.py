@@ -264,12 +264,12 @@ async def test_a_long_tool_is_not_a_silence(
     model = await scripted_model(
         [ToolCall("Bash", {"command": f"echo $$ > {begun}; head -n1 {go}"}), Text("done")]
     )
-    options = use(model, allowed_tools=["Bash"], stall_timeout=3)
+    options = use(model, allowed_tools=["Bash"], stall_timeout=4)
     signal_go = open_pipe(go)
     async with midflight.dispatch("go", **options) as session:
         await pid_in(begun)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(3.5):
+            async with asyncio.timeout(4.5):
                 await until(session, midflight.TurnEnded)
         os.write(signal_go, b"on\n")
         events = await read(session)
