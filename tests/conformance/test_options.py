@@ -57,6 +57,13 @@ async def events_of(session: midflight.Session) -> list[e.Event]:
         return [event async for event in session.stream()]
 
 
+async def everything(session: midflight.Session) -> list[e.Event]:
+    """Close the session and return all its durable events."""
+    await session.close()
+    async with asyncio.timeout(20):
+        return [event async for event in session.events() if event.durable]
+
+
 def requests_of(session: midflight.Session) -> list[Any]:
     return list(session.model.requests)  # type: ignore[attr-defined]
 
@@ -474,12 +481,18 @@ async def test_a_sub_agents_events_name_the_call_that_they_belong_to(play: Play)
         if "sub: say hi" not in said:
             return task
         if not request.tool_results:
-            return ToolCall("Bash", {"command": "ls"})
+            return ToolCall("Bash", {"command": "touch made"})
         return [Usage(50_000, 1_000), Text("hi from below")]
 
     async with play(script) as session:
         await session.send("go")
-        seen = await events_of(session)
+        asked = []
+        async for event in session.stream():
+            if isinstance(event, e.PermissionRequested):
+                asked.append((event.name, event.parent))
+                await session.answer(event)
+        assert asked == [("Bash", "toolu_task")]
+        seen = await everything(session)
         below = [v for v in seen if isinstance(v, e.ToolStarted) and v.parent]
         assert [v.name for v in below] == ["Bash"]
         assert {v.parent for v in below} == {"toolu_task"}

@@ -69,7 +69,7 @@ class Translator:
         """
         self._message_of = message_of
         self._skills = tuple(skills)
-        self._tools: dict[str, str] = {}
+        self._tools: dict[str, tuple[str, str | None]] = {}
         self._tasks: set[str] = set()
         self._in_turn = False
         self._frames: dict[str, None] = {}
@@ -77,7 +77,6 @@ class Translator:
         self._void = False
         self._counted: deque[str] = deque(maxlen=KEPT_IDS)
         self._error = ""
-        self.questions: dict[str, dict[str, Any]] = {}
         self.inputs: dict[str, dict[str, Any]] = {}
 
     def __call__(self, frame: dict[str, Any]) -> list[Signal]:
@@ -170,7 +169,7 @@ class Translator:
 
     def _tool(self, block: dict[str, Any], parent: str | None) -> Iterator[Signal]:
         name, given = block["name"], block["input"]
-        self._tools[block["id"]] = name
+        self._tools[block["id"]] = (name, parent)
         yield e.ToolStarted(
             call=block["id"],
             name=name,
@@ -196,7 +195,7 @@ class Translator:
             call = block["tool_use_id"]
             yield e.ToolEnded(
                 call=call,
-                name=self._tools.pop(call, ""),
+                name=self._tools.pop(call, ("", None))[0],
                 status="failed" if block.get("is_error") else "completed",
                 output=output(block.get("content")),
                 parent=frame.get("parent_tool_use_id"),
@@ -290,14 +289,15 @@ class Translator:
         body, request = frame["request"], frame["request_id"]
         # A copy: what a reader does to the event must not change what was asked and is allowed.
         self.inputs[request] = copy.deepcopy(body["input"])
-        parent = None
+        call = body.get("tool_use_id") or ""
+        parent = self._tools.get(call, ("", None))[1]
         if body["tool_name"] == "AskUserQuestion":
             return e.QuestionRequested(
                 request=request, questions=questions(body["input"]), parent=parent
             )
         return e.PermissionRequested(
             request=request,
-            call=body.get("tool_use_id") or "",
+            call=call,
             name=body["tool_name"],
             input=body["input"],
             reason=str(body.get("decision_reason") or ""),
