@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ from midflight.agents.claude_cli import MINIMUM
 from midflight.testing.semantics import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
+ROUND_FROM = 100
 CONFORMANCE = ROOT / "tests" / "conformance"
 
 
@@ -40,9 +43,28 @@ def capabilities() -> str:
     return "\n".join(lines) + "\n"
 
 
+def figures() -> str:
+    """Return the last record of the benchmark, medians only."""
+    record = json.loads((ROOT / "docs" / "assets" / "performance.json").read_text(encoding="utf-8"))
+    lines = ["| | midflight | raw SDK | ratio |", "|---|---|---|---|"]
+    for figure in record["figures"].values():
+        ours, raw = (_median(figure[side], figure["unit"]) for side in ("midflight", "raw"))
+        ratio = f"{figure['ratio']:.2f}" if figure["ratio"] else "–"
+        lines.append(f"| {figure['title']} | {ours} | {raw} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def _median(values: list[float], unit: str) -> str:
+    if not values:
+        return "–"
+    middle = statistics.median(values)
+    return f"{middle:.0f} {unit}" if middle >= ROUND_FROM else f"{middle:.3g} {unit}"
+
+
 def parts() -> Mapping[str, tuple[str, str]]:
     """Return file → (name of the part, its text)."""
     return {
+        "README.md": ("figures", figures()),
         "docs/semantics.md": ("table", as_markdown()),
         "docs/capabilities.md": ("capabilities", capabilities()),
     }
