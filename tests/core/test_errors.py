@@ -7,9 +7,9 @@ from midflight.errors import AlreadyAnswered, EventsExpired, InvalidOption, Midf
 
 
 def tree(cls: type[MidflightError]) -> dict[str, str]:
-    """Return each class below ``cls`` and the name of its parent."""
+    """Return each class below ``cls`` in the module, and the name of its parent."""
     found: dict[str, str] = {}
-    for child in cls.__subclasses__():
+    for child in (each for each in cls.__subclasses__() if each.__module__ == errors.__name__):
         found |= {child.__name__: cls.__name__} | tree(child)
     return found
 
