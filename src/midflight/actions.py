@@ -48,15 +48,17 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class SetModel(msgspec.Struct, frozen=True):
-    """Switch the agent's model."""
+    """Switch the agent's model; ``command`` is the id of the command that asked for it."""
 
     model: str
+    command: str | None = None
 
 
 class SetMode(msgspec.Struct, frozen=True):
-    """Switch the agent's permission mode."""
+    """Switch the agent's permission mode; ``command`` is as above."""
 
     mode: str
+    command: str | None = None
 
 
 class StopTask(msgspec.Struct, frozen=True):

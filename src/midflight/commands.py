@@ -28,6 +28,7 @@ __all__ = [
     "SetModel",
     "SetPermissionMode",
     "check_text",
+    "checked",
     "decode",
     "encode",
 ]
@@ -145,9 +146,19 @@ def decode(line: bytes | str) -> Command:
         ) from error
 
 
+def checked(command: Command) -> Command:
+    """Return the command as it would come from afar. Raises `InvalidInput` if it could not."""
+    try:
+        return msgspec.convert(msgspec.json.decode(_encoder.encode(command)), type(command))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"not a command: {error}") from error
+
+
 def check_text(text: str) -> str:
     """Return the text of a message. Raises `InvalidInput` if an agent could not be given it."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str):
+        raise InvalidInput(f"a message is text, not {type(text).__name__}")
+    if not text.strip():
         raise InvalidInput("the message is empty", "say what the agent should do")
     try:
         size = len(text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from midflight import actions as a
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.conversation import Conversation
-from midflight.errors import AgentFailed, MidflightError
+from midflight.errors import AgentFailed
 from midflight.events import TextDelta, ThinkingDelta
 from midflight.ledger import load_prices, prices_loaded
 from midflight.options import Options
@@ -61,6 +62,11 @@ class Conductor:
 
     def put(self, action: a.Action) -> None:
         """Have an action carried out, after those before it."""
+        match action:  # an agent that takes over has to know, also if this one is dead already
+            case a.SetModel(model=model):
+                self._options = msgspec.structs.replace(self._options, model=model)
+            case a.SetMode(mode=mode):
+                self._options = msgspec.structs.replace(self._options, permission_mode=mode)
         self._actions.put_nowait(action)
 
     async def start(self) -> None:
@@ -126,9 +132,10 @@ class Conductor:
         except Exception as error:  # noqa: BLE001 - a driver's mistake must not hang the session
             died = Died(f"its reports could not be read: {type(error).__name__}: {error}")
         finally:
-            await agent.kill()
-            if self._pricing is not None:
-                await self._pricing
+            with contextlib.suppress(Exception):
+                await agent.kill()
+                if self._pricing is not None:
+                    await self._pricing
             self.alive = False
             self._last_words = died.detail
             self._up.set()
@@ -155,7 +162,7 @@ class Conductor:
             try:
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
-            except (MidflightError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - the next action must be carried out
                 self._failed(action, error)
             self._after()
 
@@ -175,11 +182,9 @@ class Conductor:
             case a.Reply(reply=reply):
                 await agent.reply(reply)
             case a.SetModel(model=model):
-                self._options = msgspec.structs.replace(self._options, model=model)
                 await agent.set_model(model)
                 self._rules.notice("info", f"the model is now {model}")
             case a.SetMode(mode=mode):
-                self._options = msgspec.structs.replace(self._options, permission_mode=mode)
                 await agent.set_permission_mode(mode)
                 self._rules.notice("info", f"the permission mode is now {mode}")
             case a.StopTask(task=task):
@@ -198,8 +203,9 @@ class Conductor:
 
     async def _ends(self) -> bool:
         """Tell whether the agent is about to end, and wait until its end has been told."""
-        _, reading = await asyncio.wait(self._readers, timeout=END_TIMEOUT_S)
-        return not reading
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=END_TIMEOUT_S)
+        return not self.alive
 
     async def _start_again(self) -> None:
         """Go on with a new agent in the same conversation, or, if that is lost, in a new one.
@@ -243,4 +249,5 @@ class Conductor:
             case a.Hand(message=message):
                 dropped = Dropped(message, "agent_error")
                 self._rules.signal(dropped, asyncio.get_running_loop().time())
-        self._rules.notice("error", f"{type(action).__name__.lower()} failed: {text}")
+        command = action.command if isinstance(action, (a.SetModel, a.SetMode)) else None
+        self._rules.notice("error", f"{type(action).__name__.lower()} failed: {text}", command)

@@ -96,10 +96,10 @@ class Conversation:
             case c.Answer():
                 self._desk.answer(command)
             case c.SetModel(model=model):
-                self._core.act(SetModel(model))
+                self._core.act(SetModel(model, command.id))
             case c.SetPermissionMode(mode=mode):
                 self._core.mode = mode
-                self._core.act(SetMode(mode))
+                self._core.act(SetMode(mode, command.id))
                 self._desk.review()
         self._turns.pump()
 

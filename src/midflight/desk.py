@@ -81,10 +81,12 @@ class Desk:
         if request in self._pending:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
-    def cancel_all(self, reason: str) -> None:
+    def cancel_all(self, reason: str, *, tell: bool = False) -> None:
         """The turn is over, or about to be."""
         for request in list(self._pending.values()):
             self._resolve(request, "cancelled", "turn", reason)
+            if tell:
+                self._reply(request, allow=False, reason=reason)
 
     def due(self) -> float | None:
         """Return when the next deadline is, or None; there is none while somebody attends."""

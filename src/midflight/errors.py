@@ -125,7 +125,7 @@ class EventsExpired(MidflightError):
         """Say which events are gone and where reading can start."""
         super().__init__(
             f"events after {after} were asked for, but only those from {oldest} on are in memory",
-            f"read with after={oldest - 1}, or keep a journal",
+            f"read on from there with after={oldest - 1}",
         )
         self.after = after
         self.oldest = oldest

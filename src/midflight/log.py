@@ -113,7 +113,11 @@ class Reader:
     def _refill(self) -> None:
         fresh = self._log.since(self._position) if self._position >= 0 else None
         if fresh is None:
-            fresh = self._log.durable(self._seq)
+            try:
+                fresh = self._log.durable(self._seq)
+            except EventsExpired as expired:
+                self._seq = expired.oldest - 1  # whoever reads on is told once
+                raise
         self._position = self._log.position
         # A reader may wait for events of which not even those before have happened yet.
         self._backlog.extend(new for new in fresh if new.seq is None or new.seq > self._seq)

@@ -27,9 +27,10 @@ RequestHandler = Callable[
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
+_SKILL = re.compile(r"[\w:.@/-]+")
 _SECONDS = ("timeout", "stall_timeout", "request_timeout")
 _SECRETIVE = ("env", "mcp_servers")
-_NAMES = ("allowed_tools", "disallowed_tools", "skills", "setting_sources")
+_NAMES = ("allowed_tools", "disallowed_tools", "setting_sources")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,9 +221,23 @@ def _mode(name: str, value: Any) -> str:
     return str(value)
 
 
+def _kind(value: object) -> str:
+    """Name the type of a value that may be secret and must not be shown."""
+    return type(value).__name__
+
+
+def _skills(name: str, value: Any) -> tuple[str, ...] | None:
+    """Names of skills become rules for tools, so nothing else may hide in them."""
+    names = _names(name, value)
+    for skill in names or ():
+        if not _SKILL.fullmatch(skill):
+            raise InvalidOption(name, f"{skill!r} is not the name of a skill")
+    return names
+
+
 def _environment(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise InvalidOption(name, f"expected a mapping of names to values, got {value!r}")
+        raise InvalidOption(name, f"expected a mapping of names to values, not {_kind(value)}")
     for key, text in value.items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise InvalidOption(name, f"{key!r} and its value must be text")
@@ -241,6 +256,10 @@ def _servers(name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     for key, server in value.items():
         if not isinstance(server.get("command", server.get("url")), str):
             raise InvalidOption(name, f"server {key!r} needs a command or a url")
+        try:
+            msgspec.json.encode(server)
+        except (TypeError, ValueError) as error:
+            raise InvalidOption(name, f"server {key!r} is not plain data: {error}") from error
     return {key: dict(server) for key, server in value.items()}
 
 
@@ -269,6 +288,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "spent_usd": _spent,
     **dict.fromkeys(_SECONDS, _positive),
     **dict.fromkeys(_NAMES, _names),
+    "skills": _skills,
     "permission_mode": _mode,
     "plugins": _plugins,
     "mcp_servers": _servers,

@@ -37,6 +37,8 @@ CLOSE_GRACE_S = 2.0
 WITHDRAW_TIMEOUT_S = 5.0
 """How long an agent may take to say whether it gives a message back."""
 
+NOT_ENTERED = ("the session has not been entered", "use: async with midflight.dispatch(…)")
+
 Factory = Callable[[Options], Agent]
 
 
@@ -62,9 +64,10 @@ class Session(Verbs):
         self._reader = self._log.reader()
         self._stream: object = None
         self._stream_waits = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._messages: dict[str, Message] = {}
         self._newest: Message | None = None
-        self._handling = Handling(self, options.on_request)
+        self._handling = Handling(self, options.on_request, self._waits)
         self._timer: asyncio.TimerHandle | None = None
         self._closer: asyncio.Task[None] | None = None
         self._rules = Conversation(
@@ -139,6 +142,8 @@ class Session(Verbs):
             return
         if isinstance(command, (c.Send, c.Redirect, c.Edit)):
             c.check_text(command.text)
+        command = c.checked(command)
+        self._check_here()
         if isinstance(command, (c.Send, c.Redirect)) and not command.id:
             command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
         if isinstance(command, c.SetModel):
@@ -147,6 +152,13 @@ class Session(Verbs):
             Options.build(permission_mode=command.mode)
         self._rules.command(command, self._now())
         self._after()
+
+    def _check_here(self) -> None:
+        """A session works in the event loop that it was entered in, and in no other."""
+        if self._loop is None:
+            raise Conflict(*NOT_ENTERED)
+        if self._loop is not asyncio.get_running_loop():
+            raise Conflict("the session belongs to another event loop")
 
     def notice(
         self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
@@ -175,6 +187,8 @@ class Session(Verbs):
         early, or cancelled, is gone on with by the next `stream`. Raises `Conflict` if another
         stream is being read, `EventsExpired` if too much has happened since the last one.
         """
+        if self._loop is None:
+            raise Conflict(*NOT_ENTERED)
         self._check_stream(None)
         mine = self._stream = object()
         events = self._reader.read(lambda: self._rules.quiet)
@@ -199,7 +213,7 @@ class Session(Verbs):
 
         Any number of readers. Raises `EventsExpired` when those events are no longer in memory.
         """
-        async for event in self._log.reader(after).read(lambda: False):
+        async for event in self._log.reader(max(0, after)).read(lambda: False):
             yield event
 
     def _tell(self, event: e.Event) -> e.Event:
@@ -241,6 +255,9 @@ class Session(Verbs):
             raise Conflict(f"message {message} was sent before and has ended")
         return self._messages[message]
 
+    def _waits(self, request: str) -> bool:
+        return request in self._rules.state.requests.pending
+
     def _somebody(self) -> bool | None:
         if self._attended is not None:
             return self._attended
@@ -253,6 +270,9 @@ class Session(Verbs):
 
         Raises `AgentUnavailable`, `UnsupportedOption` or `AgentFailed`; nothing is left running.
         """
+        if self._loop is not None:
+            raise Conflict("a session is entered once", "dispatch a new one")
+        self._loop = asyncio.get_running_loop()
         try:
             await self._conductor.start()
             if self._task is not None:
@@ -293,12 +313,14 @@ class Session(Verbs):
             async with asyncio.timeout(CLOSE_GRACE_S):
                 while self._rules.engaged and self._conductor.alive:
                     await self._log.changed()
-        await self._conductor.close()
-        self._rules.finish(reason, self._now())
-        self._handling.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._log.end()
+        try:
+            await self._conductor.close()
+        finally:
+            self._rules.finish(reason, self._now())
+            self._handling.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._log.end()
 
     # Time ---------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class Turns:
             return
         if end.status != "completed" or not core.state.tasks:
             # What still waits when a turn completes was asked by background work, which goes on.
-            self._desk.cancel_all(end.reason)
+            self._desk.cancel_all(end.reason, tell=True)
         self._end_tools(background=False)
         for message in turn.messages:
             self._end_message(message, end.status, end.reason)
@@ -246,7 +246,8 @@ class Turns:
     def due(self) -> float | None:
         """Return when to look at the time again, or None."""
         deadline = self._stop.deadline if self._stop else None
-        times = (self._core.watchdog.due(paused=self.paused()), self.wake_by, deadline)
+        silence = None if self._stop else self._core.watchdog.due(paused=self.paused())
+        times = (silence, self.wake_by, deadline)
         return min((time for time in times if time is not None), default=None)
 
     def look(self) -> None:

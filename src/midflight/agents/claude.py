@@ -17,7 +17,7 @@ import msgspec
 from midflight import events as e
 from midflight.agents import claude_cli
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
-from midflight.agents.claude_frames import Translator
+from midflight.agents.claude_frames import MALFORMED, Translator
 from midflight.agents.process import MAX_LINE_BYTES, OVERLONG, AgentProcess
 from midflight.errors import AgentFailed
 from midflight.options import Options
@@ -25,6 +25,7 @@ from midflight.options import Options
 __all__ = ["ClaudeAgent"]
 
 KEPT_UUIDS = 2_000
+ANSWER_TIMEOUT_S = 5.0
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
@@ -63,7 +64,7 @@ class ClaudeAgent:
         self._translate = Translator(self._message_of, options.skills or ())
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
-        self._controls: dict[str, str] = {}
+        self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
         self._open_calls: dict[str, float] = {}
         self._tasks: set[str] = set()
         self._doomed: list[Any] = []
@@ -79,7 +80,13 @@ class ClaudeAgent:
         await claude_cli.check(path)
         argv = claude_cli.arguments(self._options, self._session, self._mcp_config())
         env = claude_cli.environment(self._options)
-        await self._process.start([str(path), *argv], env, self._options.cwd)
+        await self._process.start(
+            [str(path), *argv],
+            env,
+            self._options.cwd,
+            secrets=claude_cli.mcp_secrets(self._options),
+            folder=Path(self._folder.name) if self._folder else None,
+        )
         skills = self._options.skills
         hello: dict[str, object] = {"hooks": None}
         if skills is not None:
@@ -107,6 +114,10 @@ class ClaudeAgent:
         self._clean_up()
 
     def _clean_up(self) -> None:
+        for _, answer in self._controls.values():
+            if answer is not None and not answer.done():
+                answer.set_result("it has ended")
+        self._controls.clear()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -145,12 +156,13 @@ class ClaudeAgent:
 
     async def interrupt(self) -> None:
         """Stop the turn and everything queued; note which processes must not survive it."""
-        if self._open_calls and not self._tasks:
+        if self._open_calls:
             self._doomed = await asyncio.to_thread(
                 _born_after,
                 self._process.pid,
                 self._process.marker,
                 min(self._open_calls.values()),
+                not self._tasks,
             )
         await self._control("interrupt", {"cancel_queued": True})
 
@@ -171,20 +183,34 @@ class ClaudeAgent:
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next call on."""
-        await self._control("set_model", {"model": model})
+        await self._ask("set_model", {"model": model})
 
     async def set_permission_mode(self, mode: str) -> None:
         """Use this mode; a bypass is the session's own doing, see `claude_cli.arguments`."""
         mode = "default" if mode == "bypassPermissions" else mode
-        await self._control("set_permission_mode", {"mode": mode})
+        await self._ask("set_permission_mode", {"mode": mode})
 
     async def stop_task(self, task: str) -> None:
         """Stop a piece of background work."""
         await self._control("stop_task", {"task_id": task})
 
-    async def _control(self, subtype: str, fields: Mapping[str, object]) -> None:
+    async def _ask(self, subtype: str, fields: Mapping[str, object]) -> None:
+        """Make a control request and wait for its answer. Raises `AgentFailed` if it is refused."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        await self._control(subtype, fields, answer)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            refusal = await answer
+        if refusal:
+            raise AgentFailed(f"Claude Code refused: {refusal}")
+
+    async def _control(
+        self,
+        subtype: str,
+        fields: Mapping[str, object],
+        answer: asyncio.Future[str] | None = None,
+    ) -> None:
         request = str(uuid.uuid4())
-        self._controls[request] = subtype
+        self._controls[request] = (subtype, answer)
         body = {"subtype": subtype, **fields}
         await self._write({"type": "control_request", "request_id": request, "request": body})
 
@@ -245,11 +271,15 @@ class ClaudeAgent:
     def _answered(self, frame: dict[str, Any]) -> list[Signal]:
         """Take the answer to a control request of ours."""
         response = frame.get("response") or {}
-        subtype = self._controls.pop(str(response.get("request_id")), "")
+        subtype, answer = self._controls.pop(str(response.get("request_id")), ("", None))
         body = response.get("response") or {}
-        if response.get("subtype") == "error":
-            error = f"{subtype}: {response.get('error')}"
-            return [e.Notice(level="error", text=f"Claude Code refused {error}")]
+        refusal = str(response.get("error")) if response.get("subtype") == "error" else ""
+        if answer is not None:
+            if not answer.done():
+                answer.set_result(refusal)
+            return []
+        if refusal:
+            return [e.Notice(level="error", text=f"Claude Code refused {subtype}: {refusal}")]
         if subtype == "initialize":
             return [Up()]
         if subtype == "interrupt":
@@ -263,7 +293,7 @@ class ClaudeAgent:
             if frame["request"]["subtype"] == "can_use_tool":
                 return self._translate.request(frame)
             error = f"{frame['request']['subtype']} is not supported"
-        except (KeyError, TypeError):
+        except MALFORMED:
             error = "the request is not understood"
         with contextlib.suppress(AgentFailed):
             await self._respond(frame.get("request_id", ""), {"subtype": "error", "error": error})
@@ -300,10 +330,10 @@ def _unreadable(line: bytes) -> Signal:
     return e.Notice(level="error", text=f"a line of {size} from the agent could not be read")
 
 
-def _born_after(pid: int, marker: str, age_s: float) -> list[Any]:
+def _born_after(pid: int, marker: str, age_s: float, strays: bool) -> list[Any]:  # noqa: FBT001
     from midflight.agents import tree
 
-    return tree.born_after(pid, marker, age_s)
+    return tree.born_after(pid, marker, age_s, strays=strays)
 
 
 def _end(processes: list[Any]) -> None:

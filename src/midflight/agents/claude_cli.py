@@ -19,10 +19,25 @@ from pathlib import Path
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["MINIMUM", "arguments", "check", "environment", "find", "version"]
+__all__ = [
+    "MINIMUM",
+    "arguments",
+    "check",
+    "environment",
+    "find",
+    "mcp_config",
+    "mcp_secrets",
+    "version",
+]
 
 MINIMUM = (2, 1, 330)
 """The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+"""What ``--effort`` takes, by the program's own help."""
+
+MAX_ARGUMENT_BYTES = 120_000
+"""Linux passes no single argument of 128 KiB or more."""
 
 VERSION_TIMEOUT_S = 15.0
 VERSION_BYTES = 4096
@@ -126,6 +141,10 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
             raise UnsupportedOption(
                 "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
             )
+    if options.effort not in (None, *EFFORTS):
+        raise UnsupportedOption("effort", f"{options.effort!r} is none of {', '.join(EFFORTS)}")
+    if len((options.system_prompt or "").encode()) > MAX_ARGUMENT_BYTES:
+        raise UnsupportedOption("system_prompt", f"over {MAX_ARGUMENT_BYTES} bytes")
     # The session answers every ask itself, so a bypass works as root too and can be switched on
     # later; the program refuses both.
     mode = "default" if options.permission_mode == "bypassPermissions" else options.permission_mode
@@ -180,6 +199,16 @@ def environment(options: Options) -> dict[str, str]:
         "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
         **options.env,
     }
+
+
+def mcp_secrets(options: Options) -> list[str]:
+    """Return what the MCP servers are given in their environment and their headers."""
+    return [
+        str(value)
+        for server in options.mcp_servers.values()
+        for part in ("env", "headers")
+        for value in dict(server.get(part) or {}).values()
+    ]
 
 
 def mcp_config(options: Options) -> str:

@@ -27,7 +27,10 @@ from midflight.agents.claude_content import KINDS, most, output, questions, titl
 from midflight.agents.claude_results import finished
 from midflight.values import PlanEntry, TokenUsage
 
-__all__ = ["Translator"]
+__all__ = ["MALFORMED", "Translator"]
+
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What reading a frame raises that is not of the form that was measured."""
 
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that comes twice counts once."""
@@ -88,7 +91,7 @@ class Translator:
         try:
             if self._is_new(frame.get("uuid")):
                 signals.extend(handler(self, frame))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        except MALFORMED:
             signals.append(e.Raw(data=frame))
         return signals
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+from pathlib import Path
 
 from midflight.errors import AgentUnavailable
 
@@ -31,17 +32,22 @@ else
     pids=$(ps axeww -o pid=,command= | grep -F "$2" | awk '{print $1}')
 fi
 for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+[ -z "$4" ] || rm -rf -- "$4"
 """
 
 
 class Leash:
     """Watches over one agent's program."""
 
-    def __init__(self, pid: int, marker: str) -> None:
-        """Begin to watch. ``pid`` leads the agent's group; ``marker`` is NAME=value in its env."""
+    def __init__(self, pid: int, marker: str, folder: Path | None) -> None:
+        """Begin to watch. ``pid`` leads the agent's group; ``marker`` is NAME=value in its env.
+
+        ``folder`` holds what must not outlive the agent, such as keys.
+        """
+        private = "" if folder is None else str(folder)
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "leash", str(pid), marker, str(GRACE_S)],
+                ["/bin/sh", "-c", _SCRIPT, "leash", str(pid), marker, str(GRACE_S), private],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

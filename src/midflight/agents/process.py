@@ -13,7 +13,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ FLOOD_BEGINS = 16
 """So many pieces of output in quick succession are a flood; fewer are read at once."""
 
 WRITE_TIMEOUT_S = 10.0
+GONE_TIMEOUT_S = 10.0
 EOF_GRACE_S = 4.0
 TERM_GRACE_S = 2.0
 LAST_WORDS_GRACE_S = 3.0
@@ -81,9 +82,21 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     # Starting -----------------------------------------------------------------------------
 
-    async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-        """Start the program. Raises `AgentUnavailable` when it cannot be run."""
-        self._redact = Redactor(env)
+    async def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        secrets: Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """Start the program. Raises `AgentUnavailable` when it cannot be run.
+
+        ``secrets`` are blanked out in what it complains about, beside those in ``env``;
+        ``folder`` is removed if this host is killed.
+        """
+        self._redact = Redactor(env, secrets)
         try:
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: self,
@@ -98,7 +111,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             ) from error
         self._transport = transport
         self._started = time.monotonic()
-        self._leash = Leash(self.pid, f"{MARKER}={self.marker}")
+        self._leash = Leash(self.pid, f"{MARKER}={self.marker}", folder)
 
     @property
     def pid(self) -> int:
@@ -226,6 +239,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await self._writable.wait()
         except TimeoutError:
+            # What lies in the pipe would be read, and run, after it has been reported as failed.
+            self._signal_group(signal.SIGKILL)
             raise AgentFailed("the agent does not read its input") from None
 
     def last_words(self) -> str:
@@ -258,8 +273,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
                     async with asyncio.timeout(grace):
                         await self._exited.wait()
                 self._signal_group(harder)
-        await self.exited()
-        self._transport.close()
+        await self._gone()
 
     async def kill(self) -> None:
         """End the program and all that belongs to it, at once."""
@@ -268,8 +282,17 @@ class AgentProcess(asyncio.SubprocessProtocol):
         if self.running:
             self._family = await asyncio.to_thread(_family, self.pid, self.marker)
             self._signal_group(signal.SIGKILL)
-        await self.exited()
-        self._transport.close()
+        await self._gone()
+
+    async def _gone(self) -> None:
+        """Wait for the end that has been brought about; the system can hold a process up."""
+        try:
+            async with asyncio.timeout(GONE_TIMEOUT_S):
+                await self.exited()
+        except TimeoutError:
+            self.strays = [self.pid]
+        if self._transport is not None:
+            self._transport.close()
 
     def _end_input(self) -> None:
         pipe = self._transport.get_pipe_transport(0) if self._transport else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 __all__ = ["Redactor"]
 
@@ -17,11 +17,12 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE
 class Redactor:
     """Knows the secrets of an environment, as they are and in base64."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        """Note the values of the variables whose names say that they are secret."""
+    def __init__(self, env: Mapping[str, str], secrets: Iterable[str] = ()) -> None:
+        """Note the values of the variables whose names say that they are secret, and others."""
+        named = [value for name, value in env.items() if _SECRET_NAME.search(name)]
         self._forms: list[str] = []
-        for name, value in env.items():
-            if len(value) >= SECRET_CHARS and _SECRET_NAME.search(name):
+        for value in [*named, *secrets]:
+            if len(value) >= SECRET_CHARS:
                 encoded = base64.b64encode(value.encode(errors="replace")).decode()
                 self._forms += [value, encoded, encoded.rstrip("=")]
 

@@ -46,19 +46,21 @@ def _marker(process: psutil.Process) -> str | None:
     return value
 
 
-def born_after(pid: int, marker: str, age_s: float) -> list[psutil.Process]:
-    """Return what belongs to an agent and was born when the agent was this old, or later.
+def born_after(pid: int, marker: str, age_s: float, *, strays: bool) -> list[psutil.Process]:
+    """Return what the agent's program started when it was this old or later, with descendants.
 
-    The agent's age is a clock that both sides share: birth times count from the boot of the
-    machine, and the wall clock may have been set since.
+    With ``strays`` also what only its marker tells: without, work that began before and goes on
+    in the background is safe. The agent's age is a clock that both sides share: birth times count
+    from the boot of the machine, and the wall clock may have been set since.
     """
     young = []
     with contextlib.suppress(psutil.Error):
-        since = psutil.Process(pid).create_time() + age_s - CLOCK_SLACK_S
-        for process in of(pid, marker):
+        root = psutil.Process(pid)
+        since = root.create_time() + age_s - CLOCK_SLACK_S
+        for process in of(pid, marker) if strays else root.children():
             with contextlib.suppress(psutil.Error):
                 if process.pid != pid and process.create_time() >= since:
-                    young.append(process)
+                    young += [process, *process.children(recursive=True)]
     return young
 
 
