@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import midflight
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Step
+from midflight.log import KEPT
 from midflight.testing import (
     Drop,
     FakeAgent,
@@ -628,3 +630,145 @@ async def test_a_connection_that_drops_is_tried_again(fake: Start) -> None:
         events = await read(session)
     assert [event.type for event in events if event.type in ("retry", "text")] == ["retry", "text"]
     assert texts(events) == ["whole"]
+
+
+# What a user may get wrong ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        c.Answer(request="r", input={"a": object()}),
+        c.Answer(request="r", reason="\ud800"),
+        c.Answer(request="r", decision="yes"),  # type: ignore[arg-type]
+        c.Answer(request="r", input="text"),  # type: ignore[arg-type]
+    ],
+    ids=["no data", "no text", "no decision", "no mapping"],
+)
+async def test_an_answer_that_cannot_be_sent_is_refused_and_the_request_still_waits(
+    fake: Start, tmp_path: Path, answer: c.Answer
+) -> None:
+    _, session = await fake(WRITE, Text("done"), attended=True)
+    async with session:
+        message = await session.send("go")
+        request = await until(session, e.PermissionRequested)
+        assert isinstance(request, e.PermissionRequested)
+        with pytest.raises(midflight.InvalidInput):
+            await session.command(msgspec.structs.replace(answer, request=request.request))
+        await session.answer(request)
+        assert (await message.result()).status == "completed"
+        assert (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"delivery": "now"}, {"delivery": None}, {"id": 5}])
+async def test_a_send_with_a_wrong_value_is_refused(fake: Start, wrong: dict[str, Any]) -> None:
+    _, session = await fake()
+    async with session:
+        with pytest.raises(midflight.InvalidInput):
+            await session.send("go", **wrong)
+        assert session.status == "idle"
+
+
+async def test_a_session_is_used_inside_its_block_and_entered_once(fake: Start) -> None:
+    _, session = await fake(Text("one"))
+    with pytest.raises(midflight.Conflict, match="not been entered"):
+        await session.send("too early")
+    with pytest.raises(midflight.Conflict, match="not been entered"):
+        await read(session)
+    async with session:
+        with pytest.raises(midflight.Conflict, match="entered once"):
+            async with session:
+                pass
+        assert (await (await session.send("go")).result()).text == "one"
+    with pytest.raises(midflight.Conflict, match="entered once"):
+        async with session:
+            pass
+
+
+async def test_a_session_belongs_to_its_event_loop(fake: Start) -> None:
+    _, session = await fake()
+
+    async def elsewhere() -> None:
+        await session.send("go")
+
+    async with session:
+        with pytest.raises(midflight.Conflict, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+
+
+async def test_what_was_set_while_the_agent_was_dead_holds_for_the_next_one(
+    fake: Start, tmp_path: Path
+) -> None:
+    model, session = await fake(Text("one"), WRITE, Text("two"), attended=True)
+    async with session:
+        await (await session.send("go")).result()
+        await model.agents[-1].die()
+        async for event in session.events():
+            if isinstance(event, e.Notice) and "has ended" in event.text:
+                break
+        await session.set_model("haiku")
+        await session.set_permission_mode("plan")
+        await (await session.send("go on")).result()
+        assert model.requests[-1].model == "haiku"
+        assert not (tmp_path / "new").exists()
+
+
+async def test_a_handler_is_not_asked_what_a_policy_has_decided(fake: Start) -> None:
+    asked: list[Any] = []
+    options: dict[str, Any] = {"permission_mode": "bypassPermissions", "on_request": asked.append}
+    _, session = await fake(WRITE, Text("done"), **options)
+    async with session:
+        await (await session.send("go")).result()
+    assert asked == []
+
+
+async def test_a_handler_that_returns_no_answer_is_told_what_is_wanted(fake: Start) -> None:
+    _, session = await fake(WRITE, Text("done"), on_request=lambda _: True)
+    async with session:
+        result = await (await session.send("go")).result()
+        assert "expected an Answer or None, got bool" in result.denials[0].reason
+
+
+async def test_a_command_that_the_agent_refuses_is_named_by_its_id(tmp_path: Path) -> None:
+    async with FakeModel([]) as model:
+        options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+        async with midflight.Session(options, agent=Clumsy) as session:
+            await session.command(c.SetModel(id="c-1", model="opus"))
+            async for event in session.events():
+                if isinstance(event, e.Notice):
+                    assert (event.level, event.command) == ("error", "c-1")
+                    break
+
+
+class Stubborn(FakeAgent):
+    async def close(self) -> None:
+        await super().close()
+        raise OSError("cannot be closed")
+
+
+async def test_a_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) -> None:
+    async with FakeModel([[Wait("never")]]) as model:
+        options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+        session = midflight.Session(options, agent=Stubborn)
+        await session.__aenter__()
+        message = await session.send("go")
+        await until(session, e.TurnStarted)
+        with pytest.raises(OSError, match="cannot be closed"):
+            await session.close()
+        assert session.status == "closed"
+        assert (await message.result()).status == "interrupted"
+        assert [type(event) async for event in session.events()][-1] is e.SessionEnded
+        model.signal("never")
+
+
+async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: Start) -> None:
+    _, session = await fake()
+    async with session:
+        for number in range(KEPT + 2):
+            session.notice("info", str(number))
+        with pytest.raises(midflight.EventsExpired):
+            await read(session)
+        left = await read(session)
+        assert len(left) == KEPT
+        assert isinstance(left[0], e.Notice)
+        assert left[0].text == "2"

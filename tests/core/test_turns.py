@@ -7,7 +7,17 @@ from tests.core.rules import Rules, done, redirect, send
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, Hand, Interrupt, Kill, SetMode, SetModel, StopTask, TakeBack
+from midflight.actions import (
+    Action,
+    Hand,
+    Interrupt,
+    Kill,
+    Reply,
+    SetMode,
+    SetModel,
+    StopTask,
+    TakeBack,
+)
 from midflight.agents import base
 from midflight.errors import Conflict, NotFound, SessionClosed
 from midflight.turns import STOP_GRACE_S, WAKE_GRACE_S
@@ -465,3 +475,23 @@ def test_nothing_is_heard_after_the_end() -> None:
     rules.hear(base.Taken("m"), e.Text(text="late"), base.Died("late"))
     rules.wait(1000)
     assert len(rules.events) == before
+
+
+def test_a_request_of_background_work_is_answered_when_the_main_turn_fails() -> None:
+    rules = running()
+    rules.hear(
+        e.TaskStarted(task="t"),
+        e.PermissionRequested(request="r", call="c", name="Bash", input={}, parent="p"),
+        done("m", status="failed", reason="api_error"),
+    )
+    replies = [action.reply for action in rules.taken() if isinstance(action, Reply)]
+    assert [(reply.request, reply.allow) for reply in replies] == [("r", False)]
+
+
+def test_a_stop_by_a_limit_looks_at_the_clock_once_more_and_not_all_the_time() -> None:
+    rules = running(timeout=5.0)
+    rules.wait(5.0)
+    assert rules.stopping
+    began = rules.now
+    rules.wait_until_due()
+    assert rules.now - began == pytest.approx(STOP_GRACE_S)

@@ -27,7 +27,7 @@ from tests.faults.manifest import fault
 import midflight
 from midflight import turns
 from midflight.agents import claude_cli, process, tree
-from midflight.testing import Silence, Text, ToolCall, Usage, Words
+from midflight.testing import Silence, Text, ToolCall, Usage, Wait, Words
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +179,56 @@ async def test_the_agent_and_its_tool_end_with_the_program_that_runs_them(
     assert await gone([*family, tool], 10)
 
 
+@fault("A6", "S4")
+async def test_the_keys_of_mcp_servers_do_not_outlive_a_program_that_is_killed(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    model = await scripted_model([Wait("never")])
+    program = (
+        "import json, sys, midflight\n"
+        "server = {'command': '/bin/false', 'env': {'SERVER_TOKEN': 'secret-0123456789'}}\n"
+        "midflight.run('go', mcp_servers={'s': server}, **json.loads(sys.argv[1]))\n"
+    )
+    options = use(model)
+    given = {"cwd": str(options["cwd"]), "env": options["env"]}
+    host = await asyncio.create_subprocess_exec(sys.executable, "-c", program, json.dumps(given))
+    try:
+        await model.reached("never")
+        family = psutil.Process(host.pid).children(recursive=True)
+        flags = [flag for p in family for flag in p.cmdline() if flag.startswith("--mcp-config=")]
+        config = Path(flags[0].partition("=")[2])
+        assert "secret-0123456789" in await asyncio.to_thread(config.read_text)
+    finally:
+        host.kill()
+        await host.wait()
+    assert await gone(family, 10)
+    assert not await asyncio.to_thread(config.parent.exists)
+
+
+@fault("A4")
+async def test_an_interrupt_ends_the_tool_and_leaves_the_background_task_alone(
+    scripted_model: Models, use: Use, project: Path
+) -> None:
+    background, tool = pipe(project / "background"), pipe(project / "tool")
+    forever = "trap : TERM; while true; do sleep 0.2; done"
+    steps = [
+        ToolCall(
+            "Bash", {"command": f"echo $$ > {background}; {forever}", "run_in_background": True}
+        ),
+        _bash(f"echo $$ > {tool}; {forever}"),
+        Text("fine"),
+    ]
+    model = await scripted_model(steps)
+    async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
+        survivor, victim = await pid_in(background), await pid_in(tool)
+        await session.interrupt()
+        assert (await ended(session.first)).reason == "interrupted"
+        assert await gone([victim], 0.2)
+        assert survivor.is_running()
+        assert (await ended(await session.send("go on"))).text == "fine"
+    assert await gone([survivor], 5)
+
+
 # Deaf ---------------------------------------------------------------------------------------
 
 
@@ -282,3 +332,19 @@ async def test_closing_in_the_middle_of_a_tool_leaves_no_process(
         assert await gone([tool, agent], 0)
         assert (await ended(session.first)).status == "interrupted"
         assert session.status == "closed"
+
+
+@fault("A3")
+async def test_a_message_that_an_agent_did_not_take_does_not_run_later(
+    scripted_model: Models, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.agents.process.WRITE_TIMEOUT_S", 0.5)
+    model = await scripted_model([Text("one")])
+    async with midflight.dispatch("go", **use(model)) as session:
+        await ended(session.first)
+        (agent,) = agents()
+        agent.suspend()
+        result = await ended(await session.send("x" * 600_000))
+        assert result.status == "failed"
+        assert await gone([agent], 5)
+    assert len(model.requests) == 1

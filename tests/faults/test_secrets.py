@@ -119,3 +119,32 @@ async def test_what_was_asked_is_what_runs_whatever_a_reader_does_to_the_event(
         await session.answer(asked)
         await read(session)
     assert os.listdir(project) == ["asked"]  # noqa: PTH208 - a moment of no consequence
+
+
+@fault("S4")
+async def test_what_an_mcp_server_is_given_is_not_in_the_last_words_of_the_agent(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    script = tmp_path / "claude"
+    script.write_text(f"#!/bin/sh\necho 2.1.330\n[ $# = 1 ] || echo 'no {KEY} here' >&2\nexit 3\n")
+    script.chmod(0o755)
+    servers = {"far": {"type": "http", "url": "http://127.0.0.1:9/", "headers": {"X": KEY}}}
+    with pytest.raises(midflight.AgentFailed) as caught:
+        async with midflight.open(agent_path=script, cwd=tmp_path, mcp_servers=servers):
+            raise AssertionError
+    assert "[redacted]" in str(caught.value)
+    _shows_no_key(str(caught.value))
+
+
+@fault("S4")
+def test_a_key_in_an_option_of_the_wrong_form_is_not_repeated() -> None:
+    with pytest.raises(midflight.InvalidOption) as caught:
+        midflight.open(env=[f"ANTHROPIC_API_KEY={KEY}"])
+    _shows_no_key(str(caught.value))
+
+
+@fault("I4")
+@pytest.mark.parametrize("name", ["a),Bash(touch:*", "a b", "a,Write", "(a)", "-x", ""])
+def test_the_name_of_a_skill_cannot_carry_another_rule(name: str) -> None:
+    with pytest.raises(midflight.InvalidOption, match="skills"):
+        midflight.open(skills=[name])

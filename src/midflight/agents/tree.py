@@ -19,8 +19,11 @@ __all__ = ["born_after", "end", "of"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
-CLOCK_SLACK_S = 0.1
-"""Birth times come from the kernel's coarse clock."""
+SLACK_S = 0.5
+"""How much earlier than noticed a process may have been born: we may be busy, clocks are coarse."""
+
+TIGHT_SLACK_S = 0.02
+"""The same, where something born a moment before must be spared."""
 
 
 def of(pid: int, marker: str) -> list[psutil.Process]:
@@ -56,7 +59,7 @@ def born_after(pid: int, marker: str, age_s: float, *, strays: bool) -> list[psu
     young = []
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
-        since = root.create_time() + age_s - CLOCK_SLACK_S
+        since = root.create_time() + age_s - (SLACK_S if strays else TIGHT_SLACK_S)
         for process in of(pid, marker) if strays else root.children():
             with contextlib.suppress(psutil.Error):
                 if process.pid != pid and process.create_time() >= since:
