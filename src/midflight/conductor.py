@@ -127,13 +127,14 @@ class Conductor:
                     self._up.set()
                 signal_in(signal, clock())
                 self._after()
-                if isinstance(signal, Step) and signal.cost_usd is None:
+                if isinstance(signal, Step) and self._rules.state.tools:
                     self._want_prices()
         except Exception as error:  # noqa: BLE001 - a driver's mistake must not hang the session
             died = Died(f"its reports could not be read: {type(error).__name__}: {error}")
         finally:
             with contextlib.suppress(Exception):
                 await agent.kill()
+                self._want_prices()
                 if self._pricing is not None:
                     await self._pricing
             self.alive = False
@@ -144,8 +145,13 @@ class Conductor:
                 self._after()
 
     def _want_prices(self) -> None:
-        """Have the price table loaded beside the work; estimates follow when it is there."""
-        if self._pricing is None and not prices_loaded():
+        """Have the price table loaded beside the work; estimates follow when it is there.
+
+        Only where an estimate is waited for: a turn that goes on with a tool, or will never hear
+        the agent's own figure. Loading takes processor time from whatever else is done.
+        """
+        unpriced = self._rules.state.ledger.unpriced
+        if unpriced and self._pricing is None and not prices_loaded():
             self._pricing = asyncio.get_running_loop().create_task(self._load_prices())
 
     async def _load_prices(self) -> None:

@@ -33,6 +33,11 @@ class Ledger:
         """What the session has cost so far, the running turn included."""
         return self.settled_usd + self.turn_usd
 
+    @property
+    def unpriced(self) -> bool:
+        """There are model calls whose estimate waits for the price table."""
+        return bool(self._unpriced)
+
     def apply(self, event: Event) -> None:
         """Take in one event; those about other things change nothing."""
         match event:

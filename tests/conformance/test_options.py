@@ -14,7 +14,8 @@ import pytest
 
 import midflight
 from midflight import events as e
-from midflight.testing import HttpError, ScriptedModel, Silence, Text, ToolCall, Usage, Wait
+from midflight.testing import FakeAgent, HttpError, Silence, Text, ToolCall, Usage, Wait
+from midflight.testing.conformance import CLAUDE, FAKE, Rig
 from midflight.testing.scene import QUESTION
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
@@ -24,22 +25,36 @@ MCP_SERVER = Path(__file__).parent / "programs" / "mcp_server.py"
 Play = Callable[..., Any]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on every agent that has what it shows."""
+    if "rig" in metafunc.fixturenames:
+        rows = [row for mark in metafunc.definition.iter_markers("shows") for row in mark.args]
+        lacking = any(FakeAgent.capabilities[row] == "not" for row in rows)
+        real_only = lacking or metafunc.definition.get_closest_marker("real_only")
+        rigs = [CLAUDE] if real_only else [CLAUDE, FAKE]
+        metafunc.parametrize("rig", rigs, ids=lambda rig: rig.agent)
+
+
+real_only = pytest.mark.real_only
+"""Marks a test of what only a real agent has: its files, its own options, its processes."""
+
+
 def shows(*rows: str) -> pytest.MarkDecorator:
     """Mark a test that shows rows of docs/capabilities.md."""
     return pytest.mark.shows(*rows)
 
 
 @pytest.fixture
-def play(tmp_path: Path, claude_home: Path) -> Play:
+def play(tmp_path: Path, claude_home: Path, rig: Rig) -> Play:
     """Open a session on the scripted model: ``async with play(steps, **options) as session``."""
 
     @asynccontextmanager
     async def opened(steps: Any, **options: Any) -> AsyncIterator[midflight.Session]:
         cwd = tmp_path / "cwd"
         cwd.mkdir(exist_ok=True)
-        async with ScriptedModel(steps) as model:
+        async with rig.model(steps) as model:
             env = {**model.env(claude_home), **options.pop("env", {})}
-            async with midflight.open(cwd=cwd, env=env, **options) as session:
+            async with midflight.open(agent=rig.agent, cwd=cwd, env=env, **options) as session:
                 session.model = model  # type: ignore[attr-defined]  # for the tests to look into
                 yield session
 
@@ -246,6 +261,7 @@ async def test_only_the_named_skills_are_offered_and_an_unknown_one_is_a_problem
 
 
 @shows("interrupt")
+@real_only
 async def test_an_interrupt_stops_a_command_that_ignores_the_term_signal(play: Play) -> None:
     stubborn = "trap : TERM; while true; do sleep 0.2; done"
     steps = [ToolCall("Bash", {"command": stubborn}), Text("fine")]
@@ -284,13 +300,14 @@ async def test_every_message_of_a_session_shares_one_conversation(play: Play) ->
 async def test_the_budget_holds_over_the_whole_session(play: Play) -> None:
     dear = [Usage(100_000, 10_000), ToolCall("Bash", {"command": "echo"})]
     options: dict[str, Any] = {"max_budget_usd": 0.4, "allowed_tools": ["Bash"]}
-    async with play([dear, dear], model="sonnet", **options) as session:
+    async with play(lambda _: dear, model="sonnet", **options) as session:
         result = await ask(session)
         assert (result.status, result.reason) == ("limit", "max_budget")
         assert result.total_cost_usd >= 0.4
+        calls = len(requests_of(session))
         after = await ask(session)
         assert (after.status, after.reason) == ("limit", "max_budget")
-        assert len(requests_of(session)) == 2
+        assert len(requests_of(session)) == calls
 
 
 async def test_what_a_resumed_conversation_had_cost_counts_towards_the_budget(play: Play) -> None:
@@ -364,6 +381,7 @@ async def test_an_mcp_server_gives_the_agent_tools_and_a_broken_one_is_a_problem
         assert "bad" in str(next(v for v in seen if isinstance(v, e.SessionStarted)).problems)
 
 
+@real_only
 async def test_system_prompt_env_add_dirs_and_effort_reach_the_agent(
     play: Play, tmp_path: Path
 ) -> None:
@@ -392,6 +410,7 @@ async def test_system_prompt_env_add_dirs_and_effort_reach_the_agent(
         assert "a far file" in str(third.tool_results)
 
 
+@real_only
 async def test_settings_are_loaded_unless_there_shall_be_none(play: Play, tmp_path: Path) -> None:
     (tmp_path / "cwd").mkdir()
     (tmp_path / "cwd" / "CLAUDE.md").write_text("Always speak of plums.")
@@ -404,6 +423,7 @@ async def test_settings_are_loaded_unless_there_shall_be_none(play: Play, tmp_pa
 
 
 @shows("resume")
+@real_only
 async def test_a_conversation_can_be_resumed_by_another_session(play: Play) -> None:
     async with play([Text("one")]) as session:
         await ask(session, "remember the word plum")
@@ -414,6 +434,7 @@ async def test_a_conversation_can_be_resumed_by_another_session(play: Play) -> N
         assert session.agent_session == earlier
 
 
+@real_only
 async def test_a_conversation_that_is_lost_is_begun_anew_and_that_one_is_gone_on_with(
     play: Play, claude_home: Path
 ) -> None:
@@ -446,6 +467,7 @@ async def kill(session: midflight.Session) -> None:
                 return
 
 
+@real_only
 async def test_a_conversation_that_does_not_exist_cannot_be_resumed(play: Play) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(midflight.AgentFailed, match="No conversation found"):
