@@ -495,3 +495,21 @@ def test_a_stop_by_a_limit_looks_at_the_clock_once_more_and_not_all_the_time() -
     began = rules.now
     rules.wait_until_due()
     assert rules.now - began == pytest.approx(STOP_GRACE_S)
+
+
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [
+        ("", e.MessageCancelled(message="m", reason="cancelled")),
+        ("agent_error", e.MessageFailed(message="m", reason="agent_error")),
+    ],
+    ids=["withdrawn", "refused"],
+)
+def test_a_message_that_the_agent_gives_back_by_itself_ends_as_it_says(
+    reason: str, end: e.Event
+) -> None:
+    rules = Rules()
+    rules.do(send("m"))
+    rules.hear(base.Dropped("m", reason))
+    (ended,) = rules.of(type(end))
+    assert (ended.message, ended.reason) == ("m", end.reason)  # type: ignore[attr-defined]

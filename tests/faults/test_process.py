@@ -211,9 +211,11 @@ async def test_an_interrupt_ends_the_tool_and_leaves_the_background_task_alone(
 ) -> None:
     background, tool = pipe(project / "background"), pipe(project / "tool")
     forever = "trap : TERM; while true; do sleep 0.2; done"
+    # This one ends if anything ends what it starts meanwhile.
+    touchy = forever.replace("sleep 0.2", "sleep 0.2 || exit 1")
     steps = [
         ToolCall(
-            "Bash", {"command": f"echo $$ > {background}; {forever}", "run_in_background": True}
+            "Bash", {"command": f"echo $$ > {background}; {touchy}", "run_in_background": True}
         ),
         _bash(f"echo $$ > {tool}; {forever}"),
         Text("fine"),
