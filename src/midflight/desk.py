@@ -82,7 +82,10 @@ class Desk:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
     def cancel_all(self, reason: str, *, tell: bool = False) -> None:
-        """The turn is over, or about to be."""
+        """The turn is over, or about to be.
+
+        ``tell`` answers the agent too: one whose turn has ended may still wait elsewhere.
+        """
         for request in list(self._pending.values()):
             self._resolve(request, "cancelled", "turn", reason)
             if tell:

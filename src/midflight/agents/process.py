@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midflight.agents.framing import Framer
 from midflight.agents.leash import Leash
 from midflight.agents.redact import Redactor
 from midflight.errors import AgentFailed, AgentUnavailable
@@ -24,16 +25,10 @@ from midflight.errors import AgentFailed, AgentUnavailable
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["MARKER", "MAX_LINE_BYTES", "OVERLONG", "AgentProcess"]
+__all__ = ["MARKER", "AgentProcess"]
 
 MARKER = "MIDFLIGHT_AGENT"
 """The environment variable whose value names the agent that a process belongs to."""
-
-MAX_LINE_BYTES = 64 * 1024 * 1024
-"""The longest line that is read; a longer one is dropped and told."""
-
-OVERLONG = b"(overlong)"
-"""This very object stands for a line that was dropped."""
 
 FLOOD_S = 0.001
 """Output that comes faster is read in batches: to wake up costs more than to read a line."""
@@ -60,9 +55,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self.strays: list[int] = []
         self._transport: asyncio.SubprocessTransport | None = None
         self._lines: deque[bytes] = deque()
-        self._partial: list[bytes] = []
-        self._partial_bytes = 0
-        self._dropping = False
+        self._framer = Framer()
         self._stderr = bytearray()
         self._redact = Redactor({})
         self._news: asyncio.Future[None] | None = None
@@ -136,26 +129,10 @@ class AgentProcess(asyncio.SubprocessProtocol):
             self._stderr += data[-STDERR_BYTES:]
             del self._stderr[:-STDERR_BYTES]
             return
-        if b"\n" not in data:
-            self._keep(data)
-            return
-        first, *rest = data.split(b"\n")
-        self._keep(first)
-        if self._dropping:
-            self._lines.append(OVERLONG)
-        else:
-            self._lines.append(b"".join(self._partial))
-        self._partial, self._partial_bytes, self._dropping = [], 0, False
-        self._lines.extend(rest[:-1])
-        self._keep(rest[-1])
-        self._wake()
-
-    def _keep(self, data: bytes) -> None:
-        self._partial_bytes += len(data)
-        if self._partial_bytes > MAX_LINE_BYTES:
-            self._partial, self._dropping = [], True
-        elif data:
-            self._partial.append(data)
+        lines = self._framer.push(data)
+        if lines:
+            self._lines.extend(lines)
+            self._wake()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Note the end of the output, or that nothing more can be written."""
@@ -212,7 +189,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield each line of standard output, until it ends or the program is gone.
 
-        A line over `MAX_LINE_BYTES` comes as `OVERLONG`. One reader.
+        A line that is too long comes as `framing.OVERLONG`. One reader.
         """
         while True:
             while self._lines:
@@ -221,8 +198,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 break
             self._news = asyncio.get_running_loop().create_future()
             await self._news
-        if self._partial:
-            yield b"".join(self._partial)
+        if rest := self._framer.rest():
+            yield rest
 
     async def write(self, line: bytes) -> None:
         """Write a line, newline included. Raises `AgentFailed` if the program takes none."""

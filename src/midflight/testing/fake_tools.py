@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
+from midflight.agents.claude_content import questions
 from midflight.options import Options
 from midflight.testing.script import ToolCall
-from midflight.values import Denial, Kind, PlanEntry, Question, QuestionOption
+from midflight.values import Denial, Kind, PlanEntry
 
 __all__ = ["STOPPED", "TOOLS", "Toolbox"]
 
@@ -136,19 +137,7 @@ class Toolbox:
         return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
     async def _question(self, call: str, given: dict[str, Any]) -> str:
-        questions = tuple(
-            Question(
-                question=question["question"],
-                header=question.get("header", ""),
-                multiple=bool(question.get("multiSelect")),
-                options=tuple(
-                    QuestionOption(label=option["label"], description=option.get("description", ""))
-                    for option in question.get("options", ())
-                ),
-            )
-            for question in given["questions"]
-        )
-        asked = e.QuestionRequested(request=str(uuid.uuid4()), questions=questions)
+        asked = e.QuestionRequested(request=str(uuid.uuid4()), questions=questions(given))
         reply = await self._ask(asked, call, "AskUserQuestion")
         answers = [f'"{text}"="{answer}"' for text, answer in (reply.answers or {}).items()]
         return f"User has answered your questions: {', '.join(answers)}"
