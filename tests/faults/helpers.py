@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psutil
 
 import midflight
-from midflight.agents.process import MARKER
+from midflight.agents.leash import MARKER
 from midflight.testing import ScriptedModel
 
 __all__ = [

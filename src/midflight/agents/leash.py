@@ -14,7 +14,10 @@ from pathlib import Path
 
 from midflight.errors import AgentUnavailable
 
-__all__ = ["Leash"]
+__all__ = ["MARKER", "Leash"]
+
+MARKER = "MIDFLIGHT_AGENT"
+"""The environment variable whose value names the agent that a process belongs to."""
 
 GRACE_S = 2
 """How long an agent of a dead host may take to end in an orderly way."""
@@ -40,14 +43,23 @@ class Leash:
     """Watches over one agent's program."""
 
     def __init__(self, pid: int, marker: str, folder: Path | None) -> None:
-        """Begin to watch. ``pid`` leads the agent's group; ``marker`` is NAME=value in its env.
+        """Begin to watch. ``pid`` leads the agent's group; ``marker`` is the value of `MARKER`.
 
         ``folder`` holds what must not outlive the agent, such as keys.
         """
         private = "" if folder is None else str(folder)
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "leash", str(pid), marker, str(GRACE_S), private],
+                [
+                    "/bin/sh",
+                    "-c",
+                    _SCRIPT,
+                    "leash",
+                    str(pid),
+                    f"{MARKER}={marker}",
+                    str(GRACE_S),
+                    private,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

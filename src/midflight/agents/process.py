@@ -18,17 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midflight.agents.framing import Framer
-from midflight.agents.leash import Leash
+from midflight.agents.leash import MARKER, Leash
 from midflight.agents.redact import Redactor
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["MARKER", "AgentProcess"]
-
-MARKER = "MIDFLIGHT_AGENT"
-"""The environment variable whose value names the agent that a process belongs to."""
+__all__ = ["AgentProcess"]
 
 FLOOD_S = 0.001
 """Output that comes faster is read in batches: to wake up costs more than to read a line."""
@@ -104,7 +101,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             ) from error
         self._transport = transport
         self._started = time.monotonic()
-        self._leash = Leash(self.pid, f"{MARKER}={self.marker}", folder)
+        self._leash = Leash(self.pid, self.marker, folder)
 
     @property
     def pid(self) -> int:

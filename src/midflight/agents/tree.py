@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from midflight.agents.process import MARKER
+from midflight.agents.leash import MARKER
 
 __all__ = ["born_after", "end", "of"]
 
