@@ -29,6 +29,7 @@ SESSION = ("session", "message", "verbs", "handling", "conductor", "api")
 PUBLIC = ("",)
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
+CONFIG = ("config",)  # files with defaults: for the command line alone, the library reads none
 CLI = ("cli", "cli.*", "__main__")
 
 # The rules know an agent as the Protocol and its words; the session loads one by its name.
@@ -43,7 +44,8 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
-    CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CLI,
+    CONFIG: FOUNDATION,
+    CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CONFIG + CLI,
 }
 
 # The core knows no agent by name. A string in this table may be one, where it stands.
@@ -58,6 +60,7 @@ HEAVY = (
     "claude_agent_sdk",
     "genai_prices",
     "mcp",
+    "platformdirs",
     "prompt_toolkit",
     "pydantic",
     "rich",

@@ -3,6 +3,7 @@
 MidflightError
 ├── InvalidOption          an option has a value that cannot be meant
 │   └── UnsupportedOption  the chosen agent cannot honour an option
+├── InvalidConfig          a file with defaults that cannot be used as it is
 ├── InvalidInput           a message, command or answer that cannot be used
 ├── AgentUnavailable       the agent's program is missing, too old or not runnable
 ├── AgentFailed            the agent's program did not start, or ended before it was ready
@@ -21,6 +22,7 @@ __all__ = [
     "AlreadyAnswered",
     "Conflict",
     "EventsExpired",
+    "InvalidConfig",
     "InvalidInput",
     "InvalidOption",
     "MidflightError",
@@ -65,6 +67,25 @@ class UnsupportedOption(InvalidOption):
     """The chosen agent cannot honour this option. Nothing has been started."""
 
     code = "unsupported_option"
+
+
+class InvalidConfig(MidflightError):
+    """A file with defaults cannot be used; ``file``, ``line`` and ``key`` tell where, if known.
+
+    Only the command line reads such files.
+    """
+
+    code = "invalid_config"
+
+    def __init__(
+        self, file: str, message: str, hint: str = "", *, line: int | None = None, key: str = ""
+    ) -> None:
+        """Start the message with the place, in the form that editors and terminals can open."""
+        place = f"{file}:{line}" if line else file
+        super().__init__(": ".join(filter(None, (place, key, message))), hint)
+        self.file = file
+        self.line = line
+        self.key = key
 
 
 class InvalidInput(MidflightError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ def _positive(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidOption(name, f"expected a number, got {value!r}")
-    if not math.isfinite(value) or value <= 0:
+    if not 0 < value <= sys.float_info.max:
         raise InvalidOption(name, f"expected a finite number above 0, got {value!r}")
     return float(value)
 

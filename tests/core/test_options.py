@@ -39,6 +39,11 @@ def test_a_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
         Options.build(**{name: value})
 
 
+def test_a_number_of_seconds_beyond_every_clock_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="timeout: expected a finite number"):
+        Options.build(timeout=10**400)
+
+
 @pytest.mark.parametrize("name", ["allowed_tools", "disallowed_tools", "skills", "setting_sources"])
 def test_an_empty_list_is_not_an_unset_one(name: str) -> None:
     assert getattr(Options.build(**{name: []}), name) == ()
