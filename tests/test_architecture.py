@@ -29,9 +29,10 @@ SESSION = ("session", "message", "verbs", "handling", "conductor", "api")
 PUBLIC = ("",)
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
-CONFIG = ("config",)  # files with defaults: for the command line alone, the library reads none
+CONFIG = ("config", "config_file")
 CLI = ("cli", "cli.*", "__main__")
 
+# Files with defaults are for the command line alone: nothing else may import CONFIG.
 # The rules know an agent as the Protocol and its words; the session loads one by its name.
 PROTOCOL = ("agents.base",)
 REGISTRY = ("agents",)
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
-    CONFIG: FOUNDATION,
+    CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CONFIG + CLI,
 }
 

@@ -7,12 +7,16 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from midflight.agents import claude_cli
+from midflight.agents import AGENTS, claude_cli
+from midflight.cli.defaults import VARIABLE, project_file, user_file
 from midflight.cli.output import Fragment, one_line, write
-from midflight.errors import AgentUnavailable
+from midflight.config import File
+from midflight.config_file import user_path
+from midflight.errors import AgentUnavailable, InvalidConfig
 
 __all__ = ["doctor", "login"]
 
@@ -29,11 +33,42 @@ def doctor() -> int:
     git = shutil.which("git")
     _line("git", "found" if git else "not found (not needed, but it is how to undo)", git or "")
     usable = _claude()
-    if usable:
+    sound = _defaults()
+    if usable and sound:
         write([("", "\n"), (GREEN, 'Ready: midflight "your task"'), ("", "\n")])
         return 0
-    write([("", "\n"), (RED, "No agent can be used yet."), ("", " `midflight demo` needs none.\n")])
+    what = "The defaults must be mended first." if usable else "No agent can be used yet."
+    write([("", "\n"), (RED, what), ("", " `midflight demo` needs none.\n")])
     return 1
+
+
+def _defaults() -> bool:
+    """Print what sets defaults here, and return whether all of it can be used."""
+    if variable := os.environ.get(VARIABLE):
+        known = variable in AGENTS or ":" in variable
+        _line("agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED)
+    found = (
+        _file("defaults", user_file, f"no {user_path()}"),
+        _file("project", lambda: project_file(Path.cwd()), "no midflight.toml"),
+    )
+    return all(found)
+
+
+def _file(name: str, read: Callable[[], File | None], nothing: str) -> bool:
+    """Print what a file with defaults sets, and return whether it can be used."""
+    try:
+        file = read()
+    except InvalidConfig as error:
+        _line(name, "broken", error.message, RED)
+        if error.hint:
+            _line("", "do", error.hint, YELLOW)
+        return False
+    _line(
+        name,
+        "read" if file else "none",
+        f"{file.path}: {'; '.join(file.told())}" if file else nothing,
+    )
+    return True
 
 
 def _claude() -> bool:

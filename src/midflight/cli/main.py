@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from midflight.cli.output import one_line, write
-from midflight.errors import InvalidInput, InvalidOption, MidflightError, NotFound
+from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -78,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", help="what the agent should do")
-    add("--agent", metavar="A", help="the agent: claude (default)")
+    add("--agent", metavar="A", help="the agent: claude (default), another name or acp:COMMAND")
     add("--model", metavar="M", help="the model, as the agent names it")
     add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
     add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
@@ -179,7 +179,7 @@ def _with_command(arguments: list[str]) -> list[str]:
 
 
 def _code_of(error: MidflightError) -> int:
-    if isinstance(error, (UsageError, InvalidOption, InvalidInput)):
+    if isinstance(error, (UsageError, InvalidConfig, InvalidInput, InvalidOption)):
         return 2
     return 4 if isinstance(error, NotFound) else 1
 

@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any
 
 from midflight import dispatch
+from midflight.cli.defaults import in_the_words_of, settled_options
 from midflight.cli.output import write
 from midflight.cli.transcript import Outcome, Transcript
 from midflight.errors import AgentFailed, InvalidOption, NotFound
@@ -23,10 +24,13 @@ INTERRUPTED = 130
 
 def run(given: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
-    session = _session(given)
-    then = given.then or []
+    settled = settled_options(given)
+    attended = given.json or bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
     try:
-        return asyncio.run(_run(session, then, json=given.json))
+        session = dispatch(given.task, attended=attended, **settled.options)
+        return asyncio.run(_run(session, given.then or [], json=given.json))
+    except InvalidOption as error:
+        raise in_the_words_of(settled.sources, error) from error
     except AgentFailed as error:
         if given.resume and "no conversation found" in str(error).lower():
             raise NotFound(
@@ -47,60 +51,6 @@ async def _run(session: Session, then: list[str], *, json: bool) -> int:
 
         return await until_stopped(stopper, Console(session, then).run())
     return await until_stopped(stopper, run_plain(session, then))
-
-
-def _session(given: argparse.Namespace) -> Session:
-    """Return the session that the options describe. Raises `InvalidOption` in their words."""
-    options = {
-        "agent": given.agent,
-        "model": given.model,
-        "max_turns": given.max_turns,
-        "max_budget_usd": given.max_budget_usd,
-        "allowed_tools": _listed(given.allow),
-        "disallowed_tools": _listed(given.deny),
-        "permission_mode": given.permission_mode,
-        "plugins": given.plugin,
-        "skills": given.skill,
-        "cwd": given.cwd,
-        "timeout": given.timeout,
-        "stall_timeout": given.stall_timeout,
-        "name": given.name,
-        "resume": given.resume,
-    }
-    attended = given.json or bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
-    try:
-        return dispatch(
-            given.task,
-            attended=attended,
-            **{name: value for name, value in options.items() if value is not None},
-        )
-    except InvalidOption as error:
-        flag = _FLAGS.get(error.option, error.option.replace("_", "-"))
-        said = error.message.removeprefix(f"{error.option}: ")
-        raise InvalidOption(f"--{flag}", said, error.hint or "midflight run --help") from error
-
-
-_FLAGS = {
-    "allowed_tools": "allow",
-    "disallowed_tools": "deny",
-    "plugins": "plugin",
-    "skills": "skill",
-}
-
-
-def _listed(given: Iterable[str] | None) -> list[str] | None:
-    """Split ``Bash(git add, git commit),Edit`` at the commas outside of brackets."""
-    if given is None:
-        return None
-    names = [""]
-    depth = 0
-    for char in ",".join(given):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            names.append("")
-        else:
-            names[-1] += char
-    return [name.strip() for name in names if name.strip()]
 
 
 async def run_plain(session: Session, then: list[str]) -> int:
