@@ -38,14 +38,16 @@ class Conversation:
         tell: Callable[[e.Event], e.Event],
         act: Callable[[Action], None],
         attended: Callable[[], bool | None],
+        can: Callable[[str], base.Support],
         mode: str = "default",
         spent_usd: float = 0.0,
     ) -> None:
         """Begin with nothing said; ``spent_usd`` is what the conversation cost before.
 
-        ``tell`` returns the event with its place in the session filled in.
+        ``tell`` returns the event with its place in the session filled in; ``can`` says of each
+        of `midflight.agents.base.CAPABILITIES` whether the agent has it.
         """
-        self._core = Core(limits, tell=tell, act=act, mode=mode, spent_usd=spent_usd)
+        self._core = Core(limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd)
         self._desk = Desk(self._core, attended)
         self._turns = Turns(self._core, self._desk)
 
@@ -96,8 +98,10 @@ class Conversation:
             case c.Answer():
                 self._desk.answer(command)
             case c.SetModel(model=model):
+                self._need("set_model")
                 self._core.act(SetModel(model, command.id))
             case c.SetPermissionMode(mode=mode):
+                self._need("set_permission_mode")
                 self._core.mode = mode
                 self._core.act(SetMode(mode, command.id))
                 self._desk.review()
@@ -111,9 +115,23 @@ class Conversation:
                 raise Conflict(f"message {message} was sent before with another text")
             return False
         self._core.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
-        if delivery == "steer" and self._core.engaged and not self._turns.stopping:
-            self._turns.hand(self.state.outbox.get(message), steer=True)
+        if delivery == "steer":
+            self._steer(self.state.outbox.get(message))
         return True
+
+    def _steer(self, entry: Entry) -> None:
+        """Have the running turn read a message, if there is one and the agent can do that."""
+        if not self._core.engaged or self._turns.stopping:
+            return
+        if self._core.can("steer") == "supported":
+            self._turns.hand(entry, steer=True)
+        else:
+            self.notice("info", f"the agent cannot be steered: message {entry.id} waits its turn")
+
+    def _need(self, capability: str) -> None:
+        """Raise `Conflict` if the agent does not have this."""
+        if self._core.can(capability) == "not":
+            raise Conflict(f"the agent has no {capability}", "see docs/capabilities.md")
 
     def _redirect(self, message: str, text: str, *, drop: bool) -> None:
         if self._accept(message, text, "now"):
@@ -188,8 +206,8 @@ class Conversation:
         self._change(entry, before=first.id if first else None, delivery=command.delivery)
         if command.delivery == "now":
             self._make_way(entry.id, drop=False)
-        elif self._core.engaged and not self._turns.stopping:
-            self._turns.hand(entry, steer=True)
+        else:
+            self._steer(entry)
 
     # Signals ------------------------------------------------------------------------------
 
@@ -220,6 +238,8 @@ class Conversation:
                 self._turns.dropped(signal)
             case base.Woke():
                 self._turns.woke()
+            case base.Calling():
+                self._turns.calling()
             case base.Step():
                 self._turns.step(signal)
             case base.Finished():

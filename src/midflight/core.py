@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from midflight.actions import Action
+from midflight.agents.base import Support
 from midflight.events import Event
 from midflight.state import State
 from midflight.watchdog import Watchdog
@@ -37,6 +38,7 @@ class Core:
         *,
         tell: Callable[[Event], Event],
         act: Callable[[Action], None],
+        can: Callable[[str], Support],
         mode: str,
         spent_usd: float,
     ) -> None:
@@ -48,6 +50,7 @@ class Core:
         self.mode = mode
         self.closing = False
         self.act = act
+        self.can = can
         self._tell = tell
 
     def emit(self, event: Event) -> None:

@@ -74,6 +74,10 @@ class Desk:
             return
         if answer.answers:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
+        if answer.input is not None and self._core.can("edited_input") == "not":
+            raise InvalidInput(
+                "the agent takes no other input for a call", "deny it and say what to do instead"
+            )
         self._resolve(request, answer.decision, "user", answer.reason, edited=answer.input)
 
     def withdraw(self, request: str) -> None:

@@ -58,14 +58,17 @@ class Ledger:
         self.turn_usd, self.tokens = 0.0, TokenUsage()
         self._unpriced.clear()
 
-    def step(self, model: str, tokens: TokenUsage, cost_usd: float | None) -> Usage:
+    def step(
+        self, model: str, tokens: TokenUsage, cost_usd: float | None, *, estimated: bool = False
+    ) -> Usage:
         """Return the ``usage`` event that one more model call makes.
 
-        Money that is to be estimated waits until the price table is loaded; see `reprice`.
+        Money that nobody knows waits until the price table is loaded; see `reprice`.
         """
         if cost_usd is None:
             self._unpriced.append((model, tokens))
-        return self._usage(self.tokens + sane(tokens), money(cost_usd or 0.0), cost_usd is None)
+        estimated = estimated or cost_usd is None
+        return self._usage(self.tokens + sane(tokens), money(cost_usd or 0.0), estimated)
 
     def reprice(self) -> Usage | None:
         """Return a ``usage`` event with the estimates that have become possible, if any."""

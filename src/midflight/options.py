@@ -62,6 +62,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     attended: True if a person is there to answer (requests then have no deadline), False if
         nobody is (they are denied at once), None to judge by whether anyone reads the events.
     agent_path: the agent's program, if not the one that midflight finds.
+    server_url: the address of an agent's server that runs already, such as an OpenCode server; its
+        password is ``OPENCODE_SERVER_PASSWORD`` in ``env``, or else in this process's environment.
     """
 
     agent: str = "claude"
@@ -89,6 +91,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     on_request: RequestHandler | None = None
     attended: bool | None = None
     agent_path: Path | None = None
+    server_url: str | None = None
 
     @classmethod
     def build(cls, **given: Any) -> Options:
@@ -263,6 +266,12 @@ def _servers(name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     return {key: dict(server) for key, server in value.items()}
 
 
+def _address(name: str, value: Any) -> str | None:
+    if value is not None and not re.match(r"https?://[^/\s@?#]+/?$", _plain(name, value)):
+        raise InvalidOption(name, f"expected http://host:port, got {value!r}")
+    return None if value is None else str(value).rstrip("/")
+
+
 def _file(name: str, value: Any) -> Path | None:
     return None if value is None else Path(_plain(name, str(value))).expanduser().absolute()
 
@@ -282,6 +291,7 @@ def _tristate(name: str, value: Any) -> bool | None:
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "agent": _plain,
     **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
+    "server_url": _address,
     "cwd": _directory,
     "max_turns": _count,
     "max_budget_usd": _positive,

@@ -75,6 +75,7 @@ class Session(Verbs):
             tell=self._tell,
             act=self._act,
             attended=self._somebody,
+            can=lambda capability: self.capabilities[capability],
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
         )

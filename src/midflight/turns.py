@@ -93,12 +93,21 @@ class Turns:
         elif entry.opener or not stop.keep:
             self._end_message(entry.id, stop.status, stop.reason)
 
+    def calling(self) -> None:
+        """The agent goes on to another model call, which may be one too many."""
+        limit = self._core.limits.max_turns
+        if limit and self._steps >= limit:
+            self.stop("limit", "max_turns", keep=True)
+
     def step(self, step: base.Step) -> None:
         """Count a model call, and what it cost."""
         core = self._core
         if core.state.turn is None and not core.state.tasks:
             return
-        core.emit(core.state.ledger.step(step.model, step.tokens, step.cost_usd))
+        usage = core.state.ledger.step(
+            step.model, step.tokens, step.cost_usd, estimated=step.estimated
+        )
+        core.emit(usage)
         self._steps += step.main
         if core.limits.max_turns and self._steps > core.limits.max_turns:
             self.stop("limit", "max_turns", keep=True)

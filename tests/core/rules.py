@@ -141,11 +141,13 @@ class Rules:
         self.closing = False
         self.barred: set[str] = set()
         self.interrupted = False
+        self.lacks: dict[str, base.Support] = {}
         self.conversation = Conversation(
             Limits(**limits),
             tell=self.witness,
             act=self._act,
             attended=lambda: self.attended,
+            can=lambda capability: self.lacks.get(capability, "supported"),
             spent_usd=spent_usd,
         )
 

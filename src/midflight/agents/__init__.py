@@ -14,6 +14,7 @@ __all__ = ["AGENTS", "create"]
 
 AGENTS = {
     "claude": "midflight.agents.claude:ClaudeAgent",
+    "opencode": "midflight.agents.opencode:OpenCodeAgent",
     "fake": "midflight.testing.fake:FakeAgent",
 }
 

@@ -16,7 +16,9 @@ from midflight.events import Event
 from midflight.values import Denial, Status, TokenUsage
 
 __all__ = [
+    "CAPABILITIES",
     "Agent",
+    "Calling",
     "Died",
     "Dropped",
     "Finished",
@@ -34,6 +36,35 @@ __all__ = [
 
 Support = Literal["supported", "emulated", "not"]
 """Whether an agent has a thing itself, midflight makes it, or neither."""
+
+CAPABILITIES: Mapping[str, str] = {
+    "steer": "a message is read by the running turn, at its next step",
+    "queue": "a message waits for a turn of its own, and can be changed until then",
+    "redirect": "the running turn is stopped and a message takes its place",
+    "interrupt": "the running turn is stopped with its tools",
+    "cancel": "a message that has not been read can be taken back",
+    "permissions": "tools are asked for, allowed and denied",
+    "edited_input": "a call can be allowed with another input",
+    "questions": "the agent asks questions and gets their answers",
+    "set_model": "the model can be switched while the session lives",
+    "set_permission_mode": "the permission mode can be switched while the session lives",
+    "max_turns": "a turn ends after so many model calls",
+    "max_budget_usd": "the session ends its turn when the money is spent",
+    "timeout": "a turn ends after so many seconds",
+    "stall_timeout": "a silence ends a turn",
+    "plugins": "a plugin's folder brings its skills",
+    "skills": "only the named skills are offered",
+    "mcp_servers": "MCP servers give the agent tools",
+    "system_prompt": "the agent's own prompt is replaced",
+    "effort": "the effort of reasoning can be chosen",
+    "add_dirs": "more folders can be worked in",
+    "resume": "a conversation is gone on with by another session",
+    "retries": "the agent's new attempts at a model call are told",
+    "plan": "the agent's list of things to do is told",
+    "background": "work that outlives its turn is told, and the turns that it wakes",
+    "subagents": "what a sub-agent does is told, with the call that it belongs to",
+}
+"""What an agent may be able to do. Every driver says of each whether it can."""
 
 
 class Up(msgspec.Struct, frozen=True):
@@ -57,16 +88,22 @@ class Woke(msgspec.Struct, frozen=True):
     """The agent has begun a turn that nobody asked for."""
 
 
+class Calling(msgspec.Struct, frozen=True):
+    """The turn goes on to one more model call; told where the agent keeps no limit of its own."""
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One model call is over, with its tokens.
 
-    ``cost_usd`` is None where the agent tells money only later. ``main`` is False for what is no
-    step of the turn: calls of sub-agents, and calls that were cut and are made again.
+    ``cost_usd`` is None where the agent tells money only later, and ``estimated`` where it is not
+    the agent's own figure. ``main`` is False for what is no step of the turn: calls of
+    sub-agents, and calls that were cut and are made again.
     """
 
     model: str
     tokens: TokenUsage
     cost_usd: float | None = None
+    estimated: bool = False
     main: bool = True
 
 
@@ -109,7 +146,18 @@ class Died(msgspec.Struct, frozen=True):
 
 
 Signal = (
-    Event | Up | Taken | Dropped | Woke | Step | Finished | Withdrawn | Unrecoverable | Idle | Died
+    Event
+    | Up
+    | Taken
+    | Dropped
+    | Woke
+    | Calling
+    | Step
+    | Finished
+    | Withdrawn
+    | Unrecoverable
+    | Idle
+    | Died
 )
 
 
@@ -128,10 +176,14 @@ class Agent(Protocol):
 
     Every method may raise `midflight.errors.MidflightError`. None waits without a bound. What
     happens is reported by `events` only, also the consequences of the other calls.
+
+    ``capabilities`` has every row of `CAPABILITIES`; it may change when the agent has come up.
+    ``limits`` tells of the rows that are not plainly supported how they are made, or why not.
     """
 
     name: str
     capabilities: Mapping[str, Support]
+    limits: Mapping[str, str]
 
     async def start(self) -> None:
         """Start the program; it reports `Up` or `Died`.

@@ -43,6 +43,7 @@ class ClaudeAgent:
         "interrupt": "supported",
         "cancel": "supported",
         "permissions": "supported",
+        "edited_input": "supported",
         "questions": "supported",
         "set_model": "supported",
         "set_permission_mode": "supported",
@@ -53,9 +54,20 @@ class ClaudeAgent:
         "plugins": "supported",
         "skills": "supported",
         "mcp_servers": "supported",
+        "system_prompt": "supported",
+        "effort": "supported",
+        "add_dirs": "supported",
         "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
         "background": "supported",
         "subagents": "supported",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an interrupt, then the message",
+        "timeout": "midflight's clock, then an interrupt",
+        "stall_timeout": "midflight's clock, then an interrupt",
     }
 
     def __init__(self, options: Options) -> None:

@@ -141,6 +141,8 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
             raise UnsupportedOption(
                 "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
             )
+    if options.server_url is not None:
+        raise UnsupportedOption("server_url", "Claude Code is no server")
     if options.effort not in (None, *EFFORTS):
         raise UnsupportedOption("effort", f"{options.effort!r} is none of {', '.join(EFFORTS)}")
     if len((options.system_prompt or "").encode()) > MAX_ARGUMENT_BYTES:

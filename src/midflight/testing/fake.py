@@ -21,6 +21,19 @@ from midflight.testing.fake_turn import Mind
 
 __all__ = ["FakeAgent"]
 
+LACKS = (
+    "server_url",
+    "plugins",
+    "skills",
+    "mcp_servers",
+    "system_prompt",
+    "effort",
+    "add_dirs",
+    "plan",
+    "subagents",
+)
+"""What it lacks of options and capabilities; the options are refused."""
+
 
 class FakeAgent:
     """One conversation with the `FakeModel` that ``env`` names; see `FakeModel.env`."""
@@ -33,6 +46,7 @@ class FakeAgent:
         "interrupt": "supported",
         "cancel": "supported",
         "permissions": "supported",
+        "edited_input": "supported",
         "questions": "supported",
         "set_model": "supported",
         "set_permission_mode": "supported",
@@ -43,15 +57,27 @@ class FakeAgent:
         "plugins": "not",
         "skills": "not",
         "mcp_servers": "not",
+        "system_prompt": "not",
+        "effort": "not",
+        "add_dirs": "not",
         "resume": "supported",
+        "retries": "supported",
+        "plan": "not",
         "background": "supported",
         "subagents": "not",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an interrupt, then the message",
+        "timeout": "midflight's clock, then an interrupt",
+        "stall_timeout": "midflight's clock, then an interrupt",
+        **dict.fromkeys(LACKS[1:], "the fake agent has none"),
     }
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        for name in ("plugins", "skills", "mcp_servers"):
-            if getattr(options, name):
+        for name in LACKS:
+            if getattr(options, name, None):
                 raise UnsupportedOption(name, "the fake agent has none")
         self._options = options
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
