@@ -284,6 +284,22 @@ async def test_the_environment_holds_nothing_of_the_users(monkeypatch: pytest.Mo
     assert not {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CONFIG_DIR", "HTTPS_PROXY"} & env.keys()
 
 
+async def test_the_next_model_can_listen_where_this_one_did(http: httpx.AsyncClient) -> None:
+    async with ScriptedModel([Text("one")]) as first:
+        await http.post(first.url + "/v1/messages", json=asking("go"))
+    port = int(first.url.rpartition(":")[2])
+    async with ScriptedModel([Text("two")], port=port) as second:
+        assert second.url == first.url
+        answer = await http.post(second.url + "/v1/messages", json=asking("go"))
+    assert answer.json()["content"][0]["text"] == "two"
+
+
+async def test_the_environment_points_opencode_to_the_model_too() -> None:
+    async with ScriptedModel([]) as model:
+        config = json.loads(model.env("/tmp/home")["OPENCODE_CONFIG_CONTENT"])
+    assert config["provider"]["anthropic"]["options"]["baseURL"] == model.url + "/v1"
+
+
 def test_a_step_with_parts_after_its_end_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing can follow"):
         ScriptedModel([[Drop(), Text("a")]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections import defaultdict, deque
@@ -28,13 +29,36 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-__all__ = [
-    "ScriptedModel",
-]
+__all__ = ["ScriptedModel", "env_for"]
 
+_KEY = "sk-ant-scripted"
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
 _INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
 _SHOWN = 200
+
+
+def env_for(url: str, home: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the whole environment of an agent that asks the model at ``url``."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    provider = {"options": {"baseURL": f"{url}/v1", "apiKey": _KEY}}
+    opencode = {"provider": {"anthropic": provider}, "model": "anthropic/claude-sonnet-4-5"}
+    return inherited | {
+        "HOME": os.fspath(home),
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/sh",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": _KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+        "OPENCODE_CONFIG_CONTENT": json.dumps(opencode),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+    }
 
 
 class ScriptedModel:
@@ -47,9 +71,17 @@ class ScriptedModel:
     """
 
     def __init__(
-        self, script: Script, *, side: SideRule | None = None, timeout_s: float = 30.0
+        self,
+        script: Script,
+        *,
+        side: SideRule | None = None,
+        timeout_s: float = 30.0,
+        port: int = 0,
     ) -> None:
-        """Check the script. ``timeout_s`` bounds every wait, in the script and in the test."""
+        """Check the script. ``timeout_s`` bounds every wait, in the script and in the test.
+
+        ``port`` is for an agent that outlives this model and shall find the next one; 0 is any.
+        """
         self._function = script if callable(script) else None
         self._steps: deque[tuple[Part, ...]] = deque()
         if not callable(script):
@@ -64,6 +96,7 @@ class ScriptedModel:
         self._signals = Signals()
         self._recorded: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._server: uvicorn.Server | None = None
+        self._wanted_port = port
         self._port = 0
         self.requests: list[ModelRequest] = []
         self.side_requests: list[ModelRequest] = []
@@ -80,19 +113,7 @@ class ScriptedModel:
 
         Next to nothing is inherited, so no key or setting of the user's own agent gets in.
         """
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        return inherited | {
-            "HOME": os.fspath(home),
-            "LANG": "C.UTF-8",
-            "SHELL": "/bin/sh",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "ANTHROPIC_BASE_URL": self.url,
-            "ANTHROPIC_API_KEY": "sk-ant-scripted",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            "DISABLE_TELEMETRY": "1",
-        }
+        return env_for(self.url, home)
 
     def signal(self, name: str) -> None:
         """Release every `Wait` for this signal, those to come as well."""
@@ -127,7 +148,7 @@ class ScriptedModel:
         """Listen on a free port of the loopback interface, within the running event loop."""
         import uvicorn
 
-        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=512)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._app,
