@@ -11,6 +11,13 @@ from tests.cli.terminal import Terminal
 from midflight.testing import ScriptedModel, Step
 
 
+@pytest.fixture(autouse=True)
+def no_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep away the defaults of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("MIDFLIGHT_AGENT", raising=False)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"

@@ -32,9 +32,8 @@ ROWS: dict[str, Row] = {
     # Configuration
     "C1": Row(
         "An unknown option or one of the wrong type is refused by its name, with the nearest "
-        "valid one, before anything starts.",
+        "valid one and, from a file, with the line, before anything starts.",
         "a misspelt limit that was silently ignored",
-        not_yet="file and line of a TOML key: there is no configuration file yet",
     ),
     "C2": Row(
         "An agent program that is missing, not executable, too old or not the right program is "
@@ -286,8 +285,7 @@ ROWS: dict[str, Row] = {
     "S7": Row(
         "A hostile repository configures nothing before it is trusted.",
         "CVE-2025-59536, CVE-2026-21852, CVE-2026-33068",
-        tested=False,
-        not_yet="needs the decision about trust, which is not designed yet",
+        not_yet="the agent's own settings in a repository: needs the decision about trust",
     ),
     "S8": Row(
         "An agent cannot change our own configuration, token or store.",

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.cli.program import COMMAND
+from tests.faults.manifest import fault
+
+from midflight.agents.claude_cli import MINIMUM
+
+RECORDER = f"""\
+#!/bin/sh
+if [ "$1" = --version ]; then echo {".".join(map(str, MINIMUM))}; exit; fi
+printf '%s\\n' "$@" > "$HOME/argv"
+exit 1
+"""
+
+
+class Place(NamedTuple):
+    """A home and a repository in it; the agent's program only writes down what it was told."""
+
+    home: Path
+    project: Path
+
+    def user(self, content: str) -> Path:
+        path = self.home / ".config" / "midflight" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o600)
+        return path
+
+    def narrows(self, content: str) -> Path:
+        path = self.project / "midflight.toml"
+        path.write_text(content)
+        return path
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        coverage = {name: text for name, text in os.environ.items() if name.startswith("COVERAGE")}
+        config = {"XDG_CONFIG_HOME": str(self.home / ".config")}
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.project,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **config, **coverage, **more},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def told(self) -> set[str]:
+        """Return the options that the agent's program was started with."""
+        return set((self.home / "argv").read_text().splitlines())
+
+    @property
+    def started(self) -> bool:
+        return (self.home / "argv").exists()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    home = tmp_path / "home"
+    project = home / "shop"
+    (project / ".git").mkdir(parents=True)
+    (home / "agent").write_text(RECORDER)
+    (home / "agent").chmod(0o755)
+    return Place(home, project)
+
+
+AGENT = 'agent_path = "~/agent"\n'
+
+
+def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> None:
+    place.user(f'{AGENT}model = "m"\nmax_turns = 9\npermission_mode = "acceptEdits"\n')
+    place.narrows('max_turns = 4\npermission_mode = "plan"\n')
+    done = place.run("hello")
+    assert done.returncode == 1
+    assert place.told() >= {"--model=m", "--max-turns=4", "--permission-mode=plan"}
+    assert "asks for less" not in done.stderr
+
+
+def test_what_is_typed_holds_and_where_the_project_asks_for_less_is_told(place: Place) -> None:
+    place.user(f'{AGENT}disallowed_tools = ["WebFetch", "Edit"]\n')
+    path = place.narrows('permission_mode = "plan"\nmax_turns = 4\n')
+    done = place.run(
+        "hello", "--permission-mode=acceptEdits", "--max-turns=2", "--deny=Bash", "--allow=Edit"
+    )
+    assert place.told() >= {
+        "--permission-mode=acceptEdits",
+        "--max-turns=2",
+        "--disallowedTools=Bash,WebFetch",
+        "--allowedTools=Edit",
+    }
+    told = f"midflight: {path}:1: permission_mode asks for less; --permission-mode stands"
+    assert done.stderr.splitlines()[0] == told
+    assert done.stderr.count("asks for less") == 1
+
+
+def test_the_projects_file_is_that_of_the_folder_to_work_in(place: Place) -> None:
+    place.user(AGENT)
+    other = place.home / "other"
+    (other / "sub").mkdir(parents=True)
+    (other / "midflight.toml").write_text("max_turns = 7")
+    place.narrows("max_turns = 4")
+    place.run("hello", "--cwd", str(other / "sub"))
+    assert "--max-turns=7" in place.told()
+
+
+def test_the_variable_chooses_the_agent_over_the_file_and_the_option_over_both(
+    place: Place,
+) -> None:
+    place.user(f'agent = "claude"\n{AGENT}')
+    assert "fake agent" in place.run("hello", MIDFLIGHT_AGENT="fake").stderr
+    assert not place.started
+    place.run("hello", "--agent=claude", MIDFLIGHT_AGENT="fake")
+    assert place.started
+
+
+@pytest.mark.parametrize("value", ["fak", " "])
+def test_an_agent_that_does_not_exist_is_told_with_the_variables_name(
+    place: Place, value: str
+) -> None:
+    done = place.run("hello", MIDFLIGHT_AGENT=value)
+    assert done.returncode == 2
+    assert done.stderr.startswith("midflight: MIDFLIGHT_AGENT: ")
+    assert "hint: " in done.stderr
+
+
+def test_an_empty_variable_is_none(place: Place) -> None:
+    place.user(AGENT)
+    place.run("hello", MIDFLIGHT_AGENT="")
+    assert place.started
+
+
+@fault("C1")
+@pytest.mark.parametrize(
+    ("content", "line", "said", "hint"),
+    [
+        ("max_turn = 3", 1, "max_turn: there is no such key", "did you mean max_turns?"),
+        ("\ntimeout = 0", 2, "timeout: expected a finite number above 0", ""),
+        ("\n\nmodel = ", 3, "is not TOML", ""),
+        ('[agents.fake]\neffort = "low"', 2, "agents.fake.effort: the fake agent has none", "hint"),
+    ],
+    ids=["unknown key", "value", "syntax", "what the agent cannot do"],
+)
+def test_a_broken_file_ends_the_program_before_anything_starts(
+    place: Place, content: str, line: int, said: str, hint: str
+) -> None:
+    path = place.user(content)
+    done = place.run("hello", "--agent=fake")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"midflight: {path}:{line}: {said}")
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@fault("S7")
+def test_a_project_that_would_choose_the_agents_program_is_refused(place: Place) -> None:
+    path = place.narrows(AGENT)
+    done = place.run("hello")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{path}:1: agent_path: a project can only narrow" in done.stderr
+    assert not place.started
+
+
+def test_an_option_that_is_wrong_is_told_in_the_words_of_the_command_line(place: Place) -> None:
+    place.user("max_turns = 3")
+    done = place.run("hello", "--max-turns=0")
+    assert done.stderr.startswith("midflight: --max-turns: expected")
+
+
+def test_the_doctor_shows_what_sets_defaults(place: Place) -> None:
+    user = place.user('model = "m"\n[agents.fake]\nmax_turns = 3\n')
+    narrow = place.narrows('disallowed_tools = ["Edit"]')
+    done = place.run("doctor", MIDFLIGHT_AGENT="fake", ANTHROPIC_API_KEY="dummy")
+    assert done.returncode == 0
+    assert f'{user}: model = "m"; agents.fake.max_turns = 3\n' in done.stdout
+    assert f'{narrow}: disallowed_tools = ["Edit"]\n' in done.stdout
+    assert "set by MIDFLIGHT_AGENT" in done.stdout
+
+
+def test_the_doctor_shows_where_a_file_would_be(place: Place) -> None:
+    done = place.run("doctor", ANTHROPIC_API_KEY="dummy")
+    assert done.returncode == 0
+    assert f"no {place.home}" in done.stdout
+    assert "no midflight.toml" in done.stdout
+
+
+def test_the_doctor_shows_every_broken_file_and_does_not_call_that_ready(place: Place) -> None:
+    user, narrow = place.user("max_turn = 3"), place.narrows('model = "m"')
+    done = place.run("doctor", ANTHROPIC_API_KEY="dummy")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"{user}:1: max_turn: there is no such key" in done.stdout
+    assert "did you mean max_turns?" in done.stdout
+    assert f"{narrow}:1: model: a project can only narrow" in done.stdout
+    assert "Ready" not in done.stdout
