@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from midflight.testing._answer import Answer, Signals
 from midflight.testing._side import side_step
 from midflight.testing._wire import error_body
+from midflight.testing.dialect import translated
 from midflight.testing.script import (
     HttpError,
     ModelRequest,
@@ -241,7 +242,10 @@ class ScriptedModel:
             await answer.gone()
 
     def _parts_for(self, request: ModelRequest) -> tuple[Part, ...]:
-        """Record the request and return what answers it."""
+        """Record the request and return what answers it, in the words of the agent that asks."""
+        return tuple(translated(part, request) for part in self._answer_to(request))
+
+    def _answer_to(self, request: ModelRequest) -> tuple[Part, ...]:
         step = self._side(request) if self._side else None
         if step is None:
             step = side_step(request)

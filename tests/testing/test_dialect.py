@@ -1,0 +1,84 @@
+"""A script's calls reach OpenCode in its own words, and Claude as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from midflight.testing import ModelRequest, Text, ToolCall
+from midflight.testing.dialect import offers, translated
+from midflight.testing.script import Part
+
+CLAUDE = ["Bash", "Read", "mcp__good__shout"]
+OPENCODE = ["bash", "read", "good_shout"]
+
+
+def asking(*tools: str) -> ModelRequest:
+    return ModelRequest("/v1/messages", {"tools": [{"name": name} for name in tools]}, {})
+
+
+def said(name: str, given: dict[str, Any]) -> tuple[str, Any]:
+    call = translated(ToolCall(name, given, id="c1"), asking(*OPENCODE))
+    assert isinstance(call, ToolCall)
+    assert call.id == "c1"
+    return call.name, call.input
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("Bash", {"command": "ls"}, ("bash", {"command": "ls", "description": "Run a command"})),
+        ("Bash", {"command": "ls", "description": "d"}, ("bash", None)),
+        (
+            "Write",
+            {"file_path": "/a", "content": "file_path"},
+            ("write", {"filePath": "/a", "content": "file_path"}),
+        ),
+        (
+            "Edit",
+            {"file_path": "/a", "old_string": "x", "new_string": "y"},
+            ("edit", {"filePath": "/a", "oldString": "x", "newString": "y"}),
+        ),
+        (
+            "Agent",
+            {"description": "d", "prompt": "p", "subagent_type": "general-purpose"},
+            ("task", {"description": "d", "prompt": "p", "subagent_type": "general"}),
+        ),
+        (
+            "AskUserQuestion",
+            {"questions": [{"question": "q", "multiSelect": True}]},
+            ("question", {"questions": [{"question": "q", "multiple": True}]}),
+        ),
+        (
+            "TodoWrite",
+            {"todos": [{"content": "a", "status": "pending"}]},
+            (
+                "todowrite",
+                {"todos": [{"content": "a", "status": "pending", "priority": "medium"}]},
+            ),
+        ),
+        ("WebFetch", {"url": "u"}, ("webfetch", {"url": "u", "format": "text"})),
+        ("mcp__good__shout", {"text": "hi"}, ("good_shout", {"text": "hi"})),
+        ("bash", {"command": "ls"}, ("bash", {"command": "ls"})),
+        ("unknown", {"a": 1}, ("unknown", {"a": 1})),
+    ],
+)
+def test_a_call_in_claudes_words_reaches_opencode_in_its_own(
+    name: str, given: dict[str, Any], expected: tuple[str, Any]
+) -> None:
+    spoken, fields = expected
+    assert said(name, given) == (spoken, given if fields is None else fields)
+
+
+@pytest.mark.parametrize("tools", [CLAUDE, [], ["something_else"]])
+@pytest.mark.parametrize("part", [ToolCall("Bash", {"command": "ls"}), Text("Bash")])
+def test_nothing_is_translated_for_an_agent_with_other_tools(part: Part, tools: list[str]) -> None:
+    assert translated(part, asking(*tools)) is part
+
+
+@pytest.mark.parametrize("tools", [CLAUDE, OPENCODE])
+def test_what_is_offered_can_be_asked_by_claudes_name(tools: list[str]) -> None:
+    assert offers(asking(*tools), "Bash")
+    assert offers(asking(*tools), "mcp__good__shout")
+    assert not offers(asking(*tools), "Write")
