@@ -17,8 +17,8 @@ import msgspec
 from midflight import events as e
 from midflight.agents import claude_cli
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
-from midflight.agents.claude_frames import MALFORMED, Translator
-from midflight.agents.framing import MAX_LINE_BYTES, OVERLONG
+from midflight.agents.claude_frames import Translator
+from midflight.agents.framing import MALFORMED, MAX_LINE_BYTES, OVERLONG
 from midflight.agents.process import AgentProcess
 from midflight.errors import AgentFailed
 from midflight.options import Options

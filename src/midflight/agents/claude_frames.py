@@ -25,12 +25,10 @@ from midflight.agents.base import (
 )
 from midflight.agents.claude_content import KINDS, most, output, questions, title, tokens
 from midflight.agents.claude_results import finished
+from midflight.agents.framing import MALFORMED
 from midflight.values import PlanEntry, TokenUsage
 
-__all__ = ["MALFORMED", "Translator"]
-
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What reading a frame raises that is not of the form that was measured."""
+__all__ = ["Translator"]
 
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that comes twice counts once."""

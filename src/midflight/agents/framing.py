@@ -1,8 +1,11 @@
-"""Lines out of pieces of output, whole or not at all, in bounded memory."""
+"""Lines out of pieces of output, whole or not at all, in bounded memory; and broken ones."""
 
 from __future__ import annotations
 
-__all__ = ["MAX_LINE_BYTES", "OVERLONG", "Framer"]
+__all__ = ["MALFORMED", "MAX_LINE_BYTES", "OVERLONG", "Framer"]
+
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What reading a message raises that is not of the form that was measured."""
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """The longest line that is read."""
