@@ -29,8 +29,10 @@ def user_path() -> Path | None:
     """Return where the user's file would be; None if this user has no home folder."""
     from platformdirs import user_config_path
 
-    path = user_config_path("midflight", appauthor=False) / "config.toml"
-    return path if path.is_absolute() else None
+    try:
+        return user_config_path("midflight", appauthor=False) / "config.toml"
+    except RuntimeError:
+        return None
 
 
 def read_user(agents: Collection[str]) -> File | None:
@@ -152,7 +154,7 @@ def _why_not(key: str, keys: Collection[str]) -> tuple[str, str]:
     if key in KEYS and keys is NARROWING:
         return (
             "a project can only narrow what its user has chosen, and this could widen or redirect",
-            f"say it on the command line or in {user_path() or 'the file of the user'}",
+            f"say it on the command line or in {user_path() or 'a file of your own'}",
         )
     near = difflib.get_close_matches(key, keys, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(keys)}"

@@ -11,7 +11,16 @@ from tests.faults.manifest import fault
 
 from midflight.cli.main import _with_command
 
-HEAVY = ("rich", "prompt_toolkit", "starlette", "uvicorn", "typer", "midflight.cli.run")
+HEAVY = (
+    "rich",
+    "platformdirs",
+    "prompt_toolkit",
+    "starlette",
+    "tomllib",
+    "typer",
+    "uvicorn",
+    "midflight.cli.run",
+)
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

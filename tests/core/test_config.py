@@ -389,6 +389,13 @@ def test_a_place_that_depends_on_the_current_folder_is_not_read(
     assert read_user(AGENTS) is None
 
 
+def test_who_has_no_home_folder_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "here")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)
+    assert user_path() is None
+    assert read_user(AGENTS) is None
+
+
 def test_the_library_reads_neither_files_nor_the_variable(
     user: Write, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

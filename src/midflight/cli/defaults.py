@@ -49,7 +49,7 @@ def settled_options(given: argparse.Namespace) -> Settled:
         raise in_the_words_of({}, error) from error
     settled = settle(
         {name: getattr(options, name) for name in said},
-        variable=os.environ.get(VARIABLE) or None,
+        variable=os.environ.get(VARIABLE),
         user=user_file(),
         project=project_file(options.cwd),
     )

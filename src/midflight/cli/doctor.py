@@ -48,7 +48,7 @@ def _defaults() -> bool:
         known = variable in AGENTS or ":" in variable
         _line("agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED)
     found = (
-        _file("defaults", user_file, f"no {user_path()}"),
+        _file("defaults", user_file, f"no {user_path() or 'home folder'}"),
         _file("project", lambda: project_file(Path.cwd()), "no midflight.toml"),
     )
     return all(found)
