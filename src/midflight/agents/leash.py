@@ -71,5 +71,9 @@ class Leash:
 
     async def release(self) -> None:
         """Stop to watch: the program has ended, with all that belonged to it."""
+        await asyncio.to_thread(self.let_go)
+
+    def let_go(self) -> None:
+        """Do what `release` does, where no event loop runs."""
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._shell.communicate, b"done\n")
+            self._shell.communicate(b"done\n")

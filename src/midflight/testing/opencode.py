@@ -1,0 +1,167 @@
+"""A real OpenCode server for tests: started once, asked by many sessions.
+
+Such a server takes seconds to start, and another one for each new folder; a turn in a folder that
+it knows takes a tenth of that. So tests share one server, its home and one folder. Its model's
+address is fixed when it starts, so the scripted models of these tests follow each other on one
+port.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+
+from midflight.agents.leash import MARKER, Leash
+from midflight.errors import AgentUnavailable
+from midflight.testing.model_server import env_for
+
+__all__ = ["OpenCodeServer", "free_port"]
+
+PATIENCE_S = 40.0
+PROBE_S = 1.0
+"""How long one look at the server's health waits: the first connections are never answered."""
+
+PAUSE_S = 0.05
+LAST_WORDS = 2000
+INSTALL = "npm install -g opencode-ai"
+
+# Below what systems give to outgoing connections, so that a free port stays free.
+_PORTS = range(20_000, 32_000)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface on which nobody listens."""
+    for port in random.sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("no free port was found")
+
+
+class OpenCodeServer:
+    """One ``opencode serve`` of our own. A context manager.
+
+    ``folder`` gets its home and the working directory that its sessions share. ``url`` is what
+    ``server_url=`` takes, ``env`` what the sessions' ``env=`` needs beside it, ``model_port``
+    where a `ScriptedModel` must listen to be asked.
+    """
+
+    def __init__(self, folder: Path, program: str | None = None) -> None:
+        """Find the program. Raises `AgentUnavailable` if there is none."""
+        found = program or shutil.which("opencode")
+        if found is None:
+            raise AgentUnavailable("opencode was not found on PATH", INSTALL)
+        self._program = found
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
+        self._marker = uuid.uuid4().hex
+        self.home = folder / "home"
+        self.cwd = folder / "cwd"
+        self.model_port = free_port()
+        self._port = free_port()
+        self._password = secrets.token_urlsafe(16)
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which a session finds the server's password."""
+        return {"OPENCODE_SERVER_PASSWORD": self._password}
+
+    @property
+    def pid(self) -> int:
+        """The process of the server."""
+        assert self._process is not None, "the server has not been started"
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        """Start the server and wait until it answers. Raises `AgentUnavailable` if it does not."""
+        self.home.mkdir(parents=True)
+        self.cwd.mkdir()
+        model = env_for(f"http://127.0.0.1:{self.model_port}", self.home)
+        log = self.home / "server.log"
+        with log.open("wb") as output:
+            self._process = self._start(model | self.env | {MARKER: self._marker}, output)
+        try:
+            self._leash = Leash(self._process.pid, self._marker, None)
+            self._wait(log)
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def _start(self, env: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._program, "serve", "--hostname", "127.0.0.1", "--port", str(self._port)],
+            env=env,
+            cwd=self.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    def _wait(self, log: Path) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text("utf-8", "replace")[-LAST_WORDS:]
+                raise AgentUnavailable(f"the OpenCode server does not answer: {said}", INSTALL)
+            time.sleep(PAUSE_S)
+
+    def _answers(self) -> bool:
+        key = base64.b64encode(f"opencode:{self._password}".encode()).decode()
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PROBE_S)
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
+            connection.request("GET", "/global/health", headers={"Authorization": f"Basic {key}"})
+            return connection.getresponse().status == http.client.OK
+        return False
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill the server and all that it started."""
+        self._kill()
+
+    def _kill(self) -> None:
+        """Use no gentler way: a server that has worked does not obey TERM."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for one in _tree(process.pid):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        process.wait()
+        if self._leash is not None:
+            self._leash.let_go()
+
+
+def _tree(pid: int) -> Iterator[psutil.Process]:
+    """Yield the children of a process before itself, so that none is lost to another parent."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        yield from root.children(recursive=True)
+        yield root
