@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import re
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -15,11 +13,12 @@ from typing import Any
 import msgspec
 
 from midflight import events as e
-from midflight.agents import claude_cli
+from midflight.agents import claude_cli, framing
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude_frames import Translator
-from midflight.agents.framing import MALFORMED, MAX_LINE_BYTES, OVERLONG
+from midflight.agents.framing import MALFORMED
 from midflight.agents.process import AgentProcess
+from midflight.agents.redact import server_secrets
 from midflight.errors import AgentFailed
 from midflight.options import Options
 
@@ -27,9 +26,6 @@ __all__ = ["ClaudeAgent"]
 
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
-
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
-_decode = msgspec.json.Decoder().decode
 
 
 class ClaudeAgent:
@@ -97,7 +93,7 @@ class ClaudeAgent:
             [str(path), *argv],
             env,
             self._options.cwd,
-            secrets=claude_cli.mcp_secrets(self._options),
+            secrets=server_secrets(self._options.mcp_servers),
             folder=Path(self._folder.name) if self._folder else None,
         )
         skills = self._options.skills
@@ -239,11 +235,11 @@ class ClaudeAgent:
     async def events(self) -> AsyncIterator[Signal]:
         """Read frames until the program has ended, and yield what they mean."""
         async for line in self._process.lines():
-            frame = _frame(line)
+            frame = framing.frame(line)
             if frame is None:
                 # Other output than frames is the CLI's chatter.
-                if line is OVERLONG or line.startswith(b"{"):
-                    yield _unreadable(line)
+                if line is framing.OVERLONG or line.startswith(b"{"):
+                    yield e.Notice(level="error", text=framing.unreadable(line))
                 continue
             kind = frame.get("type")
             if kind == "control_response":
@@ -319,28 +315,6 @@ def _joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
         question: ", ".join(answer) if isinstance(answer, list) else answer
         for question, answer in answers.items()
     }
-
-
-def _frame(line: bytes) -> dict[str, Any] | None:
-    """Return the frame in a line, or None if there is none."""
-    try:
-        frame = _decode(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        if not line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
-            return None
-        # Lone surrogates, a byte order mark and damaged UTF-8 are not for the fast decoder.
-        try:
-            frame = json.loads(line.decode("utf-8-sig", errors="replace"))
-        except (ValueError, RecursionError):
-            return None
-        text = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", json.dumps(frame, ensure_ascii=False))
-        frame = json.loads(text)
-    return frame if isinstance(frame, dict) else None
-
-
-def _unreadable(line: bytes) -> Signal:
-    size = f"over {MAX_LINE_BYTES} bytes" if line is OVERLONG else f"{len(line)} bytes"
-    return e.Notice(level="error", text=f"a line of {size} from the agent could not be read")
 
 
 def _born_after(pid: int, marker: str, age_s: float, strays: bool) -> list[Any]:  # noqa: FBT001

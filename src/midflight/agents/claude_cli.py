@@ -21,12 +21,12 @@ from midflight.options import Options
 
 __all__ = [
     "MINIMUM",
+    "NOT_INHERITED",
     "arguments",
     "check",
     "environment",
     "find",
     "mcp_config",
-    "mcp_secrets",
     "version",
 ]
 
@@ -43,7 +43,7 @@ VERSION_TIMEOUT_S = 15.0
 VERSION_BYTES = 4096
 HINT = "is it Claude Code? pip install claude-agent-sdk"
 
-_NOT_INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
+NOT_INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 """Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
 
 
@@ -192,7 +192,7 @@ def _money_left(options: Options) -> float | None:
 
 def environment(options: Options) -> dict[str, str]:
     """Return the program's environment: ours, without what would confuse it, and the option's."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return {
         **inherited,
         "PWD": str(options.cwd),
@@ -201,16 +201,6 @@ def environment(options: Options) -> dict[str, str]:
         "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
         **options.env,
     }
-
-
-def mcp_secrets(options: Options) -> list[str]:
-    """Return what the MCP servers are given in their environment and their headers."""
-    return [
-        str(value)
-        for server in options.mcp_servers.values()
-        for part in ("env", "headers")
-        for value in dict(server.get(part) or {}).values()
-    ]
 
 
 def mcp_config(options: Options) -> str:

@@ -1,8 +1,14 @@
-"""Lines out of pieces of output, whole or not at all, in bounded memory; and broken ones."""
+"""Lines out of pieces of output, whole or not at all, in bounded memory; frames out of lines."""
 
 from __future__ import annotations
 
-__all__ = ["MALFORMED", "MAX_LINE_BYTES", "OVERLONG", "Framer"]
+import json
+import re
+from typing import Any
+
+import msgspec
+
+__all__ = ["MALFORMED", "MAX_LINE_BYTES", "OVERLONG", "Framer", "frame", "unreadable"]
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """What reading a message raises that is not of the form that was measured."""
@@ -12,6 +18,9 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 
 OVERLONG = b"(overlong)"
 """This very object stands for a line that was longer, and was dropped."""
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_decode = msgspec.json.Decoder().decode
 
 
 class Framer:
@@ -44,3 +53,26 @@ class Framer:
             self._partial = []
         elif data:
             self._partial.append(data)
+
+
+def frame(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a line, or None if there is none."""
+    try:
+        found = _decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        if not line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
+            return None
+        # Lone surrogates, a byte order mark and damaged UTF-8 are not for the fast decoder.
+        try:
+            found = json.loads(line.decode("utf-8-sig", errors="replace"))
+        except (ValueError, RecursionError):
+            return None
+        text = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", json.dumps(found, ensure_ascii=False))
+        found = json.loads(text)
+    return found if isinstance(found, dict) else None
+
+
+def unreadable(line: bytes) -> str:
+    """Say of a line that it could not be read."""
+    size = f"over {MAX_LINE_BYTES} bytes" if line is OVERLONG else f"{len(line)} bytes"
+    return f"a line of {size} from the agent could not be read"
