@@ -8,51 +8,47 @@ async def test_my_agent(verb, phase, tmp_path):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import midflight
 from midflight import events as e
-from midflight.testing.fake_model import FakeModel
-from midflight.testing.model_server import ScriptedModel
+from midflight.testing.rig import ACP_CLAUDE, ACP_OPENCODE, CLAUDE, FAKE, OPENCODE, RIGS, Rig, Stage
 from midflight.testing.scene import Scene, scene
-from midflight.testing.semantics import PHASES, TABLE, VERBS
+from midflight.testing.semantics import NEEDS, PHASES, TABLE, VERBS, Cell
 
-__all__ = ["CELLS", "CLAUDE", "FAKE", "Rig", "assert_everything_ended_once", "check_cell"]
+__all__ = [
+    "ACP_CLAUDE",
+    "ACP_OPENCODE",
+    "CELLS",
+    "CLAUDE",
+    "FAKE",
+    "OPENCODE",
+    "RIGS",
+    "Rig",
+    "assert_everything_ended_once",
+    "cells",
+    "check_cell",
+    "outcome",
+]
 
 CELLS = [(verb, phase) for verb in VERBS for phase in PHASES]
 """Every verb with every phase."""
 
 
-class Rig(NamedTuple):
-    """What the suite needs of an agent.
-
-    agent: the option's value. model: makes a scripted model from a function of requests, as an
-    async context manager. kill: ends the agent's program as if it had crashed.
-    """
-
-    agent: str
-    model: Callable[[Callable[[Any], Any]], Any]
-    kill: Callable[[Scene], Awaitable[None]]
+def cells(rig: Rig) -> list[tuple[str, str]]:
+    """Return the cells that an agent can have; what it lacks is in docs/capabilities.md."""
+    has = {name for name, row in NEEDS.items() if rig.capabilities[row] != "not"}
+    return [
+        (verb, phase)
+        for verb, phase in CELLS
+        if (verb not in NEEDS or verb in has) and (phase not in NEEDS or phase in has)
+    ]
 
 
-async def _kill_process(on: Scene) -> None:
-    """Kill the agent's program, and nothing else, as the system does when memory runs out."""
-    import psutil
-
-    for child in psutil.Process().children():
-        if child.cwd() == str(on.session.options.cwd):
-            child.kill()
-
-
-async def _kill_fake(on: Scene) -> None:
-    assert isinstance(on.model, FakeModel)
-    await on.model.agents[-1].die()
-
-
-CLAUDE = Rig("claude", ScriptedModel, _kill_process)
-FAKE = Rig("fake", FakeModel, _kill_fake)
+def outcome(rig: Rig, verb: str, phase: str) -> Cell:
+    """Return what the table says. A steer that midflight has to make waits as a queued message."""
+    emulated = verb == "send" and rig.capabilities["steer"] == "emulated"
+    return TABLE["queue" if emulated else verb][phase]
 
 
 async def check_cell(rig: Rig, verb: str, phase: str, folder: Path) -> None:
@@ -61,8 +57,10 @@ async def check_cell(rig: Rig, verb: str, phase: str, folder: Path) -> None:
     Then the session must still work, and end with everything ended exactly once. ``folder`` must
     be an empty folder for this one use.
     """
-    cell = TABLE[verb][phase]
-    async with scene(phase, rig.model, folder, agent=rig.agent) as on:
+    cell = outcome(rig, verb, phase)
+    # The agent's program cannot be killed while others work with it.
+    stage = Stage(rig, folder, own=verb == "death")
+    async with scene(phase, stage) as on:
         new, error = await _perform(rig, verb, on)
         assert error == cell.error
         if verb in ("redirect", "interrupt") and on.first.state == "started":
@@ -105,7 +103,7 @@ async def _perform(rig: Rig, verb: str, on: Scene) -> tuple[midflight.Message | 
             case "close":
                 await session.close()
             case "death":
-                await rig.kill(on)
+                await rig.kill(on.stage)
                 await on.until(e.Notice, lambda notice: "has ended" in notice.text)
     except midflight.MidflightError as error:
         return None, error.code

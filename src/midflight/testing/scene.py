@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import midflight
 from midflight import events as e
+from midflight.testing.model_server import ScriptedModel
+from midflight.testing.rig import PATIENCE_S, Stage
 from midflight.testing.script import (
     HttpError,
     ModelRequest,
@@ -24,10 +26,7 @@ from midflight.testing.script import (
     Wait,
 )
 
-__all__ = ["Model", "Scene", "scene"]
-
-PATIENCE_S = 20.0
-"""How long a scene waits for anything; only a fault makes it wait that long."""
+__all__ = ["QUESTION", "Scene", "scene"]
 
 GO = "go"
 RETRY_AFTER_S = "2"
@@ -49,24 +48,6 @@ QUESTION = {
 }
 
 
-class Model(Protocol):
-    """What a scene needs of a scripted model."""
-
-    requests: list[ModelRequest]
-
-    def signal(self, name: str) -> None:
-        """Let the step go on that waits for this signal."""
-        ...
-
-    async def reached(self, name: str) -> None:
-        """Wait until a step waits for this signal."""
-        ...
-
-    def env(self, home: Path) -> dict[str, str]:
-        """Return the agent's environment."""
-        ...
-
-
 def _hold(started: Path, release: Path) -> str:
     """Return a shell command that says when it has started, and runs until it is released."""
     return f"touch '{started}'; while [ ! -e '{release}' ]; do sleep 0.05; done; echo released"
@@ -75,14 +56,17 @@ def _hold(started: Path, release: Path) -> str:
 class Scene:
     """One session in one phase. ``first`` is the receipt of the message that the phase is about."""
 
-    def __init__(self, session: midflight.Session, model: Model, phase: str, folder: Path) -> None:
+    def __init__(
+        self, session: midflight.Session, model: ScriptedModel, phase: str, stage: Stage
+    ) -> None:
         """Begin to record the session's events."""
         self.session = session
         self.model = model
         self.phase = phase
+        self.stage = stage
         self.seen: list[e.Event] = []
         self.first: midflight.Message
-        self._folder = folder
+        self._folder = stage.cwd
         self._news = asyncio.Event()
         self._recorder = asyncio.get_running_loop().create_task(self._record())
 
@@ -213,19 +197,8 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(
-    phase: str,
-    make_model: Callable[[Callable[[ModelRequest], Step]], Any],
-    folder: Path,
-    **options: Any,
-) -> AsyncIterator[Scene]:
-    """Open a session in a folder and bring it into a phase.
-
-    ``make_model`` makes a scripted model (an async context manager) from a function of requests.
-    """
-    home, cwd = folder / "home", folder / "cwd"
-    home.mkdir()
-    cwd.mkdir()
+async def scene(phase: str, stage: Stage, **options: Any) -> AsyncIterator[Scene]:
+    """Open a session on a stage and bring it into a phase."""
     made: list[Scene] = []
     played: list[str] = []
 
@@ -236,11 +209,7 @@ async def scene(
             return made[0].step()
         return Text("answer")
 
-    async with make_model(script) as model:
-        session = midflight.open(
-            cwd=cwd, env=model.env(home), allowed_tools=["Bash"], attended=True, **options
-        )
-        async with session:
-            made.append(Scene(session, model, phase, folder))
-            await made[0].enter()
-            yield made[0]
+    async with stage.play(script, allowed_tools=["Bash"], attended=True, **options) as on:
+        made.append(Scene(on.session, on.model, phase, stage))
+        await made[0].enter()
+        yield made[0]

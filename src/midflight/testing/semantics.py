@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["PHASES", "TABLE", "VERBS", "Cell", "as_markdown"]
+__all__ = ["NEEDS", "PHASES", "TABLE", "VERBS", "Cell", "as_markdown"]
 
 PHASES: Mapping[str, str] = {
     "accepted": "accepted but not started",
@@ -37,6 +37,15 @@ VERBS: Mapping[str, str] = {
     "close": "`close()`",
     "death": "the agent's program is killed",
 }
+
+NEEDS: Mapping[str, str] = {
+    "permission": "permissions",
+    "question": "questions",
+    "back-off": "retries",
+    "background": "background",
+    "set_model": "set_model",
+}
+"""Phases and verbs that only an agent with this capability can have."""
 
 
 class Cell(NamedTuple):
