@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-__all__ = ["Redactor"]
+__all__ = ["Redactor", "server_secrets"]
 
 SECRET_CHARS = 8
 """Shorter values are too common in ordinary text to be blanked out."""
@@ -31,3 +32,13 @@ class Redactor:
         for form in self._forms:
             text = text.replace(form, "[redacted]")
         return text
+
+
+def server_secrets(mcp_servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what MCP servers are given in their environment and their headers."""
+    return [
+        str(value)
+        for server in mcp_servers.values()
+        for part in ("env", "headers")
+        for value in dict(server.get(part) or {}).values()
+    ]

@@ -8,14 +8,16 @@ of their own. Identity is the process id with its birth time, so a reused id is 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import psutil
 
 from midflight.agents.leash import MARKER
 
-__all__ = ["born_after", "end", "of"]
+__all__ = ["born_after", "end", "of", "of_commands", "orphans_in"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
@@ -88,3 +90,51 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def of_commands(
+    pid: int, marker: str, begun: Mapping[str, float], *, orphans: bool
+) -> list[psutil.Process]:
+    """Return what a server runs for some commands: text → the server's age when it began.
+
+    With ``orphans`` also what has cut itself loose since the oldest of them began: nobody else's
+    commands run.
+    """
+    found: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        born = root.create_time()
+        for child in root.children():
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(child.cmdline())
+                if any(
+                    _is_in(command, line) and child.create_time() >= born + age - SLACK_S
+                    for command, age in begun.items()
+                ):
+                    found += [child, *child.children(recursive=True)]
+        if orphans and begun:
+            since = born + min(begun.values()) - SLACK_S
+            found += [p for p in _loose(root, marker) if p.create_time() >= since]
+    return found
+
+
+def _is_in(command: str, line: str) -> bool:
+    """Tell whether a command line has a command in it, as it is or quoted for another shell."""
+    return command in line or json.dumps(command)[1:-1] in line
+
+
+def _loose(root: psutil.Process, marker: str) -> list[psutil.Process]:
+    """Return what has a program's marker, but descends from it no more."""
+    family = {process.pid for process in [root, *root.children(recursive=True)]}
+    return [process for process in of(root.pid, marker) if process.pid not in family]
+
+
+def orphans_in(pid: int, marker: str, directory: Path) -> list[psutil.Process]:
+    """Return what a program has left behind that works in a folder."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for process in _loose(psutil.Process(pid), marker):
+            with contextlib.suppress(psutil.Error, OSError):
+                if Path(process.cwd()).is_relative_to(directory):
+                    found.append(process)
+    return found

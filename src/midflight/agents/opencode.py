@@ -1,0 +1,361 @@
+"""The driver for OpenCode: one session of its server, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import string
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any
+
+from midflight import events as e
+from midflight.agents import opencode_conversation as conversation
+from midflight.agents import opencode_setup as setup
+from midflight.agents.base import Calling, Died, Dropped, Finished, Reply, Signal, Support, Up
+from midflight.agents.opencode_catchup import state
+from midflight.agents.opencode_client import Refused
+from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
+from midflight.agents.opencode_frames import Asked, Translator
+from midflight.agents.opencode_models import Model, Models
+from midflight.agents.opencode_policy import Policy
+from midflight.agents.opencode_server import Server, lease
+from midflight.agents.opencode_tools import Book
+from midflight.errors import AgentFailed
+from midflight.options import Options
+from midflight.values import Denial
+
+__all__ = ["OpenCodeAgent"]
+
+SETTLE_S = 0.3
+"""How long after an end that is not clear the server is asked what is the case."""
+
+STOP_TIMEOUT_S = 5.0
+NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
+"""Wakes the reader, so that it looks whether something is unsettled."""
+
+EDITED = "The user changed this call. Make it again with exactly this input: {}"
+
+_LETTERS = string.digits + string.ascii_letters
+
+
+class OpenCodeAgent:
+    """One conversation with OpenCode."""
+
+    name = "opencode"
+    capabilities: Mapping[str, Support] = {
+        "steer": "supported",
+        "queue": "emulated",
+        "redirect": "emulated",
+        "interrupt": "supported",
+        "cancel": "supported",
+        "permissions": "supported",
+        "edited_input": "emulated",
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "emulated",
+        "max_turns": "emulated",
+        "max_budget_usd": "emulated",
+        "timeout": "emulated",
+        "stall_timeout": "emulated",
+        "plugins": "emulated",
+        "skills": "emulated",
+        "mcp_servers": "supported",
+        "system_prompt": "supported",
+        "effort": "supported",
+        "add_dirs": "emulated",
+        "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
+        "background": "not",
+        "subagents": "supported",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an abort, then the message",
+        "edited_input": "the call is refused, and the agent told to make it again with that input",
+        "set_permission_mode": "OpenCode asks, midflight answers by the mode",
+        "max_turns": "model calls are counted, then an abort",
+        "max_budget_usd": "OpenCode's figures are added up, then an abort",
+        "timeout": "midflight's clock, then an abort",
+        "stall_timeout": "midflight's clock, then an abort",
+        "plugins": "of a plugin, OpenCode is given the skills",
+        "skills": "rules of the session; sub-agents get none of them",
+        "add_dirs": "OpenCode asks, midflight allows",
+        "background": "OpenCode's commands and sub-agents end with their turn",
+    }
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        setup.check_options(options)
+        self._options = options
+        self._policy = Policy(options)
+        self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
+        self._known: dict[str, str] = {}
+        self._questions: dict[str, e.QuestionRequested] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self._server: Server | None = None
+        self._feed: Feed
+        self._book: Book
+        self._models: Models
+        self._model: Model | None = None
+        self._variant: str | None = None
+        self._translate: Translator
+        self._session = ""
+        self._last_id = 0
+
+    # Starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find or start a server, open a session there, and listen to it."""
+        options = self._options
+        self._server = await lease(options)
+        self._book = Book(self._server, options.cwd)
+        try:
+            self._feed = await self._server.feed(options.cwd)
+            await self._choose()
+            client = self._feed.client
+            self._session, since = await conversation.begin(client, options)
+            self._translate = Translator(
+                self._session, self._models.price, self._decide, since=since
+            )
+            self._feed.join(self._session, self._inbox)
+            told = await conversation.told(client, options)
+            self._inbox.put_nowait(Up())
+            self._inbox.put_nowait(self._introduction(told))
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _choose(self) -> None:
+        """Find out which model is meant. Raises `UnsupportedOption`."""
+        self._models = await conversation.models(self._feed.client)
+        if self._options.model is not None:
+            self._use(self._options.model)
+        if self._options.effort is not None:
+            model = self._model or self._models.find(self._models.default or "")
+            self._variant = self._models.variant(model, self._options.effort)
+
+    def _use(self, name: str) -> None:
+        self._model = self._models.find(name)
+        if str(self._model) != name:
+            text = f"the model {name!r} means {self._model} here"
+            self._inbox.put_nowait(e.Notice(level="info", text=text))
+
+    def _introduction(self, told: conversation.Told) -> e.SessionStarted:
+        assert self._server is not None  # noqa: S101 - leased by start
+        return e.SessionStarted(
+            agent=self.name,
+            agent_version=self._server.version,
+            agent_session=self._session,
+            model=str(self._model or self._models.default or ""),
+            cwd=str(self._options.cwd),
+            tools=told.tools,
+            skills=told.skills,
+            problems=told.problems,
+        )
+
+    async def close(self) -> None:
+        """End the session: its turn, its tools, and the server if nobody else uses it."""
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Stop whatever the session does, at once; its conversation stays on disk."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        for task in self._errands:
+            task.cancel()
+        try:
+            if self._session and server.is_alive():
+                await self._book.condemn()
+                with contextlib.suppress(AgentFailed, TimeoutError):
+                    async with asyncio.timeout(STOP_TIMEOUT_S):
+                        if self._translate.in_turn or self._translate.handed:
+                            await self._abort()
+                await self._book.close()
+                self._feed.leave(self._session)
+                if await server.release(self._options.cwd):
+                    await self._book.end_orphans()
+        finally:
+            await server.leave()
+            self._inbox.put_nowait(GONE)
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Give the server a prompt under an id of ours; a loop that runs reads it by itself."""
+        del steer
+        known = self._next_id()
+        self._known[message] = known
+        self._translate.handed[known] = message
+        self._translate.stopping = False
+        body: dict[str, Any] = {"messageID": known, "parts": [{"type": "text", "text": text}]}
+        if self._model is not None:
+            body["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
+        if self._variant is not None:
+            body["variant"] = self._variant
+        try:
+            await self._feed.client.post(f"/session/{self._session}/prompt_async", body)
+        except AgentFailed:
+            self._translate.handed.pop(known, None)
+            raise
+
+    def _next_id(self) -> str:
+        """Return an id for a message, in the server's form: it sorts messages by them."""
+        now = max(int(time.time() * 1000) * 0x1000, self._last_id + 1)
+        self._last_id = now
+        noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
+        return f"msg_{now & (1 << 48) - 1:012x}{noise}"
+
+    async def cancel(self, message: str) -> None:
+        """Take back a prompt that has not been read."""
+        known = self._known.get(message, "")
+        if known in self._translate.handed:
+            await self._take_back(known)
+
+    async def _take_back(self, known: str) -> None:
+        with contextlib.suppress(Refused):
+            await self._feed.client.delete(f"/session/{self._session}/message/{known}")
+            if (message := self._translate.withdraw(known)) is not None:
+                self._inbox.put_nowait(Dropped(message))
+
+    async def interrupt(self) -> None:
+        """Abort the turn, and take back what was not read; note what must not survive it."""
+        self._translate.stopping = self._translate.unsettled = True
+        await self._book.condemn()
+        await self._abort()
+        for known in list(self._translate.handed):
+            await self._take_back(known)
+        self._inbox.put_nowait(NUDGE)
+
+    async def _abort(self) -> None:
+        await self._feed.client.post(f"/session/{self._session}/abort")
+
+    def _do(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the reading of events."""
+
+        async def done() -> None:
+            with contextlib.suppress(AgentFailed):
+                await errand
+
+        task = asyncio.get_running_loop().create_task(done())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a permission request or a question; a stale one is none any more."""
+        question = self._questions.pop(reply.request, None)
+        with contextlib.suppress(Refused):
+            if question is None:
+                await self._feed.client.post(
+                    f"/permission/{reply.request}/reply", _permission(reply)
+                )
+            elif reply.allow:
+                answers = [_labels(reply, one.question) for one in question.questions]
+                await self._feed.client.post(
+                    f"/question/{reply.request}/reply", {"answers": answers}
+                )
+            else:
+                await self._feed.client.post(f"/question/{reply.request}/reject")
+
+    def _decide(self, asked: Asked) -> bool:
+        """Answer what the options and the mode decide; the rest is for somebody to answer."""
+        decision, reason = self._policy(asked)
+        if decision == "ask":
+            return False
+        if decision == "deny":
+            denial = Denial(call=asked.call, name=asked.name, reason=reason)
+            self._translate.denials[asked.call] = denial
+        answer = Reply(request=asked.request, allow=decision == "allow", reason=reason)
+        self._do(self.reply(answer))
+        return True
+
+    async def set_model(self, model: str) -> None:
+        """Use this model from the next message on."""
+        self._use(model)
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Use this mode from the next request on."""
+        self._policy.mode = mode
+
+    async def stop_task(self, task: str) -> None:
+        """There is no background work."""
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Read events until the server is gone or the session has been closed."""
+        while True:
+            item = await self._next()
+            if item is None or item == GAP:
+                async for signal in self._reconciled():
+                    yield signal
+            elif item == GONE:
+                break
+            elif isinstance(item, dict):
+                for signal in self._translate(item):
+                    if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                        await self._watch(signal)
+                    yield signal
+            else:
+                yield item
+        server = self._server
+        yield Died(server.last_words() if server else "it was closed")
+
+    async def _next(self) -> Item | Signal | None:
+        """Return the next item; None when it is time to ask how things are."""
+        if not (self._inbox.empty() and self._session and self._translate.unsettled):
+            return await self._inbox.get()
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                return await self._inbox.get()
+        except TimeoutError:
+            return None
+
+    async def _watch(self, signal: Signal) -> None:
+        """Keep book of what runs, and end what an abort has left running."""
+        match signal:
+            case e.ToolStarted() if signal.kind == "execute":
+                self._book.begin(signal)
+            case e.ToolEnded() if not self._translate.stopping:
+                self._book.over(signal.call)
+            case e.QuestionRequested():
+                self._questions[signal.request] = signal
+            case Calling() if self._translate.stopping:
+                self._do(self._abort())  # The first one came before there was a turn to abort.
+            case Finished():
+                self._translate.stopping = False
+                self._questions.clear()
+                await self._book.close()
+
+    async def _reconciled(self) -> AsyncIterator[Signal]:
+        """Ask how things are, and tell what was missed: nothing is lost, and nothing told twice."""
+        try:
+            frames, busy = await state(self._feed, self._session, self._translate.since)
+        except AgentFailed:
+            return
+        signals = [signal for frame in frames for signal in self._translate(frame)]
+        if not busy:
+            self._translate.unsettled = False
+            signals += self._translate.settle()
+        for signal in signals:
+            await self._watch(signal)
+            yield signal
+
+
+def _permission(reply: Reply) -> dict[str, Any]:
+    """Return a reply in the server's form. A refusal without a word would end the turn."""
+    if reply.allow and reply.input is None:
+        return {"reply": "once"}
+    reason = reply.reason or "the user denied this"
+    if reply.allow:
+        reason = EDITED.format(json.dumps(reply.input, ensure_ascii=False))
+    return {"reply": "reject", "message": reason}
+
+
+def _labels(reply: Reply, question: str) -> list[str]:
+    answer = (reply.answers or {}).get(question, [])
+    return [answer] if isinstance(answer, str) else list(answer)

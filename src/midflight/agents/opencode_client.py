@@ -1,0 +1,145 @@
+"""OpenCode's v1 API: the dozen calls that midflight makes, and the stream of events.
+
+Hand-written: the package on PyPI knows none of the calls that matter here, and a generated client
+does not import. Answers are plain dictionaries; whoever reads one takes what it needs from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+
+from midflight.errors import AgentFailed
+
+__all__ = ["USER", "Client", "Refused"]
+
+USER = "opencode"
+"""The user name that the server expects beside its password."""
+
+CALL_TIMEOUT_S = 15.0
+HEALTH_TIMEOUT_S = 1.0
+SILENCE_S = 25.0
+"""The server sends a heartbeat every 10 seconds: after this long the stream is dead."""
+
+_PREFIX = b"data:"
+_decode = msgspec.json.Decoder().decode
+
+Frame = dict[str, Any]
+
+
+class Refused(AgentFailed):
+    """The server answered with an error; ``status`` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Keep the status beside the line for people."""
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """One directory's view of a server."""
+
+    def __init__(self, url: str, password: str | None, directory: Path | None = None) -> None:
+        """Nothing is connected yet; without a password the server must be an open one."""
+        self._url = url
+        self._password = password
+        self.directory = directory
+        # Whatever proxy the environment names is not for a server on this machine.
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            auth=(USER, password) if password else None,
+            params={"directory": str(directory)} if directory else None,
+            timeout=CALL_TIMEOUT_S,
+            trust_env=False,
+        )
+
+    def at(self, directory: Path) -> Client:
+        """Return a client of the same server for a directory."""
+        return Client(self._url, self._password, directory)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def get(self, path: str) -> Any:
+        """Ask for something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("GET", path)
+
+    async def post(self, path: str, body: Frame | None = None) -> Any:
+        """Have something done. Raises `Refused` or `AgentFailed`."""
+        return await self._call("POST", path, body or {})
+
+    async def patch(self, path: str, body: Frame) -> Any:
+        """Change something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("PATCH", path, body)
+
+    async def delete(self, path: str) -> Any:
+        """Remove something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("DELETE", path)
+
+    async def _call(self, method: str, path: str, body: Frame | None = None) -> Any:
+        try:
+            response = await self._http.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}") from error
+        if response.status_code >= httpx2.codes.BAD_REQUEST:
+            raise Refused(_complaint(response), response.status_code)
+        if not response.content:
+            return None
+        try:
+            return _decode(response.content)
+        except msgspec.DecodeError as error:
+            raise AgentFailed(f"OpenCode's server answered {path} with something else") from error
+
+    async def version(self) -> str:
+        """Return the server's version, asked on a connection of its own.
+
+        A connection made in the server's first moments is never answered, so each try is short
+        and starts afresh. Raises `Refused` or `AgentFailed`.
+        """
+        probe = Client(self._url, self._password)
+        try:
+            probe._http.timeout = httpx2.Timeout(HEALTH_TIMEOUT_S)
+            return str((await probe.get("/global/health")).get("version", ""))
+        finally:
+            await probe.close()
+
+    async def events(self) -> AsyncIterator[Frame]:
+        """Yield the directory's events until the stream ends or is silent for too long.
+
+        The first one is ``server.connected``. Nothing is told again: what happened while nobody
+        listened has to be asked for. Raises `Refused` or `AgentFailed`.
+        """
+        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
+        try:
+            async with self._http.stream("GET", "/event", timeout=timeout) as response:
+                if response.status_code >= httpx2.codes.BAD_REQUEST:
+                    await response.aread()
+                    raise Refused(_complaint(response), response.status_code)
+                rest = b""
+                async for piece in response.aiter_raw():
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        if line.startswith(_PREFIX):
+                            with contextlib.suppress(msgspec.DecodeError, UnicodeError):
+                                yield _decode(line[len(_PREFIX) :])
+        except httpx2.HTTPError as error:
+            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
+
+
+def _why(error: httpx2.HTTPError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _complaint(response: httpx2.Response) -> str:
+    """Return what the server says went wrong, as one line."""
+    text = response.text
+    with contextlib.suppress(msgspec.DecodeError, AttributeError):
+        body = _decode(response.content)
+        text = (body.get("data") or body).get("message") or text
+    return f"OpenCode answered {response.status_code}: {' '.join(str(text).split())[:300]}"

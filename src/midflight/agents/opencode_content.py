@@ -1,0 +1,88 @@
+"""The inside of OpenCode's parts and errors, in midflight's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from midflight.values import Kind, PlanEntry, Question, QuestionOption, Status, TokenUsage
+
+__all__ = ["KINDS", "OUTPUT_CHARS", "outcome", "plan", "questions", "title", "tokens"]
+
+OUTPUT_CHARS = 10_000
+"""How much of a tool's output an event carries."""
+
+KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("read", "list"), "read"),
+    **dict.fromkeys(("write", "edit", "multiedit", "patch", "apply_patch"), "edit"),
+    "bash": "execute",
+    **dict.fromkeys(("glob", "grep", "websearch", "codesearch"), "search"),
+    "webfetch": "fetch",
+}
+_TITLES = ("command", "filePath", "pattern", "url", "query", "description", "path")
+
+_AUTH = (401, 403)
+_ERRORS = {
+    "ProviderAuthError": "auth",
+    "MessageOutputLengthError": "max_tokens",
+    "ContextOverflowError": "context_full",
+}
+_FINISHES = {"length": "max_tokens", "content-filter": "refusal"}
+_TOO_LONG = ("prompt is too long", "context window", "context length")
+
+
+def title(given: Mapping[str, Any]) -> str:
+    """Return the most telling input of a tool, as one line."""
+    for name in _TITLES:
+        if isinstance(given.get(name), str):
+            return " ".join(given[name].split())[:200]
+    return ""
+
+
+def tokens(counts: Mapping[str, Any]) -> TokenUsage:
+    """Return the token counts of a model call; reasoning is output."""
+    cache = counts.get("cache") or {}
+    return TokenUsage(
+        input_tokens=int(counts.get("input") or 0),
+        output_tokens=int(counts.get("output") or 0) + int(counts.get("reasoning") or 0),
+        cache_read_tokens=int(cache.get("read") or 0),
+        cache_write_tokens=int(cache.get("write") or 0),
+    )
+
+
+def plan(todos: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
+    """Return the agent's list of things to do."""
+    return tuple(PlanEntry(text=str(todo["content"]), status=str(todo["status"])) for todo in todos)
+
+
+def questions(asked: list[dict[str, Any]]) -> tuple[Question, ...]:
+    """Return the questions that the agent asks."""
+    return tuple(
+        Question(
+            question=one["question"],
+            header=one.get("header", ""),
+            multiple=bool(one.get("multiple")),
+            options=tuple(
+                QuestionOption(label=option["label"], description=option.get("description", ""))
+                for option in one.get("options", ())
+            ),
+        )
+        for one in asked
+    )
+
+
+def outcome(finish: str, error: Mapping[str, Any] | None) -> tuple[Status, str, str]:
+    """Return status, reason and, for a failure, what the agent says of it."""
+    if error is None:
+        reason = _FINISHES.get(finish)
+        return ("failed", reason, "") if reason else ("completed", "end_turn", "")
+    name, data = str(error.get("name")), error.get("data") or {}
+    text = str(data.get("message") or name)
+    if name == "MessageAbortedError":
+        return "interrupted", "interrupted", ""
+    if name == "APIError":
+        if data.get("statusCode") in _AUTH:
+            return "failed", "auth", text
+        too_long = any(sign in text.lower() for sign in _TOO_LONG)
+        return "failed", "context_full" if too_long else "api_error", text
+    return "failed", _ERRORS.get(name, "agent_error"), text

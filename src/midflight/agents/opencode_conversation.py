@@ -1,0 +1,70 @@
+"""How a conversation with OpenCode begins: a session, new or an earlier one, and what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from midflight.agents.opencode_client import Client, Refused
+from midflight.agents.opencode_models import Models
+from midflight.agents.opencode_policy import BASE, rules
+from midflight.errors import AgentFailed
+from midflight.options import Options
+
+__all__ = ["Told", "begin", "models", "told"]
+
+
+class Told(NamedTuple):
+    """What the server tells about itself; ``problems`` are lines for a person."""
+
+    tools: tuple[str, ...]
+    skills: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+async def models(client: Client) -> Models:
+    """Return the models that the server offers. Raises `AgentFailed`."""
+    offered, config = await asyncio.gather(client.get("/config/providers"), client.get("/config"))
+    return Models(offered, config.get("model"))
+
+
+async def begin(client: Client, options: Options) -> tuple[str, str]:
+    """Open a session, or the one to go on with: its id, and the newest message in it.
+
+    Raises `AgentFailed`.
+    """
+    permission = rules(options)
+    if options.server_url is not None:
+        permission = BASE + permission
+    if options.resume is None:
+        wanted = {"title": options.name or "midflight", "permission": permission}
+        return str((await client.post("/session", wanted))["id"]), ""
+    path = f"/session/{options.resume}"
+    try:
+        info = await client.patch(path, {"permission": permission})
+    except Refused as error:
+        raise AgentFailed(f"No conversation found: {options.resume}") from error
+    if info.get("directory") != str(options.cwd):
+        raise AgentFailed(
+            f"the conversation {options.resume} belongs to another folder",
+            f"cwd={info.get('directory')!r}",
+        )
+    newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
+    return str(info["id"]), max(newest, default="")
+
+
+async def told(client: Client, options: Options) -> Told:
+    """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
+    tools, skills, servers = await asyncio.gather(
+        client.get("/experimental/tool/ids"), client.get("/skill"), client.get("/mcp")
+    )
+    names = tuple(skill["name"] for skill in skills)
+    problems = [f"plugin {each}: not found" for each in options.plugins if not each.is_dir()]
+    problems += [
+        f"MCP server {name}: {state.get('error') or state.get('status')}"
+        for name, state in servers.items()
+        if name in options.mcp_servers and state.get("status") != "connected"
+    ]
+    wanted = options.skills or ()
+    problems += [f"skill {n}: not found" for n in wanted if n.split(":")[-1] not in names]
+    return Told(tuple(tools), names, tuple(problems))

@@ -1,0 +1,92 @@
+"""OpenCode's models: which one a name means, what it costs, and what it can be told."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, NamedTuple
+
+from midflight.errors import UnsupportedOption
+from midflight.values import TokenUsage
+
+__all__ = ["Model", "Models"]
+
+PER_MILLION = 1_000_000
+_FREE_PROVIDER = "opencode"
+"""OpenCode's own provider offers other providers' models too; theirs come first."""
+
+
+class Model(NamedTuple):
+    """A model: its provider and its id there. As text it is ``provider/id``."""
+
+    provider: str
+    id: str
+
+    def __str__(self) -> str:
+        """Return the name that the option `model` takes."""
+        return f"{self.provider}/{self.id}"
+
+
+class Models:
+    """What the server offers, as it tells."""
+
+    def __init__(self, told: dict[str, Any], default: str | None) -> None:
+        """``told`` is the answer to ``/config/providers``; ``default`` is the configured model."""
+        self._models: dict[Model, dict[str, Any]] = {
+            Model(provider["id"], name): model
+            for provider in told.get("providers") or ()
+            for name, model in (provider.get("models") or {}).items()
+        }
+        self.default = default
+        self._home = (default or "").split("/")[0]
+
+    def find(self, name: str) -> Model:
+        """Return the model that a name means: ``provider/id``, an id, or a part of one.
+
+        Raises `UnsupportedOption` that names the nearest ones.
+        """
+        exact = Model(*name.split("/", 1)) if "/" in name else None
+        if exact in self._models:
+            return exact
+        if exact is not None and exact.provider in {model.provider for model in self._models}:
+            fitting = []  # The provider is known, and does not have it.
+        else:
+            fitting = [model for model in self._models if model.id == name] or [
+                model for model in self._models if name.lower() in model.id.lower()
+            ]
+        if not fitting:
+            known = [str(model) for model in self._models]
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            hint = f"did you mean {', '.join(near)}?" if near else "see `opencode models`"
+            raise UnsupportedOption("model", f"OpenCode has no {name!r}", hint)
+        return max(fitting, key=self._rank)
+
+    def _rank(self, model: Model) -> tuple[bool, bool, bool, str, int]:
+        """Prefer the configured provider, then what is current, new, and plainly named."""
+        told = self._models[model]
+        return (
+            model.provider == self._home,
+            model.provider != _FREE_PROVIDER,
+            told.get("status", "active") == "active",
+            str(told.get("release_date") or ""),
+            -len(model.id),
+        )
+
+    def variant(self, model: Model, effort: str) -> str:
+        """Return the model's variant for an effort. Raises `UnsupportedOption`."""
+        variants = (self._models.get(model) or {}).get("variants") or {}
+        if effort not in variants:
+            known = ", ".join(variants) or "none"
+            raise UnsupportedOption("effort", f"{model} knows {known}, not {effort!r}")
+        return effort
+
+    def price(self, name: str, used: TokenUsage) -> float:
+        """Return US dollars for tokens of a model, by the server's own list; 0.0 if unknown."""
+        told = self._models.get(Model(*name.split("/", 1))) if "/" in name else None
+        cost = (told or {}).get("cost") or {}
+        cache = cost.get("cache") or {}
+        return (
+            used.input_tokens * float(cost.get("input") or 0)
+            + used.output_tokens * float(cost.get("output") or 0)
+            + used.cache_read_tokens * float(cache.get("read") or 0)
+            + used.cache_write_tokens * float(cache.get("write") or 0)
+        ) / PER_MILLION

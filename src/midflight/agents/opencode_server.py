@@ -1,0 +1,270 @@
+"""OpenCode's server: started once for all sessions that can share it, and ended with the last one.
+
+It listens on the loopback interface, on a port and with a password of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight.agents import opencode_setup as setup
+from midflight.agents.opencode_client import Client, Refused
+from midflight.agents.opencode_feed import Feed
+from midflight.agents.process import AgentProcess
+from midflight.agents.redact import server_secrets
+from midflight.errors import AgentFailed, AgentUnavailable
+from midflight.options import Options
+
+__all__ = ["Server", "lease"]
+
+START_TIMEOUT_S = 45.0
+PROBE_PAUSE_S = 0.1
+TRIES = 3
+"""How often a server is started that did not get its port: another program may take it first."""
+
+_LISTENING = re.compile(rb"listening on (http://127\.0\.0\.1:\d+)")
+_SHELLS = ("bash", "sh", "zsh")
+
+# The server hands its environment on to what the agent runs. What opens the server, or is a secret
+# of its configuration, is not for that.
+_SHELL = """#!/bin/sh
+unset {password} OPENCODE_CONFIG_CONTENT OPENCODE_PERMISSION
+exec {shell} "$@"
+"""
+
+
+class Server:
+    """One server, ours or one that was named, and who uses it."""
+
+    def __init__(self, options: Options, forget: Callable[[], None]) -> None:
+        """``forget`` is called when nobody may begin to use it any more."""
+        self._options = options
+        self._forget = forget
+        self._process: AgentProcess | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._started: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._listening: asyncio.Future[str] | None = None
+        self._feeds: dict[Path, Feed] = {}
+        self._users = 0
+        self.version = ""
+        self.client: Client
+        self.calls: dict[str, object] = {}
+
+    # Using --------------------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Use it; it is started if nobody has. Raises `AgentUnavailable` or `AgentFailed`."""
+        self._users += 1
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_task(self._start())
+        try:
+            await asyncio.shield(self._started)
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Use it no longer; with its last user it ends."""
+        self._users -= 1
+        if self._users:
+            return
+        self._forget()
+        if self._started is not None and not self._started.done():
+            self._started.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._started
+        await self._end()
+
+    async def feed(self, directory: Path) -> Feed:
+        """Return the events of a directory, once they flow. Raises `AgentFailed`."""
+        feed = self._feeds.get(directory)
+        if feed is None or feed.ended:
+            feed = self._feeds[directory] = Feed(self.client.at(directory), self.is_alive)
+        await feed.ready()
+        return feed
+
+    async def release(self, directory: Path) -> bool:
+        """Let a directory's events go if nobody needs them; tells whether nobody does."""
+        feed = self._feeds.get(directory)
+        if feed is None or feed.inboxes:
+            return False
+        del self._feeds[directory]
+        await feed.close()
+        return True
+
+    def is_alive(self) -> bool:
+        """Tell whether its program runs, as far as that can be seen from here."""
+        return self._process is None or self._process.running
+
+    @property
+    def process(self) -> AgentProcess | None:
+        """Its program, if it is ours."""
+        return self._process
+
+    def last_words(self) -> str:
+        """Return how it ended, for a person."""
+        if self._process is None:
+            return f"the server at {self._options.server_url} does not answer any more"
+        return self._process.last_words()
+
+    # Starting -----------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                if self._options.server_url is not None:
+                    password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
+                    self.client = Client(self._options.server_url, password)
+                else:
+                    await self._launch()
+                self.version = setup.accept(await self._healthy())
+        except TimeoutError:
+            await self._end()
+            raise AgentUnavailable(
+                f"OpenCode's server did not answer within {START_TIMEOUT_S:.0f} seconds: "
+                f"{self.last_words()}",
+                "midflight doctor",
+            ) from None
+        except BaseException:
+            await self._end()
+            raise
+
+    async def _launch(self) -> None:
+        """Start the program, and learn its address from its own words."""
+        options = self._options
+        path = setup.find(options.agent_path, options.cwd)
+        password = secrets.token_urlsafe(24)
+        self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
+        shell = _make_shell(Path(self._folder.name), options)
+        env = setup.environment(options, setup.configuration(options, shell), password)
+        for left in range(TRIES, 0, -1):
+            self._process = AgentProcess()
+            self._listening = asyncio.get_running_loop().create_future()
+            await self._process.start(
+                [str(path), "serve", "--hostname=127.0.0.1", f"--port={_free_port()}"],
+                env,
+                options.cwd,
+                secrets=server_secrets(options.mcp_servers),
+                folder=Path(self._folder.name),
+            )
+            self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
+            try:
+                # Only its own word tells that it is this program which listens there.
+                self.client = Client(await self._listening, password)
+            except AgentFailed:
+                if left == 1 or "EADDRINUSE" not in self._process.last_words():
+                    raise
+            else:
+                return
+
+    async def _read(self, process: AgentProcess) -> None:
+        """Read what the program says until it has ended."""
+        assert self._listening is not None  # noqa: S101 - made just before
+        async for line in process.lines():
+            if not self._listening.done() and (found := _LISTENING.search(line)):
+                self._listening.set_result(found.group(1).decode())
+        await process.exited()
+        if not self._listening.done():
+            words = process.last_words()
+            failed = AgentUnavailable if "exit code" not in words else AgentFailed
+            self._listening.set_exception(
+                failed(f"OpenCode's server did not start: {words}", "midflight doctor")
+            )
+        self._forget()
+        for feed in self._feeds.values():
+            feed.end()
+
+    async def _healthy(self) -> str:
+        """Return the version, once the server answers."""
+        while True:
+            try:
+                return await self.client.version()
+            except Refused as error:
+                if error.status in (401, 403):
+                    raise AgentUnavailable(
+                        "OpenCode's server does not accept the password",
+                        f"give it as env={{'{setup.PASSWORD}': …}}",
+                    ) from error
+                raise AgentUnavailable(f"this is no OpenCode server: {error.message}") from error
+            except AgentFailed:
+                if not self.is_alive():
+                    raise AgentFailed(f"OpenCode did not start: {self.last_words()}") from None
+            await asyncio.sleep(PROBE_PAUSE_S)
+
+    # Ending -------------------------------------------------------------------------------
+
+    async def _end(self) -> None:
+        """End the program and all that it started: it ignores TERM, and its state is on disk."""
+        for feed in self._feeds.values():
+            await feed.close()
+        self._feeds.clear()
+        if self._process is not None:
+            await self._process.kill()
+        if self._reader is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        if self._listening is not None and self._listening.done():
+            self._listening.exception()
+        if hasattr(self, "client"):
+            await self.client.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _make_shell(folder: Path, options: Options) -> Path:
+    """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
+    wanted = {**os.environ, **options.env}.get("SHELL", "")
+    real = shutil.which(wanted) if Path(wanted).name in _SHELLS else None
+    real = real or "/bin/sh"
+    path = folder / Path(real).name
+    path.touch(mode=0o700)
+    path.write_text(_SHELL.format(password=setup.PASSWORD, shell=real), encoding="utf-8")
+    return path
+
+
+# One set of servers for each event loop: what belongs to one cannot be used in another.
+_servers: dict[tuple[Any, ...], Server] = {}
+
+
+async def lease(options: Options) -> Server:
+    """Return a server for these options, shared with every session that needs the same one.
+
+    The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
+    """
+    if options.server_url is not None:
+        wants: tuple[Any, ...] = (options.server_url, options.env.get(setup.PASSWORD))
+    else:
+        env = setup.environment(options, setup.configuration(options, None), "")
+        env.pop("PWD")
+        path = setup.find(options.agent_path, options.cwd)
+        wants = (path, msgspec.json.encode(env, order="sorted"))
+    key = (asyncio.get_running_loop(), *wants)
+    server = _servers.get(key)
+    if server is None:
+
+        def forget() -> None:
+            if _servers.get(key) is server:
+                del _servers[key]
+
+        server = _servers[key] = Server(options, forget)
+    await server.join()
+    return server
