@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         lacking = any(FakeAgent.capabilities[row] == "not" for row in rows)
         real_only = lacking or metafunc.definition.get_closest_marker("real_only")
         rigs = [CLAUDE] if real_only else [CLAUDE, FAKE]
-        metafunc.parametrize("rig", rigs, ids=lambda rig: rig.agent)
+        metafunc.parametrize("rig", rigs, ids=lambda rig: rig.agent, indirect=True)
 
 
 real_only = pytest.mark.real_only

@@ -59,12 +59,12 @@ class OpenCodeServer:
     where a `ScriptedModel` must listen to be asked.
     """
 
-    def __init__(self, folder: Path, program: str | None = None) -> None:
+    def __init__(self, folder: Path, program: Path | str | None = None) -> None:
         """Find the program. Raises `AgentUnavailable` if there is none."""
         found = program or shutil.which("opencode")
         if found is None:
             raise AgentUnavailable("opencode was not found on PATH", INSTALL)
-        self._program = found
+        self._program = str(found)
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
         self._marker = uuid.uuid4().hex

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     import psutil
 
     from midflight.testing.model_server import ScriptedModel
+    from midflight.testing.opencode import OpenCodeServer
 
 __all__ = [
     "RUN_MARKER",
     "SESSION_MARKER",
     "agent_env",
     "claude_home",
+    "need",
     "no_agent_left",
+    "opencode_server",
     "scripted_model",
 ]
 
@@ -35,6 +38,19 @@ RUN_MARKER = "MIDFLIGHT_TEST_RUN"
 _PRIVATE_PREFIXES = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "MIDFLIGHT_")
 _PRIVATE_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _GRACE_S = 5.0
+# Set where a missing program must not pass for a test that is skipped. Tests hide the variable.
+_ALL_AGENTS = bool(os.environ.get("MIDFLIGHT_TEST_ALL_AGENTS"))
+
+_kept: set[int] = set()
+"""Processes that outlive a test on purpose."""
+
+
+def need(missing: str) -> None:
+    """Skip the test if something is missing; fail it where ``MIDFLIGHT_TEST_ALL_AGENTS`` is set."""
+    if missing and _ALL_AGENTS:
+        pytest.fail(missing, pytrace=False)
+    if missing:
+        pytest.skip(missing)
 
 
 @pytest.fixture
@@ -86,6 +102,31 @@ def agent_env(
     return env
 
 
+@pytest.fixture(scope="session")
+def opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
+    """Start one OpenCode server that all tests of this process share; it takes seconds to start.
+
+    A session works there with ``server_url=server.url``, ``cwd=server.cwd`` and
+    ``env=model.env(server.home) | server.env`` of a `ScriptedModel` at ``port=server.model_port``.
+    """
+    import psutil
+
+    from midflight.errors import AgentUnavailable
+    from midflight.testing.opencode import OpenCodeServer
+
+    before = psutil.Process().children()
+    try:
+        server = OpenCodeServer(tmp_path_factory.mktemp("opencode"))
+    except AgentUnavailable as error:
+        need(str(error))
+        raise
+    with server:
+        ours = {child.pid for child in psutil.Process().children() if child not in before}
+        _kept.update(ours)
+        yield server
+    _kept.difference_update(ours)
+
+
 @pytest.fixture
 def no_agent_left(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -117,11 +158,12 @@ def _processes(run: str, homes: str) -> list[psutil.Process]:
     """Return the living processes that belong to this test."""
     import psutil
 
-    found = {child for child in psutil.Process().children(recursive=True) if _lives(child)}
+    children = psutil.Process().children(recursive=True)
+    found = {child for child in children if child.pid not in _kept and _lives(child)}
     for process in psutil.process_iter():
         # Another user's processes cannot be read, and some end while they are looked at.
         with suppress(psutil.Error, OSError):
-            if process.pid == os.getpid():
+            if process.pid in {os.getpid(), *_kept}:
                 continue
             environment = process.environ()
             ours = environment.get(RUN_MARKER) == run or (

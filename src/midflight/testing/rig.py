@@ -186,5 +186,5 @@ OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE_PROGRAM)
 ACP_OPENCODE = Rig("acp-opencode", "acp:opencode acp", ScriptedModel, *_OPENCODE_PROGRAM)
 ACP_CLAUDE = Rig("acp-claude", "acp:claude-agent-acp", ScriptedModel, *_ACP_PROGRAM)
 
-RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)
+RIGS = (CLAUDE, FAKE)
 """Every agent that the suite runs on."""

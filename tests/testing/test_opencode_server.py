@@ -1,0 +1,82 @@
+"""The real OpenCode server that tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from midflight.errors import AgentUnavailable
+from midflight.testing import ScriptedModel, Text
+from midflight.testing.opencode import OpenCodeServer
+
+USER = "opencode"
+
+
+@pytest.mark.usefixtures("no_agent_left")
+async def test_a_session_of_the_shared_server_asks_the_model_of_the_test(
+    opencode_server: OpenCodeServer,
+) -> None:
+    server = opencode_server
+    async with (
+        ScriptedModel(lambda _: Text("as scripted"), port=server.model_port),
+        httpx.AsyncClient(
+            base_url=server.url,
+            auth=(USER, server.env["OPENCODE_SERVER_PASSWORD"]),
+            params={"directory": str(server.cwd)},
+            timeout=20,
+            trust_env=False,
+        ) as http,
+    ):
+        session = (await http.post("/session", json={})).json()["id"]
+        asked = {"parts": [{"type": "text", "text": "hi"}]}
+        answer = (await http.post(f"/session/{session}/message", json=asked)).json()
+        assert "as scripted" in str(answer["parts"])
+
+
+async def test_the_shared_server_answers_nobody_without_its_password(
+    opencode_server: OpenCodeServer,
+) -> None:
+    async with httpx.AsyncClient(base_url=opencode_server.url, trust_env=False) as http:
+        assert (await http.get("/global/health")).status_code == 401
+
+
+def test_a_program_that_is_no_server_is_told_with_its_last_words(tmp_path: Path) -> None:
+    program = tmp_path / "opencode"
+    program.write_text("#!/bin/sh\necho 'out of luck'\nexit 3\n")
+    program.chmod(0o755)
+    with pytest.raises(AgentUnavailable, match="out of luck"), OpenCodeServer(tmp_path, program):
+        pass
+
+
+def test_without_the_program_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AgentUnavailable, match="npm install"):
+        OpenCodeServer(tmp_path)
+
+
+def test_a_missing_agent_fails_a_test_where_all_of_them_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "from midflight.testing.plugin import need\n\ndef test_it():\n    need('get it there')\n"
+    )
+
+    def outcome(**more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(tmp_path)],
+            env={**os.environ, **more},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert "get it there" in done.stdout
+        return done.stdout.splitlines()[-1]
+
+    assert "1 skipped" in outcome(MIDFLIGHT_TEST_ALL_AGENTS="")
+    assert "1 failed" in outcome(MIDFLIGHT_TEST_ALL_AGENTS="1")
