@@ -7,16 +7,19 @@ import importlib
 from typing import cast
 
 from midflight.agents.base import Agent
+from midflight.agents.presets import PRESETS
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
-__all__ = ["AGENTS", "create"]
+__all__ = ["AGENTS", "PRESETS", "create"]
 
 AGENTS = {
     "claude": "midflight.agents.claude:ClaudeAgent",
     "opencode": "midflight.agents.opencode:OpenCodeAgent",
     "fake": "midflight.testing.fake:FakeAgent",
+    "acp": "midflight.agents.acp:AcpAgent",
 }
+"""Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
 
 
 def create(options: Options) -> Agent:
@@ -24,9 +27,13 @@ def create(options: Options) -> Agent:
 
     Raises `InvalidOption` for an unknown name and `UnsupportedOption` for what it cannot do.
     """
-    if options.agent not in AGENTS:
-        near = difflib.get_close_matches(options.agent, AGENTS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(AGENTS)}"
+    kind, colon, _ = options.agent.partition(":")
+    if options.agent in PRESETS:
+        kind = "acp"
+    elif kind not in AGENTS or bool(colon) != (kind == "acp"):
+        known = [name for name in AGENTS if name != "acp"] + ["acp:<command>", *PRESETS]
+        near = difflib.get_close_matches(options.agent, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise InvalidOption("agent", f"{options.agent!r} is not known", hint)
-    module, name = AGENTS[options.agent].split(":")
+    module, name = AGENTS[kind].split(":")
     return cast("Agent", getattr(importlib.import_module(module), name)(options))

@@ -1,0 +1,153 @@
+"""What an agent lets be chosen in a session: modes, models, effort, in either of ACP's forms.
+
+The older form has ``modes`` and ``models`` with a method each, the newer one a list of options
+with categories. An agent may tell both, and then they mean the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from midflight.errors import UnsupportedOption
+
+__all__ = ["Settings"]
+
+_MODES: Mapping[str, tuple[str, ...]] = {
+    "default": ("default", "ask", "approve", "readonly"),
+    "acceptEdits": ("acceptedits", "autoedit"),
+    "plan": ("plan",),
+}
+"""What agents call midflight's modes, without case and hyphens; `Policy` makes up the others."""
+
+_SHOWN = 8
+_Change = tuple[str, dict[str, object]]
+"""A method and its parameters, without the session."""
+
+
+class Settings:
+    """The choices of one session, as the agent told them last."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        """Read the answer to ``session/new`` or its like."""
+        self._modes = _listed(told.get("modes"), "availableModes", "id")
+        self._models = _listed(told.get("models"), "availableModels", "modelId")
+        models = told.get("models")
+        self._model = str(models.get("currentModelId", "")) if isinstance(models, dict) else ""
+        self._options: dict[str, dict[str, Any]] = {}
+        self.update(told)
+
+    def update(self, told: Mapping[str, Any]) -> None:
+        """Take in the newer form, which is always told whole."""
+        options = told.get("configOptions")
+        if isinstance(options, list):
+            self._options = {
+                str(option.get("category") or option.get("id")): option
+                for option in reversed(options)
+                if isinstance(option, dict) and "id" in option
+            }
+
+    @property
+    def model(self) -> str:
+        """The model in use, as the agent names it; empty if it does not tell."""
+        option = self._options.get("model")
+        return str(option.get("currentValue") or "") if option else self._model
+
+    @property
+    def has_models(self) -> bool:
+        """The model can be chosen."""
+        return bool(self._models or self._values("model"))
+
+    @property
+    def has_effort(self) -> bool:
+        """The effort of reasoning can be chosen."""
+        return bool(self._values("thought_level"))
+
+    @property
+    def has_modes(self) -> bool:
+        """The agent has permission modes that midflight has a word for."""
+        return any(self._mode(mode) is not None for mode in _MODES)
+
+    def has_mode(self, mode: str) -> bool:
+        """Tell whether the agent has this one of midflight's permission modes itself."""
+        return self._mode(mode) is not None
+
+    def _values(self, category: str) -> list[str]:
+        """Return what an option can be set to; values may stand in groups."""
+        listed = self._options.get(category, {}).get("options")
+        items = (
+            [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+        )
+        groups = [item.get("options") for item in items]
+        items += [each for group in groups if isinstance(group, list) for each in group]
+        return [str(item["value"]) for item in items if "value" in item]
+
+    def _mode(self, mode: str) -> str | None:
+        found = [*self._modes, *self._values("mode")]
+        plain = {re.sub(r"[^a-z]", "", each.rpartition("#")[2].casefold()): each for each in found}
+        return next((plain[word] for word in _MODES.get(mode, ()) if word in plain), None)
+
+    # Changing -----------------------------------------------------------------------------
+
+    def to_mode(self, mode: str) -> _Change | None:
+        """Return how the agent is put into a mode; None if it has no such mode."""
+        found = self._mode(mode)
+        if found is None:
+            return None
+        if found in self._modes:
+            return "session/set_mode", {"modeId": found}
+        return self._set("mode", found)
+
+    def to_model(self, model: str) -> _Change:
+        """Return how the model is chosen. Raises `UnsupportedOption` if it is not offered."""
+        values = self._values("model") or self._models
+        found = _best(model, values, self.model)
+        if found is None:
+            shown = ", ".join(values[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
+            known = f"offered: {shown}" if values else "the agent lets none be chosen"
+            raise UnsupportedOption("model", f"{model!r} is not offered", known)
+        if self._values("model"):
+            return self._set("model", found)
+        return "session/set_model", {"modelId": found}
+
+    def to_effort(self, effort: str) -> _Change:
+        """Return how the effort is chosen. Raises `UnsupportedOption` if it is not offered."""
+        values = self._values("thought_level")
+        if effort not in values:
+            known = f"offered: {', '.join(values)}" if values else "the agent lets none be chosen"
+            raise UnsupportedOption("effort", f"{effort!r} is not offered", known)
+        return self._set("thought_level", effort)
+
+    def _set(self, category: str, value: str) -> _Change:
+        return "session/set_config_option", {
+            "configId": self._options[category]["id"],
+            "value": value,
+        }
+
+
+def _listed(told: object, field: str, key: str) -> list[str]:
+    listed = told.get(field) if isinstance(told, dict) else None
+    return [
+        str(item[key])
+        for item in (listed if isinstance(listed, list) else ())
+        if isinstance(item, dict) and key in item
+    ]
+
+
+def _best(wanted: str, values: list[str], current: str) -> str | None:
+    """Return the model that is meant: itself, else the newest one with this word in its name.
+
+    Models of the provider in use come first, and plain names before those with a variant.
+    """
+    if wanted in values:
+        return wanted
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted.casefold())}(?![a-z0-9])")
+    found = [value for value in values if word.search(value.casefold())]
+    provider = current.partition("/")[0]
+
+    def rank(value: str) -> tuple[bool, list[int], int]:
+        version = [int(part) for part in re.findall(r"(?<![0-9])[0-9]{1,2}(?![0-9])", value)]
+        return value.partition("/")[0] == provider, version, -len(value)
+
+    return max(found, key=rank, default=None)
