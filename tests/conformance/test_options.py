@@ -20,7 +20,7 @@ from midflight.testing.scene import QUESTION
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
-MCP_SERVER = Path(__file__).parent / "programs" / "mcp_server.py"
+from midflight.testing.row_options import MCP_SERVER
 
 Play = Callable[..., Any]
 

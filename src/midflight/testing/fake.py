@@ -29,7 +29,6 @@ LACKS = (
     "system_prompt",
     "effort",
     "add_dirs",
-    "plan",
     "subagents",
 )
 """What it lacks of options and capabilities; the options are refused."""
@@ -62,7 +61,7 @@ class FakeAgent:
         "add_dirs": "not",
         "resume": "supported",
         "retries": "supported",
-        "plan": "not",
+        "plan": "supported",
         "background": "supported",
         "subagents": "not",
     }

@@ -89,6 +89,7 @@ class Stage:
             for left in self.cwd.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         self.models: list[ScriptedModel] = []
+        self.version = ""
 
     def model(self, script: Script) -> ScriptedModel:
         """Return a scripted model where the agent will look for it; enter its block."""
@@ -108,11 +109,25 @@ class Stage:
     @contextlib.asynccontextmanager
     async def play(self, script: Script, **options: Any) -> AsyncIterator[Play]:
         """Open a session whose model plays the script: ``async with stage.play(steps) as on``."""
-        async with self.model(script) as model:
-            given = self.options(model)
-            env = {**given["env"], **options.pop("env", {})}
-            async with midflight.open(**{**given, **options, "env": env}) as session:
-                yield Play(session, model)
+        async with self.model(script) as model, self.session(model, **options) as play:
+            yield play
+
+    @contextlib.asynccontextmanager
+    async def session(self, model: ScriptedModel, **options: Any) -> AsyncIterator[Play]:
+        """Open a session that asks this model; several may do so one after another."""
+        given = self.options(model)
+        env = {**given["env"], **options.pop("env", {})}
+        async with midflight.open(**{**given, **options, "env": env}) as session:
+            yield Play(session, model)
+        self.version = await _version(session) or self.version
+
+
+async def _version(session: midflight.Session) -> str:
+    """Return the agent's version, as it told at the start of a session that has ended."""
+    async for event in session.events():
+        if isinstance(event, e.SessionStarted):
+            return event.agent_version
+    return ""
 
 
 async def _kill_program(on: Stage) -> None:
@@ -186,5 +201,5 @@ OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE_PROGRAM)
 ACP_OPENCODE = Rig("acp-opencode", "acp:opencode acp", ScriptedModel, *_OPENCODE_PROGRAM)
 ACP_CLAUDE = Rig("acp-claude", "acp:claude-agent-acp", ScriptedModel, *_ACP_PROGRAM)
 
-RIGS = (CLAUDE, FAKE)
+RIGS = (CLAUDE, OPENCODE, FAKE)
 """Every agent that the suite runs on."""

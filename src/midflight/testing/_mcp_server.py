@@ -1,4 +1,4 @@
-"""An MCP server with one tool, spoken to over stdio."""
+"""An MCP server with one tool, spoken to over stdio: `shout`. It is run by its path."""
 
 import json
 import sys
@@ -27,10 +27,16 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-for line in sys.stdin:
-    request = json.loads(line)
-    if "id" in request:
-        result = answer(request["method"], request.get("params", {}))
-        reply = {"jsonrpc": "2.0", "id": request["id"], "result": result}
-        sys.stdout.write(json.dumps(reply) + "\n")
-        sys.stdout.flush()
+def main() -> None:
+    """Answer every request on standard input."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "id" in request:
+            result = answer(request["method"], request.get("params", {}))
+            reply = {"jsonrpc": "2.0", "id": request["id"], "result": result}
+            sys.stdout.write(json.dumps(reply) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
