@@ -23,7 +23,7 @@ from midflight.agents.opencode_models import Model, Models
 from midflight.agents.opencode_policy import Policy
 from midflight.agents.opencode_server import Server, lease
 from midflight.agents.opencode_tools import Book
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
 from midflight.values import Denial
 
@@ -33,6 +33,7 @@ SETTLE_S = 0.3
 """How long after an end that is not clear the server is asked what is the case."""
 
 STOP_TIMEOUT_S = 5.0
+STOP_PAUSE_S = 0.1
 NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
 
@@ -135,8 +136,9 @@ class OpenCodeAgent:
         if self._options.model is not None:
             self._use(self._options.model)
         if self._options.effort is not None:
-            model = self._model or self._models.find(self._models.default or "")
-            self._variant = self._models.variant(model, self._options.effort)
+            if self._model is None:
+                raise UnsupportedOption("effort", "it depends on the model", "give model= as well")
+            self._variant = self._models.variant(self._model, self._options.effort)
 
     def _use(self, name: str) -> None:
         self._model = self._models.find(name)
@@ -171,10 +173,8 @@ class OpenCodeAgent:
         try:
             if self._session and server.is_alive():
                 await self._book.condemn()
-                with contextlib.suppress(AgentFailed, TimeoutError):
-                    async with asyncio.timeout(STOP_TIMEOUT_S):
-                        if self._translate.in_turn or self._translate.handed:
-                            await self._abort()
+                if self._translate.in_turn or self._translate.handed:
+                    await self._stop(server)
                 await self._book.close()
                 self._feed.leave(self._session)
                 if await server.release(self._options.cwd):
@@ -182,6 +182,16 @@ class OpenCodeAgent:
         finally:
             await server.leave()
             self._inbox.put_nowait(GONE)
+
+    async def _stop(self, server: Server) -> None:
+        """Abort, and wait until the session rests; a server that does not obey is ended."""
+        with contextlib.suppress(AgentFailed, TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._abort()
+                while self._session in await self._feed.client.get("/session/status"):  # noqa: ASYNC110 - only asking tells
+                    await asyncio.sleep(STOP_PAUSE_S)
+                return
+        await server.kill()
 
     # Verbs --------------------------------------------------------------------------------
 
@@ -325,7 +335,10 @@ class OpenCodeAgent:
             case e.QuestionRequested():
                 self._questions[signal.request] = signal
             case Calling() if self._translate.stopping:
-                self._do(self._abort())  # The first one came before there was a turn to abort.
+                # The first abort came before there was a turn. Nothing may be sent before this
+                # one is through: it would be aborted too.
+                with contextlib.suppress(AgentFailed):
+                    await self._abort()
             case Finished():
                 self._translate.stopping = False
                 self._questions.clear()

@@ -61,6 +61,12 @@ _SILENT = frozenset(
 """Events that say nothing a reader needs; what matters in them comes by other events."""
 
 
+_REASONS = {
+    "doom_loop": "the same call, again and again",
+    "external_directory": "outside the folder: {}",
+}
+
+
 class Asked:
     """A permission request as OpenCode makes it, with the call that it is about."""
 
@@ -275,8 +281,8 @@ class Translator:
         thread = self._threads[self.session]
         info = self._whole or {}
         error = info.get("error") or self._error
-        if self._whole is None and error is None:
-            error = {"name": "MessageAbortedError"}
+        if error is None and not info.get("finish"):
+            error = {"name": "MessageAbortedError"}  # In a retry's back-off an abort leaves none.
         for each in self._threads.values():
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
@@ -307,13 +313,12 @@ class Translator:
         self._asked.add(asked.request)
         if self._judge(asked):
             return
-        outside = asked.permission == "external_directory"
         yield e.PermissionRequested(
             request=asked.request,
             call=call,
             name=name,
             input=input_,
-            reason=f"outside the folder: {', '.join(asked.patterns)}" if outside else "",
+            reason=_REASONS.get(asked.permission, "").format(", ".join(asked.patterns)),
             parent=thread.parent,
         )
 

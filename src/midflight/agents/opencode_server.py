@@ -114,6 +114,11 @@ class Server:
         """Its program, if it is ours."""
         return self._process
 
+    async def kill(self) -> None:
+        """End it for everybody: it does not obey. One that was only named is left alone."""
+        if self._process is not None:
+            await self._process.kill()
+
     def last_words(self) -> str:
         """Return how it ended, for a person."""
         if self._process is None:
