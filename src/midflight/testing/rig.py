@@ -113,12 +113,12 @@ class Stage:
             yield play
 
     @contextlib.asynccontextmanager
-    async def session(self, model: ScriptedModel, **options: Any) -> AsyncIterator[Play]:
+    async def session(self, asks: ScriptedModel, /, **options: Any) -> AsyncIterator[Play]:
         """Open a session that asks this model; several may do so one after another."""
-        given = self.options(model)
+        given = self.options(asks)
         env = {**given["env"], **options.pop("env", {})}
         async with midflight.open(**{**given, **options, "env": env}) as session:
-            yield Play(session, model)
+            yield Play(session, asks)
         self.version = await _version(session) or self.version
 
 

@@ -56,16 +56,22 @@ async def plugins(stage: Stage) -> None:
 
 
 async def skills(stage: Stage) -> None:
-    """Name one of two skills, and one that is not there: the first alone, and a problem."""
+    """Name one of two skills, and one that is not there: the first alone, and a problem.
+
+    Where that is made by midflight, the model may see the second, but it cannot have it.
+    """
     for name in ("alpha", "beta"):
         make_skill(stage.cwd / ".claude" / "skills", name)
-    async with stage.play([Text("x")], skills=["alpha", "gamma"]) as on:
+    steps: list[Step] = [ToolCall("Skill", {"skill": "beta"}), Text("x")]
+    async with stage.play(steps, skills=["alpha", "gamma"]) as on:
         await on.ask()
         started = next(v for v in await on.events() if isinstance(v, e.SessionStarted))
         assert "gamma" in str(started.problems)
         said = json.dumps(on.requests[0].body)
         assert "The alpha skill" in said
-        assert "The beta skill" not in said
+        if stage.rig.capabilities["skills"] == "supported":
+            assert "The beta skill" not in said
+        assert "Be beta." not in str(on.requests[1].messages)
 
 
 async def mcp_servers(stage: Stage) -> None:

@@ -80,7 +80,7 @@ ROWS: Mapping[str, Row] = {
     "retries": Row(row_options.retries, row_options.retries),
     "plan": Row(row_options.plan, row_options.plan),
     "background": Row(row_options.background, row_options.no_background),
-    "subagents": Row(row_options.subagents, row_options.subagents),
+    "subagents": Row(row_options.subagents, row_options.subagents, own=True),
 }
 """The rows of `midflight.agents.base.CAPABILITIES`, each with its check."""
 
