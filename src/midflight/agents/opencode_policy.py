@@ -47,7 +47,8 @@ _LOOKS = frozenset({"doom_loop", "external_directory", "read", "webfetch", "webs
 
 _READ_ONLY = re.compile(
     r"(?:ls|pwd|cat|head|tail|wc|grep|stat|du|echo|true|whoami|uname|id|which)"
-    r"(?: +(?!/)(?!\S*\.\.)[\w./=:@,+*-]+)*"
+    r"(?: +(?!/)(?!-\S*/)(?!\S*=/)(?!\S*\.\.)[\w./=,+*-]+)*",
+    re.ASCII,
 )
 """One plain command that only reads, on paths inside the folder. Everything else is asked for.
 

@@ -1,0 +1,189 @@
+"""What OpenCode may do without asking: the permission modes, the options, and nothing by guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midflight.agents.opencode_frames import Asked
+from midflight.agents.opencode_policy import BASE, Policy, as_config, check, rules, tool
+from midflight.errors import UnsupportedOption
+from midflight.options import PERMISSION_MODES, Options
+
+
+def asked(permission: str = "bash", name: str = "", patterns: Any = (), **given: Any) -> Asked:
+    told = {"id": "per", "sessionID": "ses", "permission": permission, "patterns": patterns}
+    return Asked(told, name or permission, given)
+
+
+def verdict(request: Asked, **options: Any) -> str:
+    return Policy(Options.build(**options))(request).decision
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ls", "ls -la src", "cat README.md docs/a-b.md", "grep -rn word src/*.py", "pwd", "echo a=b"],
+)
+@pytest.mark.parametrize("mode", PERMISSION_MODES)
+def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
+    mode: str, command: str
+) -> None:
+    assert verdict(asked(command=command), permission_mode=mode) == "allow"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "touch a",
+        "ls; touch a",
+        "ls && touch a",
+        "ls | tee a",
+        "ls\ntouch a",
+        "ls & touch a",
+        "echo x > ~/.bashrc",
+        "echo x >> a",
+        "echo $(touch a)",
+        "echo `touch a`",
+        "cat ../secret",
+        "cat a/../../secret",
+        "cat /etc/passwd",
+        "cat ~/.ssh/id_rsa",
+        "cat $HOME/.netrc",
+        "grep -r 'x' .",
+        "lsof",
+        "catnap",
+        "LS=1 ls",
+        "git diff",
+        "find . -delete",
+        "rg --pre=sh x",
+        "\u0435cho hello",
+        "echo h\u0435llo",
+        "grep -f/etc/passwd a",
+        "wc --files0-from=/etc/passwd",
+        "ls " + "\u202e" + "a",
+        "echo {a,b}",
+        "cat <a",
+        "ls \\\n touch",
+        "echo !!",
+        " ls",
+    ],
+)
+def test_a_command_that_could_do_anything_else_is_asked_for(command: str) -> None:
+    assert verdict(asked(command=command)) == "ask"
+
+
+def test_only_the_text_of_a_command_counts_as_one() -> None:
+    assert verdict(asked(command=["ls"])) == "ask"
+    assert verdict(asked("edit", command="ls")) == "ask"
+
+
+@pytest.mark.parametrize(
+    ("mode", "edit", "command", "outside", "unknown"),
+    [
+        ("default", "ask", "ask", "ask", "ask"),
+        ("acceptEdits", "allow", "ask", "ask", "ask"),
+        ("plan", "deny", "deny", "ask", "deny"),
+        ("dontAsk", "ask", "ask", "ask", "ask"),
+        ("bypassPermissions", "ask", "ask", "ask", "ask"),
+    ],
+)
+def test_a_mode_decides_what_it_is_about_and_leaves_the_rest_to_the_session(
+    mode: str, edit: str, command: str, outside: str, unknown: str
+) -> None:
+    policy = Policy(Options.build(permission_mode=mode))
+    requests = [
+        asked("edit", "write"),
+        asked(command="make"),
+        asked("external_directory", "bash"),
+        asked("shout_it"),
+    ]
+    assert [policy(each).decision for each in requests] == [edit, command, outside, unknown]
+
+
+def test_a_mode_can_be_switched_at_any_time() -> None:
+    policy = Policy(Options.build())
+    policy.mode = "acceptEdits"
+    assert policy(asked("edit", "write")).decision == "allow"
+
+
+@pytest.mark.parametrize("name", ["Bash", "bash"])
+def test_an_allowed_tool_runs_unasked_by_either_name(name: str) -> None:
+    assert verdict(asked(command="make"), allowed_tools=[name]) == "allow"
+    assert verdict(asked("external_directory", "bash"), allowed_tools=[name]) == "allow"
+    assert verdict(asked("edit", "write"), allowed_tools=[name]) == "ask"
+
+
+def test_an_allowed_editor_is_not_leave_for_another_one() -> None:
+    assert verdict(asked("edit", "edit"), allowed_tools=["Edit"]) == "allow"
+    assert verdict(asked("edit", "write"), allowed_tools=["Edit"]) == "ask"
+
+
+def test_a_disallowed_tool_is_refused_even_where_it_is_allowed_too() -> None:
+    both = {"allowed_tools": ["Bash"], "disallowed_tools": ["Bash"]}
+    assert verdict(asked(command="ls"), **both) == "deny"
+
+
+def test_folders_that_were_added_are_worked_in_without_asking(tmp_path: Path) -> None:
+    def outside(*patterns: str) -> str:
+        request = asked("external_directory", "read", patterns)
+        return verdict(request, add_dirs=[tmp_path])
+
+    assert outside(f"{tmp_path}/*") == "allow"
+    assert outside(f"{tmp_path}/deep/er/*") == "allow"
+    assert outside(f"{tmp_path}/*", "/etc/*") == "ask"
+    assert outside(f"{tmp_path}/../*") == "ask"
+    assert outside(f"{tmp_path}-other/*") == "ask"
+    assert outside() == "ask"
+
+
+def test_a_rule_about_a_part_of_a_tool_is_refused_before_anything_starts() -> None:
+    with pytest.raises(UnsupportedOption, match=r"allowed_tools.*Bash\(git"):
+        check(Options.build(allowed_tools=["Bash(git:*)"]))
+
+
+def test_a_disallowed_tool_is_not_even_offered() -> None:
+    told = rules(Options.build(disallowed_tools=["Bash", "mcp__good__shout"]))
+    assert told == [
+        {"permission": "bash", "pattern": "*", "action": "deny"},
+        {"permission": "good_shout", "pattern": "*", "action": "deny"},
+    ]
+
+
+def test_editors_share_a_permission_so_one_alone_is_refused_when_it_asks() -> None:
+    assert rules(Options.build(disallowed_tools=["Write"])) == []
+    assert [r["permission"] for r in rules(Options.build(disallowed_tools=["Write", "Edit"]))] == [
+        "edit"
+    ]
+
+
+def test_named_skills_are_the_only_ones_and_none_means_none() -> None:
+    told = rules(Options.build(skills=["plug:alpha"]))
+    assert [(rule["pattern"], rule["action"]) for rule in told] == [
+        ("*", "deny"),
+        ("alpha", "allow"),
+    ]
+    assert [rule["action"] for rule in rules(Options.build(skills=[]))] == ["deny"]
+    assert rules(Options.build()) == []
+
+
+def test_whatever_is_not_known_to_be_harmless_is_asked_for() -> None:
+    config = as_config(BASE)
+    assert config["*"] == "ask"
+    assert config["read"] == {"*": "allow", "*.env": "ask", "*.env.*": "ask"}
+    assert "bash" not in config
+    assert "edit" not in config
+
+
+def test_claudes_names_mean_opencodes_tools() -> None:
+    names = ("Bash", "WebFetch", "Task", "mcp__good__shout", "good_shout", "my_own")
+    assert [tool(name) for name in names] == [
+        "bash",
+        "webfetch",
+        "task",
+        "good_shout",
+        "good_shout",
+        "my_own",
+    ]

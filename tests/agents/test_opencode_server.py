@@ -1,0 +1,62 @@
+"""OpenCode's server: one for all sessions that can share it, gone with the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import psutil
+import pytest
+
+import midflight
+from midflight.testing import ScriptedModel, Text
+from midflight.testing.conformance import OPENCODE
+from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.plugin import need
+from midflight.testing.rig import Stage
+
+pytestmark = pytest.mark.usefixtures("no_agent_left")
+
+
+def servers() -> list[int]:
+    """Return the servers that this process has started."""
+    found = []
+    for child in psutil.Process().children():
+        line = child.cmdline()
+        if "serve" in line:
+            found.append(child.pid)
+    return found
+
+
+async def test_sessions_share_a_server_that_ends_with_the_last_of_them(
+    tmp_path: Path, claude_home: Path
+) -> None:
+    need(OPENCODE.missing())
+    before = servers()
+    async with ScriptedModel(lambda _: Text("fine")) as model, asyncio.timeout(50):
+        folders = [tmp_path / name for name in ("a", "b")]
+        sessions = []
+        for folder in folders:
+            folder.mkdir()
+            env = model.env(claude_home)
+            sessions.append(midflight.open(agent="opencode", cwd=folder, env=env))
+        async with sessions[1]:
+            async with sessions[0]:
+                (server,) = set(servers()) - set(before)
+                results = [await (await each.send("go")).result() for each in sessions]
+                assert [result.text for result in results] == ["fine", "fine"]
+            assert set(servers()) - set(before) == {server}
+            last = await (await sessions[1].send("still there?")).result()
+            assert last.status == "completed"
+        assert not psutil.pid_exists(server)
+
+
+async def test_a_server_that_was_named_is_used_and_left_running(
+    opencode_server: OpenCodeServer, tmp_path: Path
+) -> None:
+    stage = Stage(OPENCODE.on(opencode_server), tmp_path)
+    for _ in range(2):
+        before = servers()
+        async with stage.play([Text("fine")]) as on:
+            assert (await on.ask()).text == "fine"
+            assert servers() == before
