@@ -1,0 +1,135 @@
+"""The ACP driver on real agents, offline: OpenCode, and Claude Code behind its adapter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import midflight
+from midflight import events as e
+from midflight.agents import claude_cli
+from midflight.testing import ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
+from midflight.testing.plugin import need
+from midflight.testing.script import Script
+
+pytestmark = pytest.mark.usefixtures("no_agent_left")
+
+Env = Callable[[ScriptedModel], dict[str, str]]
+Open = Callable[..., Awaitable[tuple[midflight.Session, ScriptedModel]]]
+
+PROGRAMS = {"claude-acp": "claude-agent-acp", "opencode-acp": "opencode"}
+
+
+@pytest.fixture(params=PROGRAMS)
+async def agent(
+    request: pytest.FixtureRequest,
+    scripted_model: Callable[..., Awaitable[ScriptedModel]],
+    agent_env: Env,
+    tmp_path: Path,
+) -> AsyncIterator[Open]:
+    """Open one session with a real agent whose model plays a script."""
+    name, opened = request.param, list[midflight.Session]()
+    need("" if shutil.which(PROGRAMS[name]) else f"{PROGRAMS[name]} is not on PATH")
+
+    async def start(
+        *steps: Step, script: Script | None = None, **options: object
+    ) -> tuple[midflight.Session, ScriptedModel]:
+        model = await scripted_model(script or list(steps))
+        # The adapter brings a program of its own; tests know the one that midflight comes with.
+        own = {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
+        given = {"cwd": tmp_path, "env": agent_env(model) | own, "attended": True} | options
+        session = midflight.open(agent=name, **given)
+        opened.append(await session.__aenter__())
+        return session, model
+
+    yield start
+    for session in opened:
+        await session.close()
+
+
+async def ask(session: midflight.Session, text: str) -> tuple[midflight.Result, list[e.Event]]:
+    """Send a message; return its result, and the events up to the next quiet."""
+    async with asyncio.timeout(30):
+        message = await session.send(text)
+        events = [event async for event in session.stream()]
+        return await message.result(), events
+
+
+async def until(session: midflight.Session, kind: type[e.Event]) -> None:
+    async with asyncio.timeout(30):
+        async for event in session.events():
+            if isinstance(event, kind):
+                return
+
+
+async def test_a_turn_is_told_with_its_money_and_another_session_goes_on(
+    agent: Open, tmp_path: Path
+) -> None:
+    session, model = await agent(
+        [Thinking("hm"), Text("let me see"), ToolCall("Bash", {"command": "echo hi > made"})],
+        Text("done"),
+        model="opus",
+        allowed_tools=["Bash"],
+        disallowed_tools=["WebFetch"],
+    )
+    result, events = await ask(session, "my number is 4711")
+    shown = (e.Thinking, e.Text, e.ToolStarted, e.ToolEnded, e.TurnEnded, e.PermissionRequested)
+    told = [event.type for event in events if isinstance(event, shown)]
+    assert told == ["thinking", "text", "tool.started", "tool.ended", "text", "turn.ended"]
+    (started,) = [event for event in events if isinstance(event, e.ToolStarted)]
+    assert (started.name.casefold(), started.kind) == ("bash", "execute")
+    assert started.input["command"] == "echo hi > made"
+    assert (tmp_path / "made").read_text() == "hi\n"
+    assert (result.status, result.text, result.steps) == ("completed", "done", 2)
+    assert result.cost_usd > 0
+    assert "opus" in model.requests[-1].model
+    await session.close()
+    again, model = await agent(Text("4711"), resume=session.agent_session)
+    result, events = await ask(again, "which number?")
+    assert [event.text for event in events if isinstance(event, e.Text)] == ["4711"]
+    assert "my number is 4711" in str(model.requests[0].messages)
+
+
+async def test_a_denial_is_obeyed_and_a_redirect_leaves_no_process_of_the_old_turn(
+    agent: Open, tmp_path: Path
+) -> None:
+    stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & touch started; wait; sleep 61"
+
+    def script(request: ModelRequest) -> Step:
+        said = request.last_user_text
+        if "wait" in said:
+            return ToolCall("Bash", {"command": stubborn})
+        tried = "make it" in said and not request.tool_results
+        return ToolCall("Bash", {"command": "touch made"}) if tried else Text("so be it")
+
+    session, _ = await agent(script=script)
+    message = await session.send("make it")
+    await until(session, e.PermissionRequested)
+    await session.answer(session.pending[0], decision="deny", reason="not now")
+    assert (await message.result()).status == "completed"
+    assert not (tmp_path / "made").exists()
+
+    await session.set_permission_mode("bypassPermissions")
+    first = await session.send("wait for it")
+    async with asyncio.timeout(30):
+        while not (tmp_path / "started").exists():
+            await asyncio.to_thread(os.sched_yield)
+    second = await session.redirect("rather this")
+    async with asyncio.timeout(30):
+        ended, result = await first.result(), await second.result()
+    assert (ended.status, ended.reason) == ("interrupted", "redirected")
+    assert (result.status, result.text) == ("completed", "so be it")
+    assert "sleep 61" not in _commands()
+
+
+def _commands() -> str:
+    """The command lines of this machine's processes that this test may have started."""
+    import psutil
+
+    found = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
+    return "\n".join(" ".join(words) for words in found)

@@ -1,0 +1,476 @@
+"""What an agent may say over ACP, and what must come of it, shown with a scripted agent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.agents.scripted import PROGRAM, Open, ask, cost, tool, words
+
+import midflight
+from midflight import events as e
+from midflight.errors import AgentFailed, AgentUnavailable, UnsupportedOption
+
+pytestmark = pytest.mark.usefixtures("no_agent_left")
+
+SHELL = {"kind": "execute", "title": "make test", "rawInput": {"command": "make test"}}
+STEERED = {"hello": {"_meta": {"steering": {"supported": True}}}}
+REFUSED = [{"outcome": {"outcome": "selected", "optionId": "id-reject_once"}}]
+
+
+def kinds(events: list[e.Event]) -> list[str]:
+    return [event.type for event in events if event.type != "usage"]
+
+
+async def test_a_turn_is_told_whole_and_in_order(scripted: Open) -> None:
+    edited = {"type": "diff", "path": "a.py", "oldText": "x = 1\n", "newText": "x = 2\n"}
+    todo = {"content": "look", "status": "pending", "priority": "low"}
+    async with scripted() as agent:
+        result, events = await agent.run(
+            words("hm", "agent_thought_chunk"),
+            words("let me "),
+            words("see"),
+            {"update": {"sessionUpdate": "plan", "entries": [todo]}},
+            tool("c", "pending", title="edit", kind="edit"),
+            tool("c", "in_progress", title="a.py", rawInput={"path": "a.py"}),
+            tool("c", "completed", content=[edited]),
+            words("done"),
+            {"end": {"stopReason": "end_turn", "usage": {"inputTokens": 7, "outputTokens": 2}}},
+        )
+    assert kinds(events) == [
+        *("session.started", "message.accepted", "turn.started", "message.started"),
+        *("thinking.delta", "thinking", "text.delta", "text.delta", "plan", "text"),
+        *("tool.started", "tool.ended", "text.delta", "text", "message.answered", "turn.ended"),
+    ]
+    (started,) = [event for event in events if isinstance(event, e.ToolStarted)]
+    assert (started.name, started.kind, started.input) == ("edit", "edit", {"path": "a.py"})
+    (ended,) = [event for event in events if isinstance(event, e.ToolEnded)]
+    assert ("-x = 1" in ended.output, "+x = 2" in ended.output) == (True, True)
+    assert [event.text for event in events if isinstance(event, e.Text)] == ["let me see", "done"]
+    assert (result.text, result.steps, result.usage.input_tokens) == ("done", 2, 7)
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ({"raw": '{"jsonrpc": "2.0", "meth'}, e.Notice),
+        ({"raw": "starting up…"}, None),
+        ({"raw": '{"jsonrpc": "2.0", "id": 99, "result": {}}'}, None),
+        ({"raw": '{"jsonrpc": "2.0", "method": "x/y", "params": 5}'}, e.Raw),
+        ({"update": {"sessionUpdate": "of_the_future", "x": 1}}, e.Raw),
+        ({"update": {"sessionUpdate": "tool_call"}}, e.Raw),
+        ({"update": {"sessionUpdate": "plan", "entries": 7}}, e.Raw),
+        ({"update": "text"}, e.Raw),
+        ({"update": {"sessionUpdate": "usage_update", "cost": {"amount": "?"}}}, e.Raw),
+        ({"request": "fs/read_text_file", "params": {"path": "/etc/passwd"}}, e.Raw),
+        ({"request": "session/request_permission", "params": {"options": 3}}, e.Raw),
+        ({"request": "elicitation/create", "params": {"mode": "url"}}, e.Notice),
+    ],
+)
+async def test_what_nobody_knows_is_told_and_harms_nothing(
+    scripted: Open, step: dict[str, Any], told: type[e.Event] | None
+) -> None:
+    async with scripted() as agent:
+        result, events = await agent.run(step, words("still here"))
+    assert (result.status, result.text) == ("completed", "still here")
+    odd = [type(event) for event in events if isinstance(event, (e.Notice, e.Raw))]
+    assert odd == ([told] if told else [])
+
+
+async def test_lines_are_read_up_to_a_bound_and_skipped_beyond_it(
+    scripted: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.agents.framing.MAX_LINE_BYTES", 400_000)
+    async with scripted() as agent:
+        _, events = await agent.run({"huge": 200_000}, {"huge": 500_000}, words("!"))
+    assert [len(event.text) for event in events if isinstance(event, e.Text)] == [200_001]
+    (notice,) = [event for event in events if isinstance(event, e.Notice)]
+    assert "could not be read" in notice.text
+
+
+async def test_an_agent_that_dies_fails_its_turn_and_the_next_message_resumes(
+    scripted: Open,
+) -> None:
+    abilities: dict[str, Any] = {"sessionCapabilities": {"resume": {}}}
+    said = {"hello": {"agentCapabilities": abilities}}
+    async with scripted(said) as agent:
+        result, _ = await agent.run(words("half"), {"exit": 9})
+        assert (result.status, result.reason) == ("failed", "agent_died")
+        assert "exit code 9" in result.text
+        assert (await agent.run(words("back")))[0].text == "back"
+        assert [params["sessionId"] for params in agent.sent("session/resume")] == ["s-1"]
+
+
+async def test_a_conversation_that_is_loaded_is_not_told_again(scripted: Open) -> None:
+    old = words("old")["update"]
+    said = {
+        "hello": {"agentCapabilities": {"loadSession": True}},
+        "replay": [old, cost(3)["update"]],
+    }
+    async with scripted(said, resume="earlier") as agent:
+        result, events = await agent.run(cost(3.5), words("new"))
+        assert agent.sent("session/load")[0]["sessionId"] == "earlier"
+    assert [event.text for event in events if isinstance(event, e.Text)] == ["new"]
+    assert result.cost_usd == 0.5
+
+
+async def test_an_agent_that_ignores_a_cancel_is_killed(
+    scripted: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.turns.STOP_GRACE_S", 0.3)
+    async with scripted() as agent:
+        message = await agent.play(words("no"), {"until": "never"})
+        await agent.session.interrupt()
+        result = await message.result()
+    assert (result.status, result.reason) == ("interrupted", "interrupted")
+
+
+async def test_an_interrupt_answers_what_the_agent_waits_for_and_cancels(scripted: Open) -> None:
+    async with scripted() as agent:
+        stop = {"end": {"stopReason": "cancelled"}}
+        message = await agent.play(ask("c", **SHELL), {"until": "session/cancel"}, stop)
+        await agent.until(e.PermissionRequested)
+        await agent.session.interrupt()
+        assert (await message.result()).status == "interrupted"
+        assert agent.answered()[0]["result"] == {"outcome": {"outcome": "cancelled"}}
+
+
+# Steering -------------------------------------------------------------------------------------
+
+
+async def steer(scripted: Open, said: dict[str, Any]) -> tuple[bool, list[str]]:
+    """Steer a running prompt. Return whether that prompt read it, and what the agent was sent."""
+    async with scripted(said) as agent:
+        first = await agent.play(
+            words("on it"), {"until": "_session/steering"}, {"end": {"stopReason": "end_turn"}}
+        )
+        await agent.until(e.MessageStarted)
+        second = await agent.session.send("and this")
+        assert (await first.result()).status == (await second.result()).status == "completed"
+        return second.turn == first.turn, agent.methods()[3:]
+
+
+async def test_a_steer_is_read_by_the_running_prompt_where_the_agent_announces_it(
+    scripted: Open, tmp_path: Path
+) -> None:
+    assert await steer(scripted, STEERED) == (True, ["_session/steering"])
+    asked = json.loads((tmp_path / "log").read_text().splitlines()[-1])["params"]
+    assert asked["prompt"] == [{"type": "text", "text": "and this"}]
+    assert asked["_meta"] == {"steering": {"idleBehavior": "promptRequired"}}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "methods"),
+    [
+        ({"outcome": "promptRequired"}, ["_session/steering", "session/prompt"]),
+        ({}, ["_session/steering", "session/prompt"]),
+        (
+            {"outcome": "startedNewTurn"},
+            ["_session/steering", "session/cancel", "session/prompt"],
+        ),
+    ],
+)
+async def test_a_steer_that_came_too_late_gets_a_prompt_of_its_own(
+    scripted: Open, outcome: dict[str, str], methods: list[str]
+) -> None:
+    assert await steer(scripted, STEERED | {"steering": outcome}) == (False, methods)
+
+
+async def test_without_the_announcement_a_steer_waits_for_the_turns_end(scripted: Open) -> None:
+    async with scripted() as agent:
+        first = await agent.play(ask("c", **SHELL))
+        asked = await agent.until(e.PermissionRequested)
+        second = await agent.session.send("and this")
+        await agent.session.answer(asked)
+        assert (await first.result()).status == (await second.result()).status == "completed"
+        assert agent.session.capabilities["steer"] == "emulated"
+        assert len(agent.sent("session/prompt")) == 2
+
+
+# Starting -------------------------------------------------------------------------------------
+
+
+async def test_an_agent_that_never_answers_is_ended_in_bounded_time(
+    scripted: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.agents.acp.HANDSHAKE_TIMEOUT_S", 0.3)
+    with pytest.raises(AgentFailed, match="no answer to initialize within 0"):
+        async with scripted({"hello": None}):
+            pass
+
+
+async def test_an_agent_of_another_version_is_refused(scripted: Open) -> None:
+    with pytest.raises(AgentFailed, match="speaks version 7 of ACP, and 1 is needed"):
+        async with scripted({"hello": {"protocolVersion": 7}}):
+            pass
+
+
+async def test_an_agent_that_wants_a_login_says_how(scripted: Open) -> None:
+    said = {
+        "hello": {"authMethods": [{"id": "x", "name": "X", "description": "run `x login`"}]},
+        "refusal": {"code": -32000, "message": "Authentication required"},
+    }
+    with pytest.raises(AgentUnavailable, match=r"wants a login \(run `x login`\)"):
+        async with scripted(said):
+            pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"system_prompt": "be brief"},
+        {"skills": ["x"]},
+        {"plugins": ["/nowhere"]},
+        {"setting_sources": []},
+        {"server_url": "http://127.0.0.1:1"},
+        {"mcp_servers": {"x": {"type": "sdk", "command": "x"}}},
+        {"allowed_tools": ["Bash(git:*)"]},
+    ],
+)
+async def test_what_the_protocol_has_no_word_for_is_refused_before_anything_starts(
+    scripted: Open, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UnsupportedOption, match=next(iter(options))):
+        async with scripted(**options):
+            pass
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resume": "earlier"},
+        {"add_dirs": ["/tmp"]},
+        {"mcp_servers": {"x": {"type": "http", "url": "http://127.0.0.1:1"}}},
+        {"permission_mode": "plan"},
+        {"model": "opus"},
+        {"effort": "high"},
+    ],
+)
+async def test_what_the_agent_does_not_announce_is_refused_before_a_prompt(
+    scripted: Open, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UnsupportedOption, match=next(iter(options))):
+        async with scripted(**options):
+            pass
+    assert "session/prompt" not in (tmp_path / "log").read_text()
+
+
+CHOICES = [
+    {"id": "m", "category": "mode", "options": [{"value": "plan"}, {"value": "default"}]},
+    {"id": "llm", "category": "model", "options": [{"value": "x/opus-4"}, {"value": "x/opus-5"}]},
+    {"id": "e", "category": "thought_level", "options": [{"value": "high"}]},
+]
+
+
+async def test_every_message_is_of_the_protocols_own_form(scripted: Open, tmp_path: Path) -> None:
+    from acp import schema
+
+    every = {
+        "hello": {
+            "agentCapabilities": {
+                "mcpCapabilities": {"http": True},
+                "sessionCapabilities": {"additionalDirectories": {}},
+            }
+        },
+        "session": {"sessionId": "s-1", "configOptions": CHOICES},
+    }
+    servers = {
+        "files": {"command": "/bin/files", "args": ["-v"], "env": {"K": "V"}},
+        "web": {"type": "http", "url": "http://127.0.0.1:1", "headers": {"A": "B"}},
+    }
+    more = {"model": "opus", "effort": "high", "permission_mode": "plan", "add_dirs": [tmp_path]}
+    async with scripted(every, mcp_servers=servers, **more) as agent:
+        await agent.session.set_permission_mode("dontAsk")
+        await agent.run(ask("c", **SHELL))
+        initialize = schema.InitializeRequest.model_validate(agent.sent("initialize")[0])
+        opened = schema.NewSessionRequest.model_validate(agent.sent("session/new")[0])
+        schema.PromptRequest.model_validate(agent.sent("session/prompt")[0])
+        schema.RequestPermissionResponse.model_validate(agent.answered()[0]["result"])
+        changes = [
+            schema.SetSessionConfigOptionSelectRequest.model_validate(params)
+            for params in agent.sent("session/set_config_option")
+        ]
+    assert initialize.client_capabilities is not None
+    assert opened.additional_directories == [str(tmp_path)]
+    assert [type(server).__name__ for server in opened.mcp_servers] == [
+        "McpServerStdio",
+        "HttpMcpServer",
+    ]
+    set_to = [(change.config_id, change.value) for change in changes]
+    assert set_to == [("m", "plan"), ("llm", "x/opus-5"), ("e", "high"), ("m", "default")]
+
+
+# Tools ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "offered", "answer", "requests"),
+    [
+        ({"allowed_tools": ["Bash"]}, (), "id-allow_once", 0),
+        ({"allowed_tools": ["Edit"], "permission_mode": "dontAsk"}, (), "id-reject_once", 1),
+        ({"disallowed_tools": ["execute"]}, (), "id-reject_once", 0),
+        ({"permission_mode": "bypassPermissions"}, (), "id-allow_once", 1),
+        ({"allowed_tools": ["Bash"]}, ("allow_always", "reject_once"), "id-reject_once", 0),
+    ],
+)
+async def test_an_ask_is_answered_once_by_the_rules_for_tools(
+    scripted: Open, options: dict[str, Any], offered: tuple[str, ...], answer: str, requests: int
+) -> None:
+    async with scripted(**options) as agent:
+        _, events = await agent.run(ask("c", *offered, **SHELL))
+        assert agent.answered()[0]["result"]["outcome"]["optionId"] == answer
+    assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
+
+
+async def test_a_refused_tool_is_told_as_denied_and_stands_in_the_result(scripted: Open) -> None:
+    async with scripted(disallowed_tools=["Bash"]) as agent:
+        result, events = await agent.run(ask("c", **SHELL), tool("c", "failed"))
+    assert [(denial.call, denial.name) for denial in result.denials] == [("c", "execute")]
+    assert [event.status for event in events if isinstance(event, e.ToolEnded)] == ["denied"]
+
+
+async def test_a_refused_tool_that_runs_unasked_fails_the_turn(scripted: Open) -> None:
+    async with scripted(disallowed_tools=["Bash"]) as agent:
+        result, _ = await agent.run(
+            tool("c", "in_progress", **SHELL),
+            tool("c", "completed"),
+            {"until": "session/cancel"},
+            {"end": {"stopReason": "cancelled"}},
+        )
+    assert (result.status, result.reason) == ("failed", "agent_error")
+    assert "ran execute without asking, which disallowed_tools forbids" in result.text
+
+
+@pytest.mark.parametrize(("path", "requests"), [("in.py", 0), ("../out.py", 1)])
+async def test_edits_within_the_folder_are_accepted_for_an_agent_without_such_a_mode(
+    scripted: Open, path: str, requests: int
+) -> None:
+    async with scripted(permission_mode="acceptEdits", attended=False) as agent:
+        edit = ask("c", kind="edit", title="Edit", locations=[{"path": path}])
+        _, events = await agent.run(edit)
+    assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
+
+
+async def test_a_form_is_put_as_questions_and_filled_in_with_the_answers(scripted: Open) -> None:
+    colour = {"type": "string", "oneOf": [{"const": "b", "title": "Blue"}]}
+    sizes = {"type": "array", "description": "Sizes?", "items": {"enum": ["S", "L"]}}
+    other = {"type": "string", "title": "Other"}
+    properties = {"colour": {**colour, "description": "Colour?"}, "colour_custom": other}
+    schema = {"type": "object", "properties": {**properties, "sizes": sizes}}
+    form = {"mode": "form", "message": "Please", "requestedSchema": schema}
+    step = {"request": "elicitation/create", "params": form}
+    async with scripted() as agent:
+        for number, (given, content) in enumerate(
+            (
+                ("Blue", {"colour": "b", "sizes": ["L"]}),
+                ("Teal", {"colour_custom": "Teal", "sizes": ["L"]}),
+            ),
+            start=1,
+        ):
+            message = await agent.play(step)
+            asked = await agent.until(e.QuestionRequested, number)
+            answers: dict[str, Any] = {"Colour?": given, "Sizes?": ["L"]}
+            await agent.session.answer(asked, answers=answers)
+            await message.result()
+            filled = {"action": "accept", "content": content}
+            assert agent.answered()[-1]["result"] == filled
+
+
+# Limits, money and failures -------------------------------------------------------------------
+
+
+async def test_a_turn_is_stopped_before_one_model_call_too_many(scripted: Open) -> None:
+    async with scripted(max_turns=2) as agent:
+        result, _ = await agent.run(
+            *(tool("a", "in_progress", title="ls"), tool("b", "in_progress", title="ls")),
+            *(tool("a", "completed"), tool("b", "completed"), words("so far")),
+            *(tool("c", "in_progress", title="ls"), tool("c", "completed")),
+            {"until": "session/cancel"},
+            {"end": {"stopReason": "cancelled"}},
+        )
+    assert (result.status, result.reason, result.steps) == ("limit", "max_turns", 2)
+
+
+async def test_money_is_told_as_a_sum_and_its_limit_holds(scripted: Open) -> None:
+    async with scripted(max_budget_usd=1.0) as agent:
+        first, _ = await agent.run(cost(0.25), cost(0.5), words("x"))
+        forgot, _ = await agent.run(cost(0.125), words("x"))
+        over, _ = await agent.run(
+            cost(0.625), {"until": "session/cancel"}, {"end": {"stopReason": "cancelled"}}
+        )
+    assert [first.cost_usd, forgot.cost_usd, over.cost_usd] == [0.5, 0.125, 0.5]
+    assert (over.status, over.reason, over.total_cost_usd) == ("limit", "max_budget", 1.125)
+
+
+@pytest.mark.parametrize(
+    ("end", "ended"),
+    [
+        ({"end": {"stopReason": "max_tokens"}}, "failed/max_tokens"),
+        ({"end": {"stopReason": "refusal"}}, "failed/refusal"),
+        ({"end": {"stopReason": "max_turn_requests"}}, "limit/max_turns"),
+        ({"end": {"stopReason": "of_the_future"}}, "failed/agent_error"),
+        ({"end": "?"}, "failed/agent_error"),
+        ({"error": {"code": -32000, "message": "Authentication required"}}, "failed/auth"),
+        ({"error": {"code": -32603, "message": "invalid x-api-key"}}, "failed/auth"),
+        (
+            {"error": {"code": -32603, "message": "no", "data": {"errorKind": "rate_limit"}}},
+            "failed/api_error",
+        ),
+        (
+            {"error": {"code": -32603, "message": "prompt is too long: 9 > 8"}},
+            "failed/context_full",
+        ),
+        ({"error": {"code": -32603, "message": "oops"}}, "failed/agent_error"),
+    ],
+)
+async def test_how_a_prompt_ended_is_told_by_its_reason(
+    scripted: Open, end: dict[str, Any], ended: str
+) -> None:
+    async with scripted() as agent:
+        result, _ = await agent.run(words("x"), end)
+    assert f"{result.status}/{result.reason}" == ended
+
+
+async def test_keys_do_not_show_in_what_the_agent_complains_about(scripted: Open) -> None:
+    async with scripted(env={"SOME_API_KEY": "sk-1234567890"}) as agent:
+        failure = {"error": {"code": 1, "message": "bad", "data": {"details": "sk-1234567890"}}}
+        result, _ = await agent.run(failure)
+    assert result.text == "bad: [redacted]"
+
+
+# Finding the agent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agent", "error"),
+    [
+        ("acp:no-such-agent acp", "acp:no-such-agent: no-such-agent is not installed"),
+        (f"acp:{PROGRAM}", f"acp:acp_agent.py: {PROGRAM} is not executable"),
+        ("gemini", r"gemini is not installed \(npm install -g @google/gemini-cli\)"),
+    ],
+)
+async def test_an_agent_that_is_not_there_is_one_line_with_a_hint(
+    tmp_path: Path, agent: str, error: str
+) -> None:
+    with pytest.raises(AgentUnavailable, match=error):
+        async with midflight.open(agent=agent, cwd=tmp_path, env={"PATH": "/nowhere"}):
+            pass
+
+
+@pytest.mark.parametrize("agent", ["acp:", "acp:'x", "gemini:x", "gemni", "claude:x"])
+async def test_a_name_that_means_no_agent_is_an_invalid_option(tmp_path: Path, agent: str) -> None:
+    with pytest.raises(midflight.InvalidOption, match="agent"):
+        async with midflight.open(agent=agent, cwd=tmp_path):
+            pass
+
+
+async def test_without_the_extra_it_is_named(
+    scripted: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(AgentUnavailable, match=r"pip install midflight\[acp\]"):
+        async with scripted():
+            pass
