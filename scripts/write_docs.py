@@ -11,6 +11,7 @@ from pathlib import Path
 
 from midflight.agents.claude import ClaudeAgent
 from midflight.agents.claude_cli import MINIMUM
+from midflight.agents.presets import PRESETS
 from midflight.testing.semantics import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,15 @@ def capabilities() -> str:
     return "\n".join(lines) + "\n"
 
 
+def presets() -> str:
+    """Return the table of the agents that are known by name."""
+    lines = ["| `agent=` | runs | install |", "|---|---|---|"]
+    for name, preset in PRESETS.items():
+        how = preset.install if preset.install.startswith("see ") else f"`{preset.install}`"
+        lines.append(f"| [`{name}`]({preset.url}) | `{preset.command}` | {how} |")
+    return "\n".join(lines) + "\n"
+
+
 def figures() -> str:
     """Return the last record of the benchmark, medians only."""
     record = json.loads((ROOT / "docs" / "assets" / "performance.json").read_text(encoding="utf-8"))
@@ -65,6 +75,7 @@ def parts() -> Mapping[str, tuple[str, str]]:
     """Return file → (name of the part, its text)."""
     return {
         "README.md": ("figures", figures()),
+        "docs/agents.md": ("presets", presets()),
         "docs/semantics.md": ("table", as_markdown()),
         "docs/capabilities.md": ("capabilities", capabilities()),
     }
