@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import midflight
 from midflight import events as e
-from midflight.agents import AGENTS
+from midflight.agents import AGENTS, PRESETS, claude_cli
 from midflight.testing.fake_model import FakeModel
 from midflight.testing.model_server import ScriptedModel
 from midflight.testing.script import ModelRequest, Script
@@ -69,6 +69,9 @@ class Play:
             return [event async for event in self.session.events() if event.durable]
 
 
+_learnt: dict[Rig, tuple[Mapping[str, Support], Mapping[str, str]]] = {}
+
+
 class Stage:
     """A rig set up for one use: a home, a working directory, a place for a model to listen."""
 
@@ -90,6 +93,18 @@ class Stage:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         self.models: list[ScriptedModel] = []
         self.version = ""
+        self.can = rig.capabilities
+        self.limits = rig.limits
+
+    async def learn(self) -> None:
+        """Find out what the agent can do, where only the agent itself can tell."""
+        if not self.rig.announces:
+            return
+        if self.rig not in _learnt:
+            async with self.play([]) as on:
+                agent = on.session._conductor.agent  # noqa: SLF001 - only the driver says why
+                _learnt[self.rig] = (agent.capabilities, agent.limits)
+        self.can, self.limits = _learnt[self.rig]
 
     def model(self, script: Script) -> ScriptedModel:
         """Return a scripted model where the agent will look for it; enter its block."""
@@ -100,7 +115,7 @@ class Stage:
 
     def options(self, model: ScriptedModel) -> dict[str, Any]:
         """Return the options of a session whose agent asks this model."""
-        env = model.env(self.home)
+        env = model.env(self.home) | dict(self.rig.env())
         options: dict[str, Any] = {"agent": self.rig.agent, "cwd": self.cwd, "env": env}
         if self._server is not None:
             options |= {"env": env | self._server.env, "server_url": self._server.url}
@@ -151,8 +166,10 @@ class Rig:
     """An agent to run the suite on.
 
     name: what tables call it. agent: the option's value. model: the kind of scripted model.
-    program: what must be on PATH, with ``install`` to get it. kill: ends the agent's program as if
-    it had crashed; a stage of its own is needed for that. server: the server that stages share.
+    program: what must be on PATH, with ``install`` to get it. env: what the agent must be told
+    beside that. announces: what it can do more than its driver says of every agent; it is asked
+    when it runs. kill: ends the agent's program as if it had crashed; a stage of its own is needed
+    for that. server: the server that stages share.
     """
 
     name: str
@@ -160,6 +177,8 @@ class Rig:
     model: Callable[..., ScriptedModel] = ScriptedModel
     program: str = ""
     install: str = ""
+    env: Callable[[], Mapping[str, str]] = dict
+    announces: frozenset[str] = frozenset()
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
     server: OpenCodeServer | None = None
 
@@ -176,14 +195,14 @@ class Rig:
     @property
     def driver(self) -> Any:
         """The class of the agent's driver."""
-        module, name = AGENTS[self.agent.partition(":")[0]].split(":")
+        kind = "acp" if self.agent in PRESETS else self.agent
+        module, name = AGENTS[kind].split(":")
         return getattr(importlib.import_module(module), name)
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
-        """What the agent's driver says that it can do."""
-        capabilities: Mapping[str, Support] = self.driver.capabilities
-        return capabilities
+        """What the agent can do, as far as it is known before it runs."""
+        return {**self.driver.capabilities, **dict.fromkeys(self.announces, "supported")}
 
     @property
     def limits(self) -> Mapping[str, str]:
@@ -192,14 +211,33 @@ class Rig:
         return limits
 
 
-_OPENCODE_PROGRAM = ("opencode", "npm install -g opencode-ai")
-_ACP_PROGRAM = ("claude-agent-acp", "npm install -g @agentclientprotocol/claude-agent-acp")
+_OPENCODE = ("opencode", PRESETS["opencode-acp"].install)
+
+
+def _own_claude() -> Mapping[str, str]:
+    """Have the adapter start the Claude Code that midflight comes with, not another one."""
+    return {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
+
 
 CLAUDE = Rig("claude", "claude")
 FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake)
-OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE_PROGRAM)
-ACP_OPENCODE = Rig("acp-opencode", "acp:opencode acp", ScriptedModel, *_OPENCODE_PROGRAM)
-ACP_CLAUDE = Rig("acp-claude", "acp:claude-agent-acp", ScriptedModel, *_ACP_PROGRAM)
+OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE)
+ACP_OPENCODE = Rig(
+    "opencode-acp",
+    "opencode-acp",
+    ScriptedModel,
+    *_OPENCODE,
+    announces=frozenset({"set_model"}),
+)
+ACP_CLAUDE = Rig(
+    "claude-acp",
+    "claude-acp",
+    ScriptedModel,
+    "claude-agent-acp",
+    PRESETS["claude-acp"].install,
+    _own_claude,
+    announces=frozenset({"set_model"}),
+)
 
-RIGS = (CLAUDE, OPENCODE, FAKE)
+RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)
 """Every agent that the suite runs on."""

@@ -90,13 +90,14 @@ async def check_row(rig: Rig, name: str, folder: Path) -> RowSeen:
 
     ``folder`` must be an empty folder for this one use.
     """
-    row, verdict = ROWS[name], rig.capabilities[name]
+    row = ROWS[name]
+    stage = Stage(rig, folder, own=row.own)
+    await stage.learn()
+    verdict, how = stage.can[name], stage.limits.get(name, "")
     check = row.lacks if verdict == "not" else row.has
     if check is None:
         raise AssertionError(f"every agent has {name}; {rig.name} says it has not")
-    stage = Stage(rig, folder, own=row.own)
     await check(stage)
-    how = rig.limits.get(name, "")
     if verdict != "supported" and not how:
         raise AssertionError(f"{rig.name} does not say how it comes that {name} is {verdict!r}")
     return RowSeen(rig.name, stage.version, name, verdict, how)
