@@ -85,11 +85,12 @@ class Feed:
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        pause, heard, gap = PAUSE_S, clock(), False
-        while self._is_alive() and clock() - heard < RECONNECT_FOR_S:
+        pause, lost, gap = PAUSE_S, clock(), False
+        while self._is_alive() and clock() - lost < RECONNECT_FOR_S:
+            heard = False
             try:
                 async for frame in self.client.events():
-                    heard, pause = clock(), PAUSE_S
+                    heard, pause = True, PAUSE_S
                     if frame.get("type") == "server.connected":
                         self._connected.set()
                         if gap:
@@ -98,6 +99,8 @@ class Feed:
                         self._route(frame)
             except AgentFailed:
                 pass  # What matters is whether it can be connected to again.
+            if heard:
+                lost = clock()  # A silence takes longer to be noticed than a server may be away.
             gap = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
