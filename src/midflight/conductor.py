@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -256,4 +257,5 @@ class Conductor:
                 dropped = Dropped(message, "agent_error")
                 self._rules.signal(dropped, asyncio.get_running_loop().time())
         command = action.command if isinstance(action, (a.SetModel, a.SetMode)) else None
-        self._rules.notice("error", f"{type(action).__name__.lower()} failed: {text}", command)
+        name = re.sub(r"\B([A-Z])", r"_\1", type(action).__name__).lower()
+        self._rules.notice("error", f"{name} failed: {text}", command)

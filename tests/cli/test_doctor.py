@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,22 @@ from midflight.agents import claude_cli
 SECRET = "sk-ant-dummy-0123456789"
 
 
+def programs(folder: Path, **scripts: str) -> str:
+    """Make a PATH with the shell, and with these programs but no agent of this machine."""
+    folder.mkdir()
+    for name in ("sh", "cat"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
 def doctor(home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.run(
         [*COMMAND, "doctor"],
+        cwd=home,
         env={"PATH": os.environ["PATH"], "HOME": str(home), **coverage, **more},
         capture_output=True,
         text=True,
@@ -47,7 +61,57 @@ def test_a_login_makes_it_ready_and_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"ANTHROPIC_API_KEY": " "}], ids=["none", "blank"])
 def test_without_a_key_it_says_what_to_do(tmp_path: Path, more: dict[str, str]) -> None:
-    done = doctor(tmp_path, **more)
+    done = doctor(tmp_path, PATH=programs(tmp_path / "bin"), **more)
     assert done.returncode == 1
     assert "export ANTHROPIC_API_KEY" in done.stdout
     assert "midflight demo" in done.stdout
+
+
+def test_an_agent_that_is_not_here_comes_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    done = doctor(tmp_path, PATH=programs(tmp_path / "bin"))
+    assert "opencode  not here   npm install -g opencode-ai" in done.stdout
+    assert "not here: auggie" in done.stdout
+
+
+def test_opencode_alone_makes_it_ready_and_the_command_names_it(tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", opencode="echo 1.18.33")
+    done = doctor(tmp_path, PATH=path)
+    assert done.returncode == 0
+    assert f"opencode  1.18.33    {path}/opencode" in done.stdout
+    assert 'Ready: midflight --agent opencode "your task"' in done.stdout
+
+
+@pytest.mark.parametrize("script", ["echo 2.0.1", "echo 1.17.9", "echo nothing", "exit 1"])
+def test_an_opencode_that_cannot_be_driven_is_told(tmp_path: Path, script: str) -> None:
+    done = doctor(tmp_path, PATH=programs(tmp_path / "bin", opencode=script))
+    assert "opencode  not usable" in done.stdout
+    assert "npm install -g opencode-ai@1.18" in done.stdout
+
+
+def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> None:
+    done = doctor(tmp_path, PATH=programs(tmp_path / "bin", goose="exit"), MIDFLIGHT_AGENT="goose")
+    assert done.returncode == 0
+    assert "found      goose; not here: auggie" in done.stdout
+    assert "agent     goose      set by MIDFLIGHT_AGENT" in done.stdout
+
+
+def test_without_the_extra_no_agent_is_found_over_acp(tmp_path: Path) -> None:
+    hides = tmp_path / "hides.py"
+    hides.write_text(
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: "
+        "None if name == 'acp' else find(name, *more)\n"
+        "from midflight.cli.main import main\nmain(['doctor'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, hides],
+        cwd=tmp_path,
+        env={"PATH": programs(tmp_path / "bin", goose="exit"), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "acp       not here   pip install" in done.stdout

@@ -11,7 +11,7 @@ from midflight.agents.presets import PRESETS
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
-__all__ = ["AGENTS", "PRESETS", "create"]
+__all__ = ["AGENTS", "NAMES", "PRESETS", "create"]
 
 AGENTS = {
     "claude": "midflight.agents.claude:ClaudeAgent",
@@ -20,6 +20,9 @@ AGENTS = {
     "acp": "midflight.agents.acp:AcpAgent",
 }
 """Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
+
+NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)
+"""What the option `agent` can be, beside ``acp:<command>``."""
 
 
 def create(options: Options) -> Agent:
@@ -31,7 +34,7 @@ def create(options: Options) -> Agent:
     if options.agent in PRESETS:
         kind = "acp"
     elif kind not in AGENTS or bool(colon) != (kind == "acp"):
-        known = [name for name in AGENTS if name != "acp"] + ["acp:<command>", *PRESETS]
+        known = [*NAMES, "acp:<command>"]
         near = difflib.get_close_matches(options.agent, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise InvalidOption("agent", f"{options.agent!r} is not known", hint)

@@ -54,11 +54,18 @@ class Models:
                 model for model in self._models if name.lower() in model.id.lower()
             ]
         if not fitting:
-            known = [str(model) for model in self._models]
-            near = difflib.get_close_matches(name, known, 3, 0.4)
+            near = self._near(name)
             hint = f"did you mean {', '.join(near)}?" if near else "see `opencode models`"
             raise UnsupportedOption("model", f"OpenCode has no {name!r}", hint)
         return max(fitting, key=self._rank)
+
+    def _near(self, name: str) -> list[str]:
+        """Return what may have been meant: parts of ids such as ``sonnet``, else whole names."""
+        parts = {part for model in self._models for part in model.id.lower().split("-")}
+        whole = [str(model) for model in self._models]
+        return difflib.get_close_matches(name.lower(), sorted(parts), 3, 0.7) or (
+            difflib.get_close_matches(name, whole, 3, 0.4)
+        )
 
     def _rank(self, model: Model) -> tuple[bool, bool, bool, str, int]:
         """Prefer the configured provider, then what is current, new, and plainly named."""

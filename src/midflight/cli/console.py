@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import shutil
 import signal
 import time
@@ -29,6 +30,9 @@ __all__ = ["Console"]
 
 TWICE_S = 2.0
 """How soon a second Esc or Ctrl-C must come to mean: quit."""
+
+SLOW_S = 1.0
+"""How long an agent may take to start before that is told."""
 
 HELP = """
   text             steers the running turn, or starts one
@@ -70,8 +74,12 @@ class Console:
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
+        loop = asyncio.get_running_loop()
+        agent = self._session.options.agent
+        waiting = loop.call_later(SLOW_S, self._print, f"  [starting] {one_line(agent)}\n")
         async with self._session:
+            waiting.cancel()
+            loop.add_signal_handler(signal.SIGINT, self._stop_or_quit)
             for text in self._then:
                 await self._session.send(text, delivery="queue")
             tasks = [
@@ -97,7 +105,9 @@ class Console:
         agent_session = self._session.agent_session
         if agent_session is None:
             return cost
-        return f'{cost}To go on: midflight run --resume {agent_session} "…"\n'
+        agent = self._session.options.agent
+        which = "" if agent == "claude" else f"--agent {shlex.quote(agent)} "
+        return f'{cost}To go on: midflight run {which}--resume {agent_session} "…"\n'
 
     # What the agent does ------------------------------------------------------------------
 
@@ -108,6 +118,8 @@ class Console:
             self._status.take(event, time.monotonic())
             self._print(self._screen.take(event, self._width))
             match event:
+                case e.SessionStarted(model=model):
+                    self._status.model = model
                 case e.PermissionRequested() | e.QuestionRequested():
                     self._ask(event)
                 case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
@@ -266,6 +278,7 @@ class Console:
             case "/redirect":
                 await self._session.submit(c.Redirect(text=text))
             case "/model":
+                self._status.model = ""  # which one that name means, the agent may not tell
                 await self._session.submit(c.SetModel(model=text))
             case "/mode":
                 await self._session.submit(c.SetPermissionMode(mode=text))

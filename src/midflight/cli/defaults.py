@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from midflight.agents import AGENTS
+from midflight.agents import NAMES
 from midflight.cli.output import one_line, write
 from midflight.config import File, Settled, settle
 from midflight.config_file import read_project, read_user
@@ -29,12 +29,12 @@ _FLAGS = {
 
 def user_file() -> File | None:
     """Read the user's defaults. Raises `InvalidConfig`."""
-    return read_user(AGENTS)
+    return read_user(NAMES)
 
 
 def project_file(folder: Path) -> File | None:
     """Read what the project of this folder narrows. Raises `InvalidConfig`."""
-    return read_project(folder, AGENTS)
+    return read_project(folder, NAMES)
 
 
 def settled_options(given: argparse.Namespace) -> Settled:
@@ -84,6 +84,7 @@ def _said(given: argparse.Namespace) -> dict[str, Any]:
         "stall_timeout": given.stall_timeout,
         "name": given.name,
         "resume": given.resume,
+        "server_url": given.server_url,
     }
     return {name: value for name, value in options.items() if value is not None}
 

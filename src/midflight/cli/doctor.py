@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from midflight.agents import AGENTS, claude_cli
+from midflight.agents import NAMES, PRESETS, acp_setup, claude_cli, opencode_setup
 from midflight.cli.defaults import VARIABLE, project_file, user_file
 from midflight.cli.output import Fragment, one_line, write
 from midflight.config import File
@@ -32,10 +32,12 @@ def doctor() -> int:
     _line("Python", platform.python_version(), sys.executable)
     git = shutil.which("git")
     _line("git", "found" if git else "not found (not needed, but it is how to undo)", git or "")
-    usable = _claude()
+    usable = [name for name, found in (("claude", _claude()), ("opencode", _opencode())) if found]
+    usable += _presets()
     sound = _defaults()
     if usable and sound:
-        write([("", "\n"), (GREEN, 'Ready: midflight "your task"'), ("", "\n")])
+        agent = "" if usable[0] == "claude" else f"--agent {usable[0]} "
+        write([("", "\n"), (GREEN, f'Ready: midflight {agent}"your task"'), ("", "\n")])
         return 0
     what = "The defaults must be mended first." if usable else "No agent can be used yet."
     write([("", "\n"), (RED, what), ("", " `midflight demo` needs none.\n")])
@@ -45,7 +47,7 @@ def doctor() -> int:
 def _defaults() -> bool:
     """Print what sets defaults here, and return whether all of it can be used."""
     if variable := os.environ.get(VARIABLE):
-        known = variable in AGENTS or ":" in variable
+        known = variable in NAMES or ":" in variable
         _line("agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED)
     found = (
         _file("defaults", user_file, f"no {user_path() or 'home folder'}"),
@@ -88,6 +90,38 @@ def _claude() -> bool:
         return False
     _line("", "key", what, GREEN)
     return True
+
+
+def _opencode() -> bool:
+    """Print what there is to say about OpenCode, and return whether it can be used."""
+    try:
+        path = opencode_setup.find(None, Path.cwd())
+    except AgentUnavailable:
+        _line("opencode", "not here", opencode_setup.INSTALL)
+        return False
+    try:
+        found = opencode_setup.accept(asyncio.run(claude_cli.version(path)))
+    except AgentUnavailable as error:
+        _line("opencode", "not usable", error.message, RED)
+        _line("", "do", f"{opencode_setup.INSTALL}@1.18", YELLOW)
+        return False
+    _line("opencode", found, str(path), GREEN)
+    _line("", "key", f"its own affair: {path.name} auth list")
+    return True
+
+
+def _presets() -> list[str]:
+    """Print which agents can be had over ACP, and return the names of those that can be used."""
+    found = [name for name, preset in PRESETS.items() if shutil.which(preset.command.split()[0])]
+    try:
+        acp_setup.protocol_version()
+    except AgentUnavailable as error:
+        _line("acp", "not here", error.hint)
+        return []
+    others = f"not here: {', '.join(name for name in PRESETS if name not in found)}"
+    _line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
+    _line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)
+    return found
 
 
 def login(home: Path) -> str | None:

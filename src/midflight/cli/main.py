@@ -78,7 +78,11 @@ def make_parser() -> argparse.ArgumentParser:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", help="what the agent should do")
-    add("--agent", metavar="A", help="the agent: claude (default), another name or acp:COMMAND")
+    add(
+        "--agent",
+        metavar="A",
+        help="the agent: claude (default), opencode, a preset or acp:COMMAND",
+    )
     add("--model", metavar="M", help="the model, as the agent names it")
     add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
     add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
@@ -102,7 +106,15 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("--server-url", metavar="URL", help="an OpenCode server that runs already")
     add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--probe", action="store_true", help="try what each agent here can do, offline; takes minutes")
+    add("--agent", metavar="A", help="with --probe: only this agent")
+    add("--json", action="store_true", help="with --probe: one row per line, as JSON")
 
 
 def _no_options(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +134,12 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    if not given.probe and (given.agent or given.json):
+        raise UsageError("--agent and --json go with --probe", "midflight doctor --probe")
+    if given.probe:
+        from midflight.cli.probe import probe
+
+        return probe(given.agent, as_json=given.json)
     from midflight.cli.doctor import doctor
 
     return doctor()
@@ -131,7 +149,7 @@ Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argpar
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _no_options, _demo),
-    "doctor": ("say which agents can be used, and what to do if not", _no_options, _doctor),
+    "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
 }
 
 

@@ -156,6 +156,7 @@ def edit_diff(name: str, given: dict[str, Any], cwd: Path) -> list[Fragment] | N
 
     ``None`` too when the file is not what the edit expects: then the input itself is the truth.
     """
+    name, given = name.capitalize(), _in_claudes_words(given)
     path, new = given.get("file_path"), given.get("new_string", given.get("content"))
     if not isinstance(path, str) or not isinstance(new, str):
         return None
@@ -167,6 +168,10 @@ def edit_diff(name: str, given: dict[str, Any], cwd: Path) -> list[Fragment] | N
         return None
     count = -1 if given.get("replace_all") else 1
     return unified(before, before.replace(old, new, count), path)
+
+
+def _in_claudes_words(given: dict[str, Any]) -> dict[str, Any]:
+    return {_OPENCODES.get(key, key): value for key, value in given.items()}
 
 
 def _content(path: Path) -> str | None:
@@ -195,6 +200,14 @@ def output_lines(text: str) -> list[Fragment]:
 
 # ------------------------------------------------------------------ what is to be approved
 
+_OPENCODES = {
+    "filePath": "file_path",
+    "oldString": "old_string",
+    "newString": "new_string",
+    "replaceAll": "replace_all",
+}
+"""OpenCode's names of these fields for Claude's."""
+
 _SHOWN_BY_DIFF = {"file_path", "old_string", "new_string", "content", "replace_all"}
 
 
@@ -202,6 +215,7 @@ def approval(name: str, given: dict[str, Any], cwd: Path) -> list[Fragment]:
     """Return the whole input of a tool, for a person to judge; nothing is hidden or cut."""
     diff = edit_diff(name, given, cwd)
     if diff is not None:
+        given = _in_claudes_words(given)
         every = [(BOLD, "  (every occurrence)\n")] if given.get("replace_all") else []
         rest = {key: value for key, value in given.items() if key not in _SHOWN_BY_DIFF}
         return [*every, *diff, *_fields(rest)]

@@ -101,7 +101,7 @@ class Screen:
         diff = self._diffs.pop(event.call, None)
         if event.status == "completed" and diff:
             return _bounded(diff)
-        if event.status == "completed" and event.name == "Bash":
+        if event.status == "completed" and event.name.lower() == "bash":
             return output_lines(event.output)
         return self._plain.take(event)
 

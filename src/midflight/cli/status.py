@@ -14,6 +14,7 @@ class StatusLine:
     def __init__(self) -> None:
         """Begin before the first turn."""
         self.running = False
+        self.model = ""
         self._turn = 0
         self._began = 0.0
         self._cost = 0.0
@@ -67,6 +68,8 @@ class StatusLine:
         if queued:
             parts.append(f"{queued} waiting")
         parts.append(self._what(asking=asking))
+        if self.model:
+            parts.append(self.model)
         return one_line(" · ".join(parts), max(width - 2, 10))
 
     def _what(self, *, asking: bool) -> str:
