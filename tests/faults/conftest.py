@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from midflight.testing import ScriptedModel
+from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.rig import OPENCODE, Stage
 
 
 @pytest.fixture
@@ -34,3 +36,9 @@ def use(
         return {"cwd": project, "env": agent_env(model) | (env or {}), **more}
 
     return options
+
+
+@pytest.fixture
+def opencode(opencode_server: OpenCodeServer, tmp_path: Path, no_agent_left: None) -> Stage:
+    """Return a stage on the OpenCode server that tests share."""
+    return Stage(OPENCODE.on(opencode_server), tmp_path)

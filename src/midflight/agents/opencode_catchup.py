@@ -20,14 +20,9 @@ async def state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool
     """
     get = feed.client.get
     statuses = await get("/session/status")
-    children = await _family(feed, session)
-    frames: list[Frame] = []
-    for each in (session, *children):
-        for message in await get(f"/session/{each}/message"):
-            if message["info"]["id"] > since:
-                frames += _said(message)
+    family = {session}
+    frames = await _story(feed, session, session, since, family)
     permissions, questions = await asyncio.gather(get("/permission"), get("/question"))
-    family = {session, *children}
     for kind, requests in (("permission", permissions), ("question", questions)):
         frames += [
             _frame(f"{kind}.asked", request)
@@ -40,28 +35,36 @@ async def state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool
     return frames, told["type"] != "idle"
 
 
-async def _family(feed: Feed, session: str) -> list[str]:
-    """Return the sessions of the sub-agents, theirs included, and have their events too."""
-    found: list[str] = []
-    parents = [session]
-    while parents:
-        for child in await feed.client.get(f"/session/{parents.pop()}/children"):
-            feed.adopt(child["id"], session)
-            found.append(child["id"])
-            parents.append(child["id"])
-    return found
+async def _story(feed: Feed, session: str, root: str, since: str, family: set[str]) -> list[Frame]:
+    """Return what a session has said, with what its sub-agents have; note these as its family."""
+    below: dict[str, list[Frame]] = {}
+    for child in await feed.client.get(f"/session/{session}/children"):
+        feed.adopt(child["id"], root)
+        family.add(child["id"])
+        below[child["id"]] = await _story(feed, child["id"], root, since, family)
+    frames: list[Frame] = []
+    for message in await feed.client.get(f"/session/{session}/message"):
+        if message["info"]["id"] > since:
+            frames += _said(message, below)
+    return frames
 
 
-def _said(message: dict[str, Any]) -> list[Frame]:
-    """Return a message as events: its beginning, its parts, and its end if it has one."""
+def _said(message: dict[str, Any], below: dict[str, list[Frame]]) -> list[Frame]:
+    """Return a message as events: its beginning, its parts, and its end if it has one.
+
+    What a sub-agent has said stands within the call that it belongs to.
+    """
     info = message["info"]
-    parts = [_frame("message.part.updated", {"part": part}) for part in message["parts"]]
     begun = {**info, "time": {"created": info["time"].get("created")}}
-    return [
-        _frame("message.updated", {"info": begun}),
-        *parts,
-        _frame("message.updated", {"info": info}),
-    ]
+    frames = [_frame("message.updated", {"info": begun})]
+    for part in message["parts"]:
+        at = part.get("state") or {}
+        child = (at.get("metadata") or {}).get("sessionId")
+        if child in below:
+            running = {**part, "state": {**at, "status": "running"}}
+            frames += [_frame("message.part.updated", {"part": running}), *below[child]]
+        frames.append(_frame("message.part.updated", {"part": part}))
+    return [*frames, _frame("message.updated", {"info": info})]
 
 
 def _frame(kind: str, properties: dict[str, Any]) -> Frame:

@@ -61,7 +61,9 @@ class Thread:
         return True
 
     def delta(self, given: dict[str, Any]) -> Signal | None:
-        """Translate a piece of text."""
+        """Translate a piece of text, unless the whole has been told: then it comes late."""
+        if given["partID"] in self._done:
+            return None
         text = given["delta"]
         self._streamed += len(text)
         if self._kinds.get(given["partID"]) == "reasoning":

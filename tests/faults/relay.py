@@ -1,0 +1,126 @@
+"""A relay between a driver and an agent's server, whose streams of events can be held up or cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Literal, Self
+
+__all__ = ["Relay"]
+
+_STREAM = b"GET /event"
+
+
+class Relay:
+    """Passes on what is said to a server on loopback, and back. An async context manager.
+
+    Only streams of events are disturbed: other calls always get through.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url`` is the server's."""
+        self._server_port = int(url.rsplit(":", 1)[1])
+        self._listener: asyncio.Server | None = None
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._dead: set[asyncio.StreamWriter] = set()
+        self._new: Literal["flow", "stall", "cut"] = "flow"
+
+    @property
+    def url(self) -> str:
+        """The address to connect to instead of the server's."""
+        assert self._listener is not None
+        return f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    def stall(self) -> None:
+        """Forward nothing more on any stream, and close none: what comes meanwhile is lost."""
+        self._new = "stall"
+        self._dead |= self._streams
+
+    def cut(self) -> None:
+        """Close every stream, and each that is opened anew."""
+        self._new = "cut"
+        for client in self._streams:
+            client.close()
+
+    async def renew(self) -> None:
+        """Close every stream and wait until a new one flows."""
+        self._flows.clear()
+        self.cut()
+        self.resume()
+        async with asyncio.timeout(20):
+            await self._flows.wait()
+
+    def resume(self) -> None:
+        """Let streams that are opened from now on flow."""
+        self._new = "flow"
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port."""
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close everything."""
+        assert self._listener is not None
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        server: asyncio.StreamWriter | None = None
+        try:
+            with contextlib.suppress(OSError):
+                answers, server = await asyncio.open_connection("127.0.0.1", self._server_port)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._ask(reader, server, client))
+                    group.create_task(self._answer(answers, client))
+        except asyncio.CancelledError:
+            pass  # The end of the block; a task that `asyncio` made must not end as cancelled.
+        finally:
+            self._streams.discard(client)
+            self._tasks.discard(task)
+            for writer in (client, server):
+                if writer is not None:
+                    writer.close()
+
+    async def _ask(
+        self,
+        source: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(65536):
+                # A connection may have served other calls before.
+                if piece.startswith(_STREAM):
+                    self._streams.add(client)
+                    if self._new == "cut":
+                        client.close()
+                    elif self._new == "stall":
+                        self._dead.add(client)
+                server.write(piece)
+                await server.drain()
+        server.close()
+
+    async def _answer(self, source: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(65536):
+                if client in self._dead:
+                    continue
+                client.write(piece)
+                await client.drain()
+                if client in self._streams:
+                    self._flows.set()
+        client.close()

@@ -1,0 +1,193 @@
+"""OpenCode's stream of events stops, is cut, or tells nonsense: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.faults.helpers import ended, of, read, until
+from tests.faults.manifest import fault
+from tests.faults.relay import Relay
+
+import midflight
+from midflight.agents.opencode_client import Client
+from midflight.testing import ModelRequest, ScriptedModel, Step, Text, ToolCall, Wait, Words
+from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.rig import Stage
+
+Gap = Callable[[], Awaitable[None]]
+TASK = "call_of_the_task"
+
+
+@pytest.fixture
+async def relay(opencode_server: OpenCodeServer) -> AsyncIterator[Relay]:
+    """Return a relay before the shared server."""
+    async with Relay(opencode_server.url) as relay:
+        yield relay
+
+
+@pytest.fixture(params=["stall", "cut"])
+def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Gap:
+    """Return what begins a gap in the events: the stream falls silent, or is closed."""
+
+    async def begin() -> None:
+        if request.param == "cut":
+            relay.cut()
+            return
+        monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 1.0)
+        await relay.renew()  # The limit holds for streams that begin now.
+        # As in earnest, it takes longer to notice a silence than a server may be away.
+        monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 0.5)
+        relay.stall()
+
+    return begin
+
+
+@asynccontextmanager
+async def _told(server: OpenCodeServer) -> AsyncIterator[Callable[[str], Any]]:
+    """Return a function that waits until the server tells an event of a type, relay or not."""
+    client = Client(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
+    stream = client.events()
+    await anext(stream)
+
+    async def told(kind: str) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            async for frame in stream:
+                if frame["type"] == kind:
+                    return frame
+        raise AssertionError("the events ended")
+
+    try:
+        yield told
+    finally:
+        await stream.aclose()
+        await client.close()
+
+
+def _said(events: list[midflight.Event]) -> list[tuple[str, str]]:
+    kinds = (midflight.Text, midflight.ToolStarted, midflight.ToolEnded, midflight.TurnEnded)
+    return [
+        (event.type, str(getattr(event, "text", getattr(event, "status", ""))))
+        for event in events
+        if isinstance(event, kinds)
+    ]
+
+
+@fault("A12")
+async def test_what_is_said_and_done_while_no_event_comes_is_told_afterwards_and_once(
+    opencode: Stage, opencode_server: OpenCodeServer, relay: Relay, gap: Gap
+) -> None:
+    (opencode.cwd / "note").write_text("the heron is back")
+    reading = ToolCall("Read", {"file_path": str(opencode.cwd / "note")})
+    steps: list[Step] = [
+        [Words("before "), Wait("gap"), Words("and in it"), reading],
+        Text("and the end"),
+        Text("and on"),
+    ]
+    async with (
+        _told(opencode_server) as told,
+        opencode.play(steps, server_url=relay.url) as on,
+    ):
+        first = await on.session.send("go")
+        await until(on.session, midflight.TextDelta)
+        await gap()
+        on.model.signal("gap")
+        await told("session.idle")
+        relay.resume()
+        result = await ended(first)
+        assert (result.status, result.text) == ("completed", "and the end")
+        assert (await ended(await on.session.send("more"))).text == "and on"
+        events = await read(on.session)
+    assert _said(events) == [
+        ("text", "before and in it"),
+        ("tool.started", ""),
+        ("tool.ended", "completed"),
+        ("text", "and the end"),
+        ("turn.ended", "and the end"),
+        ("text", "and on"),
+        ("turn.ended", "and on"),
+    ]
+    assert "the heron is back" in of(midflight.ToolEnded, events)[0].output
+    assert of(midflight.TurnEnded, events)[0].steps == 2
+
+
+@fault("A12")
+@pytest.mark.parametrize("begins", ["before the sub-agent", "within the sub-agent"])
+async def test_a_request_of_a_sub_agent_that_was_missed_is_shown_once_with_its_parent(
+    opencode: Stage,
+    opencode_server: OpenCodeServer,
+    relay: Relay,
+    gap: Gap,
+    begins: str,
+) -> None:
+    below = begins == "within the sub-agent"
+    outside = opencode.folder / "note"
+    outside.write_text("the heron is back")
+
+    def script(request: ModelRequest) -> Step:
+        said = json.dumps(request.messages)
+        if TASK in said:
+            return Text("done")
+        if "sub: say hi" not in said:
+            task = {"description": "x", "prompt": "sub: say hi", "subagent_type": "general"}
+            call = ToolCall("Agent", task, id=TASK)
+            return call if below else [Wait("gap"), call]
+        if not request.tool_results:
+            call = ToolCall("Read", {"file_path": str(outside)})
+            return [Wait("gap"), call] if below else call
+        return Text("hi from below")
+
+    async with (
+        _told(opencode_server) as told,
+        opencode.play(script, server_url=relay.url, attended=True) as on,
+    ):
+        first = await on.session.send("go")
+        await on.model.reached("gap")
+        await gap()
+        on.model.signal("gap")
+        await told("permission.asked")
+        relay.resume()
+        asked = await until(on.session, midflight.PermissionRequested)
+        assert asked.parent == TASK
+        assert str(outside.parent) in asked.reason
+        await on.session.answer(asked)
+        assert (await ended(first)).text == "done"
+        events = await read(on.session)
+    assert len(of(midflight.PermissionRequested, events)) == 1
+    tools = of(midflight.ToolStarted, events)
+    assert [(tool.name, tool.parent) for tool in tools] == [("task", None), ("read", TASK)]
+    assert "the heron is back" in of(midflight.ToolEnded, events)[0].output
+    assert [tool.status for tool in of(midflight.ToolEnded, events)] == ["completed", "completed"]
+
+
+@fault("A12", "I8")
+async def test_a_turn_is_interrupted_and_another_one_begun_while_no_event_comes(
+    opencode: Stage, relay: Relay, gap: Gap
+) -> None:
+    steps: list[Step] = [[Words("and so"), Wait("never")], Text("better")]
+    async with opencode.play(steps, server_url=relay.url) as on:
+        first = await on.session.send("go")
+        await until(on.session, midflight.TextDelta)
+        await gap()
+        second = await on.session.redirect("rather this")
+        relay.resume()
+        assert (await ended(first)).reason == "redirected"
+        assert (await ended(second)).text == "better"
+
+
+@fault("A12")
+async def test_a_server_that_stays_away_fails_the_turn(
+    opencode: Stage, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 0.3)
+    async with opencode.play([[Words("and so"), Wait("never")]], server_url=relay.url) as on:
+        first = await on.session.send("go")
+        await until(on.session, midflight.TextDelta)
+        relay.cut()
+        result = await ended(first)
+    assert (result.status, result.reason) == ("failed", "agent_died")
+    assert "does not answer any more" in result.text
