@@ -1,47 +1,92 @@
-"""Write the parts of docs/ that are made from data; tests/docs fails when they are out of date."""
+"""Write the parts of docs/ that are made from data; tests/docs fails when they are out of date.
+
+With ``--check``, only compare what the tests saw of the agents with docs/capabilities.md.
+"""
 
 from __future__ import annotations
 
-import ast
 import json
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from midflight.agents.claude import ClaudeAgent
-from midflight.agents.claude_cli import MINIMUM
+from midflight.agents.base import CAPABILITIES
 from midflight.agents.presets import PRESETS
+from midflight.testing.conformance import RIGS
+from midflight.testing.rows import ROWS, recorded
 from midflight.testing.semantics import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUND_FROM = 100
-CONFORMANCE = ROOT / "tests" / "conformance"
+SEEN = ROOT / "build" / "capabilities"
+CAPABILITIES_FILE = ROOT / "docs" / "assets" / "capabilities.json"
+
+NOT_SEEN = {"verdict": "not seen", "how": ""}
+
+Record = dict[str, dict[str, Any]]
+"""Agent → its version, and its rows with verdict and how."""
 
 
-def seen_in_tests() -> dict[str, list[str]]:
-    """Return for each row of the capabilities the conformance tests that are marked with it."""
-    rows: dict[str, list[str]] = {}
-    for path in sorted(CONFORMANCE.glob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, (ast.AsyncFunctionDef, ast.FunctionDef)):
-                continue
-            for mark in node.decorator_list:
-                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "shows":
-                    for row in mark.args:
-                        sentence = node.name.removeprefix("test_").replace("_", " ")
-                        rows.setdefault(ast.literal_eval(row), []).append(sentence)
-    return rows
+def seen() -> Record:
+    """Return what the last run of tests/conformance/test_rows.py saw."""
+    record: Record = {}
+    for one in recorded(SEEN):
+        agent = record.setdefault(one.agent, {"version": "", "rows": {}})
+        agent["version"] = max(agent["version"], one.version)
+        agent["rows"][one.row] = {"verdict": one.verdict, "how": one.how}
+    return {
+        rig.name: {
+            "version": record[rig.name]["version"],
+            "rows": {row: told for row in ROWS if (told := record[rig.name]["rows"].get(row))},
+        }
+        for rig in RIGS
+        if rig.name in record
+    }
+
+
+def committed() -> Record:
+    """Return what docs/capabilities.md is made from."""
+    return json.loads(CAPABILITIES_FILE.read_text(encoding="utf-8"))
+
+
+def differences(was: Record, now: Record) -> list[str]:
+    """Return a line for each thing that a run of all rows saw differently, or did not see."""
+    lines = []
+    for rig in RIGS:
+        old, new = was.get(rig.name, {}), now.get(rig.name, {})
+        if old.get("version") != new.get("version"):
+            lines.append(f"{rig.name}: {old.get('version')} became {new.get('version')}")
+        for row in ROWS:
+            before, after = old.get("rows", {}).get(row), new.get("rows", {}).get(row)
+            if before != after:
+                lines.append(f"{rig.name}, {row}: {before} became {after}")
+    return lines
 
 
 def capabilities() -> str:
-    """Return the table of what Claude Code can do."""
-    tests = seen_in_tests()
-    version = ".".join(str(part) for part in MINIMUM)
-    lines = [f"| | claude {version} | shown by |", "|---|---|---|"]
-    for row, support in ClaudeAgent.capabilities.items():
-        lines.append(f"| `{row}` | {support} | {'; '.join(tests.get(row, ['']))} |")
+    """Return the table of what each agent can do, and how or why where that needs words."""
+    record = committed()
+    lines = [
+        _line("", (f"{name} {agent['version']}" for name, agent in record.items())),
+        _line("---", ("---" for _ in record)),
+    ]
+    words: dict[str, dict[str, list[str]]] = {}
+    for row, says in CAPABILITIES.items():
+        told = {name: agent["rows"].get(row, NOT_SEEN) for name, agent in record.items()}
+        lines.append(_line(f"`{row}`: {says}", (one["verdict"] for one in told.values())))
+        for name, one in told.items():
+            if one["how"]:
+                words.setdefault(row, {}).setdefault(one["how"], []).append(name)
+    lines += ["", "| what | how, or why not | agents |", "|---|---|---|"]
+    for row, texts in words.items():
+        lines += [f"| `{row}` | {how} | {', '.join(names)} |" for how, names in texts.items()]
     return "\n".join(lines) + "\n"
+
+
+def _line(first: str, cells: Iterable[str]) -> str:
+    return f"| {first} | {' | '.join(cells)} |"
 
 
 def presets() -> str:
@@ -88,8 +133,20 @@ def filled(text: str, name: str, part: str) -> str:
     return f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"
 
 
+def check() -> int:
+    """Return 1 if the agents are not what docs/capabilities.md says, by what the tests saw."""
+    lines = differences(committed(), seen())
+    if lines:
+        print("The agents are not what docs/capabilities.md says. If that is right:")
+        print("  python scripts/write_docs.py")
+        print("\n".join(lines))
+    return 1 if lines else 0
+
+
 def main() -> int:
-    """Write every part; return 1 if a page has changed."""
+    """Write every part, with what the tests saw last; return 1 if a page has changed."""
+    record = {**committed(), **seen()}
+    CAPABILITIES_FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     changed = 0
     for file, (name, part) in parts().items():
         path = ROOT / file
@@ -102,4 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check() if sys.argv[1:] == ["--check"] else main())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from midflight.agents.base import CAPABILITIES
+from midflight.agents import AGENTS
+from midflight.agents.base import CAPABILITIES, Support
+from midflight.errors import UnsupportedOption
+from midflight.testing import FakeAgent, FakeModel
 from midflight.testing.conformance import RIGS, Rig
 from midflight.testing.rows import ROWS, check_row, record
 
@@ -23,3 +27,25 @@ async def test_a_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -
 
 def test_every_row_has_a_check() -> None:
     assert list(ROWS) == list(CAPABILITIES)
+
+
+class Liar(FakeAgent):
+    """An agent that says the opposite of what it can."""
+
+    capabilities: Mapping[str, Support] = {
+        row: "supported" if can == "not" else "not" for row, can in FakeAgent.capabilities.items()
+    }
+    limits: Mapping[str, str] = dict.fromkeys(CAPABILITIES, "it lies")
+
+
+TOO_MUCH = ["plugins", "skills", "mcp_servers", "system_prompt", "effort", "add_dirs", "subagents"]
+TOO_LITTLE = ["steer", "questions", "max_turns", "retries", "plan", "background"]
+
+
+@pytest.mark.parametrize("row", TOO_MUCH + TOO_LITTLE)
+async def test_a_driver_that_says_what_is_not_so_fails_its_row(
+    row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(AGENTS, "liar", f"{__name__}:Liar")
+    with pytest.raises((AssertionError, UnsupportedOption)):
+        await check_row(Rig("liar", "liar", FakeModel), row, tmp_path)

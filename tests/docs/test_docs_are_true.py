@@ -1,9 +1,8 @@
 """The pages that are made from data are what the data says."""
 
+import copy
 import runpy
 from pathlib import Path
-
-from midflight.agents.claude import ClaudeAgent
 
 ROOT = Path(__file__).parent.parent.parent
 write_docs = runpy.run_path(str(ROOT / "scripts" / "write_docs.py"))
@@ -15,5 +14,12 @@ def test_the_pages_made_from_data_are_up_to_date() -> None:
         assert page == write_docs["filled"](page, name, part), f"run scripts/write_docs.py: {file}"
 
 
-def test_every_capability_is_shown_by_a_test_on_the_real_agent() -> None:
-    assert set(write_docs["seen_in_tests"]()) == set(ClaudeAgent.capabilities)
+def test_what_a_run_sees_differently_is_told() -> None:
+    record = write_docs["committed"]()
+    assert write_docs["differences"](record, record) == []
+    other = copy.deepcopy(record)
+    other["claude"]["rows"]["steer"]["verdict"] = "not"
+    other["opencode"]["version"] = "0"
+    del other["fake"]["rows"]["queue"]
+    lines = write_docs["differences"](record, other)
+    assert [line.split(":")[0] for line in lines] == ["claude, steer", "opencode", "fake, queue"]

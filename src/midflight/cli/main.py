@@ -112,7 +112,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--probe", action="store_true", help="try what each agent here can do, offline; takes minutes")
+    add("--probe", action="store_true", help="try what each agent can do, offline; takes minutes")
     add("--agent", metavar="A", help="with --probe: only this agent")
     add("--json", action="store_true", help="with --probe: one row per line, as JSON")
 
@@ -127,10 +127,20 @@ def _run(given: argparse.Namespace) -> int:
     return run(given)
 
 
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--agent",
+        metavar="A",
+        choices=("claude", "opencode"),
+        default="claude",
+        help="claude (default) or opencode",
+    )
+
+
 def _demo(given: argparse.Namespace) -> int:
     from midflight.cli.demo import demo
 
-    return demo()
+    return demo(given.agent)
 
 
 def _doctor(given: argparse.Namespace) -> int:
@@ -148,7 +158,7 @@ def _doctor(given: argparse.Namespace) -> int:
 Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
-    "demo": ("see it at work: a scripted tour, without key and network", _no_options, _demo),
+    "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
     "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
 }
 

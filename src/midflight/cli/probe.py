@@ -20,7 +20,7 @@ import msgspec
 
 from midflight.cli.demo import PRIVATE, PROXIES
 from midflight.cli.output import Fragment, json_line, one_line, write
-from midflight.errors import AgentUnavailable, MidflightError, NotFound
+from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.rig import OPENCODE, RIGS, Rig
 from midflight.testing.rows import ROWS, check_row
@@ -47,8 +47,8 @@ class Outcome(NamedTuple):
 def probe(agent: str | None, *, as_json: bool) -> int:
     """Try every row on the agents that are here, or on one; return 1 if any is not as it says.
 
-    Raises `NotFound` for an agent that the suite does not know, `AgentUnavailable` for one that
-    is not here.
+    Raises `InvalidOption` for an agent that the suite does not know, `AgentUnavailable` for one
+    that is not here.
     """
     for name in list(os.environ):
         if name.startswith((*PRIVATE, "OPENCODE")) or name.upper() in PROXIES:
@@ -73,7 +73,7 @@ def _rigs(agent: str | None) -> list[Rig]:
     if agent is None:
         return [rig for rig in RIGS if rig.name != "fake" and not rig.missing()]
     if agent not in known:
-        raise NotFound(f"no row can be tried on {agent!r}", f"known: {', '.join(known)}")
+        raise InvalidOption("agent", f"{agent!r} cannot be tried", f"known: {', '.join(known)}")
     if missing := known[agent].missing():
         raise AgentUnavailable(missing, known[agent].install)
     return [known[agent]]
@@ -86,11 +86,11 @@ def _tried(rig: Rig) -> Iterator[Outcome]:
         if rig is OPENCODE:
             rig = rig.on(on.enter_context(OpenCodeServer(folder / "server")))
         for row in ROWS:
+            (folder / row).mkdir()
             yield asyncio.run(_try(rig, row, folder / row))
 
 
 async def _try(rig: Rig, row: str, folder: Path) -> Outcome:
-    folder.mkdir()
     try:
         async with asyncio.timeout(ROW_TIMEOUT_S):
             return Outcome(*await check_row(rig, row, folder))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from tests.cli.program import COMMAND
+
+from midflight.testing.rows import ROWS
+
+
+def probe(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    return subprocess.run(
+        [*COMMAND, "doctor", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **coverage, **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=55,
+    )
+
+
+def test_a_probe_tries_every_row_and_sums_up(tmp_path: Path) -> None:
+    done = probe(tmp_path, "--probe", "--agent", "fake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:-2]] == list(ROWS)
+    assert f"{len(ROWS)} of {len(ROWS)} rows are as they should be" in lines[-2]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_probe_can_be_read_by_a_program(tmp_path: Path) -> None:
+    done = probe(tmp_path, "--probe", "--agent", "fake", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["row"] for row in rows] == list(ROWS)
+    assert rows[0] | {"how": ""} == {
+        "agent": "fake",
+        "version": "1",
+        "row": "steer",
+        "verdict": "supported",
+        "how": "",
+    }
+
+
+def test_a_probe_of_a_broken_agent_fails_and_says_what_it_said(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "opencode"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'out of luck'\nexit 3\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    done = probe(tmp_path, "--probe", "--agent", "opencode", PATH=path)
+    assert done.returncode == 1
+    assert "out of luck" in done.stderr
+
+
+def test_an_agent_that_cannot_be_tried_is_an_error_that_names_those_that_can(
+    tmp_path: Path,
+) -> None:
+    done = probe(tmp_path, "--probe", "--agent", "gemini")
+    assert done.returncode == 2
+    assert "known: claude, opencode" in done.stderr
+
+
+def test_what_belongs_to_a_probe_is_an_error_without_it(tmp_path: Path) -> None:
+    done = probe(tmp_path, "--json")
+    assert done.returncode == 2
+    assert "midflight doctor --probe" in done.stderr
