@@ -128,8 +128,11 @@ class Client:
                     *lines, rest = (rest + piece).split(b"\n")
                     for line in lines:
                         if line.startswith(_PREFIX):
-                            with contextlib.suppress(msgspec.DecodeError, UnicodeError):
-                                yield _decode(line[len(_PREFIX) :])
+                            try:  # Events come by the thousand: no context manager for each.
+                                frame = _decode(line[len(_PREFIX) :])
+                            except (msgspec.DecodeError, UnicodeError):
+                                continue
+                            yield frame
         except httpx2.HTTPError as error:
             raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
 

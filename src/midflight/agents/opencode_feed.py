@@ -111,14 +111,13 @@ class Feed:
         given = frame.get("properties")
         if not isinstance(given, dict):
             return
-        session = given.get("sessionID")
-        info = given.get("info")
-        if frame.get("type") == "session.created" and isinstance(info, dict):
+        if frame.get("type") == "session.created" and isinstance(info := given.get("info"), dict):
             parent = info.get("parentID")
             root = self._families.get(str(parent), parent)
             if root in self.inboxes:
                 self._families[str(info.get("id"))] = str(root)
-        inbox = self.inboxes.get(self._families.get(str(session), str(session)))
+        session = str(given.get("sessionID"))
+        inbox = self.inboxes.get(self._families.get(session, session))
         if inbox is not None:
             inbox.put_nowait(frame)
 
