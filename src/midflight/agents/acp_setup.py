@@ -131,8 +131,8 @@ class Announced:
         self.loads = abilities.get("loadSession") is True
         self.folders = isinstance(of_session.get("additionalDirectories"), dict)
         self.steers = _part(_part(answer, "_meta"), "steering").get("supported") is True
-        # No agent announces that it asks questions; this one's own word stands for its tool.
-        self.questions = "claudeCode" in _part(abilities, "_meta")
+        # The protocol has no word for either; this is the mark of an adapter that has both.
+        self.asks_and_nests = "claudeCode" in _part(abilities, "_meta")
         methods = answer.get("authMethods")
         self.logins = [
             str(method.get("description") or method.get("name") or "")
@@ -197,6 +197,7 @@ _LIMITS: Mapping[str, str] = {
     "queue": "kept in midflight's outbox",
     "redirect": "an interrupt, then the message",
     "cancel": "until the agent is given the message",
+    "permissions": "the agent decides what it asks, and a denial's reason does not reach it",
     "edited_input": "an agent can only be told yes or no",
     "max_turns": "model calls are counted by what they leave, then an interrupt",
     "max_budget_usd": "counted where the agent tells its cost, which may be at a turn's end only",
@@ -207,17 +208,17 @@ _LIMITS: Mapping[str, str] = {
     "system_prompt": "ACP has no system prompt",
     "retries": "ACP does not tell them",
     "background": "ACP does not tell it",
-    "subagents": "ACP does not tell them apart",
 }
-_NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background", "subagents")
-_ITSELF = ("interrupt", "permissions", "mcp_servers", "plan")
+_NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background")
+_ITSELF = ("interrupt", "mcp_servers", "plan")
 
 
 def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], dict[str, str]]:
     """Return the agent's capabilities, and how or why for those that it does not plainly have."""
     told: dict[str, tuple[bool, str]] = {
         "steer": (announced.steers, "waits in midflight's outbox until the turn ends"),
-        "questions": (announced.questions, "the agent does not say that it asks any"),
+        "questions": (announced.asks_and_nests, "the agent does not say that it asks any"),
+        "subagents": (False, "the agent does not tell them apart"),
         "set_model": (settings.has_models, "the agent offers no choice of models"),
         "set_permission_mode": (settings.has_modes, "midflight answers what the agent asks"),
         "effort": (settings.has_effort, "the agent offers no choice of effort"),
@@ -233,4 +234,7 @@ def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], d
         supports[name] = "supported" if has else "emulated" if name in made_up else "not"
         if not has:
             limits[name] = why
+    if announced.asks_and_nests:
+        supports["subagents"] = "emulated"
+        limits["subagents"] = "what one costs after its turn's end is told with the next turn"
     return supports, limits

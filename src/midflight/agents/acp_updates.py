@@ -83,7 +83,7 @@ class Translator:
         for call in self._calls.values():
             yield from self._show(call)
         status, reason = self._outcome(answer)
-        if self._heard or status == "completed":
+        if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
         text = self._text
         if answer.error is not None and status == "failed":
