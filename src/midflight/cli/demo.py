@@ -1,7 +1,7 @@
 """``midflight demo``: the real agent program against a scripted model, on a real small project.
 
-Only what the model says is made up. The agent is Claude Code itself; it reads, edits and runs
-files in a temporary folder, and every step in is one that a person could type.
+Only what the model says is made up. The agent is Claude Code or OpenCode itself; it reads, edits
+and runs files in a temporary folder, and every step in is one that a person could type.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from midflight import dispatch
 from midflight import events as e
+from midflight.agents import opencode_setup
 from midflight.cli.demo_script import (
     AFTER,
     BEFORE,
@@ -37,22 +39,32 @@ from midflight.testing import ScriptedModel
 __all__ = ["demo"]
 
 BOLD, DIM, CYAN, GREEN, RED = "1", "2", "1;36", "32", "31"
-PRIVATE = ("ANTHROPIC_", "CLAUDE", "AWS_", "GOOGLE_", "VERTEX_")
+PRIVATE = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "XDG_", "AWS_", "GOOGLE_", "VERTEX_")
 READING_S = 0.8
 """How long the person reads before they say something."""
 
+NAMES = {"claude": "Claude Code", "opencode": "OpenCode"}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 INTRODUCTION = """\
-A tour of midflight. The agent is the real Claude Code, at work on real files in a temporary
+A tour of midflight. The agent is the real {}, at work on real files in a temporary
 folder. The model behind it is scripted: it needs no key and no network, and costs nothing
 (the cost shown is what those tokens would have cost). Lines with "you>" are typed by the demo.
 
 """
 
 
-def demo() -> int:
-    """Play the tour; 0 if the files on disk are changed as they should be, else 1."""
+def demo(agent: str) -> int:
+    """Play the tour; 0 if the files on disk are changed as they should be, else 1.
+
+    Raises `AgentUnavailable` where the agent is not installed.
+    """
+    # With OpenCode the model is the one of the scripted model's own configuration.
+    options: dict[str, Any] = {"agent": agent}
+    if agent == "opencode":
+        options["agent_path"] = opencode_setup.find(None, Path.cwd())
+    else:
+        options["model"] = "sonnet"
     with tempfile.TemporaryDirectory(prefix="midflight-demo-", ignore_cleanup_errors=True) as made:
         folder = Path(made).resolve()
         project, home = folder / "shop", folder / "home"
@@ -61,9 +73,9 @@ def demo() -> int:
         (project / "users.py").write_text(BEFORE)
         _isolate(home)
         git = _commit(project)
-        write(INTRODUCTION)
-        code = asyncio.run(_play(project, home))
-        return code or _show_changes(project, git=git)
+        write(INTRODUCTION.format(NAMES[agent]))
+        code = asyncio.run(_play(project, home, options))
+        return code or _show_changes(project, agent, git=git)
 
 
 def _isolate(home: Path) -> None:
@@ -102,11 +114,11 @@ def _git(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
-async def _play(project: Path, home: Path) -> int:
+async def _play(project: Path, home: Path, options: dict[str, Any]) -> int:
     """Dispatch the task and step in, as the script of the tour has it."""
     model = ScriptedModel(steps(project), timeout_s=60)
     async with model:
-        session = dispatch(TASK, cwd=project, env=model.env(home), attended=True, model="sonnet")
+        session = dispatch(TASK, cwd=project, env=model.env(home), attended=True, **options)
         code = await until_stopped(Stopper(), Tour(session, model).run())
         if code:
             with contextlib.suppress(AssertionError):
@@ -135,7 +147,7 @@ class Tour:
                     match event:
                         case e.PermissionRequested():
                             await self._approve(event)
-                        case e.ToolEnded(name="Bash", output=text):
+                        case e.ToolEnded(name="Bash" | "bash", output=text):
                             write(self._transcript.lines(output_lines(text)))
                         case e.TurnEnded(status=status):
                             completed = status == "completed"
@@ -171,7 +183,7 @@ class Tour:
         write(self._transcript.lines(lines))
 
 
-def _show_changes(project: Path, *, git: bool) -> int:
+def _show_changes(project: Path, agent: str, *, git: bool) -> int:
     """Show what is different on disk, and say whether it is what was asked for."""
     write([(BOLD, "\nWhat has changed on disk:\n\n")])
     if git:
@@ -187,7 +199,8 @@ def _show_changes(project: Path, *, git: bool) -> int:
         write([(RED, f"\nNot as expected: {', '.join(wrong)}\n")])
         return 1
     write([(GREEN, "\nThe files are as you asked for. "), ("", "With a key, the same for real:\n")])
-    write('  midflight "your task"        (midflight doctor says what is missing)\n')
+    which = "" if agent == "claude" else f"--agent {agent} "
+    write(f'  midflight {which}"your task"        (midflight doctor says what is missing)\n')
     return 0
 
 
