@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.cli.program import COMMAND, Program
 
+from midflight.testing.plugin import need
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
 
@@ -23,8 +25,8 @@ def found_in(folder: Path) -> set[Path]:
     return set(folder.iterdir())
 
 
-async def demo(env: dict[str, str], cwd: Path) -> tuple[int, str, str]:
-    program = await Program.start(["demo"], env, cwd)
+async def demo(env: dict[str, str], cwd: Path, *more: str) -> tuple[int, str, str]:
+    program = await Program.start(["demo", *more], env, cwd)
     try:
         return await program.done()
     finally:
@@ -57,6 +59,34 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
         assert part in out
     assert found_in(claude_home) == before, "the user's own home is left alone"
     assert not found_in(project)
+
+
+async def test_on_opencode_it_is_the_same_tour(claude_home: Path, project: Path) -> None:
+    need("" if shutil.which("opencode") else "OpenCode is not on PATH")
+    before = found_in(claude_home)
+    code, out, err = await demo(bare(claude_home), project, "--agent", "opencode")
+    assert (code, err) == (0, "")
+    for part in (
+        "The agent is the real OpenCode",
+        "The agent asks for leave to use write",
+        '  -EMAIL = re.compile(r"[a-z]+',
+        "Result: interrupted (redirected)",
+        "Ran 3 tests",
+        "Cost: $0.0",
+        "The files are as you asked for.",
+        'midflight --agent opencode "your task"',
+    ):
+        assert part in out
+    assert found_in(claude_home) == before, "the user's own home is left alone"
+    assert not found_in(project)
+
+
+async def test_without_opencode_its_tour_says_how_to_get_it(
+    claude_home: Path, project: Path, tmp_path: Path
+) -> None:
+    code, out, err = await demo(bare(claude_home, str(tmp_path)), project, "--agent", "opencode")
+    assert (code, out) == (1, "")
+    assert err == "midflight: OpenCode is not installed\nhint: npm install -g opencode-ai\n"
 
 
 async def test_it_works_without_git_and_with_a_key_that_it_never_uses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.conftest import environment
 
 from midflight.testing import ModelRequest, ScriptedModel, Step, Text, ToolCall, Wait, Words
+from midflight.testing.plugin import need
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
@@ -76,6 +78,19 @@ async def test_steer_uses_every_verb(
     assert "'Also refuse empty names.': answered, end_turn" in lines
     assert "'Then write the changelog entry.': answered, end_turn" in lines
     assert "Cost: $0.0" in out
+
+
+async def test_opencode_has_two_turns_in_one_conversation(
+    model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
+) -> None:
+    need("" if shutil.which("opencode") else "OpenCode is not on PATH")
+    write = {"file_path": str(project / "users.py"), "content": "checked = True\n"}
+    scripted = await model(ToolCall("Write", write), Text("Validated."), Text("Tested."))
+    out = await run("opencode.py", scripted, claude_home, project)
+    results = re.findall(r"^(?:completed: (.*)|Cost: \$0\.0)", out, re.MULTILINE)
+    assert results == ["Validated.", "", "Tested.", ""]
+    assert (project / "users.py").read_text() == "checked = True\n"
+    assert "Validated." in str(scripted.requests[2].messages)
 
 
 def test_each_example_says_what_it_needs() -> None:
