@@ -254,9 +254,13 @@ async def set_permission_mode(stage: Stage) -> None:
     """Switch to bypassPermissions: what was denied before is asked of nobody."""
     target = stage.cwd / "a.txt"
 
+    asked: set[str] = set()
+
     def script(request: ModelRequest) -> Step:
-        asked = request.messages[-1].get("role") == "user" and not request.tool_results
-        return write(target) if asked else Text("done")
+        """Write once for each message."""
+        new = request.last_user_text not in asked
+        asked.add(request.last_user_text)
+        return write(target) if new else Text("done")
 
     async with stage.play(script, attended=False) as on:
         await on.ask("try")
@@ -281,12 +285,23 @@ async def _refused(doing: Any, error: type[Exception]) -> None:
 
 
 async def max_turns(stage: Stage) -> None:
-    """End a turn after two model calls; the next turn counts anew."""
-    calls = [ToolCall("Bash", {"command": f"echo {number}"}) for number in range(2)]
-    async with stage.play([*calls, Text("fine")], max_turns=2, **BASH) as on:
+    """End a turn after two model calls; the next turn counts anew.
+
+    Where midflight counts, a third call may have been made, and is aborted.
+    """
+    first, second = (ToolCall("Bash", {"command": f"echo {number}"}) for number in range(2))
+    script_of_first = in_turn([first, second, [Wait("never"), Text("one too many")]])
+
+    def script(request: ModelRequest) -> Step:
+        """Answer the second message in one call."""
+        if "once more" in request.last_user_text:
+            return Text("fine")
+        return script_of_first(request)
+
+    async with stage.play(script, max_turns=2, **BASH) as on:
         cut = await on.ask()
         assert (cut.status, cut.reason, cut.steps) == ("limit", "max_turns", 2)
-        assert (await on.ask()).status == "completed"
+        assert (await on.ask("once more")).status == "completed"
 
 
 async def max_budget_usd(stage: Stage) -> None:
