@@ -236,6 +236,8 @@ class Conversation:
                 self._turns.taken(message)
             case base.Dropped():
                 self._turns.dropped(signal)
+            case base.Kept(message=message):
+                self._kept(message)
             case base.Woke():
                 self._turns.woke()
             case base.Calling():
@@ -251,10 +253,20 @@ class Conversation:
             case base.Idle():
                 self._turns.wake_by = None
             case base.Died(detail=detail):
-                if not self._core.closing:
-                    self.notice("warning", f"the agent has ended: {detail}")
-                self._desk.cancel_all("agent_died")
-                self._turns.died(detail)
+                self._died(detail)
+
+    def _died(self, detail: str) -> None:
+        if not self._core.closing:
+            self.notice("warning", f"the agent has ended: {detail}")
+        self._desk.cancel_all("agent_died")
+        self._turns.died(detail)
+
+    def _kept(self, message: str) -> None:
+        """A message that was to be cancelled stays with the agent."""
+        entry = self.state.outbox.find(message)
+        if entry is not None and entry.leaving:
+            entry.leaving = False
+            self.notice("error", f"message {message} is not cancelled: the agent keeps it")
 
     def _content(self, event: e.Event) -> None:
         """Pass on what the agent said or did, once; what came too late is left out."""

@@ -175,9 +175,13 @@ class Session(Verbs):
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
-                while message.state == "accepted":
+                while message.state == "accepted" and self._is_leaving(message.id):
                     await self._log.changed()
         return message.state == "cancelled"
+
+    def _is_leaving(self, message: str) -> bool:
+        entry = self._rules.state.outbox.find(message)
+        return entry is not None and entry.leaving
 
     # Events -------------------------------------------------------------------------------
 

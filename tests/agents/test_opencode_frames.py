@@ -44,7 +44,7 @@ def ends(told: Told) -> list[tuple[str, str, tuple[str, ...]]]:
 def test_a_message_opens_a_turn_that_ends_when_the_session_rests() -> None:
     told = Told(1)
     told.hear(*answer(2, 1))
-    assert told.kinds() == ["Taken", "Calling", "Text", "Step"]
+    assert told.kinds() == ["Taken", "Text", "Step"]
     told.hear(idle())
     assert ends(told) == [("completed", "end_turn", ("m1",))]
     assert told.of(Finished)[0].text == "done"
@@ -61,7 +61,20 @@ def test_a_message_that_is_read_between_two_steps_joins_the_turn() -> None:
     told.hear(*answer(2, 1, finish="tool-calls"), *answer(4, 3), idle())
     assert [taken.message for taken in told.of(Taken)] == ["m1", "m3"]
     assert ends(told) == [("completed", "end_turn", ("m1", "m3"))]
-    assert len(told.of(Calling)) == 2
+
+
+def test_another_model_call_is_announced_when_the_one_before_it_has_ended() -> None:
+    told = Told(1)
+    told.hear(*answer(2, 1, finish="tool-calls"), message(2, 1, finish="tool-calls"))
+    assert told.kinds()[-1] == Calling.__name__
+    told.hear(*answer(4, 1), idle())
+    assert len(told.of(Calling)) == 1
+
+
+def test_an_abort_between_two_model_calls_is_an_interrupt() -> None:
+    told = Told(1)
+    told.hear(*answer(2, 1, finish="tool-calls"), idle())
+    assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 
 
 def test_a_message_that_is_read_after_the_last_word_has_a_turn_of_its_own() -> None:
@@ -214,7 +227,7 @@ def test_thinking_is_told_apart_from_text() -> None:
     told.hear(status("busy"), message(2, 1), part(2, "reasoning", text=""))
     told.hear(delta(2, "hm", kind="reasoning"))
     told.hear(part(2, "reasoning", text="hm", time={"end": 2}), step_finish(2))
-    assert [type(each) for each in told.signals[2:4]] == [e.ThinkingDelta, e.Thinking]
+    assert [type(each) for each in told.signals[1:3]] == [e.ThinkingDelta, e.Thinking]
 
 
 def test_a_tool_call_is_told_from_its_start_to_its_end_and_once() -> None:

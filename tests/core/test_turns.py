@@ -245,6 +245,15 @@ def test_a_message_that_is_being_taken_back_does_not_return_to_the_line(end: bas
     assert states(rules)["s"] == "cancelled"
 
 
+def test_a_message_that_the_agent_keeps_is_not_cancelled_and_is_read_later() -> None:
+    rules = running("s")
+    rules.do(c.Cancel(message="s"))
+    rules.hear(base.Kept("s"))
+    assert "the agent keeps it" in rules.of(e.Notice)[0].text
+    rules.hear(base.Taken("s"), done("m", "s"))
+    assert states(rules)["s"] == "answered"
+
+
 def test_a_message_that_the_agent_refuses_has_failed() -> None:
     rules = running("s")
     rules.hear(base.Dropped("s", "agent_error"), base.Dropped("s"), base.Dropped("x"))

@@ -23,6 +23,7 @@ __all__ = [
     "Dropped",
     "Finished",
     "Idle",
+    "Kept",
     "Reply",
     "Signal",
     "Step",
@@ -82,6 +83,12 @@ class Dropped(msgspec.Struct, frozen=True):
 
     message: str
     reason: str = ""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The agent does not give this message back: it will read it, unless it is stopped."""
+
+    message: str
 
 
 class Woke(msgspec.Struct, frozen=True):
@@ -150,6 +157,7 @@ Signal = (
     | Up
     | Taken
     | Dropped
+    | Kept
     | Woke
     | Calling
     | Step
@@ -202,7 +210,7 @@ class Agent(Protocol):
         ...
 
     async def cancel(self, message: str) -> None:
-        """Take back a message that the agent has not read; `Dropped` follows if that worked."""
+        """Take back a message that the agent has not read; `Dropped` or `Kept` may follow."""
         ...
 
     async def interrupt(self) -> None:

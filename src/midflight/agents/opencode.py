@@ -14,13 +14,24 @@ from typing import Any
 from midflight import events as e
 from midflight.agents import opencode_conversation as conversation
 from midflight.agents import opencode_setup as setup
-from midflight.agents.base import Calling, Died, Dropped, Finished, Reply, Signal, Support, Up
+from midflight.agents.base import (
+    Calling,
+    Died,
+    Dropped,
+    Finished,
+    Kept,
+    Reply,
+    Signal,
+    Support,
+    Taken,
+    Up,
+)
 from midflight.agents.opencode_catchup import state
 from midflight.agents.opencode_client import Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Asked, Translator
 from midflight.agents.opencode_models import Model, Models
-from midflight.agents.opencode_policy import Policy
+from midflight.agents.opencode_policy import BASE, Policy
 from midflight.agents.opencode_server import Server, lease
 from midflight.agents.opencode_tools import Book
 from midflight.errors import AgentFailed, UnsupportedOption
@@ -51,7 +62,7 @@ class OpenCodeAgent:
         "queue": "emulated",
         "redirect": "emulated",
         "interrupt": "supported",
-        "cancel": "supported",
+        "cancel": "emulated",
         "permissions": "supported",
         "edited_input": "emulated",
         "questions": "supported",
@@ -76,6 +87,7 @@ class OpenCodeAgent:
     limits: Mapping[str, str] = {
         "queue": "kept in midflight's outbox",
         "redirect": "an abort, then the message",
+        "cancel": "in midflight's outbox; what a server at work has been given it keeps",
         "edited_input": "the call is refused, and the agent told to make it again with that input",
         "set_permission_mode": "OpenCode asks, midflight answers by the mode",
         "max_turns": "model calls are counted, then an abort",
@@ -221,25 +233,30 @@ class OpenCodeAgent:
         return f"msg_{now & (1 << 48) - 1:012x}{noise}"
 
     async def cancel(self, message: str) -> None:
-        """Take back a prompt that has not been read."""
+        """Take back a prompt that has not been read; a server at work does not give it back."""
         known = self._known.get(message, "")
-        if known in self._translate.handed:
-            await self._take_back(known)
+        if known in self._translate.handed and not await self._take_back(known):
+            self._inbox.put_nowait(Kept(message))
 
-    async def _take_back(self, known: str) -> None:
-        with contextlib.suppress(Refused):
+    async def _take_back(self, known: str) -> bool:
+        try:
             await self._feed.client.delete(f"/session/{self._session}/message/{known}")
-            if (message := self._translate.withdraw(known)) is not None:
-                self._inbox.put_nowait(Dropped(message))
+        except Refused:
+            return False
+        if (message := self._translate.withdraw(known)) is not None:
+            self._inbox.put_nowait(Dropped(message))
+        return True
 
     async def interrupt(self) -> None:
         """Abort the turn, and take back what was not read; note what must not survive it."""
         self._translate.stopping = self._translate.unsettled = True
         await self._book.condemn()
         await self._abort()
-        for known in list(self._translate.handed):
-            await self._take_back(known)
         self._inbox.put_nowait(NUDGE)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while left := list(self._translate.handed):
+                if not await self._take_back(left[0]):
+                    await asyncio.sleep(STOP_PAUSE_S)  # It is at rest a moment after the abort.
 
     async def _abort(self) -> None:
         await self._feed.client.post(f"/session/{self._session}/abort")
@@ -299,25 +316,34 @@ class OpenCodeAgent:
     async def events(self) -> AsyncIterator[Signal]:
         """Read events until the server is gone or the session has been closed."""
         while True:
-            item = await self._next()
-            if item is None or item == GAP:
-                async for signal in self._reconciled():
-                    yield signal
-            elif item == GONE:
-                break
-            elif isinstance(item, dict):
+            item = await self._next() if self._inbox.empty() else self._inbox.get_nowait()
+            if isinstance(item, dict):
+                self._rule(item)
                 for signal in self._translate(item):
                     if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
                         await self._watch(signal)
                     yield signal
+            elif item is None or item == GAP:
+                async for signal in self._reconciled():
+                    yield signal
+            elif item == GONE:
+                break
             else:
                 yield item
         server = self._server
         yield Died(server.last_words() if server else "it was closed")
 
+    def _rule(self, frame: dict[str, Any]) -> None:
+        """Give a sub-agent's session the rules that a server of our own has from its start."""
+        if frame.get("type") != "session.created" or self._options.server_url is None:
+            return
+        session = frame["properties"].get("sessionID")
+        if session != self._session:
+            self._do(self._feed.client.patch(f"/session/{session}", {"permission": BASE}))
+
     async def _next(self) -> Item | Signal | None:
-        """Return the next item; None when it is time to ask how things are."""
-        if not (self._inbox.empty() and self._session and self._translate.unsettled):
+        """Wait for the next item; None when it is time to ask how things are."""
+        if not (self._session and self._translate.unsettled):
             return await self._inbox.get()
         try:
             async with asyncio.timeout(SETTLE_S):
@@ -334,7 +360,7 @@ class OpenCodeAgent:
                 self._book.over(signal.call)
             case e.QuestionRequested():
                 self._questions[signal.request] = signal
-            case Calling() if self._translate.stopping:
+            case Taken() | Calling() if self._translate.stopping:
                 # The first abort came before there was a turn. Nothing may be sent before this
                 # one is through: it would be aborted too.
                 with contextlib.suppress(AgentFailed):

@@ -161,8 +161,11 @@ class Translator:
             yield from self._begin(info)
         thread.message(info)
         if info["id"] == self._reading and info["time"].get("completed") is not None:
+            goes_on = not info.get("error") and info.get("finish") in GOES_ON
+            if goes_on and self._whole is None:
+                yield Calling()
             self._whole = info
-            if self._idle and (info.get("error") or info.get("finish") not in GOES_ON):
+            if self._idle and not goes_on:
                 yield from self._finish()
 
     def _begin(self, info: dict[str, Any]) -> Iterator[Signal]:
@@ -183,7 +186,6 @@ class Translator:
             message = self.handed.pop(known)
             self._turn.append(message)
             yield Taken(message)
-        yield Calling()
 
     def _over(self) -> bool:
         """The last model call was one after which the agent makes no other."""
@@ -281,8 +283,9 @@ class Translator:
         thread = self._threads[self.session]
         info = self._whole or {}
         error = info.get("error") or self._error
-        if error is None and not info.get("finish"):
-            error = {"name": "MessageAbortedError"}  # In a retry's back-off an abort leaves none.
+        if error is None and info.get("finish", "") in GOES_ON:
+            # Between two steps, and in a retry's back-off, an abort leaves no error.
+            error = {"name": "MessageAbortedError"}
         for each in self._threads.values():
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
