@@ -160,8 +160,6 @@ ROWS: dict[str, Row] = {
     "A12": Row(
         "A server whose event stream stops without an end is noticed, and nothing is lost.",
         "opencode #38458, #28729, #37580, #31281; assistant-ui #7605",
-        tested=False,
-        not_yet="only OpenCode has an event stream, and its driver does not exist yet",
     ),
     # The model's service
     "M1": Row(
@@ -313,8 +311,7 @@ ROWS: dict[str, Row] = {
     "S12": Row(
         "An agent cannot reach our server or another agent.",
         "opencode #50699",
-        tested=False,
-        not_yet=HTTP,
+        not_yet="a server of our own: " + HTTP,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""OpenCode's stream of events stops, is cut, or tells nonsense: nothing is lost, nothing doubled."""
+"""OpenCode's stream of events stops or is cut: nothing is lost, and nothing doubled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.relay import Relay
 
 import midflight
 from midflight.agents.opencode_client import Client
-from midflight.testing import ModelRequest, ScriptedModel, Step, Text, ToolCall, Wait, Words
+from midflight.testing import ModelRequest, Step, Text, ToolCall, Wait, Words
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.rig import Stage
 

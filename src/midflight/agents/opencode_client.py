@@ -96,7 +96,9 @@ class Client:
         try:
             return _decode(response.content)
         except msgspec.DecodeError as error:
-            raise AgentFailed(f"OpenCode's server answered {path} with something else") from error
+            raise Refused(
+                f"it answered {path} with something else", response.status_code
+            ) from error
 
     async def version(self) -> str:
         """Return the server's version, asked on a connection of its own.
@@ -107,7 +109,8 @@ class Client:
         probe = Client(self._url, self._password)
         try:
             probe._http.timeout = httpx2.Timeout(HEALTH_TIMEOUT_S)
-            return str((await probe.get("/global/health")).get("version", ""))
+            told = await probe.get("/global/health")
+            return str(told.get("version", "")) if isinstance(told, dict) else ""
         finally:
             await probe.close()
 

@@ -30,6 +30,9 @@ from midflight.options import Options
 __all__ = ["Server", "lease"]
 
 START_TIMEOUT_S = 45.0
+FIND_TIMEOUT_S = 10.0
+"""How long a server that runs already may take to answer."""
+
 PROBE_PAUSE_S = 0.1
 TRIES = 3
 """How often a server is started that did not get its port: another program may take it first."""
@@ -128,20 +131,25 @@ class Server:
     # Starting -----------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        url = self._options.server_url
+        bound_s = START_TIMEOUT_S if url is None else FIND_TIMEOUT_S
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                if self._options.server_url is not None:
+            async with asyncio.timeout(bound_s):
+                if url is not None:
                     password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
-                    self.client = Client(self._options.server_url, password)
+                    self.client = Client(url, password)
                 else:
                     await self._launch()
                 self.version = setup.accept(await self._healthy())
         except TimeoutError:
             await self._end()
+            what = f"did not answer within {bound_s:.0f} seconds"
+            if url is not None:
+                raise AgentUnavailable(
+                    f"the server at {url} {what}", "start it, or leave out server_url"
+                ) from None
             raise AgentUnavailable(
-                f"OpenCode's server did not answer within {START_TIMEOUT_S:.0f} seconds: "
-                f"{self.last_words()}",
-                "midflight doctor",
+                f"OpenCode's server {what}: {self.last_words()}", "midflight doctor"
             ) from None
         except BaseException:
             await self._end()
@@ -170,6 +178,7 @@ class Server:
                 # Only its own word tells that it is this program which listens there.
                 self.client = Client(await self._listening, password)
             except AgentFailed:
+                await self._process.kill()
                 if left == 1 or "EADDRINUSE" not in self._process.last_words():
                     raise
             else:
@@ -177,17 +186,19 @@ class Server:
 
     async def _read(self, process: AgentProcess) -> None:
         """Read what the program says until it has ended."""
-        assert self._listening is not None  # noqa: S101 - made just before
+        listening = self._listening
+        assert listening is not None  # noqa: S101 - made just before
         async for line in process.lines():
-            if not self._listening.done() and (found := _LISTENING.search(line)):
-                self._listening.set_result(found.group(1).decode())
+            if not listening.done() and (found := _LISTENING.search(line)):
+                listening.set_result(found.group(1).decode())
         await process.exited()
-        if not self._listening.done():
+        if not listening.done():
             words = process.last_words()
             failed = AgentUnavailable if "exit code" not in words else AgentFailed
-            self._listening.set_exception(
+            listening.set_exception(
                 failed(f"OpenCode's server did not start: {words}", "midflight doctor")
             )
+            return  # Perhaps another try follows.
         self._forget()
         for feed in self._feeds.values():
             feed.end()
@@ -203,7 +214,9 @@ class Server:
                         "OpenCode's server does not accept the password",
                         f"give it as env={{'{setup.PASSWORD}': …}}",
                     ) from error
-                raise AgentUnavailable(f"this is no OpenCode server: {error.message}") from error
+                raise AgentUnavailable(
+                    f"this is no OpenCode server: {error.message}", setup.INSTALL
+                ) from error
             except AgentFailed:
                 if not self.is_alive():
                     raise AgentFailed(f"OpenCode did not start: {self.last_words()}") from None
@@ -221,8 +234,9 @@ class Server:
         if self._reader is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
-        if self._listening is not None and self._listening.done():
-            self._listening.exception()
+        told = self._listening
+        if told is not None and told.done() and not told.cancelled():
+            told.exception()  # Whoever waited for it has been told.
         if hasattr(self, "client"):
             await self.client.close()
         if self._folder is not None:

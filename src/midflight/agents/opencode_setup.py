@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -88,6 +89,10 @@ def check_options(options: Options) -> None:
             )
     if options.server_url is None:
         return
+    try:
+        _ = urlsplit(options.server_url).port
+    except ValueError as error:
+        raise UnsupportedOption("server_url", f"it cannot be an address: {error}") from error
     for option in ("mcp_servers", "plugins", "system_prompt", "setting_sources", "agent_path"):
         if getattr(options, option):
             raise UnsupportedOption(
