@@ -6,7 +6,8 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal
-from midflight.agents.opencode_frames import Asked, Translator
+from midflight.agents.opencode_frames import Translator
+from midflight.agents.opencode_policy import Asked, Verdict
 
 MAIN = "ses_main"
 
@@ -102,7 +103,7 @@ def permission(number: int, request: str, session: str = MAIN, **rest: Any) -> F
 class Told:
     """A translator, and everything that it has said."""
 
-    def __init__(self, *handed: int, since: str = "", decided: bool = False) -> None:
+    def __init__(self, *handed: int, since: str = "", decided: Any = "ask") -> None:
         """``handed`` are the numbers of the messages that the server has been given."""
         self.asked: list[Asked] = []
         self.decided = decided
@@ -113,9 +114,9 @@ class Told:
         for number in handed:
             self.hand(number)
 
-    def _judge(self, asked: Asked) -> bool:
+    def _judge(self, asked: Asked) -> Verdict:
         self.asked.append(asked)
-        return self.decided
+        return Verdict(self.decided, "the reason")
 
     def hand(self, number: int) -> None:
         self.translate.handed[f"msg_{number}"] = f"m{number}"

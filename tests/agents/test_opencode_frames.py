@@ -347,10 +347,18 @@ def test_a_request_outside_the_folder_says_where() -> None:
 
 
 def test_a_request_that_is_decided_is_put_to_nobody() -> None:
-    told = Told(1, decided=True)
+    told = Told(1, decided="allow")
     told.hear(status("busy"), message(2, 1), permission(2, "per_1"))
     assert told.of(e.PermissionRequested) == []
     assert told.asked[0].patterns == ["ls"]
+
+
+def test_what_was_refused_without_asking_is_among_the_denials_of_its_turn() -> None:
+    told = Told(1, decided="deny")
+    told.hear(status("busy"), message(2, 1), permission(2, "per_1"), message(2, 1, finish="stop"))
+    told.hear(idle())
+    (denial,) = told.of(Finished)[0].denials
+    assert (denial.call, denial.reason) == ("call", "the reason")
 
 
 def test_a_request_that_an_ended_turn_left_behind_is_not_asked() -> None:

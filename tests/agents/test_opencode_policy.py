@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 
-from midflight.agents.opencode_frames import Asked
-from midflight.agents.opencode_policy import BASE, Policy, as_config, check, rules, tool
+from midflight.agents.opencode_policy import BASE, Asked, Policy, as_config, check, rules, tool
 from midflight.errors import UnsupportedOption
 from midflight.options import PERMISSION_MODES, Options
 
@@ -33,6 +33,7 @@ def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
     assert verdict(asked(command=command), permission_mode=mode) == "allow"
 
 
+@fault("S9")
 @pytest.mark.parametrize(
     "command",
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 import string
 import time
@@ -26,17 +25,17 @@ from midflight.agents.base import (
     Taken,
     Up,
 )
+from midflight.agents.opencode_asks import Asks
 from midflight.agents.opencode_catchup import state
 from midflight.agents.opencode_client import Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
-from midflight.agents.opencode_frames import Asked, Translator
+from midflight.agents.opencode_frames import Translator
 from midflight.agents.opencode_models import Model, Models
 from midflight.agents.opencode_policy import BASE, Policy
 from midflight.agents.opencode_server import Server, lease
 from midflight.agents.opencode_tools import Book
 from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
-from midflight.values import Denial
 
 __all__ = ["OpenCodeAgent"]
 
@@ -47,8 +46,6 @@ STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
 NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
-
-EDITED = "The user changed this call. Make it again with exactly this input: {}"
 
 _LETTERS = string.digits + string.ascii_letters
 
@@ -105,9 +102,8 @@ class OpenCodeAgent:
         setup.check_options(options)
         self._options = options
         self._policy = Policy(options)
+        self._asks: Asks
         self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
-        self._known: dict[str, str] = {}
-        self._questions: dict[str, e.QuestionRequested] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
         self._feed: Feed
@@ -130,10 +126,9 @@ class OpenCodeAgent:
             self._feed = await self._server.feed(options.cwd)
             await self._choose()
             client = self._feed.client
+            self._asks = Asks(client, self._policy, self._do)
             self._session, since = await conversation.begin(client, options)
-            self._translate = Translator(
-                self._session, self._models.price, self._decide, since=since
-            )
+            self._translate = Translator(self._session, self._models.price, self._asks, since=since)
             self._feed.join(self._session, self._inbox)
             told = await conversation.told(client, options)
             self._inbox.put_nowait(Up())
@@ -211,7 +206,6 @@ class OpenCodeAgent:
         """Give the server a prompt under an id of ours; a loop that runs reads it by itself."""
         del steer
         known = self._next_id()
-        self._known[message] = known
         self._translate.handed[known] = message
         self._translate.stopping = False
         body: dict[str, Any] = {"messageID": known, "parts": [{"type": "text", "text": text}]}
@@ -234,9 +228,9 @@ class OpenCodeAgent:
 
     async def cancel(self, message: str) -> None:
         """Take back a prompt that has not been read; a server at work does not give it back."""
-        known = self._known.get(message, "")
-        if known in self._translate.handed and not await self._take_back(known):
-            self._inbox.put_nowait(Kept(message))
+        for known in [k for k, handed in self._translate.handed.items() if handed == message]:
+            if not await self._take_back(known):
+                self._inbox.put_nowait(Kept(message))
 
     async def _take_back(self, known: str) -> bool:
         try:
@@ -274,31 +268,7 @@ class OpenCodeAgent:
 
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; a stale one is none any more."""
-        question = self._questions.pop(reply.request, None)
-        with contextlib.suppress(Refused):
-            if question is None:
-                await self._feed.client.post(
-                    f"/permission/{reply.request}/reply", _permission(reply)
-                )
-            elif reply.allow:
-                answers = [_labels(reply, one.question) for one in question.questions]
-                await self._feed.client.post(
-                    f"/question/{reply.request}/reply", {"answers": answers}
-                )
-            else:
-                await self._feed.client.post(f"/question/{reply.request}/reject")
-
-    def _decide(self, asked: Asked) -> bool:
-        """Answer what the options and the mode decide; the rest is for somebody to answer."""
-        decision, reason = self._policy(asked)
-        if decision == "ask":
-            return False
-        if decision == "deny":
-            denial = Denial(call=asked.call, name=asked.name, reason=reason)
-            self._translate.denials[asked.call] = denial
-        answer = Reply(request=asked.request, allow=decision == "allow", reason=reason)
-        self._do(self.reply(answer))
-        return True
+        await self._asks.reply(reply)
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on."""
@@ -359,7 +329,7 @@ class OpenCodeAgent:
             case e.ToolEnded() if not self._translate.stopping:
                 self._book.over(signal.call)
             case e.QuestionRequested():
-                self._questions[signal.request] = signal
+                self._asks.note(signal)
             case Taken() | Calling() if self._translate.stopping:
                 # The first abort came before there was a turn. Nothing may be sent before this
                 # one is through: it would be aborted too.
@@ -367,7 +337,7 @@ class OpenCodeAgent:
                     await self._abort()
             case Finished():
                 self._translate.stopping = False
-                self._questions.clear()
+                self._asks.forget()
                 await self._book.close()
 
     async def _reconciled(self) -> AsyncIterator[Signal]:
@@ -383,18 +353,3 @@ class OpenCodeAgent:
         for signal in signals:
             await self._watch(signal)
             yield signal
-
-
-def _permission(reply: Reply) -> dict[str, Any]:
-    """Return a reply in the server's form. A refusal without a word would end the turn."""
-    if reply.allow and reply.input is None:
-        return {"reply": "once"}
-    reason = reply.reason or "the user denied this"
-    if reply.allow:
-        reason = EDITED.format(json.dumps(reply.input, ensure_ascii=False))
-    return {"reply": "reject", "message": reason}
-
-
-def _labels(reply: Reply, question: str) -> list[str]:
-    answer = (reply.answers or {}).get(question, [])
-    return [answer] if isinstance(answer, str) else list(answer)

@@ -23,9 +23,11 @@ from midflight.agents.base import (
 )
 from midflight.agents.framing import MALFORMED
 from midflight.agents.opencode_content import outcome, plan, questions
+from midflight.agents.opencode_policy import Asked, Verdict
 from midflight.agents.opencode_thread import Price, Thread
+from midflight.values import Denial
 
-__all__ = ["Asked", "Translator"]
+__all__ = ["Translator"]
 
 GOES_ON = ("tool-calls", "unknown", "")
 """How a model call ends after which the agent makes another one."""
@@ -67,27 +69,13 @@ _REASONS = {
 }
 
 
-class Asked:
-    """A permission request as OpenCode makes it, with the call that it is about."""
-
-    def __init__(self, given: Mapping[str, Any], name: str, call_input: dict[str, Any]) -> None:
-        """``name`` and ``call_input`` are the call's."""
-        self.request = str(given["id"])
-        self.session = str(given["sessionID"])
-        self.permission = str(given["permission"])
-        self.patterns = [str(pattern) for pattern in given.get("patterns") or ()]
-        self.call = str((given.get("tool") or {}).get("callID", ""))
-        self.name = name
-        self.input = call_input
-
-
 class Translator:
     """Turns events into signals; remembers only what a later event refers to."""
 
     def __init__(
-        self, session: str, price: Price, judge: Callable[[Asked], bool], *, since: str = ""
+        self, session: str, price: Price, judge: Callable[[Asked], Verdict], *, since: str = ""
     ) -> None:
-        """``judge`` tells whether a permission request has been decided without anybody.
+        """``judge`` decides permission requests, as far as nobody needs to be asked.
 
         ``since`` is the newest message of an earlier part of the conversation.
         """
@@ -108,7 +96,7 @@ class Translator:
         self._busy = False
         self._idle = False
         self._asked: set[str] = set()
-        self.denials: dict[str, Any] = {}
+        self._denials: dict[str, Denial] = {}
 
     @property
     def in_turn(self) -> bool:
@@ -290,11 +278,11 @@ class Translator:
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
         messages = tuple(self._turn or ())
-        denials = tuple(self.denials.values())
+        denials = tuple(self._denials.values())
         self._turn, self._settled = None, self._reading
         self._busy = self._idle = self.unsettled = False
         self._whole = self._error = None
-        self.denials.clear()
+        self._denials.clear()
         said = thread.text
         for session in [name for name in self._threads if name != self.session]:
             del self._threads[session]
@@ -314,7 +302,10 @@ class Translator:
         name, input_ = thread.inputs.get(call, (given["permission"], given.get("metadata") or {}))
         asked = Asked(given, name, input_)
         self._asked.add(asked.request)
-        if self._judge(asked):
+        decision, reason = self._judge(asked)
+        if decision == "deny":
+            self._denials[call] = Denial(call=call, name=name, reason=reason)
+        if decision != "ask":
             return
         yield e.PermissionRequested(
             request=asked.request,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from midflight.agents.opencode_frames import Asked
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["BASE", "Policy", "Verdict", "as_config", "check", "rules", "tool"]
+__all__ = ["BASE", "Asked", "Policy", "Verdict", "as_config", "check", "rules", "tool"]
 
 Rule = dict[str, str]
 
@@ -58,6 +57,20 @@ to a shell, or a path that could lead outside, does not match.
 
 _NOBODY_ASKED = "this session does not allow {}"
 _PLAN = "plan mode changes nothing: say what you would do instead"
+
+
+class Asked:
+    """A permission request as OpenCode makes it, with the call that it is about."""
+
+    def __init__(self, given: Mapping[str, Any], name: str, call_input: dict[str, Any]) -> None:
+        """``name`` and ``call_input`` are the call's."""
+        self.request = str(given["id"])
+        self.session = str(given["sessionID"])
+        self.permission = str(given["permission"])
+        self.patterns = [str(pattern) for pattern in given.get("patterns") or ()]
+        self.call = str((given.get("tool") or {}).get("callID", ""))
+        self.name = name
+        self.input = call_input
 
 
 class Verdict(NamedTuple):
