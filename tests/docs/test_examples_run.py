@@ -13,6 +13,7 @@ import pytest
 
 import midflight
 from midflight.testing import ModelRequest, ScriptedModel, Text, ToolCall
+from midflight.testing.opencode import OpenCodeServer
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```python.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -31,6 +32,15 @@ def obliging(request: ModelRequest) -> Any:
     return [Text("I will look. "), ToolCall("Bash", {"command": "ls"})]
 
 
+async def run(program: str, page: str) -> None:
+    """Run a program as it stands, its awaiting top level included."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(program.replace("asyncio.run(main())", "await main()"), page, "exec", flags)
+    running = eval(code, {"midflight": midflight})  # noqa: S307 - our own pages
+    if running is not None:
+        await running
+
+
 @pytest.mark.usefixtures("no_agent_left")
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
 async def test_the_programs_of_a_page_run(
@@ -47,14 +57,31 @@ async def test_the_programs_of_a_page_run(
         for name, value in agent_env(model).items():
             monkeypatch.setenv(name, value)
         for program in programs:
-            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            code = compile(
-                program.replace("asyncio.run(main())", "await main()"), page, "exec", flags
-            )
-            running = eval(code, {"midflight": midflight})  # noqa: S307 - our own pages
-            if running is not None:
-                await running
+            await run(program, page)
     assert "It is done." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_agent_left")
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+async def test_the_program_of_a_page_runs_on_opencode_with_one_line_changed(
+    page: str,
+    opencode_server: OpenCodeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = opencode_server
+    (program,) = blocks(page)
+    line = 'agent="claude",'
+    assert program.count(line) == 1
+    monkeypatch.chdir(server.cwd)
+    for name, value in server.env.items():
+        monkeypatch.setenv(name, value)
+    async with ScriptedModel(obliging, port=server.model_port):
+        # The server of the tests saves the time to start one.
+        there = f'agent="opencode", server_url="{server.url}",'
+        await run(program.replace(line, there), page)
+    assert "[tool] bash" in (out := capsys.readouterr().out)
+    assert "It is done." in out
 
 
 def test_the_tests_in_the_page_on_testing_pass(tmp_path: Path) -> None:
