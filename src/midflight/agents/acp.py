@@ -14,8 +14,9 @@ from midflight import events as e
 from midflight.agents import acp_setup
 from midflight.agents.acp_asks import Asks
 from midflight.agents.acp_policy import Policy
+from midflight.agents.acp_results import AUTH_REQUIRED
 from midflight.agents.acp_settings import Settings
-from midflight.agents.acp_updates import AUTH_REQUIRED, Translator
+from midflight.agents.acp_updates import Translator
 from midflight.agents.acp_wire import METHOD_NOT_FOUND, Answer, Refused, Wire
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.framing import MALFORMED
@@ -36,9 +37,9 @@ CHANGE_TIMEOUT_S = 10.0
 class AcpAgent:
     """One conversation with an ACP agent."""
 
-    # What holds for every agent; each adds what it announces when it has started.
     capabilities: Mapping[str, Support]
     limits: Mapping[str, str]
+    # What holds for every agent; each adds what it announces when it has started.
     capabilities, limits = acp_setup.can(acp_setup.Announced({}), Settings({}))
 
     def __init__(self, options: Options) -> None:
@@ -49,8 +50,8 @@ class AcpAgent:
         self.name = self._command.name
         self._env = self._command.environment(options)
         self._policy = Policy(options)
-        redact = Redactor(self._env, server_secrets(options.mcp_servers))
-        self._translate = Translator(self._policy, redact)
+        self._secrets = server_secrets(options.mcp_servers)
+        self._translate = Translator(self._policy, Redactor(self._env, self._secrets))
         self._process = AgentProcess()
         self._wire = Wire(self._process, self._received, self._noise)
         self._reader: asyncio.Task[None] | None = None
@@ -68,8 +69,7 @@ class AcpAgent:
         """Start the program, greet it and open the session; an agent that will not do is ended."""
         version = acp_setup.protocol_version()
         argv = self._command.found(self._env)
-        secrets = server_secrets(self._options.mcp_servers)
-        await self._process.start(argv, self._env, self._options.cwd, secrets=secrets)
+        await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._wire.read())
         try:
             await self._greet(version)
@@ -116,14 +116,14 @@ class AcpAgent:
     async def close(self) -> None:
         """End the program in an orderly way, then everything it started."""
         await self._process.close()
-        await self._finish_reading()
+        await self._read_out()
 
     async def kill(self) -> None:
         """End the program and everything it started, at once."""
         await self._process.kill()
-        await self._finish_reading()
+        await self._read_out()
 
-    async def _finish_reading(self) -> None:
+    async def _read_out(self) -> None:
         if self._reader is not None:
             await asyncio.wait([self._reader])
 
@@ -190,12 +190,9 @@ class AcpAgent:
             return
         self._translate.cancelled = True
         if self._open_calls:
-            self._doomed = await asyncio.to_thread(
-                _born_after,
-                self._process.pid,
-                self._process.marker,
-                min(self._open_calls.values()),
-            )
+            age = min(self._open_calls.values())
+            process = self._process
+            self._doomed = await asyncio.to_thread(_born_after, process.pid, process.marker, age)
         await self._asks.withdraw()
         await self._wire.tell("session/cancel", self._of_session())
 
@@ -207,9 +204,9 @@ class AcpAgent:
         """Use this model for the calls that follow."""
         method, params = self._translate.settings.to_model(model)
         await self._change(method, params)
-        chosen = params.get("value", params.get("modelId"))
-        if chosen != model:
-            self._report([e.Notice(level="info", text=f"{model} means {chosen} here")])
+        if model not in params.values():
+            own = self._translate.settings.model
+            self._report([e.Notice(level="info", text=f"the model {model} is {own} here")])
 
     async def set_permission_mode(self, mode: str) -> None:
         """Use the agent's own mode of this meaning, or answer its asks accordingly.

@@ -37,6 +37,9 @@ class Settings:
         self._model = str(models.get("currentModelId", "")) if isinstance(models, dict) else ""
         self._options: dict[str, dict[str, Any]] = {}
         self.update(told)
+        modes = told.get("modes")
+        current = modes.get("currentModeId") if isinstance(modes, dict) else None
+        self._first = str(current or self._options.get("mode", {}).get("currentValue") or "")
 
     def update(self, told: Mapping[str, Any]) -> None:
         """Take in the newer form, which is always told whole."""
@@ -86,7 +89,10 @@ class Settings:
     def _mode(self, mode: str) -> str | None:
         found = [*self._modes, *self._values("mode")]
         plain = {re.sub(r"[^a-z]", "", each.rpartition("#")[2].casefold()): each for each in found}
-        return next((plain[word] for word in _MODES.get(mode, ()) if word in plain), None)
+        named = next((plain[word] for word in _MODES.get(mode, ()) if word in plain), None)
+        if named is None and mode == "default" and self._first in found:
+            return self._first  # whatever it works in before it is told otherwise
+        return named
 
     # Changing -----------------------------------------------------------------------------
 

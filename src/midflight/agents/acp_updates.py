@@ -6,43 +6,26 @@ begins or the prompt is answered, and another one begins when every tool has end
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from midflight import events as e
 from midflight.agents.acp_content import Call, kind_of, output_of
 from midflight.agents.acp_policy import Policy
+from midflight.agents.acp_results import outcome, tokens
 from midflight.agents.acp_settings import Settings
 from midflight.agents.acp_wire import Answer, complaint
 from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
 from midflight.agents.framing import MALFORMED
-from midflight.values import Denial, PlanEntry, Status, TokenUsage
+from midflight.values import Denial, PlanEntry, TokenUsage
 
-__all__ = ["AUTH_REQUIRED", "Translator"]
+__all__ = ["Translator"]
 
-AUTH_REQUIRED = -32000
 KEPT_CALLS = 1_000
 
-_STOPS: Mapping[str, tuple[Status, str]] = {
-    "end_turn": ("completed", "end_turn"),
-    "cancelled": ("interrupted", "interrupted"),
-    "max_turn_requests": ("limit", "max_turns"),
-    "max_tokens": ("failed", "max_tokens"),
-    "refusal": ("failed", "refusal"),
-}
 _SILENT = {"available_commands_update", "session_info_update", "user_message_chunk"}
 _ENDS = ("completed", "failed")
 _DENIED = "disallowed_tools"
-
-_AUTH = re.compile(
-    r"authenti|unauthori[sz]ed|\b401\b|\b403\b|/login|log ?in|(api|x-api)[- ]key|credential",
-    re.IGNORECASE,
-)
-_FULL = re.compile(r"prompt is too long|context (window|length)|contextoverflow", re.IGNORECASE)
-_API = re.compile(
-    r"api ?error|overloaded|rate.?limit|server_error|timeout|connection", re.IGNORECASE
-)
 
 
 class Translator:
@@ -82,7 +65,7 @@ class Translator:
         yield from self._flush()
         for call in self._calls.values():
             yield from self._show(call)
-        status, reason = self._outcome(answer)
+        status, reason = outcome(answer, cancelled=self.cancelled)
         if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
         text = self._text
@@ -93,17 +76,11 @@ class Translator:
             reason=reason,
             text=text,
             cost_usd=self._turn_usd,
-            tokens=_tokens(answer.result.get("usage")),
+            tokens=tokens(answer.result.get("usage")),
             denials=tuple(self._denials),
         )
         self.running = False
         self._calls.clear()
-
-    def _outcome(self, answer: Answer) -> tuple[Status, str]:
-        if answer.error is None:
-            stop = answer.result.get("stopReason")
-            return _STOPS.get(str(stop), ("failed", "agent_error"))
-        return ("interrupted", "interrupted") if self.cancelled else ("failed", _why(answer.error))
 
     # Updates ------------------------------------------------------------------------------
 
@@ -178,12 +155,7 @@ class Translator:
             yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=more, main=False)
 
     def _plan(self, update: dict[str, Any]) -> Iterator[Signal]:
-        yield e.Plan(
-            entries=tuple(
-                PlanEntry(text=str(entry["content"]), status=str(entry["status"]))
-                for entry in update["entries"]
-            )
-        )
+        yield e.Plan(entries=_entries(update["entries"]))
 
     def _config(self, update: dict[str, Any]) -> Iterator[Signal]:
         self.settings.update(update)
@@ -232,6 +204,9 @@ class Translator:
             input=call.input,
             parent=call.parent,
         )
+        if isinstance(todos := call.input.get("todos"), list):
+            # Some agents have a tool for their plan, and tell of the tool alone.
+            yield e.Plan(entries=_entries(todos), parent=call.parent)
 
     def _ended(self, call: Call, status: str, raw: object) -> Iterator[Signal]:
         if call.id not in self._open:
@@ -280,28 +255,7 @@ class Translator:
     }
 
 
-def _why(error: Mapping[str, Any]) -> str:
-    """Return the reason that an agent's error amounts to; ACP has a code for one of them only."""
-    data = error.get("data")
-    words = f"{error.get('message')} {data if isinstance(data, dict) else ''}"
-    if error.get("code") == AUTH_REQUIRED or _AUTH.search(words):
-        return "auth"
-    if _FULL.search(words):
-        return "context_full"
-    return "api_error" if _API.search(words) else "agent_error"
-
-
-def _tokens(usage: object) -> TokenUsage | None:
-    if not isinstance(usage, dict):
-        return None
-
-    def count(name: str) -> int:
-        value = usage.get(name)
-        return value if isinstance(value, int) else 0
-
-    return TokenUsage(
-        input_tokens=count("inputTokens"),
-        output_tokens=count("outputTokens"),
-        cache_read_tokens=count("cachedReadTokens"),
-        cache_write_tokens=count("cachedWriteTokens"),
+def _entries(told: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
+    return tuple(
+        PlanEntry(text=str(entry["content"]), status=str(entry["status"])) for entry in told
     )

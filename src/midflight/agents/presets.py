@@ -24,7 +24,8 @@ class Preset(NamedTuple):
     env: Mapping[str, str] = {}
 
 
-_ASK = json.dumps({"edit": "ask", "bash": "ask", "webfetch": "ask"})
+# What OpenCode's sub-agents ask does not come through ACP, and they would wait for ever.
+_ASK = json.dumps({"edit": "ask", "bash": "ask", "webfetch": "ask", "task": "deny"})
 
 PRESETS: Mapping[str, Preset] = {
     "auggie": Preset(
