@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import NamedTuple
 
-__all__ = ["FIGURES", "Figure", "Row", "Samples", "row"]
+__all__ = ["COMPARISONS", "Comparison", "Figure", "Row", "Samples", "rows"]
 
 Samples = dict[str, dict[str, list[float]]]
 """Figure → side → one value a round: the median of that round's samples."""
@@ -24,19 +24,47 @@ class Figure(NamedTuple):
 
 _MIB = 1 / 1024**2
 
-FIGURES = (
-    Figure("start", "process start → first text, 10-line program", "ms", 1e3, 0.65),
-    Figure("start_cli", "process start → first text, `midflight run`", "ms", 1e3, 0.65),
-    Figure("help", "`midflight --help`, start to end", "ms", 1e3, value_aim=150),
-    Figure("call", "call → first text, warm process", "ms", 1e3, 1.05),
-    Figure("follow_up", "live follow-up → first text", "ms", 1e3, 1.05),
-    Figure("interrupt", "interrupt → the turn's end, while text streams", "ms", 1e3, 1.2),
-    Figure("cpu", "processor time per 10,000 text deltas", "ms", 1e3, 1.0),
-    Figure("delay_p50", "8 sessions: age of a delta, median", "ms", 1e3, 1.1),
-    Figure("delay_p99", "8 sessions: age of a delta, 99th percentile", "ms", 1e3, 1.1),
-    Figure("memory", "memory per further session (unique)", "MiB", _MIB, value_aim=2.0),
-    Figure("memory_rss", "memory per further session (resident)", "MiB", _MIB, value_aim=2.0),
-)
+
+class Comparison(NamedTuple):
+    """What is measured of one agent; ``raw`` names the other side."""
+
+    title: str
+    raw: str
+    figures: tuple[Figure, ...]
+
+
+COMPARISONS = {
+    "claude": Comparison(
+        "Claude Code",
+        "raw SDK",
+        (
+            Figure("start", "process start → first text, 10-line program", "ms", 1e3, 0.65),
+            Figure("start_cli", "process start → first text, `midflight run`", "ms", 1e3, 0.65),
+            Figure("help", "`midflight --help`, start to end", "ms", 1e3, value_aim=150),
+            Figure("call", "call → first text, warm process", "ms", 1e3, 1.05),
+            Figure("follow_up", "live follow-up → first text", "ms", 1e3, 1.05),
+            Figure("interrupt", "interrupt → the turn's end, while text streams", "ms", 1e3, 1.2),
+            Figure("cpu", "processor time per 10,000 text deltas", "ms", 1e3, 1.0),
+            Figure("delay_p50", "8 sessions: age of a delta, median", "ms", 1e3, 1.1),
+            Figure("delay_p99", "8 sessions: age of a delta, 99th percentile", "ms", 1e3, 1.1),
+            Figure("memory", "memory per further session (unique)", "MiB", _MIB, value_aim=2.0),
+            Figure(
+                "memory_rss", "memory per further session (resident)", "MiB", _MIB, value_aim=2.0
+            ),
+        ),
+    ),
+    "opencode": Comparison(
+        "OpenCode",
+        "raw HTTP",
+        (
+            Figure("start", "process start → first text, 10-line program", "ms", 1e3, 1.1),
+            Figure("follow_up", "live follow-up → first text", "ms", 1e3, 1.1),
+            Figure("interrupt", "interrupt → the turn's end, while text streams", "ms", 1e3, 1.2),
+            Figure("cpu", "processor time per 10,000 text deltas", "ms", 1e3, 1.2),
+            Figure("servers", "10 sessions: the agent's memory for each", "MiB", _MIB, 0.3),
+        ),
+    ),
+}
 
 
 class Row(NamedTuple):
@@ -66,13 +94,14 @@ class Row(NamedTuple):
         return self.ratio is None or self.ratio <= (self.figure.ratio_aim or 0)
 
 
-def row(figure: Figure, samples: Samples) -> Row | None:
-    """Return the figure's outcome, or None if it was not measured."""
-    sides = samples.get(figure.key)
-    if not sides or "midflight" not in sides:
-        return None
-    return Row(
-        figure,
-        [value * figure.scale for value in sides["midflight"]],
-        [value * figure.scale for value in sides.get("raw", [])],
-    )
+def rows(comparison: Comparison, samples: Samples) -> list[Row]:
+    """Return the outcome of each figure that was measured."""
+    return [
+        Row(
+            figure,
+            [value * figure.scale for value in sides["midflight"]],
+            [value * figure.scale for value in sides.get("raw", [])],
+        )
+        for figure in comparison.figures
+        if "midflight" in (sides := samples.get(figure.key, {}))
+    ]

@@ -18,19 +18,19 @@ STYLE = (
 )
 
 
-def plot(rows: Sequence[Row]) -> str:
+def plot(rows: Sequence[Row], raw: str) -> str:
     """Draw each figure's ratio (a dot), the rounds' range (a line) and the aim (a green tick)."""
     rows = [each for each in rows if each.ratio is not None]
     bottom = TOP + STEP * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 24}" role="img">',
-        "<title>midflight compared with the raw SDK, lower is better</title>",
+        f"<title>midflight compared with the {raw}, lower is better</title>",
         f"<style>{STYLE}</style>",
     ]
     for tick in (0.0, 0.5, 1.0, 1.5):
         x = _x(tick)
         parts.append(f'<line class="grid" x1="{x}" y1="{TOP - 8}" x2="{x}" y2="{bottom}"/>')
-        label = "raw SDK = 1" if tick == 1 else f"{tick:g}"
+        label = f"{raw} = 1" if tick == 1 else f"{tick:g}"
         parts.append(f'<text x="{x}" y="{TOP - 14}" text-anchor="middle">{label}</text>')
     for number, each in enumerate(rows):
         y = TOP + STEP * number + STEP // 2

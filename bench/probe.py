@@ -1,6 +1,6 @@
-"""Measures in a process of its own: ``python -m bench.probe SIDE PROBE SIZE SESSIONS`` prints JSON.
+"""Measures in a process of its own: ``python -m bench.probe AGENT SIDE PROBE SIZE``.
 
-The result maps a figure's key to its samples, in seconds or bytes.
+SIZE is JSON. It prints JSON too, which maps a figure's key to its samples, in seconds or bytes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
 
 import psutil
 
-from bench.sides import SIDES, Side
+from bench.sides import MakeSide, Side, side
 
 Samples = dict[str, list[float]]
 
@@ -23,6 +24,18 @@ SETTLE_S = 1.0
 """What a side does once in the background (a price table, for one) is over by then."""
 
 INTERRUPT_AFTER = 20
+
+
+class Size(NamedTuple):
+    """How much is done in a round: repetitions, deltas, sessions."""
+
+    starts: int
+    warm: int
+    cpu: int
+    delay: int
+    memory: int
+    sessions: int
+    servers: int
 
 
 def nothing(text: str) -> None:
@@ -41,25 +54,55 @@ class First:
             self.took = time.perf_counter() - self.began
 
 
-async def warm(side: type[Side], size: int, sessions: int) -> Samples:
+async def warm(begin: MakeSide, size: Size) -> Samples:
     """In a process that has done it before: a new session, a follow-up, an interrupt."""
     samples: Samples = {"call": [], "follow_up": [], "interrupt": []}
-    for number in range(size + 1):
+    for number in range(size.warm + 1):
         first = First()
-        async with side("pong") as talk:
+        async with begin("pong") as talk:
             await talk.listen(first)
             if number == 0:  # the first session warms the process up
                 await asyncio.sleep(SETTLE_S)
                 continue
             samples["call"].append(first.took)
             for _ in range(3):
-                first = First()
-                await talk.say("pong")
-                await talk.listen(first)
-                samples["follow_up"].append(first.took)
+                samples["follow_up"].append(await followed_up(talk))
             for _ in range(3):
                 samples["interrupt"].append(await interrupted(talk))
     return samples
+
+
+async def live(begin: MakeSide, size: Size) -> Samples:
+    """In one session, because a server takes long to start; then its memory, with others'."""
+    async with AsyncExitStack() as stack:
+        talk = await stack.enter_async_context(begin("pong"))
+        await talk.listen(nothing)
+        await asyncio.sleep(SETTLE_S)
+        samples = {
+            "follow_up": [await followed_up(talk) for _ in range(3 * size.warm)],
+            "interrupt": [await interrupted(talk) for _ in range(3 * size.warm)],
+            "cpu": [await worked(talk, size.cpu)],
+        }
+        for _ in range(size.servers - 1):
+            other = await stack.enter_async_context(begin(f"words {size.memory}"))
+            await other.listen(nothing)
+        await asyncio.sleep(SETTLE_S)
+        programs = psutil.Process().children(recursive=True)
+        held = sum(_held(program.memory_full_info()) for program in programs)
+        return samples | {"servers": [held / size.servers]}
+
+
+def _held(info: Any) -> int:
+    """Return the memory of a process; where that is known, what it shares counts by its share."""
+    return int(getattr(info, "pss", info.uss))
+
+
+async def followed_up(talk: Side) -> float:
+    """Say one thing more, and return how long the first text took."""
+    first = First()
+    await talk.say("pong")
+    await talk.listen(first)
+    return first.took
 
 
 async def interrupted(talk: Side) -> float:
@@ -83,21 +126,26 @@ async def interrupted(talk: Side) -> float:
     return talk.ended - began
 
 
-async def cpu(side: type[Side], size: int, sessions: int) -> Samples:
-    """Processor time of this process (not of the agent's) for many deltas."""
-    seen: list[str] = []
-    async with side("words 100") as talk:
+async def cpu(begin: MakeSide, size: Size) -> Samples:
+    """Processor time, in a session that has streamed before."""
+    async with begin("words 100") as talk:
         await talk.listen(nothing)
         await asyncio.sleep(SETTLE_S)
-        before = time.process_time()
-        await talk.say(f"words {size}")
-        await talk.listen(seen.append)
-        took = time.process_time() - before
-    assert len(seen) == size
-    return {"cpu": [took * 10_000 / size]}
+        return {"cpu": [await worked(talk, size.cpu)]}
 
 
-async def delay(side: type[Side], size: int, sessions: int) -> Samples:
+async def worked(talk: Side, count: int) -> float:
+    """Return the processor time of this process (not of the agent's) for 10,000 deltas."""
+    seen: list[str] = []
+    before = time.process_time()
+    await talk.say(f"words {count}")
+    await talk.listen(seen.append)
+    took = time.process_time() - before
+    assert len(seen) == count
+    return took * 10_000 / count
+
+
+async def delay(begin: MakeSide, size: Size) -> Samples:
     """How old deltas are when the program sees them, with several sessions at once."""
     delays: list[float] = []
 
@@ -105,51 +153,52 @@ async def delay(side: type[Side], size: int, sessions: int) -> Samples:
         delays.append((time.monotonic_ns() - int(text)) / 1e9)
 
     async with AsyncExitStack() as stack:
-        talks = [await stack.enter_async_context(side("pong")) for _ in range(sessions)]
+        talks = [await stack.enter_async_context(begin("pong")) for _ in range(size.sessions)]
         for talk in talks:
             await talk.listen(nothing)
         await asyncio.sleep(SETTLE_S)
         for talk in talks:
-            await talk.say(f"stamps {size}")
+            await talk.say(f"stamps {size.delay}")
         await asyncio.gather(*(talk.listen(note) for talk in talks))
-    assert len(delays) == sessions * size
+    assert len(delays) == size.sessions * size.delay
     delays.sort()
     return {"delay_p50": [delays[len(delays) // 2]], "delay_p99": [delays[len(delays) * 99 // 100]]}
 
 
-async def memory(side: type[Side], size: int, sessions: int) -> Samples:
+async def memory(begin: MakeSide, size: Size) -> Samples:
     """Memory of this process for each further session, after a turn of this many deltas."""
     process = psutil.Process()
     async with AsyncExitStack() as stack:
 
         async def session() -> None:
-            talk = await stack.enter_async_context(side(f"words {size}"))
+            talk = await stack.enter_async_context(begin(f"words {size.memory}"))
             await talk.listen(nothing)
 
         await session()
         await asyncio.sleep(SETTLE_S)
         gc.collect()
         before = process.memory_full_info()
-        for _ in range(sessions):
+        for _ in range(size.sessions):
             await session()
         gc.collect()
         after = process.memory_full_info()
     return {
-        "memory": [(after.uss - before.uss) / sessions],
-        "memory_rss": [(after.rss - before.rss) / sessions],
+        "memory": [(after.uss - before.uss) / size.sessions],
+        "memory_rss": [(after.rss - before.rss) / size.sessions],
     }
 
 
-PROBES: dict[str, Callable[[type[Side], int, int], Awaitable[Samples]]] = {
+PROBES: dict[str, Callable[[MakeSide, Size], Awaitable[Samples]]] = {
     "warm": warm,
+    "live": live,
     "cpu": cpu,
     "delay": delay,
     "memory": memory,
 }
 
 
-async def main(side: str, probe: str, size: str, sessions: str) -> None:
-    print(json.dumps(await PROBES[probe](SIDES[side], int(size), int(sessions))))
+async def main(agent: str, name: str, probe: str, size: str) -> None:
+    print(json.dumps(await PROBES[probe](side(agent, name), Size(**json.loads(size)))))
 
 
 if __name__ == "__main__":

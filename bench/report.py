@@ -7,40 +7,60 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Row
+from bench.figures import COMPARISONS, Comparison, Row
 from bench.plot import plot
 
 __all__ = ["machine", "record", "table"]
 
-PLACE = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re.DOTALL)
+PLACE = r"(?<=<!-- figures: {0} -->\n).*(?=<!-- end of figures: {0} -->)"
 
 
-def machine() -> dict[str, str]:
+def machine(agent: str) -> dict[str, str]:
     """Return what the figures depend on."""
-    import claude_agent_sdk
-
-    from midflight.agents.claude_cli import find
-
     return {
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "midflight": importlib.metadata.version("midflight"),
-        "claude-agent-sdk": claude_agent_sdk.__version__,
-        "Claude Code": find(None).with_name("claude.version").read_text().split()[0],
+        **VERSIONS[agent](),
         "load before the run": f"{os.getloadavg()[0]:.1f}",
     }
 
 
-def table(rows: Sequence[Row]) -> str:
+def _claude() -> dict[str, str]:
+    from midflight.agents.claude_cli import find
+
+    return {
+        "claude-agent-sdk": importlib.metadata.version("claude-agent-sdk"),
+        "Claude Code": find(None).with_name("claude.version").read_text().split()[0],
+    }
+
+
+def _opencode() -> dict[str, str]:
+    from midflight.agents.opencode_setup import INSTALL
+
+    program = shutil.which("opencode")
+    if program is None:
+        sys.exit(f"opencode is not on PATH; get it with: {INSTALL}")
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return {"httpx2": importlib.metadata.version("httpx2"), "OpenCode": told.stdout.strip()}
+
+
+VERSIONS = {"claude": _claude, "opencode": _opencode}
+
+
+def table(rows: Sequence[Row], raw: str) -> str:
     """Return the Markdown table: medians, with the lowest and highest round in brackets."""
     lines = [
-        "| figure | midflight | raw SDK | ratio | aim | |",
+        f"| figure | midflight | {raw} | ratio | aim | |",
         "|---|---|---|---|---|---|",
     ]
     for each in rows:
@@ -73,9 +93,11 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def as_json(rows: Sequence[Row], about: dict[str, str]) -> dict[str, Any]:
+def as_json(comparison: Comparison, rows: Sequence[Row], about: dict[str, str]) -> dict[str, Any]:
     """Return everything that was recorded, each round by itself."""
     return {
+        "agent": comparison.title,
+        "raw": comparison.raw,
         "machine": about,
         "figures": {
             each.figure.key: {
@@ -93,13 +115,18 @@ def as_json(rows: Sequence[Row], about: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def record(docs: Path, rows: Sequence[Row], about: dict[str, str]) -> None:
-    """Write the figures into ``performance.md``, and the data and the plot beside it."""
+def record(docs: Path, agent: str, rows: Sequence[Row], about: dict[str, str]) -> None:
+    """Write the agent's figures into ``performance.md``, and the data and the plot beside it."""
     page, assets = docs / "performance.md", docs / "assets"
+    comparison = COMPARISONS[agent]
     assets.mkdir(exist_ok=True)
-    data = json.dumps(as_json(rows, about), indent=1, ensure_ascii=False)
-    (assets / "performance.json").write_text(f"{data}\n")
-    (assets / "performance.svg").write_text(plot(rows))
+    data = json.dumps(as_json(comparison, rows, about), indent=1, ensure_ascii=False)
+    (assets / f"performance-{agent}.json").write_text(f"{data}\n")
+    (assets / f"performance-{agent}.svg").write_text(plot(rows, comparison.raw))
+    picture = (
+        f"![midflight's figures as ratios to the other side's](assets/performance-{agent}.svg)"
+    )
     conditions = ", ".join(f"{name} {value}" for name, value in about.items())
-    written = f"\n{table(rows)}\n\nMeasured with: {conditions}.\n\n"
-    page.write_text(PLACE.sub(lambda _: written, page.read_text()))
+    written = f"\n{picture}\n\n{table(rows, comparison.raw)}\n\nMeasured with: {conditions}.\n\n"
+    place = re.compile(PLACE.format(agent), re.DOTALL)
+    page.write_text(place.sub(lambda _: written, page.read_text()))

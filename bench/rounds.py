@@ -13,12 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from bench.figures import Samples
+from bench.probe import Size
 from bench.sides import SIDES
 
-__all__ = ["FULL", "QUICK", "Size", "measure"]
+__all__ = ["FULL", "QUICK", "measure", "surroundings"]
 
 HERE = Path(__file__).parent
 MIDFLIGHT = Path(sys.executable).with_name("midflight")
@@ -26,20 +26,11 @@ COMMAND_LINE = MIDFLIGHT.exists() and importlib.util.find_spec("midflight.cli") 
 TIMEOUT_S = 180
 
 
-class Size(NamedTuple):
-    """How much is done in a round: repetitions, or deltas."""
+FULL = Size(starts=3, warm=3, cpu=10_000, delay=300, memory=500, sessions=8, servers=10)
+WARM_UP = FULL._replace(starts=1, warm=1, cpu=1_000, delay=100, memory=100, servers=1)
+QUICK = Size(starts=1, warm=1, cpu=200, delay=20, memory=20, sessions=2, servers=1)
 
-    starts: int
-    warm: int
-    cpu: int
-    delay: int
-    memory: int
-    sessions: int
-
-
-FULL = Size(starts=3, warm=3, cpu=10_000, delay=300, memory=500, sessions=8)
-WARM_UP = FULL._replace(starts=1, warm=1, cpu=1_000, delay=100, memory=100)
-QUICK = Size(starts=1, warm=1, cpu=200, delay=20, memory=20, sessions=2)
+PROBES = {"claude": ("warm", "cpu", "delay", "memory"), "opencode": ("live",)}
 
 
 class Bench:
@@ -82,10 +73,10 @@ class Bench:
         self._run(argv)
         return time.perf_counter() - began
 
-    def probe(self, side: str, name: str, size: int, sessions: int) -> dict[str, list[float]]:
+    def probe(self, agent: str, side: str, name: str, size: Size) -> dict[str, list[float]]:
         """Measure inside of a program."""
-        argv = [sys.executable, "-m", "bench.probe", side, name, str(size), str(sessions)]
-        out = self._run(argv)
+        given = json.dumps(size._asdict())
+        out = self._run([sys.executable, "-m", "bench.probe", agent, side, name, given])
         samples: dict[str, list[float]] = json.loads(out)
         return samples
 
@@ -128,34 +119,34 @@ def surroundings() -> Iterator[Bench]:
         assert model.returncode == 0, "a message came that the model has no answer to"
 
 
-def one_round(bench: Bench, size: Size) -> Iterator[tuple[str, str, float]]:
+def one_round(bench: Bench, agent: str, size: Size) -> Iterator[tuple[str, str, float]]:
     """Yield figure, side and value."""
     for _ in range(size.starts):
         for side in SIDES:
-            yield "start", side, bench.first_text([sys.executable, f"{HERE}/start_{side}.py"])
-        if COMMAND_LINE:
+            program = f"{HERE}/start_{agent}_{side}.py"
+            yield "start", side, bench.first_text([sys.executable, program])
+        if agent == "claude" and COMMAND_LINE:
             argv = [str(MIDFLIGHT), "run", "pong", "--model", "sonnet"]
             yield "start_cli", "midflight", bench.first_text(argv)
             yield "help", "midflight", bench.whole([str(MIDFLIGHT), "--help"])
-    for name in ("warm", "cpu", "delay", "memory"):
+    for name in PROBES[agent]:
         for side in SIDES:
-            probed = bench.probe(side, name, getattr(size, name), size.sessions)
-            for figure, values in probed.items():
+            for figure, values in bench.probe(agent, side, name, size).items():
                 for value in values:
                     yield figure, side, value
 
 
-def measure(rounds: int, size: Size) -> Samples:
+def measure(agent: str, rounds: int, size: Size) -> Samples:
     """Measure the rounds, after one that warms up and does not count."""
     kept: Samples = {}
     with surroundings() as bench:
         if size != QUICK:
-            list(one_round(bench, WARM_UP))
+            list(one_round(bench, agent, WARM_UP))
         for number in range(1, rounds + 1):
             values: Samples = {}
-            for figure, side, value in one_round(bench, size):
+            for figure, side, value in one_round(bench, agent, size):
                 values.setdefault(figure, {}).setdefault(side, []).append(value)
-            print(f"round {number} of {rounds} is done", file=sys.stderr)
+            print(f"{agent}: round {number} of {rounds} is done", file=sys.stderr)
             for figure, sides in values.items():
                 for side, all_of_them in sides.items():
                     median = statistics.median(all_of_them)

@@ -1,26 +1,25 @@
 """The two sides that are compared, with the same few verbs. Each is imported only where it runs.
 
-Both use the agent's own system prompt and settings, the model "sonnet", no allowed tools, and
-text as it streams.
+Both use the agent's own system prompt and settings, no allowed tools, and text as it streams; with
+Claude Code the model "sonnet", with OpenCode the configured one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
-__all__ = ["SIDES", "Side"]
+__all__ = ["SIDES", "MakeSide", "OnText", "Side", "side"]
 
 OnText = Callable[[str], None]
+SIDES = ("raw", "midflight")
 
 
 class Side(Protocol):
     """One live conversation, an async context manager that says its first words on entering."""
 
     ended: float
-
-    def __init__(self, text: str) -> None: ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -35,12 +34,16 @@ class Side(Protocol):
     async def interrupt(self) -> None: ...
 
 
+MakeSide = Callable[[str], Side]
+"""Takes the first words."""
+
+
 class Midflight:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, **options: Any) -> None:
         import midflight
 
         self._midflight = midflight
-        self._session = midflight.dispatch(text, model="sonnet")
+        self._session = midflight.dispatch(text, **options)
         self.ended = 0.0
 
     async def __aenter__(self) -> Self:
@@ -107,4 +110,16 @@ class Raw:
         await self._client.interrupt()
 
 
-SIDES: dict[str, type[Side]] = {"raw": Raw, "midflight": Midflight}
+def side(agent: str, name: str) -> MakeSide:
+    """Return what begins a conversation with an agent on one side."""
+    if name == "midflight":
+        options = OPTIONS[agent]
+        return lambda text: Midflight(text, agent=agent, **options)
+    if agent == "claude":
+        return Raw
+    from bench import opencode
+
+    return opencode.Raw
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {"claude": {"model": "sonnet"}, "opencode": {}}

@@ -99,14 +99,20 @@ def presets() -> str:
 
 
 def figures() -> str:
-    """Return the last record of the benchmark, medians only."""
-    record = json.loads((ROOT / "docs" / "assets" / "performance.json").read_text(encoding="utf-8"))
-    lines = ["| | midflight | raw SDK | ratio |", "|---|---|---|---|"]
-    for figure in record["figures"].values():
-        ours, raw = (_median(figure[side], figure["unit"]) for side in ("midflight", "raw"))
-        ratio = f"{figure['ratio']:.2f}" if figure["ratio"] else "–"
-        lines.append(f"| {figure['title']} | {ours} | {raw} | {ratio} |")
-    return "\n".join(lines) + "\n"
+    """Return the last record of the benchmark for each agent, medians only."""
+    tables = []
+    for path in sorted((ROOT / "docs" / "assets").glob("performance-*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        lines = [
+            f"| {record['agent']} | midflight | {record['raw']} | ratio |",
+            "|---|---|---|---|",
+        ]
+        for figure in record["figures"].values():
+            ours, raw = (_median(figure[side], figure["unit"]) for side in ("midflight", "raw"))
+            ratio = f"{figure['ratio']:.2f}" if figure["ratio"] else "–"
+            lines.append(f"| {figure['title']} | {ours} | {raw} | {ratio} |")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)
 
 
 def _median(values: list[float], unit: str) -> str:

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bench.figures import FIGURES, row
+from bench.figures import COMPARISONS, Row, rows
 from bench.plot import plot
-from bench.report import table
+from bench.report import record, table
+from bench.rounds import QUICK, surroundings
+from bench.sides import SIDES
+
+from midflight.agents.opencode_setup import INSTALL
+from midflight.testing.conformance import OPENCODE
+from midflight.testing.plugin import need
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,9 +23,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(240)
 def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
-    page.write_text("above\n<!-- figures -->\n<!-- end of figures -->\nbelow\n")
+    page.write_text("above\n<!-- figures: claude -->\n<!-- end of figures: claude -->\nbelow\n")
+    arguments = ["--agent", "claude", "--quick", "--rounds", "1", "--record", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick", "--rounds", "1", "--record", str(tmp_path)],
+        [sys.executable, "-m", "bench", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -26,8 +34,9 @@ def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "assets" / "performance.json").read_text())["figures"]
-    assert list(figures) == [figure.key for figure in FIGURES]
+    data = json.loads((tmp_path / "assets" / "performance-claude.json").read_text())
+    figures = data["figures"]
+    assert list(figures) == [figure.key for figure in COMPARISONS["claude"].figures]
     for key, figure in figures.items():
         sides = ["midflight"] if key == "help" else ["midflight", "raw"]
         assert all(len(figure[side]) == 1 for side in sides), key
@@ -38,26 +47,66 @@ def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> 
     assert "live follow-up → first text |" in written
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("side", SIDES)
+def test_one_session_with_opencode_measures_all_but_the_start(side: str) -> None:
+    need(OPENCODE.missing())
+    with surroundings() as bench:
+        probed = bench.probe("opencode", side, "live", QUICK)
+    others = [figure.key for figure in COMPARISONS["opencode"].figures if figure.key != "start"]
+    assert list(probed) == others
+    assert all(value > 0 for values in probed.values() for value in values)
+
+
+def test_each_agent_has_its_own_place_on_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    claude = "<!-- figures: claude -->\nolder\n<!-- end of figures: claude -->\n"
+    page.write_text(f"{claude}<!-- figures: opencode -->\n<!-- end of figures: opencode -->\n")
+    measured = rows(COMPARISONS["opencode"], {"servers": {"midflight": [1.0], "raw": [4.0]}})
+    record(tmp_path, "opencode", measured, {"cores": "2"})
+    written = page.read_text()
+    assert written.startswith(claude)
+    assert "| figure | midflight | raw HTTP |" in written
+    plotted = (tmp_path / "assets" / "performance-opencode.svg").read_text()
+    assert ">raw HTTP = 1</text>" in plotted
+
+
+def test_without_opencode_the_benchmark_says_how_to_get_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--agent", "opencode"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr == f"opencode is not on PATH; get it with: {INSTALL}\n"
+
+
+def outcome(key: str, midflight: list[float], raw: list[float]) -> Row:
+    """The only row of samples of one figure."""
+    samples = {key: {"midflight": midflight, "raw": raw}}
+    (row,) = rows(COMPARISONS["claude"], samples)
+    return row
+
+
 def test_an_aim_is_judged_by_the_ratio_of_the_medians() -> None:
-    interrupt = next(figure for figure in FIGURES if figure.key == "interrupt")
-    slow = row(interrupt, {"interrupt": {"midflight": [0.013, 0.011], "raw": [0.010, 0.010]}})
-    odd = row(interrupt, {"interrupt": {"midflight": [0.5, 0.011, 0.011], "raw": [0.010] * 3}})
-    assert slow is not None
-    assert odd is not None
+    slow = outcome("interrupt", [0.013, 0.011], [0.010, 0.010])
+    odd = outcome("interrupt", [0.5, 0.011, 0.011], [0.010] * 3)
     assert slow.met
     assert odd.met
-    assert "12.0 ms (11.0 – 13.0)" in table([slow])
-    assert "1.20 (1.10 – 1.30)" in table([slow])
-    assert ">1.10</text>" in plot([odd])
+    assert "12.0 ms (11.0 – 13.0)" in table([slow], "raw SDK")
+    assert "1.20 (1.10 – 1.30)" in table([slow], "raw SDK")
+    assert ">1.10</text>" in plot([odd], "raw SDK")
 
 
 def test_a_figure_without_a_ratio_is_judged_by_its_value() -> None:
-    start = next(figure for figure in FIGURES if figure.key == "help")
-    late = row(start, {"help": {"midflight": [0.1, 0.2, 0.2]}})
-    assert late is not None
+    late = outcome("help", [0.1, 0.2, 0.2], [])
     assert not late.met
-    assert "missed" in table([late])
+    assert "missed" in table([late], "raw SDK")
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    assert [row(figure, {}) for figure in FIGURES] == [None] * len(FIGURES)
+    assert rows(COMPARISONS["claude"], {}) == []
