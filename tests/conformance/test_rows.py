@@ -12,10 +12,14 @@ from midflight.agents.base import CAPABILITIES, Support
 from midflight.errors import UnsupportedOption
 from midflight.testing import FakeAgent, FakeModel
 from midflight.testing.conformance import RIGS, Rig
+from midflight.testing.rig import Stage
 from midflight.testing.rows import ROWS, check_row, record
 
 SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 """Where scripts/write_docs.py finds what was seen."""
+
+
+ANNOUNCING = [rig for rig in RIGS if rig.announces]
 
 
 @pytest.mark.usefixtures("no_agent_left")
@@ -27,6 +31,16 @@ async def test_a_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -
 
 def test_every_row_has_a_check() -> None:
     assert list(ROWS) == list(CAPABILITIES)
+
+
+@pytest.mark.usefixtures("no_agent_left")
+@pytest.mark.parametrize(
+    "rig", [r for r in RIGS if r.announces], ids=lambda r: r.name, indirect=True
+)
+async def test_an_agent_announces_what_its_rig_says(rig: Rig, tmp_path: Path) -> None:
+    stage = Stage(rig, tmp_path)
+    await stage.learn()
+    assert stage.can == rig.capabilities
 
 
 class Liar(FakeAgent):

@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,9 +167,10 @@ class Rig:
 
     name: what tables call it. agent: the option's value. model: the kind of scripted model.
     program: what must be on PATH, with ``install`` to get it. env: what the agent must be told
-    beside that. announces: what it can do more than its driver says of every agent; it is asked
-    when it runs. kill: ends the agent's program as if it had crashed; a stage of its own is needed
-    for that. server: the server that stages share.
+    beside that. announces: what it says when it runs that it can do, beyond what its driver says
+    of every agent; it is believed then, this serves to know before. kill: ends the agent's program
+    as if it had crashed; a stage of its own is needed for that. server: the server that stages
+    share.
     """
 
     name: str
@@ -178,7 +179,7 @@ class Rig:
     program: str = ""
     install: str = ""
     env: Callable[[], Mapping[str, str]] = dict
-    announces: frozenset[str] = frozenset()
+    announces: Mapping[str, Support] = field(default_factory=dict, hash=False)
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
     server: OpenCodeServer | None = None
 
@@ -202,7 +203,7 @@ class Rig:
     @property
     def capabilities(self) -> Mapping[str, Support]:
         """What the agent can do, as far as it is known before it runs."""
-        return {**self.driver.capabilities, **dict.fromkeys(self.announces, "supported")}
+        return {**self.driver.capabilities, **self.announces}
 
     @property
     def limits(self) -> Mapping[str, str]:
@@ -227,7 +228,12 @@ ACP_OPENCODE = Rig(
     "opencode-acp",
     ScriptedModel,
     *_OPENCODE,
-    announces=frozenset({"set_model"}),
+    announces={
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "resume": "supported",
+    },
 )
 ACP_CLAUDE = Rig(
     "claude-acp",
@@ -236,7 +242,15 @@ ACP_CLAUDE = Rig(
     "claude-agent-acp",
     PRESETS["claude-acp"].install,
     _own_claude,
-    announces=frozenset({"set_model"}),
+    announces={
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "add_dirs": "supported",
+        "resume": "supported",
+        "subagents": "emulated",
+    },
 )
 
 RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)
