@@ -127,6 +127,20 @@ async def test_an_agent_that_ignores_a_cancel_is_killed(
     assert (result.status, result.reason) == ("interrupted", "interrupted")
 
 
+@pytest.mark.parametrize("then", ["session/cancel", ""])
+async def test_an_agent_that_begins_after_it_was_told_to_stop_is_told_again(
+    scripted: Open, then: str
+) -> None:
+    async with scripted() as agent:
+        waits = [{"until": then}] if then else []
+        message = await agent.play({"until": "session/cancel"}, words("and so"), *waits)
+        await agent.until(e.MessageStarted)
+        await agent.session.interrupt()
+        assert (await message.result()).reason == "interrupted"
+        await agent.run(words("ready"))
+        assert len(agent.sent("session/cancel")) == 2
+
+
 async def test_an_interrupt_answers_what_the_agent_waits_for_and_cancels(scripted: Open) -> None:
     async with scripted() as agent:
         stop = {"end": {"stopReason": "cancelled"}}

@@ -140,8 +140,7 @@ class AcpAgent:
 
     async def _prompt(self, message: str, text: str) -> None:
         self._report(self._translate.begin())
-        # ACP does not tell when a prompt is read; from here on it is the agent's.
-        self._report([Taken(message)])
+        self._report([Taken(message)])  # ACP does not tell when a prompt is read
         params = self._of_session(prompt=[{"type": "text", "text": text}])
         await self._wire.begin("session/prompt", params, self._answered)
 
@@ -188,11 +187,11 @@ class AcpAgent:
         self._later.clear()
         if not self._translate.running:
             return
-        self._translate.cancelled = True
+        self._translate.cancel()
         if self._open_calls:
-            age = min(self._open_calls.values())
-            process = self._process
-            self._doomed = await asyncio.to_thread(_born_after, process.pid, process.marker, age)
+            self._doomed = await asyncio.to_thread(
+                _born_after, self._process, min(self._open_calls.values())
+            )
         await self._asks.withdraw()
         await self._wire.tell("session/cancel", self._of_session())
 
@@ -270,6 +269,8 @@ class AcpAgent:
                 case {"method": "session/update", "params": {"update": update}}:
                     if self._session:
                         self._report(self._translate.update(update))
+                        if self._translate.must_be_told_again():
+                            self._wire.soon(self._wire.tell("session/cancel", self._of_session()))
                     else:
                         self._translate.settle(update)
                 case {"method": "session/request_permission", "id": request, "params": params}:
@@ -288,10 +289,10 @@ class AcpAgent:
         self._report([e.Raw(data=message)])
 
 
-def _born_after(pid: int, marker: str, age_s: float) -> list[Any]:
+def _born_after(process: AgentProcess, age_s: float) -> list[Any]:
     from midflight.agents import tree
 
-    return tree.born_after(pid, marker, age_s, strays=True)
+    return tree.born_after(process.pid, process.marker, age_s, strays=True)
 
 
 def _end(processes: list[Any]) -> None:

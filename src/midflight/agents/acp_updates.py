@@ -46,6 +46,9 @@ class Translator:
         self._turn_usd: float | None = None
         self._denials: list[Denial] = []
         self.settings = Settings({})
+        self._alive = False
+        self._early = False
+        self._retold = False
         self.running = False
         self.cancelled = False
 
@@ -55,10 +58,21 @@ class Translator:
         """A prompt is sent."""
         yield from self._flush()
         self.running, self.cancelled = True, False
-        self._stepped = self._heard = False
+        self._stepped = self._heard = self._alive = self._early = self._retold = False
         self._text, self._turn_usd = "", None
         self._open.clear()
         self._denials.clear()
+
+    def cancel(self) -> None:
+        """The agent is told to stop; it may not even have begun."""
+        self.cancelled = True
+        self._early = not self._alive
+
+    def must_be_told_again(self) -> bool:
+        """Tell, once, that the agent has begun after it was told to stop: some do not remember."""
+        again = self._early and self._alive and not self._retold
+        self._retold = self._retold or again
+        return again
 
     def end(self, answer: Answer) -> Iterator[Signal]:
         """The prompt has been answered."""
@@ -66,6 +80,9 @@ class Translator:
         for call in self._calls.values():
             yield from self._show(call)
         status, reason = outcome(answer, cancelled=self.cancelled)
+        if self._early and status == "completed":
+            # It was told to stop before it had begun, and was faster than the second word.
+            status, reason = "interrupted", "interrupted"
         if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
         text = self._text
@@ -125,7 +142,7 @@ class Translator:
         if block is not self._block:
             yield from self._flush()
             self._block = block
-        self._heard = True
+        self._heard = self._alive = True
         self._parts.append(str(text))
         yield delta(text=str(text))
 
@@ -168,7 +185,7 @@ class Translator:
 
     def _tool(self, update: dict[str, Any]) -> Iterator[Signal]:
         known = str(update["toolCallId"])
-        first = known not in self._calls
+        first, self._alive = known not in self._calls, True
         call = self._known(known)
         call.learn(update)
         status = update.get("status")
