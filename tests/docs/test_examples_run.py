@@ -84,16 +84,16 @@ async def test_the_program_of_a_page_runs_on_opencode_with_one_line_changed(
     assert "It is done." in out
 
 
-def tests_of_the_page_on_testing() -> tuple[str, list[str]]:
+def page_on_testing() -> tuple[str, list[str]]:
     """Return the page's ``conftest.py`` and its tests."""
     programs = BLOCK.findall((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
     (conftest,) = (each for each in programs if "def anyio_backend" in each)
     return conftest, [each for each in programs if each != conftest]
 
 
-@pytest.mark.parametrize("number", range(len(tests_of_the_page_on_testing()[1])))
+@pytest.mark.parametrize("number", range(len(page_on_testing()[1])))
 def test_the_tests_in_the_page_on_testing_pass(number: int, tmp_path: Path) -> None:
-    conftest, programs = tests_of_the_page_on_testing()
+    conftest, programs = page_on_testing()
     (tmp_path / "conftest.py").write_text(conftest, encoding="utf-8")
     (tmp_path / "test_it.py").write_text(programs[number], encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n", encoding="utf-8")
