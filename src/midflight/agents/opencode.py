@@ -27,7 +27,7 @@ from midflight.agents.base import (
 )
 from midflight.agents.opencode_asks import Asks
 from midflight.agents.opencode_catchup import state
-from midflight.agents.opencode_client import Refused
+from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Translator
 from midflight.agents.opencode_models import Model, Models
@@ -106,7 +106,8 @@ class OpenCodeAgent:
         self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
-        self._feed: Feed
+        self._feed: Feed | None = None
+        self._client: Client
         self._book: Book
         self._models: Models
         self._model: Model | None = None
@@ -124,13 +125,13 @@ class OpenCodeAgent:
         self._book = Book(self._server, options.cwd)
         try:
             self._feed = await self._server.feed(options.cwd)
+            self._client = self._feed.client
             await self._choose()
-            client = self._feed.client
-            self._asks = Asks(client, self._policy, self._do)
-            self._session, since = await conversation.begin(client, options)
+            self._asks = Asks(self._client, self._policy, self._do)
+            self._session, since = await conversation.begin(self._client, options)
             self._translate = Translator(self._session, self._models.price, self._asks, since=since)
             self._feed.join(self._session, self._inbox)
-            told = await conversation.told(client, options)
+            told = await conversation.told(self._client, options)
             self._inbox.put_nowait(Up())
             self._inbox.put_nowait(self._introduction(told))
         except BaseException:
@@ -139,7 +140,7 @@ class OpenCodeAgent:
 
     async def _choose(self) -> None:
         """Find out which model is meant. Raises `UnsupportedOption`."""
-        self._models = await conversation.models(self._feed.client)
+        self._models = await conversation.models(self._client)
         if self._options.model is not None:
             self._use(self._options.model)
         if self._options.effort is not None:
@@ -183,8 +184,9 @@ class OpenCodeAgent:
                 if self._translate.in_turn or self._translate.handed:
                     await self._stop(server)
                 await self._book.close()
+            if self._feed is not None:
                 self._feed.leave(self._session)
-                if await server.release(self._options.cwd):
+                if await server.release(self._feed):
                     await self._book.end_orphans()
         finally:
             await server.leave()
@@ -195,7 +197,7 @@ class OpenCodeAgent:
         with contextlib.suppress(AgentFailed, TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._abort()
-                while self._session in await self._feed.client.get("/session/status"):  # noqa: ASYNC110 - only asking tells
+                while self._session in await self._client.get("/session/status"):  # noqa: ASYNC110 - only asking tells
                     await asyncio.sleep(STOP_PAUSE_S)
                 return
         await server.kill()
@@ -214,7 +216,7 @@ class OpenCodeAgent:
         if self._variant is not None:
             body["variant"] = self._variant
         try:
-            await self._feed.client.post(f"/session/{self._session}/prompt_async", body)
+            await self._client.post(f"/session/{self._session}/prompt_async", body)
         except AgentFailed:
             self._translate.handed.pop(known, None)
             raise
@@ -234,7 +236,7 @@ class OpenCodeAgent:
 
     async def _take_back(self, known: str) -> bool:
         try:
-            await self._feed.client.delete(f"/session/{self._session}/message/{known}")
+            await self._client.delete(f"/session/{self._session}/message/{known}")
         except Refused:
             return False
         if (message := self._translate.withdraw(known)) is not None:
@@ -253,7 +255,7 @@ class OpenCodeAgent:
                     await asyncio.sleep(STOP_PAUSE_S)  # It is at rest a moment after the abort.
 
     async def _abort(self) -> None:
-        await self._feed.client.post(f"/session/{self._session}/abort")
+        await self._client.post(f"/session/{self._session}/abort")
 
     def _do(self, errand: Coroutine[Any, Any, None]) -> None:
         """Have something done beside the reading of events."""
@@ -309,7 +311,7 @@ class OpenCodeAgent:
             return
         session = frame["properties"].get("sessionID")
         if session != self._session:
-            self._do(self._feed.client.patch(f"/session/{session}", {"permission": BASE}))
+            self._do(self._client.patch(f"/session/{session}", {"permission": BASE}))
 
     async def _next(self) -> Item | Signal | None:
         """Wait for the next item; None when it is time to ask how things are."""
@@ -342,6 +344,7 @@ class OpenCodeAgent:
 
     async def _reconciled(self) -> AsyncIterator[Signal]:
         """Ask how things are, and tell what was missed: nothing is lost, and nothing told twice."""
+        assert self._feed is not None  # noqa: S101 - events come from it
         try:
             frames, busy = await state(self._feed, self._session, self._translate.since)
         except AgentFailed:

@@ -37,6 +37,7 @@ class Feed:
         """Begin to read. ``is_alive`` tells whether there is a server to connect to."""
         self.client = client
         self.inboxes: dict[str, asyncio.Queue[Any]] = {}
+        self.users = 0
         self.ended = False
         self._is_alive = is_alive
         self._connected = asyncio.Event()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -37,7 +36,7 @@ PROBE_PAUSE_S = 0.1
 TRIES = 3
 """How often a server is started that did not get its port: another program may take it first."""
 
-_LISTENING = re.compile(rb"listening on (http://127\.0\.0\.1:\d+)")
+_LISTENING = b"listening on http://127.0.0.1:"
 _SHELLS = ("bash", "sh", "zsh")
 
 # The server hands its environment on to what the agent runs. What opens the server, or is a secret
@@ -59,7 +58,7 @@ class Server:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._started: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._listening: asyncio.Future[str] | None = None
+        self._listening: asyncio.Future[None] | None = None
         self._feeds: dict[Path, Feed] = {}
         self._users = 0
         self.version = ""
@@ -92,19 +91,28 @@ class Server:
         await self._end()
 
     async def feed(self, directory: Path) -> Feed:
-        """Return the events of a directory, once they flow. Raises `AgentFailed`."""
+        """Return the events of a directory, once they flow. Raises `AgentFailed`.
+
+        The caller must `release` them.
+        """
         feed = self._feeds.get(directory)
         if feed is None or feed.ended:
             feed = self._feeds[directory] = Feed(self.client.at(directory), self.is_alive)
-        await feed.ready()
+        feed.users += 1
+        try:
+            await feed.ready()
+        except BaseException:
+            await self.release(feed)
+            raise
         return feed
 
-    async def release(self, directory: Path) -> bool:
+    async def release(self, feed: Feed) -> bool:
         """Let a directory's events go if nobody needs them; tells whether nobody does."""
-        feed = self._feeds.get(directory)
-        if feed is None or feed.inboxes:
+        feed.users -= 1
+        if feed.users:
             return False
-        del self._feeds[directory]
+        for directory in [known for known, each in self._feeds.items() if each is feed]:
+            del self._feeds[directory]
         await feed.close()
         return True
 
@@ -166,22 +174,26 @@ class Server:
         for left in range(TRIES, 0, -1):
             self._process = AgentProcess()
             self._listening = asyncio.get_running_loop().create_future()
+            port = _free_port()
             await self._process.start(
-                [str(path), "serve", "--hostname=127.0.0.1", f"--port={_free_port()}"],
+                [str(path), "serve", "--hostname=127.0.0.1", f"--port={port}"],
                 env,
                 options.cwd,
                 secrets=server_secrets(options.mcp_servers),
                 folder=Path(self._folder.name),
             )
             self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
+            # Made while the program starts: what it is made with takes a while to load.
+            client = Client(f"http://127.0.0.1:{port}", password)
             try:
                 # Only its own word tells that it is this program which listens there.
-                self.client = Client(await self._listening, password)
+                await self._listening
             except AgentFailed:
                 await self._process.kill()
                 if left == 1 or "EADDRINUSE" not in self._process.last_words():
                     raise
             else:
+                self.client = client
                 return
 
     async def _read(self, process: AgentProcess) -> None:
@@ -189,8 +201,8 @@ class Server:
         listening = self._listening
         assert listening is not None  # noqa: S101 - made just before
         async for line in process.lines():
-            if not listening.done() and (found := _LISTENING.search(line)):
-                listening.set_result(found.group(1).decode())
+            if not listening.done() and _LISTENING in line:
+                listening.set_result(None)
         await process.exited()
         if not listening.done():
             words = process.last_words()
