@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.faults.helpers import ended, of, read, until
@@ -51,7 +51,7 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 async def _told(server: OpenCodeServer) -> AsyncIterator[Callable[[str], Any]]:
     """Return a function that waits until the server tells an event of a type, relay or not."""
     client = Client(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
-    stream = client.events()
+    stream = cast("AsyncGenerator[dict[str, Any]]", client.events())
     await anext(stream)
 
     async def told(kind: str) -> dict[str, Any]:

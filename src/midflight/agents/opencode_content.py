@@ -26,6 +26,7 @@ _ERRORS = {
     "ProviderAuthError": "auth",
     "MessageOutputLengthError": "max_tokens",
     "ContextOverflowError": "context_full",
+    "ContentFilterError": "refusal",
 }
 _FINISHES = {"length": "max_tokens", "content-filter": "refusal"}
 _TOO_LONG = ("prompt is too long", "context window", "context length")

@@ -34,6 +34,9 @@ BELOW = (2,)
 
 PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
+_NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
+"""What opens the server, or has the keys of others in it: not for what the server runs."""
+
 _SETTINGS = frozenset({"user", "project", "local"})
 _NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
 """Variables by which an OpenCode that we may run inside would be mistaken for this one."""
@@ -122,8 +125,7 @@ def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "local",
         "command": [server["command"], *server.get("args", ())],
-        # The server hands its own environment on; what opens it is not for them.
-        "environment": {PASSWORD: "", **dict(server.get("env") or {})},
+        "environment": {**dict.fromkeys(_NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
         "enabled": True,
     }
 

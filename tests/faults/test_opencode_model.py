@@ -1,0 +1,200 @@
+"""Faults of the model's service, on the real OpenCode with a scripted model."""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults.helpers import of
+from tests.faults.manifest import fault
+
+import midflight
+from midflight.testing import (
+    Drop,
+    HttpError,
+    Malformed,
+    Silence,
+    Step,
+    Stop,
+    StreamError,
+    Text,
+    ToolCall,
+    Usage,
+    Words,
+)
+from midflight.testing.rig import Stage
+
+SOON = {"retry-after-ms": "100"}
+"""OpenCode waits two seconds and more before it asks again, if it is not told how long."""
+
+
+@fault("M1")
+async def test_a_rate_limit_is_shown_and_waited_for(opencode: Stage) -> None:
+    limit = HttpError(429, headers={"retry-after": "1"}, message="slow down")
+    async with opencode.play([limit, Text("at last")]) as on:
+        result = await on.ask()
+        events = await on.events()
+    (retry,) = of(midflight.Retry, events)
+    assert retry.attempt == 1
+    assert 0 < retry.delay_s <= 1
+    assert (result.status, result.text) == ("completed", "at last")
+
+
+@fault("M1")
+async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(opencode: Stage) -> None:
+    steps = [HttpError(429, headers={"retry-after": "60"}), Text("still there")]
+    async with opencode.play(steps, timeout=1.5) as on:
+        result = await on.ask()
+        assert (result.status, result.reason) == ("limit", "timeout")
+        assert (await on.ask()).text == "still there"
+
+
+@fault("M2")
+async def test_each_attempt_of_a_service_that_keeps_failing_is_shown(opencode: Stage) -> None:
+    steps: list[Step] = [HttpError(500, headers=SOON), HttpError(529, headers=SOON), Text("back")]
+    async with opencode.play(steps, max_turns=1) as on:
+        result = await on.ask()
+        events = await on.events()
+    assert [retry.attempt for retry in of(midflight.Retry, events)] == [1, 2]
+    assert all(retry.error for retry in of(midflight.Retry, events))
+    assert (result.status, result.text, result.steps) == ("completed", "back", 1)
+
+
+@fault("M3")
+@pytest.mark.parametrize("end", [Drop(), StreamError()], ids=["dropped", "error"])
+async def test_text_of_a_stream_that_broke_is_never_final_nor_doubled(
+    opencode: Stage, end: Drop | StreamError
+) -> None:
+    async with opencode.play([[Words("half of"), end], Words("the whole")]) as on:
+        result = await on.ask()
+        events = await on.events()
+    kinds = (midflight.Text, midflight.Retry)
+    assert [event.type for event in events if isinstance(event, kinds)] == ["retry", "text"]
+    assert [text.text for text in of(midflight.Text, events)] == ["the whole"]
+    assert (result.text, result.steps) == ("the whole", 1)
+
+
+@fault("M4", "A9")
+@pytest.mark.parametrize("said", [(), (Words("and then"),)], ids=["nothing", "the beginning"])
+async def test_a_service_that_says_nothing_is_reported_and_stopped_by_the_limit(
+    opencode: Stage, said: tuple[Words, ...]
+) -> None:
+    async with opencode.play([[*said, Silence()], Text("here again")], stall_timeout=2) as on:
+        result = await on.ask()
+        assert (result.status, result.reason) == ("limit", "stalled")
+        assert of(midflight.Stalled, await on.events())[-1].silent_s >= 1
+        assert (await on.ask("still there?")).text == "here again"
+
+
+@fault("M5")
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"event: message_start\ndata: {broken\n\n",
+        b'event: what_is_this\ndata: {"type":"what_is_this"}\n\n',
+        b"\xff\xfe\x00 not a stream at all",
+        b'data: {"type":"content_block_delta","index":7,"delta":{"type":"text_delta"}}\n\n',
+    ],
+    ids=["broken", "unknown", "no text", "out of order"],
+)
+async def test_a_broken_stream_ends_visibly_and_the_session_stays_usable(
+    opencode: Stage, junk: bytes
+) -> None:
+    # OpenCode takes most of this for an answer without a word.
+    async with opencode.play([[Malformed(junk), Drop()], Text("fine"), Text("fine")]) as on:
+        result = await on.ask()
+        assert (result.status, result.text) in (
+            ("completed", ""),
+            ("completed", "fine"),
+            ("failed", result.text),
+        )
+        while len(on.requests) < 3:
+            assert (await on.ask("again")).text == "fine"
+
+
+@fault("M5")
+async def test_a_tool_call_with_nonsense_for_input_is_answered_and_the_turn_goes_on(
+    opencode: Stage,
+) -> None:
+    calls = [ToolCall("bash", {"command": ["no", "text"]}), ToolCall("Nonsense", {"x": 1})]
+    async with opencode.play([calls, Text("I see")], allowed_tools=["Bash"]) as on:
+        result = await on.ask()
+        events = await on.events()
+    assert result.text == "I see"
+    assert len(of(midflight.ToolEnded, events)) == len(of(midflight.ToolStarted, events)) == 2
+
+
+@fault("M6", "S4")
+async def test_a_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: Stage) -> None:
+    refused = HttpError(401, message="wrong key")
+    steps: list[Step] = [refused, Text("good now"), HttpError(403), Text("good again")]
+    async with opencode.play(steps) as on:
+        for _ in range(2):
+            result = await on.ask()
+            assert (result.status, result.reason) == ("failed", "auth")
+            assert result.text
+            assert "good" in (await on.ask("again")).text
+        events = await on.events()
+    assert not of(midflight.Retry, events)
+    assert not [each for each in events if b"sk-ant-scripted" in midflight.events.encode(each)]
+
+
+@fault("M6")
+async def test_a_payment_that_is_due_fails_the_turn_without_another_try(opencode: Stage) -> None:
+    async with opencode.play([HttpError(402, message="your credit is used up")]) as on:
+        result = await on.ask()
+    assert (result.status, result.reason) == ("failed", "api_error")
+    assert "your credit is used up" in result.text
+
+
+@fault("M7")
+async def test_each_way_in_which_an_answer_falls_short_has_a_reason_of_its_own(
+    opencode: Stage,
+) -> None:
+    cases: list[tuple[Step, tuple[str, str]]] = [
+        ([Words("and so"), Stop("max_tokens")], ("failed", "max_tokens")),
+        ([Words("I will not"), Stop("refusal")], ("failed", "refusal")),
+        (Usage(), ("completed", "end_turn")),
+    ]
+    async with opencode.play([step for step, _ in cases]) as on:
+        for _, expected in cases:
+            result = await on.ask()
+            assert (result.status, result.reason) == expected
+    assert result.text == ""
+
+
+@fault("M7")
+async def test_a_context_that_is_full_fails_the_turn_with_a_reason_of_its_own(
+    opencode: Stage,
+) -> None:
+    too_long = HttpError(400, message="prompt is too long: 250000 tokens > 200000 maximum")
+    async with opencode.play(lambda _: too_long) as on:
+        result = await on.ask()
+    assert (result.status, result.reason) == ("failed", "context_full")
+
+
+@fault("M8")
+async def test_missing_and_shrinking_usage_never_makes_the_books_smaller(opencode: Stage) -> None:
+    bash = ToolCall("Bash", {"command": "true"})
+    usages = [Usage(1000, 500), Usage(None, None, None, None), Usage(-5000, -1)]
+    steps: list[Step] = [[bash, usage] for usage in usages]
+    async with opencode.play([*steps, [Text("done"), Usage(10, 1)]]) as on:
+        result = await on.ask()
+        events = await on.events()
+    told = of(midflight.Usage, events)
+    assert len(told) >= 2
+    for name in ("input_tokens", "output_tokens", "cost_usd", "total_cost_usd"):
+        figures = [getattr(usage, name) for usage in told]
+        assert figures == sorted(figures), name
+        assert min(figures) >= 0
+    assert result.cost_usd >= 0
+    assert result.usage.input_tokens >= 0
+
+
+@fault("M8")
+async def test_huge_usage_passes_the_budget_and_ends_the_turn_as_a_limit(opencode: Stage) -> None:
+    step = [ToolCall("Bash", {"command": "true"}), Usage(10**12, 10**9)]
+    # OpenCode may begin to sum up, because no context is that long, before it is stopped.
+    async with opencode.play(lambda _: step, max_budget_usd=1.0) as on:
+        result = await on.ask()
+        assert (result.status, result.reason) == ("limit", "max_budget")
+        assert result.total_cost_usd > 1
+        assert (await on.ask("more")).reason == "max_budget"

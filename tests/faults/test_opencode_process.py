@@ -1,0 +1,146 @@
+"""Faults of OpenCode's server and of what it runs for its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import psutil
+from tests.faults.helpers import agents, ended, gone, of, open_pipe, pid_in, pipe, read
+from tests.faults.manifest import fault
+
+import midflight
+from midflight.testing import ModelRequest, Step, Text, ToolCall, Words
+from midflight.testing.rig import OPENCODE, Stage
+
+
+def _bash(command: str) -> ToolCall:
+    return ToolCall("Bash", {"command": command})
+
+
+def _deaf(fifo: Path) -> str:
+    """Return a command that obeys no signal."""
+    return f"trap '' TERM INT HUP; echo $$ > {fifo}; while true; do sleep 0.2; done"
+
+
+def _stray(fifo: Path) -> str:
+    """Return a command that starts another in a session of its own."""
+    return f"setsid --fork /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null'"
+
+
+def _server_of(stage: Stage) -> psutil.Process:
+    (server,) = (each for each in agents() if each.environ()["HOME"] == str(stage.home))
+    return server
+
+
+@fault("A2", "A4", "A12", "I7")
+async def test_a_killed_server_fails_the_turn_takes_all_along_and_a_new_one_goes_on(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    stage = Stage(OPENCODE, tmp_path)
+    fifos = [pipe(stage.cwd / name) for name in ("tool", "stray")]
+    call = _bash(f"{_stray(fifos[1])}; {_deaf(fifos[0])}")
+    steps: list[Step] = [[Words("on it"), call], Text("welcome back")]
+    async with stage.play(steps, allowed_tools=["Bash"]) as on:
+        first = await on.session.send("remember the heron")
+        below = [await pid_in(fifo) for fifo in fifos]
+        waiting = await on.session.send("and this", "queue")
+        server = _server_of(stage)
+        address = server.cmdline()[-1]
+        server.kill()
+        result = await ended(first)
+        assert (result.status, result.reason) == ("failed", "agent_died")
+        assert "SIGKILL" in result.text
+        assert (await ended(waiting)).reason == "agent_died"
+        assert await gone([server, *below], 5)
+        assert (await ended(await on.session.send("are you there?"))).text == "welcome back"
+        assert _server_of(stage).cmdline()[-1] != address
+        events = await read(on.session)
+        assert "remember the heron" in str(on.requests[1].messages)
+    assert [end.status for end in of(midflight.TurnEnded, events)] == ["failed", "completed"]
+    assert [tool.status for tool in of(midflight.ToolEnded, events)] == ["cancelled"]
+
+
+PROGRAM = """
+import json, sys, midflight
+midflight.run("go", agent="opencode", allowed_tools=["Bash"], **json.loads(sys.argv[1]))
+"""
+
+
+@fault("A4", "A6", "S4")
+async def test_the_server_its_tool_and_its_folder_end_with_the_program_that_runs_them(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    stage = Stage(OPENCODE, tmp_path)
+    fifos = [pipe(stage.cwd / name) for name in ("tool", "stray")]
+    async with stage.model([_bash(f"{_stray(fifos[1])}; {_deaf(fifos[0])}")]) as model:
+        given = {"cwd": str(stage.cwd), "env": stage.options(model)["env"]}
+        host = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, json.dumps(given)
+        )
+        try:
+            below = [await pid_in(fifo) for fifo in fifos]
+            family = psutil.Process(host.pid).children(recursive=True)
+            assert below[0] in family
+            config = next(p for p in family if "serve" in p.cmdline()).environ()
+            shell = Path(json.loads(config["OPENCODE_CONFIG_CONTENT"])["shell"])
+            assert os.access(shell, os.X_OK)
+        finally:
+            host.kill()
+            await host.wait()
+        assert await gone([*family, *below], 10)
+    assert not os.access(shell.parent, os.F_OK)
+
+
+ENDS = ("interrupt", "redirect", "close")
+
+
+@fault("A3", "A4", "A5")
+async def test_however_a_turn_ends_its_tool_does_too_and_the_command_of_another_session_does_not(
+    tmp_path: Path, no_agent_left: None
+) -> None:
+    """Every way to end a turn, on one server of our own and in one folder, beside a neighbour."""
+    stage = Stage(OPENCODE, tmp_path)
+    neighbour = pipe(stage.cwd / "neighbour")
+    go = pipe(stage.cwd / "go")
+    fifos = {end: (pipe(stage.cwd / end), pipe(stage.cwd / f"{end}-below")) for end in ENDS}
+
+    def script(request: ModelRequest) -> Step:
+        text = request.last_user_text
+        if request.tool_results or text not in (*ENDS, "neighbour"):
+            return Text(f"{text} is done")
+        if text == "neighbour":
+            return _bash(f"echo $$ > {neighbour}; head -n1 {go}")
+        tool, below = fifos[text]
+        return _bash(
+            f"setsid /bin/sh -c 'echo $$ > {below}; exec tail -f /dev/null' & {_deaf(tool)}"
+        )
+
+    signal_go = open_pipe(go)
+    async with (
+        stage.model(script) as model,
+        stage.session(model, allowed_tools=["Bash"]) as beside,
+    ):
+        waiting = await beside.session.send("neighbour")
+        survivor = await pid_in(neighbour)
+        for end in ENDS:
+            async with stage.session(model, allowed_tools=["Bash"]) as on:
+                first = await on.session.send(end)
+                victims = [await pid_in(fifo) for fifo in fifos[end]]
+                if end == "interrupt":
+                    await on.session.interrupt()
+                elif end == "redirect":
+                    other = await on.session.redirect("rather this")
+                    assert (await ended(other)).text == "rather this is done"
+                else:
+                    await on.session.close()
+                assert (await ended(first)).status == "interrupted"
+                assert await gone(victims, 2), end
+            assert await gone(victims, 0), end
+            assert survivor.is_running()
+        os.write(signal_go, b"on\n")
+        assert (await ended(waiting)).text == "neighbour is done"
+    os.close(signal_go)
