@@ -126,21 +126,22 @@ class OpenCodeAgent:
         try:
             self._feed = await self._server.feed(options.cwd)
             self._client = self._feed.client
-            await self._choose()
+            self._models, told = await asyncio.gather(
+                conversation.models(self._client), conversation.told(self._client, options)
+            )
+            self._choose()
             self._asks = Asks(self._client, self._policy, self._do)
             self._session, since = await conversation.begin(self._client, options)
             self._translate = Translator(self._session, self._models.price, self._asks, since=since)
             self._feed.join(self._session, self._inbox)
-            told = await conversation.told(self._client, options)
             self._inbox.put_nowait(Up())
             self._inbox.put_nowait(self._introduction(told))
         except BaseException:
             await self.kill()
             raise
 
-    async def _choose(self) -> None:
+    def _choose(self) -> None:
         """Find out which model is meant. Raises `UnsupportedOption`."""
-        self._models = await conversation.models(self._client)
         if self._options.model is not None:
             self._use(self._options.model)
         if self._options.effort is not None:

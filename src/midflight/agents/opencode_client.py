@@ -10,12 +10,14 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import msgspec
 
 from midflight.errors import AgentFailed
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["USER", "Client", "Refused"]
 
@@ -46,7 +48,12 @@ class Client:
     """One directory's view of a server."""
 
     def __init__(self, url: str, password: str | None, directory: Path | None = None) -> None:
-        """Nothing is connected yet; without a password the server must be an open one."""
+        """Nothing is connected yet; without a password the server must be an open one.
+
+        The first client loads `httpx2`, which takes 0.2 s.
+        """
+        import httpx2
+
         self._url = url
         self._password = password
         self.directory = directory
@@ -85,6 +92,8 @@ class Client:
         return await self._call("DELETE", path)
 
     async def _call(self, method: str, path: str, body: Frame | None = None) -> Any:
+        import httpx2
+
         try:
             response = await self._http.request(method, path, json=body)
         except httpx2.HTTPError as error:
@@ -108,7 +117,7 @@ class Client:
         """
         probe = Client(self._url, self._password)
         try:
-            probe._http.timeout = httpx2.Timeout(HEALTH_TIMEOUT_S)
+            probe._http.timeout = HEALTH_TIMEOUT_S
             told = await probe.get("/global/health")
             return str(told.get("version", "")) if isinstance(told, dict) else ""
         finally:
@@ -120,6 +129,8 @@ class Client:
         The first one is ``server.connected``. Nothing is told again: what happened while nobody
         listened has to be asked for. Raises `Refused` or `AgentFailed`.
         """
+        import httpx2
+
         timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
         try:
             async with self._http.stream("GET", "/event", timeout=timeout) as response:
