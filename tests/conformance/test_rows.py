@@ -19,6 +19,15 @@ SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 """Where scripts/write_docs.py finds what was seen."""
 
 
+ELSEWHERE = {
+    "opencode-acp": (
+        *("queue", "redirect", "interrupt", "cancel", "max_turns", "timeout", "stall_timeout"),
+        *("retries", "background"),
+    )
+}
+"""Rows that are all the ACP driver's, tried with claude-acp: this agent costs seconds to start. What
+it does with the first four is tried in its part of the matrix."""
+
 ANNOUNCING = [rig for rig in RIGS if rig.announces]
 
 
@@ -26,7 +35,8 @@ ANNOUNCING = [rig for rig in RIGS if rig.announces]
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name, indirect=True)
 async def test_a_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -> None:
-    record(await check_row(rig, row, tmp_path), SEEN)
+    tried = row not in ELSEWHERE.get(rig.name, ())
+    record(await check_row(rig, row, tmp_path, tried=tried), SEEN)
 
 
 def test_every_row_has_a_check() -> None:
@@ -34,9 +44,7 @@ def test_every_row_has_a_check() -> None:
 
 
 @pytest.mark.usefixtures("no_agent_left")
-@pytest.mark.parametrize(
-    "rig", [r for r in RIGS if r.announces], ids=lambda r: r.name, indirect=True
-)
+@pytest.mark.parametrize("rig", ANNOUNCING, ids=lambda rig: rig.name, indirect=True)
 async def test_an_agent_announces_what_its_rig_says(rig: Rig, tmp_path: Path) -> None:
     stage = Stage(rig, tmp_path)
     await stage.learn()
