@@ -83,9 +83,12 @@ async def live(begin: MakeSide, size: Size) -> Samples:
             "interrupt": [await interrupted(talk) for _ in range(3 * size.warm)],
             "cpu": [await worked(talk, size.cpu)],
         }
-        for _ in range(size.servers - 1):
+
+        async def session() -> None:
             other = await stack.enter_async_context(begin(f"words {size.memory}"))
             await other.listen(nothing)
+
+        await asyncio.gather(*(session() for _ in range(size.servers - 1)))
         await asyncio.sleep(SETTLE_S)
         programs = psutil.Process().children(recursive=True)
         held = sum(_held(program.memory_full_info()) for program in programs)

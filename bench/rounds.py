@@ -23,7 +23,7 @@ __all__ = ["FULL", "QUICK", "measure", "surroundings"]
 HERE = Path(__file__).parent
 MIDFLIGHT = Path(sys.executable).with_name("midflight")
 COMMAND_LINE = MIDFLIGHT.exists() and importlib.util.find_spec("midflight.cli") is not None
-TIMEOUT_S = 180
+TIMEOUT_S = 300
 
 
 FULL = Size(starts=3, warm=3, cpu=10_000, delay=300, memory=500, sessions=8, servers=10)
