@@ -224,10 +224,12 @@ class Server:
                 if error.status in (401, 403):
                     raise AgentUnavailable(
                         "OpenCode's server does not accept the password",
-                        f"give it as env={{'{setup.PASSWORD}': …}}",
+                        f"set {setup.PASSWORD} here, or in env=",
                     ) from error
+                url = self._options.server_url
                 raise AgentUnavailable(
-                    f"this is no OpenCode server: {error.message}", setup.INSTALL
+                    f"this is no OpenCode server: {error.message}",
+                    f"look at what listens at {url}" if url else setup.INSTALL,
                 ) from error
             except AgentFailed:
                 if not self.is_alive():
