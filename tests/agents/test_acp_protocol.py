@@ -453,6 +453,10 @@ async def test_keys_do_not_show_in_what_the_agent_complains_about(scripted: Open
         failure = {"error": {"code": 1, "message": "bad", "data": {"details": "sk-1234567890"}}}
         result, _ = await agent.run(failure)
     assert result.text == "bad: [redacted]"
+    said = {"refusal": {"code": 1, "message": "bad sk-1234567890"}}
+    with pytest.raises(AgentFailed, match=r"refused session/new: bad \[redacted\]"):
+        async with scripted(said, env={"SOME_API_KEY": "sk-1234567890"}):
+            pass
 
 
 # Finding the agent ----------------------------------------------------------------------------

@@ -51,9 +51,10 @@ class AcpAgent:
         self._env = self._command.environment(options)
         self._policy = Policy(options)
         self._secrets = server_secrets(options.mcp_servers)
-        self._translate = Translator(self._policy, Redactor(self._env, self._secrets))
+        redact = Redactor(self._env, self._secrets)
+        self._translate = Translator(self._policy, redact)
         self._process = AgentProcess()
-        self._wire = Wire(self._process, self._received, self._noise)
+        self._wire = Wire(self._process, self._received, self._noise, redact)
         self._reader: asyncio.Task[None] | None = None
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._session = ""
@@ -61,7 +62,6 @@ class AcpAgent:
         self._later: deque[tuple[str, str]] = deque()
         self._open_calls: dict[str, float] = {}
         self._doomed: list[Any] = []
-        self._steers = False
 
     # Starting and ending ------------------------------------------------------------------
 
@@ -96,7 +96,6 @@ class AcpAgent:
         self._session = str(told.get("sessionId") or self._options.resume or "")
         settings = self._translate.settings = Settings(told)
         self.capabilities, self.limits = acp_setup.can(announced, settings)
-        self._steers = announced.steers
         await self.set_permission_mode(self._options.permission_mode)
         if self._options.model is not None:
             await self.set_model(self._options.model)
@@ -133,7 +132,7 @@ class AcpAgent:
         """Put a message to the agent: into the running prompt if it can be steered, else anew."""
         if not self._translate.running:
             await self._prompt(message, text)
-        elif steer and self._steers:
+        elif steer and self.capabilities["steer"] == "supported":
             await self._steer(message, text)
         else:
             self._later.append((message, text))

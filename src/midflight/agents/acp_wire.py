@@ -28,9 +28,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Refused(AgentFailed):
     """The agent answered a request with an error; ``error`` is that error as it came."""
 
-    def __init__(self, method: str, error: Mapping[str, Any]) -> None:
-        """Name what was asked for, and what the agent says."""
-        super().__init__(f"the agent refused {method}: {complaint(error)}")
+    def __init__(self, method: str, error: Mapping[str, Any], says: str) -> None:
+        """Name what was asked for, and what the agent ``says``."""
+        super().__init__(f"the agent refused {method}: {says}")
         self.error = error
 
 
@@ -54,8 +54,10 @@ class Wire:
         process: AgentProcess,
         on_message: Callable[[dict[str, Any]], None],
         on_noise: Callable[[str], None],
+        redact: Callable[[str], str],
     ) -> None:
-        """Speak to this program, which may be started later."""
+        """Speak to this program, which may be started later. ``redact`` takes out secrets."""
+        self._redact = redact
         self._process = process
         self._on_message = on_message
         self._on_noise = on_noise
@@ -124,7 +126,7 @@ class Wire:
         finally:
             self._waiting.discard(future)
         if answer.error is not None:
-            raise Refused(method, answer.error)
+            raise Refused(method, answer.error, self._redact(complaint(answer.error)))
         return answer.result
 
     async def tell(self, method: str, params: Mapping[str, object]) -> None:
