@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from tests.cli.program import Program
@@ -143,3 +145,31 @@ async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> No
     program.types("/quit")
     await program.sees("To go on: midflight run --agent opencode --resume ses_")
     assert await program.ends() == 130
+
+
+async def test_a_slow_start_is_told_and_can_be_stopped(
+    scripted_model: Callable[..., Awaitable[ScriptedModel]],
+    terminal: Callable[..., Awaitable[Terminal]],
+    tmp_path: Path,
+) -> None:
+    never = tmp_path / "opencode"
+    never.write_text("#!/bin/sh\nexec sleep 600\n")
+    never.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    program = await terminal(await scripted_model([]), "hi", "--agent", "opencode", PATH=path)
+    await program.sees("[starting] opencode")
+    program.sends(signal.SIGINT)  # which Ctrl-C is, until the input line is there
+    assert await program.ends() == 130
+
+
+async def test_without_opencode_one_line_says_how_to_get_it(
+    scripted_model: Callable[..., Awaitable[ScriptedModel]],
+    midflight: Callable[..., Awaitable[Program]],
+    tmp_path: Path,
+) -> None:
+    program = await midflight(
+        await scripted_model([]), "hi", "--agent", "opencode", PATH=str(tmp_path)
+    )
+    code, out, err = await program.done()
+    assert (code, out) == (1, "")
+    assert err == "midflight: OpenCode is not installed\nhint: npm install -g opencode-ai\n"
