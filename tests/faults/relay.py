@@ -15,7 +15,8 @@ _STREAM = b"GET /event"
 class Relay:
     """Passes on what is said to a server on loopback, and back. An async context manager.
 
-    Only streams of events are disturbed: other calls always get through.
+    Only streams of events are disturbed: other calls always get through. ``asked`` is what all
+    clients have sent; ``damage`` is what to look for in a stream, and what to put there instead.
     """
 
     def __init__(self, url: str) -> None:
@@ -26,6 +27,8 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._dead: set[asyncio.StreamWriter] = set()
+        self.asked = bytearray()
+        self.damage = (b"", b"")
         self._new: Literal["flow", "stall", "cut"] = "flow"
 
     @property
@@ -110,6 +113,7 @@ class Relay:
                         client.close()
                     elif self._new == "stall":
                         self._dead.add(client)
+                self.asked += piece
                 server.write(piece)
                 await server.drain()
         server.close()
@@ -119,7 +123,10 @@ class Relay:
             while piece := await source.read(65536):
                 if client in self._dead:
                     continue
-                client.write(piece)
+                good, bad = self.damage
+                client.write(
+                    piece.replace(good, bad) if good in piece and client in self._streams else piece
+                )
                 await client.drain()
                 if client in self._streams:
                     self._flows.set()

@@ -346,14 +346,18 @@ class OpenCodeAgent:
     async def _reconciled(self) -> AsyncIterator[Signal]:
         """Ask how things are, and tell what was missed: nothing is lost, and nothing told twice."""
         assert self._feed is not None  # noqa: S101 - events come from it
+        before = self._translate.reading
         try:
             frames, busy = await state(self._feed, self._session, self._translate.since)
         except AgentFailed:
+            self._translate.unsettled = True  # Ask again, until the server counts as gone.
             return
         signals = [signal for frame in frames for signal in self._translate(frame)]
         if not busy:
-            self._translate.unsettled = False
-            signals += self._translate.settle()
+            # What has begun since the question was asked may be at work now: ask again.
+            self._translate.unsettled = before != self._translate.reading
+            if not self._translate.unsettled:
+                signals += self._translate.settle()
         for signal in signals:
             await self._watch(signal)
             yield signal

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from midflight.agents import framing
+from midflight.agents.framing import OVERLONG, Framer
 from midflight.errors import AgentFailed
 
 if TYPE_CHECKING:
@@ -123,11 +125,12 @@ class Client:
         finally:
             await probe.close()
 
-    async def events(self) -> AsyncIterator[Frame]:
+    async def events(self) -> AsyncIterator[Frame | None]:
         """Yield the directory's events until the stream ends or is silent for too long.
 
-        The first one is ``server.connected``. Nothing is told again: what happened while nobody
-        listened has to be asked for. Raises `Refused` or `AgentFailed`.
+        The first one is ``server.connected``; one that cannot be read is None. Nothing is told
+        again: what happened while nobody listened has to be asked for. Raises `Refused` or
+        `AgentFailed`.
         """
         import httpx2
 
@@ -137,16 +140,13 @@ class Client:
                 if response.status_code >= httpx2.codes.BAD_REQUEST:
                     await response.aread()
                     raise Refused(_complaint(response), response.status_code)
-                rest = b""
+                framer = Framer()
                 async for piece in response.aiter_raw():
-                    *lines, rest = (rest + piece).split(b"\n")
-                    for line in lines:
+                    for line in framer.push(piece):
                         if line.startswith(_PREFIX):
-                            try:  # Events come by the thousand: no context manager for each.
-                                frame = _decode(line[len(_PREFIX) :])
-                            except (msgspec.DecodeError, UnicodeError):
-                                continue
-                            yield frame
+                            yield framing.frame(line[len(_PREFIX) :])
+                        elif line is OVERLONG:
+                            yield None
         except httpx2.HTTPError as error:
             raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
 

@@ -13,7 +13,7 @@ from midflight.errors import AgentFailed
 __all__ = ["GAP", "GONE", "Feed", "Item"]
 
 GAP: Literal["gap"] = "gap"
-"""The stream was cut and flows again: what was missed has to be asked for."""
+"""The stream was cut and flows again, or was damaged: what was missed has to be asked for."""
 
 GONE: Literal["gone"] = "gone"
 """The server is gone. Nothing follows."""
@@ -92,7 +92,9 @@ class Feed:
             try:
                 async for frame in self.client.events():
                     heard, pause = True, PAUSE_S
-                    if frame.get("type") == "server.connected":
+                    if frame is None:
+                        self._tell(GAP)
+                    elif frame.get("type") == "server.connected":
                         self._connected.set()
                         if gap:
                             self._tell(GAP)

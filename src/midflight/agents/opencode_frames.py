@@ -109,6 +109,11 @@ class Translator:
         return tuple(self._threads)
 
     @property
+    def reading(self) -> str:
+        """The newest message of the agent."""
+        return self._reading
+
+    @property
     def since(self) -> str:
         """The newest message of the turns that have ended; what came later is not settled."""
         return self._settled

@@ -16,6 +16,7 @@ from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
 __all__ = [
+    "GO_ON",
     "INSTALL",
     "MINIMUM",
     "PASSWORD",
@@ -33,6 +34,9 @@ BELOW = (2,)
 """From here on it speaks another protocol."""
 
 PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
+
+GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
+"""One refusal refuses all calls that wait, the others without a word: that would end the loop."""
 
 _NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 """What opens the server, or has the keys of others in it: not for what the server runs."""
@@ -105,7 +109,7 @@ def check_options(options: Options) -> None:
 
 def configuration(options: Options, shell: Path | None) -> dict[str, Any]:
     """Return what midflight adds to OpenCode's configuration, for this server only."""
-    config: dict[str, Any] = {"autoupdate": False, "share": "disabled"}
+    config: dict[str, Any] = {"autoupdate": False, "share": "disabled", **GO_ON}
     if shell is not None:
         config["shell"] = str(shell)
     if options.mcp_servers:

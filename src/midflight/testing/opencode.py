@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import json
 import random
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from typing import IO, Self
 import psutil
 
 from midflight.agents.leash import MARKER, Leash
+from midflight.agents.opencode_setup import GO_ON
 from midflight.errors import AgentUnavailable
 from midflight.testing.model_server import env_for
 
@@ -95,6 +97,8 @@ class OpenCodeServer:
         self.home.mkdir(parents=True)
         self.cwd.mkdir()
         model = env_for(f"http://127.0.0.1:{self.model_port}", self.home)
+        config = json.loads(model["OPENCODE_CONFIG_CONTENT"])
+        model["OPENCODE_CONFIG_CONTENT"] = json.dumps(config | GO_ON)
         log = self.home / "server.log"
         with log.open("wb") as output:
             self._process = self._start(model | self.env | {MARKER: self._marker}, output)
