@@ -197,3 +197,10 @@ def test_the_doctor_shows_every_broken_file_and_does_not_call_that_ready(place: 
     assert "did you mean max_turns?" in done.stdout
     assert f"{narrow}:1: model: a project can only narrow" in done.stdout
     assert "Ready" not in done.stdout
+
+
+def test_a_preset_can_be_the_default_agent_and_have_a_table(place: Place, tmp_path: Path) -> None:
+    place.user('agent = "goose"\n[agents.goose]\nmax_turns = 5\n')
+    done = place.run("hi", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("midflight: goose: goose is not installed\nhint: ")
