@@ -25,8 +25,8 @@ ELSEWHERE = {
         *("retries", "background"),
     )
 }
-"""Rows that are all the ACP driver's, tried with claude-acp: this agent costs seconds to start. What
-it does with the first four is tried in its part of the matrix."""
+"""Rows that are all the ACP driver's, tried with claude-acp: this agent costs seconds to start. The
+first four are tried in its part of the matrix."""
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]
 

@@ -196,7 +196,8 @@ async def subagents(stage: Stage) -> None:
         if _has(stage, "subagents"):
             assert asked == [TASK_CALL]
             assert below == ["execute"]
-            assert on.session.total_cost_usd > DEAR_USD
+            # Where midflight has a part in it, a sub-agent's money may be told with the next turn.
+            assert stage.can["subagents"] == "emulated" or on.session.total_cost_usd > DEAR_USD
         else:
             assert below == []
 
