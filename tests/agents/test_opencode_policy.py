@@ -24,7 +24,7 @@ def verdict(request: Asked, **options: Any) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    ["ls", "ls -la src", "cat README.md docs/a-b.md", "grep -rn word src/*.py", "pwd", "echo a=b"],
+    ["ls", "ls -la src", "cat README.md docs/a-b.md", "grep -rn word src", "pwd", "echo a=b"],
 )
 @pytest.mark.parametrize("mode", PERMISSION_MODES)
 def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
@@ -54,6 +54,9 @@ def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
         "cat ~/.ssh/id_rsa",
         "cat $HOME/.netrc",
         "grep -r 'x' .",
+        "cat *",
+        "cat .env",
+        "head conf/.env.local",
         "lsof",
         "catnap",
         "LS=1 ls",
@@ -74,6 +77,16 @@ def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
 )
 def test_a_command_that_could_do_anything_else_is_asked_for(command: str) -> None:
     assert verdict(asked(command=command)) == "ask"
+
+
+def test_a_link_that_leads_out_of_the_folder_is_asked_for(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "way").symlink_to(outside)
+    (inside / "plain").mkdir()
+    assert verdict(asked(command="cat plain/x"), cwd=inside) == "allow"
+    assert verdict(asked(command="cat way/x"), cwd=inside) == "ask"
 
 
 def test_only_the_text_of_a_command_counts_as_one() -> None:

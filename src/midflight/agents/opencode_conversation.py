@@ -47,7 +47,7 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
     if info.get("directory") != str(options.cwd):
         raise AgentFailed(
             f"the conversation {options.resume} belongs to another folder",
-            f"cwd={info.get('directory')!r}",
+            f"go on with it in {info.get('directory')}",
         )
     newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
     return str(info["id"]), max(newest, default="")

@@ -46,7 +46,7 @@ _LOOKS = frozenset({"doom_loop", "external_directory", "read", "webfetch", "webs
 
 _READ_ONLY = re.compile(
     r"(?:ls|pwd|cat|head|tail|wc|grep|stat|du|echo|true|whoami|uname|id|which)"
-    r"(?: +(?!/)(?!-\S*/)(?!\S*=/)(?!\S*\.\.)[\w./=,+*-]+)*",
+    r"(?: +(?!/)(?!-\S*/)(?!\S*=/)(?!\S*\.\.)(?!\S*\.env)[\w./=,+-]+)*",
     re.ASCII,
 )
 """One plain command that only reads, on paths inside the folder. Everything else is asked for.
@@ -149,13 +149,14 @@ class Policy:
         self._allowed = _names(options.allowed_tools)
         self._denied = _names(options.disallowed_tools)
         self._folders = options.add_dirs
+        self._cwd = options.cwd.resolve()
 
     def __call__(self, asked: Asked) -> Verdict:
         """Return the verdict on a request."""
         names = {asked.name, asked.permission}
         if names & self._denied:
             return Verdict("deny", _NOBODY_ASKED.format(asked.name))
-        if asked.name in self._allowed or _reads_only(asked) or self._inside(asked):
+        if asked.name in self._allowed or self._reads_only(asked) or self._inside(asked):
             return Verdict("allow")
         if self.mode == "plan" and asked.permission not in _LOOKS:
             return Verdict("deny", _PLAN)
@@ -174,11 +175,12 @@ class Policy:
             )
         )
 
-
-def _reads_only(asked: Asked) -> bool:
-    command = asked.input.get("command")
-    return (
-        asked.permission == "bash"
-        and isinstance(command, str)
-        and _READ_ONLY.fullmatch(command) is not None
-    )
+    def _reads_only(self, asked: Asked) -> bool:
+        """Tell whether it is a plain command that reads, and no link leads it out of the folder."""
+        command = asked.input.get("command")
+        if asked.permission != "bash" or not isinstance(command, str):
+            return False
+        if _READ_ONLY.fullmatch(command) is None:
+            return False
+        paths = [(self._cwd / word).resolve() for word in command.split()[1:]]
+        return all(path.is_relative_to(self._cwd) for path in paths)
