@@ -19,6 +19,7 @@ from tests.agents.opencode_events import (
     text,
     tool,
 )
+from tests.faults.manifest import fault
 
 from midflight import events as e
 from midflight.agents.base import Calling, Dropped, Finished, Step, Taken, Withdrawn, Woke
@@ -50,6 +51,7 @@ def test_a_message_opens_a_turn_that_ends_when_the_session_rests() -> None:
     assert told.of(Finished)[0].text == "done"
 
 
+@fault("A10")
 def test_an_end_that_is_seen_twice_is_one_end() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), status("idle"), idle(), status("idle"), idle())
@@ -109,6 +111,7 @@ def test_an_abort_ends_the_turn_when_its_message_has_ended_and_not_before() -> N
     assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 
 
+@fault("A10")
 def test_the_second_rest_of_an_abort_does_not_end_the_next_turn() -> None:
     told = Told(1)
     aborted = message(2, 1, error={"name": "MessageAbortedError"})
@@ -136,6 +139,7 @@ def test_a_rest_that_the_server_confirms_ends_the_turn_once() -> None:
     assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 
 
+@fault("A10")
 def test_what_comes_after_the_end_of_its_turn_is_not_told() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), idle())
@@ -212,6 +216,7 @@ def test_text_is_told_when_the_model_has_gone_past_it() -> None:
     assert told.kinds()[-2:] == ["Text", "ToolStarted"]
 
 
+@fault("M3")
 def test_a_retry_voids_the_text_and_the_repeated_one_is_told_once() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), delta(2, "hello"), text(2, "hello", id="prt_a"))
@@ -361,6 +366,7 @@ def test_what_was_refused_without_asking_is_among_the_denials_of_its_turn() -> N
     assert (denial.call, denial.reason) == ("call", "the reason")
 
 
+@fault("A10")
 def test_a_request_that_an_ended_turn_left_behind_is_not_asked() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), idle())
@@ -389,6 +395,7 @@ def test_a_question_is_asked_with_its_options() -> None:
 # The unknown ------------------------------------------------------------------------------
 
 
+@fault("A8")
 @pytest.mark.parametrize(
     "odd",
     [

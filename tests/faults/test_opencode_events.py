@@ -116,7 +116,11 @@ async def test_what_is_said_and_done_while_no_event_comes_is_told_afterwards_and
 
 
 @fault("A12")
-@pytest.mark.parametrize("begins", ["before the sub-agent", "within the sub-agent"])
+@pytest.mark.parametrize(
+    ("gap", "begins"),
+    [("stall", "before the sub-agent"), ("cut", "within the sub-agent")],
+    indirect=["gap"],
+)
 async def test_a_request_of_a_sub_agent_that_was_missed_is_shown_once_with_its_parent(
     opencode: Stage,
     opencode_server: OpenCodeServer,

@@ -40,7 +40,7 @@ async def test_a_rate_limit_is_shown_and_waited_for(opencode: Stage) -> None:
 
 @fault("M1")
 async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(opencode: Stage) -> None:
-    steps = [HttpError(429, headers={"retry-after": "60"}), Text("still there")]
+    steps: list[Step] = [HttpError(429, headers={"retry-after": "60"}), Text("still there")]
     async with opencode.play(steps, timeout=1.5) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "timeout")
@@ -191,7 +191,7 @@ async def test_missing_and_shrinking_usage_never_makes_the_books_smaller(opencod
 
 @fault("M8")
 async def test_huge_usage_passes_the_budget_and_ends_the_turn_as_a_limit(opencode: Stage) -> None:
-    step = [ToolCall("Bash", {"command": "true"}), Usage(10**12, 10**9)]
+    step: Step = [ToolCall("Bash", {"command": "true"}), Usage(10**12, 10**9)]
     # OpenCode may begin to sum up, because no context is that long, before it is stopped.
     async with opencode.play(lambda _: step, max_budget_usd=1.0) as on:
         result = await on.ask()

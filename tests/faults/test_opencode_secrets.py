@@ -26,7 +26,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 ENOUGH_ROUTES = 90
 
 
-@fault("S12", "S1")
+@fault("S12")
 async def test_no_route_of_an_opencode_server_answers_without_the_right_password(
     opencode_server: OpenCodeServer,
 ) -> None:
@@ -81,13 +81,14 @@ async def test_what_an_agent_starts_does_not_know_how_to_use_its_server(
     look = "env; tr '\\0' '\\n' < /proc/self/environ; cat /proc/$$/environ /proc/$$/cmdline"
     stay = f"echo $$ > {fifo}; exec tail -f /dev/null"
     steps = [ToolCall("Bash", {"command": look}), ToolCall("Bash", {"command": stay})]
+    keys = {name: f"secret-of-{name}-0123456789" for name in ("one", "two")}
     servers = {
         name: {
             "command": sys.executable,
             "args": [str(MCP_SERVER)],
-            "env": {"OWN_KEY": f"secret-of-{name}-0123456789"},
+            "env": {"OWN_KEY": key},
         }
-        for name in ("one", "two")
+        for name, key in keys.items()
     }
     async with stage.play(
         steps, mcp_servers=servers, allowed_tools=["Bash"], env={"HANDED_ON": "to the tools"}
@@ -113,8 +114,8 @@ async def test_what_an_agent_starts_does_not_know_how_to_use_its_server(
         assert len(helpers) == len(servers)
         for helper in helpers:
             own = helper.environ()["OWN_KEY"]
-            others = [s["env"]["OWN_KEY"] for s in servers.values() if s["env"]["OWN_KEY"] != own]
-            assert not [key for key in others if key in _surroundings(helper)]
+            shown = _surroundings(helper)
+            assert [key for key in keys.values() if key in shown] == [own]
         assert "secret-of" not in _surroundings(tool)
         await on.session.interrupt()
         result = await ended(first)

@@ -193,6 +193,17 @@ async def test_what_plan_mode_refuses_is_listed_and_a_harmless_word_carries_noth
     assert not (opencode.cwd / "made").exists()
 
 
+@fault("C6")
+async def test_empty_lists_are_not_the_same_as_none(opencode: Stage) -> None:
+    with pytest.raises(midflight.UnsupportedOption, match=r"^setting_sources: "):
+        midflight.open(agent="opencode", setting_sources=[])
+    steps: list[Step] = [_bash("touch here"), Text("no")]
+    async with opencode.play(steps, allowed_tools=[], skills=[], attended=False) as on:
+        result = await on.ask()
+        assert "skill" not in on.requests[0].tools
+    assert [denial.name for denial in result.denials] == ["bash"]
+
+
 # Time and quantity ----------------------------------------------------------------------------
 
 
