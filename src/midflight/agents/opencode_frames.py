@@ -288,6 +288,7 @@ class Translator:
         self._busy = self._idle = self.unsettled = False
         self._whole = self._error = None
         self._denials.clear()
+        self._asked.clear()
         said = thread.text
         for session in [name for name in self._threads if name != self.session]:
             del self._threads[session]
@@ -325,6 +326,7 @@ class Translator:
         thread = self._thread(given["sessionID"], {"type": "question.asked", **_as(given)})
         if thread is not None and self._open(given):
             self._asked.add(given["id"])
+            yield from thread.flush()  # What is asked often says "this" of the text before it.
             yield e.QuestionRequested(
                 request=given["id"], questions=questions(given["questions"]), parent=thread.parent
             )
