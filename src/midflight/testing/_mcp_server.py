@@ -1,8 +1,12 @@
 """An MCP server with one tool, spoken to over stdio: `shout`. It is run by its path."""
 
 import json
+import os
 import sys
 from typing import Any
+
+OUTPUT = 1
+"""Standard output, which here belongs to the protocol and is no terminal."""
 
 TOOL = {
     "name": "shout",
@@ -34,8 +38,7 @@ def main() -> None:
         if "id" in request:
             result = answer(request["method"], request.get("params", {}))
             reply = {"jsonrpc": "2.0", "id": request["id"], "result": result}
-            sys.stdout.write(json.dumps(reply) + "\n")
-            sys.stdout.flush()
+            os.write(OUTPUT, json.dumps(reply).encode() + b"\n")
 
 
 if __name__ == "__main__":

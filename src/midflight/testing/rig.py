@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import midflight
 from midflight import events as e
-from midflight.agents import AGENTS, PRESETS, claude_cli
+from midflight.agents import AGENTS, PRESETS, acp_setup, claude_cli
+from midflight.errors import AgentUnavailable
 from midflight.testing.fake_model import FakeModel
 from midflight.testing.model_server import ScriptedModel
 from midflight.testing.script import ModelRequest, Script
@@ -189,9 +190,14 @@ class Rig:
 
     def missing(self) -> str:
         """Return what has to be installed first, for a person; empty if nothing."""
-        if not self.program or shutil.which(self.program):
-            return ""
-        return f"{self.program} is not on PATH: {self.install}"
+        if self.program and not shutil.which(self.program):
+            return f"{self.program} is not on PATH: {self.install}"
+        if self.agent in PRESETS:
+            try:
+                acp_setup.protocol_version()
+            except AgentUnavailable as error:
+                return str(error)
+        return ""
 
     @property
     def driver(self) -> Any:

@@ -13,6 +13,28 @@ from midflight.testing.rig import Stage
 from midflight.testing.row_verbs import BASH, in_turn
 from midflight.testing.script import HttpError, ModelRequest, Step, Text, ToolCall, Usage
 
+__all__ = [
+    "DEAR_USD",
+    "EFFORT_FIELDS",
+    "EFFORT_MODEL",
+    "MCP_SERVER",
+    "TASK_CALL",
+    "add_dirs",
+    "background",
+    "effort",
+    "make_skill",
+    "mcp_servers",
+    "no_background",
+    "plan",
+    "plugins",
+    "refused",
+    "resume",
+    "retries",
+    "skills",
+    "subagents",
+    "system_prompt",
+]
+
 MCP_SERVER = Path(__file__).with_name("_mcp_server.py")
 TASK_CALL = "toolu_task"
 DEAR_USD = 0.1

@@ -14,6 +14,33 @@ from midflight.testing.rig import PATIENCE_S, Play, Stage
 from midflight.testing.scene import QUESTION
 from midflight.testing.script import ModelRequest, Silence, Step, Text, ToolCall, Usage, Wait
 
+__all__ = [
+    "BASH",
+    "cancel",
+    "commands_with",
+    "edited_input",
+    "held",
+    "in_turn",
+    "interrupt",
+    "max_budget_usd",
+    "max_turns",
+    "no_edited_input",
+    "no_questions",
+    "no_set_model",
+    "no_set_permission_mode",
+    "permissions",
+    "questions",
+    "queue",
+    "redirect",
+    "set_model",
+    "set_permission_mode",
+    "stall_timeout",
+    "steer",
+    "timeout",
+    "until",
+    "write",
+]
+
 BASH = {"allowed_tools": ["Bash"]}
 
 
