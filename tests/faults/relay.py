@@ -15,8 +15,9 @@ _STREAM = b"GET /event"
 class Relay:
     """Passes on what is said to a server on loopback, and back. An async context manager.
 
-    Only streams of events are disturbed: other calls always get through. ``asked`` is what all
-    clients have sent; ``damage`` is what to look for in a stream, and what to put there instead.
+    By itself it disturbs streams of events only: other calls get through. ``asked`` is what all
+    clients have sent; ``damage`` is what to look for in a stream, and what to put there instead;
+    the next call that begins with ``refuse`` is cut.
     """
 
     def __init__(self, url: str) -> None:
@@ -29,6 +30,7 @@ class Relay:
         self._dead: set[asyncio.StreamWriter] = set()
         self.asked = bytearray()
         self.damage = (b"", b"")
+        self.refuse = b""
         self._new: Literal["flow", "stall", "cut"] = "flow"
 
     @property
@@ -113,6 +115,9 @@ class Relay:
                         client.close()
                     elif self._new == "stall":
                         self._dead.add(client)
+                if self.refuse and piece.startswith(self.refuse):
+                    self.refuse = b""
+                    break
                 self.asked += piece
                 server.write(piece)
                 await server.drain()

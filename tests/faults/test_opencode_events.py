@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from tests.agents.opencode_events import Told, delta, message, step_finish, text
 from tests.faults.helpers import ended, of, read, until
 from tests.faults.manifest import fault
 from tests.faults.relay import Relay
@@ -181,6 +182,34 @@ async def test_a_turn_is_interrupted_and_another_one_begun_while_no_event_comes(
         relay.resume()
         assert (await ended(first)).reason == "redirected"
         assert (await ended(second)).text == "better"
+
+
+@fault("A12")
+async def test_what_was_missed_is_asked_for_again_if_the_first_question_fails(
+    opencode: Stage, opencode_server: OpenCodeServer, relay: Relay
+) -> None:
+    steps: list[Step] = [[Words("and so"), Wait("gap"), Words(" on")]]
+    async with (
+        _told(opencode_server) as told,
+        opencode.play(steps, server_url=relay.url) as on,
+    ):
+        first = await on.session.send("go")
+        await until(on.session, midflight.TextDelta)
+        relay.cut()
+        on.model.signal("gap")
+        await told("session.idle")
+        relay.refuse = b"GET /session/status"
+        relay.resume()
+        assert (await ended(first)).text == "and so on"
+    assert not relay.refuse
+
+
+@fault("A10", "A12")
+def test_a_piece_of_a_text_that_comes_after_the_whole_is_not_told() -> None:
+    told = Told(1)
+    told.hear(message(2, 1), delta(2, "on"), text(2, "once", id="prt_2_text"), step_finish(2))
+    told.hear(delta(2, "ce"))
+    assert told.kinds() == ["Taken", "TextDelta", "Text", "Step"]
 
 
 @fault("A12")
