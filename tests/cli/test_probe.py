@@ -3,11 +3,23 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from tests.cli.program import COMMAND
 
+from midflight.agents import AGENTS
+from midflight.agents.base import Support
+from midflight.cli.probe import probe as probe_here
+from midflight.testing import FakeAgent
 from midflight.testing.rows import ROWS
+
+
+class Braggart(FakeAgent):
+    """A fake agent that says it has sub-agents."""
+
+    capabilities: Mapping[str, Support] = {**FakeAgent.capabilities, "subagents": "supported"}
 
 
 def probe(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +54,17 @@ def test_a_probe_can_be_read_by_a_program(tmp_path: Path) -> None:
         "verdict": "supported",
         "how": "",
     }
+
+
+def test_a_row_that_is_not_as_the_driver_says_is_named_and_fails_the_probe(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(AGENTS, "fake", f"{__name__}:Braggart")
+    assert probe_here("fake", as_json=False) == 1
+    lines = capfd.readouterr().out.splitlines()
+    (failed,) = [line for line in lines if " failed " in line]
+    assert failed.split()[:3] == ["subagents", "failed", "AssertionError:"]
+    assert f"{len(ROWS) - 1} of {len(ROWS)} rows" in lines[-2]
 
 
 def test_a_probe_of_a_broken_agent_fails_and_says_what_it_said(tmp_path: Path) -> None:
