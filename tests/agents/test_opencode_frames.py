@@ -392,6 +392,13 @@ def test_a_question_is_asked_with_its_options() -> None:
     assert (question.multiple, question.options[0].label) == (True, "Blue")
 
 
+def test_the_text_before_a_question_is_told_before_it() -> None:
+    told = Told(1)
+    told.hear(status("busy"), message(2, 1), text(2, "One more thing."))
+    told.hear(frame("question.asked", id="que_1", sessionID="ses_main", questions=[]))
+    assert told.kinds()[-2:] == ["Text", "QuestionRequested"]
+
+
 # The unknown ------------------------------------------------------------------------------
 
 
