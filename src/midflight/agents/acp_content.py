@@ -9,12 +9,10 @@ from typing import Any
 
 import msgspec
 
+from midflight.agents.content import OUTPUT_CHARS
 from midflight.values import Kind
 
-__all__ = ["OUTPUT_CHARS", "TOOLS", "Call", "kind_of", "output_of", "told_name", "told_parent"]
-
-OUTPUT_CHARS = 10_000
-"""How much of a tool's output an event carries."""
+__all__ = ["TOOLS", "Call", "kind_of", "output_of", "told_name", "told_parent"]
 
 DIFF_LINES = 400
 """Longer texts are not compared: it takes time, and nobody reads it."""

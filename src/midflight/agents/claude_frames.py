@@ -23,8 +23,9 @@ from midflight.agents.base import (
     Withdrawn,
     Woke,
 )
-from midflight.agents.claude_content import KINDS, most, output, questions, title, tokens
+from midflight.agents.claude_content import KINDS, most, output, tokens
 from midflight.agents.claude_results import finished
+from midflight.agents.content import questions, title
 from midflight.agents.framing import MALFORMED
 from midflight.values import PlanEntry, TokenUsage
 
@@ -294,7 +295,9 @@ class Translator:
         parent = self._tools.get(call, ("", None))[1]
         if body["tool_name"] == "AskUserQuestion":
             return e.QuestionRequested(
-                request=request, questions=questions(body["input"]), parent=parent
+                request=request,
+                questions=questions(body["input"]["questions"], "multiSelect"),
+                parent=parent,
             )
         return e.PermissionRequested(
             request=request,

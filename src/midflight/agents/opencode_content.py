@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from midflight.values import Kind, PlanEntry, Question, QuestionOption, Status, TokenUsage
+from midflight.values import Kind, PlanEntry, Status, TokenUsage
 
-__all__ = ["KINDS", "OUTPUT_CHARS", "outcome", "plan", "questions", "title", "tokens"]
-
-OUTPUT_CHARS = 10_000
-"""How much of a tool's output an event carries."""
+__all__ = ["KINDS", "outcome", "plan", "tokens"]
 
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("read", "list"), "read"),
@@ -19,7 +16,6 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("glob", "grep", "websearch", "codesearch"), "search"),
     "webfetch": "fetch",
 }
-_TITLES = ("command", "filePath", "pattern", "url", "query", "description", "path")
 
 _AUTH = (401, 403)
 _ERRORS = {
@@ -30,14 +26,6 @@ _ERRORS = {
 }
 _FINISHES = {"length": "max_tokens", "content-filter": "refusal"}
 _TOO_LONG = ("prompt is too long", "context window", "context length")
-
-
-def title(given: Mapping[str, Any]) -> str:
-    """Return the most telling input of a tool, as one line."""
-    for name in _TITLES:
-        if isinstance(given.get(name), str):
-            return " ".join(given[name].split())[:200]
-    return ""
 
 
 def tokens(counts: Mapping[str, Any]) -> TokenUsage:
@@ -54,22 +42,6 @@ def tokens(counts: Mapping[str, Any]) -> TokenUsage:
 def plan(todos: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
     """Return the agent's list of things to do."""
     return tuple(PlanEntry(text=str(todo["content"]), status=str(todo["status"])) for todo in todos)
-
-
-def questions(asked: list[dict[str, Any]]) -> tuple[Question, ...]:
-    """Return the questions that the agent asks."""
-    return tuple(
-        Question(
-            question=one["question"],
-            header=one.get("header", ""),
-            multiple=bool(one.get("multiple")),
-            options=tuple(
-                QuestionOption(label=option["label"], description=option.get("description", ""))
-                for option in one.get("options", ())
-            ),
-        )
-        for one in asked
-    )
 
 
 def outcome(finish: str, error: Mapping[str, Any] | None) -> tuple[Status, str, str]:

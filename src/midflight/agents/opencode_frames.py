@@ -21,8 +21,9 @@ from midflight.agents.base import (
     Withdrawn,
     Woke,
 )
+from midflight.agents.content import questions
 from midflight.agents.framing import MALFORMED
-from midflight.agents.opencode_content import outcome, plan, questions
+from midflight.agents.opencode_content import outcome, plan
 from midflight.agents.opencode_policy import Asked, Verdict
 from midflight.agents.opencode_thread import Price, Thread
 from midflight.values import Denial
@@ -328,7 +329,9 @@ class Translator:
             self._asked.add(given["id"])
             yield from thread.flush()  # What is asked often says "this" of the text before it.
             yield e.QuestionRequested(
-                request=given["id"], questions=questions(given["questions"]), parent=thread.parent
+                request=given["id"],
+                questions=questions(given["questions"], "multiple"),
+                parent=thread.parent,
             )
 
     def _open(self, given: dict[str, Any]) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal, Step
-from midflight.agents.opencode_content import KINDS, OUTPUT_CHARS, title, tokens
+from midflight.agents.content import OUTPUT_CHARS, title
+from midflight.agents.opencode_content import KINDS, tokens
 from midflight.values import TokenUsage
 
 __all__ = ["Thread"]

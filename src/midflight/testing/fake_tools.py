@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
-from midflight.agents.claude_content import questions
+from midflight.agents.content import questions
 from midflight.options import Options
 from midflight.testing.script import ToolCall
 from midflight.values import Denial, Kind, PlanEntry
@@ -137,7 +137,9 @@ class Toolbox:
         return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
     async def _question(self, call: str, given: dict[str, Any]) -> str:
-        asked = e.QuestionRequested(request=str(uuid.uuid4()), questions=questions(given))
+        asked = e.QuestionRequested(
+            request=str(uuid.uuid4()), questions=questions(given["questions"], "multiSelect")
+        )
         reply = await self._ask(asked, call, "AskUserQuestion")
         answers = [f'"{text}"="{answer}"' for text, answer in (reply.answers or {}).items()]
         return f"User has answered your questions: {', '.join(answers)}"
