@@ -50,8 +50,12 @@ def write(path: Path, content: str = "by the agent") -> ToolCall:
 
 
 def held(release: Path) -> ToolCall:
-    """Return a command that runs until a file is there."""
-    return ToolCall("Bash", {"command": f"while [ ! -e '{release}' ]; do sleep 0.05; done"})
+    """Return a command that runs until a file is there, and a moment longer.
+
+    Nothing tells when a message that was sent has reached an agent.
+    """
+    command = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
+    return ToolCall("Bash", {"command": command})
 
 
 async def until(on: Play, kind: type[e.Event]) -> None:

@@ -49,8 +49,12 @@ QUESTION = {
 
 
 def _hold(started: Path, release: Path) -> str:
-    """Return a shell command that says when it has started, and runs until it is released."""
-    return f"touch '{started}'; while [ ! -e '{release}' ]; do sleep 0.05; done; echo released"
+    """Return a shell command that says when it has started, and runs until it is released.
+
+    It runs on for a moment, since nothing tells when a message that was sent has reached an agent.
+    """
+    until_released = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
+    return f"touch '{started}'; {until_released}; echo released"
 
 
 class Scene:
