@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from tests.faults.manifest import fault
 
-from midflight.agents.opencode_policy import BASE, Asked, Policy, as_config, check, rules, tool
+from midflight.agents.opencode_policy import (
+    BASE,
+    Asked,
+    Policy,
+    as_config,
+    check,
+    rules,
+    skills,
+    tool,
+)
 from midflight.errors import UnsupportedOption
 from midflight.options import PERMISSION_MODES, Options
 
@@ -174,13 +183,13 @@ def test_editors_share_a_permission_so_one_alone_is_refused_when_it_asks() -> No
 
 
 def test_named_skills_are_the_only_ones_and_none_means_none() -> None:
-    told = rules(Options.build(skills=["plug:alpha"]))
+    told = skills(Options.build(skills=["plug:alpha"]))
     assert [(rule["pattern"], rule["action"]) for rule in told] == [
         ("*", "deny"),
         ("alpha", "allow"),
     ]
-    assert [rule["action"] for rule in rules(Options.build(skills=[]))] == ["deny"]
-    assert rules(Options.build()) == []
+    assert [rule["action"] for rule in skills(Options.build(skills=[]))] == ["deny"]
+    assert skills(Options.build()) == []
 
 
 def test_whatever_is_not_known_to_be_harmless_is_asked_for() -> None:

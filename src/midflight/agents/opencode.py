@@ -70,7 +70,7 @@ class OpenCodeAgent:
         "timeout": "emulated",
         "stall_timeout": "emulated",
         "plugins": "emulated",
-        "skills": "emulated",
+        "skills": "supported",
         "mcp_servers": "supported",
         "system_prompt": "supported",
         "effort": "supported",
@@ -92,7 +92,6 @@ class OpenCodeAgent:
         "timeout": "midflight's clock, then an abort",
         "stall_timeout": "midflight's clock, then an abort",
         "plugins": "of a plugin, OpenCode is given the skills",
-        "skills": "rules of the session; sub-agents get none of them",
         "add_dirs": "OpenCode asks, midflight allows",
         "background": "OpenCode's commands and sub-agents end with their turn",
     }
@@ -331,7 +330,7 @@ class OpenCodeAgent:
                 self._book.begin(signal)
             case e.ToolEnded() if not self._translate.stopping:
                 self._book.over(signal.call)
-            case e.QuestionRequested():
+            case e.QuestionRequested() | e.PermissionRequested():
                 self._asks.note(signal)
             case Taken() | Calling() if self._translate.stopping:
                 # The first abort came before there was a turn. Nothing may be sent before this
@@ -352,6 +351,8 @@ class OpenCodeAgent:
         except AgentFailed:
             self._translate.unsettled = True  # Ask again, until the server counts as gone.
             return
+        for frame in frames:
+            self._rule(frame)
         signals = [signal for frame in frames for signal in self._translate(frame)]
         if not busy:
             # What has begun since the question was asked may be at work now: ask again.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from midflight.agents.base import Reply
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_policy import Asked, Policy, Verdict
-from midflight.events import QuestionRequested
+from midflight.events import PermissionRequested, QuestionRequested
 
 __all__ = ["Asks"]
 
@@ -28,6 +31,7 @@ class Asks:
         self._policy = policy
         self._do = do
         self._questions: dict[str, QuestionRequested] = {}
+        self._inputs: dict[str, dict[str, Any]] = {}
 
     def __call__(self, asked: Asked) -> Verdict:
         """Return what the policy says of a request, which is answered if it decides."""
@@ -37,19 +41,25 @@ class Asks:
             self._do(self.reply(Reply(request=asked.request, allow=allow, reason=verdict.reason)))
         return verdict
 
-    def note(self, question: QuestionRequested) -> None:
-        """Keep a question: its answers go in its order."""
-        self._questions[question.request] = question
+    def note(self, request: QuestionRequested | PermissionRequested) -> None:
+        """Keep what the answer will be about."""
+        if isinstance(request, QuestionRequested):
+            self._questions[request.request] = request
+        else:
+            self._inputs[request.request] = copy.deepcopy(request.input)
 
     def forget(self) -> None:
-        """The turn is over, and with it its questions."""
+        """The turn is over, and with it its requests."""
         self._questions.clear()
+        self._inputs.clear()
 
     async def reply(self, reply: Reply) -> None:
         """Answer a request; a stale one is refused, and that is all."""
         question = self._questions.pop(reply.request, None)
         kind = "permission" if question is None else "question"
         verb = "reject" if question is not None and not reply.allow else "reply"
+        if reply.input == self._inputs.pop(reply.request, None):
+            reply = msgspec.structs.replace(reply, input=None)  # Nothing was changed.
         body = _permission(reply) if question is None else _answers(question, reply)
         with contextlib.suppress(Refused):
             await self._client.post(f"/{kind}/{reply.request}/{verb}", body)

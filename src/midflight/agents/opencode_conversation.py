@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_models import Models
-from midflight.agents.opencode_policy import BASE, rules
+from midflight.agents.opencode_policy import BASE, rules, skills
 from midflight.errors import AgentFailed
 from midflight.options import Options
 
@@ -35,7 +35,7 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
     """
     permission = rules(options)
     if options.server_url is not None:
-        permission = BASE + permission
+        permission = BASE + skills(options) + permission
     if options.resume is None:
         wanted = {"title": options.name or "midflight", "permission": permission}
         return str((await client.post("/session", wanted))["id"]), ""
@@ -55,10 +55,10 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
 
 async def told(client: Client, options: Options) -> Told:
     """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
-    tools, skills, servers = await asyncio.gather(
+    tools, offered, servers = await asyncio.gather(
         client.get("/experimental/tool/ids"), client.get("/skill"), client.get("/mcp")
     )
-    names = tuple(skill["name"] for skill in skills)
+    names = tuple(skill["name"] for skill in offered)
     problems = [f"plugin {each}: not found" for each in options.plugins if not each.is_dir()]
     problems += [
         f"MCP server {name}: {state.get('error') or state.get('status')}"

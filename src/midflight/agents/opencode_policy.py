@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["BASE", "Asked", "Policy", "Verdict", "as_config", "check", "rules", "tool"]
+__all__ = ["BASE", "Asked", "Policy", "Verdict", "as_config", "check", "rules", "skills", "tool"]
 
 Rule = dict[str, str]
 
@@ -110,10 +110,18 @@ def rules(options: Options) -> list[Rule]:
     told = [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
     if denied >= {"edit", "write"}:
         told.append(_rule("edit", "deny"))
-    if options.skills is not None:
-        told.append(_rule("skill", "deny"))
-        told += [_rule("skill", "allow", skill.split(":")[-1]) for skill in options.skills]
     return told
+
+
+def skills(options: Options) -> list[Rule]:
+    """Return the rules that leave only the named skills.
+
+    They hide the others, for sub-agents too, only where the server is started with them.
+    """
+    if options.skills is None:
+        return []
+    named = [_rule("skill", "allow", skill.split(":")[-1]) for skill in options.skills]
+    return [_rule("skill", "deny"), *named]
 
 
 def _rule(permission: str, action: str, pattern: str = "*") -> Rule:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from midflight.agents.opencode_policy import BASE, as_config, check
+from midflight.agents.opencode_policy import BASE, as_config, check, skills
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
@@ -142,7 +142,7 @@ def environment(options: Options, config: Mapping[str, Any], password: str) -> d
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     env = {**inherited, "PWD": str(options.cwd), **options.env}
     content = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), config)
-    permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE)}
+    permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
     if options.setting_sources is not None and "project" not in options.setting_sources:
         env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
     return {
