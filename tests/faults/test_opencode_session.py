@@ -141,6 +141,18 @@ async def test_a_no_tells_the_agent_why_and_its_turn_goes_on(opencode: Stage) ->
 
 
 @fault("S9")
+async def test_a_sub_agent_that_would_ask_nobody_is_asked_for(opencode: Stage) -> None:
+    task = {"description": "x", "prompt": "touch it", "subagent_type": "general"}
+    async with opencode.play([ToolCall("Agent", task), Text("no")], attended=True) as on:
+        first = await on.session.send("go")
+        asked = await until(on.session, midflight.PermissionRequested)
+        assert asked.name == "task"
+        assert "without asking" in asked.reason
+        await on.session.answer(asked, "deny", reason="do it yourself")
+        assert (await ended(first)).text == "no"
+
+
+@fault("S9")
 def test_a_server_of_our_own_is_told_to_go_on_after_a_no() -> None:
     config = configuration(Options.build(agent="opencode"), None)
     assert config["experimental"]["continue_loop_on_deny"] is True

@@ -31,7 +31,7 @@ from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Translator
 from midflight.agents.opencode_models import Model, Models
-from midflight.agents.opencode_policy import BASE, Policy
+from midflight.agents.opencode_policy import Policy
 from midflight.agents.opencode_server import Server, lease
 from midflight.agents.opencode_tools import Book
 from midflight.errors import AgentFailed, UnsupportedOption
@@ -290,7 +290,6 @@ class OpenCodeAgent:
         while True:
             item = await self._next() if self._inbox.empty() else self._inbox.get_nowait()
             if isinstance(item, dict):
-                self._rule(item)
                 for signal in self._translate(item):
                     if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
                         await self._watch(signal)
@@ -304,14 +303,6 @@ class OpenCodeAgent:
                 yield item
         server = self._server
         yield Died(server.last_words() if server else "it was closed")
-
-    def _rule(self, frame: dict[str, Any]) -> None:
-        """Give a sub-agent's session the rules that a server of our own has from its start."""
-        if frame.get("type") != "session.created" or self._options.server_url is None:
-            return
-        session = frame["properties"].get("sessionID")
-        if session != self._session:
-            self._do(self._client.patch(f"/session/{session}", {"permission": BASE}))
 
     async def _next(self) -> Item | Signal | None:
         """Wait for the next item; None when it is time to ask how things are."""
@@ -351,8 +342,6 @@ class OpenCodeAgent:
         except AgentFailed:
             self._translate.unsettled = True  # Ask again, until the server counts as gone.
             return
-        for frame in frames:
-            self._rule(frame)
         signals = [signal for frame in frames for signal in self._translate(frame)]
         if not busy:
             # What has begun since the question was asked may be at work now: ask again.

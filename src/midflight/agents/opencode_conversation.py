@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_models import Models
-from midflight.agents.opencode_policy import BASE, rules, skills
+from midflight.agents.opencode_policy import BASE, UNRULED, rules, skills
 from midflight.errors import AgentFailed
 from midflight.options import Options
 
@@ -35,7 +35,7 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
     """
     permission = rules(options)
     if options.server_url is not None:
-        permission = BASE + skills(options) + permission
+        permission = BASE + UNRULED + skills(options) + permission
     if options.resume is None:
         wanted = {"title": options.name or "midflight", "permission": permission}
         return str((await client.post("/session", wanted))["id"]), ""

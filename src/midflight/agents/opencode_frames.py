@@ -67,6 +67,7 @@ _SILENT = frozenset(
 _REASONS = {
     "doom_loop": "the same call, again and again",
     "external_directory": "outside the folder: {}",
+    "task": "on this server, a sub-agent does what it does without asking",
 }
 
 

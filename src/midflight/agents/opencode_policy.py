@@ -15,7 +15,18 @@ from typing import Any, Literal, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["BASE", "Asked", "Policy", "Verdict", "as_config", "check", "rules", "skills", "tool"]
+__all__ = [
+    "BASE",
+    "UNRULED",
+    "Asked",
+    "Policy",
+    "Verdict",
+    "as_config",
+    "check",
+    "rules",
+    "skills",
+    "tool",
+]
 
 Rule = dict[str, str]
 
@@ -135,6 +146,9 @@ BASE = [
     _rule("read", "ask", "*.env.*"),
 ]
 """What every session begins with: whatever may change something is asked for."""
+
+UNRULED = [_rule("task", "ask")]
+"""What a session of somebody else's server needs: a sub-agent has that server's rules, not ours."""
 
 
 def as_config(given: Iterable[Rule]) -> dict[str, Any]:
