@@ -73,11 +73,11 @@ async def test_text_of_a_stream_that_broke_is_never_final_nor_doubled(
 
 
 @fault("M4", "A9")
-@pytest.mark.parametrize("said", [(), (Words("and then"),)], ids=["nothing", "the beginning"])
-async def test_a_service_that_says_nothing_is_reported_and_stopped_by_the_limit(
-    opencode: Stage, said: tuple[Words, ...]
+async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_limit(
+    opencode: Stage,
 ) -> None:
-    async with opencode.play([[*said, Silence()], Text("here again")], stall_timeout=2) as on:
+    steps: list[Step] = [[Words("and then"), Silence()], Text("here again")]
+    async with opencode.play(steps, stall_timeout=2) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "stalled")
         assert of(midflight.Stalled, await on.events())[-1].silent_s >= 1

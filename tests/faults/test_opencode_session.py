@@ -226,11 +226,11 @@ async def test_a_long_tool_is_not_a_silence(opencode: Stage) -> None:
     begun, go = pipe(opencode.cwd / "begun"), pipe(opencode.cwd / "go")
     signal_go = open_pipe(go)
     steps: list[Step] = [_bash(f"echo $$ > {begun}; head -n1 {go}"), Text("done")]
-    async with opencode.play(steps, allowed_tools=["Bash"], stall_timeout=2) as on:
+    async with opencode.play(steps, allowed_tools=["Bash"], stall_timeout=1) as on:
         first = await on.session.send("go")
         await pid_in(begun)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(2.5):
+            async with asyncio.timeout(1.5):
                 await until(on.session, midflight.TurnEnded)
         os.write(signal_go, b"on\n")
         assert (await ended(first)).text == "done"
