@@ -121,7 +121,8 @@ ROWS: dict[str, Row] = {
         "A tool's process with a session or an environment of its own ends with the agent.",
         "openclaw #104847, #44790, buzz #4708",
         not_yet="a process that was orphaned in a new session with an emptied environment before "
-        "the stop began has lost every sign of where it came from",
+        "the stop began has lost every sign of where it came from; what a command of OpenCode has "
+        "orphaned while another session runs one lives until the folder's last session closes",
     ),
     "A5": Row(
         "However the program that uses midflight is cancelled, the agent ends with it.",
