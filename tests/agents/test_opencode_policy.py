@@ -144,6 +144,23 @@ def test_an_allowed_editor_is_not_leave_for_another_one() -> None:
     assert verdict(asked("edit", "write"), allowed_tools=["Edit"]) == "ask"
 
 
+@pytest.mark.parametrize("name", ["Bash", "Edit", "mcp__good__shout"])
+def test_plan_mode_changes_nothing_by_an_allowed_tool_either(name: str) -> None:
+    request = asked({"Bash": "bash", "Edit": "edit"}.get(name, "good_shout"), command="rm a")
+    assert verdict(request, allowed_tools=[name], permission_mode="plan") == "deny"
+
+
+def test_opencodes_own_notes_are_read_without_asking() -> None:
+    notes = "/home/x/.local/share/opencode/tool-output/*"
+    assert verdict(asked("external_directory", "read", [notes])) == "allow"
+    assert verdict(asked("external_directory", "bash", [notes])) == "ask"
+    assert verdict(asked("external_directory", "read", [notes, "/etc/*"])) == "ask"
+
+
+def test_a_reading_command_in_another_folder_is_asked_for() -> None:
+    assert verdict(asked(command="cat a", workdir="/tmp")) == "ask"
+
+
 def test_a_disallowed_tool_is_refused_even_where_it_is_allowed_too() -> None:
     both = {"allowed_tools": ["Bash"], "disallowed_tools": ["Bash"]}
     assert verdict(asked(command="ls"), **both) == "deny"
@@ -167,19 +184,60 @@ def test_a_rule_about_a_part_of_a_tool_is_refused_before_anything_starts() -> No
         check(Options.build(allowed_tools=["Bash(git:*)"]))
 
 
+def added(**options: Any) -> list[tuple[str, str]]:
+    """Return the session's rules behind those that every session has."""
+    told = rules(Options.build(**options), [], "build")
+    assert told[: len(BASE)] == BASE
+    return [(rule["permission"], rule["action"]) for rule in told[len(BASE) :]]
+
+
 def test_a_disallowed_tool_is_not_even_offered() -> None:
-    told = rules(Options.build(disallowed_tools=["Bash", "mcp__good__shout"]))
-    assert told == [
-        {"permission": "bash", "pattern": "*", "action": "deny"},
-        {"permission": "good_shout", "pattern": "*", "action": "deny"},
+    assert added() == []
+    assert added(disallowed_tools=["Bash", "mcp__good__shout", "mcp__other"]) == [
+        ("bash", "deny"),
+        ("good_shout", "deny"),
+        ("other_*", "deny"),
     ]
 
 
 def test_editors_share_a_permission_so_one_alone_is_refused_when_it_asks() -> None:
-    assert rules(Options.build(disallowed_tools=["Write"])) == []
-    assert [r["permission"] for r in rules(Options.build(disallowed_tools=["Write", "Edit"]))] == [
-        "edit"
-    ]
+    assert added(disallowed_tools=["Write"]) == []
+    assert added(disallowed_tools=["Write", "Edit"]) == [("edit", "deny")]
+    refused = {"disallowed_tools": ["Write"], "permission_mode": "acceptEdits"}
+    assert verdict(asked("edit", "write"), **refused) == "deny"
+    assert verdict(asked("edit", "edit"), **refused) == "allow"
+    assert verdict(asked("edit", "apply_patch"), **refused) == "deny"
+    assert verdict(asked("edit", "write"), disallowed_tools=["Edit"]) == "ask"
+
+
+@pytest.mark.parametrize("name", ["mcp__my.garden", "mcp__my.garden__plant"])
+def test_an_mcp_server_is_disallowed_as_a_whole_or_by_tool(name: str) -> None:
+    assert verdict(asked("my_garden_plant"), disallowed_tools=[name]) == "deny"
+    assert verdict(asked("my_gardens_plant"), disallowed_tools=[name]) == "ask"
+    assert verdict(asked("my_garden_plant"), allowed_tools=[name]) == "allow"
+
+
+LOOSE = [
+    [{"permission": "bash", "pattern": "*", "action": "allow"}],
+    [{"permission": "*", "pattern": "*", "action": "allow"}],
+    [*BASE, {"permission": "zz_*", "pattern": "*", "action": "allow"}],
+]
+
+
+@pytest.mark.parametrize("permission", LOOSE)
+def test_what_a_project_loosens_is_asked_for_and_so_are_sub_agents(permission: Any) -> None:
+    told = rules(Options.build(), [{"name": "general", "permission": permission}], "build")
+    assert told == [*BASE, {"permission": "task", "pattern": "*", "action": "ask"}]
+    strict = [{"name": "general", "permission": [*LOOSE[1], *BASE]}]
+    assert rules(Options.build(), strict, "build") == BASE
+
+
+def test_what_the_user_has_denied_stays_denied() -> None:
+    rm = {"permission": "bash", "pattern": "rm *", "action": "deny"}
+    taken_back = {"permission": "question", "pattern": "*", "action": "deny"}
+    allowed = {"permission": "question", "pattern": "*", "action": "allow"}
+    agents = [{"name": "mine", "permission": [taken_back, allowed, *BASE, rm]}]
+    assert rules(Options.build(), agents, "mine") == [*BASE, rm]
 
 
 def test_named_skills_are_the_only_ones_and_none_means_none() -> None:
@@ -190,6 +248,10 @@ def test_named_skills_are_the_only_ones_and_none_means_none() -> None:
     ]
     assert [rule["action"] for rule in skills(Options.build(skills=[]))] == ["deny"]
     assert skills(Options.build()) == []
+    named = rules(Options.build(skills=["plug:alpha"]), [], "build")
+    assert "skill" not in [rule["permission"] for rule in named]
+    assert verdict(asked("skill", patterns=["alpha"]), skills=["plug:alpha"]) == "allow"
+    assert verdict(asked("skill", patterns=["beta"]), skills=["plug:alpha"]) == "deny"
 
 
 def test_whatever_is_not_known_to_be_harmless_is_asked_for() -> None:

@@ -16,7 +16,7 @@ from midflight.errors import AgentUnavailable
 
 __all__ = ["MARKER", "Leash"]
 
-MARKER = "MIDFLIGHT_AGENT"
+MARKER = "MIDFLIGHT_PROCESS"
 """The environment variable whose value names the agent that a process belongs to."""
 
 GRACE_S = 2

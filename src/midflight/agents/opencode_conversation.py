@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_models import Models
-from midflight.agents.opencode_policy import BASE, UNRULED, rules, skills
+from midflight.agents.opencode_policy import rules
 from midflight.errors import AgentFailed
 from midflight.options import Options
 
@@ -33,9 +33,8 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
 
     Raises `AgentFailed`.
     """
-    permission = rules(options)
-    if options.server_url is not None:
-        permission = BASE + UNRULED + skills(options) + permission
+    agents, config = await asyncio.gather(client.get("/agent"), client.get("/config"))
+    permission = rules(options, agents, config.get("default_agent") or "build")
     if options.resume is None:
         wanted = {"title": options.name or "midflight", "permission": permission}
         return str((await client.post("/session", wanted))["id"]), ""

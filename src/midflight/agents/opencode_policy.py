@@ -6,6 +6,7 @@ it is told to ask, and what need not be asked is answered here, ``once`` each ti
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,6 @@ from midflight.options import Options
 
 __all__ = [
     "BASE",
-    "UNRULED",
     "Asked",
     "Policy",
     "Verdict",
@@ -92,10 +92,14 @@ class Verdict(NamedTuple):
 
 
 def tool(name: str) -> str:
-    """Return OpenCode's name for a tool, given by Claude's or by its own."""
-    if name.startswith("mcp__"):
-        return "_".join(name.split("__")[1:])
-    return _TOOLS.get(name, name)
+    """Return OpenCode's name for a tool, given by Claude's or by its own.
+
+    An MCP server as a whole (``mcp__server``) becomes a pattern of all its tools.
+    """
+    if not name.startswith("mcp__"):
+        return _TOOLS.get(name, name)
+    server, *own = (re.sub(r"[^\w-]", "_", part) for part in name.split("__")[1:])
+    return "_".join([server, *own]) if own else f"{server}_*"
 
 
 def check(options: Options) -> None:
@@ -112,23 +116,54 @@ def _names(given: Iterable[str] | None) -> frozenset[str]:
     return frozenset(tool(name) for name in given or ())
 
 
-def rules(options: Options) -> list[Rule]:
-    """Return what this session's rules add to `BASE`; of several that fit, the last one holds.
+def rules(options: Options, agents: Iterable[Mapping[str, Any]], agent: str) -> list[Rule]:
+    """Return a session's rules; of several that fit, the last one holds.
 
-    A sub-agent inherits what is denied, not what is allowed.
+    They stand behind those of OpenCode's ``agents``, which a project can loosen; what ``agent``,
+    the one at work, is denied stays denied. A sub-agent has its own agent's rules, and of these
+    only what is denied, so where an agent is loose, the sub-agent itself is asked for.
     """
+    told = [rule for rule in BASE if options.skills is None or rule["permission"] != "skill"]
+    given = {each.get("name"): list(each.get("permission") or ()) for each in agents}
+    if options.server_url is not None or any(_loose(each) for each in given.values()):
+        told.append(_rule("task", "ask"))
+    told += _denials(given.get(agent, []))
     denied = _names(options.disallowed_tools)
-    told = [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
+    told += [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
     if denied >= {"edit", "write"}:
         told.append(_rule("edit", "deny"))
     return told
 
 
-def skills(options: Options) -> list[Rule]:
-    """Return the rules that leave only the named skills.
+def _loose(permission: list[Rule]) -> bool:
+    """Tell whether an agent may do without asking what `BASE` has asked for."""
+    last = max((i for i, rule in enumerate(permission) if _is_base(rule)), default=-1)
+    return any(
+        rule["action"] == "allow" and rule["permission"] not in (*_HARMLESS, "external_directory")
+        for rule in permission[last + 1 :]
+    )
 
-    They hide the others, for sub-agents too, only where the server is started with them.
-    """
+
+def _is_base(rule: Rule) -> bool:
+    return (rule["permission"], rule["pattern"], rule["action"]) == ("*", "*", "ask")
+
+
+def _denials(permission: list[Rule]) -> list[Rule]:
+    """Return the denials of an agent that nothing behind them takes back."""
+    return [
+        rule
+        for i, rule in enumerate(permission)
+        if rule["action"] == "deny"
+        and not any(
+            later["permission"] in (rule["permission"], "*")
+            and later["pattern"] in (rule["pattern"], "*")
+            for later in permission[i + 1 :]
+        )
+    ]
+
+
+def skills(options: Options) -> list[Rule]:
+    """Return the rules of a server that offers only the named skills, to sub-agents too."""
     if options.skills is None:
         return []
     named = [_rule("skill", "allow", skill.split(":")[-1]) for skill in options.skills]
@@ -146,9 +181,6 @@ BASE = [
     _rule("read", "ask", "*.env.*"),
 ]
 """What every session begins with: whatever may change something is asked for."""
-
-UNRULED = [_rule("task", "ask")]
-"""What a session of somebody else's server needs: a sub-agent has that server's rules, not ours."""
 
 
 def as_config(given: Iterable[Rule]) -> dict[str, Any]:
@@ -172,22 +204,37 @@ class Policy:
         self._denied = _names(options.disallowed_tools)
         self._folders = options.add_dirs
         self._cwd = options.cwd.resolve()
+        named = options.skills
+        self._skills = None if named is None else {name.split(":")[-1] for name in named}
 
     def __call__(self, asked: Asked) -> Verdict:
         """Return the verdict on a request."""
-        names = {asked.name, asked.permission}
-        if names & self._denied:
+        if self._is_denied(asked):
             return Verdict("deny", _NOBODY_ASKED.format(asked.name))
-        if asked.name in self._allowed or self._reads_only(asked) or self._inside(asked):
+        if asked.permission == "skill" and self._skills is not None:
+            named = set(asked.patterns) <= self._skills
+            return (
+                Verdict("allow") if named else Verdict("deny", _NOBODY_ASKED.format("this skill"))
+            )
+        if self._reads_only(asked) or self._inside(asked):
             return Verdict("allow")
         if self.mode == "plan" and asked.permission not in _LOOKS:
             return Verdict("deny", _PLAN)
-        if self.mode == "acceptEdits" and asked.permission == "edit":
-            return Verdict("allow")
-        return Verdict("ask")
+        edits = self.mode == "acceptEdits" and asked.permission == "edit"
+        return Verdict("allow" if edits or _fits(asked.name, self._allowed) else "ask")
+
+    def _is_denied(self, asked: Asked) -> bool:
+        """Tell whether the tool was ruled out; one editor is not another, but patches do both."""
+        if asked.permission != "edit":
+            return _fits(asked.name, self._denied) or _fits(asked.permission, self._denied)
+        if asked.name not in ("edit", "write"):
+            return bool(self._denied & _EDITORS)
+        return asked.name in self._denied
 
     def _inside(self, asked: Asked) -> bool:
-        """Tell whether it is about folders that were added to the session's own."""
+        """Tell whether it is about folders added to the session's own, or OpenCode's own notes."""
+        if asked.name == "read" and asked.patterns and all(map(_is_note, asked.patterns)):
+            return True
         return (
             asked.permission == "external_directory"
             and bool(asked.patterns)
@@ -202,7 +249,18 @@ class Policy:
         command = asked.input.get("command")
         if asked.permission != "bash" or not isinstance(command, str):
             return False
+        if asked.input.get("workdir"):
+            return False  # Its paths would mean something else.
         if _READ_ONLY.fullmatch(command) is None:
             return False
         paths = [(self._cwd / word).resolve() for word in command.split()[1:]]
         return all(path.is_relative_to(self._cwd) for path in paths)
+
+
+def _fits(name: str, names: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, each) for each in names)
+
+
+def _is_note(pattern: str) -> bool:
+    """Tell whether a pattern is of the folder where OpenCode puts output that is too long."""
+    return os.path.normpath(pattern).endswith("/opencode/tool-output/*")

@@ -119,6 +119,7 @@ def configuration(options: Options, shell: Path | None) -> dict[str, Any]:
         config["skills"] = {"paths": [str(path) for path in skills if path.is_dir()]}
     if options.system_prompt is not None:
         config["agent"] = {"build": {"prompt": options.system_prompt}}
+        config["default_agent"] = "build"
     return config
 
 
