@@ -339,6 +339,16 @@ async def test_an_ask_is_answered_once_by_the_rules_for_tools(
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
 
 
+async def test_a_request_shows_the_input_that_was_told_last(scripted: Open) -> None:
+    first = {"command": "ls", "description": "look around"}
+    told = tool("c", "pending", kind="execute", title="ls", rawInput=first)
+    asked = ask("c", kind="execute", title="rm -rf x", rawInput={"command": "rm -rf x"})
+    async with scripted(permission_mode="dontAsk") as agent:
+        _, events = await agent.run(told, asked)
+    (request,) = [event for event in events if isinstance(event, e.PermissionRequested)]
+    assert request.input == {"command": "rm -rf x"}
+
+
 async def test_a_refused_tool_is_told_as_denied_and_stands_in_the_result(scripted: Open) -> None:
     async with scripted(disallowed_tools=["Bash"]) as agent:
         result, events = await agent.run(ask("c", **SHELL), tool("c", "failed"))

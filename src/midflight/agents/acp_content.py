@@ -74,7 +74,7 @@ class Call(msgspec.Struct):
         if not self.name:
             self.name = _guess(self.title, self.kind)
         given = told.get("rawInput")
-        if isinstance(given, dict) and len(given) >= len(self.input):
+        if isinstance(given, dict) and given:
             self.input = given
         places = told.get("locations")
         if isinstance(places, list) and places:
