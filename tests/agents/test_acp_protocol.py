@@ -378,6 +378,17 @@ async def test_edits_within_the_folder_are_accepted_for_an_agent_without_such_a_
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
 
 
+@pytest.mark.parametrize(("path", "requests"), [("in.py", 0), ("/etc/passwd", 1)])
+async def test_an_edit_is_accepted_only_if_what_it_changes_lies_in_the_folder_too(
+    scripted: Open, path: str, requests: int
+) -> None:
+    diff = {"type": "diff", "path": path, "oldText": "a", "newText": "b"}
+    step = ask("c", kind="edit", title="Edit", locations=[{"path": "in.py"}], content=[diff])
+    async with scripted(permission_mode="acceptEdits", attended=False) as agent:
+        _, events = await agent.run(step)
+    assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
+
+
 async def test_a_form_is_put_as_questions_and_filled_in_with_the_answers(scripted: Open) -> None:
     colour = {"type": "string", "oneOf": [{"const": "b", "title": "Blue"}]}
     sizes = {"type": "array", "description": "Sizes?", "items": {"enum": ["S", "L"]}}

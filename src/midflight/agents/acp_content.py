@@ -12,7 +12,7 @@ import msgspec
 from midflight.agents.content import OUTPUT_CHARS
 from midflight.values import Kind
 
-__all__ = ["TOOLS", "Call", "kind_of", "output_of", "told_name", "told_parent"]
+__all__ = ["TOOLS", "Call", "changed", "kind_of", "output_of", "told_name", "told_parent"]
 
 DIFF_LINES = 400
 """Longer texts are not compared: it takes time, and nobody reads it."""
@@ -100,6 +100,14 @@ def _guess(title: str, kind: str) -> str:
 def kind_of(call: Call) -> Kind:
     """Return midflight's word for a call's kind."""
     return KINDS.get(call.kind, "other")
+
+
+def changed(call: Call) -> list[str]:
+    """Return the path of each file that the call says it changes. Raises `KeyError` for none."""
+    items = call.content if isinstance(call.content, list) else []
+    return [
+        str(item["path"]) for item in items if isinstance(item, dict) and item.get("type") == "diff"
+    ]
 
 
 def _meta(told: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from midflight.agents.acp_content import TOOLS, Call
+from midflight.agents.acp_content import TOOLS, Call, changed
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
@@ -57,7 +57,7 @@ class Policy:
 
     def _within(self, call: Call) -> bool:
         """Tell whether every place that the call names lies in the session's folders."""
-        places = [(self._folders[0] / place).resolve() for place in call.places]
+        places = [(self._folders[0] / place).resolve() for place in (*call.places, *changed(call))]
         return bool(places) and all(
             any(place.is_relative_to(folder) for folder in self._folders) for place in places
         )
