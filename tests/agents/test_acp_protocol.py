@@ -349,6 +349,19 @@ async def test_a_request_shows_the_input_that_was_told_last(scripted: Open) -> N
     assert request.input == {"command": "rm -rf x"}
 
 
+@pytest.mark.parametrize(
+    ("rule", "requests"), [("mcp__prod__run_sql", 0), ("Bash", 1), ("execute", 1)]
+)
+async def test_a_tool_of_an_mcp_server_is_allowed_by_its_own_name_alone(
+    scripted: Open, rule: str, requests: int
+) -> None:
+    meta = {"anything": {"toolName": "mcp__prod__run_sql"}}
+    step = ask("c", kind="execute", title="run_sql", rawInput={"sql": "drop"}, _meta=meta)
+    async with scripted(allowed_tools=[rule], permission_mode="dontAsk") as agent:
+        _, events = await agent.run(step)
+    assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
+
+
 async def test_a_refused_tool_is_told_as_denied_and_stands_in_the_result(scripted: Open) -> None:
     async with scripted(disallowed_tools=["Bash"]) as agent:
         result, events = await agent.run(ask("c", **SHELL), tool("c", "failed"))

@@ -1,7 +1,8 @@
 """Which tool calls midflight answers for itself where an agent asks: allow, deny, or let a user.
 
 ACP names kinds of tools, not tools. A rule by one of Claude's names holds for the tool of that
-name, or, where the agent's tools have other names, for the kind of tool that it stands for.
+name, or, where the agent's tools have other names, for the kind of tool that it stands for. A tool
+of an MCP server is allowed by its own name alone.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class Policy:
         """Judge a call that the agent asks about."""
         if self.refuses(call):
             return "deny"
+        name = call.name.casefold()
+        if name.startswith("mcp__"):  # its kind is what its server likes to say
+            return "allow" if name in self._allowed else "ask"
         if any(_matches(rule, call, widely=False) for rule in self._allowed):
             return "allow"
         if self.edits and call.kind == "edit" and self._within(call):
