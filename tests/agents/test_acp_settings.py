@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from midflight.agents.acp_settings import Settings
+from midflight.agents.opencode_policy import BASE, as_config
+from midflight.agents.presets import PRESETS
 from midflight.errors import UnsupportedOption
 
 
@@ -88,3 +91,10 @@ def test_models_of_the_older_form_have_their_own_method() -> None:
 def test_an_agent_that_tells_nonsense_lets_nothing_be_chosen(told: dict[str, Any]) -> None:
     settings = Settings(told)
     assert (settings.has_models, settings.has_modes, settings.has_effort) == (False,) * 3
+
+
+def test_opencodes_preset_asks_as_much_as_the_driver_of_opencode() -> None:
+    told = json.loads(PRESETS["opencode-acp"].env["OPENCODE_PERMISSION"])
+    by_name = {"edit": "ask", "bash": "ask", "webfetch": "ask"}
+    assert told == {**as_config(BASE), **by_name, "task": "deny"}
+    assert told["*"] == "ask"

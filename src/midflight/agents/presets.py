@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from midflight.agents.opencode_policy import BASE, as_config
+
 __all__ = ["PRESETS", "Preset"]
 
 
@@ -25,7 +27,9 @@ class Preset(NamedTuple):
 
 
 # What OpenCode's sub-agents ask does not come through ACP, and they would wait for ever.
-_ASK = json.dumps({"edit": "ask", "bash": "ask", "webfetch": "ask", "task": "deny"})
+# The three that change things stand by name too: a user's own rule for one could come after the "*".
+_CHANGES = dict.fromkeys(("edit", "bash", "webfetch"), "ask")
+_ASK = json.dumps({**as_config(BASE), **_CHANGES, "task": "deny"})
 
 PRESETS: Mapping[str, Preset] = {
     "auggie": Preset(
