@@ -108,7 +108,11 @@ class Told:
         self.asked: list[Asked] = []
         self.decided = decided
         self.translate = Translator(
-            MAIN, lambda _, used: used.output_tokens / 100, self._judge, since=since
+            MAIN,
+            lambda _, used: used.output_tokens / 100,
+            self._judge,
+            lambda said: said.replace("sk-secret", "[redacted]"),
+            since=since,
         )
         self.signals: list[Signal] = []
         for number in handed:

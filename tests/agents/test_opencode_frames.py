@@ -73,8 +73,41 @@ def test_another_model_call_is_announced_when_the_one_before_it_has_ended() -> N
     assert len(told.of(Calling)) == 1
 
 
+def test_a_turn_that_a_refusal_has_ended_is_not_interrupted() -> None:
+    told = Told(1)
+    told.hear(*answer(2, 1, finish="tool-calls"), idle())
+    assert ends(told) == [("completed", "end_turn", ("m1",))]
+
+
+def test_a_message_that_will_never_be_read_fails() -> None:
+    told = Told(1)
+    told.signals += told.translate.lose()
+    assert told.of(Dropped) == [Dropped("m1", "agent_error")]
+    assert told.translate.handed == {}
+
+
+def test_what_a_provider_complains_about_has_no_key_in_it() -> None:
+    told = Told(1)
+    error = {"name": "APIError", "data": {"message": "bad key sk-secret", "statusCode": 401}}
+    retry = status("retry", attempt=1, message="sk-secret is slow", next=0)
+    told.hear(status("busy"), message(2, 1), retry, message(2, 1, error=error), idle())
+    assert "sk-secret" not in str(told.signals)
+    assert told.of(Finished)[0].text == "bad key [redacted]"
+
+
+def test_a_call_id_that_a_model_uses_twice_is_two_calls() -> None:
+    told = Told(1)
+    told.hear(status("busy"), message(2, 1), tool(2, "call", "running", input={"command": "ls"}))
+    told.hear(tool(2, "call", "completed"), message(2, 1, finish="tool-calls"), message(4, 1))
+    told.hear(tool(4, "call", "running", input={"command": "rm -rf src"}), permission(4, "per"))
+    assert [each.call for each in told.of(e.ToolStarted)] == ["call", "msg_4/call"]
+    (asked,) = told.of(e.PermissionRequested)
+    assert (asked.call, asked.input) == ("msg_4/call", {"command": "rm -rf src"})
+
+
 def test_an_abort_between_two_model_calls_is_an_interrupt() -> None:
     told = Told(1)
+    told.translate.stopping = True
     told.hear(*answer(2, 1, finish="tool-calls"), idle())
     assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import psutil
 import pytest
 
 import midflight
-from midflight.testing import ScriptedModel, Text
+from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
@@ -60,3 +61,27 @@ async def test_a_server_that_was_named_is_used_and_left_running(
         async with stage.play([Text("fine")]) as on:
             assert (await on.ask()).text == "fine"
             assert servers() == before
+
+
+@pytest.mark.parametrize(
+    "project",
+    [
+        {"permission": {"*": "ask", "bash": "allow"}},
+        {"agent": {"build": {"permission": {"bash": "allow"}}}},
+    ],
+)
+async def test_a_project_cannot_loosen_what_is_asked_for(
+    project: object, tmp_path: Path, claude_home: Path
+) -> None:
+    need(OPENCODE.missing())
+    cwd = tmp_path / "cwd"
+    cwd.mkdir()
+    (cwd / "opencode.json").write_text(json.dumps(project))
+    sub_agent = {"description": "x", "prompt": "touch made", "subagent_type": "general-purpose"}
+    steps = [ToolCall("Bash", {"command": "touch made"}), ToolCall("Agent", sub_agent), Text("no")]
+    async with ScriptedModel(steps) as model, asyncio.timeout(50):
+        env = model.env(claude_home)
+        async with midflight.open(agent="opencode", cwd=cwd, env=env, attended=False) as session:
+            result = await (await session.send("go")).result()
+    assert [denial.name for denial in result.denials] == ["bash", "task"]
+    assert not (cwd / "made").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import string
 import time
@@ -26,7 +27,7 @@ from midflight.agents.base import (
     Up,
 )
 from midflight.agents.opencode_asks import Asks
-from midflight.agents.opencode_catchup import state
+from midflight.agents.opencode_catchup import adopt, state
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Translator
@@ -34,6 +35,7 @@ from midflight.agents.opencode_models import Model, Models
 from midflight.agents.opencode_policy import Policy
 from midflight.agents.opencode_server import Server, lease
 from midflight.agents.opencode_tools import Book
+from midflight.agents.redact import Redactor, server_secrets
 from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
 
@@ -42,11 +44,15 @@ __all__ = ["OpenCodeAgent"]
 SETTLE_S = 0.3
 """How long after an end that is not clear the server is asked what is the case."""
 
+LOST_AFTER_S = 5.0
+"""A server at rest that has not read a message after so long will never read it."""
+
 STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
 NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
 
+TIME_BITS = (1 << 48) - 1
 _LETTERS = string.digits + string.ascii_letters
 
 
@@ -102,9 +108,12 @@ class OpenCodeAgent:
         self._options = options
         self._policy = Policy(options)
         self._asks: Asks
+        secrets_of = server_secrets(options.mcp_servers)
+        self._clean = Redactor({**os.environ, **options.env}, secrets_of)
         self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
         self._client: Client
         self._book: Book
@@ -114,6 +123,7 @@ class OpenCodeAgent:
         self._translate: Translator
         self._session = ""
         self._last_id = 0
+        self._sent = 0.0
 
     # Starting and ending ------------------------------------------------------------------
 
@@ -131,8 +141,12 @@ class OpenCodeAgent:
             self._choose()
             self._asks = Asks(self._client, self._policy, self._do)
             self._session, since = await conversation.begin(self._client, options)
-            self._translate = Translator(self._session, self._models.price, self._asks, since=since)
+            self._translate = Translator(
+                self._session, self._models.price, self._asks, self._clean, since=since
+            )
             self._feed.join(self._session, self._inbox)
+            if options.resume is not None:
+                await adopt(self._feed, self._session, self._session)
             self._inbox.put_nowait(Up())
             self._inbox.put_nowait(self._introduction(told))
         except BaseException:
@@ -164,7 +178,7 @@ class OpenCodeAgent:
             cwd=str(self._options.cwd),
             tools=told.tools,
             skills=told.skills,
-            problems=told.problems,
+            problems=tuple(map(self._clean, told.problems)),
         )
 
     async def close(self) -> None:
@@ -172,10 +186,17 @@ class OpenCodeAgent:
         await self.kill()
 
     async def kill(self) -> None:
-        """Stop whatever the session does, at once; its conversation stays on disk."""
+        """Stop whatever the session does, at once; its conversation stays on disk.
+
+        Done once and wholly, also if whoever asks for it is cancelled meanwhile.
+        """
         server, self._server = self._server, None
-        if server is None:
-            return
+        if server is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(server))
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self, server: Server) -> None:
         for task in self._errands:
             task.cancel()
         try:
@@ -210,6 +231,7 @@ class OpenCodeAgent:
         known = self._next_id()
         self._translate.handed[known] = message
         self._translate.stopping = False
+        self._sent = time.monotonic()
         body: dict[str, Any] = {"messageID": known, "parts": [{"type": "text", "text": text}]}
         if self._model is not None:
             body["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
@@ -223,10 +245,11 @@ class OpenCodeAgent:
 
     def _next_id(self) -> str:
         """Return an id for a message, in the server's form: it sorts messages by them."""
-        now = max(int(time.time() * 1000) * 0x1000, self._last_id + 1)
-        self._last_id = now
+        newest = max(self._translate.reading, self._translate.since)
+        known = int(newest[4:16], 16) if newest else 0  # Its clock may be ahead of ours.
+        self._last_id = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last_id, known) + 1
         noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
-        return f"msg_{now & (1 << 48) - 1:012x}{noise}"
+        return f"msg_{self._last_id & TIME_BITS:012x}{noise}"
 
     async def cancel(self, message: str) -> None:
         """Take back a prompt that has not been read; a server at work does not give it back."""
@@ -273,7 +296,9 @@ class OpenCodeAgent:
         await self._asks.reply(reply)
 
     async def set_model(self, model: str) -> None:
-        """Use this model from the next message on."""
+        """Use this model from the next message on. Raises `UnsupportedOption`."""
+        if self._variant is not None:
+            self._models.variant(self._models.find(model), self._variant)
         self._use(model)
 
     async def set_permission_mode(self, mode: str) -> None:
@@ -345,9 +370,12 @@ class OpenCodeAgent:
         signals = [signal for frame in frames for signal in self._translate(frame)]
         if not busy:
             # What has begun since the question was asked may be at work now: ask again.
-            self._translate.unsettled = before != self._translate.reading
-            if not self._translate.unsettled:
-                signals += self._translate.settle()
+            begun = before != self._translate.reading
+            signals += [] if begun else self._translate.settle()
+            waits = bool(self._translate.handed) and not self._translate.in_turn
+            if waits and time.monotonic() - self._sent > LOST_AFTER_S:
+                signals += self._translate.lose()
+            self._translate.unsettled = begun or waits
         for signal in signals:
             await self._watch(signal)
             yield signal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import copy
 import json
 from collections.abc import Callable, Coroutine
@@ -13,9 +13,13 @@ import msgspec
 from midflight.agents.base import Reply
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_policy import Asked, Policy, Verdict
+from midflight.errors import AgentFailed
 from midflight.events import PermissionRequested, QuestionRequested
 
 __all__ = ["Asks"]
+
+TRIES = 3
+PAUSE_S = 1.0
 
 EDITED = "The user changed this call. Make it again with exactly this input: {}"
 
@@ -61,8 +65,17 @@ class Asks:
         if reply.input == self._inputs.pop(reply.request, None):
             reply = msgspec.structs.replace(reply, input=None)  # Nothing was changed.
         body = _permission(reply) if question is None else _answers(question, reply)
-        with contextlib.suppress(Refused):
-            await self._client.post(f"/{kind}/{reply.request}/{verb}", body)
+        for left in reversed(range(TRIES)):
+            try:
+                await self._client.post(f"/{kind}/{reply.request}/{verb}", body)
+            except Refused:
+                return  # It is no request any more.
+            except AgentFailed:
+                if not left:
+                    raise
+                await asyncio.sleep(PAUSE_S)  # An answer that is lost would hang the turn.
+            else:
+                return
 
 
 def _permission(reply: Reply) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from midflight.agents.opencode_feed import Feed
 
-__all__ = ["state"]
+__all__ = ["adopt", "state"]
 
 Frame = dict[str, Any]
 
@@ -33,6 +33,13 @@ async def state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool
     if told["type"] == "retry":
         frames.append(_frame("session.status", {"sessionID": session, "status": told}))
     return frames, told["type"] != "idle"
+
+
+async def adopt(feed: Feed, session: str, root: str) -> None:
+    """Have the events of a session's sub-agents too: an old one can be put to work again."""
+    for child in await feed.client.get(f"/session/{session}/children"):
+        feed.adopt(child["id"], root)
+        await adopt(feed, child["id"], root)
 
 
 async def _story(feed: Feed, session: str, root: str, since: str, family: set[str]) -> list[Frame]:

@@ -85,6 +85,12 @@ class Feed:
             inbox.put_nowait(item)
 
     async def _run(self) -> None:
+        try:
+            await self._read()
+        finally:
+            self.end()
+
+    async def _read(self) -> None:
         clock = asyncio.get_running_loop().time
         pause, lost, gap = PAUSE_S, clock(), False
         while self._is_alive() and clock() - lost < RECONNECT_FOR_S:
@@ -107,7 +113,6 @@ class Feed:
             gap = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-        self.end()
 
     def _route(self, frame: dict[str, Any]) -> None:
         """Put an event into the inbox of the session that it is about."""
@@ -115,10 +120,10 @@ class Feed:
         if not isinstance(given, dict):
             return
         if frame.get("type") == "session.created" and isinstance(info := given.get("info"), dict):
-            parent = info.get("parentID")
-            root = self._families.get(str(parent), parent)
+            parent = str(info.get("parentID"))
+            root = self._families.get(parent, parent)
             if root in self.inboxes:
-                self._families[str(info.get("id"))] = str(root)
+                self._families[str(info.get("id"))] = root
         session = str(given.get("sessionID"))
         inbox = self.inboxes.get(self._families.get(session, session))
         if inbox is not None:

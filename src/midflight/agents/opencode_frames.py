@@ -75,9 +75,17 @@ class Translator:
     """Turns events into signals; remembers only what a later event refers to."""
 
     def __init__(
-        self, session: str, price: Price, judge: Callable[[Asked], Verdict], *, since: str = ""
+        self,
+        session: str,
+        price: Price,
+        judge: Callable[[Asked], Verdict],
+        clean: Callable[[str], str],
+        *,
+        since: str = "",
     ) -> None:
         """``judge`` decides permission requests, as far as nobody needs to be asked.
+
+        ``clean`` takes the secrets out of what a provider complains about.
 
         ``since`` is the newest message of an earlier part of the conversation.
         """
@@ -87,6 +95,7 @@ class Translator:
         self.unsettled = False
         self._price = price
         self._judge = judge
+        self._clean = clean
         self._threads: dict[str, Thread] = {session: Thread(price)}
         self._early: dict[str, list[dict[str, Any]]] = {}
         self._turn: list[str] | None = None
@@ -196,7 +205,8 @@ class Translator:
         yield from thread.part(part)
         child = ((part.get("state") or {}).get("metadata") or {}).get("sessionId")
         if part["type"] == "tool" and child and child not in self._threads:
-            self._threads[child] = Thread(self._price, part["callID"])
+            call = thread.call(part["messageID"], part["callID"])
+            self._threads[child] = Thread(self._price, call)
             for frame in self._early.pop(child, ()):
                 yield from self(frame)
 
@@ -235,7 +245,7 @@ class Translator:
             yield e.Retry(
                 attempt=int(status["attempt"]),
                 delay_s=round(delay, 3),
-                error=str(status.get("message") or "unknown"),
+                error=self._clean(str(status.get("message") or "unknown")),
                 parent=thread.parent,
             )
         elif status["type"] == "busy" and thread.parent is None:
@@ -257,7 +267,7 @@ class Translator:
         if self._error is not None:
             error, self._error = self._error, None
             _, _, text = outcome("", error)
-            yield e.Notice(level="error", text=f"OpenCode: {text}")
+            yield e.Notice(level="error", text=f"OpenCode: {self._clean(text)}")
             for known in list(self.handed):
                 yield Dropped(self.handed.pop(known), "agent_error")
 
@@ -267,6 +277,14 @@ class Translator:
             self._error = error
             if self._turn is None and self.handed:
                 yield from self._refused()
+
+    def lose(self) -> Iterator[Signal]:
+        """The server rests, and will not read what it was given."""
+        for known in list(self.handed):
+            yield e.Notice(
+                level="error", text="OpenCode has not read a message, and does not say why"
+            )
+            yield Dropped(self.handed.pop(known), "agent_error")
 
     def settle(self) -> Iterator[Signal]:
         """The server says that the session rests: end the turn that has not ended by itself."""
@@ -278,9 +296,9 @@ class Translator:
         thread = self._threads[self.session]
         info = self._whole or {}
         error = info.get("error") or self._error
-        if error is None and info.get("finish", "") in GOES_ON:
+        if error is None and (self.stopping or not info.get("finish")):
             # Between two steps, and in a retry's back-off, an abort leaves no error.
-            error = {"name": "MessageAbortedError"}
+            error = {"name": "MessageAbortedError"} if info.get("finish", "") in GOES_ON else None
         for each in self._threads.values():
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
@@ -291,13 +309,18 @@ class Translator:
         self._whole = self._error = None
         self._denials.clear()
         self._asked.clear()
+        self._withdrawn = {known for known in self._withdrawn if known > self._settled}
         said = thread.text
         for session in [name for name in self._threads if name != self.session]:
             del self._threads[session]
         self._early.clear()
         thread.settle()
         yield Finished(
-            status=status, reason=reason, text=text or said, messages=messages, denials=denials
+            status=status,
+            reason=reason,
+            text=self._clean(text) or said,
+            messages=messages,
+            denials=denials,
         )
 
     # Requests -----------------------------------------------------------------------------
@@ -306,7 +329,8 @@ class Translator:
         thread = self._thread(given["sessionID"], {"type": "permission.asked", **_as(given)})
         if thread is None or not self._open(given):
             return
-        call = str((given.get("tool") or {}).get("callID", ""))
+        about = given.get("tool") or {}
+        call = thread.call(str(about.get("messageID")), str(about.get("callID", "")))
         name, input_ = thread.inputs.get(call, (given["permission"], given.get("metadata") or {}))
         asked = Asked(given, name, input_)
         self._asked.add(asked.request)

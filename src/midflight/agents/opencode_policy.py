@@ -79,7 +79,6 @@ class Asked:
         self.session = str(given["sessionID"])
         self.permission = str(given["permission"])
         self.patterns = [str(pattern) for pattern in given.get("patterns") or ()]
-        self.call = str((given.get("tool") or {}).get("callID", ""))
         self.name = name
         self.input = call_input
 

@@ -14,7 +14,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,7 @@ from midflight.agents.redact import server_secrets
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
 
-__all__ = ["Server", "lease"]
+__all__ = ["Call", "Server", "lease"]
 
 START_TIMEOUT_S = 45.0
 FIND_TIMEOUT_S = 10.0
@@ -47,6 +47,14 @@ exec {shell} "$@"
 """
 
 
+class Call(NamedTuple):
+    """A command that runs: its text, the age of the server when it began, and its folder."""
+
+    command: str
+    age_s: float
+    directory: Path
+
+
 class Server:
     """One server, ours or one that was named, and who uses it."""
 
@@ -60,10 +68,11 @@ class Server:
         self._reader: asyncio.Task[None] | None = None
         self._listening: asyncio.Future[None] | None = None
         self._feeds: dict[Path, Feed] = {}
+        self._ending: asyncio.Task[None] | None = None
         self._users = 0
         self.version = ""
         self.client: Client
-        self.calls: dict[str, object] = {}
+        self.calls: list[Call] = []
 
     # Using --------------------------------------------------------------------------------
 
@@ -115,6 +124,11 @@ class Server:
             del self._feeds[directory]
         await feed.close()
         return True
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The folders that sessions work in."""
+        return tuple(self._feeds)
 
     def is_alive(self) -> bool:
         """Tell whether its program runs, as far as that can be seen from here."""
@@ -239,6 +253,12 @@ class Server:
     # Ending -------------------------------------------------------------------------------
 
     async def _end(self) -> None:
+        """End it, wholly, also if whoever asks for it is cancelled meanwhile."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._tear_down())
+        await asyncio.shield(self._ending)
+
+    async def _tear_down(self) -> None:
         """End the program and all that it started: it ignores TERM, and its state is on disk."""
         for feed in self._feeds.values():
             await feed.close()

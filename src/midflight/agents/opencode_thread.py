@@ -17,6 +17,9 @@ from midflight.values import TokenUsage
 
 __all__ = ["Thread"]
 
+KEPT_CALLS = 1_000
+"""How many ids of calls are remembered: some models number them anew in each answer."""
+
 CHARS_PER_TOKEN = 4
 """About; for the estimate of a model call that was cut off."""
 
@@ -37,6 +40,7 @@ class Thread:
         self._held: dict[str, tuple[str, str]] = {}
         self._done: dict[str, None] = {}
         self._shown: dict[str, int] = {}
+        self._first: dict[str, str] = {}
         self._streamed = 0
         self._context = 0
 
@@ -131,8 +135,16 @@ class Thread:
 
     # Tools --------------------------------------------------------------------------------
 
+    def call(self, message: str, given: str) -> str:
+        """Return our id for a call: the model's own, unless it has used that one before."""
+        first = self._first.setdefault(given, message)
+        if len(self._first) > KEPT_CALLS:
+            del self._first[next(iter(self._first))]
+        return given if first == message else f"{message}/{given}"
+
     def _tool(self, part: dict[str, Any]) -> Iterator[Signal]:
-        call, name, state = part["callID"], part["tool"], part["state"]
+        call = self.call(part["messageID"], part["callID"])
+        name, state = part["tool"], part["state"]
         if state["status"] == "pending" or f"end {call}" in self._done:
             return
         given = state.get("input") or {}

@@ -7,25 +7,17 @@ process group lives on. So what belongs to a session's calls is noted before an 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from midflight.agents.opencode_server import Server
+from midflight.agents.opencode_server import Call, Server
 from midflight.events import ToolStarted
 
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["Book", "Call"]
-
-
-class Call(NamedTuple):
-    """A command that runs: the age of the server when it began, its text, and its folder."""
-
-    age_s: float
-    command: str
-    directory: Path
+__all__ = ["Book"]
 
 
 class Book:
@@ -34,7 +26,7 @@ class Book:
     def __init__(self, server: Server, directory: Path) -> None:
         """A server that was only named shows none of its processes."""
         self._server = server
-        self._directory = directory
+        self._directory = directory.resolve()
         self._doomed: list[psutil.Process] = []
         self._open: dict[str, Call] = {}
 
@@ -42,24 +34,24 @@ class Book:
         """A command has begun."""
         process = self._server.process
         if process is not None:
-            command = str(started.input.get("command") or "")
-            call = Call(process.age_s, command, self._directory)
-            self._open[started.call] = self._server.calls[started.call] = call
+            folder = self._directory / str(started.input.get("workdir") or "")
+            call = Call(str(started.input.get("command") or ""), process.age_s, folder)
+            self._open[started.call] = call
+            self._server.calls.append(call)
 
     def over(self, call: str) -> None:
         """A command has ended by itself."""
-        self._open.pop(call, None)
-        self._server.calls.pop(call, None)
+        ended = self._open.pop(call, None)
+        self._server.calls[:] = [each for each in self._server.calls if each is not ended]
 
     async def condemn(self) -> None:
         """Note the processes of the commands that run: the turn is about to be aborted."""
         process = self._server.process
         if process is None or not self._open:
             return
-        others = set(self._server.calls) - set(self._open)
-        self._doomed += await asyncio.to_thread(
-            _of_commands, process.pid, process.marker, list(self._open.values()), not others
-        )
+        ours = [id(call) for call in self._open.values()]
+        running = [(*call, id(call) in ours) for call in self._server.calls]
+        self._doomed += await asyncio.to_thread(_of_commands, process.pid, process.marker, running)
 
     async def close(self) -> None:
         """The turn is over: end what was condemned, and forget its commands."""
@@ -73,19 +65,19 @@ class Book:
         """End what commands have left running in the folder: no session works there any more."""
         process = self._server.process
         if process is not None and process.running:
-            await asyncio.to_thread(_end_orphans, process.pid, process.marker, self._directory)
+            spare = [each.resolve() for each in self._server.directories]
+            below = [each for each in spare if each != self._directory]
+            await asyncio.to_thread(
+                _end_orphans, process.pid, process.marker, self._directory, below
+            )
 
 
 def _of_commands(
-    pid: int,
-    marker: str,
-    calls: Iterable[Call],
-    alone: bool,  # noqa: FBT001
+    pid: int, marker: str, running: Iterable[tuple[str, float, Path, bool]]
 ) -> list[psutil.Process]:
     from midflight.agents import tree
 
-    begun: Mapping[str, float] = {call.command: call.age_s for call in calls}
-    return tree.of_commands(pid, marker, begun, orphans=alone)
+    return tree.of_commands(pid, marker, [tree.Command(*each) for each in running])
 
 
 def _end(processes: list[psutil.Process]) -> None:
@@ -94,7 +86,7 @@ def _end(processes: list[psutil.Process]) -> None:
     tree.end(processes, at_once=True)
 
 
-def _end_orphans(pid: int, marker: str, directory: Path) -> None:
+def _end_orphans(pid: int, marker: str, directory: Path, spare: Iterable[Path]) -> None:
     from midflight.agents import tree
 
-    tree.end(tree.orphans_in(pid, marker, directory), at_once=True)
+    tree.end(tree.orphans_in(pid, marker, directory, spare), at_once=True)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from midflight.agents.leash import MARKER
 
-__all__ = ["born_after", "end", "of", "of_commands", "orphans_in"]
+__all__ = ["Command", "born_after", "end", "of", "of_commands", "orphans_in"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
@@ -92,30 +93,52 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def of_commands(
-    pid: int, marker: str, begun: Mapping[str, float], *, orphans: bool
-) -> list[psutil.Process]:
-    """Return what a server runs for some commands: text → the server's age when it began.
+class Command(NamedTuple):
+    """A command that a server runs: its text, the server's age when it began, and its folder.
 
-    With ``orphans`` also what has cut itself loose since the oldest of them began: nobody else's
-    commands run.
+    ``ours`` tells whether it belongs to whoever asks.
     """
+
+    text: str
+    age_s: float
+    directory: Path
+    ours: bool
+
+
+def of_commands(pid: int, marker: str, running: Iterable[Command]) -> list[psutil.Process]:
+    """Return what a server runs for our commands; ``running`` are those of all its users.
+
+    What has cut itself loose since the oldest of them began is ours if nobody else runs any.
+    """
+    commands = list(running)
+    ours = [command for command in commands if command.ours]
     found: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         born = root.create_time()
         for child in root.children():
-            with contextlib.suppress(psutil.Error):
-                line = " ".join(child.cmdline())
-                if any(
-                    _is_in(command, line) and child.create_time() >= born + age - SLACK_S
-                    for command, age in begun.items()
-                ):
+            with contextlib.suppress(psutil.Error, OSError):
+                owner = _owner(child, child.create_time() - born, commands)
+                if owner is not None and owner.ours:
                     found += [child, *child.children(recursive=True)]
-        if orphans and begun:
-            since = born + min(begun.values()) - SLACK_S
+        if ours and len(ours) == len(commands):
+            since = born + min(command.age_s for command in ours) - SLACK_S
             found += [p for p in _loose(root, marker) if p.create_time() >= since]
     return found
+
+
+def _owner(child: psutil.Process, age_s: float, commands: Iterable[Command]) -> Command | None:
+    """Return the command that a process runs: of those that fit, the longest, then the newest."""
+    line, folder = " ".join(child.cmdline()), Path(child.cwd())
+    fitting = [
+        command
+        for command in commands
+        if command.text
+        and _is_in(command.text, line)
+        and age_s >= command.age_s - SLACK_S
+        and folder.is_relative_to(command.directory)
+    ]
+    return max(fitting, key=lambda command: (len(command.text), command.age_s), default=None)
 
 
 def _is_in(command: str, line: str) -> bool:
@@ -129,12 +152,15 @@ def _loose(root: psutil.Process, marker: str) -> list[psutil.Process]:
     return [process for process in of(root.pid, marker) if process.pid not in family]
 
 
-def orphans_in(pid: int, marker: str, directory: Path) -> list[psutil.Process]:
-    """Return what a program has left behind that works in a folder."""
+def orphans_in(
+    pid: int, marker: str, directory: Path, spare: Iterable[Path]
+) -> list[psutil.Process]:
+    """Return what a program has left behind that works in a folder, but not in some others."""
     found = []
     with contextlib.suppress(psutil.Error):
         for process in _loose(psutil.Process(pid), marker):
             with contextlib.suppress(psutil.Error, OSError):
-                if Path(process.cwd()).is_relative_to(directory):
+                folder = Path(process.cwd())
+                if folder.is_relative_to(directory) and not any(map(folder.is_relative_to, spare)):
                     found.append(process)
     return found
