@@ -236,14 +236,12 @@ class Conductor:
         await self.wait_up()
 
     def _successor(self) -> Options:
-        """Return the options for an agent that takes over: what is left of the money, and where."""
+        """Return the options for an agent that takes over: what has been paid, and where."""
         started = self._rules.state.started
-        cap = self._options.max_budget_usd
-        spent = self._rules.state.ledger.total_usd
         return msgspec.structs.replace(
             self._options,
             resume=started.agent_session if started else self._options.resume,
-            max_budget_usd=None if cap is None else cap - spent + self._options.spent_usd,
+            spent_usd=self._rules.state.ledger.total_usd,
         )
 
     def _failed(self, action: a.Action, error: Exception) -> None:

@@ -454,6 +454,33 @@ async def test_money_is_told_as_a_sum_and_its_limit_holds(scripted: Open) -> Non
 
 
 @pytest.mark.parametrize(
+    ("paid", "steps", "turn"),
+    [
+        (0.0, [cost(3), words("x"), cost(3.5)], 0.5),  # the first is of the past
+        (3.0, [words("x"), cost(3.5)], 0.5),
+        (3.0, [words("x"), cost(0.5)], 0.5),  # an agent that counts anew with each program
+        (0.0, [words("x"), cost(0.5)], 0.5),
+    ],
+)
+async def test_earlier_turns_are_not_paid_again_in_a_conversation_that_is_gone_on_with(
+    scripted: Open, paid: float, steps: list[Any], turn: float
+) -> None:
+    said = {"hello": {"agentCapabilities": {"sessionCapabilities": {"resume": {}}}}}
+    async with scripted(said, resume="earlier", spent_usd=paid) as agent:
+        result, _ = await agent.run(*steps)
+    assert (result.cost_usd, result.total_cost_usd) == (turn, paid + turn)
+
+
+async def test_turns_before_an_agents_death_are_not_paid_again(scripted: Open) -> None:
+    said = {"hello": {"agentCapabilities": {"sessionCapabilities": {"resume": {}}}}}
+    async with scripted(said) as agent:
+        await agent.run(words("x"), cost(0.5))
+        await agent.run({"exit": 9})
+        result, _ = await agent.run(words("x"), cost(0.75))
+    assert (result.cost_usd, result.total_cost_usd) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(
     ("end", "ended"),
     [
         ({"end": {"stopReason": "max_tokens"}}, "failed/max_tokens"),

@@ -52,7 +52,8 @@ class AcpAgent:
         self._policy = Policy(options)
         self._secrets = server_secrets(options.mcp_servers)
         redact = Redactor(self._env, self._secrets)
-        self._translate = Translator(self._policy, redact)
+        paid = None if options.resume is None else options.spent_usd
+        self._translate = Translator(self._policy, redact, paid)
         self._process = AgentProcess()
         self._wire = Wire(self._process, self._received, self._noise, redact)
         self._reader: asyncio.Task[None] | None = None

@@ -31,8 +31,13 @@ _DENIED = "disallowed_tools"
 class Translator:
     """Knows what has been said of the running prompt, and of tools and money in the session."""
 
-    def __init__(self, policy: Policy, redact: Callable[[str], str]) -> None:
-        """Begin with nothing said. ``redact`` takes secrets out of the agent's complaints."""
+    def __init__(
+        self, policy: Policy, redact: Callable[[str], str], paid_usd: float | None = None
+    ) -> None:
+        """Begin with nothing said. ``redact`` takes secrets out of the agent's complaints.
+
+        ``paid_usd`` is, for a conversation that is gone on with, what it is known to have cost.
+        """
         self._policy = policy
         self._redact = redact
         self._calls: dict[str, Call] = {}
@@ -42,7 +47,9 @@ class Translator:
         self._text = ""
         self._stepped = False
         self._heard = False
-        self._spent: float | None = None
+        self._spent = paid_usd or 0.0
+        self._resumed = paid_usd is not None
+        self._begun = self._told = False
         self._turn_usd: float | None = None
         self._denials: list[Denial] = []
         self.settings = Settings({})
@@ -57,7 +64,7 @@ class Translator:
     def begin(self) -> Iterator[Signal]:
         """A prompt is sent."""
         yield from self._flush()
-        self.running, self.cancelled = True, False
+        self.running, self.cancelled, self._begun = True, False, True
         self._stepped = self._heard = self._alive = self._early = self._retold = False
         self._text, self._turn_usd = "", None
         self._open.clear()
@@ -118,10 +125,8 @@ class Translator:
         """Take from an update about the past only how things stand: the money and the choices."""
         kind = update.get("sessionUpdate") if isinstance(update, dict) else None
         if kind in ("usage_update", "config_option_update"):
-            was, self.running = self.running, True
             for _ in self.update(update):
                 pass
-            self.running, self._turn_usd = was, None
 
     def _message(self, update: dict[str, Any]) -> Iterator[Signal]:
         yield from self._chunk(e.Text, e.TextDelta, update)
@@ -157,15 +162,23 @@ class Translator:
             yield block(text=text)
 
     def _usage(self, update: dict[str, Any]) -> Iterator[Signal]:
-        """Money is told as the sum of the session; it starts anew where an agent forgets it."""
+        """Money is told as the sum of the session; it starts anew where an agent forgets it.
+
+        Of a conversation that is gone on with, what is told before anything of the first prompt
+        is of the past.
+        """
         cost = update.get("cost")
-        if cost is None or not self.running:
+        if cost is None:
             return
         if cost.get("currency") != "USD":
             yield e.Raw(data=update)
             return
-        told, before = float(cost["amount"]), self._spent or 0.0
-        more = told - before if told >= before else told
+        told = float(cost["amount"])
+        if self._resumed and not (self._begun and (self._told or self._alive)):
+            self._spent, self._told = told, True
+        if not self.running:
+            return
+        more = told - self._spent if told >= self._spent else told
         self._spent = told
         self._turn_usd = (self._turn_usd or 0.0) + more
         if more:

@@ -27,7 +27,7 @@ class Preset(NamedTuple):
 
 
 # What OpenCode's sub-agents ask does not come through ACP, and they would wait for ever.
-# The three that change things stand by name too: a user's own rule for one could come after the "*".
+# Three stand by name too: a user's own rule for one could come after the "*".
 _CHANGES = dict.fromkeys(("edit", "bash", "webfetch"), "ask")
 _ASK = json.dumps({**as_config(BASE), **_CHANGES, "task": "deny"})
 
