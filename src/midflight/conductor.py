@@ -63,11 +63,6 @@ class Conductor:
 
     def put(self, action: a.Action) -> None:
         """Have an action carried out, after those before it."""
-        match action:  # an agent that takes over has to know, also if this one is dead already
-            case a.SetModel(model=model):
-                self._options = msgspec.structs.replace(self._options, model=model)
-            case a.SetMode(mode=mode):
-                self._options = msgspec.structs.replace(self._options, permission_mode=mode)
         self._actions.put_nowait(action)
 
     async def start(self) -> None:
@@ -179,7 +174,7 @@ class Conductor:
             case a.Hand():
                 await self._hand(action)
             case _ if not self.alive:
-                return
+                self._keep(action)
             case a.TakeBack(message=message):
                 await agent.cancel(message)
             case a.Interrupt():
@@ -190,12 +185,22 @@ class Conductor:
                 await agent.reply(reply)
             case a.SetModel(model=model):
                 await agent.set_model(model)
+                self._keep(action)
                 self._rules.notice("info", f"the model is now {model}")
             case a.SetMode(mode=mode):
                 await agent.set_permission_mode(mode)
+                self._keep(action)
                 self._rules.notice("info", f"the permission mode is now {mode}")
             case a.StopTask(task=task):
                 await agent.stop_task(task)
+
+    def _keep(self, action: a.Action) -> None:
+        """Note what an agent that takes over has to know: what this one does, or cannot be told."""
+        match action:
+            case a.SetModel(model=model):
+                self._options = msgspec.structs.replace(self._options, model=model)
+            case a.SetMode(mode=mode):
+                self._options = msgspec.structs.replace(self._options, permission_mode=mode)
 
     async def _hand(self, hand: a.Hand) -> None:
         """Give the agent a message; one that has died is started anew first."""
@@ -247,13 +252,15 @@ class Conductor:
     def _failed(self, action: a.Action, error: Exception) -> None:
         """An action could not be carried out; what depends on it ends, and somebody is told."""
         text = str(error) or "it took too long"
+        now = asyncio.get_running_loop().time()
         match action:
             case a.Hand() if not self.alive:
                 self._last_words = text
-                self._rules.signal(Died(text), asyncio.get_running_loop().time())
+                self._rules.signal(Died(text), now)
             case a.Hand(message=message):
-                dropped = Dropped(message, "agent_error")
-                self._rules.signal(dropped, asyncio.get_running_loop().time())
+                self._rules.signal(Dropped(message, "agent_error"), now)
+            case a.SetMode(mode=mode):
+                self._rules.mode_refused(mode, self._options.permission_mode, now)
         command = action.command if isinstance(action, (a.SetModel, a.SetMode)) else None
         name = re.sub(r"\B([A-Z])", r"_\1", type(action).__name__).lower()
         self._rules.notice("error", f"{name} failed: {text}", command)

@@ -303,6 +303,13 @@ class Conversation:
         if self.state.ended is None:
             self._core.emit(e.Notice(level=level, text=text, command=command))
 
+    def mode_refused(self, mode: str, held: str, now: float) -> None:
+        """The agent has not taken this mode, and keeps to the one before, unless that is over."""
+        self._core.now = now
+        if self._core.mode == mode:
+            self._core.mode = held
+            self._desk.review()
+
     def reprice(self) -> None:
         """The price table is there: tell the estimates that had to wait for it."""
         usage = self.state.ledger.reprice() if self.state.ended is None else None

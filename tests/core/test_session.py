@@ -713,6 +713,38 @@ async def test_what_was_set_while_the_agent_was_dead_holds_for_the_next_one(
         assert not (tmp_path / "new").exists()
 
 
+class Choosy(FakeAgent):
+    """Knows one model, and refuses one mode; a start with another model is refused too."""
+
+    def __init__(self, options: midflight.Options) -> None:
+        if options.model == "typo":
+            raise midflight.UnsupportedOption("model", "no such model")
+        super().__init__(options)
+
+    async def set_model(self, model: str) -> None:
+        raise midflight.UnsupportedOption("model", "no such model")
+
+    async def set_permission_mode(self, mode: str) -> None:
+        raise midflight.AgentFailed("no such mode")
+
+
+async def test_what_the_agent_has_refused_is_not_in_force_and_harms_no_later_agent(
+    fake_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model: FakeModel = await fake_model(Text("one"), Text("two"))
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    async with midflight.Session(options, agent=Choosy) as session:
+        await session.set_model("typo")
+        await session.set_permission_mode("bypassPermissions")
+        await (await session.send("go")).result()
+        assert session.permission_mode == "default"
+        await model.agents[-1].die()
+        async for event in session.events():
+            if isinstance(event, e.Notice) and "has ended" in event.text:
+                break
+        assert (await (await session.send("go on")).result()).text == "two"
+
+
 async def test_a_handler_is_not_asked_what_a_policy_has_decided(fake: Start) -> None:
     asked: list[Any] = []
     options: dict[str, Any] = {"permission_mode": "bypassPermissions", "on_request": asked.append}
