@@ -13,7 +13,8 @@ from midflight.agents import AGENTS
 from midflight.agents.base import Support
 from midflight.cli.probe import probe as probe_here
 from midflight.testing import FakeAgent
-from midflight.testing.rows import ROWS
+from midflight.testing.rig import Stage
+from midflight.testing.rows import ROWS, Row
 
 
 class Braggart(FakeAgent):
@@ -65,6 +66,21 @@ def test_a_row_that_is_not_as_the_driver_says_is_named_and_fails_the_probe(
     (failed,) = [line for line in lines if " failed " in line]
     assert failed.split()[:3] == ["subagents", "failed", "AssertionError:"]
     assert f"{len(ROWS) - 1} of {len(ROWS)} rows" in lines[-2]
+
+
+def test_a_check_that_breaks_is_a_failed_row_and_the_others_are_tried(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def breaks(stage: Stage) -> None:
+        raise ValueError("not enough values to unpack")
+
+    monkeypatch.setitem(ROWS, "steer", Row(breaks))
+    monkeypatch.setattr("midflight.cli.probe.ROWS", ("steer", "effort"))
+    assert probe_here("fake", as_json=False) == 1
+    lines = capfd.readouterr().out.splitlines()
+    (failed,) = [line for line in lines if " failed " in line]
+    assert failed.split()[:3] == ["steer", "failed", "ValueError:"]
+    assert "1 of 2 rows" in lines[-2]
 
 
 def test_a_probe_of_a_broken_agent_fails_and_says_what_it_said(tmp_path: Path) -> None:
