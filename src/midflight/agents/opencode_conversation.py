@@ -8,7 +8,7 @@ from typing import NamedTuple
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_models import Models
 from midflight.agents.opencode_policy import rules
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 
 __all__ = ["Told", "begin", "models", "told"]
@@ -42,7 +42,7 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
     try:
         info = await client.patch(path, {"permission": permission})
     except Refused as error:
-        raise AgentFailed(f"No conversation found: {options.resume}") from error
+        raise ConversationLost(f"No conversation found: {options.resume}") from error
     if info.get("directory") != str(options.cwd):
         raise AgentFailed(
             f"the conversation {options.resume} belongs to another folder",

@@ -131,6 +131,8 @@ def rules(options: Options, agents: Iterable[Mapping[str, Any]], agent: str) -> 
     told += [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
     if denied >= {"edit", "write"}:
         told.append(_rule("edit", "deny"))
+    if options.skills == ():
+        told.append(_rule("skill", "deny"))
     return told
 
 
