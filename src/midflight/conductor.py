@@ -12,7 +12,7 @@ import msgspec
 from midflight import actions as a
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.conversation import Conversation
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, ConversationLost
 from midflight.events import TextDelta, ThinkingDelta
 from midflight.ledger import load_prices, prices_loaded
 from midflight.options import Options
@@ -52,6 +52,7 @@ class Conductor:
         self._readers: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         self._last_words = ""
+        self._lost = False
         self._pricing: asyncio.Task[None] | None = None
         self.agent = factory(options)
         self.alive = False
@@ -80,8 +81,8 @@ class Conductor:
             self._last_words = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
             self.alive = False
         if not self.alive:
-            name = self.agent.name
-            raise AgentFailed(f"{name} did not start: {self._last_words}", "midflight doctor")
+            text = f"{self.agent.name} did not start: {self._last_words}"
+            raise (ConversationLost if self._lost else AgentFailed)(text, "midflight doctor")
 
     async def close(self) -> None:
         """Stop the agent, then the tasks."""
@@ -98,6 +99,7 @@ class Conductor:
 
     async def _start_agent(self) -> None:
         self._up.clear()
+        self._lost = False
         await self.agent.start()
         self.alive = True
         task = asyncio.get_running_loop().create_task(self._read(self.agent))
@@ -134,7 +136,7 @@ class Conductor:
                 if self._pricing is not None:
                     await self._pricing
             self.alive = False
-            self._last_words = died.detail
+            self._last_words, self._lost = died.detail, died.lost
             self._up.set()
             if came_up:
                 signal_in(died, clock())
@@ -228,12 +230,10 @@ class Conductor:
         try:
             await self._start_with(options)
             self._rules.notice("info", f"{self.agent.name} was started again to go on")
-        except AgentFailed:
-            if options.resume is None:
-                raise
+        except ConversationLost as error:
             await self._start_with(msgspec.structs.replace(options, resume=None))
             text = "could not go on with the conversation and knows nothing of what was said"
-            self._rules.notice("warning", f"{self.agent.name} {text}: {self._last_words}")
+            self._rules.notice("warning", f"{self.agent.name} {text}: {error.message}")
 
     async def _start_with(self, options: Options) -> None:
         self.agent = self._factory(options)

@@ -7,6 +7,7 @@ MidflightError
 ├── InvalidInput           a message, command or answer that cannot be used
 ├── AgentUnavailable       the agent's program is missing, too old or not runnable
 ├── AgentFailed            the agent's program did not start, or ended before it was ready
+│   └── ConversationLost   the agent has no such conversation to go on with
 ├── SessionClosed          a command for a session that has ended
 ├── Conflict               the command comes too late for what it names
 │   └── AlreadyAnswered    the request has an answer; the first one stands
@@ -21,6 +22,7 @@ __all__ = [
     "AgentUnavailable",
     "AlreadyAnswered",
     "Conflict",
+    "ConversationLost",
     "EventsExpired",
     "InvalidConfig",
     "InvalidInput",
@@ -104,6 +106,12 @@ class AgentFailed(MidflightError):
     """The agent's program did not start, or ended before it was ready."""
 
     code = "agent_failed"
+
+
+class ConversationLost(AgentFailed):
+    """The agent works, but the conversation to go on with is not there."""
+
+    code = "conversation_lost"
 
 
 class SessionClosed(MidflightError):

@@ -11,11 +11,12 @@ from tests.agents.scripted import PROGRAM, Open, ask, cost, tool, words
 
 import midflight
 from midflight import events as e
-from midflight.errors import AgentFailed, AgentUnavailable, UnsupportedOption
+from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
 SHELL = {"kind": "execute", "title": "make test", "rawInput": {"command": "make test"}}
+RESUMES: dict[str, Any] = {"hello": {"agentCapabilities": {"sessionCapabilities": {"resume": {}}}}}
 STEERED = {"hello": {"_meta": {"steering": {"supported": True}}}}
 REFUSED = [{"outcome": {"outcome": "selected", "optionId": "id-reject_once"}}]
 
@@ -101,6 +102,13 @@ async def test_an_agent_that_dies_fails_its_turn_and_the_next_message_resumes(
         assert "exit code 9" in result.text
         assert (await agent.run(words("back")))[0].text == "back"
         assert [params["sessionId"] for params in agent.sent("session/resume")] == ["s-1"]
+
+
+async def test_a_conversation_that_the_agent_will_not_go_on_with_is_lost(scripted: Open) -> None:
+    said = RESUMES | {"refusal": {"code": -32002, "message": "Resource not found"}}
+    with pytest.raises(ConversationLost, match="refused session/resume: Resource not found"):
+        async with scripted(said, resume="earlier"):
+            raise AssertionError
 
 
 async def test_a_conversation_that_is_loaded_is_not_told_again(scripted: Open) -> None:
@@ -465,15 +473,13 @@ async def test_money_is_told_as_a_sum_and_its_limit_holds(scripted: Open) -> Non
 async def test_earlier_turns_are_not_paid_again_in_a_conversation_that_is_gone_on_with(
     scripted: Open, paid: float, steps: list[Any], turn: float
 ) -> None:
-    said = {"hello": {"agentCapabilities": {"sessionCapabilities": {"resume": {}}}}}
-    async with scripted(said, resume="earlier", spent_usd=paid) as agent:
+    async with scripted(RESUMES, resume="earlier", spent_usd=paid) as agent:
         result, _ = await agent.run(*steps)
     assert (result.cost_usd, result.total_cost_usd) == (turn, paid + turn)
 
 
 async def test_turns_before_an_agents_death_are_not_paid_again(scripted: Open) -> None:
-    said = {"hello": {"agentCapabilities": {"sessionCapabilities": {"resume": {}}}}}
-    async with scripted(said) as agent:
+    async with scripted(RESUMES) as agent:
         await agent.run(words("x"), cost(0.5))
         await agent.run({"exit": 9})
         result, _ = await agent.run(words("x"), cost(0.75))

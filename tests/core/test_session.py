@@ -12,6 +12,7 @@ import midflight
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Step
+from midflight.errors import ConversationLost
 from midflight.log import KEPT
 from midflight.testing import (
     Drop,
@@ -450,7 +451,7 @@ async def test_a_session_without_a_model_does_not_start() -> None:
 async def test_an_unknown_conversation_cannot_be_gone_on_with(fake: Start) -> None:
     _, session = await fake(resume="no-such-conversation")
     assert session.agent_session == "no-such-conversation"
-    with pytest.raises(midflight.AgentFailed, match="No conversation found"):
+    with pytest.raises(ConversationLost, match="No conversation found"):
         async with session:
             raise AssertionError
     assert session.status == "closed"
@@ -571,6 +572,36 @@ async def test_a_conversation_that_is_lost_is_begun_anew_and_that_is_said(fake: 
         notices = [event.text for event in await read(session) if isinstance(event, e.Notice)]
     assert "first" not in str(model.requests[1].messages)
     assert any("knows nothing of what was said" in text for text in notices)
+
+
+class Moody(FakeAgent):
+    """Its second start fails."""
+
+    starts = 0
+
+    async def start(self) -> None:
+        Moody.starts += 1
+        if Moody.starts == 2:
+            raise midflight.AgentFailed("out of memory")
+        await super().start()
+
+
+async def test_a_start_that_failed_is_no_lost_conversation(
+    fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Moody, "starts", 0)
+    model: FakeModel = await fake_model(Text("one"), Text("two"))
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    async with midflight.Session(options, agent=Moody) as session:
+        await (await session.send("first")).result()
+        await read(session)
+        await model.agents[-1].die()
+        async for event in session.events():
+            if isinstance(event, e.Notice) and "has ended" in event.text:
+                break
+        assert (await (await session.send("second")).result()).reason == "agent_died"
+        assert (await (await session.send("third")).result()).text == "two"
+    assert "first" in str(model.requests[1].messages)
 
 
 class Thrifty(FakeAgent):

@@ -22,7 +22,7 @@ from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Suppor
 from midflight.agents.framing import MALFORMED
 from midflight.agents.process import AgentProcess
 from midflight.agents.redact import Redactor, server_secrets
-from midflight.errors import AgentFailed, AgentUnavailable, UnsupportedOption
+from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
 
 __all__ = ["AcpAgent"]
@@ -77,8 +77,9 @@ class AcpAgent:
         except BaseException as error:
             await self.kill()
             if isinstance(error, AgentFailed):
+                kind = ConversationLost if isinstance(error, ConversationLost) else AgentFailed
                 text = f"{self.name} did not start: {error.message}: {self._process.last_words()}"
-                raise AgentFailed(text, "midflight doctor") from error
+                raise kind(text, "midflight doctor") from error
             raise
 
     async def _greet(self, version: int) -> None:
@@ -91,7 +92,9 @@ class AcpAgent:
             told = await self._wire.call(method, params, HANDSHAKE_TIMEOUT_S)
         except Refused as error:
             if error.error.get("code") != AUTH_REQUIRED:
-                raise
+                if self._options.resume is None:
+                    raise
+                raise ConversationLost(error.message) from error
             hint = "; ".join(filter(None, announced.logins)) or "log in with the agent itself"
             raise AgentUnavailable(f"{self.name} wants a login", hint) from None
         self._session = str(told.get("sessionId") or self._options.resume or "")

@@ -147,9 +147,13 @@ class Idle(msgspec.Struct, frozen=True):
 
 
 class Died(msgspec.Struct, frozen=True):
-    """The agent's program has ended; ``detail`` is for a person."""
+    """The agent's program has ended; ``detail`` is for a person.
+
+    ``lost`` says why: the conversation to go on with is not there.
+    """
 
     detail: str
+    lost: bool = False
 
 
 Signal = (
@@ -197,7 +201,8 @@ class Agent(Protocol):
         """Start the program; it reports `Up` or `Died`.
 
         Raises `AgentUnavailable` when there is none that can be run, `UnsupportedOption` when
-        it cannot honour an option.
+        it cannot honour an option, `ConversationLost` when there is none to go on with (which
+        `Died` may tell instead).
         """
         ...
 

@@ -27,6 +27,9 @@ __all__ = ["ClaudeAgent"]
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
 
+_LOST = "No conversation found"
+"""What the CLI says before it ends because there is no such conversation to go on with."""
+
 
 class ClaudeAgent:
     """One conversation with Claude Code."""
@@ -258,7 +261,8 @@ class ClaudeAgent:
         if self._process.strays:
             pids = ", ".join(str(pid) for pid in self._process.strays)
             yield e.Notice(level="error", text=f"these processes could not be ended: {pids}")
-        yield Died(self._process.last_words())
+        words = self._process.last_words()
+        yield Died(words, lost=self._options.resume is not None and _LOST in words)
 
     async def _watch(self, signal: Signal) -> None:
         """Keep book of what runs, and end what an interrupt has left running."""

@@ -14,7 +14,7 @@ from midflight import dispatch
 from midflight.cli.defaults import in_the_words_of, settled_options
 from midflight.cli.output import write
 from midflight.cli.transcript import Outcome, Transcript
-from midflight.errors import AgentFailed, InvalidOption, NotFound
+from midflight.errors import ConversationLost, InvalidOption, NotFound
 from midflight.session import Session
 
 __all__ = ["Stopper", "run", "run_plain", "until_stopped"]
@@ -31,13 +31,11 @@ def run(given: argparse.Namespace) -> int:
         return asyncio.run(_run(session, given.then or [], json=given.json))
     except InvalidOption as error:
         raise in_the_words_of(settled.sources, error) from error
-    except AgentFailed as error:
-        if given.resume and "no conversation found" in str(error).lower():
-            raise NotFound(
-                f"no conversation has the id {given.resume}",
-                "--resume takes the agent_session that session.started told, in the same folder",
-            ) from error
-        raise
+    except ConversationLost as error:
+        raise NotFound(
+            f"no conversation has the id {given.resume}",
+            "--resume takes the agent_session that session.started told, in the same folder",
+        ) from error
 
 
 async def _run(session: Session, then: list[str], *, json: bool) -> int:

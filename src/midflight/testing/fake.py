@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 
 from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
-from midflight.errors import AgentFailed, AgentUnavailable, UnsupportedOption
+from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
 from midflight.testing.fake_model import FakeModel
 from midflight.testing.fake_tools import Toolbox
@@ -90,7 +90,7 @@ class FakeAgent:
     # Life ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Find the model and be up; an unknown conversation to go on with is a death."""
+        """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
         model = FakeModel.at(self._options.env.get("ANTHROPIC_BASE_URL"))
         if model is None:
             raise AgentUnavailable(
@@ -98,8 +98,7 @@ class FakeAgent:
             )
         session = self._options.resume or str(uuid.uuid4())
         if self._options.resume and session not in model.conversations:
-            await self.die(f"No conversation found with session ID: {session}")
-            return
+            raise ConversationLost(f"No conversation found with session ID: {session}")
         self._mind = Mind(model, self._options, session, self._tools, self._say)
         model.agents.append(self)
         self._say(Up())
