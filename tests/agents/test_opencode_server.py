@@ -15,6 +15,7 @@ from midflight.testing.conformance import OPENCODE
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
 from midflight.testing.rig import Stage
+from midflight.testing.script import Step
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
@@ -78,7 +79,11 @@ async def test_a_project_cannot_loosen_what_is_asked_for(
     cwd.mkdir()
     (cwd / "opencode.json").write_text(json.dumps(project))
     sub_agent = {"description": "x", "prompt": "touch made", "subagent_type": "general-purpose"}
-    steps = [ToolCall("Bash", {"command": "touch made"}), ToolCall("Agent", sub_agent), Text("no")]
+    steps: list[Step] = [
+        ToolCall("Bash", {"command": "touch made"}),
+        ToolCall("Agent", sub_agent),
+        Text("no"),
+    ]
     async with ScriptedModel(steps) as model, asyncio.timeout(50):
         env = model.env(claude_home)
         async with midflight.open(agent="opencode", cwd=cwd, env=env, attended=False) as session:
