@@ -24,7 +24,7 @@ SAMPLED = {ACP_OPENCODE: SAMPLE}
 """An agent of which the suite tries a part only: each session costs seconds to start, the driver is
 that of claude-acp and the program that of opencode, and both are tried in every cell."""
 
-DEATHS = {OPENCODE: ("accepted", "tool", "permission", "idle")}
+DEATHS = {OPENCODE: ("tool", "idle")}
 """The phases in which a server is killed that takes seconds to start, twice in each of these."""
 
 

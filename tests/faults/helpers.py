@@ -14,6 +14,7 @@ import psutil
 import midflight
 from midflight.agents.leash import MARKER
 from midflight.testing import ScriptedModel
+from midflight.testing.opencode import SHARED
 
 __all__ = [
     "PROGRAMS",
@@ -66,11 +67,14 @@ async def ended(message: midflight.Message | None) -> midflight.Result:
 
 
 def agents() -> list[psutil.Process]:
-    """Return the agents' programs that this process has started and that live."""
+    """Return the agents' programs that this process has started and that live.
+
+    The OpenCode server that tests share lives longer than each of them.
+    """
     found = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if MARKER in child.environ():
+            if MARKER in (env := child.environ()) and SHARED not in env:
                 found.append(child)
     return found
 

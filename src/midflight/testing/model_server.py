@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections import defaultdict, deque
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -59,6 +60,8 @@ def env_for(url: str, home: str | os.PathLike[str]) -> dict[str, str]:
         "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # A catalogue of three models: OpenCode's own takes a third of its time to start.
+        "OPENCODE_MODELS_PATH": str(Path(__file__).with_name("opencode_models.json")),
     }
 
 

@@ -31,7 +31,10 @@ from midflight.agents.opencode_setup import GO_ON
 from midflight.errors import AgentUnavailable
 from midflight.testing.model_server import env_for
 
-__all__ = ["OpenCodeServer", "free_port"]
+__all__ = ["SHARED", "OpenCodeServer", "free_port"]
+
+SHARED = "MIDFLIGHT_TEST_SERVER"
+"""The variable by which a server that tests share is told from the agents that a test starts."""
 
 PATIENCE_S = 40.0
 PROBE_S = 1.0
@@ -101,7 +104,8 @@ class OpenCodeServer:
         model["OPENCODE_CONFIG_CONTENT"] = json.dumps(config | GO_ON)
         log = self.home / "server.log"
         with log.open("wb") as output:
-            self._process = self._start(model | self.env | {MARKER: self._marker}, output)
+            marks = {MARKER: self._marker, SHARED: "1"}
+            self._process = self._start(model | self.env | marks, output)
         try:
             self._leash = Leash(self._process.pid, self._marker, None)
             self._wait(log)
