@@ -8,6 +8,7 @@ port.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import http.client
@@ -27,6 +28,7 @@ from typing import IO, Self
 import psutil
 
 from midflight.agents.leash import MARKER, Leash
+from midflight.agents.opencode_client import Client
 from midflight.agents.opencode_setup import GO_ON
 from midflight.errors import AgentUnavailable
 from midflight.testing.model_server import env_for
@@ -88,6 +90,18 @@ class OpenCodeServer:
     def env(self) -> dict[str, str]:
         """The environment in which a session finds the server's password."""
         return {"OPENCODE_SERVER_PASSWORD": self._password}
+
+    async def rest(self) -> None:
+        """Stop whatever an earlier session left at work: it would ask the next one's model."""
+        client = Client(self.url, self._password, self.cwd)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while busy := await client.get("/session/status"):
+                    for session in busy:
+                        await client.post(f"/session/{session}/abort")
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            await client.close()
 
     @property
     def pid(self) -> int:

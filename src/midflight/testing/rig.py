@@ -122,6 +122,11 @@ class Stage:
             options |= {"env": env | self._server.env, "server_url": self._server.url}
         return options
 
+    async def rest(self) -> None:
+        """Wait until a shared server is at rest."""
+        if self._server is not None:
+            await self._server.rest()
+
     @contextlib.asynccontextmanager
     async def play(self, script: Script, **options: Any) -> AsyncIterator[Play]:
         """Open a session whose model plays the script: ``async with stage.play(steps) as on``."""
