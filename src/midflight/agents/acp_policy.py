@@ -7,6 +7,7 @@ of an MCP server is allowed by its own name alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from midflight.agents.acp_content import TOOLS, Call, changed
@@ -37,8 +38,8 @@ class Policy:
                         f"{rule!r} has a pattern",
                         "over ACP a rule is a tool's name or kind",
                     )
-        self._allowed = [rule.casefold() for rule in options.allowed_tools or ()]
-        self._refused = [rule.casefold() for rule in options.disallowed_tools or ()]
+        self._allowed = list(_names(options.allowed_tools or ()))
+        self._refused = list(_names(options.disallowed_tools or ()))
         self._folders = [folder.resolve() for folder in (options.cwd, *options.add_dirs)]
         self.edits = False
 
@@ -65,6 +66,14 @@ class Policy:
         return bool(places) and all(
             any(place.is_relative_to(folder) for folder in self._folders) for place in places
         )
+
+
+def _names(rules: Iterable[str]) -> Iterator[str]:
+    """Yield the names that rules stand for; agents name an MCP server's tool in two ways."""
+    for rule in map(str.casefold, rules):
+        yield rule
+        if rule.startswith("mcp__"):
+            yield "_".join(rule.split("__")[1:])
 
 
 def _matches(rule: str, call: Call, *, widely: bool) -> bool:
