@@ -16,6 +16,7 @@ import msgspec
 
 from midflight.agents.acp_settings import Settings
 from midflight.agents.base import Support
+from midflight.agents.checks import check_servers
 from midflight.agents.claude_cli import NOT_INHERITED
 from midflight.agents.presets import PRESETS
 from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
@@ -90,11 +91,7 @@ def refuse(options: Options) -> None:
             )
     if options.plugins:
         raise UnsupportedOption("plugins", "ACP has no plugins", "install it for the agent itself")
-    for name, server in options.mcp_servers.items():
-        if server.get("type") == "sdk":
-            raise UnsupportedOption(
-                "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
-            )
+    check_servers(options.mcp_servers)
 
 
 def greeting(version: int) -> dict[str, object]:

@@ -16,6 +16,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from midflight.agents.checks import check_servers, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
@@ -53,24 +54,16 @@ def find(given: Path | None) -> Path:
     Raises `AgentUnavailable` that says how to install it.
     """
     if given is not None:
-        return _runnable(given)
+        return runnable(given, "pip install claude-agent-sdk")
     spec = importlib.util.find_spec("claude_agent_sdk")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         bundled = Path(folder) / "_bundled" / "claude"
         if bundled.exists():
-            return _runnable(bundled)
+            return runnable(bundled, "pip install claude-agent-sdk")
     on_path = shutil.which("claude")
     if on_path is None:
         raise AgentUnavailable("Claude Code is not installed", "pip install claude-agent-sdk")
     return Path(on_path)
-
-
-def _runnable(path: Path) -> Path:
-    if not path.is_file():
-        raise AgentUnavailable(f"{path} does not exist", "pip install claude-agent-sdk")
-    if not os.access(path, os.X_OK):
-        raise AgentUnavailable(f"{path} is not executable", f"chmod +x {path}")
-    return path
 
 
 async def version(path: Path) -> str:
@@ -136,11 +129,7 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
 
     Raises `UnsupportedOption` for what the program cannot do.
     """
-    for name, server in options.mcp_servers.items():
-        if server.get("type") == "sdk":
-            raise UnsupportedOption(
-                "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
-            )
+    check_servers(options.mcp_servers)
     if options.server_url is not None:
         raise UnsupportedOption("server_url", "Claude Code is no server")
     if options.effort not in (None, *EFFORTS):

@@ -58,7 +58,6 @@ class Client:
 
         self._url = url
         self._password = password
-        self.directory = directory
         # Whatever proxy the environment names is not for a server on this machine.
         self._http = httpx2.AsyncClient(
             base_url=url,

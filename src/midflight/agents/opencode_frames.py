@@ -54,7 +54,6 @@ _SILENT = frozenset(
         "server.heartbeat",
         "server.instance.disposed",
         "session.compacted",
-        "session.created",
         "session.deleted",
         "session.diff",
         "session.updated",
@@ -113,11 +112,6 @@ class Translator:
     def in_turn(self) -> bool:
         """A turn is open."""
         return self._turn is not None
-
-    @property
-    def sessions(self) -> tuple[str, ...]:
-        """The main session and those of its sub-agents."""
-        return tuple(self._threads)
 
     @property
     def reading(self) -> str:

@@ -76,7 +76,6 @@ class Asked:
     def __init__(self, given: Mapping[str, Any], name: str, call_input: dict[str, Any]) -> None:
         """``name`` and ``call_input`` are the call's."""
         self.request = str(given["id"])
-        self.session = str(given["sessionID"])
         self.permission = str(given["permission"])
         self.patterns = [str(pattern) for pattern in given.get("patterns") or ()]
         self.name = name

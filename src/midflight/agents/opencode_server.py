@@ -39,10 +39,8 @@ TRIES = 3
 _LISTENING = b"listening on http://127.0.0.1:"
 _SHELLS = ("bash", "sh", "zsh")
 
-# The server hands its environment on to what the agent runs. What opens the server, or is a secret
-# of its configuration, is not for that.
 _SHELL = """#!/bin/sh
-unset {password} OPENCODE_CONFIG_CONTENT OPENCODE_PERMISSION
+unset {names}
 exec {shell} "$@"
 """
 
@@ -290,7 +288,9 @@ def _make_shell(folder: Path, options: Options) -> Path:
     real = real or "/bin/sh"
     path = folder / Path(real).name
     path.touch(mode=0o700)
-    path.write_text(_SHELL.format(password=setup.PASSWORD, shell=real), encoding="utf-8")
+    path.write_text(
+        _SHELL.format(names=" ".join(setup.NOT_HANDED_ON), shell=real), encoding="utf-8"
+    )
     return path
 
 

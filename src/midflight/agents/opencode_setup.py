@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from midflight.agents.checks import check_servers, runnable
 from midflight.agents.opencode_policy import BASE, as_config, check, skills
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
@@ -19,6 +20,7 @@ __all__ = [
     "GO_ON",
     "INSTALL",
     "MINIMUM",
+    "NOT_HANDED_ON",
     "PASSWORD",
     "accept",
     "check_options",
@@ -38,7 +40,7 @@ PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
 """One refusal refuses all calls that wait, the others without a word: that would end the loop."""
 
-_NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
+NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 """What opens the server, or has the keys of others in it: not for what the server runs."""
 
 _SETTINGS = frozenset({"user", "project", "local"})
@@ -52,22 +54,14 @@ def find(given: Path | None, cwd: Path) -> Path:
     Raises `AgentUnavailable` that says how to install it.
     """
     if given is not None:
-        return _runnable(given)
+        return runnable(given, INSTALL)
     if on_path := shutil.which("opencode"):
         return Path(on_path)
     for folder in (cwd, *cwd.parents):
         local = folder / "node_modules" / ".bin" / "opencode"
         if local.exists():
-            return _runnable(local)
+            return runnable(local, INSTALL)
     raise AgentUnavailable("OpenCode is not installed", INSTALL)
-
-
-def _runnable(path: Path) -> Path:
-    if not path.is_file():
-        raise AgentUnavailable(f"{path} does not exist", INSTALL)
-    if not os.access(path, os.X_OK):
-        raise AgentUnavailable(f"{path} is not executable", f"chmod +x {path}")
-    return path
 
 
 def accept(version: str) -> str:
@@ -89,11 +83,7 @@ def check_options(options: Options) -> None:
         raise UnsupportedOption(
             "setting_sources", "OpenCode always loads the user's own", "add 'user', or leave it out"
         )
-    for name, server in options.mcp_servers.items():
-        if server.get("type") == "sdk":
-            raise UnsupportedOption(
-                "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
-            )
+    check_servers(options.mcp_servers)
     if options.server_url is None:
         return
     try:
@@ -130,7 +120,7 @@ def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "local",
         "command": [server["command"], *server.get("args", ())],
-        "environment": {**dict.fromkeys(_NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
+        "environment": {**dict.fromkeys(NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
         "enabled": True,
     }
 
@@ -138,7 +128,7 @@ def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
 def environment(options: Options, config: Mapping[str, Any], password: str) -> dict[str, str]:
     """Return the server's environment. Raises `UnsupportedOption` for a configuration in it.
 
-    Ours comes last of all that OpenCode reads, so a project cannot loosen it.
+    A project can still put rules of its own behind these; `opencode_policy.rules` says them again.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     env = {**inherited, "PWD": str(options.cwd), **options.env}
