@@ -12,7 +12,11 @@ MidflightError
 ├── Conflict               the command comes too late for what it names
 │   └── AlreadyAnswered    the request has an answer; the first one stands
 ├── NotFound               no message, request or session has this id
-└── EventsExpired          the events asked for are no longer in memory
+├── EventsExpired          the events asked for are no longer in memory
+└── StoreFailed            the journal could not be written or read
+    ├── StoreRefused       the journal is not used as it is: loose, foreign, newer or broken
+    ├── LeaseHeld          the session belongs to another host, which lives
+    └── LeaseLost          the session has been taken over by another host
 """
 
 from __future__ import annotations
@@ -27,9 +31,13 @@ __all__ = [
     "InvalidConfig",
     "InvalidInput",
     "InvalidOption",
+    "LeaseHeld",
+    "LeaseLost",
     "MidflightError",
     "NotFound",
     "SessionClosed",
+    "StoreFailed",
+    "StoreRefused",
     "UnsupportedOption",
 ]
 
@@ -158,3 +166,32 @@ class EventsExpired(MidflightError):
         )
         self.after = after
         self.oldest = oldest
+
+
+class StoreFailed(MidflightError):
+    """The journal could not be written or read. Nothing was shown that is not in it."""
+
+    code = "store_failed"
+
+
+class StoreRefused(StoreFailed):
+    """The journal is not used as it is: loose permissions, foreign, of a newer version, broken."""
+
+    code = "store_refused"
+
+
+class LeaseHeld(StoreFailed):
+    """The session belongs to another host, which lives; ``owner`` says which."""
+
+    code = "lease_held"
+
+    def __init__(self, session: str, owner: str) -> None:
+        """Name the owner."""
+        super().__init__(f"session {session} belongs to {owner}", "midflight attach")
+        self.owner = owner
+
+
+class LeaseLost(StoreFailed):
+    """Another host has taken the session over; this one may not write any more."""
+
+    code = "lease_lost"

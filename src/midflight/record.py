@@ -1,0 +1,66 @@
+"""How a session writes to its journal, if it has one: the few calls that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from midflight.events import Event
+
+__all__ = ["Record", "Summary"]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What lists show of a session: its status, and what it has come to.
+
+    ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
+    requests that wait for an answer.
+    """
+
+    status: str
+    turns: int = 0
+    total_cost_usd: float = 0.0
+    model: str = ""
+    agent_session: str = ""
+    last: str = ""
+    pending: tuple[str, ...] = ()
+
+
+class Record(Protocol):
+    """One session's place in a journal, held by a lease that only one host can have.
+
+    None of the calls blocks. What is given is written in order, often many things at once.
+    """
+
+    def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
+        """Say who is to be told, in the event loop that calls this.
+
+        ``shown`` gets the ``seq`` up to which everything is on disk; ``failed`` the
+        `StoreFailed` after which nothing more can be written.
+        """
+        ...
+
+    def append(self, event: Event) -> None:
+        """Have a durable event written; it carries the next ``seq``."""
+        ...
+
+    def handed(self, message: str) -> None:
+        """Have it noted that the agent is about to be given a message.
+
+        After a crash nobody can say whether the agent has read it.
+        """
+        ...
+
+    def note(self, summary: Summary) -> None:
+        """Have it noted what lists are to show; only the newest counts."""
+        ...
+
+    async def written(self) -> None:
+        """Wait until all of it is on disk. Raises `StoreFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Write the rest and give the lease back."""
+        ...
