@@ -23,9 +23,18 @@ PACKAGE = SRC / "midflight"
 # Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
 
 FOUNDATION = ("errors", "values", "events", "commands", "options")
-PARTS = ("outbox", "requests", "ledger", "watchdog", "log")
-RULES = ("state", "actions", "core", "desk", "turns", "conversation")
-SESSION = ("session", "message", "verbs", "handling", "conductor", "api")
+PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record")
+RULES = ("state", "actions", "core", "desk", "turns", "mail", "conversation")
+SESSION = (
+    "session",
+    "surface",
+    "recorder",
+    "message",
+    "verbs",
+    "handling",
+    "conductor",
+    "api",
+)
 PUBLIC = ("",)
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from midflight import actions as a
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.conversation import Conversation
-from midflight.errors import AgentFailed, ConversationLost
+from midflight.errors import AgentFailed, ConversationLost, StoreFailed
 from midflight.events import TextDelta, ThinkingDelta
 from midflight.ledger import load_prices, prices_loaded
 from midflight.options import Options
@@ -40,13 +40,20 @@ class Conductor:
         rules: Conversation,
         options: Options,
         factory: Callable[[Options], Agent],
+        *,
         after: Callable[[], None],
+        before: Callable[[a.Action], Awaitable[None]],
     ) -> None:
-        """``after`` is called after every input to the rules. The agent is made, not started."""
+        """Make the agent; it is not started.
+
+        ``after`` is called after every input to the rules, ``before`` is waited for before every
+        action.
+        """
         self._rules = rules
         self._options = options
         self._factory = factory
         self._after = after
+        self._before = before
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._readers: set[asyncio.Task[None]] = set()
@@ -66,9 +73,20 @@ class Conductor:
         """Have an action carried out, after those before it."""
         self._actions.put_nowait(action)
 
+    @property
+    def model(self) -> str | None:
+        """The model that was asked for last."""
+        return self._options.model
+
     async def start(self) -> None:
         """Start the agent and the two tasks."""
         await self._start_agent()
+        self.begin()
+
+    def begin(self) -> None:
+        """Take actions; if the agent has not been started, the first message does that."""
+        if not self.alive:
+            self._up.set()
         self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def wait_up(self) -> None:
@@ -94,6 +112,12 @@ class Conductor:
             _, late = await asyncio.wait(tasks, timeout=ACTION_TIMEOUT_S)
             for task in late:
                 task.cancel()
+
+    async def abandon(self) -> None:
+        """End the agent at once, and carry out nothing more."""
+        if self._writer is not None:
+            self._writer.cancel()
+        await self.agent.kill()
 
     # Reading ------------------------------------------------------------------------------
 
@@ -164,8 +188,11 @@ class Conductor:
             action = await self._actions.get()
             starting = isinstance(action, a.Hand) and not self.alive
             try:
+                await self._before(action)
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
+            except StoreFailed:
+                return  # the session knows, and ends the agent
             except Exception as error:  # noqa: BLE001 - the next action must be carried out
                 self._failed(action, error)
             self._after()

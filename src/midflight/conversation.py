@@ -3,27 +3,27 @@
 A `Conversation` does no input or output and reads no clock. It is fed commands and signals, tells
 what happened (``tell``: events) and what to do (``act``: actions), and is asked by `due` when to
 `look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
-stand in `midflight.turns`, those of requests in `midflight.desk`.
+stand in `midflight.turns`, those of requests in `midflight.desk`, those of messages in
+`midflight.mail`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, SetMode, SetModel, StopTask, TakeBack
+from midflight.actions import Action, SetMode, SetModel, StopTask
 from midflight.agents import base
 from midflight.core import Core, Limits
 from midflight.desk import Desk
-from midflight.errors import Conflict, InvalidInput, SessionClosed
-from midflight.outbox import Entry
-from midflight.state import State
+from midflight.errors import Conflict, SessionClosed
+from midflight.mail import Mail
+from midflight.record import Past
+from midflight.state import AT_REST, State
 from midflight.turns import WAKE_GRACE_S, Turns
-from midflight.values import Delivery
 
 __all__ = ["Conversation"]
 
@@ -50,6 +50,7 @@ class Conversation:
         self._core = Core(limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd)
         self._desk = Desk(self._core, attended)
         self._turns = Turns(self._core, self._desk)
+        self._mail = Mail(self._core, self._turns)
 
     @property
     def state(self) -> State:
@@ -80,21 +81,19 @@ class Conversation:
             raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
         match command:
             case c.Send():
-                self._accept(command.id or "", command.text, command.delivery)
+                self._mail.accept(command.id or "", command.text, command.delivery)
             case c.Redirect():
-                self._redirect(command.id or "", command.text, drop=command.drop_queued)
+                self._mail.redirect(command.id or "", command.text, drop=command.drop_queued)
             case c.Interrupt():
                 self._interrupt(keep=command.keep_queued)
             case c.Cancel():
-                self._cancel(command.message)
-            case c.Edit(text=text):
-                entry = self._held(command.message)
-                behind = self.state.outbox.after(entry.id)
-                self._change(entry, before=behind, text=text)
+                self._mail.cancel(command.message)
+            case c.Edit():
+                self._mail.edit(command)
             case c.Move():
-                self._move(command)
+                self._mail.move(command)
             case c.Promote():
-                self._promote(command)
+                self._mail.promote(command)
             case c.Answer():
                 self._desk.answer(command)
             case c.SetModel(model=model):
@@ -107,42 +106,10 @@ class Conversation:
                 self._desk.review()
         self._turns.pump()
 
-    def _accept(self, message: str, text: str, delivery: Delivery) -> bool:
-        """Take a message in; False if this very message was taken before."""
-        known = self.state.outbox.find(message)
-        if known is not None:
-            if known.text not in ("", text):
-                raise Conflict(f"message {message} was sent before with another text")
-            return False
-        self._core.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
-        if delivery == "steer":
-            self._steer(self.state.outbox.get(message))
-        return True
-
-    def _steer(self, entry: Entry) -> None:
-        """Have the running turn read a message, if there is one and the agent can do that."""
-        if not self._core.engaged or self._turns.stopping:
-            return
-        if self._core.can("steer") == "supported":
-            self._turns.hand(entry, steer=True)
-        else:
-            self.notice("info", f"the agent cannot be steered: message {entry.id} waits its turn")
-
     def _need(self, capability: str) -> None:
         """Raise `Conflict` if the agent does not have this."""
         if self._core.can(capability) == "not":
             raise Conflict(f"the agent has no {capability}", "see docs/capabilities.md")
-
-    def _redirect(self, message: str, text: str, *, drop: bool) -> None:
-        if self._accept(message, text, "now"):
-            self._make_way(message, drop=drop)
-
-    def _make_way(self, message: str, *, drop: bool) -> None:
-        """Stop what runs, so that this message is next; an earlier redirect is overtaken."""
-        for entry in self.state.outbox.held():
-            if entry.id != message and (drop or entry.delivery == "now"):
-                self._core.emit(e.MessageCancelled(message=entry.id, reason="redirected"))
-        self._turns.stop("interrupted", "redirected", keep=not drop)
 
     def _interrupt(self, *, keep: bool) -> None:
         """Stop the turn; where none runs, stop the background tasks."""
@@ -154,60 +121,6 @@ class Conversation:
             for entry in self.state.outbox.held():
                 self._core.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
         self._turns.stop("interrupted", "interrupted", keep=keep)
-
-    def _held(self, message: str) -> Entry:
-        """Return a message that can still be changed. Raises `Conflict` when it cannot."""
-        entry = self._unread(message)
-        if entry.handed:
-            raise Conflict(f"message {message} is with the agent", "cancel it, or send another")
-        return entry
-
-    def _unread(self, message: str) -> Entry:
-        entry = self.state.outbox.get(message)
-        if entry.state != "accepted":
-            raise Conflict(f"message {message} is already {entry.state}")
-        return entry
-
-    def _cancel(self, message: str) -> None:
-        entry = self._unread(message)
-        if entry.handed:
-            entry.leaving = True
-            self._core.act(TakeBack(message))
-        else:
-            self._core.emit(e.MessageCancelled(message=message, reason="cancelled"))
-
-    def _change(
-        self,
-        entry: Entry,
-        *,
-        before: str | None,
-        text: str | None = None,
-        delivery: Delivery | None = None,
-    ) -> None:
-        self._core.emit(
-            e.MessageChanged(
-                message=entry.id,
-                text=entry.text if text is None else text,
-                delivery=delivery or entry.delivery,
-                before=before,
-            )
-        )
-
-    def _move(self, command: c.Move) -> None:
-        entry = self._held(command.message)
-        if command.before == command.message:
-            raise InvalidInput("a message cannot be moved in front of itself")
-        before = self._held(command.before).id if command.before else None
-        self._change(entry, before=before)
-
-    def _promote(self, command: c.Promote) -> None:
-        entry = self._held(command.message)
-        first = next((other for other in self.state.outbox.waiting() if other is not entry), None)
-        self._change(entry, before=first.id if first else None, delivery=command.delivery)
-        if command.delivery == "now":
-            self._make_way(entry.id, drop=False)
-        else:
-            self._steer(entry)
 
     # Signals ------------------------------------------------------------------------------
 
@@ -237,7 +150,7 @@ class Conversation:
             case base.Dropped():
                 self._turns.dropped(signal)
             case base.Kept(message=message):
-                self._kept(message)
+                self._mail.kept(message)
             case base.Woke():
                 self._turns.woke()
             case base.Calling():
@@ -257,16 +170,9 @@ class Conversation:
 
     def _died(self, detail: str) -> None:
         if not self._core.closing:
-            self.notice("warning", f"the agent has ended: {detail}")
+            self._core.notice("warning", f"the agent has ended: {detail}")
         self._desk.cancel_all("agent_died")
         self._turns.died(detail)
-
-    def _kept(self, message: str) -> None:
-        """A message that was to be cancelled stays with the agent."""
-        entry = self.state.outbox.find(message)
-        if entry is not None and entry.leaving:
-            entry.leaving = False
-            self.notice("error", f"message {message} is not cancelled: the agent keeps it")
 
     def _content(self, event: e.Event) -> None:
         """Pass on what the agent said or did, once; what came too late is left out."""
@@ -296,12 +202,10 @@ class Conversation:
                 self._core.watchdog.heard(self._core.now + delay)
         self._core.emit(event)
 
-    def notice(
-        self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
-    ) -> None:
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events; ``command`` is the one that failed."""
         if self.state.ended is None:
-            self._core.emit(e.Notice(level=level, text=text, command=command))
+            self._core.notice(level, text, command)
 
     def mode_refused(self, mode: str, held: str, now: float) -> None:
         """The agent has not taken this mode, and keeps to the one before, unless that is over."""
@@ -338,21 +242,50 @@ class Conversation:
 
     # The end ------------------------------------------------------------------------------
 
-    def begin_close(self, now: float) -> None:
-        """Stop for good: no further command is taken, and nothing that waits will start."""
+    def begin_close(self, reason: str, now: float) -> None:
+        """Stop for good: no further command is taken, and nothing that waits will start.
+
+        Where the session is only laid to rest, what waits goes on waiting.
+        """
         self._core.now = now
-        for entry in self.state.outbox.held():
+        keep = reason in AT_REST
+        for entry in () if keep else self.state.outbox.held():
             self._core.emit(e.MessageCancelled(message=entry.id, reason="closed"))
-        self._turns.stop("interrupted", "interrupted", keep=False)
+        self._turns.stop("interrupted", "interrupted", keep=keep)
         self._core.closing = True
 
     def finish(self, reason: str, now: float) -> None:
         """End whatever is left, and the session. The agent is gone by now."""
         self._core.now = now
         if self.state.ended is None:
-            self._turns.stop("interrupted", "interrupted", keep=False)
+            keep = reason in AT_REST
+            self._turns.stop("interrupted", "interrupted", keep=keep)
             self._turns.died("the session was closed")
             self._desk.cancel_all("closed")
-            self._turns.end_waiting("interrupted", "closed")
+            if not keep:
+                self._turns.end_waiting("interrupted", "closed")
             self._turns.pump()
             self._core.emit(e.SessionEnded(reason=reason))
+
+    # From a journal -----------------------------------------------------------------------
+
+    def settle(self, past: Past, now: float) -> None:
+        """Take in what is on disk, and end what a host that died has left open.
+
+        Nothing is started. A message that was never handed to the agent goes on waiting; of one
+        that was, nobody can say what became of it.
+        """
+        self._core.now = now
+        for event in past.events:
+            self.state.apply(event)
+        for entry in self.state.outbox.waiting():
+            entry.handed = entry.opener = entry.id in past.handed
+        if self.state.ended is None:
+            self._desk.cancel_all("host_died")
+            self._turns.died("the program that ran the session died", "host_died")
+            self._core.emit(e.SessionEnded(reason="host_died"))
+
+    def resume(self, now: float) -> None:
+        """Go on with a session that has been settled."""
+        self._core.now = now
+        self._core.emit(e.SessionResumed(reason=self.state.ended or ""))

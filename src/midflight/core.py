@@ -8,7 +8,7 @@ import msgspec
 
 from midflight.actions import Action
 from midflight.agents.base import Support
-from midflight.events import Event
+from midflight.events import Event, Level, Notice
 from midflight.state import State
 from midflight.watchdog import Watchdog
 
@@ -64,6 +64,10 @@ class Core:
         event = self._tell(event)
         if event.durable:
             self.state.apply(event)
+
+    def notice(self, level: Level, text: str, command: str | None = None) -> None:
+        """Put a line for people among the events; ``command`` is the one that failed."""
+        self.emit(Notice(level=level, text=text, command=command))
 
     @property
     def engaged(self) -> bool:

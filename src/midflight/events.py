@@ -30,6 +30,7 @@ from midflight.values import (
 
 __all__ = [
     "Event",
+    "Level",
     "MessageAccepted",
     "MessageAnswered",
     "MessageCancelled",
@@ -46,6 +47,7 @@ __all__ = [
     "Raw",
     "Retry",
     "SessionEnded",
+    "SessionResumed",
     "SessionStarted",
     "Stalled",
     "TaskEnded",
@@ -64,6 +66,9 @@ __all__ = [
     "encode",
     "stamp",
 ]
+
+
+Level = Literal["info", "warning", "error"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -101,7 +106,17 @@ class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
 
 
 class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):
-    """The last event of a session."""
+    """The last event of a session, unless it is resumed from its journal.
+
+    A session that is ``parked`` or whose host has died (``host_died``) goes on with the next
+    message.
+    """
+
+    reason: str
+
+
+class SessionResumed(Event, frozen=True, kw_only=True, tag="session.resumed"):
+    """A session goes on that had ended for this ``reason``."""
 
     reason: str
 
@@ -335,7 +350,7 @@ class Notice(Event, frozen=True, kw_only=True, tag="notice"):
     ``command`` is the id of the command that could not be carried out, if that is what it says.
     """
 
-    level: Literal["info", "warning", "error"]
+    level: Level
     text: str
     command: str | None = None
 

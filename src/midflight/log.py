@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from midflight.errors import EventsExpired
 from midflight.events import Event
@@ -20,31 +20,59 @@ class EventLog:
 
     Readers hold a position, not a queue: a slow one costs nothing and misses only ephemeral
     events, which are gone after `KEPT` newer ones.
+
+    Where a journal is kept, ``held`` is set: readers then see a durable event, and what follows
+    it, only when `show` has said that it is on disk.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, *, held: bool = False) -> None:
         """Begin empty; ``kept`` bounds both stores."""
         self._durable: deque[Event] = deque(maxlen=kept)
         self._recent: deque[Event] = deque(maxlen=kept)
         self._count = 0
+        self._held = held
+        self._hidden: deque[tuple[int, Event]] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
         self.read_by_somebody = False
         self.last_seq = 0
+        self.shown_seq = 0
         self.ended = False
+        self.error: Exception | None = None
+
+    def restore(self, past: Sequence[Event]) -> None:
+        """Begin behind durable events that were shown before."""
+        self._durable.extend(past)
+        self._recent.extend(past)
+        self._count = len(past)
+        self.last_seq = self.shown_seq = (past[-1].seq or 0) if past else 0
 
     def append(self, event: Event) -> None:
         """Add an event and wake the readers. A durable event carries the next ``seq``."""
-        self._recent.append(event)
-        self._count += 1
         if event.seq is not None:
             self._durable.append(event)
             self.last_seq = event.seq
+            if self._held:
+                self._hidden.append((self._count, event))
+            else:
+                self.shown_seq = event.seq
+        self._recent.append(event)
+        self._count += 1
         if self._waiters:
             self.wake()
 
-    def end(self) -> None:
-        """Say that no event will follow."""
+    def show(self, seq: int) -> list[Event]:
+        """Let readers see everything up to this ``seq``; return the durable events among it."""
+        shown = []
+        while self._hidden and (self._hidden[0][1].seq or 0) <= seq:
+            shown.append(self._hidden.popleft()[1])
+        self.shown_seq = max(self.shown_seq, seq)
+        self.wake()
+        return shown
+
+    def end(self, error: Exception | None = None) -> None:
+        """Say that no event will follow, and for the readers why, if something went wrong."""
         self.ended = True
+        self.error = self.error or error
         self.wake()
 
     def wake(self) -> None:
@@ -69,24 +97,29 @@ class EventLog:
 
     def durable(self, after: int) -> list[Event]:
         """Return the durable events after a ``seq``. Raises `EventsExpired`."""
-        if after >= self.last_seq:
+        if after >= self.shown_seq:
             return []
         oldest = self._durable[0].seq or 0
         if after < oldest - 1:
             raise EventsExpired(after, oldest)
-        return [event for event in self._durable if (event.seq or 0) > after]
+        return [event for event in self._durable if after < (event.seq or 0) <= self.shown_seq]
 
     def since(self, position: int) -> list[Event] | None:
         """Return the events of every kind from a position on, or None if some are gone."""
         back = self._count - position
         if back > len(self._recent):
             return None
-        return [self._recent[index] for index in range(-back, 0)]
+        return [self._recent[index] for index in range(-back, self.position - self._count)]
+
+    @property
+    def behind(self) -> bool:
+        """There are events that readers may not see yet."""
+        return bool(self._hidden)
 
     @property
     def position(self) -> int:
-        """The position behind the newest event."""
-        return self._count
+        """The position behind the newest event that readers may see."""
+        return self._hidden[0][0] if self._hidden else self._count
 
 
 class Reader:
@@ -123,13 +156,18 @@ class Reader:
         self._backlog.extend(new for new in fresh if new.seq is None or new.seq > self._seq)
 
     async def read(self, until: Callable[[], bool]) -> AsyncIterator[Event]:
-        """Yield events until ``until()`` holds and nothing is left, or the log has ended."""
+        """Yield events until ``until()`` holds and nothing is left, or the log has ended.
+
+        Raises the error that the log has ended with, if there is one.
+        """
         self._log.read_by_somebody = True
         while True:
             event = self.take()
             if event is not None:
                 yield event
-            elif until() or self._log.ended:
+            elif self._log.error is not None:
+                raise self._log.error
+            elif (until() and not self._log.behind) or self._log.ended:
                 return
             else:
                 await self._log.changed()

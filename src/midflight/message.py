@@ -89,6 +89,13 @@ class Message:
                 return True
         return False
 
+    def lose(self, detail: str) -> None:
+        """Nothing more will be heard of the message here; what became of it is not known."""
+        self.state = "failed"
+        self._settle(
+            Result(status="failed", reason="store_failed", text=detail, messages=(self.id,))
+        )
+
     def _end_without_turn(self, status: Status, reason: str) -> bool:
         if self.turn is not None:
             return False

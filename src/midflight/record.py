@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
 from midflight.events import Event
 
-__all__ = ["Record", "Summary"]
+__all__ = ["Past", "Record", "Summary"]
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal knows of a session: its events, and what was handed to the agent.
+
+    ``handed`` are the ids of messages; of those that no later event speaks of nobody can say
+    what became of them.
+    """
+
+    events: Sequence[Event]
+    handed: Collection[str] = ()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What lists show of a session: its status, and what it has come to.
 
     ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
-    requests that wait for an answer.
+    requests that wait for an answer; ``model`` and ``permission_mode`` those in force.
     """
 
     status: str
     turns: int = 0
     total_cost_usd: float = 0.0
     model: str = ""
+    permission_mode: str = ""
     agent_session: str = ""
     last: str = ""
     pending: tuple[str, ...] = ()
@@ -32,7 +44,10 @@ class Record(Protocol):
     """One session's place in a journal, held by a lease that only one host can have.
 
     None of the calls blocks. What is given is written in order, often many things at once.
+    ``session`` is the session's id.
     """
+
+    session: str
 
     def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
         """Say who is to be told, in the event loop that calls this.

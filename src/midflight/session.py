@@ -6,28 +6,29 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action
+from midflight.actions import Action, Hand
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
 from midflight.conductor import Conductor
 from midflight.conversation import Conversation
 from midflight.core import Limits
-from midflight.errors import Conflict
+from midflight.errors import Conflict, StoreFailed
 from midflight.handling import Handling
 from midflight.log import EventLog
 from midflight.message import Message
 from midflight.options import Options, slug
-from midflight.requests import Request
-from midflight.state import SessionStatus
-from midflight.verbs import Verbs
+from midflight.record import Past, Record, Summary
+from midflight.recorder import Recorder
+from midflight.state import SessionStatus, State
+from midflight.surface import Surface
 
 __all__ = ["Session"]
 
@@ -42,7 +43,7 @@ NOT_ENTERED = ("the session has not been entered", "use: async with midflight.di
 Factory = Callable[[Options], Agent]
 
 
-class Session(Verbs):
+class Session(Surface):
     """One live conversation with one agent. The object is the state: there is nothing else to keep.
 
     Made by `midflight.dispatch` or `midflight.open`; use it as an async context manager. Leaving
@@ -52,21 +53,29 @@ class Session(Verbs):
     the agent supports itself, ``first`` is the receipt of the dispatched task.
     """
 
-    def __init__(self, options: Options, task: str | None = None, agent: Factory = create) -> None:
-        """Prepare a session; nothing is started. ``task`` is the first message."""
-        self.id = uuid.uuid4().hex
+    def __init__(
+        self,
+        options: Options,
+        task: str | None = None,
+        agent: Factory = create,
+        *,
+        record: Record | None = None,
+        past: Past | None = None,
+    ) -> None:
+        """Prepare a session; nothing is started. ``task`` is the first message.
+
+        With a ``record`` nothing is shown before it is on disk; with a ``past`` the session goes
+        on from there, and its agent is started by the next message.
+        """
+        name = options.name or slug(task or options.cwd.name)
+        log = EventLog(held=record is not None)
+        super().__init__(record.session if record else uuid.uuid4().hex, name, log)
         self.options = options
-        self.name = options.name or slug(task or options.cwd.name)
         self._task = task
-        self.first: Message | None = None
         self._attended = options.attended
-        self._log = EventLog()
-        self._reader = self._log.reader()
-        self._stream: object = None
-        self._stream_waits = False
+        self._recorder = Recorder(record, log, self._informed, self._severed) if record else None
+        self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._messages: dict[str, Message] = {}
-        self._newest: Message | None = None
         self._handling = Handling(self, options.on_request, self._waits)
         self._timer: asyncio.TimerHandle | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -79,30 +88,27 @@ class Session(Verbs):
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
         )
-        self._conductor = Conductor(self._rules, options, agent, self._after)
+        self._conductor = Conductor(
+            self._rules, options, agent, after=self._after, before=self._before
+        )
 
     # What can be seen ---------------------------------------------------------------------
 
     @property
+    def _state(self) -> State:
+        return self._rules.state
+
+    @property
+    def _quiet(self) -> bool:
+        return self._rules.quiet
+
+    @property
     def status(self) -> SessionStatus:
         """``starting``, ``running``, ``waiting`` (for an answer), ``idle`` or ``closed``."""
-        status = self._rules.state.status
-        return "starting" if status != "closed" and not self._conductor.up else status
-
-    @property
-    def pending(self) -> tuple[Request, ...]:
-        """The permission requests and questions that wait for an answer."""
-        return tuple(self._rules.state.requests.pending.values())
-
-    @property
-    def queued(self) -> tuple[Message, ...]:
-        """The messages that the agent has not read, first in line first."""
-        return tuple(self._messages[entry.id] for entry in self._rules.state.outbox.waiting())
-
-    @property
-    def total_cost_usd(self) -> float:
-        """US dollars so far; while a turn runs it may contain an estimate."""
-        return self._rules.state.ledger.total_usd
+        if self._log.error is not None:
+            return "closed"
+        starting = self._state.ended is None and not self._conductor.up
+        return "starting" if starting else self._state.status
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
@@ -112,13 +118,7 @@ class Session(Verbs):
     @property
     def agent_session(self) -> str | None:
         """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
-        started = self._rules.state.started
-        return started.agent_session if started else self.options.resume
-
-    @property
-    def last_seq(self) -> int:
-        """The number of the newest durable event, for `events`."""
-        return self._log.last_seq
+        return super().agent_session or self.options.resume
 
     @property
     def permission_mode(self) -> str:
@@ -153,17 +153,22 @@ class Session(Verbs):
             Options.build(permission_mode=command.mode)
         self._rules.command(command, self._now())
         self._after()
+        if self._recorder is not None:
+            await self._recorder.written()
+
+    def _check_entered(self) -> None:
+        if self._loop is None:
+            raise Conflict(*NOT_ENTERED)
 
     def _check_here(self) -> None:
         """A session works in the event loop that it was entered in, and in no other."""
-        if self._loop is None:
-            raise Conflict(*NOT_ENTERED)
+        self._check_entered()
+        if self._log.error is not None:
+            raise self._log.error
         if self._loop is not asyncio.get_running_loop():
             raise Conflict("the session belongs to another event loop")
 
-    def notice(
-        self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
-    ) -> None:
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events."""
         self._rules.notice(level, text, command)
 
@@ -185,80 +190,41 @@ class Session(Verbs):
 
     # Events -------------------------------------------------------------------------------
 
-    async def stream(self) -> AsyncIterator[e.Event]:
-        """Yield events from where the last stream stopped, until the session is quiet.
-
-        Quiet: no turn runs, nothing is queued, no background task lives. A loop that is left
-        early, or cancelled, is gone on with by the next `stream`. Raises `Conflict` if another
-        stream is being read, `EventsExpired` if too much has happened since the last one.
-        """
-        if self._loop is None:
-            raise Conflict(*NOT_ENTERED)
-        self._check_stream(None)
-        mine = self._stream = object()
-        events = self._reader.read(lambda: self._rules.quiet)
-        while True:
-            self._check_stream(mine)
-            self._stream_waits = True
-            try:
-                event = await anext(events, None)
-            finally:
-                self._stream_waits = False
-            if event is None:
-                return
-            yield event
-
-    def _check_stream(self, mine: object) -> None:
-        """Only a stream that waits is being read: Python may close one that was left much later."""
-        if self._stream_waits or (mine is not None and mine is not self._stream):
-            raise Conflict("this session's stream is being read elsewhere", "use events()")
-
-    async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
-        """Yield every event after a sequence number, until the session has ended.
-
-        Any number of readers. Raises `EventsExpired` when those events are no longer in memory.
-        """
-        async for event in self._log.reader(max(0, after)).read(lambda: False):
-            yield event
-
     def _tell(self, event: e.Event) -> e.Event:
         """Give an event its place, and let everybody see it who waits for it."""
         seq = self._log.last_seq + 1 if event.durable else None
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
-        if seq is None:
-            self._log.append(event)
-            return event
-        match event:
-            case e.MessageAccepted(message=message):
-                self._newest = self._messages[message] = Message(self, event)
-            case e.TurnEnded(messages=messages):
-                for message in messages:
-                    self._inform(message, event)
-            case e.PermissionRequested() | e.QuestionRequested():
-                self._handling.call(event)
-            case (
-                e.MessageChanged(message=message)
-                | e.MessageStarted(message=message)
-                | e.MessageSteered(message=message)
-                | e.MessageAnswered(message=message)
-                | e.MessageCancelled(message=message)
-                | e.MessageFailed(message=message)
-            ):
-                self._inform(message, event)
         self._log.append(event)
+        if seq is not None:
+            if self._recorder is None:
+                self._informed(event)
+            else:
+                self._recorder.append(event)
         return event
 
-    def _inform(self, message: str, event: e.Event) -> None:
-        if message in self._messages and self._messages[message].apply(event):
-            del self._messages[message]
+    def _informed(self, event: e.Event) -> None:
+        """Tell those who wait for a durable event that may be seen now."""
+        self._inform(event)
+        if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
+            self._handling.call(event)
 
-    def _receipt(self, message: str) -> Message:
-        # The newest may have ended already, for example because the budget is spent.
-        if self._newest is not None and self._newest.id == message:
-            return self._newest
-        if message not in self._messages:
-            raise Conflict(f"message {message} was sent before and has ended")
-        return self._messages[message]
+    async def _before(self, action: Action) -> None:
+        """Do nothing to the agent before it is on disk why."""
+        if self._recorder is not None:
+            if isinstance(action, Hand):
+                self._recorder.handed(action.message)
+            await self._recorder.written()
+
+    def _severed(self, error: Exception) -> None:
+        """The journal takes no more: end the agent, and show nothing that is not on disk.
+
+        What became of the messages cannot be said here; whoever goes on from the journal will.
+        """
+        for message in list(self._messages.values()):
+            message.lose(str(error))
+        self._log.end(error)
+        self._handling.close()
+        self._closer = asyncio.get_running_loop().create_task(self._conductor.abandon())
 
     def _waits(self, request: str) -> bool:
         return request in self._rules.state.requests.pending
@@ -274,10 +240,16 @@ class Session(Verbs):
         """Start the agent and hand it the first message.
 
         Raises `AgentUnavailable`, `UnsupportedOption` or `AgentFailed`; nothing is left running.
+        A session with a past starts its agent with the next message.
         """
         if self._loop is not None:
             raise Conflict("a session is entered once", "dispatch a new one")
         self._loop = asyncio.get_running_loop()
+        if self._recorder is not None:
+            self._recorder.begin()
+        if self._past is not None:
+            self._go_on(self._past)
+            return self
         try:
             await self._conductor.start()
             if self._task is not None:
@@ -287,6 +259,16 @@ class Session(Verbs):
             await self.close("failed to start")
             raise
         return self
+
+    def _go_on(self, past: Past) -> None:
+        self._log.restore(past.events)
+        self._rules.settle(past, self._now())
+        self._rules.resume(self._now())
+        for entry in self._state.outbox.waiting():
+            told = e.MessageAccepted(message=entry.id, text=entry.text, delivery=entry.delivery)
+            self._inform(told)
+        self._conductor.begin()
+        self._after()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -312,7 +294,7 @@ class Session(Verbs):
         self._closer.result()
 
     async def _close(self, reason: str) -> None:
-        self._rules.begin_close(self._now())
+        self._rules.begin_close(reason, self._now())
         self._after()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
@@ -325,6 +307,10 @@ class Session(Verbs):
             self._handling.close()
             if self._timer is not None:
                 self._timer.cancel()
+            if self._recorder is not None:
+                self._recorder.note(self._summary())
+                with contextlib.suppress(StoreFailed):  # which has been told already
+                    await self._recorder.close()
             self._log.end()
 
     # Time ---------------------------------------------------------------------------------
@@ -339,6 +325,8 @@ class Session(Verbs):
     def _after(self) -> None:
         """After every input: let readers look again, and set the clock for the next deadline."""
         self._log.wake()
+        if self._recorder is not None:
+            self._recorder.note(self._summary())
         due = self._rules.due()
         if self._timer is not None:
             if due is not None and self._timer.when() <= due and not self._timer.cancelled():
@@ -352,3 +340,16 @@ class Session(Verbs):
         self._timer = None
         self._rules.look(self._now())
         self._after()
+
+    def _summary(self) -> Summary:
+        state, started = self._state, self._state.started
+        return Summary(
+            status=self.status,
+            turns=state.turns,
+            total_cost_usd=state.ledger.total_usd,
+            model=self._conductor.model or (started.model if started else ""),
+            permission_mode=self._rules.mode,
+            agent_session=self.agent_session or "",
+            last=state.last,
+            pending=tuple(state.requests.pending),
+        )

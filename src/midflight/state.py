@@ -6,12 +6,15 @@ from typing import Literal
 
 from midflight.events import (
     Event,
+    MessageFailed,
     MessageSteered,
     PermissionResolved,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
     TaskEnded,
     TaskStarted,
+    Text,
     ToolEnded,
     ToolStarted,
     TurnEnded,
@@ -26,6 +29,12 @@ __all__ = ["SessionStatus", "State", "Turn"]
 
 KEPT_CALLS = 1_000
 """How many tool calls are remembered, so that one that is told twice is shown once."""
+
+LAST_CHARACTERS = 200
+"""How much of the last line is kept for lists."""
+
+AT_REST = ("parked", "host_died")
+"""Ends of a session that are none for its user: the next message goes on with it."""
 
 SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
 
@@ -43,7 +52,11 @@ class Turn:
 
 
 class State:
-    """What the events so far amount to. Only `apply` changes it."""
+    """What the events so far amount to. Only `apply` changes it.
+
+    ``cut`` says that the agent does not know how its last turn ended, because its host died;
+    ``last`` is one line of what the agent said or did last.
+    """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
         """Begin before the first event."""
@@ -57,10 +70,13 @@ class State:
         self._calls: dict[str, None] = {}
         self.started: SessionStarted | None = None
         self.ended: str | None = None
+        self.cut = False
+        self.last = ""
 
     def apply(self, event: Event) -> None:
         """Take in one event."""
         self._note_denial(event)
+        self._note_last(event)
         self.outbox.apply(event)
         self.requests.apply(event)
         self.ledger.apply(event)
@@ -69,13 +85,19 @@ class State:
                 self.started = event
             case SessionEnded(reason=reason):
                 self.ended = reason
+            case SessionResumed():
+                self.ended = None
             case TurnStarted():
                 self.turn = Turn(event)
                 self.turns = event.turn or 0
+                self.cut = False
+            case MessageFailed(reason="host_died"):
+                self.cut = True
             case MessageSteered(message=message) if self.turn:
                 self.turn.messages.append(message)
-            case TurnEnded():
+            case TurnEnded(reason=reason):
                 self.turn = None
+                self.cut = reason == "host_died"
             case ToolStarted(call=call):
                 self.tools[call] = event
                 self._remember(call)
@@ -93,6 +115,12 @@ class State:
             self.turn.denials[call] = Denial(
                 call=call, name=getattr(asked, "name", ""), reason=event.reason
             )
+
+    def _note_last(self, event: Event) -> None:
+        if isinstance(event, Text):
+            self.last = _one_line(event.text)
+        elif isinstance(event, ToolStarted):
+            self.last = _one_line(f"{event.name} {event.title}")
 
     def _remember(self, call: str) -> None:
         self._calls[call] = None
@@ -112,7 +140,13 @@ class State:
     def status(self) -> SessionStatus:
         """One word for the whole."""
         if self.ended is not None:
-            return "closed"
+            return "idle" if self.ended in AT_REST else "closed"
         if self.requests.pending:
             return "waiting"
         return "running" if self.busy else "idle"
+
+
+def _one_line(text: str) -> str:
+    """Return the last line that says something, cut to what a list can show."""
+    lines = [line.strip() for line in text[-LAST_CHARACTERS * 4 :].splitlines() if line.strip()]
+    return lines[-1][:LAST_CHARACTERS] if lines else ""

@@ -25,6 +25,13 @@ QUEUE_ENDS = frozenset({"auth", "agent_died", "max_budget"})
 """Reasons after which the waiting messages would only fail too, so they fail at once."""
 
 
+CUT = (
+    "(The program that ran you was cut off in the middle of your last turn: "
+    "check what was really done before you go on.)"
+)
+"""What the agent is told with the first message after the death of its host."""
+
+
 class _Stop(msgspec.Struct, frozen=True, kw_only=True):
     """A stop under way: how the turn will have ended, and whether unread steers go back in line."""
 
@@ -128,13 +135,13 @@ class Turns:
             )
         self._end(signal)
 
-    def died(self, detail: str) -> None:
+    def died(self, detail: str, reason: str = "agent_died") -> None:
         """The agent is gone, and with it whatever it was at. The next message starts it anew."""
         core = self._core
         stop, self._stop = self._stop, None
         self.wake_by = None
         status: Status = stop.status if stop else "failed"
-        reason = stop.reason if stop else "agent_died"
+        reason = stop.reason if stop else reason
         self._end_tools(background=True)
         for task in list(core.state.tasks.values()):
             core.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
@@ -217,7 +224,8 @@ class Turns:
         """Give a waiting message to the agent."""
         entry.handed, entry.opener = True, not steer
         self._core.watchdog.begin(self._core.now)
-        self._core.act(Hand(entry.id, entry.text, steer))
+        text = f"{CUT}\n\n{entry.text}" if self._core.state.cut else entry.text
+        self._core.act(Hand(entry.id, text, steer))
 
     def stop(self, status: Status, reason: str, *, keep: bool, text: str = "") -> None:
         """Stop the agent's turn; the first of several stops gives the reason."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from midflight import commands as c
 from midflight.errors import MidflightError
+from midflight.events import Level
 from midflight.message import Message
 from midflight.requests import Request
 
@@ -26,9 +27,7 @@ class Verbs(ABC):
         """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
 
     @abstractmethod
-    def notice(
-        self, level: Literal["info", "warning", "error"], text: str, command: str | None = None
-    ) -> None:
+    def notice(self, level: Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events."""
 
     @abstractmethod

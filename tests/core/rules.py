@@ -197,8 +197,8 @@ class Rules:
         elif isinstance(command, c.Cancel):
             self.barred.add(command.message)
 
-    def begin_close(self) -> None:
-        self.conversation.begin_close(self.now)
+    def begin_close(self, reason: str = "closed") -> None:
+        self.conversation.begin_close(reason, self.now)
         self.closing = True
 
     def finish(self) -> None:

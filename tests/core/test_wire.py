@@ -127,6 +127,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
         "problems": ("plugin /p: path-not-found",),
     },
     "session.ended": {"reason": "closed"},
+    "session.resumed": {"reason": "parked"},
     "message.accepted": {"message": "m1", "text": "do", "delivery": "steer"},
     "message.changed": {"message": "m1", "text": "do", "delivery": "queue", "before": "m2"},
     "message.started": {"message": "m1"},

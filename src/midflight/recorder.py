@@ -1,0 +1,64 @@
+"""Keeps what a session shows behind what its journal has on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from midflight.events import Event
+from midflight.log import EventLog
+from midflight.record import Record, Summary
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Between a session's log and its record: an event is shown when it has been written."""
+
+    def __init__(
+        self,
+        record: Record,
+        log: EventLog,
+        inform: Callable[[Event], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """``inform`` gets each durable event that may be seen; ``failed`` is told at most once."""
+        self._record = record
+        self._log = log
+        self._inform = inform
+        self._failed = failed
+        self._noted: Summary | None = None
+
+    def begin(self) -> None:
+        """Take the news from the journal in the event loop that runs."""
+        self._record.begin(self._shown, self._failed)
+
+    def _shown(self, seq: int) -> None:
+        for event in self._log.show(seq):
+            self._inform(event)
+
+    def append(self, event: Event) -> None:
+        """Have a durable event written."""
+        self._record.append(event)
+
+    def handed(self, message: str) -> None:
+        """Have it written that the agent is about to be given a message."""
+        self._record.handed(message)
+
+    def note(self, summary: Summary) -> None:
+        """Have lists show this, if it is anything new."""
+        if summary != self._noted:
+            self._noted = summary
+            self._record.note(summary)
+
+    async def written(self) -> None:
+        """Wait until all so far is on disk, and is shown. Raises `StoreFailed`."""
+        await self._record.written()
+        while self._log.behind and self._log.error is None:
+            await self._log.changed()
+        if self._log.error is not None:
+            raise self._log.error
+
+    async def close(self) -> None:
+        """Write the rest, show it, and give the lease back. Raises `StoreFailed`."""
+        await self.written()
+        await self._record.close()
