@@ -36,6 +36,7 @@ SESSION = (
     "api",
 )
 PUBLIC = ("",)
+JOURNAL = ("journal", "journal.*")
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
 CONFIG = ("config", "config_file")
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
+    JOURNAL: FOUNDATION + PARTS + JOURNAL,
     CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CONFIG + CLI,
 }

@@ -1,0 +1,141 @@
+"""The connection to the database, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from midflight.errors import InvalidOption, StoreFailed, StoreRefused
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+BUSY_S = 10.0
+"""How long one writer waits for another one, and a connection for its server."""
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_HINTS = {
+    sqlite3.SQLITE_FULL: "make room on its disk; the session can be resumed then",
+    sqlite3.SQLITE_IOERR: "look at its disk; the session can be resumed when it works again",
+    sqlite3.SQLITE_READONLY: "make it writable; the session can be resumed then",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+}
+
+
+class Database:
+    """One journal's database: ``write`` and ``read`` open transactions of the two kinds."""
+
+    def __init__(self, engine: Engine, name: str, file: Path | None) -> None:
+        """``name`` is what people are told; ``file`` is the SQLite file, if it is one."""
+        self.engine = engine
+        self.name = name
+        self.file = file
+        self._writing = engine.execution_options(writes=True)
+        self._inode: int | None = None
+
+    @classmethod
+    def at(cls, where: Path | str) -> Database:
+        """Return the database at a file, which exists, or at the URL of a server."""
+        if isinstance(where, Path):
+            return cls(_sqlite(where), str(where), where)
+        try:
+            url = make_url(where)
+            if url.get_backend_name() != "postgresql":
+                raise InvalidOption("journal", "expected a folder or postgresql://…")
+            engine = create_engine(
+                url.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={"connect_timeout": int(BUSY_S)},
+            )
+        except (ArgumentError, ImportError) as error:
+            raise InvalidOption(
+                "journal", str(error).splitlines()[0], "pip install 'midflight[cluster]'"
+            ) from error
+        return cls(engine, url.render_as_string(hide_password=True), None)
+
+    @property
+    def shared(self) -> bool:
+        """Whether hosts on other machines may use it too."""
+        return self.file is None
+
+    def write(self, job: Callable[[Connection], T]) -> T:
+        """Do a job in one transaction that no other writer can come between. Raises as it does."""
+        self._check_there()
+        with self._writing.begin() as connection:
+            return job(connection)
+
+    def read(self, job: Callable[[Connection], T]) -> T:
+        """Do a job that only reads. Raises `StoreFailed`, or what the job raises."""
+        try:
+            with self.engine.connect() as connection:
+                return job(connection)
+        except DBAPIError as error:
+            raise self.failure(error) from error
+
+    def _check_there(self) -> None:
+        """SQLite would go on writing to a file that was removed, and nobody could ever read it."""
+        if self.file is None:
+            return
+        try:
+            inode = self.file.stat().st_ino
+        except OSError as error:
+            raise StoreFailed(f"{self.file} is gone: {error.strerror}") from error
+        if self._inode is None:
+            self._inode = inode
+        elif self._inode != inode:
+            raise StoreFailed(f"{self.file} was replaced by another file")
+
+    def failure(self, error: Exception) -> StoreFailed:
+        """Say what an error of the database means. Values never become part of it."""
+        if isinstance(error, StoreFailed):
+            return error
+        cause = getattr(error, "orig", None) or error
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGED:
+            return StoreRefused(
+                f"{self.name} is damaged: {text}",
+                f"what can be read is saved by: sqlite3 {self.name} .recover | "
+                f"sqlite3 {self.name}.recovered",
+            )
+        return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _sqlite(file: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(file))}?mode=rw",  # never make an empty one in place of a lost one
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    engine = create_engine(
+        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that begins as a reader could find at its first write that it is too late.
+        options: Any = connection.get_execution_options()
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+
+    return engine

@@ -1,0 +1,261 @@
+"""Who owns a session: one host at a time, judged by its process and its beat.
+
+A lease has no end of its own. It holds as long as its host lives: the process is there (by its id
+and its birth, so that a reused id is nobody), and has beaten in the last `TTL_S` seconds. Both are
+counted from the boot, so that setting the clock, or a sleeping machine, changes nothing.
+
+Whoever takes a lease gets the next generation. Every append looks whether its generation is still
+the one, in its own transaction, so a host that was given up by mistake can write nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+
+from midflight.errors import LeaseHeld, LeaseLost, NotFound
+from midflight.journal.rows import HostRow
+from midflight.journal.schema import hosts, leases, meta, sessions
+
+__all__ = [
+    "BEAT_S",
+    "TTL_S",
+    "AnyRow",
+    "Here",
+    "beat",
+    "forget",
+    "leave",
+    "list_hosts",
+    "lock",
+    "register",
+    "release",
+    "take",
+]
+
+BEAT_S = 5.0
+"""How often a host beats."""
+
+TTL_S = 15.0
+"""How long a host may be silent before others take its sessions."""
+
+SAME_BIRTH_S = 0.05
+"""Births are told in ticks of a hundredth of a second."""
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+class Here(msgspec.Struct, frozen=True, kw_only=True):
+    """This process, as others can tell it from every other one.
+
+    Process ids mean something only in their own ``space``: a container has one of its own.
+    """
+
+    machine: str
+    boot: str
+    space: str
+    pid: int
+    born: float
+
+    @classmethod
+    def find(cls) -> Here:
+        """Look."""
+        pid = os.getpid()
+        return cls(
+            machine=platform.node(), boot=_boot(), space=_space(), pid=pid, born=_born(pid) or 0.0
+        )
+
+
+def _boot() -> str:
+    """Return what no other boot, of this machine or another one, has."""
+    if sys.platform == "linux":
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _space() -> str:
+    return str(Path("/proc/self/ns/pid").readlink()) if sys.platform == "linux" else ""
+
+
+def _born(pid: int) -> float | None:
+    """Return when a process was born, in seconds after the boot; None if it does not live."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        # Both figures move together when the clock is set; their difference stays.
+        return process.create_time() - psutil.boot_time()
+    except psutil.Error:
+        return None
+
+
+def _wall(connection: Connection) -> float | None:
+    """Return the server's time, by which hosts on several machines are judged."""
+    if connection.dialect.name == "sqlite":
+        return None
+    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
+
+
+def _alive(host: AnyRow, here: Here, wall: float | None) -> bool:
+    if host.boot != here.boot:
+        # A file is used by one machine, and an earlier boot of it has no processes left.
+        return wall is not None and wall - host.seen < TTL_S
+    if time.monotonic() - host.beat >= TTL_S:
+        return False
+    born = _born(host.pid) if host.space == here.space else host.born
+    return born is not None and abs(born - host.born) < SAME_BIRTH_S
+
+
+def lock(connection: Connection) -> None:
+    """Let no other writer in, on a server too, until the transaction ends."""
+    connection.execute(select(meta.c.version).with_for_update())
+
+
+# Hosts --------------------------------------------------------------------------------------
+
+
+def register(connection: Connection, host: str, here: Here, address: str) -> None:
+    """Make this process known as a host."""
+    now = _wall(connection) or time.time()
+    row = msgspec.structs.asdict(here) | {"id": host, "address": address}
+    connection.execute(
+        insert(hosts).values(**row, beat=time.monotonic(), seen=now, started=time.time())
+    )
+
+
+def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, str]:
+    """Say that a host lives. Of the sessions ``held``, return those lost, with their owner.
+
+    Raises `LeaseLost` if the host itself was given up.
+    """
+    now = _wall(connection) or time.time()
+    done = connection.execute(
+        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
+    )
+    if done.rowcount == 0:
+        raise LeaseLost("this host has been given up by another one")
+    found = {row.session: row for row in owners(connection, list(held))}
+    return {
+        session: owner_of(found.get(session))
+        for session, generation in held.items()
+        if session not in found
+        or (found[session].host, found[session].generation) != (host, generation)
+    }
+
+
+def leave(connection: Connection, host: str) -> None:
+    """Give back all that a host holds, and forget it."""
+    connection.execute(update(leases).where(leases.c.host == host).values(host=None))
+    connection.execute(hosts.delete().where(hosts.c.id == host))
+
+
+def list_hosts(connection: Connection, here: Here) -> list[HostRow]:
+    """Return every host that is known, the living and the dead."""
+    wall = _wall(connection)
+    return [
+        HostRow(
+            id=row.id,
+            machine=row.machine,
+            pid=row.pid,
+            address=row.address,
+            started=row.started,
+            alive=_alive(row, here, wall),
+        )
+        for row in connection.execute(select(hosts).order_by(hosts.c.started))
+    ]
+
+
+def forget(connection: Connection, host: str, here: Here) -> bool:
+    """Remove a dead host that owns nothing any more; tell whether it is gone."""
+    lock(connection)
+    row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
+    if row is None:
+        return True
+    if _alive(row, here, _wall(connection)):
+        return False
+    if connection.scalar(select(func.count()).where(leases.c.host == host)):
+        return False
+    connection.execute(hosts.delete().where(hosts.c.id == host))
+    return True
+
+
+# Sessions -----------------------------------------------------------------------------------
+
+
+def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
+    """Return the leases of sessions, with what there is to say of their owners and events.
+
+    They stay as they are until the transaction ends.
+    """
+    return list(connection.execute(_OWNERS, {"wanted": wanted}))
+
+
+def owner_of(row: AnyRow | None) -> str:
+    """Name the owner for a person."""
+    if row is None:
+        return "nobody: it was removed"
+    if row.host is None:
+        return "nobody"
+    if row.pid is None:
+        return f"host {row.host}"
+    return f"host {row.host} (process {row.pid} on {row.machine}, {row.address or 'no address'})"
+
+
+_OWNERS = (
+    select(
+        leases.c.session,
+        leases.c.host,
+        leases.c.generation,
+        sessions.c.seq,
+        sessions.c.name,
+        *(column for column in hosts.c if column.name != "id"),
+    )
+    .join(sessions, sessions.c.id == leases.c.session)
+    .outerjoin(hosts, hosts.c.id == leases.c.host)
+    .where(leases.c.session.in_(bindparam("wanted", expanding=True)))
+    .with_for_update(of=leases, read=True)
+)
+
+
+def take(connection: Connection, session: str, host: str, here: Here) -> AnyRow:
+    """Make a host the owner of a session that nobody who lives owns. Return the lease.
+
+    Raises `NotFound`, or `LeaseHeld` that names the owner.
+    """
+    lock(connection)
+    found = owners(connection, [session])
+    if not found:
+        raise NotFound(f"no session has the id {session!r}")
+    row = found[0]
+    held = row.host is not None and row.host != host and row.boot is not None
+    if held and _alive(row, here, _wall(connection)):
+        raise LeaseHeld(session, owner_of(row))
+    connection.execute(
+        update(leases)
+        .where(leases.c.session == session)
+        .values(host=host, generation=row.generation + 1)
+    )
+    return owners(connection, [session])[0]
+
+
+def release(connection: Connection, session: str, host: str, generation: int) -> None:
+    """Give a session back, unless it has been taken over."""
+    connection.execute(
+        update(leases)
+        .where(
+            leases.c.session == session,
+            leases.c.host == host,
+            leases.c.generation == generation,
+        )
+        .values(host=None)
+    )

@@ -1,0 +1,136 @@
+"""From an empty database, or one of an earlier version, to the tables of this version.
+
+Migrations go forward only. Each is one transaction with the new version's number in it, so that a
+kill leaves one version or the other, whole. A SQLite file is copied first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, inspect, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from midflight.errors import StoreFailed, StoreRefused
+from midflight.journal.database import BUSY_S, Database
+from midflight.journal.place import APPLICATION, Place
+from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
+
+__all__ = ["STEPS", "Step", "prepare"]
+
+Step = Callable[[Connection], None]
+"""Changes the tables of one version to those of the next."""
+
+STEPS: Mapping[int, Step] = {}
+"""For each version before this one, the step to the next."""
+
+LOOK_AGAIN_S = 0.05
+
+_SERVER_LOCK = 0x6D666C74
+
+
+def prepare(
+    database: Database,
+    place: Place | None,
+    steps: Mapping[int, Step] = STEPS,
+    version: int = SCHEMA_VERSION,
+) -> None:
+    """Bring a database to ``version``. Raises `StoreRefused` (and changes nothing) if it is newer.
+
+    ``place`` is where a SQLite file lies. Several processes may do this at once.
+    """
+    try:
+        if place is None:
+            _bring(database, None, steps, version)
+            return
+        with _alone(place):
+            place.check_journal()
+            _make_file_ours(place.journal)
+            _bring(database, place, steps, version)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise database.failure(error) from error
+
+
+def _bring(
+    database: Database, place: Place | None, steps: Mapping[int, Step], version: int
+) -> None:
+    found = database.write(lambda connection: _found(connection, version))
+    if found > version:
+        raise StoreRefused(
+            f"{database.name} was written by a newer midflight (its version is {found}, "
+            f"ours {version})",
+            "upgrade midflight",
+        )
+    if found < version and place is not None:
+        _back_up(place.journal, place.folder / f"{place.journal.name}.v{found}.bak", place)
+    while found < version:
+        found = database.write(functools.partial(_advance, step=steps[found], version=found))
+
+
+def _found(connection: Connection, version: int) -> int:
+    """Return the version of the tables, which are made if there are none."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERVER_LOCK})
+    if not inspect(connection).has_table(meta.name):
+        metadata.create_all(connection, checkfirst=False)  # tables of others must not become ours
+        connection.execute(insert(meta).values(version=version))
+    return int(connection.execute(select(meta.c.version)).scalar_one())
+
+
+def _advance(connection: Connection, step: Step, version: int) -> int:
+    """Do one step, unless another process did it meanwhile. Return the version reached."""
+    found = int(connection.execute(select(meta.c.version).with_for_update()).scalar_one())
+    if found == version:
+        step(connection)
+        connection.execute(update(meta).values(version=version + 1))
+    return max(found, version + 1)
+
+
+def _make_file_ours(file: Path) -> None:
+    """Mark a new file as a journal, then let readers and a writer in at the same time."""
+    with contextlib.closing(sqlite3.connect(file, timeout=BUSY_S)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+            # Before the write-ahead log is in use, so that the mark is in the file's own header.
+            connection.execute(f"PRAGMA application_id={APPLICATION}")
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _back_up(file: Path, copy: Path, place: Place) -> None:
+    """Write a copy beside the file, under its name only when it is whole and on disk."""
+    half = copy.with_name(copy.name + ".part")
+    half.unlink(missing_ok=True)
+    os.close(place.open_file(half))
+    with (
+        contextlib.closing(sqlite3.connect(file)) as source,
+        contextlib.closing(sqlite3.connect(half)) as target,
+    ):
+        source.backup(target)
+    half.replace(copy)
+
+
+@contextlib.contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Keep other processes from making or migrating the journal meanwhile."""
+    file = place.open_file(place.lock)
+    try:
+        until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise StoreFailed(
+                        f"{place.journal} is being prepared by another process", "try again"
+                    ) from None
+                time.sleep(LOOK_AGAIN_S)
+        yield
+    finally:
+        os.close(file)

@@ -1,0 +1,189 @@
+"""What is read: lists of sessions, one found by its name, events, messages, requests."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+import msgspec
+from sqlalchemy import Connection, case, or_, select
+
+from midflight.errors import Conflict, NotFound, StoreRefused
+from midflight.events import Event, decode
+from midflight.journal.lease import AnyRow, Here, list_hosts
+from midflight.journal.rows import MessageRow, RequestRow, SessionRow
+from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
+from midflight.record import Past
+
+__all__ = [
+    "find",
+    "list_messages",
+    "list_requests",
+    "list_sessions",
+    "past",
+    "read_events",
+    "tail",
+    "unsettled",
+]
+
+NAMED = 5
+"""How many candidates an error names."""
+
+
+def list_sessions(
+    connection: Connection,
+    here: Here,
+    *,
+    status: str | None = None,
+    cwd: str | None = None,
+    parent: str | None = None,
+    id: str | None = None,
+    limit: int | None = None,
+) -> list[SessionRow]:
+    """Return the sessions that fit, the newest first."""
+    alive = [host.id for host in list_hosts(connection, here) if host.alive]
+    owned = leases.c.host.in_(alive)
+    # What a dead host said of its sessions is not true any more.
+    shown = case(
+        (or_(owned, sessions.c.status == "closed"), sessions.c.status), else_="idle"
+    ).label("shown")
+    query = (
+        select(
+            sessions,
+            shown,
+            case((owned, leases.c.host)).label("host"),
+            case((owned, hosts.c.address)).label("address"),
+        )
+        .join(leases, leases.c.session == sessions.c.id)
+        .outerjoin(hosts, hosts.c.id == leases.c.host)
+        .order_by(sessions.c.created.desc(), sessions.c.id)
+        .limit(limit)
+    )
+    for column, wanted in (
+        (shown, status),
+        (sessions.c.cwd, cwd),
+        (sessions.c.parent, parent),
+        (sessions.c.id, id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    return [_session(row) for row in connection.execute(query)]
+
+
+def _session(row: AnyRow) -> SessionRow:
+    fields = {name: getattr(row, name) for name in SessionRow.__struct_fields__}
+    fields["status"] = row.shown if row.host else {"closed": "closed"}.get(row.status, "idle")
+    fields["options"] = msgspec.json.decode(row.options)
+    fields["pending"] = tuple(msgspec.json.decode(row.pending)) if row.host else ()
+    return SessionRow(**fields)
+
+
+def find(connection: Connection, here: Here, text: str | None, cwd: str | None) -> SessionRow:
+    """Return the session that is meant: by its id, its name, or the beginning of one.
+
+    Without a text it is the newest one, of this folder if one is given. Raises `NotFound`, or
+    `Conflict` that names the candidates.
+    """
+    if not text:
+        newest = list_sessions(connection, here, cwd=cwd, limit=1)
+        if not newest:
+            where = f" in {cwd}" if cwd else ""
+            raise NotFound(f"there is no session{where}", "midflight ls shows all of them")
+        return newest[0]
+    names = connection.execute(select(sessions.c.id, sessions.c.name, sessions.c.cwd)).all()
+    fitting = [row for row in names if text in (row.id, row.name)]
+    if not fitting:
+        fitting = [row for row in names if row.name.startswith(text) or row.id.startswith(text)]
+    if len(fitting) > 1:
+        fitting = [row for row in fitting if row.cwd == cwd] or fitting
+    if not fitting:
+        near = difflib.get_close_matches(text, [row.name for row in names], 1)
+        hint = f"did you mean {near[0]}?" if near else "midflight ls shows all of them"
+        raise NotFound(f"no session is called {text!r}", hint)
+    if len(fitting) > 1:
+        named = sorted(row.name for row in fitting)
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        raise Conflict(
+            f"{len(named)} sessions begin with {text!r}", f"{', '.join(named[:NAMED])}{more}"
+        )
+    return list_sessions(connection, here, id=fitting[0].id)[0]
+
+
+def unsettled(connection: Connection, here: Here, host: str, live: Collection[str]) -> list[str]:
+    """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
+
+    ``live`` are those that it works on.
+    """
+    alive = {known.id for known in list_hosts(connection, here) if known.alive}
+    held = connection.execute(
+        select(leases.c.session, leases.c.host).where(leases.c.host.is_not(None))
+    )
+    return [
+        row.session
+        for row in held
+        if row.host not in alive or (row.host == host and row.session not in live)
+    ]
+
+
+# Within one session -------------------------------------------------------------------------
+
+
+def read_events(
+    connection: Connection, name: str, session: str, after: int, limit: int | None
+) -> list[Event]:
+    """Return the events after a ``seq``, the oldest first. ``name`` is the database's."""
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session, events.c.seq > after)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return [_event(name, session, row) for row in connection.execute(query)]
+
+
+def tail(connection: Connection, name: str, session: str, count: int) -> list[Event]:
+    """Return the newest events, the oldest of them first."""
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session)
+        .order_by(events.c.seq.desc())
+        .limit(count)
+    )
+    return [_event(name, session, row) for row in connection.execute(query)][::-1]
+
+
+def _event(name: str, session: str, row: AnyRow) -> Event:
+    try:
+        return decode(row.data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise StoreRefused(
+            f"{name} is damaged: event {row.seq} of session {session} cannot be read",
+            "other sessions are not affected",
+        ) from error
+
+
+def past(connection: Connection, name: str, session: str) -> Past:
+    """Return all there is of a session, to go on with it."""
+    handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
+    return Past(
+        events=read_events(connection, name, session, 0, None),
+        handed=frozenset(connection.scalars(handed)),
+    )
+
+
+def list_messages(connection: Connection, session: str) -> list[MessageRow]:
+    """Return the messages of a session in the order in which they were accepted or changed."""
+    query = select(*(messages.c[name] for name in MessageRow.__struct_fields__)).where(
+        messages.c.session == session
+    )
+    rows = connection.execute(query.order_by(messages.c.said))
+    return [MessageRow(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
+
+
+def list_requests(connection: Connection, session: str) -> list[RequestRow]:
+    """Return the requests of a session, the oldest first."""
+    query = select(*(requests.c[name] for name in RequestRow.__struct_fields__)).where(
+        requests.c.session == session
+    )
+    rows = connection.execute(query.order_by(requests.c.asked))
+    return [RequestRow(**row._mapping) for row in rows]  # noqa: SLF001 - its public name

@@ -1,0 +1,128 @@
+"""The tables of the journal, the same for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "events",
+    "hosts",
+    "leases",
+    "messages",
+    "meta",
+    "metadata",
+    "requests",
+    "sessions",
+]
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("version", Integer, nullable=False))
+
+# Processes that own sessions. `beat` counts from the boot, as all clocks of one boot do; `seen` is
+# the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("space", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("born", Double, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("beat", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+    Column("started", Double, nullable=False),
+)
+
+# `seq` is the newest event; the rest is what lists show.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("agent", Text, nullable=False),
+    Column("cwd", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("permission_mode", Text, nullable=False),
+    Column("agent_session", Text, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("pending", Text, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("total_cost_usd", Double, nullable=False),
+)
+
+
+def _session() -> Column[str]:
+    return Column("session", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False)
+
+
+# Who may write a session. The generation grows with each new owner; no host, no owner.
+leases = Table(
+    "leases",
+    metadata,
+    _session(),
+    Column("host", Text, index=True),
+    Column("generation", Integer, nullable=False),
+    PrimaryKeyConstraint("session"),
+)
+
+# `data` is the event as JSON, with everything that the other columns say.
+events = Table(
+    "events",
+    metadata,
+    _session(),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("session", "seq"),
+)
+
+# `said` is the event that has the message's text as it is now.
+messages = Table(
+    "messages",
+    metadata,
+    _session(),
+    Column("id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("delivery", Text, nullable=False),
+    Column("handed", Boolean, nullable=False),
+    Column("turn", Integer),
+    Column("reason", Text, nullable=False),
+    Column("said", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session", "id"),
+)
+
+# `asked` is the event with the request; `state` is pending, or the decision that stands.
+requests = Table(
+    "requests",
+    metadata,
+    _session(),
+    Column("id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session", "id"),
+)
