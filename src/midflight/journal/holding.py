@@ -18,15 +18,14 @@ __all__ = ["Holding"]
 class Holding:
     """A lease on one session, and the way to write it. Made by the journal; see `Record`.
 
-    ``name`` is what the journal calls the session, ``generation`` counts its owners, ``last_seq``
-    is the newest event that was there when it was taken, or has been given since.
+    ``generation`` counts the session's owners; ``last_seq`` is the newest event that was there
+    when it was taken, or has been given since.
     """
 
     def __init__(
         self,
         *,
         session: str,
-        name: str,
         host: str,
         generation: int,
         last_seq: int,
@@ -35,7 +34,6 @@ class Holding:
     ) -> None:
         """Hold it; ``give_back`` ends the lease."""
         self.session = session
-        self.name = name
         self.host = host
         self.generation = generation
         self.last_seq = last_seq

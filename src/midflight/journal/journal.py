@@ -1,3 +1,4 @@
+# LEAD, 20:00: the public methods are to be exactly as listed at the end of /tmp/w/SPEC4.md ("DECIDED"); remove this line when done.
 """The journal as asynchronous code uses it."""
 
 from __future__ import annotations
@@ -5,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,14 +17,15 @@ from sqlalchemy import Connection
 
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event
+from midflight.info import SessionInfo
 from midflight.journal import lease, reading, store
 from midflight.journal.database import Database
 from midflight.journal.holding import Holding
 from midflight.journal.migrations import prepare
 from midflight.journal.place import Place
 from midflight.journal.rows import HostRow, MessageRow, RequestRow, SessionRow
-from midflight.journal.store import NewSession
 from midflight.journal.writer import Writer
+from midflight.options import Options
 from midflight.record import Past
 
 __all__ = ["Journal"]
@@ -35,43 +38,45 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Journal:
     """Sessions on disk, and who owns them. Use it as an asynchronous context manager.
 
-    One thread writes, for all sessions of this process; reads run beside it. All methods may
-    raise `StoreFailed`. ``place`` is the state folder, ``host`` this process's id as a host.
+    One thread writes, for all sessions of this process; reads run beside it. Every method may
+    raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
+    ``valid_until`` is when others may take it for dead, by `time.monotonic`.
     """
 
-    def __init__(self, place: Place, database: Database) -> None:
-        """Use `Journal.open`."""
-        self.place = place
+    def __init__(self, where: Path | str | None = None, *, state: Path | None = None) -> None:
+        """``where`` is a folder or a ``postgresql://`` URL; without it the user's state folder.
+
+        With a URL ``state`` is the folder for sockets. Nothing is opened yet.
+        """
+        url = isinstance(where, str) and "://" in where
         self.host: str | None = None
-        self._database = database
-        self._writer = Writer(database)
+        self.valid_until = 0.0
+        self._url = str(where) if url else None
+        self._folder = state if url or where is None else Path(where)
+        self._id = uuid.uuid4().hex
         self._here = lease.Here.find()
         self._held: dict[str, Holding | None] = {}
+        self._place: Place
+        self._database: Database
+        self._writer: Writer
 
-    @classmethod
-    async def open(cls, where: Path | str | None = None, *, state: Path | None = None) -> Self:
-        """Open the journal in a folder, or at a ``postgresql://`` URL.
+    async def open(self) -> None:
+        """Open it. Raises `StoreRefused` or `StoreFailed`, and leaves nothing open then."""
+        await asyncio.to_thread(self._open)
+        self._writer = Writer(self._database)
 
-        Without either it is the user's own state folder. With a URL ``state`` is the folder for
-        sockets, the user's own if not given. Raises `StoreRefused` or `StoreFailed`.
-        """
-
-        def find() -> tuple[Place, Database]:
-            url = isinstance(where, str) and "://" in where
-            folder = state if url or where is None else Path(where)
-            place = Place(folder)
-            database = Database.at(str(where) if url else place.journal)
-            try:
-                prepare(database, None if url else place)
-            except BaseException:
-                database.close()
-                raise
-            return place, database
-
-        return cls(*await asyncio.to_thread(find))
+    def _open(self) -> None:
+        self._place = Place(self._folder)
+        self._database = Database.at(self._url or self._place.journal)
+        try:
+            prepare(self._database, None if self._url else self._place)
+        except BaseException:
+            self._database.close()
+            raise
 
     async def __aenter__(self) -> Self:
-        """Nothing to do: it is open."""
+        """Open it."""
+        await self.open()
         return self
 
     async def __aexit__(
@@ -90,12 +95,15 @@ class Journal:
 
     # This process as a host ---------------------------------------------------------------
 
-    async def register(self, address: str) -> str:
-        """Make this process known as a host that can be reached at ``address``; return its id."""
-        host = uuid.uuid4().hex
-        await self._writer.do(lambda c: lease.register(c, host, self._here, address))
-        self.host = host
-        return host
+    def socket_path(self) -> Path:
+        """Return where this process may make a socket, in a private folder that exists."""
+        return self._place.socket(self._id)
+
+    async def register(self, address: str) -> None:
+        """Make this process known as a host that can be reached at ``address``."""
+        now = time.monotonic()
+        await self._writer.do(lambda c: lease.register(c, self._id, self._here, address))
+        self.host, self.valid_until = self._id, now + lease.TTL_S
 
     async def beat(self) -> None:
         """Say that this host lives; due every `lease.BEAT_S` seconds.
@@ -105,7 +113,9 @@ class Journal:
         """
         host = self._registered()
         held = {key: one.generation for key, one in self._held.items() if one is not None}
+        now = time.monotonic()
         lost = await self._writer.do(lambda c: lease.beat(c, host, held))
+        self.valid_until = now + lease.TTL_S
         for session, owner in lost.items():
             holding = self._held.get(session)
             if holding is not None and holding.generation == held[session]:
@@ -132,27 +142,45 @@ class Journal:
 
     # Sessions to write --------------------------------------------------------------------
 
-    async def create(self, new: NewSession) -> Holding:
-        """Add a session and take it. If there is one with this id already, that one is taken.
+    async def create(
+        self, name: str, options: Options, *, id: str | None = None, parent: str = ""
+    ) -> tuple[SessionRow, Holding]:
+        """Add a session and own it. Its name gets a number if another session has it.
 
-        Raises `InvalidInput` or `LeaseHeld`.
+        The same id again is no second session: `Conflict`, or `LeaseHeld` while somebody owns the
+        first, which `take` returns. Raises `InvalidInput` for an id that cannot be one.
         """
-        if not _ID.fullmatch(new.id):
+        host = self._registered()
+        session = uuid.uuid4().hex if id is None else id
+        if not _ID.fullmatch(session):
             raise InvalidInput(
-                f"{new.id!r} cannot be the id of a session",
-                "use letters, digits, - and _; 64 at most",
+                f"{id!r} cannot be the id of a session", "letters, digits, - and _; 64 at most"
             )
-        async with self._claim(new.id):
-            await self._writer.do(lambda c: store.create(c, new))
-            return await self._take(new.id)
+        new = store.NewSession(id=session, name=name, options=options, parent=parent)
 
-    async def take(self, session: str) -> Holding:
+        def made(connection: Connection) -> tuple[SessionRow, int]:
+            store.create(connection, new, self._here)
+            return self._taken(connection, session, host)
+
+        async with self._claim(session):
+            return self._hold(host, *await self._writer.do(made))
+
+    async def take(self, session: str) -> tuple[SessionRow, Holding, Past]:
         """Become the owner of a session that nobody owns, or whose owner is dead.
 
-        Raises `NotFound`, or `LeaseHeld` that names the owner.
+        Returns what lists show of it, the hold on it, and all there is of it. Raises `NotFound`,
+        or `LeaseHeld` that names the owner.
         """
+        host = self._registered()
         async with self._claim(session):
-            return await self._take(session)
+            row, holding = self._hold(
+                host, *await self._writer.do(lambda c: self._taken(c, session, host))
+            )
+        try:
+            return row, holding, await self.past(session)
+        except BaseException:
+            await holding.close()
+            raise
 
     @contextlib.asynccontextmanager
     async def _claim(self, session: str) -> AsyncIterator[None]:
@@ -166,20 +194,20 @@ class Journal:
             if self._held[session] is None:
                 del self._held[session]
 
-    async def _take(self, session: str) -> Holding:
-        host = self._registered()
-        row = await self._writer.do(lambda c: lease.take(c, session, host, self._here))
-        holding = Holding(
-            session=session,
-            name=row.name,
+    def _taken(self, connection: Connection, session: str, host: str) -> tuple[SessionRow, int]:
+        generation = lease.take(connection, session, host, self._here)
+        return reading.find(connection, self._here, session, exact=True), generation
+
+    def _hold(self, host: str, row: SessionRow, generation: int) -> tuple[SessionRow, Holding]:
+        holding = self._held[row.id] = Holding(
+            session=row.id,
             host=host,
-            generation=row.generation,
+            generation=generation,
             last_seq=row.seq,
             writer=self._writer,
             give_back=self._give_back,
         )
-        self._held[session] = holding
-        return holding
+        return row, holding
 
     async def _give_back(self, holding: Holding) -> None:
         """Write the rest and end the lease; where the disk fails, the host's end will end it."""
@@ -218,13 +246,20 @@ class Journal:
             )
         )
 
-    async def find(self, text: str | None = None, cwd: str | None = None) -> SessionRow:
+    async def find(
+        self, text: str | None = None, cwd: str | None = None, *, exact: bool = False
+    ) -> SessionRow:
         """Return the session with this id, this name, or the beginning of one.
 
-        Without a text it is the newest one in ``cwd``. Raises `NotFound`, or `Conflict` that
-        names the candidates.
+        Without a text it is the newest one in ``cwd``; ``exact`` takes whole ids only. Raises
+        `NotFound`, or `Conflict` that names the candidates.
         """
-        return await self._read(lambda c: reading.find(c, self._here, text, cwd))
+        return await self._read(lambda c: reading.find(c, self._here, text, cwd, exact=exact))
+
+    async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
+        """Return sessions as others are told of them, with the requests that wait."""
+        name = self._database.name
+        return await self._read(lambda c: [reading.info(c, name, row) for row in rows])
 
     async def unsettled(self) -> list[str]:
         """Return the sessions that their owner has left as they were: they may have been cut."""
@@ -236,7 +271,7 @@ class Journal:
         """Return all there is of a session, to go on with it."""
         return await self._read(lambda c: reading.past(c, self._database.name, session))
 
-    async def events(self, session: str, after: int = 0, limit: int = 1000) -> list[Event]:
+    async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
         """Return the events after a ``seq``, the oldest first."""
         name = self._database.name
         return await self._read(lambda c: reading.read_events(c, name, session, after, limit))

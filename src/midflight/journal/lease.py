@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import psutil
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
@@ -33,6 +33,7 @@ __all__ = [
     "Here",
     "beat",
     "forget",
+    "is_owned",
     "leave",
     "list_hosts",
     "lock",
@@ -183,7 +184,10 @@ def forget(connection: Connection, host: str, here: Here) -> bool:
         return True
     if _alive(row, here, _wall(connection)):
         return False
-    if connection.scalar(select(func.count()).where(leases.c.host == host)):
+    left = select(leases.c.session).where(leases.c.host == host)
+    # What never got an event was never shown to anybody.
+    connection.execute(delete(sessions).where(sessions.c.id.in_(left), sessions.c.seq == 0))
+    if connection.execute(left.limit(1)).first() is not None:
         return False
     connection.execute(hosts.delete().where(hosts.c.id == host))
     return True
@@ -198,6 +202,11 @@ def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
     They stay as they are until the transaction ends.
     """
     return list(connection.execute(_OWNERS, {"wanted": wanted}))
+
+
+def is_owned(connection: Connection, row: AnyRow, here: Here) -> bool:
+    """Tell whether a lease has an owner who lives."""
+    return row.boot is not None and _alive(row, here, _wall(connection))
 
 
 def owner_of(row: AnyRow | None) -> str:
@@ -217,7 +226,6 @@ _OWNERS = (
         leases.c.host,
         leases.c.generation,
         sessions.c.seq,
-        sessions.c.name,
         *(column for column in hosts.c if column.name != "id"),
     )
     .join(sessions, sessions.c.id == leases.c.session)
@@ -227,8 +235,8 @@ _OWNERS = (
 )
 
 
-def take(connection: Connection, session: str, host: str, here: Here) -> AnyRow:
-    """Make a host the owner of a session that nobody who lives owns. Return the lease.
+def take(connection: Connection, session: str, host: str, here: Here) -> int:
+    """Make a host the owner of a session that nobody who lives owns. Return its generation.
 
     Raises `NotFound`, or `LeaseHeld` that names the owner.
     """
@@ -237,15 +245,14 @@ def take(connection: Connection, session: str, host: str, here: Here) -> AnyRow:
     if not found:
         raise NotFound(f"no session has the id {session!r}")
     row = found[0]
-    held = row.host is not None and row.host != host and row.boot is not None
-    if held and _alive(row, here, _wall(connection)):
+    if row.host != host and is_owned(connection, row, here):
         raise LeaseHeld(session, owner_of(row))
     connection.execute(
         update(leases)
         .where(leases.c.session == session)
         .values(host=host, generation=row.generation + 1)
     )
-    return owners(connection, [session])[0]
+    return int(row.generation) + 1
 
 
 def release(connection: Connection, session: str, host: str, generation: int) -> None:

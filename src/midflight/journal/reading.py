@@ -10,13 +10,16 @@ from sqlalchemy import Connection, case, or_, select
 
 from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, decode
+from midflight.info import SessionInfo
 from midflight.journal.lease import AnyRow, Here, list_hosts
 from midflight.journal.rows import MessageRow, RequestRow, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.record import Past
+from midflight.requests import Request
 
 __all__ = [
     "find",
+    "info",
     "list_messages",
     "list_requests",
     "list_sessions",
@@ -26,8 +29,13 @@ __all__ = [
     "unsettled",
 ]
 
+LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
+
 NAMED = 5
 """How many candidates an error names."""
+
+# A session without an event is one that somebody is about to begin, or that never began.
+_IS_SHOWN = or_(sessions.c.seq > 0, leases.c.host.is_not(None))
 
 
 def list_sessions(
@@ -56,6 +64,7 @@ def list_sessions(
         )
         .join(leases, leases.c.session == sessions.c.id)
         .outerjoin(hosts, hosts.c.id == leases.c.host)
+        .where(_IS_SHOWN)
         .order_by(sessions.c.created.desc(), sessions.c.id)
         .limit(limit)
     )
@@ -78,19 +87,35 @@ def _session(row: AnyRow) -> SessionRow:
     return SessionRow(**fields)
 
 
-def find(connection: Connection, here: Here, text: str | None, cwd: str | None) -> SessionRow:
+def find(
+    connection: Connection,
+    here: Here,
+    text: str | None,
+    cwd: str | None = None,
+    *,
+    exact: bool = False,
+) -> SessionRow:
     """Return the session that is meant: by its id, its name, or the beginning of one.
 
-    Without a text it is the newest one, of this folder if one is given. Raises `NotFound`, or
-    `Conflict` that names the candidates.
+    Without a text it is the newest one, of this folder if one is given; ``exact`` takes whole ids
+    only. Raises `NotFound`, or `Conflict` that names the candidates.
     """
+    if exact:
+        found = list_sessions(connection, here, id=text)
+        if not found:
+            raise NotFound(f"no session has the id {text!r}")
+        return found[0]
     if not text:
         newest = list_sessions(connection, here, cwd=cwd, limit=1)
         if not newest:
             where = f" in {cwd}" if cwd else ""
             raise NotFound(f"there is no session{where}", "midflight ls shows all of them")
         return newest[0]
-    names = connection.execute(select(sessions.c.id, sessions.c.name, sessions.c.cwd)).all()
+    names = connection.execute(
+        select(sessions.c.id, sessions.c.name, sessions.c.cwd)
+        .join(leases, leases.c.session == sessions.c.id)
+        .where(_IS_SHOWN)
+    ).all()
     fitting = [row for row in names if text in (row.id, row.name)]
     if not fitting:
         fitting = [row for row in names if row.name.startswith(text) or row.id.startswith(text)]
@@ -116,13 +141,44 @@ def unsettled(connection: Connection, here: Here, host: str, live: Collection[st
     """
     alive = {known.id for known in list_hosts(connection, here) if known.alive}
     held = connection.execute(
-        select(leases.c.session, leases.c.host).where(leases.c.host.is_not(None))
+        select(leases.c.session, leases.c.host)
+        .join(sessions, sessions.c.id == leases.c.session)
+        .where(leases.c.host.is_not(None), sessions.c.seq > 0)
     )
     return [
         row.session
         for row in held
         if row.host not in alive or (row.host == host and row.session not in live)
     ]
+
+
+def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
+    """Return a session as others are told of it. ``name`` is the database's."""
+    waiting: list[Event] = []
+    if row.pending:
+        query = (
+            select(events.c.seq, events.c.data)
+            .join(requests, (requests.c.session == events.c.session) & _IS_ASKED)
+            .where(requests.c.session == row.id, requests.c.id.in_(row.pending))
+            .order_by(events.c.seq)
+        )
+        waiting = [_event(name, row.id, one) for one in connection.execute(query)]
+    same = {field: getattr(row, field) for field in _SAME}
+    return SessionInfo(
+        **same,
+        pending=tuple(one for one in waiting if isinstance(one, Request)),
+        limits={key: row.options[key] for key in LIMITS if row.options[key] is not None},
+        host=row.address,
+        parent=row.parent or None,
+    )
+
+
+_IS_ASKED = requests.c.asked == events.c.seq
+_SAME = tuple(
+    name
+    for name in SessionInfo.__struct_fields__
+    if name not in {"pending", "limits", "host", "parent"}
+)
 
 
 # Within one session -------------------------------------------------------------------------

@@ -13,9 +13,11 @@ import msgspec
 from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
 
 from midflight import events as e
-from midflight.errors import LeaseLost, StoreFailed
-from midflight.journal.lease import lock, owner_of, owners
+from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
+from midflight.journal.lease import Here, is_owned, lock, owner_of, owners
 from midflight.journal.schema import events, leases, messages, requests, sessions
+from midflight.journal.stored_options import stored
+from midflight.options import Options
 from midflight.record import Summary
 
 __all__ = ["Batch", "Item", "NewSession", "append", "create", "remove"]
@@ -26,16 +28,12 @@ Item = tuple[e.Event, str] | str | Summary
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session to be made; ``options`` are as `stored` made them."""
+    """A session to be made; ``parent`` is the id of the one that dispatched it."""
 
     id: str
     name: str
-    agent: str
-    cwd: str
-    options: dict[str, Any]
-    model: str = ""
-    permission_mode: str = ""
-    parent: str = ""
+    options: Options
+    parent: str
 
 
 class Batch:
@@ -66,25 +64,35 @@ class Batch:
 # Sessions -----------------------------------------------------------------------------------
 
 
-def create(connection: Connection, new: NewSession) -> None:
-    """Add a session that nobody owns, unless there is one with this id.
+def create(connection: Connection, new: NewSession, here: Here) -> None:
+    """Add a session that nobody owns yet. Raises `LeaseHeld` or `Conflict` if there is one.
 
     Its name gets a number if another session has it, so that a name is enough to tell sessions.
+    One that never got an event was never shown to anybody, and is replaced.
     """
     lock(connection)
-    if connection.scalar(select(sessions.c.id).where(sessions.c.id == new.id)) is not None:
-        return
-    now = time.time()
-    row = msgspec.structs.asdict(new) | {
+    for known in owners(connection, [new.id]):
+        if is_owned(connection, known, here):
+            raise LeaseHeld(new.id, owner_of(known))
+        if known.seq:
+            raise Conflict(f"there is a session with the id {new.id}")
+        remove(connection, new.id)
+    options, now = new.options, time.time()
+    told = {
+        "id": new.id,
         "name": _free(connection, _plain(new.name)),
-        "options": msgspec.json.encode(new.options).decode(),
+        "agent": options.agent,
+        "cwd": str(options.cwd),
+        "options": msgspec.json.encode(stored(options)).decode(),
+        "parent": new.parent,
+        "model": options.model or "",
+        "permission_mode": options.permission_mode,
+        "agent_session": options.resume or "",
+        "status": "starting",
     }
     zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
-    connection.execute(
-        insert(sessions).values(
-            **row, **zero, agent_session="", status="idle", created=now, updated=now
-        )
-    )
+    times = {"created": now, "updated": now}
+    connection.execute(insert(sessions).values(**told, **zero, **times))
     connection.execute(insert(leases).values(session=new.id, host=None, generation=0))
 
 

@@ -1,0 +1,39 @@
+"""A session as an object: what lists, other processes and other languages are told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from midflight.requests import Request
+
+__all__ = ["SessionInfo"]
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One session.
+
+    ``status`` is ``starting``, ``running``, ``waiting``, ``idle`` or ``closed``; ``pending`` are
+    the requests that wait for an answer; ``last`` is one line of what the agent said or did last.
+    ``limits`` has those that were set. ``created`` and ``updated`` are seconds since the epoch.
+    ``host`` is the address of the process that runs the session, null when it is at rest;
+    ``parent`` the session that dispatched it. ``seq`` is its newest event.
+    """
+
+    id: str
+    name: str
+    agent: str
+    model: str
+    cwd: str
+    status: str
+    pending: tuple[Request, ...] = ()
+    last: str = ""
+    turns: int = 0
+    total_cost_usd: float = 0.0
+    limits: dict[str, Any] = {}
+    created: float = 0.0
+    updated: float = 0.0
+    host: str | None = None
+    parent: str | None = None
+    seq: int = 0
