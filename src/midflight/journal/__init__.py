@@ -11,7 +11,9 @@
         await journal.leave()
 
 `Journal.take` goes on with a session, and returns all there is of it too. The record is a
-`midflight.record.Record`; `restored` makes options of ``row.options``. This package is slow to import and is loaded where it is needed.
+`midflight.record.Record`; `restored` makes options of ``row.options``.
+
+This package is slow to import and is loaded where it is needed.
 """
 
 from midflight.journal.holding import Holding

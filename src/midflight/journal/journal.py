@@ -1,4 +1,3 @@
-# LEAD, 20:00: the public methods are to be exactly as listed at the end of /tmp/w/SPEC4.md ("DECIDED"); remove this line when done.
 """The journal as asynchronous code uses it."""
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from midflight.record import Past
 __all__ = ["Journal"]
 
 T = TypeVar("T")
+
+LOOK_AGAIN_S = 0.2
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -260,6 +261,18 @@ class Journal:
         """Return sessions as others are told of them, with the requests that wait."""
         name = self._database.name
         return await self._read(lambda c: [reading.info(c, name, row) for row in rows])
+
+    async def host_gone(self, session: str) -> None:
+        """Wait until the host of a session, which does not answer, is known to be dead.
+
+        That takes `TTL_S` at most; a host that is still there then lives, and does not answer.
+        """
+        host = (await self.find(session, exact=True)).host
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(lease.TTL_S):
+                # Another process can only be asked again.
+                while host and (await self.find(session, exact=True)).host == host:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_AGAIN_S)
 
     async def unsettled(self) -> list[str]:
         """Return the sessions that their owner has left as they were: they may have been cut."""

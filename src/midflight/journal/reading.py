@@ -167,7 +167,7 @@ def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
     return SessionInfo(
         **same,
         pending=tuple(one for one in waiting if isinstance(one, Request)),
-        limits={key: row.options[key] for key in LIMITS if row.options[key] is not None},
+        limits={key: row.options[key] for key in LIMITS if row.options.get(key) is not None},
         host=row.address,
         parent=row.parent or None,
     )
