@@ -21,12 +21,18 @@ SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 
 ELSEWHERE = {
     "opencode-acp": (
-        *("queue", "redirect", "interrupt", "cancel", "max_turns", "timeout", "stall_timeout"),
-        *("retries", "background"),
+        *("steer", "queue", "redirect", "interrupt", "cancel", "edited_input"),
+        *("max_turns", "timeout", "stall_timeout", "retries", "background"),
+        *("permissions", "set_permission_mode", "max_budget_usd", "resume"),
     )
 }
-"""Rows that are all the ACP driver's, tried with claude-acp: this agent costs seconds to start. The
-first four are tried in its part of the matrix."""
+"""Rows that are not tried on an agent that costs seconds to start.
+
+Those of the first two lines are all the ACP driver's and tried with claude-acp; the verbs among
+them are in this agent's part of the matrix too. What the agent itself adds to those of the last
+line – it asks, obeys a denial, takes another mode, tells its cost, and goes on with an earlier
+conversation – is tried in tests/agents/test_acp.py.
+"""
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]
 
