@@ -23,7 +23,7 @@ PACKAGE = SRC / "midflight"
 # Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
 
 FOUNDATION = ("errors", "values", "events", "commands", "options")
-PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record")
+PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info")
 RULES = ("state", "actions", "core", "desk", "turns", "mail", "conversation")
 SESSION = (
     "session",
@@ -37,6 +37,8 @@ SESSION = (
 )
 PUBLIC = ("",)
 JOURNAL = ("journal", "journal.*")
+HOST = ("host", "host.*")
+CLIENT = ("client", "background")
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
 CONFIG = ("config", "config_file")
@@ -46,6 +48,8 @@ CLI = ("cli", "cli.*", "__main__")
 # The rules know an agent as the Protocol and its words; the session loads one by its name.
 PROTOCOL = ("agents.base",)
 REGISTRY = ("agents",)
+# What a dead host leaves is told by the marker of its agents.
+STRAYS = ("agents.strays", "agents.leash")
 
 MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     FOUNDATION: FOUNDATION,
@@ -53,11 +57,24 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     RULES: FOUNDATION + PARTS + RULES + PROTOCOL,
     AGENTS: FOUNDATION + PARTS + AGENTS,
     SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
-    PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
+    PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION + CLIENT + HOST,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
     JOURNAL: FOUNDATION + PARTS + JOURNAL,
+    HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
+    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS,
     CONFIG: FOUNDATION + CONFIG,
-    CLI: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING + CONFIG + CLI,
+    CLI: FOUNDATION
+    + PARTS
+    + RULES
+    + SESSION
+    + PUBLIC
+    + AGENTS
+    + TESTING
+    + CONFIG
+    + JOURNAL
+    + HOST
+    + CLIENT
+    + CLI,
 }
 
 # The core knows no agent by name. A string in this table may be one, where it stands.

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midflight.journal import Journal
+
+ALL = os.environ.get("MIDFLIGHT_TEST_ALL_AGENTS") == "1"
+
+
+def _program(name: str) -> str | None:
+    """Find a program of PostgreSQL; Debian keeps them out of PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(installed[-1]) if installed else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Path]:
+    """Start a PostgreSQL of our own, on a Unix socket only; return the folder of the socket."""
+    initdb, control = _program("initdb"), _program("pg_ctl")
+    if initdb is None or control is None:
+        if ALL:
+            pytest.fail("PostgreSQL is missing: apt-get install postgresql")
+        pytest.skip("PostgreSQL is not installed")
+    root = os.geteuid() == 0  # it refuses to run as root
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if root else {}
+    # Not below pytest's own folder, which another user cannot enter; and socket paths are short.
+    folder = Path(tempfile.mkdtemp(prefix="midflight-pg-"))
+    data = folder / "data"
+    if root:
+        known = pwd.getpwnam("postgres")
+        os.chown(folder, known.pw_uid, known.pw_gid)
+
+    def run(*command: str) -> None:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=50,
+            check=False,
+            **user,
+        )
+        assert done.returncode == 0, done.stdout
+
+    try:
+        run(initdb, "-D", str(data), "-U", "midflight", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        # What it says goes to a file: it keeps its output open for as long as it lives.
+        run(control, "-D", str(data), "-w", "-t", "30", "-l", f"{folder}/log", "-o", options, "start")
+        try:
+            yield folder
+        finally:
+            run(control, "-D", str(data), "-m", "immediate", "-w", "-t", "30", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return where a journal is to be: a folder that does not exist yet, or an empty database."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "state")
+        return
+    import psycopg
+
+    server = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex}"
+    administer = f"host={server} user=midflight dbname=postgres"
+    with contextlib.closing(psycopg.connect(administer, autocommit=True)) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # a literal
+        yield f"postgresql://midflight@/{name}?host={server}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+
+
+Hosts = Callable[..., Awaitable[Journal]]
+
+
+@pytest.fixture
+async def open_host(tmp_path: Path) -> AsyncIterator[Hosts]:
+    """Return a function that opens a journal and registers it as a host of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_one(where: str | Path, address: str = "/a.sock") -> Journal:
+            journal = await stack.enter_async_context(Journal(where, state=tmp_path / "sockets"))
+            await journal.register(address)
+            return journal
+
+        yield open_one
+
+
+@pytest.fixture
+async def journal(where: str, open_host: Hosts) -> Journal:
+    """Return an open journal, whose process is a host."""
+    return await open_host(where)

@@ -1,0 +1,132 @@
+"""What the tests of the journal share."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from midflight import Options
+from midflight import events as e
+from midflight.journal import Holding, Journal
+from midflight.journal.database import Database
+
+__all__ = ["PROGRAMS", "Program", "add", "begin", "options", "rows", "sql", "text", "texts"]
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def options(**given: Any) -> Options:
+    """Return options that do no harm."""
+    return Options.build(**{"agent": "fake", "cwd": Path("/"), **given})
+
+
+def text(holding: Holding, said: str = "hello") -> e.Event:
+    """Return the next event of a session: a text."""
+    return e.Text(text=said, seq=holding.last_seq + 1, session=holding.session, time=1.0)
+
+
+def add(holding: Holding, *events: e.Event) -> None:
+    """Give events their place in a session and have them written."""
+    for event in events:
+        seq = holding.last_seq + 1
+        holding.append(e.stamp(event, seq=seq, session=holding.session, turn=event.turn, time=1.0))
+
+
+async def begin(journal: Journal, name: str = "fix", **given: Any) -> Holding:
+    """Make a session with one event."""
+    _, holding = await journal.create(name, options(**given))
+    holding.begin(lambda seq: None, lambda error: None)
+    holding.append(text(holding))
+    await holding.written()
+    return holding
+
+
+def texts(events: Sequence[e.Event]) -> list[str]:
+    """Return what the texts among the events say."""
+    return [event.text for event in events if isinstance(event, e.Text)]
+
+
+def sql(where: str | Path, statement: str) -> None:
+    """Change the database behind the journal's back."""
+    database = _database(where)
+    try:
+        database.write(lambda connection: connection.exec_driver_sql(statement))
+    finally:
+        database.close()
+
+
+def rows(where: str | Path, query: str) -> list[tuple[Any, ...]]:
+    """Return what is in the database."""
+    database = _database(where)
+    try:
+        return database.read(
+            lambda connection: [tuple(row) for row in connection.exec_driver_sql(query)]
+        )
+    finally:
+        database.close()
+
+
+def _database(where: str | Path) -> Database:
+    url = isinstance(where, str) and "://" in where
+    return Database.at(str(where) if url else Path(where) / "journal.sqlite")
+
+
+def check_whole(folder: Path) -> dict[str, int]:
+    """Check that the file is sound and each session gapless; return the newest event of each."""
+    connection = sqlite3.connect(folder / "journal.sqlite")
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        found = connection.execute(
+            "SELECT sessions.id, sessions.seq, count(events.seq), coalesce(max(events.seq), 0)"
+            " FROM sessions LEFT JOIN events ON events.session = sessions.id GROUP BY sessions.id"
+        ).fetchall()
+        for session, seq, count, newest in found:
+            assert seq == count == newest, session
+        return {session: seq for session, seq, _, _ in found}
+    finally:
+        connection.close()
+
+
+class Program:
+    """One of the programs of the tests, as a process of its own that can be killed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls, name: str, *arguments: str | Path) -> Program:
+        """Start it."""
+        command = [sys.executable, str(PROGRAMS / name), *map(str, arguments)]
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+        )
+
+    async def line(self) -> str:
+        """Return the next line that it prints; empty when it has ended."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(20):
+            return (await self.process.stdout.readline()).decode().strip()
+
+    async def say(self, line: str) -> None:
+        """Give it a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        await self.process.stdin.drain()
+
+    async def rest(self) -> list[str]:
+        """Return what it prints until it ends."""
+        async with asyncio.timeout(20):
+            out, _ = await self.process.communicate()
+        return out.decode().splitlines()
+
+    async def kill(self) -> list[str]:
+        """End it as a power cut would; return what it had printed."""
+        self.process.kill()
+        return await self.rest()

@@ -1,0 +1,42 @@
+"""Writes events for as long as it lives; prints the number of each that is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from midflight import Options
+from midflight import events as e
+from midflight.journal import Holding, Journal
+
+
+async def write(journal: Journal, id: str) -> None:
+    """Make a session, or go on with it, and write."""
+    if id in {row.id for row in await journal.sessions()}:
+        _, holding, _ = await journal.take(id)
+    else:
+        _, holding = await journal.create("written", Options.build(agent="fake"), id=id)
+    holding.begin(lambda seq: None, lambda error: None)
+    while True:
+        for _ in range(3):
+            seq = holding.last_seq + 1
+            holding.append(e.Text(text="x" * 200, seq=seq, session=id, time=1.0))
+        await tell(holding)
+
+
+async def tell(holding: Holding) -> None:
+    """Say what is on disk."""
+    seq = holding.last_seq
+    await holding.written()
+    print(holding.session, seq, flush=True)
+
+
+async def main() -> None:
+    """Be a host with some sessions."""
+    async with Journal(Path(sys.argv[1])) as journal:
+        await journal.register("/writer.sock")
+        await asyncio.gather(*(write(journal, id) for id in sys.argv[2:]))
+
+
+asyncio.run(main())

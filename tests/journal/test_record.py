@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.faults.manifest import fault
+from tests.journal.conftest import Hosts
+from tests.journal.helpers import add, begin, options, rows, sql, text, texts
+
+from midflight import events as e
+from midflight.errors import Conflict, InvalidInput, LeaseHeld, NotFound, StoreFailed
+from midflight.journal import Journal
+from midflight.record import Record, Summary
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_holding_is_a_record(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+
+    record: Record = holding
+
+    assert record.session == holding.session
+
+
+async def test_an_event_is_on_disk_before_it_may_be_shown(where: str, journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    on_disk: list[tuple[int, list[tuple[int]]]] = []
+
+    def shown(seq: int) -> None:
+        on_disk.append((seq, rows(where, "SELECT seq FROM events ORDER BY seq")))
+
+    holding.begin(shown, lambda error: None)
+    add(holding, e.Text(text="one"), e.Text(text="two"))
+    await holding.written()
+    add(holding, e.Text(text="three"))
+    await holding.written()
+
+    assert [seq for seq, _ in on_disk] == sorted({seq for seq, _ in on_disk})
+    assert on_disk[-1][0] == 3
+    assert all([(n + 1,) for n in range(seq)] == found for seq, found in on_disk)
+
+
+async def test_what_is_written_is_there_for_another_process(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding = await begin(journal)
+
+    other = await open_host(where)
+
+    assert texts(await other.events(holding.session)) == ["hello"]
+
+
+async def test_waiting_costs_nothing_when_nothing_is_outstanding(journal: Journal) -> None:
+    holding = await begin(journal)
+
+    waiting = holding.written()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
+async def test_events_come_back_in_order_and_as_they_were(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    said: list[e.Event] = [
+        e.SessionStarted(agent="fake", tools=("Bash",)),
+        e.MessageAccepted(message="m", text="do\0it \U0001f600", delivery="steer"),
+        e.TurnStarted(origin="message", messages=("m",), turn=1),
+        e.MessageStarted(message="m", turn=1),
+        e.ToolStarted(call="c", name="Bash", kind="execute", input={"command": "ls"}, turn=1),
+        e.Raw(data={"deep": [1, 2.5, None, {"x": "y"}]}, turn=1),
+    ]
+    add(holding, *said)
+    await holding.written()
+
+    found = await journal.events(holding.session)
+
+    assert [event.seq for event in found] == [1, 2, 3, 4, 5, 6]
+    assert found == [
+        e.stamp(event, seq=n, session=holding.session, turn=event.turn, time=1.0)
+        for n, event in enumerate(said, 1)
+    ]
+
+
+async def test_a_page_begins_behind_a_number_and_a_tail_ends_with_the_newest(
+    journal: Journal,
+) -> None:
+    holding = await begin(journal)
+    add(holding, *(e.Text(text=str(n)) for n in range(9)))
+    await holding.written()
+
+    assert texts(await journal.events(holding.session, after=3, limit=2)) == ["2", "3"]
+    assert texts(await journal.tail(holding.session, 2)) == ["7", "8"]
+    assert await journal.events(holding.session, after=10) == []
+    assert await journal.events("nobody") == []
+
+
+@pytest.mark.parametrize("seq", [None, 1, 3])
+async def test_an_event_that_does_not_follow_is_refused(journal: Journal, seq: int | None) -> None:
+    holding = await begin(journal)
+
+    with pytest.raises(ValueError, match="cannot follow"):
+        holding.append(e.Text(text="x", seq=seq))
+
+    add(holding, e.Text(text="next"))
+    await holding.written()
+    assert texts(await journal.events(holding.session)) == ["hello", "next"]
+
+
+async def test_a_gap_on_disk_stops_only_its_own_session(where: str, journal: Journal) -> None:
+    broken, sound = await begin(journal), await begin(journal)
+    sql(where, f"UPDATE sessions SET seq = 0 WHERE id = '{broken.session}'")
+
+    add(broken, e.Text(text="x"))
+    add(sound, e.Text(text="y"))
+
+    await sound.written()
+    with pytest.raises(StoreFailed, match="number 2 cannot follow"):
+        await broken.written()
+    assert len(await journal.events(broken.session)) == 1
+
+
+async def test_one_event_that_no_database_takes_does_not_spoil_the_group(journal: Journal) -> None:
+    broken, sound = await begin(journal), await begin(journal)
+    failures: list[Exception] = []
+    broken.begin(lambda seq: None, failures.append)
+
+    broken.handed("\ud800")
+    add(broken, e.Text(text="never"))
+    add(sound, e.Text(text="there"))
+
+    await sound.written()
+    with pytest.raises(StoreFailed):
+        await broken.written()
+    assert texts(await journal.events(sound.session)) == ["hello", "there"]
+    assert texts(await journal.events(broken.session)) == ["hello"]
+    assert [type(failure) for failure in failures] == [StoreFailed]
+
+
+async def test_a_reader_of_the_news_that_fails_does_not_keep_it_from_others(
+    journal: Journal,
+) -> None:
+    loop = asyncio.get_running_loop()
+    told: list[object] = []
+    loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    first, second = await begin(journal), await begin(journal)
+
+    def fail(seq: int) -> None:
+        raise RuntimeError
+
+    first.begin(fail, lambda error: None)
+    second.begin(told.append, lambda error: None)
+    add(first, e.Text(text="x"))
+    add(second, e.Text(text="y"))
+    await second.written()
+
+    assert any(isinstance(one, RuntimeError) for one in told)
+    assert 2 in told
+
+
+async def test_many_sessions_write_at_once_and_each_stays_gapless(journal: Journal) -> None:
+    holdings = [await begin(journal) for _ in range(20)]
+
+    for n in range(50):
+        for holding in holdings:
+            add(holding, e.Text(text=str(n)))
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(holding.written() for holding in holdings))
+
+    for holding in holdings:
+        found = await journal.events(holding.session)
+        assert [event.seq for event in found] == list(range(1, 52))
+
+
+async def test_a_message_is_followed_from_its_acceptance_to_its_end(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    add(
+        holding,
+        e.MessageAccepted(message="a", text="first", delivery="steer"),
+        e.MessageAccepted(message="b", text="second", delivery="queue"),
+        e.MessageAccepted(message="c", text="third", delivery="queue"),
+        e.MessageChanged(message="b", text="better", delivery="steer"),
+    )
+    holding.handed("a")
+    holding.handed("b")
+    await holding.written()
+
+    past = await journal.past(holding.session)
+    assert past.handed == {"a", "b"}
+
+    add(
+        holding,
+        e.MessageStarted(message="a", turn=1),
+        e.MessageSteered(message="b", turn=1),
+        e.MessageAnswered(message="a", turn=1),
+        e.MessageCancelled(message="c", reason="interrupted"),
+    )
+    await holding.written()
+
+    found = {row.id: row for row in await journal.messages(holding.session)}
+    assert {id: row.state for id, row in found.items()} == {
+        "a": "answered",
+        "b": "steered",
+        "c": "cancelled",
+    }
+    assert (found["a"].turn, found["c"].turn, found["c"].reason) == (1, None, "interrupted")
+    assert (found["b"].delivery, found["b"].said) == ("steer", 4)
+    assert (await journal.past(holding.session)).handed == set()
+
+
+async def test_the_answer_to_a_request_that_stands_is_known(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    add(
+        holding,
+        e.PermissionRequested(request="p", call="c", name="Bash", input={}),
+        e.QuestionRequested(request="q", questions=()),
+        e.PermissionRequested(request="w", call="d", name="Bash", input={}),
+        e.PermissionResolved(request="p", decision="deny", by="deadline"),
+        e.QuestionResolved(request="q", answers={"which?": "B"}, by="user"),
+    )
+    await holding.written()
+
+    found = [(row.id, row.state, row.by, row.asked) for row in await journal.requests(holding.session)]
+
+    assert found == [
+        ("p", "deny", "deadline", 1),
+        ("q", "answered", "user", 2),
+        ("w", "pending", "", 3),
+    ]
+
+
+async def test_the_id_of_a_message_that_is_long_over_may_come_again(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    accepted = e.MessageAccepted(message="a", text="x", delivery="steer")
+    add(holding, accepted, e.MessageFailed(message="a", reason="agent_died"))
+    await holding.written()
+
+    add(holding, accepted)
+    await holding.written()
+
+    (row,) = await journal.messages(holding.session)
+    assert (row.state, row.said) == ("accepted", 3)
+
+
+async def test_lists_show_the_newest_note(journal: Journal) -> None:
+    holding = await begin(journal)
+
+    holding.note(Summary(status="running", turns=1))
+    holding.note(
+        Summary(
+            status="waiting",
+            turns=2,
+            total_cost_usd=0.25,
+            model="sonnet",
+            permission_mode="plan",
+            agent_session="conversation",
+            last="asks\0 you",
+            pending=("p",),
+        )
+    )
+    await holding.written()
+
+    (row,) = await journal.sessions()
+    assert (row.status, row.turns, row.total_cost_usd, row.model) == ("waiting", 2, 0.25, "sonnet")
+    assert (row.permission_mode, row.agent_session) == ("plan", "conversation")
+    assert (row.last, row.pending) == ("asks\ufffd you", ("p",))
+
+
+async def test_the_same_id_again_is_no_second_session(where: str, journal: Journal) -> None:
+    holding = (await journal.create("fix", options(), id="the-id"))[1]
+    add(holding, e.Text(text="x"))
+
+    with pytest.raises(LeaseHeld):
+        await journal.create("fix", options(), id="the-id")
+    await holding.close()
+    with pytest.raises(Conflict, match="the-id"):
+        await journal.create("fix", options(), id="the-id")
+
+    assert rows(where, "SELECT id, name FROM sessions") == [("the-id", "fix")]
+
+
+async def test_a_session_that_never_began_is_not_there_and_leaves_its_id_and_name_free(
+    journal: Journal,
+) -> None:
+    _, holding = await journal.create("fix", options(model="old"), id="the-id")
+    await holding.close()
+    assert await journal.sessions() == []
+
+    row, holding = await journal.create("fix", options(model="new"), id="the-id")
+
+    assert (row.name, row.model) == ("fix", "new")
+    assert holding.last_seq == 0
+
+
+@pytest.mark.parametrize("id", ["", "a/b", "../x", "a b", "x" * 65, "ä", "a\0"])
+async def test_an_id_that_could_be_a_path_is_refused(journal: Journal, id: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be the id"):
+        await journal.create("fix", options(), id=id)
+
+
+async def test_a_session_that_was_given_back_goes_on_with_the_next_number(journal: Journal) -> None:
+    holding = await begin(journal)
+    await holding.close()
+
+    row, again, past = await journal.take(holding.session)
+    add(again, e.Text(text="more"))
+    await again.written()
+
+    assert row.seq == again.generation == 2 or (row.seq, again.generation) == (1, 2)
+    assert texts(past.events) == ["hello"]
+    assert [event.seq for event in await journal.events(holding.session)] == [1, 2]
+
+
+async def test_a_record_that_was_closed_writes_what_it_was_given_before(journal: Journal) -> None:
+    holding = await begin(journal)
+    add(holding, e.Text(text="last"))
+
+    await holding.close()
+    await holding.close()
+
+    assert texts(await journal.events(holding.session)) == ["hello", "last"]
+
+
+async def test_a_removed_session_is_gone_with_all_that_belonged_to_it(
+    where: str, journal: Journal
+) -> None:
+    holding, kept = await begin(journal), await begin(journal)
+    add(
+        holding,
+        e.MessageAccepted(message="a", text="x", delivery="steer"),
+        e.PermissionRequested(request="p", call="c", name="Bash", input={}),
+    )
+    with pytest.raises(LeaseHeld):
+        await journal.remove(holding.session)
+    await holding.close()
+
+    await journal.remove(holding.session)
+
+    for table in ("events", "messages", "requests", "leases"):
+        assert holding.session not in {row[0] for row in rows(where, f"SELECT session FROM {table}")}
+    assert [row.id for row in await journal.sessions()] == [kept.session]
+    with pytest.raises(NotFound):
+        await journal.remove(holding.session)
+
+
+async def test_a_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state")
+    await journal.open()
+    await journal.register("")
+    holding = await begin(journal)
+    failed = asyncio.get_running_loop().create_future()
+    holding.begin(lambda seq: None, failed.set_result)
+    add(holding, e.Text(text="in time"))
+    await journal.close()
+    await journal.close()
+
+    holding.append(text(holding))
+
+    async with asyncio.timeout(5):
+        assert isinstance(await failed, StoreFailed)
+        with pytest.raises(StoreFailed, match="closed"):
+            await holding.written()
+        with pytest.raises(StoreFailed, match="closed"):
+            await journal.beat()
+        await holding.close()
+    connection = sqlite3.connect(tmp_path / "state" / "journal.sqlite")
+    assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
+    connection.close()
+
+
+async def test_only_a_host_can_own_sessions(tmp_path: Path) -> None:
+    async with Journal(tmp_path / "state") as journal:
+        with pytest.raises(Conflict, match="register"):
+            await journal.create("fix", options())
+
+
+@fault("S4")
+async def test_no_value_of_an_environment_or_header_is_on_disk(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = tmp_path / "state"
+    journal = await open_host(folder)
+    await begin(
+        journal,
+        env={"TOKEN": "very-secret"},
+        mcp_servers={
+            "a": {"command": "x", "env": {"KEY": "very-secret"}},
+            "b": {"type": "http", "url": "http://x", "headers": {"Authorization": "very-secret"}},
+        },
+    )
+    await journal.close()
+
+    assert b"TOKEN" in (folder / "journal.sqlite").read_bytes()
+    assert [p.name for p in folder.rglob("*") if p.is_file() and b"very-secret" in p.read_bytes()] == []
