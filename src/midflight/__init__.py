@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midflight.api import dispatch, open, run
+    from midflight.client import Client, RemoteSession, connect
     from midflight.commands import Answer
     from midflight.errors import (
         AgentFailed,
@@ -58,7 +59,10 @@ if TYPE_CHECKING:
         TurnEnded,
         TurnStarted,
         Usage,
+        UsageLimitReached,
     )
+    from midflight.host import Host
+    from midflight.info import SessionInfo
     from midflight.message import Message
     from midflight.options import Options
     from midflight.session import Session
@@ -69,10 +73,12 @@ __all__ = [
     "AgentUnavailable",
     "AlreadyAnswered",
     "Answer",
+    "Client",
     "Conflict",
     "Denial",
     "Event",
     "EventsExpired",
+    "Host",
     "InvalidInput",
     "InvalidOption",
     "LeaseHeld",
@@ -98,11 +104,13 @@ __all__ = [
     "QuestionRequested",
     "QuestionResolved",
     "Raw",
+    "RemoteSession",
     "Result",
     "Retry",
     "Session",
     "SessionClosed",
     "SessionEnded",
+    "SessionInfo",
     "SessionResumed",
     "SessionStarted",
     "Stalled",
@@ -122,12 +130,16 @@ __all__ = [
     "TurnStarted",
     "UnsupportedOption",
     "Usage",
+    "UsageLimitReached",
     "dispatch",
     "open",
     "run",
 ]
 
-_MODULES = ("errors", "values", "events", "commands", "options", "message", "session", "api")
+_MODULES = (
+    *("errors", "values", "events", "commands", "options", "message", "session", "api", "info"),
+    *("client", "host"),  # which are slow to load, and needed by few
+)
 
 if not TYPE_CHECKING:
 

@@ -21,6 +21,8 @@ MidflightError
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AgentFailed",
     "AgentUnavailable",
@@ -39,6 +41,7 @@ __all__ = [
     "StoreFailed",
     "StoreRefused",
     "UnsupportedOption",
+    "from_plain",
 ]
 
 
@@ -56,6 +59,10 @@ class MidflightError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def plain(self) -> dict[str, Any]:
+        """Return the error as plain data, for another process; see `from_plain`."""
+        return {"code": self.code, **vars(self)}
 
     def __str__(self) -> str:
         """Return the message, followed by the hint in brackets if there is one."""
@@ -195,3 +202,20 @@ class LeaseLost(StoreFailed):
     """Another host has taken the session over; this one may not write any more."""
 
     code = "lease_lost"
+
+
+def from_plain(told: dict[str, Any]) -> MidflightError:
+    """Return the error that another process has told, as what it was there."""
+    facts = dict(told)
+    kind = _kinds(MidflightError).get(facts.pop("code", ""), MidflightError)
+    error = kind.__new__(kind)
+    MidflightError.__init__(error, str(facts.get("message", told)), str(facts.get("hint", "")))
+    vars(error).update(facts)
+    return error
+
+
+def _kinds(base: type[MidflightError]) -> dict[str, type[MidflightError]]:
+    kinds = {base.code: base}
+    for kind in base.__subclasses__():
+        kinds |= _kinds(kind)
+    return kinds

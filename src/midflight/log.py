@@ -99,7 +99,7 @@ class EventLog:
         """Return the durable events after a ``seq``. Raises `EventsExpired`."""
         if after >= self.shown_seq:
             return []
-        oldest = self._durable[0].seq or 0
+        oldest = self.oldest_seq
         if after < oldest - 1:
             raise EventsExpired(after, oldest)
         return [event for event in self._durable if after < (event.seq or 0) <= self.shown_seq]
@@ -110,6 +110,11 @@ class EventLog:
         if back > len(self._recent):
             return None
         return [self._recent[index] for index in range(-back, self.position - self._count)]
+
+    @property
+    def oldest_seq(self) -> int:
+        """The ``seq`` of the oldest durable event that is kept, 0 if there is none."""
+        return (self._durable[0].seq or 0) if self._durable else 0
 
     @property
     def behind(self) -> bool:

@@ -51,7 +51,7 @@ class Message:
         """Withdraw the message; False if the agent has read it already, or it has ended."""
         if self.state != "accepted":
             return False
-        return await self._session.withdraw(self)
+        return await self._session.withdraw(self.id)
 
     async def edit(self, text: str) -> None:
         """Give the waiting message another text. Raises `Conflict` once the agent has it."""

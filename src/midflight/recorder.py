@@ -7,8 +7,26 @@ from collections.abc import Callable
 from midflight.events import Event
 from midflight.log import EventLog
 from midflight.record import Record, Summary
+from midflight.state import State
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "summary"]
+
+
+def summary(
+    state: State, *, status: str = "", model: str = "", permission_mode: str = ""
+) -> Summary:
+    """Return what lists are to show of a session; what is not given is as the state says."""
+    started = state.started
+    return Summary(
+        status=status or state.status,
+        turns=state.turns,
+        total_cost_usd=state.ledger.total_usd,
+        model=model or (started.model if started else ""),
+        permission_mode=permission_mode,
+        agent_session=started.agent_session if started else "",
+        last=state.last,
+        pending=tuple(state.requests.pending),
+    )
 
 
 class Recorder:

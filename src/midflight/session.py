@@ -23,10 +23,10 @@ from midflight.core import Limits
 from midflight.errors import Conflict, StoreFailed
 from midflight.handling import Handling
 from midflight.log import EventLog
-from midflight.message import Message
 from midflight.options import Options, slug
+from midflight.outbox import Entry
 from midflight.record import Past, Record, Summary
-from midflight.recorder import Recorder
+from midflight.recorder import Recorder, summary
 from midflight.state import SessionStatus, State
 from midflight.surface import Surface
 
@@ -73,12 +73,14 @@ class Session(Surface):
         self.options = options
         self._task = task
         self._attended = options.attended
-        self._recorder = Recorder(record, log, self._informed, self._severed) if record else None
+        self._recorder = Recorder(record, log, self._informed, self.sever) if record else None
         self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handling = Handling(self, options.on_request, self._waits)
         self._timer: asyncio.TimerHandle | None = None
         self._closer: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+        self._idle_since: float | None = None
         self._rules = Conversation(
             Limits(**{name: getattr(options, name) for name in Limits.__struct_fields__}),
             tell=self._tell,
@@ -172,21 +174,22 @@ class Session(Surface):
         """Put a line for people among the events."""
         self._rules.notice(level, text, command)
 
-    async def withdraw(self, message: Message) -> bool:
+    async def withdraw(self, message: str) -> bool:
         """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
         try:
-            await self.command(c.Cancel(message=message.id))
+            await self.command(c.Cancel(message=message))
         except Conflict:
             return False
+        entry = self._state.outbox.get(message)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
-                while message.state == "accepted" and self._is_leaving(message.id):
+                while entry.state == "accepted" and entry.leaving:
                     await self._log.changed()
-        return message.state == "cancelled"
+        return entry.state == "cancelled"
 
-    def _is_leaving(self, message: str) -> bool:
-        entry = self._rules.state.outbox.find(message)
-        return entry is not None and entry.leaving
+    def entry(self, message: str) -> Entry | None:
+        """Return a message's place in the outbox, or None if it is not known (any more)."""
+        return self._state.outbox.find(message)
 
     # Events -------------------------------------------------------------------------------
 
@@ -215,16 +218,18 @@ class Session(Surface):
                 self._recorder.handed(action.message)
             await self._recorder.written()
 
-    def _severed(self, error: Exception) -> None:
+    def sever(self, error: Exception) -> None:
         """The journal takes no more: end the agent, and show nothing that is not on disk.
 
         What became of the messages cannot be said here; whoever goes on from the journal will.
         """
+        if self._log.ended:
+            return
         for message in list(self._messages.values()):
             message.lose(str(error))
         self._log.end(error)
         self._handling.close()
-        self._closer = asyncio.get_running_loop().create_task(self._conductor.abandon())
+        self._closer = asyncio.get_running_loop().create_task(self._abandon())
 
     def _waits(self, request: str) -> bool:
         return request in self._rules.state.requests.pending
@@ -232,7 +237,8 @@ class Session(Surface):
     def _somebody(self) -> bool | None:
         if self._attended is not None:
             return self._attended
-        return None if self.options.on_request or self._log.read_by_somebody else False
+        somebody = self.options.on_request or self._recorder or self._log.read_by_somebody
+        return None if somebody else False
 
     # Life ---------------------------------------------------------------------------------
 
@@ -312,6 +318,20 @@ class Session(Surface):
                 with contextlib.suppress(StoreFailed):  # which has been told already
                     await self._recorder.close()
             self._log.end()
+            self._over.set()
+
+    async def _abandon(self) -> None:
+        await self._conductor.abandon()
+        self._over.set()
+
+    async def over(self) -> None:
+        """Wait until the session has ended and its agent is gone."""
+        await self._over.wait()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens, by the event loop's clock; None while something does."""
+        return self._idle_since
 
     # Time ---------------------------------------------------------------------------------
 
@@ -325,6 +345,10 @@ class Session(Surface):
     def _after(self) -> None:
         """After every input: let readers look again, and set the clock for the next deadline."""
         self._log.wake()
+        if not self._rules.quiet:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = self._now()
         if self._recorder is not None:
             self._recorder.note(self._summary())
         due = self._rules.due()
@@ -342,14 +366,9 @@ class Session(Surface):
         self._after()
 
     def _summary(self) -> Summary:
-        state, started = self._state, self._state.started
-        return Summary(
+        return summary(
+            self._state,
             status=self.status,
-            turns=state.turns,
-            total_cost_usd=state.ledger.total_usd,
-            model=self._conductor.model or (started.model if started else ""),
+            model=self._conductor.model or "",
             permission_mode=self._rules.mode,
-            agent_session=self.agent_session or "",
-            last=state.last,
-            pending=tuple(state.requests.pending),
         )

@@ -81,6 +81,11 @@ class Surface(Verbs):
         """The number of the newest durable event, for `events`."""
         return self._log.shown_seq
 
+    @property
+    def oldest_seq(self) -> int:
+        """The number of the oldest durable event in memory, 0 if there is none."""
+        return self._log.oldest_seq
+
     # Events -------------------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[e.Event]:

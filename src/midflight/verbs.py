@@ -23,7 +23,7 @@ class Verbs(ABC):
         """Carry out a command. Raises the `MidflightError` that tells why not."""
 
     @abstractmethod
-    async def withdraw(self, message: Message) -> bool:
+    async def withdraw(self, message: str) -> bool:
         """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
 
     @abstractmethod

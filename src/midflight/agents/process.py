@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import time
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from midflight.agents.framing import Framer
 from midflight.agents.leash import MARKER, Leash
 from midflight.agents.redact import Redactor
+from midflight.agents.strays import new_marker
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         """Prepare; `start` starts it."""
-        self.marker = uuid.uuid4().hex
+        self.marker = new_marker()
         self.strays: list[int] = []
         self._transport: asyncio.SubprocessTransport | None = None
         self._lines: deque[bytes] = deque()

@@ -18,7 +18,7 @@ import psutil
 
 from midflight.agents.leash import MARKER
 
-__all__ = ["Command", "born_after", "end", "of", "of_commands", "orphans_in"]
+__all__ = ["Command", "born_after", "end", "marker_of", "of", "of_commands", "orphans_in"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
@@ -34,17 +34,18 @@ def of(pid: int, marker: str) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
-        if _marker(root) == marker:
+        if marker_of(root) == marker:
             found = {p.pid: p for p in [root, *root.children(recursive=True)]}
     for process in psutil.process_iter():
-        if process.pid not in found and process.pid != os.getpid() and _marker(process) == marker:
+        if process.pid not in found and process.pid != os.getpid() and marker_of(process) == marker:
             found[process.pid] = process
             with contextlib.suppress(psutil.Error):
                 found.update({p.pid: p for p in process.children(recursive=True)})
     return list(found.values())
 
 
-def _marker(process: psutil.Process) -> str | None:
+def marker_of(process: psutil.Process) -> str | None:
+    """Return the marker that a process carries, None if it has none or cannot be asked."""
     try:
         value: str | None = process.environ().get(MARKER)
     except (psutil.Error, OSError):

@@ -143,6 +143,19 @@ def _demo(given: argparse.Namespace) -> int:
     return demo(given.agent)
 
 
+def _host_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--journal", metavar="DIR", help="the journal's folder (default: your own)")
+    add("--park-after", metavar="S", type=float, default=900.0, help=argparse.SUPPRESS)
+    add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
+
+
+def _host(given: argparse.Namespace) -> int:
+    from midflight.cli.host import host
+
+    return host(given)
+
+
 def _doctor(given: argparse.Namespace) -> int:
     if not given.probe and (given.agent or given.json):
         raise UsageError("--agent and --json go with --probe", "midflight doctor --probe")
@@ -159,6 +172,7 @@ Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argpar
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
+    "host": ("keep sessions in the background", _host_options, _host),
     "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
 }
 

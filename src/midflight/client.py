@@ -1,0 +1,318 @@
+"""The same session from another process: `connect`, and what it leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import msgspec
+
+from midflight import commands as c
+from midflight import errors
+from midflight import events as e
+from midflight.background import start_host
+from midflight.errors import Conflict, MidflightError, NotFound
+from midflight.info import SessionInfo
+from midflight.journal import Journal
+from midflight.log import EventLog
+from midflight.options import Options
+from midflight.state import State
+from midflight.surface import Surface
+
+__all__ = ["Client", "RemoteSession", "connect"]
+
+CALL_TIMEOUT_S = 90.0
+"""How long a command may take: the longest is the start of an agent."""
+
+SILENCE_S = 45.0
+"""How long a stream may be silent: three of the host's heartbeats."""
+
+TRIES = 3
+"""How often a command looks for the session's host, which may have ended meanwhile."""
+
+
+def connect(where: Path | str | None = None) -> Client:
+    """Return a client of the sessions on this machine; use it as an async context manager.
+
+    ``where`` is the journal's folder, the user's own if not given::
+
+        async with midflight.connect() as client:
+            async with await client.session("fix-the-tests") as session:
+                await session.send("also update the changelog")
+                async for event in session.stream():
+                    ...
+    """
+    return Client(where)
+
+
+class Client:
+    """Finds sessions and their hosts. Made by `connect`."""
+
+    def __init__(self, where: Path | str | None) -> None:
+        """Prepare; nothing is opened."""
+        self.journal = Journal(where)
+        self._where = where
+        self._links: dict[str, httpx2.AsyncClient] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the journal. Raises `StoreFailed` or `StoreRefused`."""
+        await self.journal.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Close the connections. The sessions go on."""
+        for link in self._links.values():
+            await link.aclose()
+        await self.journal.close()
+
+    async def sessions(
+        self, *, status: str | None = None, cwd: str | os.PathLike[str] | None = None
+    ) -> list[SessionInfo]:
+        """Return the sessions, the newest first, of a folder or a status if one is given."""
+        rows = await self.journal.sessions(status=status, cwd=_folder(cwd))
+        return await self.journal.infos(rows)
+
+    async def info(
+        self, name: str | None = None, *, cwd: str | os.PathLike[str] | None = None
+    ) -> SessionInfo:
+        """Return the session that is meant: by id, name, the beginning of one, or the latest.
+
+        Raises `NotFound`, or `Conflict` that names the candidates.
+        """
+        return (await self.journal.infos([await self.journal.find(name, _folder(cwd))]))[0]
+
+    async def session(
+        self, name: str | None = None, *, cwd: str | os.PathLike[str] | None = None
+    ) -> RemoteSession:
+        """Return the session that is meant, to be entered; see `info`."""
+        return RemoteSession(self, await self.info(name, cwd=cwd))
+
+    async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> RemoteSession:
+        """Start a session in a host of its own in the background, and return it, to be entered.
+
+        The message is accepted when this returns. Raises what `midflight.dispatch` raises.
+        """
+        c.check_text(task)
+        checked = Options.build(**options)
+        if checked.on_request is not None:
+            raise Conflict("a function cannot be called from another process", "read the events")
+        address = await start_host(self._where)
+        body = {**options, "task": task, "id": id or uuid.uuid4().hex, "cwd": str(checked.cwd)}
+        told = await self.call(
+            address, "POST", "/sessions", msgspec.json.encode(body, enc_hook=str)
+        )
+        return RemoteSession(self, msgspec.json.decode(told, type=SessionInfo))
+
+    # Talking ------------------------------------------------------------------------------
+
+    async def carry_out(self, session: str, command: c.Command) -> bytes:
+        """Have the session's host carry out a command; one at rest gets a host.
+
+        Raises what the verb raises.
+        """
+        for tries_left in reversed(range(TRIES)):
+            address = await self.host_of(session)
+            try:
+                path = f"/sessions/{session}/commands"
+                return await self.call(address, "POST", path, c.encode(command))
+            except (errors.LeaseHeld, _HostIsGone):
+                if not tries_left:
+                    raise
+                await self.journal.host_gone(session)
+        raise AssertionError
+
+    async def host_of(self, session: str) -> str:
+        """Return the address of the host that has a session, or of a new one that will."""
+        row = await self.journal.find(session, exact=True)
+        return row.address or await start_host(self._where)
+
+    async def call(self, address: str, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Call a host. Raises the error that it tells."""
+        headers = {"content-type": "application/json"} if body is not None else {}
+        try:
+            answer = await self._link(address).request(method, path, content=body, headers=headers)
+        except httpx2.TransportError as error:
+            raise _HostIsGone(f"the session's host does not answer: {error}") from error
+        if answer.is_error:
+            raise _error(answer.content)
+        return answer.content
+
+    async def stream(self, address: str, path: str) -> AsyncIterator[e.Event]:
+        """Yield the events that a host sends, until it ends them."""
+        headers = {"accept": "text/event-stream"}
+        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
+        link = self._link(address)
+        async with link.stream("GET", path, headers=headers, timeout=timeout) as answer:
+            if answer.is_error:
+                raise _error(await answer.aread())
+            kind = ""
+            async for line in answer.aiter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and not kind:
+                    yield e.decode(value)
+                elif name == "data" and kind == "error":
+                    raise _error(value.encode())
+                elif name == "data":
+                    return
+
+    def _link(self, address: str) -> httpx2.AsyncClient:
+        if address not in self._links:
+            self._links[address] = httpx2.AsyncClient(
+                base_url="http://midflight",
+                transport=httpx2.AsyncHTTPTransport(uds=address),
+                timeout=CALL_TIMEOUT_S,
+                trust_env=False,
+            )
+        return self._links[address]
+
+
+def _folder(cwd: str | os.PathLike[str] | None) -> str | None:
+    return None if cwd is None else str(Path(cwd).absolute())
+
+
+class _HostIsGone(MidflightError):
+    """The host that a session had does not answer any more."""
+
+    code = "host_gone"
+
+
+def _error(body: bytes) -> MidflightError:
+    """Return the error that a host has told, as what it was there."""
+    try:
+        return errors.from_plain(msgspec.json.decode(body, type=dict[str, Any]))
+    except (msgspec.MsgspecError, UnicodeError):
+        return MidflightError(f"the host has answered what cannot be read: {body[:200]!r}")
+
+
+class RemoteSession(Surface):
+    """A session that another process runs, or that is at rest. An async context manager.
+
+    It has the verbs and the events of `midflight.Session`. Leaving the block leaves the session
+    alone. ``info`` is the session as it was when it was found.
+    """
+
+    def __init__(self, client: Client, info: SessionInfo) -> None:
+        """Made by `Client.session` and `Client.dispatch`."""
+        super().__init__(info.id, info.name, EventLog())
+        self.info = info
+        self._client = client
+        self._folded = State()
+        self._entered = False
+        self._following: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+        self._sent: set[str] = set()
+
+    @property
+    def _state(self) -> State:
+        return self._folded
+
+    @property
+    def _quiet(self) -> bool:
+        return not self._sent and not self._folded.busy and not self._folded.tasks
+
+    def _check_entered(self) -> None:
+        if not self._entered:
+            raise Conflict("the session has not been entered", "use: async with session")
+
+    async def __aenter__(self) -> Self:
+        """Read what has happened so far, and follow what happens."""
+        if self._entered:
+            raise Conflict("a session is entered once", "ask the client for it again")
+        self._entered = True
+        for event in (await self._client.journal.past(self.id)).events:
+            self._take(event)
+        await self._follow()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Stop following. The session goes on."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        self._log.end()
+
+    # Following ----------------------------------------------------------------------------
+
+    def _take(self, event: e.Event) -> None:
+        if event.seq is not None:
+            if event.seq <= self._log.last_seq:
+                return
+            self._folded.apply(event)
+            self._inform(event)
+            if isinstance(event, e.MessageAccepted):
+                self._sent.discard(event.message)
+        self._log.append(event)
+
+    async def _follow(self) -> None:
+        """See to it that the events of the session's host are read, if it has one."""
+        if self._following is None or self._following.done():
+            row = await self._client.journal.find(self.id, exact=True)
+            if row.address is not None:
+                self._following = asyncio.get_running_loop().create_task(self._read(row.address))
+
+    async def _read(self, address: str) -> None:
+        """Read until the session ends; where the connection is lost, from what is on disk."""
+        path = f"/sessions/{self.id}/events?after={self._log.last_seq}&attend=1"
+        with contextlib.suppress(httpx2.TransportError, MidflightError):
+            async for event in self._client.stream(address, path):
+                self._take(event)
+        for event in await self._client.journal.events(self.id, self._log.last_seq, None):
+            self._take(event)
+        self._log.wake()
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def command(self, command: c.Command) -> None:
+        """Carry out a command object, as `midflight.Session.command` does."""
+        self._check_entered()
+        if isinstance(command, c.Close):
+            await self.close()
+            return
+        if isinstance(command, (c.Send, c.Redirect, c.Edit)):
+            c.check_text(command.text)
+        command = c.checked(command)
+        if isinstance(command, (c.Send, c.Redirect)):
+            command = msgspec.structs.replace(command, id=command.id or str(uuid.uuid4()))
+        await self._client.carry_out(self.id, command)
+        await self._follow()
+        if isinstance(command, (c.Send, c.Redirect)) and command.id:
+            await self._seen(command.id)
+
+    async def _seen(self, message: str) -> None:
+        """Wait until the message that was just accepted is among the events."""
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            while self._folded.outbox.find(message) is None:
+                await self._log.changed()
+
+    async def withdraw(self, message: str) -> bool:
+        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+        try:
+            told = await self._client.carry_out(self.id, c.Cancel(message=message))
+        except (Conflict, NotFound):
+            return False
+        return bool(msgspec.json.decode(told).get("state") == "cancelled")
+
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
+        """Put a line for people among the events that are read here; no other reader sees it."""
+        self._log.append(e.Notice(session=self.id, level=level, text=text, command=command))
+
+    async def close(self) -> None:
+        """End the session: turn, messages, requests, agent, tools."""
+        if self._folded.ended is None or self.status != "closed":
+            await self._client.carry_out(self.id, c.Close())
+            if self._following is not None:
+                await asyncio.wait([self._following], timeout=CALL_TIMEOUT_S)

@@ -1,0 +1,97 @@
+"""What other processes do on a host: carry out commands, and read along."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.session import Session
+
+if TYPE_CHECKING:
+    from midflight.host.host import Host
+
+__all__ = ["Access", "Outcome"]
+
+PAGE = 1_000
+"""How many events are read from the journal at a time."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a command has come to so far; the rest is told by the events."""
+
+    message: str | None = None
+    state: str | None = None
+    turn: int | None = None
+
+    @classmethod
+    def of(cls, session: Session, message: str | None) -> Outcome:
+        """Look at the message that the command was about, if it was about one."""
+        entry = session.entry(message) if message else None
+        if entry is None:
+            return cls()
+        return cls(message=message, state=entry.state, turn=entry.turn)
+
+
+class Access:
+    """Brings commands to sessions and events to readers, and knows who is there to answer.
+
+    ``readers`` counts the readers of each session: one that is read is not laid to rest.
+    """
+
+    def __init__(self, host: Host) -> None:
+        """Begin without a reader."""
+        self._host = host
+        self.readers: Counter[str] = Counter()
+        self._attended: Counter[str] = Counter()
+
+    async def carry_out(self, id: str, command: c.Command) -> Outcome:
+        """Carry out a command on a session; one at rest is taken up. Raises as the verb does."""
+        session = await self._host.session(id)
+        if isinstance(command, c.Cancel):
+            await session.withdraw(command.message)
+            return Outcome.of(session, command.message)
+        if isinstance(command, (c.Send, c.Redirect)) and not command.id:
+            command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
+        await session.command(command)
+        message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
+        return Outcome.of(session, message or getattr(command, "message", None))
+
+    async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
+        """Yield a session's events after a ``seq``: what is on disk, then what happens.
+
+        It ends when the session has, or is laid to rest. ``attends`` says that the reader answers
+        requests: as long as there is one they have no deadline. Raises `EventsExpired` when the
+        reader falls too far behind.
+        """
+        self.readers[id] += 1
+        self._attended[id] += attends
+        self._attend(id)
+        try:
+            while (
+                session := self._host.sessions.get(id)
+            ) is None or after < session.oldest_seq - 1:
+                page = await self._host.journal.events(id, after, PAGE)
+                for event in page:
+                    yield event
+                    after = event.seq or after
+                if session is None and not page:
+                    return
+            async for event in session.events(after):
+                yield event
+        finally:
+            self.readers[id] -= 1
+            self._attended[id] -= attends
+            self._attend(id)
+            self.readers, self._attended = +self.readers, +self._attended
+            self._host.changed.set()
+
+    def _attend(self, id: str) -> None:
+        session = self._host.sessions.get(id)
+        if session is not None and session.options.attended is None:
+            session.attend(True if self._attended[id] else None)

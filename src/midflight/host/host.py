@@ -1,0 +1,263 @@
+"""A process that owns sessions: it starts them, brings them back, and lays them to rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from midflight.agents import create
+from midflight.agents.base import Agent
+from midflight.agents.strays import end_strays
+from midflight.commands import check_text
+from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound, StoreFailed
+from midflight.host.access import Access
+from midflight.host.app import make_app
+from midflight.host.serving import Serving
+from midflight.host.settle import settle
+from midflight.journal import BEAT_S, Journal, restored
+from midflight.options import Options, slug
+from midflight.record import Record
+from midflight.session import Session
+
+__all__ = ["PARK_AFTER_S", "Host"]
+
+PARK_AFTER_S = 900.0
+"""How long a session may be quiet before its agent is closed; the next message starts it again."""
+
+Factory = Callable[[Options], Agent]
+
+
+class Host:
+    """Owns sessions that outlive whoever looks at them. An async context manager.
+
+    Entering it ends what hosts that died have left open, and opens the socket. Leaving it lays
+    every session to rest: it goes on with the next message, in whatever host that reaches.
+    """
+
+    def __init__(
+        self,
+        where: Path | str | None = None,
+        *,
+        park_after: float | None = PARK_AFTER_S,
+        agent: Factory = create,
+    ) -> None:
+        """``where`` is the journal's folder or address, the user's own if not given.
+
+        ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
+        """
+        self.sessions: dict[str, Session] = {}
+        self.journal = Journal(where)
+        self.address = ""
+        self._agent = agent
+        self._park_after = park_after
+        self._access = Access(self)
+        self._serving = Serving(make_app(self, self._access))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._coming: dict[str, asyncio.Lock] = {}
+        self.changed = asyncio.Event()
+        self.leaving = False
+
+    # Life ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the journal and the socket. Raises `StoreFailed` or `StoreRefused`."""
+        await self.journal.open()
+        try:
+            self.address = self._serving.listen(self.journal.socket_path())
+            await self.journal.register(self.address)
+            await self._settle_all()
+            await self._serving.begin()
+        except BaseException:
+            await self._close()
+            raise
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._beat()), loop.create_task(self._park())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Lay the sessions to rest, also when the block was cancelled."""
+        closer = asyncio.get_running_loop().create_task(self._close())
+        cancelled: asyncio.CancelledError | None = None
+        while not closer.done():
+            try:
+                await asyncio.shield(closer)
+            except asyncio.CancelledError as again:
+                cancelled = again
+        closer.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _close(self) -> None:
+        self.leaving = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(
+            *(session.close("parked") for session in list(self.sessions.values())),
+            return_exceptions=True,
+        )
+        await self._serving.close()
+        await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
+        with contextlib.suppress(StoreFailed):
+            await self.journal.leave()
+        await self.journal.close()
+
+    # Sessions -----------------------------------------------------------------------------
+
+    async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> Session:
+        """Start a session with a first message, and return it when that is accepted.
+
+        The same ``id`` again returns the same session. Raises what `midflight.dispatch` raises on
+        its way into the block.
+        """
+        check_text(task)
+        return await self.begin(task, Options.build(**options), id)
+
+    async def begin(self, task: str | None, options: Options, id: str | None = None) -> Session:
+        """Start a session with checked options; otherwise like `dispatch`."""
+        self._check_here()
+        if id is not None and await self.knows(id):
+            return await self.session(id)
+        name = options.name or slug(task or options.cwd.name)
+        row, record = await self.journal.create(name, options, id=id)
+        options = msgspec.structs.replace(options, name=row.name)
+        return await self._enter(Session(options, task, self._agent, record=record), record)
+
+    async def session(self, id: str) -> Session:
+        """Return a session by its id: one of this host, or one at rest, which is taken up.
+
+        Raises `NotFound`, or `LeaseHeld` when it belongs to another host.
+        """
+        self._check_here()
+        lock = self._coming.setdefault(id, asyncio.Lock())
+        try:
+            async with lock:
+                return self.sessions.get(id) or await self._take_up(id)
+        finally:
+            if not lock.locked():
+                self._coming.pop(id, None)
+
+    async def _take_up(self, id: str) -> Session:
+        row = await self.journal.find(id, exact=True)
+        options, missing = restored(
+            row.options,
+            os.environ,
+            name=row.name,
+            model=row.model or None,
+            permission_mode=row.permission_mode or "default",
+        )
+        if missing:  # with others, the agent might work for another account
+            raise Conflict(
+                f"session {row.name} needs {', '.join(missing)}, whose values are never stored",
+                "set them in the environment and send it again",
+            )
+        _, record, past = await self.journal.take(id)
+        return await self._enter(
+            Session(options, agent=self._agent, record=record, past=past), record
+        )
+
+    async def _enter(self, session: Session, record: Record) -> Session:
+        """Enter a session and keep it; what could not be entered is given back."""
+        try:
+            await session.__aenter__()
+        except BaseException:
+            await record.close()
+            raise
+        self.sessions[session.id] = session
+        watch = asyncio.get_running_loop().create_task(self._watch(session))
+        self._watches[session.id] = watch
+        self.changed.set()
+        return session
+
+    async def _watch(self, session: Session) -> None:
+        """Forget a session when it has ended."""
+        await session.over()
+        del self.sessions[session.id], self._watches[session.id]
+        self.changed.set()
+
+    async def knows(self, id: str) -> bool:
+        """Tell whether there is a session with this id."""
+        with contextlib.suppress(NotFound):
+            return bool(await self.journal.find(id, exact=True))
+        return False
+
+    def _check_here(self) -> None:
+        if self.leaving:
+            raise Conflict("this host is closing", "send it again: another host will take it")
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it from the journal, with everything it said."""
+        session = await self.session(id)
+        await session.close("removed")
+        await session.over()
+        await self.journal.remove(id)
+
+    async def unused(self, seconds: float) -> None:
+        """Wait until this host has had no session for so long."""
+        while True:
+            self.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self.sessions else seconds):
+                    await self.changed.wait()
+                    continue
+            if not self.sessions:
+                return
+
+    # Of hosts that died -------------------------------------------------------------------
+
+    async def _settle_all(self) -> None:
+        """End what hosts that died have left open, before anything else is done."""
+        await asyncio.to_thread(end_strays)
+        for session in await self.journal.unsettled():
+            try:
+                _, record, past = await self.journal.take(session)
+            except (LeaseHeld, NotFound):
+                continue  # another host was faster
+            await settle(record, past)
+
+    # Duties -------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Say that this host lives, as long as it does; sessions that were lost are abandoned."""
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await self.journal.beat()
+            except (StoreFailed, TimeoutError) as error:
+                self._miss(error)
+            await asyncio.sleep(BEAT_S)
+
+    def _miss(self, error: Exception) -> None:
+        """Whoever cannot say that it lives will be taken for dead: its agents end before that."""
+        lost = isinstance(error, LeaseLost)
+        if lost or time.monotonic() + 2 * BEAT_S > self.journal.valid_until:
+            why = error if isinstance(error, StoreFailed) else StoreFailed("the journal hangs")
+            for session in list(self.sessions.values()):
+                session.sever(why)
+
+    async def _park(self) -> None:
+        """Lay sessions to rest that nobody has used for a while."""
+        while self._park_after is not None:
+            self.changed.clear()
+            now = asyncio.get_running_loop().time()
+            waits = []
+            for session in list(self.sessions.values()):
+                since = session.idle_since
+                left = self._park_after - (now - since if since is not None else 0.0)
+                if left <= 0 and not self._access.readers[session.id]:
+                    await session.close("parked")
+                else:
+                    waits.append(max(left, 1.0))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(waits, default=None)):
+                    await self.changed.wait()

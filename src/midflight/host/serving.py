@@ -1,0 +1,119 @@
+"""The host's Unix socket: private, for the same user only, spoken to in HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+__all__ = ["Serving", "peer_uid"]
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long answers under way may take when the host closes."""
+
+REQUEST_TIMEOUT_S = 30
+"""How long a connection may be idle before it is closed."""
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the user id of the process at the other end of a Unix socket."""
+    if sys.platform == "linux":
+        size = struct.calcsize("3i")
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        _, uid, _ = struct.unpack("3i", found)
+        return int(uid)
+    # struct xucred of <sys/ucred.h>: version, uid, and the groups behind it.
+    found = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+    _, uid = struct.unpack_from("II", found)
+    return int(uid)
+
+
+class _Private(H11Protocol):
+    """Talks to processes of the same user only."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Look who is there before a byte is read."""
+        connection = transport.get_extra_info("socket")
+        if peer_uid(connection) not in {os.getuid(), 0}:
+            transport.abort()
+            return
+        super().connection_made(transport)
+
+
+class Serving:
+    """One listening socket and the server behind it."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        """``app`` is an ASGI application."""
+        self._app: ASGI3Application = app
+        self._listener: socket.socket | None = None
+        self._server: Server | None = None
+        self._path: Path | None = None
+
+    def listen(self, path: Path) -> str:
+        """Make the socket, 0600, in a folder that is private; return its address.
+
+        Connections are taken from now on, and answered when `begin` has been called.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(128)
+        self._listener, self._path = listener, path
+        return str(path)
+
+    async def begin(self) -> None:
+        """Answer."""
+        config = Config(
+            self._app,
+            http=_Private,
+            ws="none",
+            interface="asgi3",
+            lifespan="off",
+            proxy_headers=False,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=REQUEST_TIMEOUT_S,
+        )
+        config.load()
+        server = Server(config)
+        server.lifespan = config.lifespan_class(config)
+        assert self._listener is not None  # noqa: S101 - `listen` comes first
+        # Without `serve` there are no signal handlers, and no tick that would cost anything idle.
+        await server.startup(sockets=[self._listener])
+        self._server = server
+
+    async def close(self) -> None:
+        """Take no more connections, let the answers under way end, and remove the socket."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        server, self._server = self._server, None
+        if server is None:
+            if self._listener is not None:
+                self._listener.close()
+            return
+        for each in server.servers:
+            each.close()
+        tasks = list(server.server_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,37 @@
+"""Ends what a host that died has left open in a session; nothing is started."""
+
+from __future__ import annotations
+
+import time
+
+from midflight import events as e
+from midflight.conversation import Conversation
+from midflight.core import Limits
+from midflight.record import Past, Record
+from midflight.recorder import summary
+
+__all__ = ["settle"]
+
+
+async def settle(record: Record, past: Past) -> None:
+    """Bring every turn, message and request to its end, on disk, and give the session back."""
+    seq = past.events[-1].seq or 0 if past.events else 0
+
+    def tell(event: e.Event) -> e.Event:
+        nonlocal seq
+        seq += 1
+        event = e.stamp(event, seq=seq, session=record.session, turn=event.turn, time=time.time())
+        record.append(event)
+        return event
+
+    rules = Conversation(
+        Limits(),
+        tell=tell,
+        act=lambda action: None,
+        attended=lambda: False,
+        can=lambda capability: "not",
+    )
+    record.begin(lambda seq: None, lambda error: None)
+    rules.settle(past, time.monotonic())
+    record.note(summary(rules.state))
+    await record.close()
