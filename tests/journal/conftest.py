@@ -59,7 +59,19 @@ def postgresql() -> Iterator[Path]:
         run(initdb, "-D", str(data), "-U", "midflight", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
         # What it says goes to a file: it keeps its output open for as long as it lives.
-        run(control, "-D", str(data), "-w", "-t", "30", "-l", f"{folder}/log", "-o", options, "start")
+        run(
+            control,
+            "-D",
+            str(data),
+            "-w",
+            "-t",
+            "30",
+            "-l",
+            f"{folder}/log",
+            "-o",
+            options,
+            "start",
+        )
         try:
             yield folder
         finally:
@@ -70,19 +82,19 @@ def postgresql() -> Iterator[Path]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Return where a journal is to be: a folder that does not exist yet, or an empty database."""
+    """Return where a journal is to be: a folder that does not exist yet, or a place without tables."""
     if request.param == "sqlite":
         yield str(tmp_path / "state")
         return
     import psycopg
 
     server = request.getfixturevalue("postgresql")
-    name = f"test_{uuid.uuid4().hex}"
+    name = f"test_{uuid.uuid4().hex}"  # a schema of our own: cheaper than a database of our own
     administer = f"host={server} user=midflight dbname=postgres"
     with contextlib.closing(psycopg.connect(administer, autocommit=True)) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # a literal
-        yield f"postgresql://midflight@/{name}?host={server}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+        connection.execute(f"CREATE SCHEMA {name}")
+        yield f"postgresql://midflight@/postgres?host={server}&options=-csearch_path%3D{name}"
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 Hosts = Callable[..., Awaitable[Journal]]

@@ -14,8 +14,6 @@ from midflight.errors import Conflict, InvalidInput, LeaseHeld, NotFound, StoreF
 from midflight.journal import Journal
 from midflight.record import Record, Summary
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_holding_is_a_record(journal: Journal) -> None:
     _, holding = await journal.create("fix", options())
@@ -110,13 +108,16 @@ async def test_an_event_that_does_not_follow_is_refused(journal: Journal, seq: i
 
 async def test_a_gap_on_disk_stops_only_its_own_session(where: str, journal: Journal) -> None:
     broken, sound = await begin(journal), await begin(journal)
-    sql(where, f"UPDATE sessions SET seq = 0 WHERE id = '{broken.session}'")
+    add(broken, e.Text(text="lost"))
+    await broken.written()
+    sql(where, "DELETE FROM events WHERE seq = 2")
+    sql(where, "UPDATE sessions SET seq = 1 WHERE seq = 2")
 
     add(broken, e.Text(text="x"))
     add(sound, e.Text(text="y"))
 
     await sound.written()
-    with pytest.raises(StoreFailed, match="number 2 cannot follow"):
+    with pytest.raises(StoreFailed, match="number 3 cannot follow"):
         await broken.written()
     assert len(await journal.events(broken.session)) == 1
 
@@ -199,7 +200,7 @@ async def test_a_message_is_followed_from_its_acceptance_to_its_end(journal: Jou
     await holding.written()
 
     found = {row.id: row for row in await journal.messages(holding.session)}
-    assert {id: row.state for id, row in found.items()} == {
+    assert {name: row.state for name, row in found.items()} == {
         "a": "answered",
         "b": "steered",
         "c": "cancelled",
@@ -221,9 +222,9 @@ async def test_the_answer_to_a_request_that_stands_is_known(journal: Journal) ->
     )
     await holding.written()
 
-    found = [(row.id, row.state, row.by, row.asked) for row in await journal.requests(holding.session)]
+    found = await journal.requests(holding.session)
 
-    assert found == [
+    assert [(row.id, row.state, row.by, row.asked) for row in found] == [
         ("p", "deny", "deadline", 1),
         ("q", "answered", "user", 2),
         ("w", "pending", "", 3),
@@ -294,7 +295,11 @@ async def test_a_session_that_never_began_is_not_there_and_leaves_its_id_and_nam
 
 
 @pytest.mark.parametrize("id", ["", "a/b", "../x", "a b", "x" * 65, "ä", "a\0"])
-async def test_an_id_that_could_be_a_path_is_refused(journal: Journal, id: str) -> None:
+async def test_an_id_that_could_be_a_path_is_refused(
+    tmp_path: Path, open_host: Hosts, id: str
+) -> None:
+    journal = await open_host(tmp_path / "state")
+
     with pytest.raises(InvalidInput, match="cannot be the id"):
         await journal.create("fix", options(), id=id)
 
@@ -307,7 +312,7 @@ async def test_a_session_that_was_given_back_goes_on_with_the_next_number(journa
     add(again, e.Text(text="more"))
     await again.written()
 
-    assert row.seq == again.generation == 2 or (row.seq, again.generation) == (1, 2)
+    assert (row.seq, again.generation) == (1, 2)
     assert texts(past.events) == ["hello"]
     assert [event.seq for event in await journal.events(holding.session)] == [1, 2]
 
@@ -337,8 +342,13 @@ async def test_a_removed_session_is_gone_with_all_that_belonged_to_it(
 
     await journal.remove(holding.session)
 
-    for table in ("events", "messages", "requests", "leases"):
-        assert holding.session not in {row[0] for row in rows(where, f"SELECT session FROM {table}")}
+    for query in (
+        "SELECT session FROM events",
+        "SELECT session FROM messages",
+        "SELECT session FROM requests",
+        "SELECT session FROM leases",
+    ):
+        assert (holding.session,) not in rows(where, query)
     assert [row.id for row in await journal.sessions()] == [kept.session]
     with pytest.raises(NotFound):
         await journal.remove(holding.session)
@@ -392,4 +402,5 @@ async def test_no_value_of_an_environment_or_header_is_on_disk(
     await journal.close()
 
     assert b"TOKEN" in (folder / "journal.sqlite").read_bytes()
-    assert [p.name for p in folder.rglob("*") if p.is_file() and b"very-secret" in p.read_bytes()] == []
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if b"very-secret" in path.read_bytes()] == []

@@ -29,14 +29,15 @@ async def tell(holding: Holding) -> None:
     """Say what is on disk."""
     seq = holding.last_seq
     await holding.written()
-    print(holding.session, seq, flush=True)
+    sys.stdout.write(f"{holding.session} {seq}\n")
+    sys.stdout.flush()
 
 
 async def main() -> None:
     """Be a host with some sessions."""
     async with Journal(Path(sys.argv[1])) as journal:
         await journal.register("/writer.sock")
-        await asyncio.gather(*(write(journal, id) for id in sys.argv[2:]))
+        await asyncio.gather(*(write(journal, session) for session in sys.argv[2:]))
 
 
 asyncio.run(main())
