@@ -24,7 +24,7 @@ PACKAGE = SRC / "midflight"
 
 FOUNDATION = ("errors", "values", "events", "commands", "options")
 PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info")
-RULES = ("state", "actions", "core", "desk", "turns", "mail", "conversation")
+RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
 SESSION = (
     "session",
     "surface",

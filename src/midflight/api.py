@@ -8,9 +8,10 @@ from typing import Any
 
 from midflight.commands import check_text
 from midflight.errors import InvalidOption
-from midflight.events import Event
+from midflight.events import Event, TurnEnded
 from midflight.options import Options
 from midflight.session import Session
+from midflight.state import USAGE_LIMIT
 from midflight.values import Result
 
 __all__ = ["dispatch", "open", "run"]
@@ -34,6 +35,8 @@ def open(**options: Any) -> Session:  # noqa: A001 - midflight.open is what it i
 def run(task: str, *, on_event: Callable[[Event], object] | None = None, **options: Any) -> Result:
     """Dispatch a task, wait until the session is quiet, and return the result of the task.
 
+    If the account's usage limit cut the task and was waited for, that of the turn that went on.
+
     The blocking form, for scripts; ``on_event`` gets every event as it happens. Raises what
     `dispatch` raises; a task that fails is a `Result` that says so, not an exception.
     """
@@ -49,10 +52,14 @@ async def _run(
 ) -> Result:
     options.setdefault("attended", None if on_event or options.get("on_request") else False)
     session = dispatch(task, **options)
+    ended: Result | None = None
     async with session:
         async for event in session.stream():
+            if isinstance(event, TurnEnded):
+                ended = event.result
             if on_event is not None:
                 on_event(event)
         if session.first is None:  # the message is sent on entering the block
             raise AssertionError
-        return await session.first.result()
+        result = await session.first.result()
+        return ended if ended and result.reason == USAGE_LIMIT else result

@@ -4,11 +4,12 @@ A `Conversation` does no input or output and reads no clock. It is fed commands 
 what happened (``tell``: events) and what to do (``act``: actions), and is asked by `due` when to
 `look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
 stand in `midflight.turns`, those of requests in `midflight.desk`, those of messages in
-`midflight.mail`.
+`midflight.mail`, those of the account's usage limit in `midflight.usage_limit`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -24,6 +25,7 @@ from midflight.mail import Mail
 from midflight.record import Past
 from midflight.state import AT_REST, State
 from midflight.turns import WAKE_GRACE_S, Turns
+from midflight.usage_limit import UsageLimits
 
 __all__ = ["Conversation"]
 
@@ -41,16 +43,21 @@ class Conversation:
         can: Callable[[str], base.Support],
         mode: str = "default",
         spent_usd: float = 0.0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Begin with nothing said; ``spent_usd`` is what the conversation cost before.
 
         ``tell`` returns the event with its place in the session filled in; ``can`` says of each
-        of `midflight.agents.base.CAPABILITIES` whether the agent has it.
+        of `midflight.agents.base.CAPABILITIES` whether the agent has it; ``wall`` tells the time
+        of day.
         """
-        self._core = Core(limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd)
+        self._core = Core(
+            limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd, wall=wall
+        )
         self._desk = Desk(self._core, attended)
         self._turns = Turns(self._core, self._desk)
         self._mail = Mail(self._core, self._turns)
+        self._limits = UsageLimits(self._core, self._turns, self._desk, attended)
 
     @property
     def state(self) -> State:
@@ -104,6 +111,11 @@ class Conversation:
                 self._core.mode = mode
                 self._core.act(SetMode(mode, command.id))
                 self._desk.review()
+        self._pump()
+
+    def _pump(self) -> None:
+        """After every input: decide what is open, and go on with what waits."""
+        self._limits.decide()
         self._turns.pump()
 
     def _need(self, capability: str) -> None:
@@ -113,6 +125,7 @@ class Conversation:
 
     def _interrupt(self, *, keep: bool) -> None:
         """Stop the turn; where none runs, stop the background tasks."""
+        self._turns.cut_wait("interrupted")
         if not self._core.engaged:
             for task in self.state.tasks:
                 self._core.act(StopTask(task))
@@ -138,9 +151,11 @@ class Conversation:
                 self._desk.ask(signal, refuse=self._turns.stopping or self._core.closing)
             case e.Event():
                 self._content(signal)
+            case base.UsageLimit():
+                self._limits.reached(signal)
             case _:
                 self._course(signal)
-        self._turns.pump()
+        self._pump()
 
     def _course(self, signal: base.Signal) -> None:
         """Take in a signal about the course of the conversation."""
@@ -224,7 +239,7 @@ class Conversation:
 
     def due(self) -> float | None:
         """Return when `look` has something to do, on the monotonic clock, or None."""
-        times = (self._turns.due(), self._desk.due())
+        times = (self._turns.due(), self._desk.due(), self._limits.due())
         return min((time for time in times if time is not None), default=None)
 
     def look(self, now: float) -> None:
@@ -233,7 +248,7 @@ class Conversation:
         if self.state.ended is None:
             self._desk.look()
             self._turns.look()
-            self._turns.pump()
+            self._pump()
 
     def attendance_changed(self, now: float) -> None:
         """Somebody came or left: what nobody can answer any more is denied."""
@@ -251,6 +266,7 @@ class Conversation:
         keep = reason in AT_REST
         for entry in () if keep else self.state.outbox.held():
             self._core.emit(e.MessageCancelled(message=entry.id, reason="closed"))
+        self._desk.drop("closed")
         self._turns.stop("interrupted", "interrupted", keep=keep)
         self._core.closing = True
 
@@ -260,11 +276,12 @@ class Conversation:
         if self.state.ended is None:
             keep = reason in AT_REST
             self._turns.stop("interrupted", "interrupted", keep=keep)
+            self._desk.drop("closed")
             self._turns.died("the session was closed")
             self._desk.cancel_all("closed")
             if not keep:
                 self._turns.end_waiting("interrupted", "closed")
-            self._turns.pump()
+            self._pump()
             self._core.emit(e.SessionEnded(reason=reason))
 
     # From a journal -----------------------------------------------------------------------

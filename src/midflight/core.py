@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
 
 from midflight.actions import Action
-from midflight.agents.base import Support
-from midflight.events import Event, Level, Notice
+from midflight.agents.base import Support, UsageLimit
+from midflight.events import Event, Level, Notice, UsageLimitReached
 from midflight.state import State
 from midflight.watchdog import Watchdog
 
-__all__ = ["Core", "Limits"]
+__all__ = ["MAX_WAIT_S", "Core", "Limits"]
+
+MAX_WAIT_S = 6 * 3600.0
+"""How long the reset of a usage limit is waited for if nothing else was said."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,13 +27,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     stall_timeout: float | None = None
     request_timeout: float = 600.0
+    on_usage_limit: str | None = None
+    max_wait: float = MAX_WAIT_S
 
 
 class Core:
     """State and outlets of one conversation.
 
     ``now`` is the time of the input that is being worked on (monotonic seconds); ``mode`` the
-    permission mode; ``closing`` says that nothing new may start.
+    permission mode; ``closing`` says that nothing new may start; ``limit`` is the usage limit that
+    ends the running turn; ``wall`` tells the time of day, in seconds since the epoch.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Core:
         can: Callable[[str], Support],
         mode: str,
         spent_usd: float,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Begin with nothing said."""
         self.state = State(spent_usd)
@@ -49,6 +57,8 @@ class Core:
         self.now = 0.0
         self.mode = mode
         self.closing = False
+        self.limit: UsageLimit | None = None
+        self.wall = wall
         self.act = act
         self.can = can
         self._tell = tell
@@ -73,6 +83,13 @@ class Core:
     def engaged(self) -> bool:
         """The agent works, or has been given something to work on."""
         return self.state.turn is not None or bool(self.state.outbox.handed())
+
+    @property
+    def wait(self) -> UsageLimitReached | None:
+        """The usage limit whose reset is waited for; None once its message has been handed."""
+        wait = self.state.wait
+        handed = wait is not None and self.state.outbox.get(wait.message or "").handed
+        return None if handed else wait
 
     @property
     def over_budget(self) -> bool:

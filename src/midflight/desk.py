@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +15,7 @@ from midflight.commands import Answer
 from midflight.core import Core
 from midflight.errors import InvalidInput
 from midflight.requests import Request, check_answers
-from midflight.values import Decision, Resolver
+from midflight.values import Decision, Question, Resolver
 
 __all__ = ["NOBODY", "Desk"]
 
@@ -32,6 +32,7 @@ class Desk:
         self._core = core
         self._attended = attended
         self._deadlines: dict[str, float] = {}
+        self._own: dict[str, Callable[[Answers], None]] = {}
 
     @property
     def _pending(self) -> dict[str, Request]:
@@ -44,9 +45,31 @@ class Desk:
         if refuse:
             self._reply(request, allow=False, reason="the turn is being stopped")
             return
+        self._put(request)
+
+    def inquire(self, questions: tuple[Question, ...], then: Callable[[Answers], None]) -> None:
+        """Ask something that the session wants to know, and not the agent.
+
+        ``then`` gets the answers, none of them if it is denied, and is not called after `drop`.
+        """
+        request = str(uuid.uuid4())
+        self._own[request] = then
+        self._put(e.QuestionRequested(request=request, questions=questions))
+
+    @property
+    def inquiring(self) -> bool:
+        """The session's own question waits for its answer."""
+        return bool(self._own)
+
+    def drop(self, reason: str) -> None:
+        """The session wants to know no longer."""
+        for request in list(self._own):
+            self._resolve(self._pending[request], "cancelled", "turn", reason)
+
+    def _put(self, request: Request) -> None:
         timeout = self._core.limits.request_timeout
         self._deadlines[request.request] = self._core.now + timeout
-        shown = time.time() + timeout if self._attended() is None else None
+        shown = self._core.wall() + timeout if self._attended() is None else None
         self._core.emit(msgspec.structs.replace(request, deadline=shown))
         self._judge(self._pending[request.request])
 
@@ -86,11 +109,13 @@ class Desk:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
     def cancel_all(self, reason: str, *, tell: bool = False) -> None:
-        """The turn is over, or about to be.
+        """The turn is over, or about to be: what the agent asked is void.
 
         ``tell`` answers the agent too: one whose turn has ended may still wait elsewhere.
         """
         for request in list(self._pending.values()):
+            if request.request in self._own:
+                continue
             self._resolve(request, "cancelled", "turn", reason)
             if tell:
                 self._reply(request, allow=False, reason=reason)
@@ -139,7 +164,12 @@ class Desk:
                 parent=request.parent,
             )
         self._core.emit(event)
-        if by != "turn":
+        own = self._own.pop(request.request, None)
+        if by == "turn":
+            return
+        if own is not None:
+            own(answers or {})
+        else:
             allow = decision == "allow"
             self._reply(request, allow=allow, reason=reason, edited=edited, answers=answers)
 

@@ -62,6 +62,7 @@ __all__ = [
     "TurnEnded",
     "TurnStarted",
     "Usage",
+    "UsageLimitReached",
     "decode",
     "encode",
     "stamp",
@@ -336,6 +337,18 @@ class Retry(Event, frozen=True, kw_only=True, tag="retry"):
     delay_s: float
     status: int | None = None
     error: str = ""
+
+
+class UsageLimitReached(Event, frozen=True, kw_only=True, tag="usage_limit.reached"):
+    """The account has no use of its model until ``resets_at`` (epoch seconds; null: not known).
+
+    ``message`` goes on ``at`` this time, with ``give_up_at`` as the last; all null: no waiting.
+    """
+
+    resets_at: float | None
+    message: str | None = None
+    at: float | None = None
+    give_up_at: float | None = None
 
 
 class Stalled(Event, frozen=True, kw_only=True, tag="stalled"):

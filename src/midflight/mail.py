@@ -30,8 +30,13 @@ class Mail:
                 raise Conflict(f"message {message} was sent before with another text")
             return False
         self._core.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
+        waited = self._core.wait is not None
+        self._turns.cut_wait("overtaken")
         if delivery == "steer":
-            self._steer(self._core.state.outbox.get(message))
+            entry = self._core.state.outbox.get(message)
+            if waited and len(self._core.state.outbox.waiting()) > 1:
+                self._put_first(entry, delivery)  # before those that have waited, as any steer
+            self._steer(entry)
         return True
 
     def _steer(self, entry: Entry) -> None:
@@ -95,6 +100,11 @@ class Mail:
             )
         )
 
+    def _put_first(self, entry: Entry, delivery: Delivery) -> None:
+        waiting = self._core.state.outbox.waiting()
+        first = next((other for other in waiting if other is not entry), None)
+        self._change(entry, before=first.id if first else None, delivery=delivery)
+
     def kept(self, message: str) -> None:
         """The agent does not give a message back that was to be cancelled."""
         entry = self._core.state.outbox.find(message)
@@ -118,9 +128,8 @@ class Mail:
     def promote(self, command: c.Promote) -> None:
         """Make a waiting message the first in line, and a steer or a redirect."""
         entry = self._held(command.message)
-        waiting = self._core.state.outbox.waiting()
-        first = next((other for other in waiting if other is not entry), None)
-        self._change(entry, before=first.id if first else None, delivery=command.delivery)
+        self._put_first(entry, command.delivery)
+        self._turns.cut_wait("overtaken")
         if command.delivery == "now":
             self._make_way(entry.id, drop=False)
         else:

@@ -28,7 +28,9 @@ RequestHandler = Callable[
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
 _SKILL = re.compile(r"[\w:.@/-]+")
-_SECONDS = ("timeout", "stall_timeout", "request_timeout")
+_SECONDS = ("timeout", "stall_timeout", "request_timeout", "max_wait")
+USAGE_LIMIT_CHOICES = ("wait", "fail")
+_ENDLESS = {"request_timeout": "a request", "max_wait": "a wait"}
 _SECRETIVE = ("env", "mcp_servers")
 _NAMES = ("allowed_tools", "disallowed_tools", "setting_sources")
 
@@ -47,6 +49,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: seconds that one turn may take by the wall clock.
     stall_timeout: seconds of silence that end a turn; without it a silence is only reported.
     request_timeout: seconds until a request that nobody attended is denied; default 600.
+    on_usage_limit: what to do when the account's usage limit is reached: ``wait`` for its reset and
+        go on by itself, or ``fail``; without it whoever attends is asked.
+    max_wait: seconds that the reset of a usage limit may be away, at most; default 6 hours.
     allowed_tools, disallowed_tools: tools that run without asking, and that never run.
     permission_mode: one of `PERMISSION_MODES`.
     plugins: folders of plugins. skills: names of skills to use.
@@ -75,6 +80,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     stall_timeout: float | None = None
     request_timeout: float = 600.0
+    on_usage_limit: str | None = None
+    max_wait: float = 6 * 3600.0
     allowed_tools: tuple[str, ...] | None = None
     disallowed_tools: tuple[str, ...] | None = None
     permission_mode: str = "default"
@@ -152,8 +159,8 @@ def _prose(name: str, value: Any) -> str | None:
 
 def _positive(name: str, value: Any) -> float | None:
     if value is None:
-        if name == "request_timeout":
-            raise InvalidOption(name, "a request must end; give a number of seconds")
+        if name in _ENDLESS:
+            raise InvalidOption(name, f"{_ENDLESS[name]} must end; give a number of seconds")
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidOption(name, f"expected a number, got {value!r}")
@@ -222,6 +229,12 @@ def _mode(name: str, value: Any) -> str:
     if value not in PERMISSION_MODES:
         raise InvalidOption(name, f"{value!r} is not one of {', '.join(PERMISSION_MODES)}")
     return str(value)
+
+
+def _on_usage_limit(name: str, value: Any) -> str | None:
+    if value is not None and value not in USAGE_LIMIT_CHOICES:
+        raise InvalidOption(name, f"{value!r} is not one of {', '.join(USAGE_LIMIT_CHOICES)}")
+    return None if value is None else str(value)
 
 
 def _kind(value: object) -> str:
@@ -300,6 +313,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(_NAMES, _names),
     "skills": _skills,
     "permission_mode": _mode,
+    "on_usage_limit": _on_usage_limit,
     "plugins": _plugins,
     "mcp_servers": _servers,
     "system_prompt": _prose,

@@ -19,13 +19,14 @@ from midflight.events import (
     ToolStarted,
     TurnEnded,
     TurnStarted,
+    UsageLimitReached,
 )
 from midflight.ledger import Ledger
 from midflight.outbox import Outbox
 from midflight.requests import Requests
 from midflight.values import Denial
 
-__all__ = ["SessionStatus", "State", "Turn"]
+__all__ = ["USAGE_LIMIT", "SessionStatus", "State", "Turn"]
 
 KEPT_CALLS = 1_000
 """How many tool calls are remembered, so that one that is told twice is shown once."""
@@ -35,6 +36,9 @@ LAST_CHARACTERS = 200
 
 AT_REST = ("parked", "host_died")
 """Ends of a session that are none for its user: the next message goes on with it."""
+
+USAGE_LIMIT = "usage_limit"
+"""Why a turn ends when the account's usage limit is reached."""
 
 SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
 
@@ -55,7 +59,8 @@ class State:
     """What the events so far amount to. Only `apply` changes it.
 
     ``cut`` says that the agent does not know how its last turn ended, because its host died;
-    ``last`` is one line of what the agent said or did last.
+    ``limit`` is the usage limit that ended the last turn; ``last`` is one line of what the agent
+    said or did last.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -71,12 +76,14 @@ class State:
         self.started: SessionStarted | None = None
         self.ended: str | None = None
         self.cut = False
+        self.limit: UsageLimitReached | None = None
         self.last = ""
 
     def apply(self, event: Event) -> None:
         """Take in one event."""
         self._note_denial(event)
         self._note_last(event)
+        self._note_limit(event)
         self.outbox.apply(event)
         self.requests.apply(event)
         self.ledger.apply(event)
@@ -122,6 +129,12 @@ class State:
         elif isinstance(event, ToolStarted):
             self.last = _one_line(f"{event.name} {event.title}")
 
+    def _note_limit(self, event: Event) -> None:
+        if isinstance(event, UsageLimitReached):
+            self.limit = event
+        elif isinstance(event, TurnEnded) and event.reason != USAGE_LIMIT:
+            self.limit = None
+
     def _remember(self, call: str) -> None:
         self._calls[call] = None
         if len(self._calls) > KEPT_CALLS:
@@ -132,16 +145,23 @@ class State:
         return call in self._calls
 
     @property
+    def wait(self) -> UsageLimitReached | None:
+        """The usage limit whose reset is waited for, until its message is read or promoted."""
+        entry = self.outbox.find(self.limit.message or "") if self.limit else None
+        waits = entry is not None and entry.state == "accepted" and entry.delivery == "queue"
+        return self.limit if waits else None
+
+    @property
     def busy(self) -> bool:
-        """A turn runs, or messages are on their way to one."""
-        return self.turn is not None or bool(self.outbox.waiting())
+        """A turn runs, messages are on their way to one, or somebody is asked something."""
+        return bool(self.turn or self.outbox.waiting() or self.requests.pending)
 
     @property
     def status(self) -> SessionStatus:
         """One word for the whole."""
         if self.ended is not None:
             return "idle" if self.ended in AT_REST else "closed"
-        if self.requests.pending:
+        if self.requests.pending or self.wait:
             return "waiting"
         return "running" if self.busy else "idle"
 

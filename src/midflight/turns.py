@@ -11,6 +11,7 @@ from midflight.core import Core
 from midflight.desk import Desk
 from midflight.ledger import money, sane
 from midflight.outbox import Entry
+from midflight.state import USAGE_LIMIT
 from midflight.values import Denial, Origin, Status
 
 __all__ = ["QUEUE_ENDS", "STOP_GRACE_S", "Turns"]
@@ -81,6 +82,7 @@ class Turns:
     def _begin(self, origin: Origin, messages: tuple[str, ...]) -> None:
         core = self._core
         self.wake_by = None
+        self.cut_wait("overtaken")  # by an agent that goes on by itself
         self._steps = 0
         self._began = core.now
         core.watchdog.begin(core.now)
@@ -153,7 +155,7 @@ class Turns:
             else:
                 self._end_message(entry.id, status, reason)
         self._end(base.Finished(status=status, reason=reason, text=detail))
-        if reason in QUEUE_ENDS:
+        if reason in QUEUE_ENDS and not self._on_hold:
             self.end_waiting(status, reason)
 
     # Ends ---------------------------------------------------------------------------------
@@ -164,6 +166,8 @@ class Turns:
         turn, ledger = core.state.turn, core.state.ledger
         if turn is None:
             return
+        if end.reason != USAGE_LIMIT:
+            core.limit = None
         if end.status != "completed" or not core.state.tasks:
             # What still waits when a turn completes was asked by background work, which goes on.
             self._desk.cancel_all(end.reason, tell=True)
@@ -218,6 +222,21 @@ class Turns:
         for entry in self._core.state.outbox.waiting():
             self._end_message(entry.id, status, reason)
 
+    # The usage limit; see `midflight.usage_limit` ------------------------------------------
+
+    @property
+    def _on_hold(self) -> bool:
+        """The reset of a usage limit is waited for, or somebody is asked whether to do that."""
+        return self._core.wait is not None or self._desk.inquiring
+
+    def cut_wait(self, reason: str) -> None:
+        """Wait no longer for the reset of a usage limit, nor ask whether to do that."""
+        self._core.limit = None
+        self._desk.drop(reason)
+        wait = self._core.wait
+        if wait is not None and wait.message is not None:
+            self._core.emit(e.MessageCancelled(message=wait.message, reason=reason))
+
     # Moving on ----------------------------------------------------------------------------
 
     def hand(self, entry: Entry, *, steer: bool) -> None:
@@ -249,7 +268,9 @@ class Turns:
         if stop and stop.reason in QUEUE_ENDS:
             self.end_waiting(stop.status, stop.reason)
         waiting = core.state.outbox.waiting()
-        if not waiting or core.closing:
+        if not waiting or core.closing or self._desk.inquiring:
+            return
+        if core.wait and core.wall() < (core.wait.at or 0.0):
             return
         if core.over_budget:
             self.end_waiting("limit", "max_budget")

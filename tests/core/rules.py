@@ -14,6 +14,9 @@ from midflight.conversation import Conversation
 from midflight.core import Limits
 from midflight.state import State
 
+EPOCH = 1_700_000_000.0
+"""The time of day at the start of the monotonic clock."""
+
 ENDS = (e.MessageAnswered, e.MessageCancelled, e.MessageFailed)
 
 
@@ -51,7 +54,8 @@ class Witness:
         }
 
     def __call__(self, event: e.Event) -> e.Event:
-        assert not self.over, f"{event} after the end of the session"
+        resumed = isinstance(event, e.SessionResumed)
+        assert not self.over or resumed, f"{event} after the end of the session"
         self.durable += event.durable
         seq = self.durable if event.durable else None
         event = e.stamp(event, seq=seq, session="s", turn=event.turn, time=float(len(self.log)))
@@ -138,6 +142,7 @@ class Rules:
         self.actions: list[Action] = []
         self.attended = attended
         self.now = 100.0
+        self.clock_is_off = 0.0
         self.closing = False
         self.barred: set[str] = set()
         self.interrupted = False
@@ -149,6 +154,7 @@ class Rules:
             attended=lambda: self.attended,
             can=lambda capability: self.lacks.get(capability, "supported"),
             spent_usd=spent_usd,
+            wall=lambda: EPOCH + self.now + self.clock_is_off,
         )
 
     def _act(self, action: Action) -> None:
@@ -157,6 +163,11 @@ class Rules:
         assert not (isinstance(action, Hand) and action.message in self.barred)
         self.interrupted |= isinstance(action, Interrupt)
         self.actions.append(action)
+
+    @property
+    def wall(self) -> float:
+        """The time of day."""
+        return EPOCH + self.now
 
     @property
     def state(self) -> State:
@@ -232,6 +243,13 @@ def done(*messages: str, status: Any = "completed", reason: str = "end_turn") ->
     return base.Finished(status=status, reason=reason, messages=messages)
 
 
+def limit(*messages: str, resets_at: float | None) -> tuple[base.Signal, base.Signal]:
+    """What an agent says whose turn has ended at the account's usage limit."""
+    reason = "usage_limit"
+    told = base.UsageLimit(resets_at=resets_at, text="resets later")
+    return told, done(*messages, status="limit", reason=reason)
+
+
 def facts(state: State) -> dict[str, Any]:
     """Return everything in a state that events amount to."""
     turn = state.turn
@@ -249,6 +267,8 @@ def facts(state: State) -> dict[str, Any]:
         "status": state.status,
         "ended": state.ended,
         "agent": state.started,
+        "limit": state.limit,
+        "wait": state.wait,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.rules import ENDS, Rules, facts, fold
+from tests.core.rules import ENDS, Rules, done, facts, fold
 
 from midflight import commands as c
 from midflight import events as e
@@ -42,10 +42,24 @@ STATUSES: st.SearchStrategy[Any] = st.sampled_from(
         ("interrupted", "interrupted"),
         ("limit", "max_turns"),
         ("limit", "max_budget"),
+        ("limit", "usage_limit"),
         ("failed", "api_error"),
         ("failed", "auth"),
     ]
 )
+
+
+def limited(seconds: float | None, trying: bool) -> Callable[[Rules], None]:
+    """The account's usage limit is reached, and is lifted after so many seconds."""
+
+    def tell(rules: Rules) -> None:
+        resets_at = None if seconds is None else rules.wall + seconds
+        rules.hear(base.UsageLimit(resets_at=resets_at, trying=trying))
+        if not trying:
+            rules.hear(done(status="limit", reason="usage_limit"))
+
+    return tell
+
 
 COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.builds(
@@ -110,6 +124,7 @@ COURSE: st.SearchStrategy[Any] = st.one_of(
     st.builds(base.Step, model=st.just("sonnet"), tokens=TOKENS, cost_usd=MONEY),
     FINISHED,
     st.builds(base.Withdrawn, REQUESTS),
+    st.builds(limited, st.sampled_from([None, -10.0, 20.0, 100.0, 1e6]), st.booleans()),
     st.sampled_from(
         [base.Up(), base.Woke(), base.Idle(), base.Unrecoverable("auth"), base.Died("gone")]
     ),
@@ -159,6 +174,8 @@ LIMITS = st.fixed_dictionaries(
         "timeout": st.sampled_from([0.5, 50.0]),
         "stall_timeout": st.sampled_from([0.5, 50.0]),
         "request_timeout": st.sampled_from([0.5, 50.0]),
+        "on_usage_limit": st.sampled_from(["wait", "fail"]),
+        "max_wait": st.sampled_from([50.0, 5000.0]),
     },
 )
 
@@ -175,13 +192,16 @@ def perform(rules: Rules, step: Any) -> None:
 
 
 def settle(rules: Rules) -> None:
-    """Answer what is asked and let the agent end what it was given."""
-    for request in list(rules.state.requests.pending):
-        rules.do(c.Answer(request=request, decision="deny"))
+    """Answer what is asked, let the agent end what it was given, and the limit be lifted."""
     for _ in range(20):
-        if not rules.conversation.engaged:
+        for request in list(rules.state.requests.pending):
+            rules.do(c.Answer(request=request, decision="deny"))
+        if rules.conversation.engaged:
+            rules.obey()
+        elif rules.state.wait is None:
             return
-        rules.obey()
+        else:
+            rules.wait(5000.0)
 
 
 @pytest.mark.timeout(240)  # two hundred orders of things, also on a busy machine

@@ -180,6 +180,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
     },
     "retry": {"attempt": 1, "delay_s": 0.5, "status": 529, "error": "overloaded"},
     "stalled": {"silent_s": 60.0},
+    "usage_limit.reached": {"resets_at": 2.0, "message": "m2", "at": 3.0, "give_up_at": 4.0},
     "notice": {"level": "error", "text": "no", "command": "k1"},
     "raw": {"data": {"type": "new"}},
 }

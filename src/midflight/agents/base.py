@@ -31,6 +31,7 @@ __all__ = [
     "Taken",
     "Unrecoverable",
     "Up",
+    "UsageLimit",
     "Withdrawn",
     "Woke",
 ]
@@ -142,6 +143,19 @@ class Unrecoverable(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class UsageLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The account's usage limit is reached, so the turn ends: it is lifted in hours, not seconds.
+
+    ``resets_at`` is in seconds since the epoch, None where the agent does not tell. ``trying`` says
+    that the agent waits by itself and must be stopped; else `Finished` follows with the reason
+    ``usage_limit``.
+    """
+
+    resets_at: float | None
+    text: str = ""
+    trying: bool = False
+
+
 class Idle(msgspec.Struct, frozen=True):
     """The agent says that it owes no further turn."""
 
@@ -168,6 +182,7 @@ Signal = (
     | Finished
     | Withdrawn
     | Unrecoverable
+    | UsageLimit
     | Idle
     | Died
 )
