@@ -97,15 +97,15 @@ class Client:
         return RemoteSession(self, await self.info(name, cwd=cwd))
 
     async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> RemoteSession:
-        """Start a session in a host of its own in the background, and return it, to be entered.
+        """Start a session in the background, and return it, to be entered.
 
-        The message is accepted when this returns. Raises what `midflight.dispatch` raises.
+        It gets a host that has an agent ready for just this, or else one of its own. The message
+        is accepted when this returns. Raises what `midflight.dispatch` raises.
         """
         c.check_text(task)
         checked = Options.build(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
-        address = await start_host(self._where)
         body = {**options, "task": task, "id": id or uuid.uuid4().hex, "cwd": str(checked.cwd)}
         told = await self.call(
             address, "POST", "/sessions", msgspec.json.encode(body, enc_hook=str)

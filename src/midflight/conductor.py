@@ -43,8 +43,9 @@ class Conductor:
         *,
         after: Callable[[], None],
         before: Callable[[a.Action], Awaitable[None]],
+        ready: Agent | None = None,
     ) -> None:
-        """Make the agent; it is not started.
+        """Make the agent, unless one is ``ready``: started, and not yet asked anything.
 
         ``after`` is called after every input to the rules, ``before`` is waited for before every
         action.
@@ -61,7 +62,8 @@ class Conductor:
         self._last_words = ""
         self._lost = False
         self._pricing: asyncio.Task[None] | None = None
-        self.agent = factory(options)
+        self._ready = ready is not None
+        self.agent = ready or factory(options)
         self.alive = False
 
     @property
@@ -124,7 +126,9 @@ class Conductor:
     async def _start_agent(self) -> None:
         self._up.clear()
         self._lost = False
-        await self.agent.start()
+        if not self._ready:
+            await self.agent.start()
+        self._ready = False
         self.alive = True
         task = asyncio.get_running_loop().create_task(self._read(self.agent))
         self._readers.add(task)

@@ -61,11 +61,13 @@ class Session(Surface):
         *,
         record: Record | None = None,
         past: Past | None = None,
+        ready: Agent | None = None,
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message.
 
         With a ``record`` nothing is shown before it is on disk; with a ``past`` the session goes
-        on from there, and its agent is started by the next message.
+        on from there, and its agent is started by the next message. ``ready`` is an agent that
+        has been started with these options.
         """
         name = options.name or slug(task or options.cwd.name)
         log = EventLog(held=record is not None)
@@ -91,7 +93,7 @@ class Session(Surface):
             spent_usd=options.spent_usd,
         )
         self._conductor = Conductor(
-            self._rules, options, agent, after=self._after, before=self._before
+            self._rules, options, agent, after=self._after, before=self._before, ready=ready
         )
 
     # What can be seen ---------------------------------------------------------------------

@@ -146,7 +146,10 @@ class _Api:
         if task is not None:
             c.check_text(task)
         known = wanted is not None and await self._host.knows(wanted)
-        session = await self._host.begin(task, _options(given), wanted)
+        options = _options(given)
+        if "warm" in request.query_params and not known and not self._host.is_warm(options):
+            raise Conflict("no agent is ready for this here", "ask without warm")
+        session = await self._host.begin(task, options, wanted)
         row = await self._host.journal.find(session.id, exact=True)
         return _json((await self._host.journal.infos([row]))[0], 200 if known else 201)
 

@@ -17,11 +17,12 @@ from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.strays import end_strays
 from midflight.commands import check_text
-from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound, StoreFailed
+from midflight.errors import Conflict, LeaseHeld, LeaseLost, MidflightError, NotFound, StoreFailed
 from midflight.host.access import Access
 from midflight.host.app import make_app
 from midflight.host.serving import Serving
 from midflight.host.settle import settle
+from midflight.host.warm import Warm
 from midflight.journal import BEAT_S, Journal, restored
 from midflight.options import Options, slug
 from midflight.record import Record
@@ -60,6 +61,7 @@ class Host:
         self._park_after = park_after
         self._access = Access(self)
         self._serving = Serving(make_app(self, self._access))
+        self._warm: list[Warm] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._coming: dict[str, asyncio.Lock] = {}
@@ -80,7 +82,7 @@ class Host:
             await self._close()
             raise
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._beat()), loop.create_task(self._park())]
+        self._tasks = [loop.create_task(self._beat()), loop.create_task(self._tend())]
         return self
 
     async def __aexit__(
@@ -106,6 +108,7 @@ class Host:
             *(session.close("parked") for session in list(self.sessions.values())),
             return_exceptions=True,
         )
+        await asyncio.gather(*(warm.close() for warm in self._warm), return_exceptions=True)
         await self._serving.close()
         await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
         with contextlib.suppress(StoreFailed):
@@ -130,8 +133,34 @@ class Host:
             return await self.session(id)
         name = options.name or slug(task or options.cwd.name)
         row, record = await self.journal.create(name, options, id=id)
+        ready = next((agent for warm in self._warm if (agent := warm.take(options))), None)
         options = msgspec.structs.replace(options, name=row.name)
-        return await self._enter(Session(options, task, self._agent, record=record), record)
+        session = Session(options, task, self._agent, record=record, ready=ready)
+        await self._enter(session, record)
+        self.changed.set()
+        return session
+
+    async def keep_warm(self, **options: Any) -> None:
+        """Have an agent ready for tasks with these very options; see `midflight.Options`.
+
+        A task that finds it ready need not wait for its start; another one is started then.
+        Raises what `midflight.dispatch` raises.
+        """
+        warm = Warm(Options.build(**options), self._agent)
+        await warm.keep()
+        self._warm.append(warm)
+
+    def is_warm(self, options: Options) -> bool:
+        """Tell whether an agent is ready for a task with these options."""
+        return any(warm.fits(options) for warm in self._warm)
+
+    async def _rewarm(self) -> None:
+        """Start the next agent when one has been taken."""
+        for warm in self._warm:
+            try:
+                await warm.keep()
+            except MidflightError:
+                self._warm.remove(warm)
 
     async def session(self, id: str) -> Session:
         """Return a session by its id: one of this host, or one at rest, which is taken up.
@@ -245,15 +274,17 @@ class Host:
             for session in list(self.sessions.values()):
                 session.sever(why)
 
-    async def _park(self) -> None:
-        """Lay sessions to rest that nobody has used for a while."""
-        while self._park_after is not None:
+    async def _tend(self) -> None:
+        """Lay sessions to rest that nobody has used for a while, and keep agents ready."""
+        while True:
             self.changed.clear()
+            await self._rewarm()
             now = asyncio.get_running_loop().time()
             waits = []
             for session in list(self.sessions.values()):
                 since = session.idle_since
-                left = self._park_after - (now - since if since is not None else 0.0)
+                patience = float("inf") if self._park_after is None else self._park_after
+                left = patience - (now - since if since is not None else 0.0)
                 if left <= 0 and not self._access.readers[session.id]:
                     await session.close("parked")
                 else:

@@ -1,0 +1,52 @@
+"""An agent that is started ahead of need, so that a task finds it ready."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+
+from midflight.agents.base import Agent
+from midflight.errors import MidflightError
+from midflight.options import Options
+
+__all__ = ["Warm"]
+
+Factory = Callable[[Options], Agent]
+
+
+class Warm:
+    """Keeps one agent of one kind ready: for a folder and options, whatever the task."""
+
+    def __init__(self, options: Options, factory: Factory) -> None:
+        """Prepare; nothing is started."""
+        self._options = options
+        self._factory = factory
+        self._agent: Agent | None = None
+
+    async def keep(self) -> None:
+        """Start an agent, if none is ready. Raises what `Agent.start` raises."""
+        if self._agent is None:
+            agent = self._factory(self._options)
+            await agent.start()
+            self._agent = agent
+
+    def fits(self, options: Options) -> bool:
+        """Tell whether an agent is ready that was started with these very options."""
+        same = msgspec.structs.replace(options, name=self._options.name) == self._options
+        return same and self._agent is not None
+
+    def take(self, options: Options) -> Agent | None:
+        """Return the agent that is ready, if it fits; it is whoever takes it who ends it."""
+        if not self.fits(options):
+            return None
+        agent, self._agent = self._agent, None
+        return agent
+
+    async def close(self) -> None:
+        """End the agent that nobody needed."""
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            with contextlib.suppress(MidflightError):
+                await agent.close()
