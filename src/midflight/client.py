@@ -107,10 +107,19 @@ class Client:
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
         body = {**options, "task": task, "id": id or uuid.uuid4().hex, "cwd": str(checked.cwd)}
-        told = await self.call(
-            address, "POST", "/sessions", msgspec.json.encode(body, enc_hook=str)
-        )
+        given = msgspec.json.encode(body, enc_hook=str)
+        told = await self._warm(given)
+        if told is None:
+            told = await self.call(await start_host(self._where), "POST", "/sessions", given)
         return RemoteSession(self, msgspec.json.decode(told, type=SessionInfo))
+
+    async def _warm(self, given: bytes) -> bytes | None:
+        """Dispatch to a host that has an agent ready, if there is one."""
+        for host in await self.journal.hosts():
+            if host.alive:
+                with contextlib.suppress(Conflict, _HostIsGone):
+                    return await self.call(host.address, "POST", "/sessions?warm", given)
+        return None
 
     # Talking ------------------------------------------------------------------------------
 
