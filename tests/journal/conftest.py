@@ -15,7 +15,7 @@ import pytest
 
 from midflight.journal import Journal
 
-ALL = os.environ.get("MIDFLIGHT_TEST_ALL_AGENTS") == "1"
+ALL = os.environ.get("MIDFLIGHT_TEST_POSTGRES") == "1"
 
 
 def _program(name: str) -> str | None:
