@@ -20,11 +20,12 @@ from midflight.agents.base import (
     Step,
     Taken,
     Unrecoverable,
+    UsageLimit,
     Withdrawn,
     Woke,
 )
 from midflight.agents.claude_content import KINDS, most, output, tokens
-from midflight.agents.claude_results import finished
+from midflight.agents.claude_results import USAGE_LIMIT_REACHED, finished
 from midflight.agents.content import questions, title
 from midflight.agents.framing import MALFORMED
 from midflight.values import PlanEntry, TokenUsage
@@ -79,6 +80,7 @@ class Translator:
         self._void = False
         self._counted: deque[str] = deque(maxlen=KEPT_IDS)
         self._error = ""
+        self._rejected: dict[str, Any] | None = None
         self.inputs: dict[str, dict[str, Any]] = {}
 
     def __call__(self, frame: dict[str, Any]) -> list[Signal]:
@@ -149,7 +151,10 @@ class Translator:
     def _assistant(self, frame: dict[str, Any]) -> Iterator[Signal]:
         message, parent = frame["message"], frame.get("parent_tool_use_id")
         if frame.get("error"):
-            self._error = str(frame["error"])
+            limited = frame.get("api_error") == USAGE_LIMIT_REACHED
+            self._error = USAGE_LIMIT_REACHED if limited else str(frame["error"])
+            told = (frame.get("api_error_params") or {}).get("rate_limit_info")
+            self._rejected = told or self._rejected
             return
         if message["model"] == "<synthetic>":
             return
@@ -221,7 +226,21 @@ class Translator:
         error, self._error = self._error, ""
         uuids = frame.get("user_message_uuids") or ()
         messages = (self._message_of(each) for each in uuids)
+        if frame.get("is_error") and error == "rate_limit" and self._rejected:
+            error = USAGE_LIMIT_REACHED  # as older versions say it
+        if frame.get("is_error") and error == USAGE_LIMIT_REACHED:
+            resets_at = (self._rejected or {}).get("resetsAt")
+            yield UsageLimit(
+                resets_at=None if resets_at is None else float(resets_at),
+                text=str(frame.get("result") or ""),
+            )
         yield finished(frame, tuple(message for message in messages if message), error)
+
+    def _rate_limit(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        """Keep what the CLI says of the account's limit; it says so only when that changes."""
+        info = frame["rate_limit_info"]
+        self._rejected = info if info["status"] == "rejected" else None
+        yield from ()
 
     def _system(self, frame: dict[str, Any]) -> Iterator[Signal]:
         subtype = frame.get("subtype")
@@ -322,6 +341,7 @@ class Translator:
         "user": _user,
         "command_lifecycle": _lifecycle,
         "result": _result,
+        "rate_limit_event": _rate_limit,
         "system": _system,
         "control_cancel_request": _withdrawn,
         "keep_alive": _nothing,

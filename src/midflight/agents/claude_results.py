@@ -11,7 +11,9 @@ from typing import Any
 from midflight.agents.base import Finished
 from midflight.values import Denial, Status, TokenUsage
 
-__all__ = ["finished"]
+__all__ = ["USAGE_LIMIT_REACHED", "finished"]
+
+USAGE_LIMIT_REACHED = "usage_limit_reached"
 
 _LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "max_budget"}
 _STOPS = {
@@ -51,6 +53,8 @@ def _outcome(frame: dict[str, Any], error: str) -> tuple[Status, str]:
         return "interrupted", "interrupted"
     if subtype in _LIMITS:
         return "limit", _LIMITS[subtype]
+    if frame.get("is_error") and error == USAGE_LIMIT_REACHED:
+        return "limit", "usage_limit"
     if frame.get("is_error"):
         return "failed", _failure(frame, error)
     if subtype != "success" or why != "completed":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from midflight.agents.base import UsageLimit
+from midflight.events import Retry
 from midflight.values import Kind, PlanEntry, Status, TokenUsage
 
-__all__ = ["KINDS", "outcome", "plan", "tokens"]
+__all__ = ["KINDS", "USAGE_LIMIT_S", "outcome", "plan", "retry", "tokens"]
+
+USAGE_LIMIT_S = 300.0
+"""A pause that is longer than this is the account's usage limit and no passing trouble.
+
+OpenCode's own pauses are of half a minute at most; a longer one is what the service asked for.
+"""
 
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("read", "list"), "read"),
@@ -42,6 +51,15 @@ def tokens(counts: Mapping[str, Any]) -> TokenUsage:
 def plan(todos: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
     """Return the agent's list of things to do."""
     return tuple(PlanEntry(text=str(todo["content"]), status=str(todo["status"])) for todo in todos)
+
+
+def retry(status: Mapping[str, Any], text: str, parent: str | None) -> Retry | UsageLimit:
+    """Return what a ``session.status`` of this type means: OpenCode waits however long it takes."""
+    now, again = time.time(), float(status.get("next") or 0) / 1000
+    if again - now > USAGE_LIMIT_S:
+        return UsageLimit(resets_at=again, text=text, trying=True)
+    delay = round(max(0.0, again - now), 3)
+    return Retry(attempt=int(status["attempt"]), delay_s=delay, error=text, parent=parent)
 
 
 def outcome(finish: str, error: Mapping[str, Any] | None) -> tuple[Status, str, str]:

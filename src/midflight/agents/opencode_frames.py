@@ -7,7 +7,6 @@ docs/design/opencode-driver.md.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from midflight.agents.base import (
 )
 from midflight.agents.content import questions
 from midflight.agents.framing import MALFORMED
-from midflight.agents.opencode_content import outcome, plan
+from midflight.agents.opencode_content import outcome, plan, retry
 from midflight.agents.opencode_policy import Asked, Verdict
 from midflight.agents.opencode_thread import Price, Thread
 from midflight.values import Denial
@@ -235,13 +234,7 @@ class Translator:
             return
         if status["type"] == "retry":
             thread.void()
-            delay = max(0.0, float(status.get("next") or 0) / 1000 - time.time())
-            yield e.Retry(
-                attempt=int(status["attempt"]),
-                delay_s=round(delay, 3),
-                error=self._clean(str(status.get("message") or "unknown")),
-                parent=thread.parent,
-            )
+            yield retry(status, self._clean(str(status.get("message") or "unknown")), thread.parent)
         elif status["type"] == "busy" and thread.parent is None:
             self._busy, self._idle = True, False
 

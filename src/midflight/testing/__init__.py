@@ -18,6 +18,7 @@ from midflight.testing.script import ToolCall as ToolCall
 from midflight.testing.script import Usage as Usage
 from midflight.testing.script import Wait as Wait
 from midflight.testing.script import Words as Words
+from midflight.testing.script import usage_limit as usage_limit
 
 __all__ = [
     "Drop",
@@ -38,4 +39,5 @@ __all__ = [
     "Usage",
     "Wait",
     "Words",
+    "usage_limit",
 ]

@@ -36,11 +36,21 @@ _numbers = itertools.count(1)
 class ModelError(Exception):
     """The model did not answer; ``status`` is None when the connection was dropped."""
 
-    def __init__(self, status: int | None, message: str, retry_after_s: float = 0.0) -> None:
-        """Keep what decides whether and when the agent tries again."""
+    def __init__(
+        self,
+        status: int | None,
+        message: str,
+        retry_after_s: float = 0.0,
+        resets_at: float | None = None,
+    ) -> None:
+        """Keep what decides whether and when the agent tries again.
+
+        ``resets_at`` is when the account's usage limit is lifted, if that is what the error says.
+        """
         super().__init__(f"API Error: {status or ''} {message}".replace("  ", " "))
         self.status = status
         self.retry_after_s = retry_after_s
+        self.resets_at = resets_at
 
 
 class FakeModel(ScriptedModel):
@@ -82,7 +92,9 @@ class FakeModel(ScriptedModel):
             match part:
                 case HttpError():
                     retry_after_s = float(part.headers.get("retry-after", 0))
-                    raise ModelError(part.status, part.message, retry_after_s)
+                    resets_at = part.headers.get("anthropic-ratelimit-unified-reset")
+                    limit = None if resets_at is None else float(resets_at)
+                    raise ModelError(part.status, part.message, retry_after_s, limit)
                 case Drop() | Malformed():
                     raise ModelError(None, "the connection was dropped")
                 case StreamError():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.base import Finished, Signal, Step, Taken, Unrecoverable, Woke
+from midflight.agents.base import Finished, Signal, Step, Taken, Unrecoverable, UsageLimit, Woke
 from midflight.options import Options
 from midflight.testing import script
 from midflight.testing.fake_model import FakeModel, ModelError
@@ -142,7 +142,10 @@ class Mind:
             try:
                 answer = await self._ask()
             except ModelError as error:
-                return "failed", _failure(error), str(error)
+                if error.resets_at is None:
+                    return "failed", _failure(error), str(error)
+                self._say(UsageLimit(resets_at=error.resets_at, text=str(error)))
+                return "limit", "usage_limit", str(error)
             steps += 1
             if self._over_budget():
                 break
@@ -173,7 +176,7 @@ class Mind:
             except ModelError as error:
                 status = error.status
                 passing = status in _RETRIED or (status or 0) >= _SERVER_ERRORS
-                if attempt == self._retries or not passing:
+                if attempt == self._retries or not passing or error.resets_at:
                     raise
                 retry_after_s = error.retry_after_s
             delay = max(retry_after_s, min(FIRST_DELAY_S * 2**attempt, LONGEST_DELAY_S))

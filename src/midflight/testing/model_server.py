@@ -39,8 +39,14 @@ _INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest 
 _SHOWN = 200
 
 
-def env_for(url: str, home: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the whole environment of an agent that asks the model at ``url``."""
+def env_for(
+    url: str, home: str | os.PathLike[str], *, subscription: bool = False
+) -> dict[str, str]:
+    """Return the whole environment of an agent that asks the model at ``url``.
+
+    With a ``subscription`` Claude Code has no key but is logged in to an account, which has usage
+    limits.
+    """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     provider = {"options": {"baseURL": f"{url}/v1", "apiKey": _KEY}}
     opencode = {"provider": {"anthropic": provider}, "model": "anthropic/claude-sonnet-4-5"}
@@ -50,7 +56,7 @@ def env_for(url: str, home: str | os.PathLike[str]) -> dict[str, str]:
         "SHELL": "/bin/sh",
         "NO_PROXY": "127.0.0.1,localhost",
         "ANTHROPIC_BASE_URL": url,
-        "ANTHROPIC_API_KEY": _KEY,
+        ("CLAUDE_CODE_OAUTH_TOKEN" if subscription else "ANTHROPIC_API_KEY"): _KEY,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
         "DISABLE_ERROR_REPORTING": "1",
@@ -112,12 +118,13 @@ class ScriptedModel:
             raise RuntimeError("the scripted model has no address before its block is entered")
         return f"http://127.0.0.1:{self._port}"
 
-    def env(self, home: str | os.PathLike[str]) -> dict[str, str]:
+    def env(self, home: str | os.PathLike[str], *, subscription: bool = False) -> dict[str, str]:
         """Return the whole environment of an agent that lives in ``home`` and asks this model.
 
+        With a ``subscription`` it has no key but an account, which has usage limits.
         Next to nothing is inherited, so no key or setting of the user's own agent gets in.
         """
-        return env_for(self.url, home)
+        return env_for(self.url, home, subscription=subscription)
 
     def signal(self, name: str) -> None:
         """Release every `Wait` for this signal, those to come as well."""

@@ -12,7 +12,9 @@ Parts before the first content hold back even the response's headers, so
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,7 @@ __all__ = [
     "Wait",
     "Words",
     "parts_of",
+    "usage_limit",
 ]
 
 _ERROR_TYPES = {
@@ -131,6 +134,25 @@ class HttpError:
     def error_type(self) -> str:
         """The error type, by default the one the API uses for this status."""
         return self.type or _ERROR_TYPES.get(self.status, "api_error")
+
+
+def usage_limit(resets_in: float, times: int = 1) -> HttpError:
+    """The account's usage limit, lifted so many seconds from now.
+
+    Claude Code knows it as such only with a subscription: ``env(home, subscription=True)``.
+    OpenCode takes it for one if it lasts for more than five minutes.
+    """
+    return HttpError(
+        429,
+        message="This request would exceed your account's rate limit. Please try again later.",
+        headers={
+            "anthropic-ratelimit-unified-status": "rejected",
+            "anthropic-ratelimit-unified-reset": str(math.ceil(time.time() + resets_in)),
+            "anthropic-ratelimit-unified-representative-claim": "five_hour",
+            "retry-after": str(math.ceil(resets_in)),
+        },
+        times=times,
+    )
 
 
 @dataclass(frozen=True, slots=True)
