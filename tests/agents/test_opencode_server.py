@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -64,29 +65,32 @@ async def test_a_server_that_was_named_is_used_and_left_running(
             assert servers() == before
 
 
-@pytest.mark.parametrize(
-    "project",
-    [
-        {"permission": {"*": "ask", "bash": "allow"}},
-        {"agent": {"build": {"permission": {"bash": "allow"}}}},
-    ],
-)
-async def test_a_project_cannot_loosen_what_is_asked_for(
-    project: object, tmp_path: Path, claude_home: Path
-) -> None:
+async def test_a_project_cannot_loosen_what_is_asked_for(tmp_path: Path, claude_home: Path) -> None:
     need(OPENCODE.missing())
-    cwd = tmp_path / "cwd"
-    cwd.mkdir()
-    (cwd / "opencode.json").write_text(json.dumps(project))
+    projects = {
+        "all": {"permission": {"*": "ask", "bash": "allow"}},
+        "its agent": {"agent": {"build": {"permission": {"bash": "allow"}}}},
+    }
     sub_agent = {"description": "x", "prompt": "touch made", "subagent_type": "general-purpose"}
     steps: list[Step] = [
         ToolCall("Bash", {"command": "touch made"}),
         ToolCall("Agent", sub_agent),
         Text("no"),
     ]
-    async with ScriptedModel(steps) as model, asyncio.timeout(50):
-        env = model.env(claude_home)
-        async with midflight.open(agent="opencode", cwd=cwd, env=env, attended=False) as session:
+    async with (
+        ScriptedModel(steps * len(projects)) as model,
+        asyncio.timeout(50),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        sessions = []
+        for name, project in projects.items():
+            cwd = tmp_path / name
+            cwd.mkdir()
+            (cwd / "opencode.json").write_text(json.dumps(project))
+            env = model.env(claude_home)
+            session = midflight.open(agent="opencode", cwd=cwd, env=env, attended=False)
+            sessions.append(await stack.enter_async_context(session))
+        for session in sessions:
             result = await (await session.send("go")).result()
-    assert [denial.name for denial in result.denials] == ["bash", "task"]
-    assert not (cwd / "made").exists()
+            assert [denial.name for denial in result.denials] == ["bash", "task"]
+            assert not (session.options.cwd / "made").exists()

@@ -14,6 +14,7 @@ import pytest
 import midflight
 from midflight.testing import ModelRequest, ScriptedModel, Text, ToolCall
 from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.semantics import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```python.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -84,29 +85,27 @@ async def test_the_program_of_a_page_runs_on_opencode_with_one_line_changed(
     assert "It is done." in out
 
 
-def page_on_testing() -> tuple[str, list[str]]:
-    """Return the page's ``conftest.py`` and its tests."""
+def page_on_testing() -> tuple[str, str, list[str]]:
+    """Return the page's ``conftest.py``, its test with OpenCode, and its other tests."""
     programs = BLOCK.findall((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
     (conftest,) = (each for each in programs if "def anyio_backend" in each)
-    return conftest, [each for each in programs if each != conftest]
+    (opencode,) = (each for each in programs if "opencode_server" in each)
+    return conftest, opencode, [each for each in programs if each not in (conftest, opencode)]
 
 
-@pytest.mark.parametrize("number", range(len(page_on_testing()[1])))
-def test_the_tests_in_the_page_on_testing_pass(number: int, tmp_path: Path) -> None:
-    conftest, programs = page_on_testing()
+SOME_CELLS = "not what_the_table_says or idle"
+"""The page's last test is the whole matrix on the fake agent, which tests/conformance tries."""
+
+
+def test_the_tests_in_the_page_on_testing_pass(tmp_path: Path) -> None:
+    conftest, _, programs = page_on_testing()
     (tmp_path / "conftest.py").write_text(conftest, encoding="utf-8")
-    (tmp_path / "test_it.py").write_text(programs[number], encoding="utf-8")
+    for number, program in enumerate(programs):
+        (tmp_path / f"test_{number}.py").write_text(program, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n", encoding="utf-8")
+    arguments = ["-q", "-p", "no:cacheprovider", "-k", SOME_CELLS, str(tmp_path)]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            str(tmp_path),
-        ],
+        [sys.executable, "-m", "pytest", *arguments],
         cwd=tmp_path,
         env=os.environ,
         capture_output=True,
@@ -115,3 +114,14 @@ def test_the_tests_in_the_page_on_testing_pass(number: int, tmp_path: Path) -> N
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{len(VERBS) + 2} passed" in run.stdout
+
+
+@pytest.mark.usefixtures("no_agent_left")
+async def test_the_test_with_opencode_in_the_page_on_testing_passes(
+    scripted_model: Callable[..., Any], opencode_server: OpenCodeServer
+) -> None:
+    _, program, _ = page_on_testing()
+    names: dict[str, Any] = {}
+    exec(program, names)  # noqa: S102 - our own page
+    await names["test_the_note_is_written_by_opencode_too"](scripted_model, opencode_server)
