@@ -36,14 +36,13 @@ def postgresql() -> Iterator[Path]:
     user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if root else {}
     # Not below pytest's own folder, which another user cannot enter; and socket paths are short.
     folder = Path(tempfile.mkdtemp(prefix="midflight-pg-"))
-    data = folder / "data"
     if root:
         known = pwd.getpwnam("postgres")
         os.chown(folder, known.pw_uid, known.pw_gid)
 
-    def run(*command: str) -> None:
+    def run(program: str, *arguments: str) -> None:
         done = subprocess.run(
-            command,
+            [program, "-D", str(folder / "data"), *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -56,33 +55,21 @@ def postgresql() -> Iterator[Path]:
         assert done.returncode == 0, done.stdout
 
     try:
-        run(initdb, "-D", str(data), "-U", "midflight", "-A", "trust", "-E", "UTF8", "--no-sync")
+        run(initdb, "-U", "midflight", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
         # What it says goes to a file: it keeps its output open for as long as it lives.
-        run(
-            control,
-            "-D",
-            str(data),
-            "-w",
-            "-t",
-            "30",
-            "-l",
-            f"{folder}/log",
-            "-o",
-            options,
-            "start",
-        )
+        run(control, "-w", "-t", "30", "-l", f"{folder}/log", "-o", options, "start")
         try:
             yield folder
         finally:
-            run(control, "-D", str(data), "-m", "immediate", "-w", "-t", "30", "stop")
+            run(control, "-m", "immediate", "-w", "-t", "30", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Return where a journal is to be: a folder that does not exist yet, or a place without tables."""
+    """Return where a journal is to be: a new folder, or a place without tables."""
     if request.param == "sqlite":
         yield str(tmp_path / "state")
         return

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
+
 from midflight import Options
 from midflight import events as e
 from midflight.journal import Holding, Journal
@@ -50,11 +52,11 @@ def texts(events: Sequence[e.Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, e.Text)]
 
 
-def sql(where: str | Path, statement: str) -> None:
+def sql(where: str | Path, statement: str, **values: Any) -> None:
     """Change the database behind the journal's back."""
     database = _database(where)
     try:
-        database.write(lambda connection: connection.exec_driver_sql(statement))
+        database.write(lambda connection: connection.execute(sqlalchemy.text(statement), values))
     finally:
         database.close()
 

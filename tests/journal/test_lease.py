@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from tests.faults.manifest import fault
+from tests.journal.conftest import Hosts
+from tests.journal.helpers import Program, add, begin, options, rows, sql, texts
+
+from midflight import events as e
+from midflight.errors import LeaseHeld, LeaseLost, NotFound
+from midflight.journal import TTL_S, Journal
+
+_LONG_AGO = "UPDATE hosts SET beat = beat - 16, seen = seen - 16 WHERE id = :host"
+assert TTL_S < 16
+
+
+async def _lose_beat(where: str, journal: Journal) -> None:
+    """Let a host look as if it had hung for a while."""
+    assert journal.host is not None
+    sql(where, _LONG_AGO, host=journal.host)
+    assert {host.id: host.alive for host in await journal.hosts()}[journal.host] is False
+
+
+@fault("D4")
+async def test_a_session_has_one_owner_whom_the_error_names(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding = await begin(journal)
+    other = await open_host(where, "/b.sock")
+
+    with pytest.raises(LeaseHeld, match=r"/a\.sock") as held:
+        await other.take(holding.session)
+
+    assert f"process {os.getpid()}" in held.value.owner
+    assert journal.host is not None
+    assert journal.host in held.value.owner
+
+
+async def test_a_session_is_taken_once_at_a_time_in_one_process(journal: Journal) -> None:
+    holding = await begin(journal)
+    with pytest.raises(LeaseHeld):
+        await journal.take(holding.session)
+    await holding.close()
+
+    taken = await asyncio.gather(
+        *(journal.take(holding.session) for _ in range(3)), return_exceptions=True
+    )
+
+    assert sorted(isinstance(one, LeaseHeld) for one in taken) == [False, True, True]
+
+
+async def test_a_session_that_was_given_back_is_free(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding = await begin(journal)
+    other = await open_host(where)
+    await holding.close()
+
+    row, taken, _ = await other.take(holding.session)
+
+    assert (row.host, taken.generation) == (other.host, 2)
+
+
+async def test_a_host_that_leaves_gives_everything_back(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding = await begin(journal)
+    other = await open_host(where)
+
+    await journal.leave()
+
+    await other.take(holding.session)
+    assert [host.id for host in await other.hosts()] == [other.host]
+
+
+@fault("D4")
+async def test_a_session_whose_host_was_killed_is_free_at_once(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = tmp_path / "state"
+    program = await Program.start("writer.py", folder, "the-session")
+    await program.line()
+    other = await open_host(folder)
+    with pytest.raises(LeaseHeld, match=f"process {program.process.pid}"):
+        await other.take("the-session")
+    assert await other.unsettled() == []
+
+    program.process.kill()
+    await program.process.wait()
+
+    assert await other.unsettled() == ["the-session"]
+    row, holding, past = await other.take("the-session")
+    assert (row.host, holding.generation) == (other.host, 2)
+    add(holding, e.Text(text="taken over"))
+    await holding.written()
+    assert texts(await other.events("the-session", after=len(past.events))) == ["taken over"]
+    assert await other.unsettled() == []
+    await program.rest()
+
+
+@fault("D4")
+async def test_a_process_id_that_was_given_to_another_process_is_nobody(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = tmp_path / "state"
+    journal = await open_host(folder)
+    holding = await begin(journal)
+    other = await open_host(folder)
+
+    sql(folder, "UPDATE hosts SET born = born - 1")  # our own id, but born at another time
+
+    await other.take(holding.session)
+
+
+@fault("D4")
+async def test_what_an_earlier_boot_left_behind_is_nobody(tmp_path: Path, open_host: Hosts) -> None:
+    folder = tmp_path / "state"
+    journal = await open_host(folder)
+    holding = await begin(journal)
+    other = await open_host(folder)
+
+    sql(folder, "UPDATE hosts SET boot = 'earlier'")
+
+    await other.take(holding.session)
+
+
+async def test_a_process_of_another_container_is_judged_by_its_beat_alone(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding = await begin(journal)
+    other = await open_host(where)
+    sql(where, "UPDATE hosts SET space = 'another', pid = 1, born = 0")
+
+    with pytest.raises(LeaseHeld):
+        await other.take(holding.session)
+    await _lose_beat(where, journal)
+    await other.take(holding.session)
+
+
+async def test_a_server_judges_hosts_of_other_machines_by_its_own_clock(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    if not where.startswith("postgresql"):
+        pytest.skip("a file is used by one machine")
+    holding = await begin(journal)
+    other = await open_host(where)
+    sql(where, "UPDATE hosts SET boot = 'elsewhere', beat = 0")
+
+    with pytest.raises(LeaseHeld):
+        await other.take(holding.session)
+    sql(where, "UPDATE hosts SET seen = seen - 16")
+    await other.take(holding.session)
+
+
+@fault("D4")
+async def test_an_owner_that_hung_too_long_can_write_nothing_more(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding, kept = await begin(journal), await begin(journal)
+    failures: list[Exception] = []
+    holding.begin(lambda seq: None, failures.append)
+    other = await open_host(where, "/b.sock")
+    await _lose_beat(where, journal)
+    _, new, _ = await other.take(holding.session)
+
+    add(holding, e.Text(text="too late"))
+    add(kept, e.Text(text="still mine"))
+    add(new, e.Text(text="the new owner's"))
+
+    await kept.written()
+    await new.written()
+    with pytest.raises(LeaseLost, match=r"/b\.sock") as lost:
+        await holding.written()
+    assert failures == [lost.value]
+    assert texts(await other.events(holding.session)) == ["hello", "the new owner's"]
+    await holding.close()  # gives back nothing that is not its own
+    with pytest.raises(LeaseHeld, match=r"/b\.sock"):
+        await journal.take(holding.session)
+
+
+@fault("D4")
+async def test_an_idle_owner_learns_of_its_loss_by_the_next_beat(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    holding, kept = await begin(journal), await begin(journal)
+    failures: list[Exception] = []
+    holding.begin(lambda seq: None, failures.append)
+    other = await open_host(where, "/b.sock")
+    await _lose_beat(where, journal)
+    await other.take(holding.session)
+
+    await journal.beat()
+
+    (lost,) = failures
+    assert isinstance(lost, LeaseLost)
+    assert "/b.sock" in lost.message
+    add(kept, e.Text(text="still mine"))
+    await kept.written()
+
+
+async def test_a_host_that_beats_lives_on(where: str, journal: Journal, open_host: Hosts) -> None:
+    holding = await begin(journal)
+    other = await open_host(where)
+    await _lose_beat(where, journal)
+    before = journal.valid_until
+
+    await journal.beat()
+
+    with pytest.raises(LeaseHeld):
+        await other.take(holding.session)
+    assert before < journal.valid_until <= time.monotonic() + TTL_S
+
+
+async def test_a_host_that_was_forgotten_is_told(where: str, journal: Journal) -> None:
+    sql(where, "DELETE FROM hosts")
+
+    with pytest.raises(LeaseLost, match="given up"):
+        await journal.beat()
+
+
+@fault("N8")
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+async def test_a_clock_that_jumps_takes_no_session_from_its_owner(
+    tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    journal = await open_host(tmp_path / "state")
+    holding = await begin(journal)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    other = await open_host(tmp_path / "state")
+
+    with pytest.raises(LeaseHeld):
+        await other.take(holding.session)
+    await journal.beat()
+    add(holding, e.Text(text="on"))
+    await holding.written()
+
+    assert [event.seq for event in await other.events(holding.session)] == [1, 2]
+    assert all(host.alive for host in await journal.hosts())
+
+
+async def test_a_dead_host_is_forgotten_when_nothing_of_it_is_left(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    assert journal.host is not None
+    holding = await begin(journal)
+    await journal.create("never begun", options())
+    other = await open_host(where)
+    assert not await other.forget(journal.host)
+    await _lose_beat(where, journal)
+    await other.beat()
+    assert not await other.forget(journal.host)
+
+    _, taken, _ = await other.take(holding.session)
+
+    assert await other.forget(journal.host)
+    assert [host.id for host in await other.hosts()] == [other.host]
+    assert rows(where, "SELECT id FROM sessions") == [(taken.session,)]
+
+
+async def test_a_session_that_nobody_made_cannot_be_taken(journal: Journal) -> None:
+    with pytest.raises(NotFound, match="'nobody'"):
+        await journal.take("nobody")
+
+
+async def test_a_session_that_failed_here_is_unsettled_until_it_is_taken_again(
+    where: str, journal: Journal
+) -> None:
+    holding = await begin(journal)
+    add(holding, e.Text(text="x"))
+    await holding.written()
+    sql(where, "UPDATE sessions SET seq = 1")
+    add(holding, e.Text(text="cannot follow"))
+    await holding.close()  # as where the disk is full, the lease may stay
+    sql(where, "UPDATE leases SET host = :host", host=journal.host)
+
+    assert await journal.unsettled() == [holding.session]
+    await journal.take(holding.session)
+    assert await journal.unsettled() == []
+
+
+async def test_whoever_does_not_reach_a_host_waits_until_it_is_known_as_dead(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    program = await Program.start("writer.py", tmp_path / "state", "the-session")
+    await program.line()
+    other = await open_host(tmp_path / "state")
+    waiting = asyncio.ensure_future(other.host_gone("the-session"))
+    done, _ = await asyncio.wait([waiting], timeout=0.1)
+    assert not done
+
+    await program.kill()
+
+    async with asyncio.timeout(5):
+        await waiting
+    assert (await other.find("the-session")).address is None

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.journal.conftest import Hosts
+from tests.journal.helpers import add, begin, options, sql
+
+from midflight import events as e
+from midflight.errors import Conflict, NotFound
+from midflight.journal import Journal, SessionRow
+from midflight.record import Summary
+
+
+def _names(rows: list[SessionRow]) -> list[str]:
+    return [row.name for row in rows]
+
+
+async def test_the_newest_session_comes_first(where: str, journal: Journal) -> None:
+    for name in ("a", "b", "c"):
+        await begin(journal, name)
+    sql(where, "UPDATE sessions SET created = 99999999999 WHERE name = 'b'")
+
+    assert _names(await journal.sessions(limit=1)) == ["b"]
+    assert sorted(_names(await journal.sessions())) == ["a", "b", "c"]
+
+
+async def test_a_list_can_be_of_one_status_folder_or_parent(
+    journal: Journal, tmp_path: Path
+) -> None:
+    here = await begin(journal, "here", cwd=tmp_path)
+    there = await begin(journal, "there")
+    _, child = await journal.create("child", options(), parent=here.session)
+    here.note(Summary(status="running"))
+    there.note(Summary(status="waiting"))
+    await there.written()
+
+    assert _names(await journal.sessions(status="running")) == ["here"]
+    assert _names(await journal.sessions(cwd=str(tmp_path))) == ["here"]
+    assert [row.id for row in await journal.sessions(parent=here.session)] == [child.session]
+    assert _names(await journal.sessions(status="closed")) == []
+
+
+async def test_what_a_dead_host_said_of_a_session_is_not_shown(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    running, closed = await begin(journal, "a"), await begin(journal, "b")
+    running.note(Summary(status="waiting", pending=("p",)))
+    closed.note(Summary(status="closed"))
+    await running.written()
+    await closed.written()
+    other = await open_host(where)
+    row = await other.find("a")
+    assert (row.status, row.pending, row.address) == ("waiting", ("p",), "/a.sock")
+
+    sql(where, "UPDATE hosts SET boot = 'earlier', seen = 0 WHERE id = :host", host=journal.host)
+
+    row = await other.find("a")
+    assert (row.status, row.pending, row.host, row.address) == ("idle", (), None, None)
+    assert (await other.find("b")).status == "closed"
+    assert _names(await other.sessions(status="waiting")) == []
+    assert _names(await other.sessions(status="idle")) == ["a"]
+
+
+async def test_a_name_that_is_taken_gets_a_number(journal: Journal) -> None:
+    rows = [
+        (await journal.create(name, options()))[0] for name in ("fix", "fix", "fix-2", "fix_", "f%")
+    ]
+
+    assert _names(rows) == ["fix", "fix-2", "fix-2-2", "fix_", "f%"]
+
+
+async def test_a_session_is_found_by_id_name_or_the_beginning_of_one(journal: Journal) -> None:
+    first, second = await begin(journal, "fix-tests"), await begin(journal, "add-docs")
+
+    for text in (first.session, first.session[:12], "fix-tests", "fix"):
+        assert (await journal.find(text)).id == first.session
+    assert (await journal.find("add")).id == second.session
+    assert (await journal.find(first.session, exact=True)).id == first.session
+    with pytest.raises(NotFound):
+        await journal.find("fix-tests", exact=True)
+
+
+async def test_a_whole_name_wins_over_a_longer_one(journal: Journal) -> None:
+    first = await begin(journal, "fix")
+    await begin(journal, "fix-more")
+
+    assert (await journal.find("fix")).id == first.session
+
+
+async def test_a_beginning_that_fits_several_names_them(journal: Journal, tmp_path: Path) -> None:
+    await begin(journal, "fix-a")
+    here = await begin(journal, "fix-b", cwd=tmp_path)
+
+    with pytest.raises(Conflict) as ambiguous:
+        await journal.find("fix")
+
+    assert ambiguous.value.hint == "fix-a, fix-b"
+    assert (await journal.find("fix", cwd=str(tmp_path))).id == here.session
+
+
+async def test_a_name_that_is_nearly_right_is_suggested(journal: Journal) -> None:
+    await begin(journal, "fix-tests")
+
+    with pytest.raises(NotFound) as missing:
+        await journal.find("fox-tests")
+
+    assert missing.value.hint == "did you mean fix-tests?"
+
+
+async def test_without_a_name_the_newest_session_of_the_folder_is_meant(
+    where: str, journal: Journal, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound, match="no session"):
+        await journal.find()
+    here = await begin(journal, "here", cwd=tmp_path)
+    there = await begin(journal, "there")
+    sql(where, "UPDATE sessions SET created = created + 10 WHERE name = 'there'")
+
+    assert (await journal.find()).id == there.session
+    assert (await journal.find(cwd=str(tmp_path))).id == here.session
+    with pytest.raises(NotFound, match="/nowhere"):
+        await journal.find(cwd="/nowhere")
+
+
+async def test_a_session_is_shown_with_its_limits_and_the_requests_that_wait(
+    journal: Journal,
+) -> None:
+    holding = await begin(journal, max_turns=5, max_budget_usd=1.5)
+    asked = e.PermissionRequested(request="p", call="c", name="Bash", input={"command": "ls"})
+    add(holding, asked, e.QuestionRequested(request="q", questions=()))
+    holding.note(Summary(status="waiting", pending=("p",), last="Bash ls"))
+    await holding.written()
+
+    (info,) = await journal.infos(await journal.sessions())
+
+    assert (info.id, info.status, info.last, info.host) == (
+        holding.session,
+        "waiting",
+        "Bash ls",
+        "/a.sock",
+    )
+    assert info.limits == {"max_turns": 5, "max_budget_usd": 1.5}
+    assert [(one.request, one.seq) for one in info.pending] == [("p", 2)]
+    assert info.parent is None

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.journal.helpers import options
+
+from midflight import Options
+from midflight.errors import InvalidOption
+from midflight.journal import restored, stored
+
+SERVERS = {
+    "local": {"command": "server", "args": ["-v"], "env": {"KEY": "1", "OTHER": "2"}},
+    "far": {"type": "http", "url": "http://x", "headers": {"Authorization": "3"}},
+}
+
+
+def _kept(given: Options) -> dict[str, object]:
+    """Return what is kept, as it is after a time on disk."""
+    kept: dict[str, object] = msgspec.json.decode(msgspec.json.encode(stored(given)))
+    return kept
+
+
+def test_every_option_comes_back(tmp_path: Path) -> None:
+    given = options(
+        cwd=tmp_path,
+        model="sonnet",
+        name="fix",
+        max_turns=3,
+        max_budget_usd=0.5,
+        timeout=60,
+        stall_timeout=30,
+        request_timeout=5,
+        allowed_tools=["Bash"],
+        disallowed_tools=[],
+        permission_mode="plan",
+        plugins=[tmp_path / "plugin"],
+        skills=["one"],
+        system_prompt="be brief",
+        add_dirs=[tmp_path],
+        effort="high",
+        setting_sources=[],
+        resume="conversation",
+        spent_usd=0.25,
+        agent_path=tmp_path / "agent",
+        server_url="http://127.0.0.1:1",
+    )
+
+    assert restored(_kept(given)) == (given, ())
+
+
+def test_secret_values_come_from_whoever_goes_on(tmp_path: Path) -> None:
+    given = options(env={"TOKEN": "0"}, mcp_servers=SERVERS)
+
+    found, missing = restored(
+        _kept(given),
+        {"TOKEN": "new", "KEY": "1", "OTHER": "2", "PATH": "/bin"},
+        {"far": SERVERS["far"]},
+    )
+
+    assert missing == ()
+    assert found.env == {"TOKEN": "new"}
+    assert found.mcp_servers == SERVERS
+
+
+def test_secret_values_that_nobody_brings_are_named() -> None:
+    given = options(env={"TOKEN": "0"}, mcp_servers=SERVERS)
+
+    found, missing = restored(_kept(given), {"KEY": "1"})
+
+    assert set(missing) == {"TOKEN", "local.env.OTHER", "far.headers.Authorization"}
+    assert found.env == {}
+    assert found.mcp_servers["local"]["env"] == {"KEY": "1"}
+    assert found.mcp_servers["far"]["headers"] == {}
+
+
+def test_what_belongs_to_the_program_is_not_kept() -> None:
+    kept = _kept(options(on_request=lambda request: None, attended=True))
+
+    assert not {"on_request", "attended"} & kept.keys()
+
+
+def test_a_folder_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    kept = _kept(options(cwd=folder))
+    folder.rmdir()
+
+    with pytest.raises(InvalidOption, match="cwd"):
+        restored(kept)
+
+
+def test_options_can_be_changed_on_the_way() -> None:
+    found, _ = restored(_kept(options(model="opus")), model="haiku")
+
+    assert found.model == "haiku"
