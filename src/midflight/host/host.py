@@ -5,28 +5,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from midflight import events as e
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.strays import end_strays
 from midflight.commands import check_text
-from midflight.errors import Conflict, LeaseHeld, LeaseLost, MidflightError, NotFound, StoreFailed
+from midflight.errors import (
+    Conflict,
+    HostGone,
+    InvalidInput,
+    LeaseHeld,
+    LeaseLost,
+    MidflightError,
+    NotFound,
+    StoreFailed,
+)
 from midflight.host.access import Access
-from midflight.host.app import make_app
-from midflight.host.serving import Serving
+from midflight.host.listening import listen
 from midflight.host.settle import settle
 from midflight.host.warm import Warm
-from midflight.journal import BEAT_S, Journal, restored
+from midflight.journal import BEAT_S, Journal, restored, stored
 from midflight.options import Options, slug
 from midflight.record import Record
 from midflight.session import Session
+
+if TYPE_CHECKING:
+    from midflight.host.serving import Serving
 
 __all__ = ["PARK_AFTER_S", "Host"]
 
@@ -60,7 +73,9 @@ class Host:
         self._agent = agent
         self._park_after = park_after
         self._access = Access(self)
-        self._serving = Serving(make_app(self, self._access))
+        self._socket: Path | None = None
+        self._listener: socket.socket | None = None
+        self._serving: Serving | None = None
         self._warm: list[Warm] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -72,18 +87,44 @@ class Host:
 
     async def __aenter__(self) -> Self:
         """Open the journal and the socket. Raises `StoreFailed` or `StoreRefused`."""
-        await self.journal.open()
+        await self.open()
         try:
-            self.address = self._serving.listen(self.journal.socket_path())
-            await self.journal.register(self.address)
-            await self._settle_all()
-            await self._serving.begin()
+            await self.serve()
         except BaseException:
             await self._close()
             raise
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._beat()), loop.create_task(self._tend())]
         return self
+
+    async def open(self) -> None:
+        """Open the journal, and be a host that can have sessions; the rest is left to `serve`.
+
+        For a program that is in a hurry to begin one. Raises `StoreFailed` or `StoreRefused`.
+        """
+        await self.journal.open()
+        try:
+            self._socket = self.journal.socket_path()
+            self._listener = listen(self._socket)
+            self.address = str(self._socket)
+            await self.journal.register(self.address)
+        except BaseException:
+            await self._close()
+            raise
+        self._tasks.append(asyncio.get_running_loop().create_task(self._beat()))
+
+    async def serve(self) -> None:
+        """End what hosts that died have left open, then answer on the socket."""
+        await self._settle_all()
+        assert self._listener is not None  # noqa: S101 - `open` comes first
+        self._serving = await asyncio.to_thread(self._make_serving, self._listener)
+        await self._serving.begin()
+        self._tasks.append(asyncio.get_running_loop().create_task(self._tend()))
+
+    def _make_serving(self, listener: socket.socket) -> Serving:
+        """Load what the socket speaks: it takes a while, and a task need not wait for it."""
+        from midflight.host.app import make_app
+        from midflight.host.serving import Serving
+
+        return Serving(make_app(self, self._access), listener)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -109,7 +150,12 @@ class Host:
             return_exceptions=True,
         )
         await asyncio.gather(*(warm.close() for warm in self._warm), return_exceptions=True)
-        await self._serving.close()
+        if self._socket is not None:
+            self._socket.unlink(missing_ok=True)
+        if self._serving is not None:
+            await self._serving.close()
+        if self._listener is not None:
+            self._listener.close()
         await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
         with contextlib.suppress(StoreFailed):
             await self.journal.leave()
@@ -126,19 +172,38 @@ class Host:
         check_text(task)
         return await self.begin(task, Options.build(**options), id)
 
-    async def begin(self, task: str | None, options: Options, id: str | None = None) -> Session:
-        """Start a session with checked options; otherwise like `dispatch`."""
+    async def begin(
+        self,
+        task: str | None,
+        options: Options,
+        id: str | None = None,
+        *,
+        ready: Agent | None = None,
+    ) -> Session:
+        """Start a session with checked options; otherwise like `dispatch`.
+
+        ``ready`` is an agent that has been started with these options.
+        """
         self._check_here()
         if id is not None and await self.knows(id):
+            await self._check_same(id, task, options)
             return await self.session(id)
         name = options.name or slug(task or options.cwd.name)
         row, record = await self.journal.create(name, options, id=id)
-        ready = next((agent for warm in self._warm if (agent := warm.take(options))), None)
+        warm = (agent for warm in self._warm if (agent := warm.take(options)))
+        ready = ready or next(warm, None)
         options = msgspec.structs.replace(options, name=row.name)
-        session = Session(options, task, self._agent, record=record, ready=ready)
-        await self._enter(session, record)
-        self.changed.set()
-        return session
+        return await self._enter(
+            lambda: Session(options, task, self._agent, record=record, ready=ready), record
+        )
+
+    async def _check_same(self, id: str, task: str | None, options: Options) -> None:
+        """Raise `InvalidInput` if the session with this id was begun with anything else."""
+        row = await self.journal.find(id, exact=True)
+        first = await self.journal.events(id, 0, 1)
+        said = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
+        if said != task or row.options != stored(options):
+            raise InvalidInput(f"session {id} was begun with another task or other options")
 
     async def keep_warm(self, **options: Any) -> None:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
@@ -165,13 +230,15 @@ class Host:
     async def session(self, id: str) -> Session:
         """Return a session by its id: one of this host, or one at rest, which is taken up.
 
-        Raises `NotFound`, or `LeaseHeld` when it belongs to another host.
+        Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
         """
-        self._check_here()
         lock = self._coming.setdefault(id, asyncio.Lock())
         try:
             async with lock:
-                return self.sessions.get(id) or await self._take_up(id)
+                while (session := self.sessions.get(id)) is not None and session.closing:
+                    await asyncio.wait({self._watches[id]})  # then it is one at rest
+                self._check_here()
+                return session or await self._take_up(id)
         finally:
             if not lock.locked():
                 self._coming.pop(id, None)
@@ -192,16 +259,20 @@ class Host:
             )
         _, record, past = await self.journal.take(id)
         return await self._enter(
-            Session(options, agent=self._agent, record=record, past=past), record
+            lambda: Session(options, agent=self._agent, record=record, past=past), record
         )
 
-    async def _enter(self, session: Session, record: Record) -> Session:
-        """Enter a session and keep it; what could not be entered is given back."""
+    async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
+        """Enter a session and keep it; what could not be made or entered is given back."""
         try:
+            session = make()
             await session.__aenter__()
         except BaseException:
             await record.close()
             raise
+        if self.leaving:  # which began after this did
+            await session.close("parked")
+            self._check_here()
         self.sessions[session.id] = session
         watch = asyncio.get_running_loop().create_task(self._watch(session))
         self._watches[session.id] = watch
@@ -222,7 +293,7 @@ class Host:
 
     def _check_here(self) -> None:
         if self.leaving:
-            raise Conflict("this host is closing", "send it again: another host will take it")
+            raise HostGone("this host is closing", "send it again: another host will take it")
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it from the journal, with everything it said."""

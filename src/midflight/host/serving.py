@@ -8,7 +8,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uvicorn import Config, Server
@@ -54,27 +53,11 @@ class _Private(H11Protocol):
 class Serving:
     """One listening socket and the server behind it."""
 
-    def __init__(self, app: Callable[..., Any]) -> None:
-        """``app`` is an ASGI application."""
+    def __init__(self, app: Callable[..., Any], listener: socket.socket) -> None:
+        """``app`` is an ASGI application; connections to ``listener`` wait for `begin`."""
         self._app: ASGI3Application = app
-        self._listener: socket.socket | None = None
+        self._listener = listener
         self._server: Server | None = None
-        self._path: Path | None = None
-
-    def listen(self, path: Path) -> str:
-        """Make the socket, 0600, in a folder that is private; return its address.
-
-        Connections are taken from now on, and answered when `begin` has been called.
-        """
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(mask)
-        listener.listen(128)
-        self._listener, self._path = listener, path
-        return str(path)
 
     async def begin(self) -> None:
         """Answer."""
@@ -93,19 +76,14 @@ class Serving:
         config.load()
         server = Server(config)
         server.lifespan = config.lifespan_class(config)
-        assert self._listener is not None  # noqa: S101 - `listen` comes first
         # Without `serve` there are no signal handlers, and no tick that would cost anything idle.
         await server.startup(sockets=[self._listener])
         self._server = server
 
     async def close(self) -> None:
-        """Take no more connections, let the answers under way end, and remove the socket."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        """Take no more connections, and let the answers under way end."""
         server, self._server = self._server, None
         if server is None:
-            if self._listener is not None:
-                self._listener.close()
             return
         for each in server.servers:
             each.close()

@@ -13,15 +13,21 @@
 `Journal.take` goes on with a session, and returns all there is of it too. The record is a
 `midflight.record.Record`; `restored` makes options of ``row.options``.
 
-This package is slow to import and is loaded where it is needed.
+What stands here is slow to import and is loaded when it is asked for.
 """
 
-from midflight.journal.holding import Holding
-from midflight.journal.journal import Journal
-from midflight.journal.lease import BEAT_S, TTL_S
-from midflight.journal.place import Place
-from midflight.journal.rows import HostRow, MessageRow, RequestRow, SessionRow
-from midflight.journal.stored_options import restored, stored
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midflight.journal.holding import Holding
+    from midflight.journal.journal import Journal
+    from midflight.journal.lease import BEAT_S, TTL_S
+    from midflight.journal.place import Place
+    from midflight.journal.rows import HostRow, MessageRow, RequestRow, SessionRow
+    from midflight.journal.stored_options import restored, stored
 
 __all__ = [
     "BEAT_S",
@@ -36,3 +42,16 @@ __all__ = [
     "restored",
     "stored",
 ]
+
+_MODULES = ("place", "stored_options", "rows", "lease", "holding", "journal")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for; most of it stands on SQLAlchemy."""
+        if name in __all__:
+            for module in _MODULES:
+                home = importlib.import_module(f"midflight.journal.{module}")
+                if name in home.__all__:
+                    return globals().setdefault(name, getattr(home, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
