@@ -111,7 +111,7 @@ class Client:
         told = await self._warm(given)
         if told is None:
             told = await self.call(await start_host(self._where), "POST", "/sessions", given)
-        return RemoteSession(self, msgspec.json.decode(told, type=SessionInfo))
+        return RemoteSession(self, msgspec.json.decode(told, type=SessionInfo), fresh=True)
 
     async def _warm(self, given: bytes) -> bytes | None:
         """Dispatch to a host that has an agent ready, if there is one."""
@@ -211,12 +211,17 @@ class RemoteSession(Surface):
     alone. ``info`` is the session as it was when it was found.
     """
 
-    def __init__(self, client: Client, info: SessionInfo) -> None:
-        """Made by `Client.session` and `Client.dispatch`."""
+    def __init__(self, client: Client, info: SessionInfo, *, fresh: bool = False) -> None:
+        """Made by `Client.session` and `Client.dispatch`.
+
+        `stream` begins with what happens after the block is entered, or, of a ``fresh`` session,
+        with its first event.
+        """
         super().__init__(info.id, info.name, EventLog())
         self.info = info
         self._client = client
         self._folded = State()
+        self._fresh = fresh
         self._entered = False
         self._following: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -239,8 +244,13 @@ class RemoteSession(Surface):
         if self._entered:
             raise Conflict("a session is entered once", "ask the client for it again")
         self._entered = True
-        for event in (await self._client.journal.past(self.id)).events:
-            self._take(event)
+        past = await self._client.journal.past(self.id)
+        for event in past.events:
+            self._folded.apply(event)
+            self._inform(event)
+        self._log.restore(past.recent)
+        if not self._fresh:
+            self._reader = self._log.reader(self._log.last_seq)
         await self._follow()
         return self
 
@@ -253,6 +263,18 @@ class RemoteSession(Surface):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
         self._log.end()
+
+    async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
+        """Yield every event after a sequence number, until the session has ended or is at rest.
+
+        Any number of readers; what is not in memory is read from the journal.
+        """
+        while after < self._log.oldest_seq - 1:
+            for event in await self._client.journal.events(self.id, after):
+                yield event
+                after = event.seq or after
+        async for event in super().events(after):
+            yield event
 
     # Following ----------------------------------------------------------------------------
 

@@ -15,12 +15,19 @@ __all__ = ["Past", "Record", "Summary"]
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What a journal knows of a session: its events, and what was handed to the agent.
 
-    ``handed`` are the ids of messages; of those that no later event speaks of nobody can say
-    what became of them.
+    ``events`` make up its state; what was only said is left out of the older ones, and none is
+    missing behind ``whole_after``. ``handed`` are the ids of messages; of those that no later
+    event speaks of nobody can say what became of them.
     """
 
     events: Sequence[Event]
+    whole_after: int = 0
     handed: Collection[str] = ()
+
+    @property
+    def recent(self) -> Sequence[Event]:
+        """The newest events, with none missing among them."""
+        return [event for event in self.events if (event.seq or 0) > self.whole_after]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -269,7 +269,7 @@ class Session(Surface):
         return self
 
     def _go_on(self, past: Past) -> None:
-        self._log.restore(past.events)
+        self._log.restore(past.recent)
         self._rules.settle(past, self._now())
         self._rules.resume(self._now())
         for entry in self._state.outbox.waiting():
@@ -324,7 +324,15 @@ class Session(Surface):
 
     async def _abandon(self) -> None:
         await self._conductor.abandon()
+        if self._recorder is not None:
+            with contextlib.suppress(StoreFailed):  # which is why
+                await self._recorder.close()
         self._over.set()
+
+    @property
+    def closing(self) -> bool:
+        """The session takes no more commands: it has ended, or is about to."""
+        return self._closer is not None
 
     async def over(self) -> None:
         """Wait until the session has ended and its agent is gone."""

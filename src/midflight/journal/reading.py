@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Connection, case, or_, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, decode
@@ -30,6 +30,16 @@ __all__ = [
 ]
 
 LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
+
+WHOLE = 2_000
+"""How many of the newest events are read whole, to go on with a session."""
+
+_TURN_ENDED = "turn.ended"
+_ONLY_SAID = (
+    *("text", "thinking", "tool.started", "tool.ended", "usage", "plan"),
+    *("retry", "stalled", "notice", "raw"),
+)
+"""Events that no state of a session depends on, once the turn that they belong to has ended."""
 
 NAMED = 5
 """How many candidates an error names."""
@@ -219,10 +229,22 @@ def _event(name: str, session: str, row: AnyRow) -> Event:
 
 
 def past(connection: Connection, name: str, session: str) -> Past:
-    """Return all there is of a session, to go on with it."""
+    """Return what there is of a session, to go on with it."""
+    ended = select(func.max(events.c.seq)).where(
+        events.c.session == session, events.c.type == _TURN_ENDED
+    )
+    newest = connection.scalar(select(sessions.c.seq).where(sessions.c.id == session)) or 0
+    whole_after = max(0, min(connection.scalar(ended) or 0, newest - WHOLE))
+    matters = or_(events.c.seq > whole_after, events.c.type.not_in(_ONLY_SAID))
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session, matters)
+        .order_by(events.c.seq)
+    )
     handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
     return Past(
-        events=read_events(connection, name, session, 0, None),
+        events=[_event(name, session, row) for row in connection.execute(query)],
+        whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
     )
 
