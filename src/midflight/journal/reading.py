@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, decode
@@ -44,8 +44,15 @@ _ONLY_SAID = (
 NAMED = 5
 """How many candidates an error names."""
 
-# A session without an event is one that somebody is about to begin, or that never began.
-_IS_SHOWN = or_(sessions.c.seq > 0, leases.c.host.is_not(None))
+
+def _owned(connection: Connection, here: Here) -> ColumnElement[bool]:
+    """Return what is true of a lease whose owner lives."""
+    return leases.c.host.in_([host.id for host in list_hosts(connection, here) if host.alive])
+
+
+def _shown(owned: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return what is true of a session that has begun, or that somebody is about to begin."""
+    return or_(sessions.c.seq > 0, owned)
 
 
 def list_sessions(
@@ -59,8 +66,7 @@ def list_sessions(
     limit: int | None = None,
 ) -> list[SessionRow]:
     """Return the sessions that fit, the newest first."""
-    alive = [host.id for host in list_hosts(connection, here) if host.alive]
-    owned = leases.c.host.in_(alive)
+    owned = _owned(connection, here)
     # What a dead host said of its sessions is not true any more.
     shown = case(
         (or_(owned, sessions.c.status == "closed"), sessions.c.status), else_="idle"
@@ -74,7 +80,7 @@ def list_sessions(
         )
         .join(leases, leases.c.session == sessions.c.id)
         .outerjoin(hosts, hosts.c.id == leases.c.host)
-        .where(_IS_SHOWN)
+        .where(_shown(owned))
         .order_by(sessions.c.created.desc(), sessions.c.id)
         .limit(limit)
     )
@@ -124,7 +130,7 @@ def find(
     names = connection.execute(
         select(sessions.c.id, sessions.c.name, sessions.c.cwd)
         .join(leases, leases.c.session == sessions.c.id)
-        .where(_IS_SHOWN)
+        .where(_shown(_owned(connection, here)))
     ).all()
     fitting = [row for row in names if text in (row.id, row.name)]
     if not fitting:

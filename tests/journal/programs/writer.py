@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -29,15 +30,33 @@ async def tell(holding: Holding) -> None:
     """Say what is on disk."""
     seq = holding.last_seq
     await holding.written()
-    sys.stdout.write(f"{holding.session} {seq}\n")
-    sys.stdout.flush()
+    say(f"{holding.session} {seq}")
 
 
-async def main() -> None:
+def say(line: str) -> None:
+    """Print a line, in one piece."""
+    os.write(1, f"{line}\n".encode())
+
+
+async def main(sessions: list[str]) -> None:
     """Be a host with some sessions."""
     async with Journal(Path(sys.argv[1])) as journal:
         await journal.register("/writer.sock")
-        await asyncio.gather(*(write(journal, session) for session in sys.argv[2:]))
+        await asyncio.gather(*(write(journal, session) for session in sessions))
 
 
-asyncio.run(main())
+def fork() -> None:
+    """Start a host for each line that is read, one after the other; this is quick."""
+    for _ in sys.stdin:
+        child = os.fork()
+        if not child:
+            say(f"pid {os.getpid()}")
+            asyncio.run(main(sys.argv[3:]))
+        os.waitpid(child, 0)
+        say("ended")
+
+
+if sys.argv[2] == "--fork":
+    fork()
+else:
+    asyncio.run(main(sys.argv[2:]))

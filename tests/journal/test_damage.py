@@ -1,0 +1,253 @@
+"""Disks that fill up, files that are damaged, hosts that are killed in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+from tests.faults.manifest import fault
+from tests.journal.conftest import Hosts
+from tests.journal.helpers import Program, add, begin, check_whole, options, sql, texts
+
+from midflight import events as e
+from midflight.errors import StoreFailed, StoreRefused
+from midflight.journal import Journal
+
+KILLS = 15
+
+
+@fault("D1")
+async def test_a_full_disk_stops_a_session_safely_and_it_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    program = await Program.start("full_disk.py", tmp_path / "state")
+    lines = await program.rest()
+
+    assert program.process.returncode == 0
+    assert lines[0] == "failed was told"
+    assert lines[1].startswith("StoreFailed: ")
+    assert "journal.sqlite cannot be used: " in lines[1]
+    written, shown, on_disk, idle_stopped = lines[2].split()
+    assert int(written) == int(shown) == int(on_disk) > 3
+    assert idle_stopped == "False"
+    assert lines[3] == f"went on with {int(written) + 1}"
+    assert check_whole(tmp_path / "state") == {"full": int(written) + 1, "idle": 1}
+
+
+@fault("D1")
+async def test_a_full_database_says_so_and_other_sessions_go_on_when_there_is_room(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    connections: list[sqlite3.Connection] = []
+
+    @event.listens_for(Engine, "connect")
+    def remember(connection: sqlite3.Connection, record: object) -> None:
+        connections.append(connection)
+
+    try:
+        journal = await open_host(tmp_path / "state")
+        full, other = await begin(journal), await begin(journal)
+        for connection in connections:
+            connection.execute("PRAGMA max_page_count=1")  # as many as there are
+
+        add(full, e.Text(text="x" * 100_000))
+
+        with pytest.raises(StoreFailed, match="database or disk is full") as failed:
+            await full.written()
+        assert "make room" in failed.value.hint
+        assert texts(await journal.events(full.session)) == ["hello"]
+        for connection in connections:
+            connection.execute("PRAGMA max_page_count=1000000")
+        add(other, e.Text(text="y" * 100_000))
+        await other.written()
+        await full.close()
+        _, again, _ = await journal.take(full.session)
+        add(again, e.Text(text="on"))
+        await again.written()
+    finally:
+        event.remove(Engine, "connect", remember)
+
+
+@fault("D1")
+async def test_what_waits_for_a_locked_file_is_told_after_a_bounded_time(
+    tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.database.BUSY_S", 0.1)
+    journal = await open_host(tmp_path / "state")
+    holding, other = await begin(journal), await begin(journal)
+    blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    add(holding, e.Text(text="x"))
+    with pytest.raises(StoreFailed, match="locked"):
+        await holding.written()
+
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    add(other, e.Text(text="y"))
+    await other.written()
+
+
+@fault("D3")
+@pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\0" + bytes(200), bytes(4096)])
+async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "journal.sqlite"
+    file.touch(mode=0o600)
+    file.write_bytes(content)
+
+    with pytest.raises(StoreRefused, match="not a journal of midflight") as refused:
+        await Journal(tmp_path).open()
+
+    assert str(file) in refused.value.message
+    assert file.read_bytes() == content
+
+
+@fault("D3")
+async def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite"
+    file.touch(mode=0o600)
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE sessions (id)")
+    connection.commit()
+    connection.close()
+    content = file.read_bytes()
+
+    with pytest.raises(StoreRefused, match="not a journal of midflight"):
+        await Journal(tmp_path).open()
+
+    assert file.read_bytes() == content
+
+
+@fault("D3")
+async def test_a_damaged_page_ends_all_writing_and_spares_what_can_be_read(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = tmp_path / "state"
+    async with Journal(folder) as first:
+        await first.register("")
+        sound = await begin(first, "sound")
+        broken = await begin(first, "broken")
+        add(broken, *(e.Text(text=f"{n}" * 3000) for n in range(30)))
+        await broken.close()
+        await sound.close()
+    file = folder / "journal.sqlite"
+    page = _page_with(file, b"9" * 3000)
+    _overwrite(file, page, b"\xff" * 4096)
+    journal = await open_host(folder)
+
+    with pytest.raises(StoreRefused, match="damaged") as refused:
+        await journal.events(broken.session)
+    assert str(file) in refused.value.message
+    assert f"sqlite3 {file} .recover" in refused.value.hint
+    assert texts(await journal.events(sound.session)) == ["hello"]
+
+    with pytest.raises(StoreRefused, match="damaged"):
+        await journal.remove(broken.session)
+    with pytest.raises(StoreRefused, match="damaged"):
+        await journal.create("another", options())
+    assert texts(await journal.events(sound.session)) == ["hello"]
+
+
+def _page_with(file: Path, text: bytes) -> int:
+    """Return where the first page begins that holds a text."""
+    return file.read_bytes().index(text) // 4096 * 4096
+
+
+def _overwrite(file: Path, where: int, data: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(where)
+        opened.write(data)
+
+
+@fault("D3")
+async def test_an_event_that_cannot_be_read_is_named_and_spares_other_sessions(
+    where: str, journal: Journal
+) -> None:
+    torn, sound = await begin(journal), await begin(journal)
+    sql(where, 'UPDATE events SET data = \'{"type":"te\' WHERE session = :it', it=torn.session)
+
+    with pytest.raises(StoreRefused, match=f"event 1 of session {torn.session}"):
+        await journal.events(torn.session)
+
+    assert texts(await journal.events(sound.session)) == ["hello"]
+
+
+@fault("D3")
+@pytest.mark.parametrize("left", [0.0, 0.3, 0.6, 0.9])
+async def test_a_log_that_was_cut_off_loses_only_its_end(
+    tmp_path: Path, open_host: Hosts, left: float
+) -> None:
+    folder = tmp_path / "state"
+    program = await Program.start("writer.py", folder, "the-session")
+    for _ in range(5):
+        await program.line()
+    await program.kill()
+    log = folder / "journal.sqlite-wal"
+    _cut(log, left)
+    (folder / "journal.sqlite-shm").unlink()
+
+    journal = await open_host(folder)
+    found = await journal.sessions()
+
+    for row in found:
+        _, holding, past = await journal.take(row.id)
+        assert [one.seq for one in past.events] == list(range(1, holding.last_seq + 1))
+        add(holding, e.Text(text="on"))
+        await holding.written()
+    await journal.close()
+    check_whole(folder)
+
+
+def _cut(file: Path, left: float) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(int(file.stat().st_size * left))
+
+
+@fault("D5")
+async def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    sessions = ["one", "two", "three"]
+    chance = random.Random(5)  # noqa: S311 - any moments will do
+    known = dict.fromkeys(sessions, 0)
+    program = await Program.start("writer.py", folder, "--fork", *sessions)
+    for _ in range(KILLS):
+        await program.say("again")
+        pid = int((await program.line()).removeprefix("pid "))
+        for _ in range(chance.randrange(20)):
+            _note(known, await program.line())
+        os.kill(pid, signal.SIGKILL)
+        while (line := await program.line()) != "ended":
+            _note(known, line)
+
+        on_disk = check_whole(folder) if any(known.values()) else {}
+
+        assert all(on_disk.get(session, 0) >= seq for session, seq in known.items())
+    await program.kill()
+    assert min(known.values()) > 0
+
+
+def _note(known: dict[str, int], line: str) -> None:
+    session, seq = line.split()
+    known[session] = max(known[session], int(seq))
+
+
+@fault("D5")
+async def test_a_kill_between_making_a_session_and_its_first_event_leaves_no_half_session(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    await journal.create("fix", options(), id="the-id")
+    sql(where, "UPDATE hosts SET boot = 'earlier', seen = 0")
+    other = await open_host(where)
+
+    assert await other.unsettled() == []
+    assert await other.sessions(status="idle") == []
+    row, holding = await other.create("fix", options(), id="the-id")
+
+    assert (row.name, holding.last_seq, holding.generation) == ("fix", 0, 1)
