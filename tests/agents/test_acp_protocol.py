@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -501,6 +502,10 @@ async def test_turns_before_an_agents_death_are_not_paid_again(scripted: Open) -
             "failed/api_error",
         ),
         (
+            {"error": {"code": -32603, "message": "You've hit your 5-hour limit"}},
+            "limit/usage_limit",
+        ),
+        (
             {"error": {"code": -32603, "message": "prompt is too long: 9 > 8"}},
             "failed/context_full",
         ),
@@ -524,6 +529,19 @@ async def test_keys_do_not_show_in_what_the_agent_complains_about(scripted: Open
     with pytest.raises(AgentFailed, match=r"refused session/new: bad \[redacted\]"):
         async with scripted(said, env={"SOME_API_KEY": "sk-1234567890"}):
             pass
+
+
+async def test_a_usage_limit_is_waited_for_if_the_agents_words_tell_its_end(
+    scripted: Open,
+) -> None:
+    said = "You've hit your usage limit. Try again in 2 hours."
+    async with scripted(on_usage_limit="wait") as agent:
+        await agent.play({"error": {"code": -32603, "message": said}})
+        told = await agent.until(midflight.UsageLimitReached)
+        assert told.resets_at == pytest.approx(time.time() + 2 * 3600, abs=120)
+        assert agent.session.status == "waiting"
+        result, _ = await agent.run(words("on we go"))
+        assert result.text == "on we go"
 
 
 # Finding the agent ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -22,7 +23,17 @@ from tests.agents.opencode_events import (
 from tests.faults.manifest import fault
 
 from midflight import events as e
-from midflight.agents.base import Calling, Dropped, Finished, Step, Taken, Withdrawn, Woke
+from midflight.agents.base import (
+    Calling,
+    Dropped,
+    Finished,
+    Step,
+    Taken,
+    UsageLimit,
+    Withdrawn,
+    Woke,
+)
+from midflight.agents.opencode_content import USAGE_LIMIT_S
 
 
 def answer(number: int, parent: int, said: str = "done", finish: str = "stop") -> list[Any]:
@@ -250,6 +261,22 @@ def test_text_is_told_when_the_model_has_gone_past_it() -> None:
 
 
 @fault("M3")
+@pytest.mark.parametrize("seconds", [USAGE_LIMIT_S - 5, USAGE_LIMIT_S + 5])
+def test_a_pause_of_minutes_is_the_agents_own_and_one_of_hours_is_the_accounts(
+    seconds: float,
+) -> None:
+    told = Told(1)
+    again = time.time() + seconds
+    told.hear(status("busy"), message(2, 1))
+    told.hear(status("retry", attempt=1, message="limited", next=again * 1000))
+    limits = told.of(UsageLimit)
+    assert len(told.of(e.Retry)) == (seconds < USAGE_LIMIT_S)
+    assert [(limit.text, limit.trying) for limit in limits] == [("limited", True)] * (
+        seconds > USAGE_LIMIT_S
+    )
+    assert all(limit.resets_at == pytest.approx(again, abs=1) for limit in limits)
+
+
 def test_a_retry_voids_the_text_and_the_repeated_one_is_told_once() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), delta(2, "hello"), text(2, "hello", id="prt_a"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from midflight.agents.acp_wire import Answer
+from midflight.agents.base import UsageLimit
+from midflight.agents.limit_words import is_usage_limit, resets_at
 from midflight.values import Status, TokenUsage
 
-__all__ = ["AUTH_REQUIRED", "outcome", "tokens"]
+__all__ = ["AUTH_REQUIRED", "outcome", "tokens", "usage_limit"]
 
 AUTH_REQUIRED = -32000
 
@@ -36,18 +39,30 @@ def outcome(answer: Answer, *, cancelled: bool) -> tuple[Status, str]:
     if answer.error is None:
         stop = answer.result.get("stopReason")
         return _STOPS.get(str(stop), ("failed", "agent_error"))
-    return ("interrupted", "interrupted") if cancelled else ("failed", _why(answer.error))
+    if cancelled:
+        return "interrupted", "interrupted"
+    limited = is_usage_limit(_words(answer.error))
+    return ("limit", "usage_limit") if limited else ("failed", _why(answer.error))
+
+
+def usage_limit(answer: Answer, text: str) -> UsageLimit:
+    """Return what an error that amounts to a usage limit says of it; ``text`` is for people."""
+    return UsageLimit(resets_at=resets_at(_words(answer.error or {}), time.time()), text=text)
 
 
 def _why(error: Mapping[str, Any]) -> str:
     """Return the reason that an agent's error amounts to; ACP has a code for one of them only."""
-    data = error.get("data")
-    words = f"{error.get('message')} {data if isinstance(data, dict) else ''}"
+    words = _words(error)
     if error.get("code") == AUTH_REQUIRED or _AUTH.search(words):
         return "auth"
     if _FULL.search(words):
         return "context_full"
     return "api_error" if _API.search(words) else "agent_error"
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    data = error.get("data")
+    return f"{error.get('message')} {data if isinstance(data, dict) else ''}"
 
 
 def tokens(usage: object) -> TokenUsage | None:

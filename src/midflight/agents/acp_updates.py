@@ -12,7 +12,7 @@ from typing import Any
 from midflight import events as e
 from midflight.agents.acp_content import Call, kind_of, output_of
 from midflight.agents.acp_policy import Policy
-from midflight.agents.acp_results import outcome, tokens
+from midflight.agents.acp_results import outcome, tokens, usage_limit
 from midflight.agents.acp_settings import Settings
 from midflight.agents.acp_wire import Answer, complaint
 from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
@@ -93,8 +93,10 @@ class Translator:
         if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
         text = self._text
-        if answer.error is not None and status == "failed":
+        if answer.error is not None and status != "interrupted":
             text = self._redact(complaint(answer.error))
+        if reason == "usage_limit":
+            yield usage_limit(answer, text)
         yield Finished(
             status=status,
             reason=reason,
