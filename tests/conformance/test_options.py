@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 
 import midflight
 from midflight import events as e
@@ -165,10 +166,14 @@ async def test_what_a_resumed_conversation_had_cost_counts_towards_the_budget(
         assert (result.status, result.reason) == ("limit", "max_budget")
 
 
+@fault("A9")
 async def test_a_long_tool_is_no_stall(stage: Stage) -> None:
     steps: list[Step] = [ToolCall("Bash", {"command": "sleep 2; sleep 2; echo"}), Text("fine")]
     async with stage.play(steps, stall_timeout=3.0, allowed_tools=["Bash"]) as on:
         assert (await on.ask()).status == "completed"
+        seen = [type(event) for event in await on.events()]
+    begin, end = seen.index(e.ToolStarted), seen.index(e.ToolEnded)
+    assert e.Stalled not in seen[begin:end]
 
 
 async def test_a_request_that_nobody_answers_is_denied_at_its_deadline(stage: Stage) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midflight.testing import ScriptedModel
+from midflight.testing import FakeModel, ScriptedModel
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.rig import OPENCODE, Stage
+from midflight.testing.script import Script
 
 
 @pytest.fixture
@@ -36,6 +38,23 @@ def use(
         return {"cwd": project, "env": agent_env(model) | (env or {}), **more}
 
     return options
+
+
+@pytest.fixture
+async def fake(
+    project: Path, tmp_path: Path
+) -> AsyncIterator[Callable[[Script], Awaitable[tuple[FakeModel, dict[str, Any]]]]]:
+    """Start models of the fake agent, each with the options of a session that asks it.
+
+    For what is the session's own doing, whatever the agent is.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(script: Script) -> tuple[FakeModel, dict[str, Any]]:
+            model = await stack.enter_async_context(FakeModel(script))
+            return model, {"agent": "fake", "cwd": project, "env": model.env(tmp_path)}
+
+        yield start
 
 
 @pytest.fixture

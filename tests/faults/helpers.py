@@ -13,11 +13,13 @@ import psutil
 
 import midflight
 from midflight.agents.leash import MARKER
-from midflight.testing import ScriptedModel
+from midflight.testing import FakeModel, ScriptedModel
 from midflight.testing.opencode import SHARED
+from midflight.testing.script import Script
 
 __all__ = [
     "PROGRAMS",
+    "Fake",
     "Models",
     "Use",
     "agents",
@@ -35,6 +37,7 @@ __all__ = [
 PROGRAMS = Path(__file__).parent / "programs"
 
 Models = Callable[..., Awaitable[ScriptedModel]]
+Fake = Callable[[Script], Awaitable[tuple[FakeModel, dict[str, Any]]]]
 Use = Callable[..., dict[str, Any]]
 E = TypeVar("E", bound=midflight.Event)
 

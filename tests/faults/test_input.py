@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.helpers import Models, Use, agents, ended, of, read, until
+from tests.faults.helpers import Fake, Models, Use, agents, ended, of, read, until
 from tests.faults.manifest import fault
 
 import midflight
@@ -34,12 +34,10 @@ def test_a_blank_task_is_refused_and_makes_no_session(text: str) -> None:
 
 
 @fault("I1", "I2", "I3")
-async def test_bad_texts_are_refused_by_a_running_session_without_a_trace(
-    scripted_model: Models, use: Use
-) -> None:
-    model = await scripted_model([Text("only this")])
+async def test_bad_texts_are_refused_by_a_running_session_without_a_trace(fake: Fake) -> None:
+    _, options = await fake([Text("only this")])
     huge = "x" * 20 * 1024 * 1024
-    async with midflight.open(**use(model)) as session:
+    async with midflight.open(**options) as session:
         for text, complaint in (("", "empty"), (huge, "20971520 bytes"), ("\ud800", "surrogate")):
             for call in (session.send, session.redirect):
                 with pytest.raises(midflight.InvalidInput, match=complaint):
@@ -224,10 +222,10 @@ async def test_an_agent_that_cannot_be_started_again_fails_the_message_and_not_i
 
 @fault("I6")
 async def test_of_two_answers_the_first_stands_and_the_second_learns_which_that_was(
-    scripted_model: Models, use: Use, project: Path
+    fake: Fake, project: Path
 ) -> None:
-    model = await scripted_model([ToolCall("Bash", {"command": "touch here"}), Text("done")])
-    async with midflight.dispatch("go", attended=True, **use(model)) as session:
+    _, options = await fake([ToolCall("Bash", {"command": "touch here"}), Text("done")])
+    async with midflight.dispatch("go", attended=True, **options) as session:
         asked = await until(session, midflight.PermissionRequested)
         outcomes = await asyncio.gather(
             session.answer(asked, "deny", reason="no"),
@@ -268,11 +266,9 @@ async def test_messages_to_a_session_that_starts_are_delivered_in_order_and_once
 
 
 @fault("I7")
-async def test_a_failed_session_takes_a_redirect_and_a_closed_one_takes_nothing(
-    scripted_model: Models, use: Use
-) -> None:
-    model = await scripted_model([HttpError(402), Text("better")])
-    async with midflight.dispatch("go", **use(model)) as session:
+async def test_a_failed_session_takes_a_redirect_and_a_closed_one_takes_nothing(fake: Fake) -> None:
+    _, options = await fake([HttpError(402), Text("better")])
+    async with midflight.dispatch("go", **options) as session:
         assert (await ended(session.first)).status == "failed"
         assert (await ended(await session.redirect("again"))).text == "better"
     for call in (
@@ -289,9 +285,9 @@ async def test_a_failed_session_takes_a_redirect_and_a_closed_one_takes_nothing(
 
 
 @fault("I8")
-async def test_an_interrupt_while_idle_has_no_effect(scripted_model: Models, use: Use) -> None:
-    model = await scripted_model([Text("one"), Text("two")])
-    async with midflight.dispatch("go", **use(model)) as session:
+async def test_an_interrupt_while_idle_has_no_effect(fake: Fake) -> None:
+    _, options = await fake([Text("one"), Text("two")])
+    async with midflight.dispatch("go", **options) as session:
         await ended(session.first)
         await asyncio.gather(session.interrupt(), session.interrupt())
         assert session.status == "idle"
@@ -310,11 +306,9 @@ async def test_two_interrupts_are_one(scripted_model: Models, use: Use) -> None:
 
 
 @fault("I8")
-async def test_an_interrupt_while_a_request_waits_ends_both(
-    scripted_model: Models, use: Use, project: Path
-) -> None:
-    model = await scripted_model([ToolCall("Bash", {"command": "touch here"}), Text("two")])
-    async with midflight.dispatch("go", attended=True, **use(model)) as session:
+async def test_an_interrupt_while_a_request_waits_ends_both(fake: Fake, project: Path) -> None:
+    _, options = await fake([ToolCall("Bash", {"command": "touch here"}), Text("two")])
+    async with midflight.dispatch("go", attended=True, **options) as session:
         asked = await until(session, midflight.PermissionRequested)
         await session.interrupt()
         assert not session.pending
@@ -338,11 +332,9 @@ async def test_an_interrupt_during_the_start_ends_the_first_message_and_nothing_
 
 
 @fault("I8")
-async def test_the_same_id_twice_is_one_message_and_another_text_is_refused(
-    scripted_model: Models, use: Use
-) -> None:
-    model = await scripted_model([[Wait("on"), Text("once")]])
-    async with midflight.open(**use(model)) as session:
+async def test_the_same_id_twice_is_one_message_and_another_text_is_refused(fake: Fake) -> None:
+    model, options = await fake([[Wait("on"), Text("once")]])
+    async with midflight.open(**options) as session:
         first = await session.send("go", id="a1")
         assert await session.send("go", id="a1") is first
         with pytest.raises(midflight.Conflict, match="another text"):
