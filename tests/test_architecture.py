@@ -28,6 +28,7 @@ RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "co
 SESSION = (
     "session",
     "surface",
+    "alarm",
     "recorder",
     "message",
     "verbs",

@@ -18,8 +18,8 @@ from midflight import commands as c
 from midflight import errors
 from midflight import events as e
 from midflight.background import start_host
-from midflight.errors import Conflict, MidflightError, NotFound
-from midflight.info import SessionInfo
+from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
+from midflight.info import Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.log import EventLog
 from midflight.options import Options
@@ -33,6 +33,9 @@ CALL_TIMEOUT_S = 90.0
 
 SILENCE_S = 45.0
 """How long a stream may be silent: three of the host's heartbeats."""
+
+LOOK_AGAIN_S = 0.5
+"""How often a session that is at rest is looked for, because anybody may go on with it."""
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
@@ -60,6 +63,7 @@ class Client:
         self.journal = Journal(where)
         self._where = where
         self._links: dict[str, httpx2.AsyncClient] = {}
+        self._spare: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the journal. Raises `StoreFailed` or `StoreRefused`."""
@@ -91,10 +95,18 @@ class Client:
         return (await self.journal.infos([await self.journal.find(name, _folder(cwd))]))[0]
 
     async def session(
-        self, name: str | None = None, *, cwd: str | os.PathLike[str] | None = None
+        self,
+        name: str | None = None,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        attend: bool = True,
     ) -> RemoteSession:
-        """Return the session that is meant, to be entered; see `info`."""
-        return RemoteSession(self, await self.info(name, cwd=cwd))
+        """Return the session that is meant, to be entered; see `info`.
+
+        ``attend`` says that somebody is there to answer while it is entered: its requests have no
+        deadline then.
+        """
+        return RemoteSession(self, await self.info(name, cwd=cwd), attend=attend)
 
     async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> RemoteSession:
         """Start a session in the background, and return it, to be entered.
@@ -117,7 +129,7 @@ class Client:
         """Dispatch to a host that has an agent ready, if there is one."""
         for host in await self.journal.hosts():
             if host.alive:
-                with contextlib.suppress(Conflict, _HostIsGone):
+                with contextlib.suppress(Conflict, HostGone):
                     return await self.call(host.address, "POST", "/sessions?warm", given)
         return None
 
@@ -133,16 +145,23 @@ class Client:
             try:
                 path = f"/sessions/{session}/commands"
                 return await self.call(address, "POST", path, c.encode(command))
-            except (errors.LeaseHeld, _HostIsGone):
+            except (errors.LeaseHeld, HostGone):
                 if not tries_left:
                     raise
                 await self.journal.host_gone(session)
         raise AssertionError
 
+    async def settle(self) -> None:
+        """Have everything ended that hosts which died have left open."""
+        self._spare = await start_host(self._where)
+
     async def host_of(self, session: str) -> str:
         """Return the address of the host that has a session, or of a new one that will."""
         row = await self.journal.find(session, exact=True)
-        return row.address or await start_host(self._where)
+        if row.address is not None:
+            return row.address
+        spare, self._spare = self._spare, None
+        return spare or await start_host(self._where)
 
     async def call(self, address: str, method: str, path: str, body: bytes | None = None) -> bytes:
         """Call a host. Raises the error that it tells."""
@@ -150,7 +169,7 @@ class Client:
         try:
             answer = await self._link(address).request(method, path, content=body, headers=headers)
         except httpx2.TransportError as error:
-            raise _HostIsGone(f"the session's host does not answer: {error}") from error
+            raise HostGone(f"the session's host does not answer: {error}") from error
         if answer.is_error:
             raise _error(answer.content)
         return answer.content
@@ -190,16 +209,10 @@ def _folder(cwd: str | os.PathLike[str] | None) -> str | None:
     return None if cwd is None else str(Path(cwd).absolute())
 
 
-class _HostIsGone(MidflightError):
-    """The host that a session had does not answer any more."""
-
-    code = "host_gone"
-
-
 def _error(body: bytes) -> MidflightError:
     """Return the error that a host has told, as what it was there."""
     try:
-        return errors.from_plain(msgspec.json.decode(body, type=dict[str, Any]))
+        return MidflightError.from_plain(msgspec.json.decode(body, type=dict[str, Any]))
     except (msgspec.MsgspecError, UnicodeError):
         return MidflightError(f"the host has answered what cannot be read: {body[:200]!r}")
 
@@ -211,7 +224,9 @@ class RemoteSession(Surface):
     alone. ``info`` is the session as it was when it was found.
     """
 
-    def __init__(self, client: Client, info: SessionInfo, *, fresh: bool = False) -> None:
+    def __init__(
+        self, client: Client, info: SessionInfo, *, fresh: bool = False, attend: bool = True
+    ) -> None:
         """Made by `Client.session` and `Client.dispatch`.
 
         `stream` begins with what happens after the block is entered, or, of a ``fresh`` session,
@@ -222,10 +237,10 @@ class RemoteSession(Surface):
         self._client = client
         self._folded = State()
         self._fresh = fresh
-        self._entered = False
+        self._attend = attend
         self._following: asyncio.Task[None] | None = None
-        self._caught_up = asyncio.Event()
-        self._sent: set[str] = set()
+        self._stirred = asyncio.Event()
+        self._mourned = 0
 
     @property
     def _state(self) -> State:
@@ -233,25 +248,23 @@ class RemoteSession(Surface):
 
     @property
     def _quiet(self) -> bool:
-        return not self._sent and not self._folded.busy and not self._folded.tasks
+        return not self._folded.busy and not self._folded.tasks
 
     def _check_entered(self) -> None:
-        if not self._entered:
+        if self._following is None:
             raise Conflict("the session has not been entered", "use: async with session")
 
     async def __aenter__(self) -> Self:
         """Read what has happened so far, and follow what happens."""
-        if self._entered:
+        if self._following is not None:
             raise Conflict("a session is entered once", "ask the client for it again")
-        self._entered = True
         past = await self._client.journal.past(self.id)
         for event in past.events:
-            self._folded.apply(event)
-            self._inform(event)
+            self._see(event)
         self._log.restore(past.recent)
         if not self._fresh:
             self._reader = self._log.reader(self._log.last_seq)
-        await self._follow()
+        self._following = asyncio.get_running_loop().create_task(self._follow())
         return self
 
     async def __aexit__(
@@ -278,32 +291,52 @@ class RemoteSession(Surface):
 
     # Following ----------------------------------------------------------------------------
 
-    def _take(self, event: e.Event) -> None:
-        if event.seq is not None:
-            if event.seq <= self._log.last_seq:
-                return
-            self._folded.apply(event)
-            self._inform(event)
-            if isinstance(event, e.MessageAccepted):
-                self._sent.discard(event.message)
-        self._log.append(event)
-
     async def _follow(self) -> None:
-        """See to it that the events of the session's host are read, if it has one."""
-        if self._following is None or self._following.done():
-            row = await self._client.journal.find(self.id, exact=True)
-            if row.address is not None:
-                self._following = asyncio.get_running_loop().create_task(self._read(row.address))
+        """Read what happens, in whatever host the session is, until it is left or removed."""
+        while True:
+            self._stirred.clear()
+            try:
+                with contextlib.suppress(HostGone, httpx2.TransportError):
+                    await self._read()
+                for event in await self._client.journal.events(self.id, self._log.last_seq, None):
+                    self._take(event)
+            except (NotFound, StoreRefused) as error:
+                self._log.end(error)
+                return
+            except MidflightError:
+                pass  # which may pass; whoever says something is told
+            self._log.wake()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._stirred.wait()
 
-    async def _read(self, address: str) -> None:
-        """Read until the session ends; where the connection is lost, from what is on disk."""
-        path = f"/sessions/{self.id}/events?after={self._log.last_seq}&attend=1"
-        with contextlib.suppress(httpx2.TransportError, MidflightError):
-            async for event in self._client.stream(address, path):
+    async def _read(self) -> None:
+        """Read from the session's host, if it has one, until that says no more.
+
+        Where the host has died, another one ends what that has left open, so that nobody waits
+        for it.
+        """
+        row = await self._client.journal.find(self.id, exact=True)
+        if row.address is not None:
+            path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
+            path += "&attend=1" if self._attend else ""
+            async for event in self._client.stream(row.address, path):
                 self._take(event)
-        for event in await self._client.journal.events(self.id, self._log.last_seq, None):
-            self._take(event)
-        self._log.wake()
+        elif self._folded.ended is None and self._mourned != row.seq:
+            self._mourned = row.seq
+            await self._client.settle()
+
+    def _take(self, event: e.Event) -> None:
+        """Take in what happens; what was read from the journal and the host comes twice."""
+        if event.seq is None or event.seq > self._log.last_seq:
+            self._see(event)
+            self._log.append(event)
+
+    def _see(self, event: e.Event) -> None:
+        self._folded.apply(event)
+        self._inform(event)
+        if self.first is None:
+            self.first = self._newest
 
     # Verbs --------------------------------------------------------------------------------
 
@@ -318,24 +351,24 @@ class RemoteSession(Surface):
         command = c.checked(command)
         if isinstance(command, (c.Send, c.Redirect)):
             command = msgspec.structs.replace(command, id=command.id or str(uuid.uuid4()))
-        await self._client.carry_out(self.id, command)
-        await self._follow()
-        if isinstance(command, (c.Send, c.Redirect)) and command.id:
-            await self._seen(command.id)
+        await self._carry_out(command)
 
-    async def _seen(self, message: str) -> None:
-        """Wait until the message that was just accepted is among the events."""
+    async def _carry_out(self, command: c.Command) -> Outcome:
+        """Have a command carried out, and read on until what it did is among the events."""
+        told = await self._client.carry_out(self.id, command)
+        outcome = msgspec.json.decode(told, type=Outcome)
+        self._stirred.set()
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            while self._folded.outbox.find(message) is None:
+            while self._log.last_seq < outcome.seq and self._log.error is None:
                 await self._log.changed()
+        return outcome
 
     async def withdraw(self, message: str) -> bool:
         """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
         try:
-            told = await self._client.carry_out(self.id, c.Cancel(message=message))
+            return (await self._carry_out(c.Cancel(message=message))).state == "cancelled"
         except (Conflict, NotFound):
             return False
-        return bool(msgspec.json.decode(told).get("state") == "cancelled")
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events that are read here; no other reader sees it."""
@@ -343,7 +376,5 @@ class RemoteSession(Surface):
 
     async def close(self) -> None:
         """End the session: turn, messages, requests, agent, tools."""
-        if self._folded.ended is None or self.status != "closed":
-            await self._client.carry_out(self.id, c.Close())
-            if self._following is not None:
-                await asyncio.wait([self._following], timeout=CALL_TIMEOUT_S)
+        if self.status != "closed":
+            await self._carry_out(c.Close())

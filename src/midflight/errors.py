@@ -12,6 +12,7 @@ MidflightError
 ├── Conflict               the command comes too late for what it names
 │   └── AlreadyAnswered    the request has an answer; the first one stands
 ├── NotFound               no message, request or session has this id
+├── HostGone               the session's host has ended, or is about to
 ├── EventsExpired          the events asked for are no longer in memory
 └── StoreFailed            the journal could not be written or read
     ├── StoreRefused       the journal is not used as it is: loose, foreign, newer or broken
@@ -30,6 +31,7 @@ __all__ = [
     "Conflict",
     "ConversationLost",
     "EventsExpired",
+    "HostGone",
     "InvalidConfig",
     "InvalidInput",
     "InvalidOption",
@@ -41,7 +43,6 @@ __all__ = [
     "StoreFailed",
     "StoreRefused",
     "UnsupportedOption",
-    "from_plain",
 ]
 
 
@@ -63,6 +64,23 @@ class MidflightError(Exception):
     def plain(self) -> dict[str, Any]:
         """Return the error as plain data, for another process; see `from_plain`."""
         return {"code": self.code, **vars(self)}
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> MidflightError:
+        """Return the error that another process has told, as what it was there."""
+        facts = dict(told)
+        kind = cls._kinds().get(facts.pop("code", ""), cls)
+        error = kind.__new__(kind)
+        MidflightError.__init__(error, str(facts.get("message", told)), str(facts.get("hint", "")))
+        vars(error).update(facts)
+        return error
+
+    @classmethod
+    def _kinds(cls) -> dict[str, type[MidflightError]]:
+        kinds: dict[str, type[MidflightError]] = {cls.code: cls}
+        for kind in cls.__subclasses__():
+            kinds |= kind._kinds()
+        return kinds
 
     def __str__(self) -> str:
         """Return the message, followed by the hint in brackets if there is one."""
@@ -160,6 +178,12 @@ class NotFound(MidflightError):
     code = "not_found"
 
 
+class HostGone(MidflightError):
+    """The session's host has ended, or is about to; another one takes the session."""
+
+    code = "host_gone"
+
+
 class EventsExpired(MidflightError):
     """Events were asked for that are no longer kept; ``oldest`` is the first ``seq`` in memory."""
 
@@ -202,20 +226,3 @@ class LeaseLost(StoreFailed):
     """Another host has taken the session over; this one may not write any more."""
 
     code = "lease_lost"
-
-
-def from_plain(told: dict[str, Any]) -> MidflightError:
-    """Return the error that another process has told, as what it was there."""
-    facts = dict(told)
-    kind = _kinds(MidflightError).get(facts.pop("code", ""), MidflightError)
-    error = kind.__new__(kind)
-    MidflightError.__init__(error, str(facts.get("message", told)), str(facts.get("hint", "")))
-    vars(error).update(facts)
-    return error
-
-
-def _kinds(base: type[MidflightError]) -> dict[str, type[MidflightError]]:
-    kinds = {base.code: base}
-    for kind in base.__subclasses__():
-        kinds |= _kinds(kind)
-    return kinds

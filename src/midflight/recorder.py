@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
+from midflight.errors import StoreFailed
 from midflight.events import Event
 from midflight.log import EventLog
 from midflight.record import Record, Summary
@@ -30,11 +32,14 @@ def summary(
 
 
 class Recorder:
-    """Between a session's log and its record: an event is shown when it has been written."""
+    """Between a session's log and its record: an event is shown when it has been written.
+
+    Without a record it is shown at once.
+    """
 
     def __init__(
         self,
-        record: Record,
+        record: Record | None,
         log: EventLog,
         inform: Callable[[Event], None],
         failed: Callable[[Exception], None],
@@ -48,7 +53,8 @@ class Recorder:
 
     def begin(self) -> None:
         """Take the news from the journal in the event loop that runs."""
-        self._record.begin(self._shown, self._failed)
+        if self._record is not None:
+            self._record.begin(self._shown, self._failed)
 
     def _shown(self, seq: int) -> None:
         for event in self._log.show(seq):
@@ -56,20 +62,26 @@ class Recorder:
 
     def append(self, event: Event) -> None:
         """Have a durable event written."""
-        self._record.append(event)
+        if self._record is not None:
+            self._record.append(event)
+        else:
+            self._inform(event)
 
     def handed(self, message: str) -> None:
         """Have it written that the agent is about to be given a message."""
-        self._record.handed(message)
+        if self._record is not None:
+            self._record.handed(message)
 
-    def note(self, summary: Summary) -> None:
+    def note(self, summary: Callable[[], Summary]) -> None:
         """Have lists show this, if it is anything new."""
-        if summary != self._noted:
-            self._noted = summary
-            self._record.note(summary)
+        if self._record is not None and (new := summary()) != self._noted:
+            self._noted = new
+            self._record.note(new)
 
     async def written(self) -> None:
         """Wait until all so far is on disk, and is shown. Raises `StoreFailed`."""
+        if self._record is None:
+            return
         await self._record.written()
         while self._log.behind and self._log.error is None:
             await self._log.changed()
@@ -77,6 +89,8 @@ class Recorder:
             raise self._log.error
 
     async def close(self) -> None:
-        """Write the rest, show it, and give the lease back. Raises `StoreFailed`."""
-        await self.written()
-        await self._record.close()
+        """Write the rest, show it, and give the lease back. What fails has been told already."""
+        if self._record is not None:
+            with contextlib.suppress(StoreFailed):
+                await self.written()
+            await self._record.close()

@@ -17,10 +17,11 @@ from midflight import events as e
 from midflight.actions import Action, Hand
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
+from midflight.alarm import Alarm
 from midflight.conductor import Conductor
 from midflight.conversation import Conversation
 from midflight.core import Limits
-from midflight.errors import Conflict, StoreFailed
+from midflight.errors import Conflict
 from midflight.handling import Handling
 from midflight.log import EventLog
 from midflight.options import Options, slug
@@ -75,11 +76,12 @@ class Session(Surface):
         self.options = options
         self._task = task
         self._attended = options.attended
-        self._recorder = Recorder(record, log, self._informed, self.sever) if record else None
+        self._recorder = Recorder(record, log, self._informed, self.sever)
+        self._kept = record is not None
         self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handling = Handling(self, options.on_request, self._waits)
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._look)
         self._closer: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._idle_since: float | None = None
@@ -157,8 +159,7 @@ class Session(Surface):
             Options.build(permission_mode=command.mode)
         self._rules.command(command, self._now())
         self._after()
-        if self._recorder is not None:
-            await self._recorder.written()
+        await self._recorder.written()
 
     def _check_entered(self) -> None:
         if self._loop is None:
@@ -201,10 +202,7 @@ class Session(Surface):
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         self._log.append(event)
         if seq is not None:
-            if self._recorder is None:
-                self._informed(event)
-            else:
-                self._recorder.append(event)
+            self._recorder.append(event)
         return event
 
     def _informed(self, event: e.Event) -> None:
@@ -215,10 +213,9 @@ class Session(Surface):
 
     async def _before(self, action: Action) -> None:
         """Do nothing to the agent before it is on disk why."""
-        if self._recorder is not None:
-            if isinstance(action, Hand):
-                self._recorder.handed(action.message)
-            await self._recorder.written()
+        if isinstance(action, Hand):
+            self._recorder.handed(action.message)
+        await self._recorder.written()
 
     def sever(self, error: Exception) -> None:
         """The journal takes no more: end the agent, and show nothing that is not on disk.
@@ -239,7 +236,7 @@ class Session(Surface):
     def _somebody(self) -> bool | None:
         if self._attended is not None:
             return self._attended
-        somebody = self.options.on_request or self._recorder or self._log.read_by_somebody
+        somebody = self.options.on_request or self._kept or self._log.read_by_somebody
         return None if somebody else False
 
     # Life ---------------------------------------------------------------------------------
@@ -253,8 +250,7 @@ class Session(Surface):
         if self._loop is not None:
             raise Conflict("a session is entered once", "dispatch a new one")
         self._loop = asyncio.get_running_loop()
-        if self._recorder is not None:
-            self._recorder.begin()
+        self._recorder.begin()
         if self._past is not None:
             self._go_on(self._past)
             return self
@@ -313,20 +309,15 @@ class Session(Surface):
         finally:
             self._rules.finish(reason, self._now())
             self._handling.close()
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._recorder is not None:
-                self._recorder.note(self._summary())
-                with contextlib.suppress(StoreFailed):  # which has been told already
-                    await self._recorder.close()
+            self._alarm.set(None)
+            self._recorder.note(self._summary)
+            await self._recorder.close()
             self._log.end()
             self._over.set()
 
     async def _abandon(self) -> None:
         await self._conductor.abandon()
-        if self._recorder is not None:
-            with contextlib.suppress(StoreFailed):  # which is why
-                await self._recorder.close()
+        await self._recorder.close()
         self._over.set()
 
     @property
@@ -359,19 +350,10 @@ class Session(Surface):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = self._now()
-        if self._recorder is not None:
-            self._recorder.note(self._summary())
-        due = self._rules.due()
-        if self._timer is not None:
-            if due is not None and self._timer.when() <= due and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due is not None and not self._log.ended:
-            self._timer = asyncio.get_running_loop().call_at(due, self._look)
+        self._recorder.note(self._summary)
+        self._alarm.set(None if self._log.ended else self._rules.due())
 
     def _look(self) -> None:
-        self._timer = None
         self._rules.look(self._now())
         self._after()
 
