@@ -293,8 +293,13 @@ class Conversation:
         that was, nobody can say what became of it.
         """
         self._core.now = now
+        began = 0.0
         for event in past.events:
             self.state.apply(event)
+            if isinstance(event, e.TurnStarted):
+                began = event.time
+        if self.state.turn is not None:
+            self._turns.lasted(max(0.0, past.events[-1].time - began))
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = entry.id in past.handed
         if self.state.ended is None:

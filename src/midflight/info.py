@@ -1,4 +1,4 @@
-"""A session as an object: what lists, other processes and other languages are told of it."""
+"""What other processes and other languages are told of a session, and of their commands to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from midflight.requests import Request
 
-__all__ = ["SessionInfo"]
+__all__ = ["Outcome", "SessionInfo"]
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,3 +37,16 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     parent: str | None = None
     seq: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a command has come to so far; the rest is told by the events.
+
+    ``seq`` is the newest event: who has read that far has seen what the command did at once.
+    ``message``, with its ``state`` and ``turn``, is the one that the command was about, if any.
+    """
+
+    seq: int
+    message: str | None = None
+    state: str | None = None
+    turn: int | None = None

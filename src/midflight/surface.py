@@ -120,7 +120,8 @@ class Surface(Verbs):
 
         Any number of readers. Raises `EventsExpired` when those events are no longer in memory.
         """
-        async for event in self._log.reader(max(0, after)).read(lambda: False):
+        reader = self._log.reader(max(0, after))
+        async for event in reader.read(lambda: self._state.ended is not None):
             yield event
 
     # Receipts -----------------------------------------------------------------------------

@@ -60,6 +60,10 @@ class Turns:
         """A stop is under way."""
         return self._stop is not None
 
+    def lasted(self, seconds: float) -> None:
+        """Say how long the turn has run that another process began."""
+        self._began = self._core.now - seconds
+
     # The agent's reports ------------------------------------------------------------------
 
     def taken(self, message: str) -> None:

@@ -11,31 +11,16 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.info import Outcome
 from midflight.session import Session
 
 if TYPE_CHECKING:
     from midflight.host.host import Host
 
-__all__ = ["Access", "Outcome"]
+__all__ = ["Access"]
 
 PAGE = 1_000
 """How many events are read from the journal at a time."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a command has come to so far; the rest is told by the events."""
-
-    message: str | None = None
-    state: str | None = None
-    turn: int | None = None
-
-    @classmethod
-    def of(cls, session: Session, message: str | None) -> Outcome:
-        """Look at the message that the command was about, if it was about one."""
-        entry = session.entry(message) if message else None
-        if entry is None:
-            return cls()
-        return cls(message=message, state=entry.state, turn=entry.turn)
 
 
 class Access:
@@ -55,12 +40,12 @@ class Access:
         session = await self._host.session(id)
         if isinstance(command, c.Cancel):
             await session.withdraw(command.message)
-            return Outcome.of(session, command.message)
+            return _outcome(session, command.message)
         if isinstance(command, (c.Send, c.Redirect)) and not command.id:
             command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
         await session.command(command)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
-        return Outcome.of(session, message or getattr(command, "message", None))
+        return _outcome(session, message or getattr(command, "message", None))
 
     async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
         """Yield a session's events after a ``seq``: what is on disk, then what happens.
@@ -95,3 +80,11 @@ class Access:
         session = self._host.sessions.get(id)
         if session is not None and session.options.attended is None:
             session.attend(True if self._attended[id] else None)
+
+
+def _outcome(session: Session, message: str | None) -> Outcome:
+    """Look at the message that a command was about, if it was about one."""
+    entry = session.entry(message) if message else None
+    if entry is None:
+        return Outcome(seq=session.last_seq)
+    return Outcome(seq=session.last_seq, message=message, state=entry.state, turn=entry.turn)

@@ -20,9 +20,12 @@ from starlette.routing import Route
 from midflight import commands as c
 from midflight import events as e
 from midflight.errors import (
+    AgentFailed,
+    AgentUnavailable,
     AlreadyAnswered,
     Conflict,
     EventsExpired,
+    HostGone,
     InvalidInput,
     InvalidOption,
     LeaseHeld,
@@ -56,7 +59,10 @@ _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
     (SessionClosed, 409),
     (InvalidInput, 422),
     (InvalidOption, 422),
+    (HostGone, 503),
     (StoreFailed, 503),
+    (AgentFailed, 502),
+    (AgentUnavailable, 502),
 )
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -145,6 +151,8 @@ class _Api:
         task, wanted = given.pop("task", None), given.pop("id", None)
         if task is not None:
             c.check_text(task)
+        if wanted is not None and not isinstance(wanted, str):
+            raise InvalidInput("the id of a session is text")
         known = wanted is not None and await self._host.knows(wanted)
         options = _options(given)
         if "warm" in request.query_params and not known and not self._host.is_warm(options):

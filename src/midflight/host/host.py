@@ -297,9 +297,9 @@ class Host:
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it from the journal, with everything it said."""
-        session = await self.session(id)
-        await session.close("removed")
-        await session.over()
+        self._check_here()
+        if id in self.sessions:
+            await self.sessions[id].close("removed")
         await self.journal.remove(id)
 
     async def unused(self, seconds: float) -> None:
@@ -324,6 +324,14 @@ class Host:
             except (LeaseHeld, NotFound):
                 continue  # another host was faster
             await settle(record, past)
+        for host in await self.journal.hosts():
+            if not host.alive and await self.journal.forget(host.id):
+                self._remove_socket(Path(host.address))
+
+    def _remove_socket(self, path: Path) -> None:
+        """Remove what a dead host has left, if it is where the sockets of this machine are."""
+        if self._socket is not None and path.parent == self._socket.parent:
+            path.unlink(missing_ok=True)
 
     # Duties -------------------------------------------------------------------------------
 
