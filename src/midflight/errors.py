@@ -65,22 +65,18 @@ class MidflightError(Exception):
         """Return the error as plain data, for another process; see `from_plain`."""
         return {"code": self.code, **vars(self)}
 
-    @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> MidflightError:
+    @staticmethod
+    def from_plain(told: dict[str, Any]) -> MidflightError:
         """Return the error that another process has told, as what it was there."""
         facts = dict(told)
-        kind = cls._kinds().get(facts.pop("code", ""), cls)
+        code, kinds = facts.pop("code", ""), [MidflightError]
+        for kind in kinds:  # grows as it is gone through
+            kinds += kind.__subclasses__()
+        kind = next((kind for kind in kinds if kind.code == code), MidflightError)
         error = kind.__new__(kind)
         MidflightError.__init__(error, str(facts.get("message", told)), str(facts.get("hint", "")))
         vars(error).update(facts)
         return error
-
-    @classmethod
-    def _kinds(cls) -> dict[str, type[MidflightError]]:
-        kinds: dict[str, type[MidflightError]] = {cls.code: cls}
-        for kind in cls.__subclasses__():
-            kinds |= kind._kinds()
-        return kinds
 
     def __str__(self) -> str:
         """Return the message, followed by the hint in brackets if there is one."""
