@@ -21,14 +21,21 @@ from bench.sides import MakeSide, Side, side
 Samples = dict[str, list[float]]
 
 SETTLE_S = 1.0
-"""What a side does once in the background (a price table, for one) is over by then."""
 
 INTERRUPT_AFTER = 20
 
+LIVE = 6
+"""Repetitions where each takes a server 10 ms or 50, as it happens: few would show the luck."""
+
 
 class Size(NamedTuple):
-    """How much is done in a round: repetitions, deltas, sessions."""
+    """How much is done in a round: repetitions, deltas, sessions.
 
+    ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
+    up are left out then, and so is the wait until it has settled.
+    """
+
+    warm_up: bool
     starts: int
     warm: int
     cpu: int
@@ -36,6 +43,12 @@ class Size(NamedTuple):
     memory: int
     sessions: int
     servers: int
+
+
+async def settle(size: Size) -> None:
+    """Wait for what a side does once in the background (a price table, for one)."""
+    if size.warm_up:
+        await asyncio.sleep(SETTLE_S)
 
 
 def nothing(text: str) -> None:
@@ -57,13 +70,14 @@ class First:
 async def warm(begin: MakeSide, size: Size) -> Samples:
     """In a process that has done it before: a new session, a follow-up, an interrupt."""
     samples: Samples = {"call": [], "follow_up": [], "interrupt": []}
-    for number in range(size.warm + 1):
+    if size.warm_up:
+        async with begin("pong") as talk:
+            await talk.listen(nothing)
+            await settle(size)
+    for _ in range(size.warm):
         first = First()
         async with begin("pong") as talk:
             await talk.listen(first)
-            if number == 0:  # the first session warms the process up
-                await asyncio.sleep(SETTLE_S)
-                continue
             samples["call"].append(first.took)
             for _ in range(3):
                 samples["follow_up"].append(await followed_up(talk))
@@ -73,26 +87,30 @@ async def warm(begin: MakeSide, size: Size) -> Samples:
 
 
 async def live(begin: MakeSide, size: Size) -> Samples:
-    """In one session, because a server takes long to start; then its memory, with others'."""
-    async with AsyncExitStack() as stack:
-        talk = await stack.enter_async_context(begin("pong"))
+    """In one session, because a server takes long to start."""
+    async with begin("pong") as talk:
         await talk.listen(nothing)
         await asyncio.sleep(SETTLE_S)
-        samples = {
-            "follow_up": [await followed_up(talk) for _ in range(3 * size.warm)],
-            "interrupt": [await interrupted(talk) for _ in range(3 * size.warm)],
+        return {
+            "follow_up": [await followed_up(talk) for _ in range(LIVE * size.warm)],
+            "interrupt": [await interrupted(talk) for _ in range(LIVE * size.warm)],
             "cpu": [await worked(talk, size.cpu)],
         }
 
-        async def session() -> None:
-            other = await stack.enter_async_context(begin(f"words {size.memory}"))
-            await other.listen(nothing)
 
-        await asyncio.gather(*(session() for _ in range(size.servers - 1)))
+async def servers(begin: MakeSide, size: Size) -> Samples:
+    """What the agent's programs hold for several sessions in one folder."""
+    async with AsyncExitStack() as stack:
+
+        async def session() -> None:
+            talk = await stack.enter_async_context(begin(f"words {size.memory}"))
+            await talk.listen(nothing)
+
+        await asyncio.gather(*(session() for _ in range(size.servers)))
         await asyncio.sleep(SETTLE_S)
         programs = psutil.Process().children(recursive=True)
         held = sum(_held(program.memory_full_info()) for program in programs)
-        return samples | {"servers": [held / size.servers]}
+        return {"servers": [held / size.servers]}
 
 
 def _held(info: Any) -> int:
@@ -133,7 +151,7 @@ async def cpu(begin: MakeSide, size: Size) -> Samples:
     """Processor time, in a session that has streamed before."""
     async with begin("words 100") as talk:
         await talk.listen(nothing)
-        await asyncio.sleep(SETTLE_S)
+        await settle(size)
         return {"cpu": [await worked(talk, size.cpu)]}
 
 
@@ -159,7 +177,7 @@ async def delay(begin: MakeSide, size: Size) -> Samples:
         talks = [await stack.enter_async_context(begin("pong")) for _ in range(size.sessions)]
         for talk in talks:
             await talk.listen(nothing)
-        await asyncio.sleep(SETTLE_S)
+        await settle(size)
         for talk in talks:
             await talk.say(f"stamps {size.delay}")
         await asyncio.gather(*(talk.listen(note) for talk in talks))
@@ -177,8 +195,9 @@ async def memory(begin: MakeSide, size: Size) -> Samples:
             talk = await stack.enter_async_context(begin(f"words {size.memory}"))
             await talk.listen(nothing)
 
-        await session()
-        await asyncio.sleep(SETTLE_S)
+        if size.warm_up:
+            await session()
+            await settle(size)
         gc.collect()
         before = process.memory_full_info()
         for _ in range(size.sessions):
@@ -194,6 +213,7 @@ async def memory(begin: MakeSide, size: Size) -> Samples:
 PROBES: dict[str, Callable[[MakeSide, Size], Awaitable[Samples]]] = {
     "warm": warm,
     "live": live,
+    "servers": servers,
     "cpu": cpu,
     "delay": delay,
     "memory": memory,

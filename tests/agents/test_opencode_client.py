@@ -2,14 +2,139 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
 
-from midflight.agents.opencode_client import trusted
+import pytest
+
+from midflight.agents.opencode_client import Client, trusted
+from midflight.agents.opencode_stream import Chunks
+from midflight.errors import AgentFailed
+
+CONNECTED = b'data: {"type":"server.connected"}\n\n'
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def test_only_https_needs_authorities_and_plain_http_trusts_none() -> None:
-    assert trusted("HTTPS://far.example") is True
+    assert trusted("HTTPS://far.example").cert_store_stats()["x509_ca"] > 0
     nobody = trusted("http://127.0.0.1:4096")
-    assert isinstance(nobody, ssl.SSLContext)
     assert nobody.cert_store_stats()["x509_ca"] == 0
     assert nobody.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_body_is_whole_wherever_the_pieces_of_its_chunks_end() -> None:
+    sent = b"1\r\na\r\n1A;note=x\r\n\r\nbc\nd\r\n" + b"e" * 18 + b"\r\n2\r\nfg\r\n0\r\n\r\n"
+    for size in range(1, len(sent) + 1):
+        chunks = Chunks()
+        found = [chunks.push(sent[at : at + size]) for at in range(0, len(sent), size)]
+        assert b"".join(found) == b"a\r\nbc\nd\r\n" + b"e" * 18 + b"fg", size
+
+
+class Server:
+    """Answers a request for events with these pieces, each when the one before was read."""
+
+    def __init__(self, *pieces: bytes, hang_up: bool = True) -> None:
+        self.asked = b""
+        self.left = asyncio.Event()
+        self._pieces = pieces
+        self._hang_up = hang_up
+
+    @asynccontextmanager
+    async def at(self) -> AsyncIterator[str]:
+        """Yield where it listens, without the scheme."""
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self.asked.endswith(b"\r\n\r\n"):
+            self.asked += (piece := await reader.read(1000))
+            if not piece or self.asked[:3] != b"GET":
+                break
+        for piece in self._pieces:
+            writer.write(piece)
+            await writer.drain()
+        if not self._hang_up:
+            await reader.read()
+            self.left.set()
+        writer.close()
+
+
+async def heard(client: Client) -> list[dict[str, Any] | None]:
+    """Return the events until they end."""
+    try:
+        async with asyncio.timeout(10):
+            return [frame async for frame in client.events()]
+    finally:
+        await client.close()
+
+
+async def test_the_stream_is_asked_for_with_the_password_and_for_the_directory() -> None:
+    server = Server(OK + b"Transfer-Encoding: chunked\r\n\r\n23\r\n", CONNECTED + b"\r\n0\r\n\r\n")
+    async with server.at() as place:
+        frames = await heard(Client(f"http://{place}/base", "s\u00e9same", Path("/a folder")))
+    assert frames == [{"type": "server.connected"}]
+    head = server.asked.decode().lower()
+    key = base64.b64encode("opencode:s\u00e9same".encode()).decode()
+    assert head.startswith("get /base/event?directory=%2fa+folder http/1.1\r\n")
+    assert f"\r\nauthorization: basic {key.lower()}\r\n" in head
+    assert f"\r\nhost: {place}\r\n" in head
+
+
+async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:
+    for given, used in ((None, "her:own"), ("word", "opencode:word")):
+        server = Server(OK + b"\r\n" + CONNECTED)
+        async with server.at() as place:
+            await heard(Client(f"http://her:own@{place}", given))
+        assert base64.b64encode(used.encode()) in server.asked
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 401 Unauthorized\r\n\r\n" + CONNECTED,
+        b"<html>",
+        b"",
+        OK + b"transfer-encoding: chunked\r\n\r\nnonsense\r\n",
+        OK + b"x: " + b"long " * 20_000,
+    ],
+    ids=["refused", "no HTTP", "nothing", "no chunk", "an endless head"],
+)
+async def test_an_answer_that_is_no_stream_fails(answer: bytes) -> None:
+    async with Server(answer).at() as place:
+        with pytest.raises(AgentFailed, match="events have stopped"):
+            await heard(Client(f"http://{place}", "sesame"))
+
+
+async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 0.1)
+    server = Server(OK + b"\r\n", hang_up=False)
+    async with server.at() as place:
+        with pytest.raises(AgentFailed, match="events have stopped"):
+            await heard(Client(f"http://{place}", "sesame"))
+        async with asyncio.timeout(10):
+            await server.left.wait()
+
+
+async def test_who_hears_enough_hangs_up() -> None:
+    server = Server(OK + b"\r\n" + CONNECTED, hang_up=False)
+    async with server.at() as place, asyncio.timeout(10):
+        client = Client(f"http://{place}", None)
+        stream = cast("AsyncGenerator[Any]", client.events())
+        assert await anext(stream) == {"type": "server.connected"}
+        await stream.aclose()
+        await server.left.wait()
+        await client.close()
+
+
+async def test_over_https_nothing_is_sent_in_the_clear() -> None:
+    server = Server(OK + b"\r\n" + CONNECTED)
+    async with server.at() as place:
+        with pytest.raises(AgentFailed, match="events have stopped"):
+            await heard(Client(f"https://{place}", "sesame"))
+    assert server.asked[:1] == b"\x16"  # a handshake
+    assert b"GET" not in server.asked

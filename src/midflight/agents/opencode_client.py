@@ -16,6 +16,7 @@ import msgspec
 
 from midflight.agents import framing
 from midflight.agents.framing import OVERLONG, Framer
+from midflight.agents.opencode_stream import pieces
 from midflight.errors import AgentFailed
 
 if TYPE_CHECKING:
@@ -58,14 +59,18 @@ class Client:
 
         self._url = url
         self._password = password
+        self._trust = trusted(url)
+        there = httpx2.URL(url)
+        user, word = (USER, password) if password else (there.username, there.password)
+        self._auth = httpx2.BasicAuth(user, word) if word else None
         # Whatever proxy the environment names is not for a server on this machine.
         self._http = httpx2.AsyncClient(
             base_url=url,
-            auth=(USER, password) if password else None,
+            auth=self._auth,
             params={"directory": str(directory)} if directory else None,
             timeout=CALL_TIMEOUT_S,
             trust_env=False,
-            verify=trusted(url),
+            verify=self._trust,
         )
 
     def at(self, directory: Path) -> Client:
@@ -128,32 +133,29 @@ class Client:
         """Yield the directory's events until the stream ends or is silent for too long.
 
         The first one is ``server.connected``; one that cannot be read is None. Nothing is told
-        again: what happened while nobody listened has to be asked for. Raises `Refused` or
-        `AgentFailed`.
+        again: what happened while nobody listened has to be asked for. Raises `AgentFailed`.
         """
-        import httpx2
-
-        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
-        try:
-            async with self._http.stream("GET", "/event", timeout=timeout) as response:
-                if response.status_code >= httpx2.codes.BAD_REQUEST:
-                    await response.aread()
-                    raise Refused(_complaint(response), response.status_code)
-                framer = Framer()
-                async for piece in response.aiter_raw():
-                    for line in framer.push(piece):
-                        if line.startswith(_PREFIX):
-                            yield framing.frame(line[len(_PREFIX) :])
-                        elif line is OVERLONG:
-                            yield None
-        except httpx2.HTTPError as error:
-            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
+        headers = {"Accept-Encoding": "identity", "Connection": "close"}
+        request = self._http.build_request("GET", "/event", headers=headers)
+        if self._auth is not None:
+            request = next(self._auth.auth_flow(request))
+        stream = pieces(request, self._trust, connect_s=CALL_TIMEOUT_S, silence_s=SILENCE_S)
+        framer = Framer()
+        async with contextlib.aclosing(stream):
+            async for piece in stream:
+                for line in framer.push(piece):
+                    if line.startswith(_PREFIX):
+                        yield framing.frame(line[len(_PREFIX) :])
+                    elif line is OVERLONG:
+                        yield None
 
 
-def trusted(url: str) -> ssl.SSLContext | bool:
+def trusted(url: str) -> ssl.SSLContext:
     """Return whom to trust. Plain HTTP does without the authorities: to load them takes 0.1 s."""
+    import httpx2
+
     if url.lower().startswith("https:"):
-        return True
+        return httpx2.create_ssl_context(trust_env=False)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
 
 
