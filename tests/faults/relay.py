@@ -27,11 +27,13 @@ class Relay:
         self._streams: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
         self._dead: set[asyncio.StreamWriter] = set()
         self.asked = bytearray()
         self.damage = (b"", b"")
         self.refuse = b""
-        self._new: Literal["flow", "stall", "cut"] = "flow"
+        self._new: Literal["flow", "cut"] = "flow"
 
     @property
     def url(self) -> str:
@@ -40,8 +42,11 @@ class Relay:
         return f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
 
     def stall(self) -> None:
-        """Forward nothing more on any stream, and close none: what comes meanwhile is lost."""
-        self._new = "stall"
+        """Forward nothing more on any stream, and close none: what comes meanwhile is lost.
+
+        One that is opened meanwhile has to wait.
+        """
+        self._open.clear()
         self._dead |= self._streams
 
     def cut(self) -> None:
@@ -61,6 +66,7 @@ class Relay:
     def resume(self) -> None:
         """Let streams that are opened from now on flow."""
         self._new = "flow"
+        self._open.set()
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
@@ -113,8 +119,7 @@ class Relay:
                     self._streams.add(client)
                     if self._new == "cut":
                         client.close()
-                    elif self._new == "stall":
-                        self._dead.add(client)
+                    await self._open.wait()
                 if self.refuse and piece.startswith(self.refuse):
                     self.refuse = b""
                     break

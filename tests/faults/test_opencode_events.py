@@ -39,10 +39,10 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         if request.param == "cut":
             relay.cut()
             return
-        monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 1.0)
+        monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 2.0)
         await relay.renew()  # The limit holds for streams that begin now.
         # As in earnest, it takes longer to notice a silence than a server may be away.
-        monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 0.5)
+        monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 1.5)
         relay.stall()
 
     return begin
