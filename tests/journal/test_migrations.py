@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from tests.faults.manifest import fault
+from tests.journal.conftest import Hosts
+from tests.journal.helpers import Program, add, begin, check_whole, rows, sql, texts
+
+from midflight import events as e
+from midflight.errors import StoreFailed, StoreRefused
+from midflight.journal import Journal, Place, restored
+from midflight.journal.database import Database
+from midflight.journal.migrations import STEPS, Step, prepare
+from midflight.journal.schema import SCHEMA_VERSION
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN_ID = "0123456789abcdef"
+
+
+def _golden(folder: Path, version: int = 1) -> Path:
+    """Make the journal that a version has left behind; return its folder."""
+    place = Place(folder)
+    place.check_journal()
+    connection = sqlite3.connect(place.journal)
+    connection.executescript((GOLDEN / f"journal-v{version}.sql").read_text(encoding="utf-8"))
+    connection.close()
+    return folder
+
+
+def _tables(folder: Path) -> list[tuple[str]]:
+    query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    return rows(folder, query)
+
+
+def _migrate(folder: Path, steps: dict[int, Step], version: int) -> None:
+    place = Place(folder)
+    database = Database.at(place.journal)
+    try:
+        prepare(database, place, steps, version)
+    finally:
+        database.close()
+
+
+def _add_column(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE sessions ADD COLUMN extra TEXT"))
+
+
+def _fail(connection: Connection) -> None:
+    connection.execute(text("DELETE FROM sessions"))
+    connection.execute(text("ALTER TABLE sessions ADD COLUMN half TEXT"))
+    connection.execute(text("this is not SQL"))
+
+
+def test_every_version_has_a_golden_file_and_a_step_to_the_next() -> None:
+    files = {file.stem for file in GOLDEN.glob("journal-v*.sql")}
+    assert files == {f"journal-v{version}" for version in range(1, SCHEMA_VERSION + 1)}
+    assert list(STEPS) == list(range(1, SCHEMA_VERSION))
+
+
+async def test_the_tables_have_not_changed_without_a_new_version(tmp_path: Path) -> None:
+    async with Journal(tmp_path / "new"):
+        pass
+
+    assert _tables(tmp_path / "new") == _tables(_golden(tmp_path / "golden", SCHEMA_VERSION))
+
+
+@fault("D6")
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+async def test_a_journal_of_each_version_is_gone_on_with(
+    tmp_path: Path, open_host: Hosts, version: int
+) -> None:
+    folder = _golden(tmp_path / "state", version)
+    journal = await open_host(folder)
+
+    assert await journal.unsettled() == [GOLDEN_ID]
+    row, holding, past = await journal.take(GOLDEN_ID)
+
+    assert (row.name, row.agent, row.model, row.turns) == ("golden", "fake", "small", 1)
+    assert (row.total_cost_usd, row.agent_session) == (0.25, "conversation")
+    assert (row.parent, row.created, row.updated) == ("orchestrator", 1.0, 2.0)
+    assert [event.seq for event in past.events] == list(range(1, 11))
+    assert [event.type for event in past.events[:2]] == ["session.started", "message.accepted"]
+    assert texts(past.events) == ["quotes ' and \" and \\ and \U0001f600 and \0"]
+    assert past.handed == {"m2"}
+    requests = {one.id: one.state for one in await journal.requests(GOLDEN_ID)}
+    assert requests == {"p1": "deny", "q1": "pending"}
+    options, missing = restored(row.options)
+    assert (options.max_turns, missing) == (3, ("TOKEN",))
+    add(holding, e.Text(text="on"))
+    await holding.written()
+    await journal.close()
+    assert check_whole(folder) == {GOLDEN_ID: 11}
+
+
+@fault("D6")
+def test_a_migration_keeps_a_private_copy_of_what_there_was(tmp_path: Path) -> None:
+    folder = _golden(tmp_path / "state")
+    before = rows(folder, "SELECT * FROM sessions")
+
+    _migrate(folder, {1: _add_column}, 2)
+
+    assert rows(folder, "SELECT version FROM meta") == [(2,)]
+    assert [row[:-1] for row in rows(folder, "SELECT * FROM sessions")] == before
+    copy = folder / "journal.sqlite.v1.bak"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    connection = sqlite3.connect(copy)
+    assert connection.execute("SELECT * FROM sessions").fetchall() == before
+    assert connection.execute("SELECT version FROM meta").fetchall() == [(1,)]
+    connection.close()
+    assert not list(folder.glob("*.part"))
+
+
+@fault("D6")
+def test_a_step_that_fails_leaves_the_version_before_it_whole(tmp_path: Path) -> None:
+    folder = _golden(tmp_path / "state")
+    before = _tables(folder)
+
+    with pytest.raises(StoreFailed, match="syntax error"):
+        _migrate(folder, {1: _fail}, 2)
+
+    assert _tables(folder) == before
+    assert check_whole(folder) == {GOLDEN_ID: 10}
+
+    with pytest.raises(StoreFailed):
+        _migrate(folder, {1: _add_column, 2: _fail}, 3)
+
+    assert rows(folder, "SELECT version FROM meta") == [(2,)]
+    assert "extra" in "".join(table for (table,) in _tables(folder))
+    assert check_whole(folder) == {GOLDEN_ID: 10}
+
+
+@fault("D5", "D6")
+@pytest.mark.parametrize(
+    ("point", "version"),
+    [
+        ("before anything", 1),
+        ("between two changes", 1),
+        ("before the commit", 1),
+        ("after the first version", 2),
+        ("before the second commit", 2),
+        ("at the end", 3),
+    ],
+)
+async def test_a_kill_in_the_middle_of_a_migration_leaves_one_version_whole(
+    tmp_path: Path, point: str, version: int
+) -> None:
+    folder = _golden(tmp_path / "state")
+    program = await Program.start("migrating.py", folder, point)
+    assert await program.line() == point
+
+    await program.kill()
+
+    assert rows(folder, "SELECT version FROM meta") == [(version,)]
+    tables = " ".join(table for (table,) in _tables(folder))
+    assert ("extra" in tables) == (version >= 2)
+    assert ("requests" in tables) == (version < 3)
+    assert rows(folder, "SELECT name FROM sessions") == [("golden" if version == 1 else "renamed",)]
+    assert len(rows(folder, "SELECT seq FROM events")) == (10 if version == 1 else 0)
+    again = await Program.start("migrating.py", folder, "at the end")
+    assert await again.line() == "at the end"
+    await again.kill()
+    assert rows(folder, "SELECT version FROM meta") == [(3,)]
+
+
+@fault("D6")
+async def test_a_newer_journal_is_refused_and_left_as_it_is(where: str, open_host: Hosts) -> None:
+    journal = await open_host(where)
+    await begin(journal)
+    await journal.leave()
+    await journal.close()
+    sql(where, "UPDATE meta SET version = 99")
+    before = _files(Path(where))
+
+    with pytest.raises(StoreRefused, match="version is 99, ours 1") as refused:
+        await open_host(where)
+
+    assert refused.value.hint == "upgrade midflight"
+    assert rows(where, "SELECT version FROM meta") == [(99,)]
+    assert _files(Path(where)) == before
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder, if there is one."""
+    return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+
+
+async def test_a_journal_that_several_make_at_once_is_made_once(
+    where: str, open_host: Hosts
+) -> None:
+    journals = await asyncio.gather(*(open_host(where, f"/{n}") for n in range(6)))
+
+    assert rows(where, "SELECT version FROM meta") == [(SCHEMA_VERSION,)]
+    assert len(await journals[0].hosts()) == 6
+
+
+async def test_whoever_prepares_a_journal_for_too_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _golden(tmp_path / "state")
+    program = await Program.start("migrating.py", folder, "before anything")
+    await program.line()
+    monkeypatch.setattr("midflight.journal.migrations.BUSY_S", 0.1)
+
+    with pytest.raises(StoreFailed, match="being prepared by another process"):
+        await Journal(folder).open()
+
+    await program.kill()
+    async with Journal(folder):
+        pass
