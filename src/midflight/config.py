@@ -28,7 +28,10 @@ NARROWING = (
 )
 """What a project's file may set: each of these can take something away and give nothing."""
 
-KEYS = ("agent", "model", *NARROWING, "plugins", "skills", "effort", "agent_path", "add_dirs")
+KEYS = (
+    *("agent", "model", *NARROWING, "plugins", "skills", "effort", "agent_path", "add_dirs"),
+    *("on_usage_limit", "max_wait"),
+)
 """What the user's file may set. Nothing that may hold a secret is among it."""
 
 _STRICTEST_FIRST = ("plan", "dontAsk", "default", "acceptEdits", "bypassPermissions")

@@ -102,11 +102,6 @@ class UsageLimits:
         """Put a message at the head of the line that goes on after the reset."""
         core, message = self._core, str(uuid.uuid4())
         first = next(iter(core.state.outbox.waiting()), None)
-        core.emit(e.MessageAccepted(message=message, text=GO_ON, delivery="queue"))
-        if first is not None:
-            core.emit(
-                e.MessageChanged(message=message, text=GO_ON, delivery="queue", before=first.id)
-            )
         core.emit(
             e.UsageLimitReached(
                 resets_at=event.resets_at,
@@ -115,6 +110,11 @@ class UsageLimits:
                 give_up_at=event.give_up_at,
             )
         )
+        core.emit(e.MessageAccepted(message=message, text=GO_ON, delivery="queue"))
+        if first is not None:
+            core.emit(
+                e.MessageChanged(message=message, text=GO_ON, delivery="queue", before=first.id)
+            )
 
     def _fail(self, event: e.UsageLimitReached) -> None:
         """Go no further: whatever waits would only meet the same limit."""

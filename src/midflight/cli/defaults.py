@@ -82,6 +82,8 @@ def _said(given: argparse.Namespace) -> dict[str, Any]:
         "cwd": given.cwd,
         "timeout": given.timeout,
         "stall_timeout": given.stall_timeout,
+        "on_usage_limit": given.on_usage_limit,
+        "max_wait": given.max_wait,
         "name": given.name,
         "resume": given.resume,
         "server_url": given.server_url,

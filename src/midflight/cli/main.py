@@ -104,10 +104,22 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--timeout", metavar="S", type=float, help="seconds that one turn may take")
     add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
+    add(
+        "--on-usage-limit",
+        metavar="W",
+        help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
+    )
+    add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
     add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def seconds(said: str) -> float:
+    """Read a span of time: a number of seconds, or of the unit behind it."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    return float(said[:-1]) * units[said[-1]] if said[-1:] in units else float(said)
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:

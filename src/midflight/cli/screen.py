@@ -8,7 +8,7 @@ from pathlib import Path
 from midflight import events as e
 from midflight.cli.output import Fragment, inert, one_line
 from midflight.cli.render import Blocks, edit_diff, markdown, output_lines
-from midflight.cli.transcript import COLOURS, Transcript, ending
+from midflight.cli.transcript import COLOURS, Transcript, ending, limit_line
 
 __all__ = ["Screen"]
 
@@ -28,6 +28,7 @@ class Screen:
         self._streamed = ""
         self._running = False
         self._texts: dict[str, str] = {}
+        self._waits: str | None = None
         self._diffs: dict[str, list[Fragment]] = {}
 
     def live(self, width: int) -> list[str]:
@@ -128,6 +129,12 @@ class Screen:
     def _message(self, event: e.Event) -> list[Fragment]:
         """Acknowledge what the person said, and what becomes of it."""
         match event:
+            case e.UsageLimitReached(message=message):
+                self._waits = message  # which no person has said
+                how = " – type to go on at once, Esc to stop" if message else ""
+                return _aside("usage limit", limit_line(event) + how)
+            case e.MessageAccepted(message=message) if message == self._waits:
+                return []
             case e.MessageAccepted(message=message, text=text, delivery=delivery):
                 if self._running and delivery != "steer":
                     self._texts[message] = text  # shown again when its turn comes

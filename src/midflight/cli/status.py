@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midflight import events as e
 from midflight.cli.output import one_line
+from midflight.cli.transcript import clock
 
 __all__ = ["StatusLine"]
 
@@ -22,9 +23,11 @@ class StatusLine:
         self._doing = "starting"
         self._tools: dict[str, str] = {}
         self._tasks: dict[str, str] = {}
+        self._wait: e.UsageLimitReached | None = None
 
     def take(self, event: e.Event, now: float) -> None:
         """Take in one event at a time of the monotonic clock."""
+        self._follow_wait(event)
         match event:
             case e.TextDelta():
                 self._doing = "writing"
@@ -53,6 +56,16 @@ class StatusLine:
             case e.TaskEnded(task=task):
                 self._tasks.pop(task, None)
 
+    def _follow_wait(self, event: e.Event) -> None:
+        """Know whether a usage limit's reset is waited for."""
+        match event:
+            case e.UsageLimitReached(message=message):
+                self._wait = event if message else None
+            case e.TurnStarted():
+                self._wait = None
+            case e.MessageCancelled(message=message) if self._wait:
+                self._wait = None if message == self._wait.message else self._wait
+
     @property
     def cost(self) -> str:
         """The money so far; ``~`` marks an estimate."""
@@ -77,4 +90,6 @@ class StatusLine:
             return "waiting for your answer"
         if self.running:
             return next(reversed(self._tools.values()), self._doing)
+        if self._wait is not None and self._wait.at is not None:
+            return f"usage limit: waits until {clock(self._wait.at)}; type to go on, Esc to stop"
         return next(reversed(self._tasks.values()), "idle; type, or /quit")

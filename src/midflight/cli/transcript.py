@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from midflight import events as e
 from midflight.cli.output import Fragment, one_line
 from midflight.values import PlanEntry, Status
 
-__all__ = ["Outcome", "Transcript", "cost_line", "ending", "result_line", "tool_line"]
+__all__ = [
+    "Outcome",
+    "Transcript",
+    "clock",
+    "cost_line",
+    "ending",
+    "limit_line",
+    "result_line",
+    "tool_line",
+]
 
-LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
+LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
 
 DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
@@ -89,6 +99,21 @@ def cost_line(end: e.TurnEnded) -> list[Fragment]:
     return [(BOLD, "Cost: "), ("", f"{line}\n")]
 
 
+def clock(at: float) -> str:
+    """Return a time of day where the person is, with the date if that is not today's."""
+    there, now = time.localtime(at), time.localtime()
+    return time.strftime("%H:%M" if there[:3] == now[:3] else "%Y-%m-%d %H:%M", there)
+
+
+def limit_line(event: e.UsageLimitReached) -> str:
+    """Return until when a usage limit holds, and whether that is waited for."""
+    if event.at is not None:
+        return f"reached, waits until {clock(event.at)} (your time)"
+    if event.resets_at is None:
+        return "reached; it is not known when it resets"
+    return f"reached; it resets at {clock(event.resets_at)} (your time)"
+
+
 class Transcript:
     """Turns events into text, each event once. Streamed text comes as it streams."""
 
@@ -158,6 +183,8 @@ class Transcript:
                 return self._aside("notice" if level == "info" else level, text)
             case e.Plan(entries=entries):
                 return self._plan(entries)
+            case e.UsageLimitReached():
+                return self._aside("usage limit", limit_line(event))
             case e.Stalled(silent_s=silent):
                 return self._aside("stalled", f"no sign of life for {silent:.0f} s")
             case e.TaskStarted(title=title):
