@@ -36,13 +36,10 @@ ACP_CLAUDE_SAMPLE = {
 }
 ACP_OPENCODE_SAMPLE = {
     "send": ("tool",),
-    "queue": ("streaming",),
-    "redirect": ("first byte", "last token"),
-    "interrupt": ("thinking", "tool"),
-    "cancel": ("accepted",),
+    "redirect": ("first byte",),
+    "interrupt": ("tool",),
     "answer": ("permission",),
     "set_model": ("idle",),
-    "close": ("silent",),
     "death": ("just ended",),
 }
 SAMPLED = {ACP_CLAUDE: ACP_CLAUDE_SAMPLE, ACP_OPENCODE: ACP_OPENCODE_SAMPLE}
@@ -51,8 +48,9 @@ SAMPLED = {ACP_CLAUDE: ACP_CLAUDE_SAMPLE, ACP_OPENCODE: ACP_OPENCODE_SAMPLE}
 Of claude-acp it tries every verb and every phase, and each pair for which the ACP driver has code:
 a verb that meets a prompt that has not begun, an open tool, request or form, or a prompt that may
 be answered already. The other pairs are the conversation's rules over the same signals, and these
-are tried in every cell with claude and fake. The driver of opencode-acp is the same, and the
-program that of opencode.
+are tried in every cell with claude and fake. Opencode-acp has the same driver, and the program of
+opencode: it is tried in what the two do together, which is to stop, to ask, to change the model and
+to come back.
 """
 
 DEATHS = {OPENCODE: ("tool", "idle")}
@@ -97,10 +95,13 @@ def test_the_table_decides_every_cell() -> None:
         assert list(row) == list(PHASES)
 
 
-@pytest.mark.parametrize("rig", SAMPLED, ids=lambda rig: rig.name)
-def test_a_sample_has_every_verb_and_every_phase_of_the_agent(rig: Rig) -> None:
-    verbs, phases = zip(*cells(rig), strict=True)
-    sampled_verbs, sampled_phases = zip(*sample(rig), strict=True)
+def test_the_sample_of_the_acp_driver_has_every_verb_and_every_phase() -> None:
+    verbs, phases = zip(*cells(ACP_CLAUDE), strict=True)
+    sampled_verbs, sampled_phases = zip(*sample(ACP_CLAUDE), strict=True)
     assert set(sampled_verbs) == set(verbs)
     assert set(sampled_phases) == set(phases)
+
+
+@pytest.mark.parametrize("rig", SAMPLED, ids=lambda rig: rig.name)
+def test_a_sample_has_no_cell_that_the_agent_cannot_have(rig: Rig) -> None:
     assert set(sample(rig)) <= set(cells(rig))

@@ -28,9 +28,9 @@ ELSEWHERE = {
 }
 """Rows that are not tried on an agent that costs seconds to start.
 
-Those of the first two lines are all the ACP driver's and tried with claude-acp; the verbs among
-them are in this agent's part of the matrix too. What the agent itself adds to those of the last
-line – it asks, obeys a denial, takes another mode, tells its cost, and goes on with an earlier
+Those of the first two lines are all the ACP driver's and tried with claude-acp; most of the verbs
+among them are in this agent's part of the matrix too. What the agent itself adds to those of the
+last line – it asks, obeys a denial, takes another mode, tells its cost, and goes on with an earlier
 conversation – is tried in tests/agents/test_acp.py.
 """
 

@@ -69,7 +69,7 @@ def test_a_missing_agent_fails_a_test_where_all_of_them_must_be_there(tmp_path: 
     def outcome(**more: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(tmp_path)],
-            env={**os.environ, **more},
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more},
             capture_output=True,
             text=True,
             timeout=50,
