@@ -4,6 +4,7 @@ Two agents are tried in a part of the cells, unless ``MIDFLIGHT_TEST_EVERY_CELL`
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,10 @@ ACP_OPENCODE_SAMPLE = {
     "set_model": ("idle",),
     "death": ("just ended",),
 }
-SAMPLED = {ACP_CLAUDE: ACP_CLAUDE_SAMPLE, ACP_OPENCODE: ACP_OPENCODE_SAMPLE}
+SAMPLED: Mapping[Rig, Mapping[str, Sequence[str]]] = {
+    ACP_CLAUDE: ACP_CLAUDE_SAMPLE,
+    ACP_OPENCODE: ACP_OPENCODE_SAMPLE,
+}
 """The agents of which the suite tries a part only, because each session takes seconds.
 
 Of claude-acp it tries every verb and every phase, and each pair for which the ACP driver has code:
