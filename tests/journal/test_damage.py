@@ -9,14 +9,16 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
 from tests.journal.helpers import Program, add, begin, check_whole, options, sql, texts
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused
-from midflight.journal import Journal
+from midflight.journal import Journal, Place
+from midflight.journal.database import Database
+from midflight.journal.migrations import prepare
 
 KILLS = 15
 
@@ -91,6 +93,20 @@ async def test_what_waits_for_a_locked_file_is_told_after_a_bounded_time(
     blocker.close()
     add(other, e.Text(text="y"))
     await other.written()
+
+
+@fault("D5")
+def test_a_commit_reaches_the_disk_before_it_returns(tmp_path: Path) -> None:
+    place = Place(tmp_path / "state")
+    database = Database.at(place.journal)
+    prepare(database, place)
+
+    def asked(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert database.write(asked) == ["wal", 2, 1]  # 2 is FULL: without it a power cut takes some
+    database.close()
 
 
 @fault("D3")

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import Program, add, begin, options, rows, sql, texts
+from tests.journal.helpers import PROGRAMS, Program, add, begin, options, rows, sql, texts
 
 from midflight import events as e
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
@@ -220,6 +222,41 @@ async def test_a_host_that_was_forgotten_is_told(where: str, journal: Journal) -
 
     with pytest.raises(LeaseLost, match="given up"):
         await journal.beat()
+    with pytest.raises(LeaseLost, match="given up"):
+        await journal.create("fix", options())
+
+
+async def test_whoever_takes_a_session_lives(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    await _lose_beat(where, journal)
+
+    holding = await begin(journal)
+
+    other = await open_host(where)
+    with pytest.raises(LeaseHeld):
+        await other.take(holding.session)
+
+
+@fault("D4")
+async def test_a_killed_host_whose_parent_does_not_look_is_dead(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = tmp_path / "state"
+    with _zombie("writer.py", folder, "the-session"):
+        other = await open_host(folder)
+        await other.take("the-session")
+
+
+def _zombie(name: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a program, kill it when it has said something, and leave it as it is."""
+    command = [sys.executable, str(PROGRAMS / name), *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    return process
 
 
 @fault("N8")

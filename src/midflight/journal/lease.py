@@ -139,12 +139,7 @@ def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, s
 
     Raises `LeaseLost` if the host itself was given up.
     """
-    now = _wall(connection) or time.time()
-    done = connection.execute(
-        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
-    )
-    if done.rowcount == 0:
-        raise LeaseLost("this host has been given up by another one")
+    _say_alive(connection, host)
     found = {row.session: row for row in owners(connection, list(held))}
     return {
         session: owner_of(found.get(session))
@@ -152,6 +147,15 @@ def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, s
         if session not in found
         or (found[session].host, found[session].generation) != (host, generation)
     }
+
+
+def _say_alive(connection: Connection, host: str) -> None:
+    now = _wall(connection) or time.time()
+    done = connection.execute(
+        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
+    )
+    if done.rowcount == 0:
+        raise LeaseLost("this host has been given up by another one")
 
 
 def leave(connection: Connection, host: str) -> None:
@@ -241,6 +245,7 @@ def take(connection: Connection, session: str, host: str, here: Here) -> int:
     Raises `NotFound`, or `LeaseHeld` that names the owner.
     """
     lock(connection)
+    _say_alive(connection, host)  # or the lease would be nobody's from the beginning
     found = owners(connection, [session])
     if not found:
         raise NotFound(f"no session has the id {session!r}")
