@@ -11,7 +11,8 @@ import midflight
 from midflight.errors import InvalidOption, UnsupportedOption
 from midflight.options import Options, slug
 
-LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout", "request_timeout")
+SECONDS = ("timeout", "stall_timeout", "request_timeout", "max_wait")
+LIMITS = ("max_turns", "max_budget_usd", *SECONDS)
 NUMBERS = [0, -1, 0.0, -0.5, math.nan, math.inf, -math.inf, True, False, "10", [], b"1", 1j]
 
 
@@ -32,11 +33,23 @@ def test_limits_are_kept_as_given() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_turns", 1.5), ("request_timeout", None), ("spent_usd", -1), ("spent_usd", False)],
+    [
+        ("max_turns", 1.5),
+        ("request_timeout", None),
+        ("max_wait", None),
+        ("spent_usd", -1),
+        ("spent_usd", False),
+    ],
 )
 def test_a_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=name):
         Options.build(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["ask", "", True, 3])
+def test_what_follows_a_usage_limit_is_one_of_two_words(value: Any) -> None:
+    with pytest.raises(InvalidOption, match="on_usage_limit: .* is not one of wait, fail"):
+        Options.build(on_usage_limit=value)
 
 
 def test_a_number_of_seconds_beyond_every_clock_is_refused() -> None:

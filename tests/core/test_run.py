@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import midflight
-from midflight.testing import FakeModel, Text
+from midflight.testing import FakeModel, Text, usage_limit
 
 
 def test_run_blocks_until_the_task_is_done(tmp_path: Path) -> None:
@@ -26,6 +26,26 @@ def test_run_blocks_until_the_task_is_done(tmp_path: Path) -> None:
     asyncio.run(play())
     assert seen[0] == "message.accepted"
     assert seen[-1] == "turn.ended"
+
+
+def test_run_returns_what_came_of_the_task_after_a_usage_limit(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with FakeModel([usage_limit(0.5), Text("went on")]) as model:
+            options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+            result = await asyncio.to_thread(midflight.run, "x", on_usage_limit="wait", **options)
+            assert (result.status, result.text) == ("completed", "went on")
+
+    asyncio.run(play())
+
+
+def test_run_returns_the_usage_limit_where_nothing_is_waited_for(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with FakeModel([usage_limit(3600)]) as model:
+            options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+            result = await asyncio.to_thread(midflight.run, "x", **options)
+            assert (result.status, result.reason) == ("limit", "usage_limit")
+
+    asyncio.run(play())
 
 
 async def test_run_says_what_to_use_inside_a_loop() -> None:
