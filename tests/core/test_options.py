@@ -48,7 +48,7 @@ def test_a_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["ask", "", True, 3])
 def test_what_follows_a_usage_limit_is_one_of_two_words(value: Any) -> None:
-    with pytest.raises(InvalidOption, match="on_usage_limit: .* is not one of wait, fail"):
+    with pytest.raises(InvalidOption, match=r"on_usage_limit: .* is not one of wait, fail"):
         Options.build(on_usage_limit=value)
 
 
