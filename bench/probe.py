@@ -24,12 +24,11 @@ SETTLE_S = 1.0
 
 INTERRUPT_AFTER = 20
 
-LIVE = 6
-"""Repetitions where each takes a server 10 ms or 50, as it happens: few would show the luck."""
-
 
 class Size(NamedTuple):
     """How much is done in a round: repetitions, deltas, sessions.
+
+    ``live`` is high because a server takes 10 ms or 50, as it happens: few would show the luck.
 
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
@@ -38,6 +37,7 @@ class Size(NamedTuple):
     warm_up: bool
     starts: int
     warm: int
+    live: int
     cpu: int
     delay: int
     memory: int
@@ -90,10 +90,10 @@ async def live(begin: MakeSide, size: Size) -> Samples:
     """In one session, because a server takes long to start."""
     async with begin("pong") as talk:
         await talk.listen(nothing)
-        await asyncio.sleep(SETTLE_S)
+        await settle(size)
         return {
-            "follow_up": [await followed_up(talk) for _ in range(LIVE * size.warm)],
-            "interrupt": [await interrupted(talk) for _ in range(LIVE * size.warm)],
+            "follow_up": [await followed_up(talk) for _ in range(size.live)],
+            "interrupt": [await interrupted(talk) for _ in range(size.live)],
             "cpu": [await worked(talk, size.cpu)],
         }
 
@@ -107,7 +107,7 @@ async def servers(begin: MakeSide, size: Size) -> Samples:
             await talk.listen(nothing)
 
         await asyncio.gather(*(session() for _ in range(size.servers)))
-        await asyncio.sleep(SETTLE_S)
+        await settle(size)
         programs = psutil.Process().children(recursive=True)
         held = sum(_held(program.memory_full_info()) for program in programs)
         return {"servers": [held / size.servers]}

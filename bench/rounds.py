@@ -27,10 +27,20 @@ TIMEOUT_S = 300
 
 
 FULL = Size(
-    warm_up=True, starts=3, warm=3, cpu=10_000, delay=300, memory=500, sessions=8, servers=10
+    warm_up=True,
+    starts=3,
+    warm=3,
+    live=18,
+    cpu=10_000,
+    delay=300,
+    memory=500,
+    sessions=8,
+    servers=10,
 )
-WARM_UP = FULL._replace(starts=1, warm=1, cpu=1_000, delay=100, memory=100, servers=1)
-QUICK = Size(warm_up=False, starts=1, warm=1, cpu=100, delay=20, memory=20, sessions=1, servers=1)
+WARM_UP = FULL._replace(starts=1, warm=1, live=6, cpu=1_000, delay=100, memory=100, servers=1)
+QUICK = Size(
+    warm_up=False, starts=1, warm=1, live=1, cpu=100, delay=20, memory=20, sessions=1, servers=1
+)
 
 PROBES = {"claude": ("warm", "cpu", "delay", "memory"), "opencode": ("live", "servers")}
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
