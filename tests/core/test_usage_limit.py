@@ -92,6 +92,15 @@ def test_an_agent_that_has_ended_its_turn_is_not_stopped() -> None:
     assert not [action for action in rules.actions if isinstance(action, Interrupt)]
 
 
+def test_a_turn_that_ends_well_in_spite_of_a_limit_is_not_gone_on_with() -> None:
+    rules = Rules(on_usage_limit="wait")
+    rules.do(send("m"))
+    rules.hear(base.Taken("m"))
+    rules.hear(base.UsageLimit(resets_at=rules.wall + HOUR), done("m"))
+    assert rules.of(e.UsageLimitReached) == []
+    assert rules.conversation.quiet
+
+
 def test_without_waiting_what_is_queued_fails_too() -> None:
     rules = cut(on_usage_limit="fail", queued=("q",))
     assert told(rules).resets_at == rules.wall + HOUR
@@ -344,13 +353,20 @@ def answer(rules: Rules, said: str) -> None:
 
 
 def test_whoever_attends_is_asked() -> None:
-    rules = cut(queued=("q",))
+    rules = cut()
     (text,) = question(rules).questions
     assert [option.label for option in text.options] == ["Wait", "Stop"]
     assert rules.state.status == "waiting"
     assert not rules.conversation.quiet
     assert question(rules).deadline is None
-    assert state_of(rules, "q") == "accepted"
+
+
+def test_what_is_queued_waits_for_the_answer() -> None:
+    rules = cut(queued=("q",))
+    assert handed(rules) == ["text of m"]
+    answer(rules, "Wait")
+    pass_time(rules, HOUR + GRACE_S)
+    assert handed(rules) == [GO_ON]
 
 
 def test_the_answer_wait_waits() -> None:
