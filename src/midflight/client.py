@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
 import msgspec
 
 from midflight import commands as c
@@ -21,6 +20,7 @@ from midflight.background import start_host
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import Journal
+from midflight.link import ask
 from midflight.log import EventLog
 from midflight.options import Options
 from midflight.state import State
@@ -31,8 +31,8 @@ __all__ = ["Client", "RemoteSession", "connect"]
 CALL_TIMEOUT_S = 90.0
 """How long a command may take: the longest is the start of an agent."""
 
-SILENCE_S = 45.0
-"""How long a stream may be silent: three of the host's heartbeats."""
+BAD_REQUEST = 400
+"""From this status on an answer tells an error."""
 
 LOOK_AGAIN_S = 0.5
 """How often a session that is at rest is looked for, because anybody may go on with it."""
@@ -62,7 +62,6 @@ class Client:
         """Prepare; nothing is opened."""
         self.journal = Journal(where)
         self._where = where
-        self._links: dict[str, httpx2.AsyncClient] = {}
         self._spare: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,9 +72,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Close the connections. The sessions go on."""
-        for link in self._links.values():
-            await link.aclose()
+        """Close the journal. The sessions go on."""
         await self.journal.close()
 
     async def sessions(
@@ -165,25 +162,22 @@ class Client:
 
     async def call(self, address: str, method: str, path: str, body: bytes | None = None) -> bytes:
         """Call a host. Raises the error that it tells."""
-        headers = {"content-type": "application/json"} if body is not None else {}
-        try:
-            answer = await self._link(address).request(method, path, content=body, headers=headers)
-        except httpx2.TransportError as error:
-            raise HostGone(f"the session's host does not answer: {error}") from error
-        if answer.is_error:
-            raise _error(answer.content)
-        return answer.content
+        async with ask(address, method, path, body) as answer:
+            told = await answer.body()
+        if answer.status >= BAD_REQUEST:
+            raise _error(told)
+        return told
 
     async def stream(self, address: str, path: str) -> AsyncIterator[e.Event]:
-        """Yield the events that a host sends, until it ends them."""
-        headers = {"accept": "text/event-stream"}
-        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
-        link = self._link(address)
-        async with link.stream("GET", path, headers=headers, timeout=timeout) as answer:
-            if answer.is_error:
-                raise _error(await answer.aread())
+        """Yield the events that a host sends, until it ends them. Raises the error that it tells.
+
+        Where the reader was too slow the host ends them too: it is asked for the rest.
+        """
+        async with ask(address, "GET", path, accept="text/event-stream") as answer:
+            if answer.status >= BAD_REQUEST:
+                raise _error(await answer.body())
             kind = ""
-            async for line in answer.aiter_lines():
+            async for line in answer.lines():
                 name, _, value = line.partition(": ")
                 if name == "event":
                     kind = value
@@ -193,16 +187,6 @@ class Client:
                     raise _error(value.encode())
                 elif name == "data":
                     return
-
-    def _link(self, address: str) -> httpx2.AsyncClient:
-        if address not in self._links:
-            self._links[address] = httpx2.AsyncClient(
-                base_url="http://midflight",
-                transport=httpx2.AsyncHTTPTransport(uds=address),
-                timeout=CALL_TIMEOUT_S,
-                trust_env=False,
-            )
-        return self._links[address]
 
 
 def _folder(cwd: str | os.PathLike[str] | None) -> str | None:
@@ -296,7 +280,7 @@ class RemoteSession(Surface):
         while True:
             self._stirred.clear()
             try:
-                with contextlib.suppress(HostGone, httpx2.TransportError):
+                with contextlib.suppress(HostGone):
                     await self._read()
                 for event in await self._client.journal.events(self.id, self._log.last_seq, None):
                     self._take(event)
