@@ -188,6 +188,7 @@ class Session(Surface):
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
                 while entry.state == "accepted" and entry.leaving:
                     await self._log.changed()
+        await self._recorder.written()
         return entry.state == "cancelled"
 
     def entry(self, message: str) -> Entry | None:
