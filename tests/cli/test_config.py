@@ -51,6 +51,10 @@ class Place(NamedTuple):
             timeout=30,
         )
 
+    def doctor(self, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run it with a key, where no agent is but the one that midflight comes with."""
+        return self.run("doctor", PATH=os.defpath, ANTHROPIC_API_KEY="dummy", **more)
+
     def told(self) -> set[str]:
         """Return the options that the agent's program was started with."""
         return set((self.home / "argv").read_text().splitlines())
@@ -175,7 +179,7 @@ def test_an_option_that_is_wrong_is_told_in_the_words_of_the_command_line(place:
 def test_the_doctor_shows_what_sets_defaults(place: Place) -> None:
     user = place.user('model = "m"\n[agents.fake]\nmax_turns = 3\n')
     narrow = place.narrows('disallowed_tools = ["Edit"]')
-    done = place.run("doctor", MIDFLIGHT_AGENT="fake", ANTHROPIC_API_KEY="dummy")
+    done = place.doctor(MIDFLIGHT_AGENT="fake")
     assert done.returncode == 0
     assert f'{user}: model = "m"; agents.fake.max_turns = 3\n' in done.stdout
     assert f'{narrow}: disallowed_tools = ["Edit"]\n' in done.stdout
@@ -183,7 +187,7 @@ def test_the_doctor_shows_what_sets_defaults(place: Place) -> None:
 
 
 def test_the_doctor_shows_where_a_file_would_be(place: Place) -> None:
-    done = place.run("doctor", ANTHROPIC_API_KEY="dummy")
+    done = place.doctor()
     assert done.returncode == 0
     assert f"no {place.home}" in done.stdout
     assert "no midflight.toml" in done.stdout
@@ -191,7 +195,7 @@ def test_the_doctor_shows_where_a_file_would_be(place: Place) -> None:
 
 def test_the_doctor_shows_every_broken_file_and_does_not_call_that_ready(place: Place) -> None:
     user, narrow = place.user("max_turn = 3"), place.narrows('model = "m"')
-    done = place.run("doctor", ANTHROPIC_API_KEY="dummy")
+    done = place.doctor()
     assert (done.returncode, done.stderr) == (1, "")
     assert f"{user}:1: max_turn: there is no such key" in done.stdout
     assert "did you mean max_turns?" in done.stdout
