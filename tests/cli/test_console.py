@@ -42,7 +42,7 @@ async def test_the_session_stays_for_more_until_the_person_quits(
     await screen.sees("turn 2 completed")
     screen.types("/quit")
     await screen.sees("Cost: $0.0")
-    await screen.sees("midflight run --resume")
+    await screen.sees("midflight resume do-x")
     assert await screen.ends() == 0
 
 

@@ -11,7 +11,7 @@ from midflight.commands import Answer
 from midflight.requests import Request
 from midflight.values import Question
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "choose"]
 
 BOLD, DIM, YELLOW = "1", "2", "33"
 
@@ -91,7 +91,7 @@ class Asking:
         question = self._question
         if request is None or question is None:
             return "nothing was asked"
-        chosen = _choose(question, line)
+        chosen = choose(question, line)
         if chosen is None:
             return f"there are {len(question.options)} numbers to choose from"
         self._answers[question.question] = chosen
@@ -113,7 +113,7 @@ def _decide(request: str, line: str) -> Answer | str:
     return Answer(request=request, decision="deny", reason=line.strip())
 
 
-def _choose(question: Question, line: str) -> str | list[str] | None:
+def choose(question: Question, line: str) -> str | list[str] | None:
     """Read the numbers of options, or words of one's own; None for a number that is not there."""
     words = line.replace(",", " ").split()
     labels = [option.label for option in question.options]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 import shutil
 import signal
 import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.document import Document
@@ -24,15 +25,13 @@ from midflight.cli.screen import Screen
 from midflight.cli.status import StatusLine
 from midflight.cli.transcript import Outcome
 from midflight.requests import Request
-from midflight.session import Session
+from midflight.state import AT_REST
+from midflight.surface import Surface
 
 __all__ = ["Console"]
 
 TWICE_S = 2.0
 """How soon a second Esc or Ctrl-C must come to mean: quit."""
-
-SLOW_S = 1.0
-"""How long an agent may take to start before that is told."""
 
 HELP = """
   text             steers the running turn, or starts one
@@ -41,6 +40,7 @@ HELP = """
   /model M         another model              /mode P   another permission mode
   /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
   /help            this                       /quit     leave (Ctrl-C twice, Ctrl-D)
+  /detach          leave a session that you are attached to: it goes on, as with /quit
   //text           sends /text to the agent
 """
 
@@ -48,13 +48,20 @@ HELP = """
 class Console:
     """One session at one terminal, until the person quits."""
 
-    def __init__(self, session: Session, then: list[str]) -> None:
-        """``then`` are messages that are queued behind the task."""
+    def __init__(
+        self, session: Surface, cwd: Path, then: Sequence[str] = (), *, attached: bool = False
+    ) -> None:
+        """``then`` are messages that are queued behind the task.
+
+        ``attached`` says that the session goes on when the person quits.
+        """
         self._session = session
         self._then = then
-        self._screen = Screen(session.options.cwd)
+        self._attached = attached
+        self._shown = 0
+        self._screen = Screen(cwd)
         self._status = StatusLine()
-        self._asking = Asking(session.options.cwd)
+        self._asking = Asking(cwd)
         self._outcome = Outcome()
         self._quit = asyncio.Event()
         self._stopped_at = float("-inf")
@@ -74,46 +81,42 @@ class Console:
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
-        loop = asyncio.get_running_loop()
-        agent = self._session.options.agent
-        waiting = loop.call_later(SLOW_S, self._print, f"  [starting] {one_line(agent)}\n")
-        async with self._session:
-            waiting.cancel()
-            loop.add_signal_handler(signal.SIGINT, self._stop_or_quit)
-            for text in self._then:
-                await self._session.send(text, delivery="queue")
-            tasks = [
-                asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())
-            ]
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                working = self._status.running
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in done:
-                task.result()
-        write(self._goodbye())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
+        for text in self._then:
+            await self._session.send(text, delivery="queue")
+        tasks = [asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            working = self._status.running
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
         return 130 if working else self._outcome.code
 
     async def _end(self) -> None:
         await self._quit.wait()
 
-    def _goodbye(self) -> str:
-        cost = f"\nCost: ${self._session.total_cost_usd:.4f}\n"
-        agent_session = self._session.agent_session
-        if agent_session is None:
-            return cost
-        agent = self._session.options.agent
-        which = "" if agent == "claude" else f"--agent {shlex.quote(agent)} "
-        return f'{cost}To go on: midflight run {which}--resume {agent_session} "…"\n'
-
     # What the agent does ------------------------------------------------------------------
+
+    def replay(self, events: Iterable[e.Event], model: str) -> None:
+        """Show what has happened before, all at once, and what still waits for an answer."""
+        shown: list[Fragment] = []
+        for event in events:
+            self._shown = event.seq or self._shown
+            self._status.take(event, time.monotonic())
+            shown += self._screen.take(event, self._width)
+        write(shown)
+        self._status.model = model
+        self._status.running = self._session.status in ("running", "waiting")
+        for request in self._session.pending:
+            self._ask(request)
 
     async def _watch(self) -> None:
         """Show the events until the session has ended."""
-        async for event in self._session.events():
+        async for event in self._session.events(self._shown):
             self._outcome.take(event)
             self._status.take(event, time.monotonic())
             self._print(self._screen.take(event, self._width))
@@ -124,6 +127,8 @@ class Console:
                     self._ask(event)
                 case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
                     self._settled(request)
+                case e.SessionEnded(reason=reason) if reason not in AT_REST:
+                    return
             self._prompt.app.invalidate()
 
     def _print(self, what: str | list[Fragment]) -> None:
@@ -288,7 +293,9 @@ class Console:
                 self._print(f"  {self._status.cost} so far\n")
             case "/help":
                 self._print(HELP)
-            case "/quit":
+            case "/detach" if not self._attached:
+                self._print("  this session lives in this terminal; run -d starts one apart\n")
+            case "/quit" | "/detach":
                 self._quit.set()
             case _:
                 self._print(f"  there is no {one_line(name, 40)} here; /help lists what there is\n")

@@ -34,6 +34,7 @@ async def _host(given: argparse.Namespace) -> int:
     try:
         async with Host(given.journal, park_after=given.park_after) as mine:
             _tell(given.ready, Ready(address=mine.address))
+            await mine.wake()
             unused = loop.create_task(mine.unused(UNUSED_S))
             stopping = loop.create_task(stopped.wait())
             await asyncio.wait([unused, stopping], return_when=asyncio.FIRST_COMPLETED)

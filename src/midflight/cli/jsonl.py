@@ -41,22 +41,22 @@ async def run_json(session: Session, then: list[str]) -> int:
 
 
 async def _drive(session: Session, then: list[str], printing: asyncio.Task[None]) -> None:
-    """Open the session, carry out what comes in, and close it when nothing more can come."""
-    async with session:
-        quiet = Quiet(session)
-        watching = asyncio.get_running_loop().create_task(quiet.watch())
-        obeying = asyncio.get_running_loop().create_task(_obey(session, quiet))
-        try:
-            for text in then:
-                await session.send(text, delivery="queue")
-            # A signal ends the session, and with it the printing.
-            await asyncio.wait([obeying, printing], return_when=asyncio.FIRST_COMPLETED)
-            if obeying.done() and obeying.result():
-                session.attend(attended=False)
-                await quiet.reached()
-        finally:
-            watching.cancel()
-            obeying.cancel()
+    """Carry out what comes in, and close the session when nothing more can come."""
+    quiet = Quiet(session)
+    watching = asyncio.get_running_loop().create_task(quiet.watch())
+    obeying = asyncio.get_running_loop().create_task(_obey(session, quiet))
+    try:
+        for text in then:
+            await session.send(text, delivery="queue")
+        # A signal ends the session, and with it the printing.
+        await asyncio.wait([obeying, printing], return_when=asyncio.FIRST_COMPLETED)
+        if obeying.done() and obeying.result():
+            session.attend(attended=False)
+            await quiet.reached()
+    finally:
+        watching.cancel()
+        obeying.cancel()
+        await session.close()
 
 
 async def _print(session: Session, outcome: Outcome) -> None:

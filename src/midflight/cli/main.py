@@ -11,20 +11,26 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from midflight.cli.arguments import GROUPS, SESSION_COMMANDS, Command
 from midflight.cli.output import one_line, write
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
 __all__ = ["COMMANDS", "main", "make_parser"]
+
+DESCRIPTION = """\
+Dispatch a coding agent, watch it work, and change its course while it runs.
+"""
 
 EPILOG = """\
 exit codes:
   0 completed · 1 failed · 2 wrong usage · 3 a limit was reached · 4 no such session
   130 interrupted
 
-A task on its own is run: midflight "task" is midflight run "task".
+A task on its own is run: midflight "task" is midflight run "task". A session is named by its name,
+its id, or how one of them begins; without a name the latest one of this folder is meant.
 """
 
 
@@ -59,17 +65,23 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _group(title: str) -> str:
+    """Return one group of commands as the help shows it."""
+    lines = (f"  {name:11} {COMMANDS[name][0]}\n" for name in GROUPS[title])
+    return f"\n{title}:\n{''.join(lines)}"
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog="midflight",
-        description="Dispatch a coding agent, watch it work, and change its course while it runs.",
+        description=DESCRIPTION + "".join(map(_group, GROUPS)),
         epilog=EPILOG,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     for name, (text, add_options, _) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command = commands.add_parser(name, description=text[:1].upper() + text[1:] + ".")
         add_options(command)
         command.set_defaults(command=name)
     return parser
@@ -113,6 +125,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
+    add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
     add("--json", action="store_true", help="one event per line out, one command per line in")
 
 
@@ -180,12 +194,12 @@ def _doctor(given: argparse.Namespace) -> int:
     return doctor()
 
 
-Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
     "host": ("keep sessions in the background", _host_options, _host),
     "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
+    **SESSION_COMMANDS,
 }
 
 
@@ -224,7 +238,7 @@ def _with_command(arguments: list[str]) -> list[str]:
     if first in {*COMMANDS, "-h", "--help", "--version"}:
         return arguments
     one_word = len(first.split()) == 1
-    if one_word and (near := difflib.get_close_matches(first, COMMANDS, 1, cutoff=0.75)):
+    if one_word and (near := difflib.get_close_matches(first, COMMANDS, 1, cutoff=0.82)):
         raise UsageError(
             f"there is no command {first!r}; did you mean {near[0]}?",
             f"midflight run {first!r} to give it to an agent as a task",

@@ -14,7 +14,16 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["Fragment", "exact", "inert", "json_line", "one_line", "styles_wanted", "write"]
+__all__ = [
+    "Fragment",
+    "at_terminal",
+    "exact",
+    "inert",
+    "json_line",
+    "one_line",
+    "styles_wanted",
+    "write",
+]
 
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
@@ -77,6 +86,11 @@ def _json_escape(found: re.Match[str]) -> str:
     return "".join(f"\\u{unit}" for unit in units)
 
 
+def at_terminal() -> bool:
+    """Tell whether a person is at both ends: types what is read, and sees what is written."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
+
+
 def styles_wanted() -> bool:
     """Tell whether the terminal and its user want styled text (``NO_COLOR``, ``TERM=dumb``)."""
     return (
@@ -86,9 +100,10 @@ def styles_wanted() -> bool:
     )
 
 
-def write(what: str | bytes | Iterable[Fragment], *, error: bool = False) -> None:
+def write(what: str | bytes | Iterable[Fragment], *, error: bool = False, over: int = 0) -> None:
     """Write text, styled fragments, or a `json_line`, and flush. The only function that writes.
 
+    ``over`` is how many of the lines above are wiped for it, at a terminal.
     Every text is made inert here, whatever has been done to it before. Raises `BrokenPipeError`
     when nobody reads any more.
     """
@@ -107,6 +122,8 @@ def write(what: str | bytes | Iterable[Fragment], *, error: bool = False) -> Non
             else inert(part)
             for style, part in what
         )
+    if over and stream.isatty():
+        text = f"\x1b[{over}F\x1b[J{text}"
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()

@@ -5,30 +5,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import shlex
 import signal
-import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from midflight import dispatch
 from midflight.cli.defaults import in_the_words_of, settled_options
-from midflight.cli.output import write
+from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.transcript import Outcome, Transcript
+from midflight.commands import check_text
 from midflight.errors import ConversationLost, InvalidOption, NotFound
+from midflight.options import Options
 from midflight.session import Session
 
 __all__ = ["Stopper", "run", "run_plain", "until_stopped"]
 
 INTERRUPTED = 130
 
+SLOW_S = 1.0
+"""How long an agent may take to start before that is told."""
+
 
 def run(given: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
     settled = settled_options(given)
-    attended = given.json or bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
     try:
-        session = dispatch(given.task, attended=attended, **settled.options)
-        return asyncio.run(_run(session, given.then or [], json=given.json))
+        if given.detach:
+            from midflight.cli.detach import detach
+
+            return asyncio.run(detach(given, settled.options))
+        options = Options.build(attended=given.json or at_terminal(), **settled.options)
+        check_text(given.task)
+        return asyncio.run(_run(given, options))
     except InvalidOption as error:
         raise in_the_words_of(settled.sources, error) from error
     except ConversationLost as error:
@@ -38,44 +46,86 @@ def run(given: argparse.Namespace) -> int:
         ) from error
 
 
-async def _run(session: Session, then: list[str], *, json: bool) -> int:
-    stopper = Stopper(session)
-    if json:
-        from midflight.cli.jsonl import run_json
+async def _run(given: argparse.Namespace, options: Options) -> int:
+    stopper = Stopper()
+    return await until_stopped(stopper, _in_session(given, options, stopper))
 
-        return await until_stopped(stopper, run_json(session, then))
-    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty():
-        from midflight.cli.console import Console
 
-        return await until_stopped(stopper, Console(session, then).run())
-    return await until_stopped(stopper, run_plain(session, then))
+async def _in_session(given: argparse.Namespace, options: Options, stopper: Stopper) -> int:
+    """Run the session in the form that fits where the output goes."""
+    then = given.then or []
+    async with _begun(given, options) as session:
+        stopper.session = session
+        if given.json:
+            from midflight.cli.jsonl import run_json
+
+            return await run_json(session, then)
+        if at_terminal():
+            return await _run_console(session, then, journal=not given.no_journal)
+        return await run_plain(session, then)
+
+
+@contextlib.asynccontextmanager
+async def _begun(given: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
+    """Begin the session; others can reach it unless it is to leave no trace."""
+    from midflight.cli.hosted import alone, hosted
+
+    waiting = None
+    if at_terminal() and not given.json:
+        told = f"  [starting] {one_line(options.agent)}\n"
+        waiting = asyncio.get_running_loop().call_later(SLOW_S, write, told)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            begin = alone if given.no_journal else hosted
+            session = await stack.enter_async_context(begin(given.task, options))
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+        yield session
+
+
+async def _run_console(session: Session, then: list[str], *, journal: bool) -> int:
+    """Run at the terminal, and say at the end what it has cost and how to go on."""
+    from midflight.cli.console import Console
+
+    try:
+        code = await Console(session, session.options.cwd, then).run()
+    finally:
+        await session.close()
+    write(f"\nCost: ${session.total_cost_usd:.4f}\n")
+    if journal:
+        write(f"To go on: midflight resume {session.name}\n")
+    elif session.agent_session is not None:
+        agent = session.options.agent
+        which = "" if agent == "claude" else f"--agent {shlex.quote(agent)} "
+        write(f'To go on: midflight run {which}--resume {session.agent_session} "…"\n')
+    return code
 
 
 async def run_plain(session: Session, then: list[str]) -> int:
     """Run without a terminal: print what happens, ask nothing, end when it is quiet."""
     transcript, outcome = Transcript(session.options.cwd), Outcome()
-    async with session:
-        for text in then:
-            await session.send(text, delivery="queue")
-        async for event in session.stream():
-            outcome.take(event)
-            write(transcript.take(event))
+    for text in then:
+        await session.send(text, delivery="queue")
+    async for event in session.stream():
+        outcome.take(event)
+        write(transcript.take(event))
     return outcome.code
 
 
 class Stopper:
     """What the signals do: the first SIGINT stops the turn, a second one or SIGTERM everything."""
 
-    def __init__(self, session: Session | None = None) -> None:
-        """Without a session there is no turn to stop, and the first SIGINT ends the program."""
-        self._session = session
+    def __init__(self) -> None:
+        """Without a ``session`` there is no turn to stop, and the first SIGINT ends the program."""
+        self.session: Session | None = None
         self._task: asyncio.Task[int] | None = None
         self._stop: asyncio.Task[None] | None = None
         self.stopped = False
 
     def interrupt(self) -> None:
         """Stop the turn, if that has not been tried yet; else everything."""
-        session = self._session
+        session = self.session
         if session is None or self._stop is not None or session.status == "starting":
             self.quit()
             return

@@ -117,9 +117,13 @@ def limit_line(event: e.UsageLimitReached) -> str:
 class Transcript:
     """Turns events into text, each event once. Streamed text comes as it streams."""
 
-    def __init__(self, cwd: Path) -> None:
-        """Begin at the start of a line; paths below ``cwd`` are shown from there."""
+    def __init__(self, cwd: Path, *, whole: bool = False) -> None:
+        """Begin at the start of a line; paths below ``cwd`` are shown from there.
+
+        ``whole`` shows the first message too, which whoever has just typed it need not be told.
+        """
         self._cwd = cwd
+        self._whole_session = whole
         self._column0 = True
         self._streamed = ""
         self._asked: dict[str, e.Event] = {}
@@ -159,7 +163,7 @@ class Transcript:
                     return self._aside(how, f"{event.reason}: {text}")
             case e.TurnStarted(messages=messages):
                 self._turns += 1
-                if self._turns > 1 and messages:
+                if messages and (self._turns > 1 or self._whole_session):
                     text = " ".join(self._texts.get(message, "") for message in messages)
                     return self.lines([(BOLD, f"\n> {one_line(text)}\n")])
             case _:

@@ -1,0 +1,140 @@
+"""What the commands about sessions that exist take, and which module carries each of them out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+
+__all__ = ["GROUPS", "SESSION_COMMANDS", "Command"]
+
+Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+
+SESSION_HELP = (
+    "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
+)
+
+
+def _session(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
+
+
+def _words(parser: argparse.ArgumentParser, *names: str) -> None:
+    shown = f"[S] {' '.join(names)}"
+    parser.usage = f"{parser.prog} [options] {shown}"
+    parser.add_argument("words", metavar=shown, nargs="+", help=SESSION_HELP)
+
+
+def _json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="show what follows until the session is quiet; the exit code is that of run",
+    )
+    _json(parser, "what came of it as JSON; with --wait, one event per line")
+
+
+def _ls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cwd", metavar="DIR", help="only sessions of this folder")
+    add("--all", action="store_true", help="those too that were closed more than a day ago")
+    add("--watch", action="store_true", help="show it anew when something changes")
+    _json(parser, "a list of objects; with --watch, one list per line")
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    _json(parser, "as an object")
+
+
+def _logs(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    parser.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="go on with what happens, until the session ends",
+    )
+    _json(parser, "one event per line")
+
+
+def _send(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "TEXT")
+    _wait(parser)
+
+
+def _redirect(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "TEXT")
+    parser.add_argument("--drop-queued", action="store_true", help="cancel the messages that wait")
+    _wait(parser)
+
+
+def _interrupt(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    parser.add_argument("--keep-queued", action="store_true", help="keep the messages that wait")
+
+
+def _answer(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "[REQUEST] allow|deny|TEXT")
+    parser.add_argument(
+        "--reason", metavar="TEXT", default="", help="with deny: why, for the agent"
+    )
+    _wait(parser)
+
+
+def _rm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sessions", metavar="S", nargs="+", help=SESSION_HELP.rpartition(";")[0])
+    parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell it is for")
+
+
+def _candidates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+
+
+def _in(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """Return a function of a module that is loaded when it is called."""
+
+    def call(given: argparse.Namespace) -> int:
+        code: int = getattr(importlib.import_module(f"midflight.cli.{module}"), function)(given)
+        return code
+
+    return call
+
+
+SESSION_COMMANDS: dict[str, Command] = {
+    "ls": ("list the sessions; what waits for you comes first", _ls, _in("listing", "ls")),
+    "show": ("show one session, and what it asks", _show, _in("sessions", "show")),
+    "logs": ("print what a session has said and done", _logs, _in("logs", "logs")),
+    "attach": (
+        "take part in a session at this terminal; leaving does not stop it",
+        _session,
+        _in("attach", "attach"),
+    ),
+    "resume": ("attach, and hand over the messages that wait", _session, _in("attach", "resume")),
+    "send": ("say something: it is read at the agent's next step", _send, _in("speak", "send")),
+    "queue": ("say something for a turn of its own, afterwards", _send, _in("speak", "queue")),
+    "redirect": ("stop the turn and start one for this", _redirect, _in("speak", "redirect")),
+    "interrupt": ("stop the turn", _interrupt, _in("speak", "interrupt")),
+    "answer": ("answer what the agent asks", _answer, _in("speak", "answer")),
+    "stop": ("end a session and its agent; a message goes on", _session, _in("speak", "stop")),
+    "rm": ("remove sessions and all they said", _rm, _in("sessions", "rm")),
+    "completion": ("print what makes a shell complete", _completion, _in("completion", "script")),
+    "__complete": ("", _candidates, _in("completion", "complete")),
+}
+
+GROUPS = {
+    "start": ("run", "demo", "doctor"),
+    "look": ("ls", "show", "logs", "attach"),
+    "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
+    "end": ("stop", "rm"),
+    "more": ("host", "completion"),
+}
+"""The commands as the help shows them; what stands in none is not shown."""
