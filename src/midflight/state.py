@@ -159,7 +159,7 @@ class State:
     @property
     def status(self) -> SessionStatus:
         """One word for the whole."""
-        if self.ended is not None:
+        if self.ended is not None and not (self.ended in AT_REST and self.wait):
             return "idle" if self.ended in AT_REST else "closed"
         if self.requests.pending or self.wait:
             return "waiting"

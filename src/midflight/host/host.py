@@ -315,6 +315,12 @@ class Host:
 
     # Of hosts that died -------------------------------------------------------------------
 
+    async def wake(self) -> None:
+        """Take up the sessions at rest that wait for the reset of a usage limit."""
+        for session in await self.journal.waiting():
+            with contextlib.suppress(MidflightError):  # another host was faster, or it lacks a key
+                await self.session(session)
+
     async def _settle_all(self) -> None:
         """End what hosts that died have left open, before anything else is done."""
         await asyncio.to_thread(end_strays)

@@ -280,6 +280,10 @@ class Journal:
         live = frozenset(self._held)
         return await self._read(lambda c: reading.unsettled(c, self._here, host, live))
 
+    async def waiting(self) -> list[str]:
+        """Return the sessions at rest that wait for the reset of a usage limit."""
+        return await self._read(reading.waiting)
+
     async def past(self, session: str) -> Past:
         """Return all there is of a session, to go on with it."""
         return await self._read(lambda c: reading.past(c, self._database.name, session))

@@ -168,6 +168,16 @@ def unsettled(connection: Connection, here: Here, host: str, live: Collection[st
     ]
 
 
+def waiting(connection: Connection) -> list[str]:
+    """Return the sessions at rest that wait for the reset of a usage limit."""
+    query = (
+        select(sessions.c.id)
+        .join(leases, leases.c.session == sessions.c.id)
+        .where(leases.c.host.is_(None), sessions.c.status == "waiting")
+    )
+    return [row.id for row in connection.execute(query)]
+
+
 def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
     """Return a session as others are told of it. ``name`` is the database's."""
     waiting: list[Event] = []
