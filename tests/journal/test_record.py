@@ -154,7 +154,8 @@ async def test_a_reader_of_the_news_that_fails_does_not_keep_it_from_others(
     second.begin(told.append, lambda error: None)
     add(first, e.Text(text="x"))
     add(second, e.Text(text="y"))
-    await second.written()
+    async with asyncio.timeout(10):
+        await second.written()
 
     assert any(isinstance(one, RuntimeError) for one in told)
     assert 2 in told
@@ -208,6 +209,31 @@ async def test_a_message_is_followed_from_its_acceptance_to_its_end(journal: Jou
     assert (found["a"].turn, found["c"].turn, found["c"].reason) == (1, None, "interrupted")
     assert (found["b"].delivery, found["b"].said) == ("steer", 4)
     assert (await journal.past(holding.session)).handed == set()
+
+
+async def test_of_a_long_past_what_was_only_said_is_left_out(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    started = e.TurnStarted(turn=1, origin="message", messages=("a",))
+    add(holding, e.MessageAccepted(message="a", text="x", delivery="steer"), started)
+    add(holding, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
+    add(holding, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
+    add(holding, e.TurnStarted(turn=2, origin="background"))
+    add(holding, *(e.Text(turn=2, text=str(n)) for n in range(10)))
+    await holding.written()
+
+    past = await journal.past(holding.session)
+
+    assert past.whole_after == 2514 - 2000
+    assert [event.type for event in past.events[:2]] == ["message.accepted", "turn.started"]
+    assert [event.seq for event in past.events[2:]] == list(range(515, 2515))
+
+
+async def test_the_turn_that_was_cut_is_read_whole_however_long_it_was(journal: Journal) -> None:
+    _, holding = await journal.create("fix", options())
+    add(holding, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
+    await holding.written()
+
+    assert len((await journal.past(holding.session)).events) == 2500
 
 
 async def test_the_answer_to_a_request_that_stands_is_known(journal: Journal) -> None:

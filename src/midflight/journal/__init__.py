@@ -10,7 +10,7 @@
         await journal.events(row.id, after=0)
         await journal.leave()
 
-`Journal.take` goes on with a session, and returns all there is of it too. The record is a
+`Journal.take` goes on with a session, and returns its `Past` too. The record is a
 `midflight.record.Record`; `restored` makes options of ``row.options``.
 
 What stands here is slow to import and is loaded when it is asked for.

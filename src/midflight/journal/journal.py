@@ -169,7 +169,7 @@ class Journal:
     async def take(self, session: str) -> tuple[SessionRow, Holding, Past]:
         """Become the owner of a session that nobody owns, or whose owner is dead.
 
-        Returns what lists show of it, the hold on it, and all there is of it. Raises `NotFound`,
+        Returns what lists show of it, the hold on it, and its `past`. Raises `NotFound`,
         or `LeaseHeld` that names the owner.
         """
         host = self._registered()
@@ -285,7 +285,7 @@ class Journal:
         return await self._read(reading.waiting)
 
     async def past(self, session: str) -> Past:
-        """Return all there is of a session, to go on with it."""
+        """Return what is needed of a session to go on with it."""
         return await self._read(lambda c: reading.past(c, self._database.name, session))
 
     async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
