@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.faults.helpers import agents, ended, gone, of, open_pipe, pid_in, pipe, read
 from tests.faults.manifest import fault
 
 import midflight
+from midflight.agents import tree
 from midflight.testing import ModelRequest, Step, Text, ToolCall, Words
 from midflight.testing.rig import OPENCODE, Stage
 
@@ -38,20 +40,26 @@ def _server_of(stage: Stage) -> psutil.Process:
 
 @fault("A2", "A4", "A12", "I7")
 async def test_a_killed_server_fails_the_turn_takes_all_along_and_a_new_one_goes_on(
-    tmp_path: Path, no_agent_left: None
+    tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What cannot be ended is reported by its id."""
     stage = Stage(OPENCODE, tmp_path)
-    fifos = [pipe(stage.cwd / name) for name in ("tool", "stray")]
-    call = _bash(f"{_stray(fifos[1])}; {_deaf(fifos[0])}")
+    fifos = [pipe(stage.cwd / name) for name in ("tool", "stray", "undying")]
+    call = _bash(f"{_stray(fifos[1])}; {_stray(fifos[2])}; {_deaf(fifos[0])}")
     steps: list[Step] = [[Words("on it"), call], Text("welcome back")]
     async with stage.play(steps, allowed_tools=["Bash"]) as on:
         first = await on.session.send("remember the heron")
-        below = [await pid_in(fifo) for fifo in fifos]
+        *below, undying = [await pid_in(fifo) for fifo in fifos]
         waiting = await on.session.send("and this", "queue")
         server = _server_of(stage)
         address = server.cmdline()[-1]
-        server.kill()
-        result = await ended(first)
+        with monkeypatch.context() as patch:
+            patch.setattr(tree, "KILL_GRACE_S", 0.2)
+            kill = psutil.Process.kill
+            patch.setattr(psutil.Process, "kill", lambda it: it.pid == undying.pid or kill(it))
+            server.kill()
+            result = await ended(first)
+        undying.kill()
         assert (result.status, result.reason) == ("failed", "agent_died")
         assert "SIGKILL" in result.text
         assert (await ended(waiting)).reason == "agent_died"
@@ -61,6 +69,9 @@ async def test_a_killed_server_fails_the_turn_takes_all_along_and_a_new_one_goes
         events = await read(on.session)
         assert "remember the heron" in str(on.requests[1].messages)
     assert [end.status for end in of(midflight.TurnEnded, events)] == ["failed", "completed"]
+    assert [n.text for n in of(midflight.Notice, events) if n.level == "error"] == [
+        f"these processes could not be ended: {undying.pid}"
+    ]
     assert [tool.status for tool in of(midflight.ToolEnded, events)] == ["cancelled"]
 
 

@@ -154,7 +154,7 @@ async def test_a_sub_agent_that_would_ask_nobody_is_asked_for(opencode: Stage) -
 
 @fault("S9")
 def test_a_server_of_our_own_is_told_to_go_on_after_a_no() -> None:
-    config = configuration(Options.build(agent="opencode"), None)
+    config = configuration(Options.build(agent="opencode"))
     assert config["experimental"]["continue_loop_on_deny"] is True
 
 

@@ -20,6 +20,7 @@ from midflight.agents.acp_updates import Translator
 from midflight.agents.acp_wire import METHOD_NOT_FOUND, Answer, Refused, Wire
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.framing import MALFORMED
+from midflight.agents.leftovers import OpenCalls, farewell
 from midflight.agents.process import AgentProcess
 from midflight.agents.redact import Redactor, server_secrets
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
@@ -61,8 +62,7 @@ class AcpAgent:
         self._session = ""
         self._asks = Asks(self._wire, self._policy, self._translate, self._report)
         self._later: deque[tuple[str, str]] = deque()
-        self._open_calls: dict[str, float] = {}
-        self._doomed: list[Any] = []
+        self._calls = OpenCalls(self._process)
 
     # Starting and ending ------------------------------------------------------------------
 
@@ -191,10 +191,7 @@ class AcpAgent:
         if not self._translate.running:
             return
         self._translate.cancel()
-        if self._open_calls:
-            self._doomed = await asyncio.to_thread(
-                _born_after, self._process, min(self._open_calls.values())
-            )
+        await self._calls.condemn()
         await self._asks.withdraw()
         await self._wire.tell("session/cancel", self._of_session())
 
@@ -242,24 +239,15 @@ class AcpAgent:
         self._reader.add_done_callback(lambda _: self._signals.put_nowait(Died("")))
         while not isinstance(signal := await self._signals.get(), Died):
             if isinstance(signal, Finished):
-                self._open_calls.clear()
-                doomed, self._doomed = self._doomed, []
-                if doomed:
-                    await asyncio.to_thread(_end, doomed)
+                await self._calls.close()
             yield signal
         await self._process.exited()
-        if self._process.strays:
-            pids = ", ".join(str(pid) for pid in self._process.strays)
-            yield e.Notice(level="error", text=f"these processes could not be ended: {pids}")
-        yield Died(self._process.last_words())
+        for signal in farewell(self._process.strays, Died(self._process.last_words())):
+            yield signal
 
     def _report(self, signals: Iterable[Signal]) -> None:
         for signal in signals:
-            match signal:
-                case e.ToolStarted(parent=None):
-                    self._open_calls[signal.call] = self._process.age_s
-                case e.ToolEnded():
-                    self._open_calls.pop(signal.call, None)
+            self._calls.note(signal)
             self._signals.put_nowait(signal)
 
     def _noise(self, text: str) -> None:
@@ -290,15 +278,3 @@ class AcpAgent:
             text = f"{message['method']} is not supported, or not understood"
             self._wire.soon(self._wire.refuse(message["id"], METHOD_NOT_FOUND, text))
         self._report([e.Raw(data=message)])
-
-
-def _born_after(process: AgentProcess, age_s: float) -> list[Any]:
-    from midflight.agents import tree
-
-    return tree.born_after(process.pid, process.marker, age_s, strays=True)
-
-
-def _end(processes: list[Any]) -> None:
-    from midflight.agents import tree
-
-    tree.end(processes, at_once=True)

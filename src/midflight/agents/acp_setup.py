@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import runpy
 import shlex
 import shutil
@@ -17,8 +16,8 @@ import msgspec
 from midflight.agents.acp_settings import Settings
 from midflight.agents.base import Support
 from midflight.agents.checks import check_servers
-from midflight.agents.claude_cli import NOT_INHERITED
 from midflight.agents.presets import PRESETS
+from midflight.agents.surroundings import CLAUDE_CODE, inherited
 from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
 from midflight.options import Options
 
@@ -64,8 +63,7 @@ class Command(msgspec.Struct, frozen=True):
 
     def environment(self, options: Options) -> dict[str, str]:
         """Return the program's environment: ours, without what would confuse it, and more."""
-        inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        return {**inherited, "PWD": str(options.cwd), **self.env, **options.env}
+        return {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
 
 
 def protocol_version() -> int:

@@ -17,6 +17,7 @@ from midflight.agents import claude_cli, framing
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude_frames import Translator
 from midflight.agents.framing import MALFORMED
+from midflight.agents.leftovers import OpenCalls, farewell
 from midflight.agents.process import AgentProcess
 from midflight.agents.redact import server_secrets
 from midflight.errors import AgentFailed
@@ -77,9 +78,8 @@ class ClaudeAgent:
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
         self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
-        self._open_calls: dict[str, float] = {}
+        self._calls = OpenCalls(self._process)
         self._tasks: set[str] = set()
-        self._doomed: list[Any] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
         claude_cli.arguments(options, self._session, None)
@@ -168,14 +168,7 @@ class ClaudeAgent:
 
     async def interrupt(self) -> None:
         """Stop the turn and everything queued; note which processes must not survive it."""
-        if self._open_calls:
-            self._doomed = await asyncio.to_thread(
-                _born_after,
-                self._process.pid,
-                self._process.marker,
-                min(self._open_calls.values()),
-                not self._tasks,
-            )
+        await self._calls.condemn(strays=not self._tasks)
         await self._control("interrupt", {"cancel_queued": True})
 
     async def reply(self, reply: Reply) -> None:
@@ -258,28 +251,21 @@ class ClaudeAgent:
                         await self._watch(signal)
                     yield signal
         await self._process.exited()
-        if self._process.strays:
-            pids = ", ".join(str(pid) for pid in self._process.strays)
-            yield e.Notice(level="error", text=f"these processes could not be ended: {pids}")
         words = self._process.last_words()
-        yield Died(words, lost=self._options.resume is not None and _LOST in words)
+        died = Died(words, lost=self._options.resume is not None and _LOST in words)
+        for signal in farewell(self._process.strays, died):
+            yield signal
 
     async def _watch(self, signal: Signal) -> None:
         """Keep book of what runs, and end what an interrupt has left running."""
+        self._calls.note(signal)
         match signal:
-            case e.ToolStarted(parent=None):
-                self._open_calls[signal.call] = self._process.age_s
-            case e.ToolEnded():
-                self._open_calls.pop(signal.call, None)
             case e.TaskStarted():
                 self._tasks.add(signal.task)
             case e.TaskEnded():
                 self._tasks.discard(signal.task)
             case Finished():
-                self._open_calls.clear()
-                doomed, self._doomed = self._doomed, []
-                if doomed:
-                    await asyncio.to_thread(_end, doomed)
+                await self._calls.close()
 
     def _answered(self, frame: dict[str, Any]) -> list[Signal]:
         """Take the answer to a control request of ours."""
@@ -319,15 +305,3 @@ def _joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
         question: ", ".join(answer) if isinstance(answer, list) else answer
         for question, answer in answers.items()
     }
-
-
-def _born_after(pid: int, marker: str, age_s: float, strays: bool) -> list[Any]:  # noqa: FBT001
-    from midflight.agents import tree
-
-    return tree.born_after(pid, marker, age_s, strays=strays)
-
-
-def _end(processes: list[Any]) -> None:
-    from midflight.agents import tree
-
-    tree.end(processes, at_once=True)

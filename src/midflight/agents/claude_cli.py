@@ -17,12 +17,12 @@ import signal
 from pathlib import Path
 
 from midflight.agents.checks import check_servers, runnable
+from midflight.agents.surroundings import CLAUDE_CODE, inherited
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
 __all__ = [
     "MINIMUM",
-    "NOT_INHERITED",
     "arguments",
     "check",
     "environment",
@@ -43,9 +43,6 @@ MAX_ARGUMENT_BYTES = 120_000
 VERSION_TIMEOUT_S = 15.0
 VERSION_BYTES = 4096
 HINT = "is it Claude Code? pip install claude-agent-sdk"
-
-NOT_INHERITED = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
-"""Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
 
 
 def find(given: Path | None) -> Path:
@@ -181,9 +178,8 @@ def _money_left(options: Options) -> float | None:
 
 def environment(options: Options) -> dict[str, str]:
     """Return the program's environment: ours, without what would confuse it, and the option's."""
-    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return {
-        **inherited,
+        **inherited(CLAUDE_CODE),
         "PWD": str(options.cwd),
         "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
         # Tells when no further turn is owed, after background work has ended.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
-import string
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from midflight import events as e
@@ -22,18 +20,20 @@ from midflight.agents.base import (
     Kept,
     Reply,
     Signal,
-    Support,
     Taken,
     Up,
 )
+from midflight.agents.leftovers import farewell
+from midflight.agents.opencode_abilities import CAPABILITIES, LIMITS
 from midflight.agents.opencode_asks import Asks
-from midflight.agents.opencode_catchup import adopt, state
+from midflight.agents.opencode_catchup import adopt, missed
 from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Translator
+from midflight.agents.opencode_lease import lease
 from midflight.agents.opencode_models import Model, Models
 from midflight.agents.opencode_policy import Policy
-from midflight.agents.opencode_server import Server, lease
+from midflight.agents.opencode_server import Server
 from midflight.agents.opencode_tools import Book
 from midflight.agents.redact import Redactor, server_secrets
 from midflight.errors import AgentFailed, UnsupportedOption
@@ -44,63 +44,18 @@ __all__ = ["OpenCodeAgent"]
 SETTLE_S = 0.3
 """How long after an end that is not clear the server is asked what is the case."""
 
-LOST_AFTER_S = 5.0
-"""A server at rest that has not read a message after so long will never read it."""
-
 STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
 NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
-
-TIME_BITS = (1 << 48) - 1
-_LETTERS = string.digits + string.ascii_letters
 
 
 class OpenCodeAgent:
     """One conversation with OpenCode."""
 
     name = "opencode"
-    capabilities: Mapping[str, Support] = {
-        "steer": "supported",
-        "queue": "emulated",
-        "redirect": "emulated",
-        "interrupt": "supported",
-        "cancel": "emulated",
-        "permissions": "supported",
-        "edited_input": "emulated",
-        "questions": "supported",
-        "set_model": "supported",
-        "set_permission_mode": "emulated",
-        "max_turns": "emulated",
-        "max_budget_usd": "emulated",
-        "timeout": "emulated",
-        "stall_timeout": "emulated",
-        "plugins": "emulated",
-        "skills": "supported",
-        "mcp_servers": "supported",
-        "system_prompt": "supported",
-        "effort": "supported",
-        "add_dirs": "emulated",
-        "resume": "supported",
-        "retries": "supported",
-        "plan": "supported",
-        "background": "not",
-        "subagents": "supported",
-    }
-    limits: Mapping[str, str] = {
-        "queue": "kept in midflight's outbox",
-        "redirect": "an abort, then the message",
-        "cancel": "in midflight's outbox; what a server at work has been given it keeps",
-        "edited_input": "the call is refused, and the agent told to make it again with that input",
-        "set_permission_mode": "OpenCode asks, midflight answers by the mode",
-        "max_turns": "model calls are counted, then an abort",
-        "max_budget_usd": "OpenCode's figures are added up, then an abort",
-        "timeout": "midflight's clock, then an abort",
-        "stall_timeout": "midflight's clock, then an abort",
-        "plugins": "of a plugin, OpenCode is given the skills",
-        "add_dirs": "OpenCode asks, midflight allows",
-        "background": "OpenCode's commands and sub-agents end with their turn",
-    }
+    capabilities = CAPABILITIES
+    limits = LIMITS
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
@@ -122,7 +77,7 @@ class OpenCodeAgent:
         self._variant: str | None = None
         self._translate: Translator
         self._session = ""
-        self._last_id = 0
+        self._ids = conversation.Ids()
         self._sent = 0.0
 
     # Starting and ending ------------------------------------------------------------------
@@ -190,9 +145,8 @@ class OpenCodeAgent:
 
         Done once and wholly, also if whoever asks for it is cancelled meanwhile.
         """
-        server, self._server = self._server, None
-        if server is not None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(server))
+        if self._ending is None and self._server is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
@@ -228,7 +182,8 @@ class OpenCodeAgent:
     async def send(self, message: str, text: str, *, steer: bool) -> None:
         """Give the server a prompt under an id of ours; a loop that runs reads it by itself."""
         del steer
-        known = self._next_id()
+        newest = max(self._translate.reading, self._translate.since)
+        known = self._ids.after(newest)
         self._translate.handed[known] = message
         self._translate.stopping = False
         self._sent = time.monotonic()
@@ -242,14 +197,6 @@ class OpenCodeAgent:
         except AgentFailed:
             self._translate.handed.pop(known, None)
             raise
-
-    def _next_id(self) -> str:
-        """Return an id for a message, in the server's form: it sorts messages by them."""
-        newest = max(self._translate.reading, self._translate.since)
-        known = int(newest[4:16], 16) if newest else 0  # Its clock may be ahead of ours.
-        self._last_id = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last_id, known) + 1
-        noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
-        return f"msg_{self._last_id & TIME_BITS:012x}{noise}"
 
     async def cancel(self, message: str) -> None:
         """Take back a prompt that has not been read; a server at work does not give it back."""
@@ -320,14 +267,18 @@ class OpenCodeAgent:
                         await self._watch(signal)
                     yield signal
             elif item is None or item == GAP:
-                async for signal in self._reconciled():
+                assert self._feed is not None  # noqa: S101 - events come from it
+                for signal in await missed(self._feed, self._translate, self._sent):
+                    await self._watch(signal)
                     yield signal
             elif item == GONE:
                 break
             else:
                 yield item
-        server = self._server
-        yield Died(server.last_words() if server else "it was closed")
+        assert self._server is not None  # noqa: S101 - it was started
+        words = self._server.last_words() if self._ending is None else "it was closed"
+        for signal in farewell(await self._server.strays(), Died(words)):
+            yield signal
 
     async def _next(self) -> Item | Signal | None:
         """Wait for the next item; None when it is time to ask how things are."""
@@ -357,25 +308,3 @@ class OpenCodeAgent:
                 self._translate.stopping = False
                 self._asks.forget()
                 await self._book.close()
-
-    async def _reconciled(self) -> AsyncIterator[Signal]:
-        """Ask how things are, and tell what was missed: nothing is lost, and nothing told twice."""
-        assert self._feed is not None  # noqa: S101 - events come from it
-        before = self._translate.reading
-        try:
-            frames, busy = await state(self._feed, self._session, self._translate.since)
-        except AgentFailed:
-            self._translate.unsettled = True  # Ask again, until the server counts as gone.
-            return
-        signals = [signal for frame in frames for signal in self._translate(frame)]
-        if not busy:
-            # What has begun since the question was asked may be at work now: ask again.
-            begun = before != self._translate.reading
-            signals += [] if begun else self._translate.settle()
-            waits = bool(self._translate.handed) and not self._translate.in_turn
-            if waits and time.monotonic() - self._sent > LOST_AFTER_S:
-                signals += self._translate.lose()
-            self._translate.unsettled = begun or waits
-        for signal in signals:
-            await self._watch(signal)
-            yield signal

@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
+from midflight.agents.base import Signal
 from midflight.agents.opencode_feed import Feed
+from midflight.agents.opencode_frames import Translator
+from midflight.errors import AgentFailed
 
-__all__ = ["adopt", "state"]
+__all__ = ["adopt", "missed"]
+
+LOST_AFTER_S = 5.0
+"""A server at rest that has not read a message after so long will never read it."""
 
 Frame = dict[str, Any]
 
 
-async def state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool]:
+async def missed(feed: Feed, translate: Translator, sent: float) -> list[Signal]:
+    """Ask how things are, and return what was missed: nothing is lost, and nothing told twice.
+
+    ``sent`` is when the newest message was given to the server (monotonic seconds).
+    """
+    before = translate.reading
+    try:
+        frames, busy = await _state(feed, translate.session, translate.since)
+    except AgentFailed:
+        translate.unsettled = True  # Ask again, until the server counts as gone.
+        return []
+    signals = [signal for frame in frames for signal in translate(frame)]
+    if not busy:
+        # What has begun since the question was asked may be at work now: ask again.
+        begun = before != translate.reading
+        signals += [] if begun else translate.settle()
+        waits = bool(translate.handed) and not translate.in_turn
+        if waits and time.monotonic() - sent > LOST_AFTER_S:
+            signals += translate.lose()
+        translate.unsettled = begun or waits
+    return signals
+
+
+async def _state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool]:
     """Return a session's state as the events that would tell it, and whether it is at work.
 
     ``since`` is the newest message that is settled. Whether it works is asked first: if it does

@@ -1,4 +1,4 @@
-"""The inside of OpenCode's parts and errors, in midflight's words."""
+"""The inside of OpenCode's events, in midflight's words, and which of them say nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from midflight.agents.base import UsageLimit
 from midflight.events import Retry
 from midflight.values import Kind, PlanEntry, Status, TokenUsage
 
-__all__ = ["KINDS", "USAGE_LIMIT_S", "outcome", "plan", "retry", "tokens"]
+__all__ = ["KINDS", "SILENT", "USAGE_LIMIT_S", "outcome", "plan", "retry", "tokens"]
 
 USAGE_LIMIT_S = 300.0
 """A pause that is longer than this is the account's usage limit and no passing trouble.
@@ -25,6 +25,35 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("glob", "grep", "websearch", "codesearch"), "search"),
     "webfetch": "fetch",
 }
+
+SILENT = frozenset(
+    {
+        "catalog.updated",
+        "command.executed",
+        "file.edited",
+        "file.watcher.updated",
+        "installation.update-available",
+        "installation.updated",
+        "integration.updated",
+        "lsp.client.diagnostics",
+        "lsp.updated",
+        "mcp.tools.changed",
+        "message.part.removed",
+        "message.removed",
+        "plugin.added",
+        "project.updated",
+        "reference.updated",
+        "server.connected",
+        "server.heartbeat",
+        "server.instance.disposed",
+        "session.compacted",
+        "session.deleted",
+        "session.diff",
+        "session.updated",
+        "vcs.branch.updated",
+    }
+)
+"""Events that say nothing a reader needs; what matters in them comes by other events."""
 
 _AUTH = (401, 403)
 _ERRORS = {

@@ -1,8 +1,14 @@
-"""How a conversation with OpenCode begins: a session, new or an earlier one, and what is there."""
+"""How a conversation with OpenCode begins: a session, new or an earlier one, and what is there.
+
+And under which ids its messages are sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+import string
+import time
 from typing import NamedTuple
 
 from midflight.agents.opencode_client import Client, Refused
@@ -11,7 +17,25 @@ from midflight.agents.opencode_policy import rules
 from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 
-__all__ = ["Told", "begin", "models", "told"]
+__all__ = ["Ids", "Told", "begin", "models", "told"]
+
+TIME_BITS = (1 << 48) - 1
+_LETTERS = string.digits + string.ascii_letters
+
+
+class Ids:
+    """Ids for messages, in the server's form: it sorts messages by them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._last = 0
+
+    def after(self, newest: str) -> str:
+        """Return an id behind those before, and behind the newest message of the server, if any."""
+        known = int(newest[4:16], 16) if newest else 0  # Its clock may be ahead of ours.
+        self._last = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last, known) + 1
+        noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
+        return f"msg_{self._last & TIME_BITS:012x}{noise}"
 
 
 class Told(NamedTuple):

@@ -11,62 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.base import (
-    Calling,
-    Dropped,
-    Finished,
-    Signal,
-    Taken,
-    Withdrawn,
-    Woke,
-)
-from midflight.agents.content import questions
+from midflight.agents.base import Calling, Dropped, Finished, Signal, Taken, Woke
 from midflight.agents.framing import MALFORMED
-from midflight.agents.opencode_content import outcome, plan, retry
+from midflight.agents.opencode_content import SILENT, outcome, plan, retry
 from midflight.agents.opencode_policy import Asked, Verdict
+from midflight.agents.opencode_requests import Requests
 from midflight.agents.opencode_thread import Price, Thread
-from midflight.values import Denial
 
 __all__ = ["Translator"]
 
 GOES_ON = ("tool-calls", "unknown", "")
 """How a model call ends after which the agent makes another one."""
-
-_SILENT = frozenset(
-    {
-        "catalog.updated",
-        "command.executed",
-        "file.edited",
-        "file.watcher.updated",
-        "installation.update-available",
-        "installation.updated",
-        "integration.updated",
-        "lsp.client.diagnostics",
-        "lsp.updated",
-        "mcp.tools.changed",
-        "message.part.removed",
-        "message.removed",
-        "plugin.added",
-        "project.updated",
-        "reference.updated",
-        "server.connected",
-        "server.heartbeat",
-        "server.instance.disposed",
-        "session.compacted",
-        "session.deleted",
-        "session.diff",
-        "session.updated",
-        "vcs.branch.updated",
-    }
-)
-"""Events that say nothing a reader needs; what matters in them comes by other events."""
-
-
-_REASONS = {
-    "doom_loop": "the same call, again and again",
-    "external_directory": "outside the folder: {}",
-    "task": "on this server, a sub-agent does what it does without asking",
-}
 
 
 class Translator:
@@ -92,7 +47,7 @@ class Translator:
         self.stopping = False
         self.unsettled = False
         self._price = price
-        self._judge = judge
+        self._requests = Requests(judge)
         self._clean = clean
         self._threads: dict[str, Thread] = {session: Thread(price)}
         self._early: dict[str, list[dict[str, Any]]] = {}
@@ -104,8 +59,6 @@ class Translator:
         self._error: dict[str, Any] | None = None
         self._busy = False
         self._idle = False
-        self._asked: set[str] = set()
-        self._denials: dict[str, Denial] = {}
 
     @property
     def in_turn(self) -> bool:
@@ -127,7 +80,7 @@ class Translator:
         kind = str(frame.get("type"))
         handler = self._HANDLERS.get(kind)
         if handler is None:
-            return [] if kind in _SILENT else [e.Raw(data=frame)]
+            return [] if kind in SILENT else [e.Raw(data=frame)]
         signals: list[Signal] = []
         try:
             signals.extend(handler(self, frame["properties"]))
@@ -190,7 +143,7 @@ class Translator:
 
     def _part(self, given: dict[str, Any]) -> Iterator[Signal]:
         part = given["part"]
-        thread = self._thread(part["sessionID"], {"type": "message.part.updated", **_as(given)})
+        thread = self._thread(part["sessionID"], "message.part.updated", given)
         if thread is None or part["messageID"] <= self._settled:
             return
         if thread.parent is None and part["messageID"] != self._reading:
@@ -213,11 +166,11 @@ class Translator:
         signal = thread.delta(given)
         return () if signal is None else (signal,)
 
-    def _thread(self, session: str, frame: dict[str, Any]) -> Thread | None:
+    def _thread(self, session: str, kind: str, given: dict[str, Any]) -> Thread | None:
         """Return the thread of a session; a child's first words wait until its call is known."""
         thread = self._threads.get(session)
         if thread is None and session in self._early:
-            self._early[session].append(frame)
+            self._early[session].append({"type": kind, "properties": given})
         return thread
 
     def _created(self, given: dict[str, Any]) -> Iterator[Signal]:
@@ -290,12 +243,10 @@ class Translator:
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
         messages = tuple(self._turn or ())
-        denials = tuple(self._denials.values())
+        denials = self._requests.over()
         self._turn, self._settled = None, self._reading
         self._busy = self._idle = self.unsettled = False
         self._whole = self._error = None
-        self._denials.clear()
-        self._asked.clear()
         self._withdrawn = {known for known in self._withdrawn if known > self._settled}
         said = thread.text
         for session in [name for name in self._threads if name != self.session]:
@@ -312,49 +263,21 @@ class Translator:
 
     # Requests -----------------------------------------------------------------------------
 
-    def _permission(self, given: dict[str, Any]) -> Iterator[Signal]:
-        thread = self._thread(given["sessionID"], {"type": "permission.asked", **_as(given)})
-        if thread is None or not self._open(given):
-            return
-        about = given.get("tool") or {}
-        call = thread.call(str(about.get("messageID")), str(about.get("callID", "")))
-        name, input_ = thread.inputs.get(call, (given["permission"], given.get("metadata") or {}))
-        asked = Asked(given, name, input_)
-        self._asked.add(asked.request)
-        decision, reason = self._judge(asked)
-        if decision == "deny":
-            self._denials[call] = Denial(call=call, name=name, reason=reason)
-        if decision != "ask":
-            return
-        yield e.PermissionRequested(
-            request=asked.request,
-            call=call,
-            name=name,
-            input=input_,
-            reason=_REASONS.get(asked.permission, "").format(", ".join(asked.patterns)),
-            parent=thread.parent,
-        )
+    def _permission(self, given: dict[str, Any]) -> Iterable[Signal]:
+        thread = self._thread(given["sessionID"], "permission.asked", given)
+        return self._requests.permission(given, thread) if thread and self._open(given) else ()
 
-    def _question(self, given: dict[str, Any]) -> Iterator[Signal]:
-        thread = self._thread(given["sessionID"], {"type": "question.asked", **_as(given)})
-        if thread is not None and self._open(given):
-            self._asked.add(given["id"])
-            yield from thread.flush()  # What is asked often says "this" of the text before it.
-            yield e.QuestionRequested(
-                request=given["id"],
-                questions=questions(given["questions"], "multiple"),
-                parent=thread.parent,
-            )
+    def _question(self, given: dict[str, Any]) -> Iterable[Signal]:
+        thread = self._thread(given["sessionID"], "question.asked", given)
+        return self._requests.question(given, thread) if thread and self._open(given) else ()
 
     def _open(self, given: dict[str, Any]) -> bool:
-        """Tell whether this request is new, and not one that an aborted turn has left behind."""
+        """Tell whether this request is not one that an aborted turn has left behind."""
         message = str((given.get("tool") or {}).get("messageID", "~"))
-        return given["id"] not in self._asked and message > self._settled and self.in_turn
+        return message > self._settled and self.in_turn
 
-    def _answered(self, given: dict[str, Any]) -> Iterator[Signal]:
-        request = str(given.get("requestID") or given.get("permissionID"))
-        if given["sessionID"] in self._threads and request in self._asked:
-            yield Withdrawn(request)
+    def _answered(self, given: dict[str, Any]) -> Iterable[Signal]:
+        return self._requests.answered(given) if given["sessionID"] in self._threads else ()
 
     def _todos(self, given: dict[str, Any]) -> Iterator[Signal]:
         thread = self._threads.get(given["sessionID"])
@@ -376,7 +299,3 @@ class Translator:
         "question.rejected": _answered,
         "todo.updated": _todos,
     }
-
-
-def _as(given: dict[str, Any]) -> dict[str, Any]:
-    return {"properties": given}

@@ -9,14 +9,11 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from midflight.agents import opencode_setup as setup
 from midflight.agents.opencode_client import Client, Refused
@@ -26,7 +23,7 @@ from midflight.agents.redact import server_secrets
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
 
-__all__ = ["Call", "Server", "lease"]
+__all__ = ["Call", "Server"]
 
 START_TIMEOUT_S = 45.0
 FIND_TIMEOUT_S = 10.0
@@ -37,12 +34,6 @@ TRIES = 3
 """How often a server is started that did not get its port: another program may take it first."""
 
 _LISTENING = b"listening on http://127.0.0.1:"
-_SHELLS = ("bash", "sh", "zsh")
-
-_SHELL = """#!/bin/sh
-unset {names}
-exec {shell} "$@"
-"""
 
 
 class Call(NamedTuple):
@@ -56,9 +47,15 @@ class Call(NamedTuple):
 class Server:
     """One server, ours or one that was named, and who uses it."""
 
-    def __init__(self, options: Options, forget: Callable[[], None]) -> None:
-        """``forget`` is called when nobody may begin to use it any more."""
+    def __init__(
+        self, options: Options, launch: setup.Launch | None, forget: Callable[[], None]
+    ) -> None:
+        """``launch`` tells how to start it, unless it was named and runs already.
+
+        ``forget`` is called when nobody may begin to use it any more.
+        """
         self._options = options
+        self._how = launch
         self._forget = forget
         self._process: AgentProcess | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -132,6 +129,14 @@ class Server:
         """Tell whether its program runs, as far as that can be seen from here."""
         return self._process is None or self._process.running
 
+    async def strays(self) -> list[int]:
+        """If it has ended, wait until what it ran has too; return what could not be ended."""
+        if self._process is None:
+            return []
+        if not self._process.running:
+            await self._process.exited()
+        return self._process.strays
+
     @property
     def process(self) -> AgentProcess | None:
         """Its program, if it is ours."""
@@ -155,11 +160,11 @@ class Server:
         bound_s = START_TIMEOUT_S if url is None else FIND_TIMEOUT_S
         try:
             async with asyncio.timeout(bound_s):
-                if url is not None:
+                if url is None:
+                    await self._launch()
+                else:
                     password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
                     self.client = Client(url, password)
-                else:
-                    await self._launch()
                 self.version = setup.accept(await self._healthy())
         except TimeoutError:
             await self._end()
@@ -177,18 +182,17 @@ class Server:
 
     async def _launch(self) -> None:
         """Start the program, and learn its address from its own words."""
-        options = self._options
-        path = setup.find(options.agent_path, options.cwd)
+        options, how = self._options, self._how
+        assert how is not None  # noqa: S101 - there is no other server
         password = secrets.token_urlsafe(24)
         self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
-        shell = _make_shell(Path(self._folder.name), options)
-        env = setup.environment(options, setup.configuration(options, shell), password)
+        env = how.environment(password, setup.make_shell(Path(self._folder.name), options))
         for left in range(TRIES, 0, -1):
             self._process = AgentProcess()
             self._listening = asyncio.get_running_loop().create_future()
             port = _free_port()
             await self._process.start(
-                [str(path), "serve", "--hostname=127.0.0.1", f"--port={port}"],
+                [str(how.path), "serve", "--hostname=127.0.0.1", f"--port={port}"],
                 env,
                 options.cwd,
                 secrets=server_secrets(options.mcp_servers),
@@ -279,45 +283,3 @@ class Server:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-def _make_shell(folder: Path, options: Options) -> Path:
-    """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
-    wanted = {**os.environ, **options.env}.get("SHELL", "")
-    real = shutil.which(wanted) if Path(wanted).name in _SHELLS else None
-    real = real or "/bin/sh"
-    path = folder / Path(real).name
-    path.touch(mode=0o700)
-    path.write_text(
-        _SHELL.format(names=" ".join(setup.NOT_HANDED_ON), shell=real), encoding="utf-8"
-    )
-    return path
-
-
-# One set of servers for each event loop: what belongs to one cannot be used in another.
-_servers: dict[tuple[Any, ...], Server] = {}
-
-
-async def lease(options: Options) -> Server:
-    """Return a server for these options, shared with every session that needs the same one.
-
-    The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
-    """
-    if options.server_url is not None:
-        wants: tuple[Any, ...] = (options.server_url, options.env.get(setup.PASSWORD))
-    else:
-        env = setup.environment(options, setup.configuration(options, None), "")
-        env.pop("PWD")
-        path = setup.find(options.agent_path, options.cwd)
-        wants = (path, msgspec.json.encode(env, order="sorted"))
-    key = (asyncio.get_running_loop(), *wants)
-    server = _servers.get(key)
-    if server is None:
-
-        def forget() -> None:
-            if _servers.get(key) is server:
-                del _servers[key]
-
-        server = _servers[key] = Server(options, forget)
-    await server.join()
-    return server

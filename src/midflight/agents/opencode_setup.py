@@ -6,13 +6,14 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from midflight.agents.checks import check_servers, runnable
 from midflight.agents.opencode_policy import BASE, as_config, check, skills
+from midflight.agents.surroundings import inherited
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
@@ -22,11 +23,12 @@ __all__ = [
     "MINIMUM",
     "NOT_HANDED_ON",
     "PASSWORD",
+    "Launch",
     "accept",
     "check_options",
     "configuration",
-    "environment",
     "find",
+    "make_shell",
 ]
 
 INSTALL = "npm install -g opencode-ai"
@@ -42,6 +44,12 @@ GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
 
 NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 """What opens the server, or has the keys of others in it: not for what the server runs."""
+
+_SHELLS = ("bash", "sh", "zsh")
+_SHELL = """#!/bin/sh
+unset {names}
+exec {shell} "$@"
+"""
 
 _SETTINGS = frozenset({"user", "project", "local"})
 _NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
@@ -97,11 +105,9 @@ def check_options(options: Options) -> None:
             )
 
 
-def configuration(options: Options, shell: Path | None) -> dict[str, Any]:
+def configuration(options: Options) -> dict[str, Any]:
     """Return what midflight adds to OpenCode's configuration, for this server only."""
     config: dict[str, Any] = {"autoupdate": False, "share": "disabled", **GO_ON}
-    if shell is not None:
-        config["shell"] = str(shell)
     if options.mcp_servers:
         config["mcp"] = {name: _mcp(server) for name, server in options.mcp_servers.items()}
     skills = [folder / "skills" for folder in options.plugins]
@@ -125,23 +131,51 @@ def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def environment(options: Options, config: Mapping[str, Any], password: str) -> dict[str, str]:
-    """Return the server's environment. Raises `UnsupportedOption` for a configuration in it.
+class Launch(NamedTuple):
+    """What a server is started with, but for what is made anew: its password and its shell."""
 
-    A project can still put rules of its own behind these; `opencode_policy.rules` says them again.
-    """
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    env = {**inherited, "PWD": str(options.cwd), **options.env}
-    content = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), config)
-    permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
-    if options.setting_sources is not None and "project" not in options.setting_sources:
-        env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
-    return {
-        **env,
-        "OPENCODE_CONFIG_CONTENT": msgspec.json.encode(content).decode(),
-        "OPENCODE_PERMISSION": msgspec.json.encode(permission).decode(),
-        PASSWORD: password,
-    }
+    path: Path
+    env: Mapping[str, str]
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, options: Options) -> Launch:
+        """Find and read it all. Raises `AgentUnavailable`, or `UnsupportedOption` for a bad value.
+
+        A project can put rules of its own behind these; `opencode_policy.rules` says them again.
+        """
+        env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
+        config = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
+        permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
+        env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()
+        if options.setting_sources is not None and "project" not in options.setting_sources:
+            env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
+        return cls(find(options.agent_path, options.cwd), env, config)
+
+    def key(self) -> tuple[Path, bytes]:
+        """Return what is the same for sessions that can share a server: all but the folder."""
+        env = {**self.env, "PWD": "", "OPENCODE_CONFIG_CONTENT": ""}
+        return self.path, msgspec.json.encode((env, self.config), order="sorted")
+
+    def environment(self, password: str, shell: Path) -> dict[str, str]:
+        """Return the environment to start it with."""
+        config = {**self.config, "shell": str(shell)}
+        return {
+            **self.env,
+            "OPENCODE_CONFIG_CONTENT": msgspec.json.encode(config).decode(),
+            PASSWORD: password,
+        }
+
+
+def make_shell(folder: Path, options: Options) -> Path:
+    """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
+    wanted = {**os.environ, **options.env}.get("SHELL", "")
+    real = shutil.which(wanted) if Path(wanted).name in _SHELLS else None
+    real = real or "/bin/sh"
+    path = folder / Path(real).name
+    path.touch(mode=0o700)
+    path.write_text(_SHELL.format(names=" ".join(NOT_HANDED_ON), shell=real), encoding="utf-8")
+    return path
 
 
 def _read(env: Mapping[str, str], name: str) -> dict[str, Any]:

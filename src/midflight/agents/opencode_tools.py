@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midflight.agents.leftovers import end
 from midflight.agents.opencode_server import Call, Server
 from midflight.events import ToolStarted
 
@@ -58,8 +59,7 @@ class Book:
         for call in list(self._open):
             self.over(call)
         doomed, self._doomed = self._doomed, []
-        if doomed:
-            await asyncio.to_thread(_end, doomed)
+        await end(doomed)
 
     async def end_orphans(self) -> None:
         """End what commands have left running in the folder: no session works there any more."""
@@ -67,8 +67,10 @@ class Book:
         if process is not None and process.running:
             spare = [each.resolve() for each in self._server.directories]
             below = [each for each in spare if each != self._directory]
-            await asyncio.to_thread(
-                _end_orphans, process.pid, process.marker, self._directory, below
+            await end(
+                await asyncio.to_thread(
+                    _orphans, process.pid, process.marker, self._directory, below
+                )
             )
 
 
@@ -80,13 +82,7 @@ def _of_commands(
     return tree.of_commands(pid, marker, [tree.Command(*each) for each in running])
 
 
-def _end(processes: list[psutil.Process]) -> None:
+def _orphans(pid: int, marker: str, directory: Path, spare: Iterable[Path]) -> list[psutil.Process]:
     from midflight.agents import tree
 
-    tree.end(processes, at_once=True)
-
-
-def _end_orphans(pid: int, marker: str, directory: Path, spare: Iterable[Path]) -> None:
-    from midflight.agents import tree
-
-    tree.end(tree.orphans_in(pid, marker, directory, spare), at_once=True)
+    return tree.orphans_in(pid, marker, directory, spare)
