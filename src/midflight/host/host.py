@@ -7,7 +7,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -79,7 +80,8 @@ class Host:
         self._warm: list[Warm] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._coming: dict[str, asyncio.Lock] = {}
+        self._coming = weakref.WeakValueDictionary[str, asyncio.Lock]()
+        self._known: dict[str, Options] = {}  # of sessions at rest too: the journal has no secrets
         self.changed = asyncio.Event()
         self.leaving = False
 
@@ -184,10 +186,18 @@ class Host:
 
         ``ready`` is an agent that has been started with these options.
         """
+        if id is None:
+            return await self._begin(task, options, None, ready)
+        async with self._one_at_a_time(id):
+            if not await self.knows(id):
+                return await self._begin(task, options, id, ready)
+        await self._check_same(id, task, options)
+        return await self.session(id)
+
+    async def _begin(
+        self, task: str | None, options: Options, id: str | None, ready: Agent | None
+    ) -> Session:
         self._check_here()
-        if id is not None and await self.knows(id):
-            await self._check_same(id, task, options)
-            return await self.session(id)
         name = options.name or slug(task or options.cwd.name)
         row, record = await self.journal.create(name, options, id=id)
         warm = (agent for warm in self._warm if (agent := warm.take(options)))
@@ -202,7 +212,8 @@ class Host:
         row = await self.journal.find(id, exact=True)
         first = await self.journal.events(id, 0, 1)
         said = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
-        if said != task or row.options != stored(options):
+        given = msgspec.json.decode(msgspec.json.encode(stored(options)))
+        if said != task or row.options != given:
             raise InvalidInput(f"session {id} was begun with another task or other options")
 
     async def keep_warm(self, **options: Any) -> None:
@@ -232,22 +243,27 @@ class Host:
 
         Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
         """
-        lock = self._coming.setdefault(id, asyncio.Lock())
-        try:
-            async with lock:
-                while (session := self.sessions.get(id)) is not None and session.closing:
-                    await asyncio.wait({self._watches[id]})  # then it is one at rest
-                self._check_here()
-                return session or await self._take_up(id)
-        finally:
-            if not lock.locked():
-                self._coming.pop(id, None)
+        async with self._one_at_a_time(id):
+            while (session := self.sessions.get(id)) is not None and session.closing:
+                await asyncio.wait({self._watches[id]})  # then it is one at rest
+            self._check_here()
+            return session or await self._take_up(id)
+
+    @contextlib.asynccontextmanager
+    async def _one_at_a_time(self, id: str) -> AsyncIterator[None]:
+        """Nobody else begins or takes up this session meanwhile."""
+        async with self._coming.setdefault(id, asyncio.Lock()):
+            yield
 
     async def _take_up(self, id: str) -> Session:
         row = await self.journal.find(id, exact=True)
+        known = self._known.get(id)
         options, missing = restored(
             row.options,
-            os.environ,
+            {**os.environ, **known.env} if known else os.environ,
+            known.mcp_servers if known else None,
+            on_request=known.on_request if known else None,
+            attended=known.attended if known else None,
             name=row.name,
             model=row.model or None,
             permission_mode=row.permission_mode or "default",
@@ -274,6 +290,7 @@ class Host:
             await session.close("parked")
             self._check_here()
         self.sessions[session.id] = session
+        self._known[session.id] = session.options
         watch = asyncio.get_running_loop().create_task(self._watch(session))
         self._watches[session.id] = watch
         self.changed.set()
@@ -300,6 +317,7 @@ class Host:
         self._check_here()
         if id in self.sessions:
             await self.sessions[id].close("removed")
+        self._known.pop(id, None)
         await self.journal.remove(id)
 
     async def unused(self, seconds: float) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 __all__ = ["listen"]
 
+BACKLOG = 1_024
+"""How many may knock at the same time: asyncio takes being turned away for being let in."""
+
 
 def listen(path: Path) -> socket.socket:
     """Make a socket, 0600, in a folder that is private.
@@ -20,5 +23,5 @@ def listen(path: Path) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(mask)
-    listener.listen(128)
+    listener.listen(BACKLOG)
     return listener

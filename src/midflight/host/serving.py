@@ -92,6 +92,8 @@ class Serving:
             await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
         for connection in list(server.server_state.connections):
             connection.transport.abort()
+        if tasks:  # those who did not read on see that nobody is there any more
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
