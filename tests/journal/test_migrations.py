@@ -161,6 +161,15 @@ async def test_a_kill_in_the_middle_of_a_migration_leaves_one_version_whole(
     assert ("requests" in tables) == (version < 3)
     assert rows(folder, "SELECT name FROM sessions") == [("golden" if version == 1 else "renamed",)]
     assert len(rows(folder, "SELECT seq FROM events")) == (10 if version == 1 else 0)
+
+
+@fault("D5", "D6")
+async def test_a_migration_that_was_cut_is_done_by_the_next_program(tmp_path: Path) -> None:
+    folder = _golden(tmp_path / "state")
+    program = await Program.start("migrating.py", folder, "after the first version")
+    await program.line()
+    await program.kill()
+
     again = await Program.start("migrating.py", folder, "at the end")
     assert await again.line() == "at the end"
     await again.kill()

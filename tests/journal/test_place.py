@@ -123,6 +123,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_at_the_start(tmp_path: Path)
     try:
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / "reader_of_locked.py"), str(folder), str(tmp_path)],
+            env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
             capture_output=True,
             text=True,
             timeout=20,

@@ -10,7 +10,7 @@ from tests.journal.conftest import Hosts
 from tests.journal.helpers import add, begin, options, rows, sql, text, texts
 
 from midflight import events as e
-from midflight.errors import Conflict, InvalidInput, LeaseHeld, NotFound, StoreFailed
+from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed
 from midflight.journal import Journal
 from midflight.record import Record, Summary
 
@@ -405,10 +405,87 @@ async def test_a_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None
     connection.close()
 
 
+async def test_a_journal_whose_disk_hangs_closes_after_a_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.writer.CLOSE_S", 0.1)
+    journal = Journal(tmp_path / "state")
+    await journal.open()
+    await journal.register("")
+    holding = await begin(journal)
+    blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    add(holding, e.Text(text="waits"))
+
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreFailed, match="has not answered"):
+            await journal.close()
+
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    async with asyncio.timeout(10):
+        await holding.written()  # the thread goes on when it can, and ends
+    monkeypatch.undo()
+    await journal.close()
+
+
+async def test_whoever_stops_waiting_disturbs_nobody(journal: Journal) -> None:
+    holding = await begin(journal)
+    add(holding, e.Text(text="x"))
+    waiting = [
+        asyncio.ensure_future(holding.written()),
+        asyncio.ensure_future(journal.beat()),
+        asyncio.ensure_future(journal.sessions()),
+    ]
+    await asyncio.wait(waiting, timeout=0)
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+
+    add(holding, e.Text(text="y"))
+    await holding.written()
+    await journal.beat()
+    assert len(await journal.events(holding.session)) == 3
+
+
+async def test_a_server_that_cuts_its_connections_is_asked_again(
+    where: str, journal: Journal
+) -> None:
+    if not where.startswith("postgresql"):
+        pytest.skip("a file has no server")
+    holding = await begin(journal)
+    rows(
+        where,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND query ~ 'leases'",
+    )
+
+    add(holding, e.Text(text="on"))
+    await holding.written()
+
+    assert texts(await journal.events(holding.session)) == ["hello", "on"]
+
+
 async def test_only_a_host_can_own_sessions(tmp_path: Path) -> None:
     async with Journal(tmp_path / "state") as journal:
         with pytest.raises(Conflict, match="register"):
             await journal.create("fix", options())
+
+
+@fault("S4")
+async def test_the_password_of_a_server_is_in_no_error(tmp_path: Path) -> None:
+    url = f"postgresql://me:very-secret@/db?host={tmp_path}/nowhere"
+
+    with pytest.raises(StoreFailed, match="me:") as failed:
+        await Journal(url, state=tmp_path / "state").open()
+
+    assert "very-secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite:///x", "no-such://x", "://"])
+async def test_an_address_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidOption, match="journal: "):
+        await Journal(url, state=tmp_path / "state").open()
 
 
 @fault("S4")

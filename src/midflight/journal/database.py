@@ -97,8 +97,6 @@ class Database:
 
     def failure(self, error: Exception) -> StoreFailed:
         """Say what an error of the database means. Values never become part of it."""
-        if isinstance(error, StoreFailed):
-            return error
         cause = getattr(error, "orig", None) or error
         text = " ".join(str(cause).split()) or type(cause).__name__
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
