@@ -1,0 +1,398 @@
+"""What any program can ask a host over its socket, and how it goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.faults.manifest import fault
+from tests.host.raw import call, dial
+
+from midflight import events as e
+from midflight.host import Host
+from midflight.session import Session
+from midflight.testing import FakeModel, Text, ToolCall, Wait
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+SSE = {"accept": "text/event-stream"}
+STEPS = 60
+WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
+
+
+async def numbers(host: Host, session: Session, **headers: str) -> list[str]:
+    """Return the ids that a stream sends until it ends."""
+    path = f"/sessions/{session.id}/events"
+    async with dial(host.address, path, **SSE, **headers) as raw:
+        return [seq async for seq, kind, _ in raw.events() if seq and not kind]
+
+
+async def _done(session: Session) -> None:
+    assert session.first is not None
+    await session.first.result()
+
+
+async def asked(session: Session) -> e.PermissionRequested:
+    """Return the request that the agent makes."""
+    async for event in session.events():
+        if isinstance(event, e.PermissionRequested):
+            return event
+    raise AssertionError("nothing was asked")
+
+
+# Routes -----------------------------------------------------------------------------------
+
+
+async def test_a_session_is_dispatched_watched_told_and_removed(
+    host: Host, fake_model: Any, tmp_path: Path
+) -> None:
+    model = await fake_model(Text("one"), Text("two"))
+    wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "id": "my-id"}
+    wanted["env"] = model.env(tmp_path)
+    status, info = await call(host.address, "/sessions", "POST", wanted)
+    assert (status, info["id"], info["name"]) == (201, "my-id", "do-it")
+    await _done(host.sessions["my-id"])
+    told = {"type": "send", "text": "more", "id": "m2"}
+    status, outcome = await call(host.address, "/sessions/my-id/commands", "POST", told)
+    assert (status, outcome["message"], outcome["state"]) == (202, "m2", "accepted")
+    async for event in host.sessions["my-id"].events():
+        if isinstance(event, e.TurnEnded) and event.turn == 2:
+            break
+    status, page = await call(host.address, "/sessions/do-it/events?after=2&limit=3")
+    assert (status, [event["seq"] for event in page]) == (200, [3, 4, 5])
+    status, shown = await call(host.address, "/sessions/my-id")
+    assert (status, shown["turns"], shown["host"]) == (200, 2, host.address)
+    assert await call(host.address, "/sessions?status=idle") == (200, [shown])
+    assert (await call(host.address, "/sessions/my-id", "DELETE"))[0] == 200
+    assert (await call(host.address, "/sessions/my-id"))[0] == 404
+    assert await call(host.address, "/healthz") == (200, {"status": "ok"})
+
+
+@fault("I8")
+async def test_the_same_id_returns_the_same_session_unless_something_else_is_meant(
+    host: Host, fake_model: Any, tmp_path: Path
+) -> None:
+    model = await fake_model(Text("once"))
+    wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "id": "my-id"}
+    wanted["env"] = model.env(tmp_path)
+    answers = await asyncio.gather(
+        *(call(host.address, "/sessions", "POST", wanted) for _ in range(3))
+    )
+    assert {info["id"] for status, info in answers if status in {200, 201}} == {"my-id"}
+    assert {status for status, _ in answers} <= {200, 201, 409}
+    assert (await call(host.address, "/sessions", "POST", wanted))[0] == 200
+    for other in ({"task": "do that"}, {"max_turns": 3}):
+        status, told = await call(host.address, "/sessions", "POST", wanted | other)
+        assert (status, told["code"]) == (422, "invalid_input")
+    await _done(host.sessions["my-id"])
+    assert len(model.requests) == 1
+
+
+@fault("I6")
+async def test_of_two_answers_the_second_is_409_and_names_the_first(
+    host: Host, begin: Begin
+) -> None:
+    _, session = await begin([WRITE], Text("done"))
+    message = await session.send("write")
+    answer = {"type": "answer", "request": (await asked(session)).request}
+    path = f"/sessions/{session.id}/commands"
+    both = await asyncio.gather(
+        call(host.address, path, "POST", answer | {"decision": "deny"}),
+        call(host.address, path, "POST", answer | {"decision": "allow"}),
+    )
+    assert sorted(status for status, _ in both) == [202, 409]
+    late = next(told for status, told in both if status == 409)
+    first = "deny" if (await message.result()).denials else "allow"
+    assert (late["code"], late["decision"], late["by"]) == ("already_answered", first, "user")
+    status, told = await call(host.address, path, "POST", {"type": "answer", "request": "none"})
+    assert (status, told["code"]) == (404, "not_found")
+
+
+@fault("I7")
+async def test_a_message_to_a_session_at_rest_or_closed_goes_on_with_it(
+    host: Host, begin: Begin
+) -> None:
+    model, session = await begin(Text("one"), Text("two"), Text("three"))
+    await (await session.send("first")).result()
+    for number, reason in ((2, "parked"), (3, "closed")):
+        await session.close(reason)
+        status, outcome = await call(
+            host.address, f"/sessions/{session.id}/commands", "POST", {"type": "send", "text": "on"}
+        )
+        assert (status, outcome["state"]) == (202, "accepted")
+        session = host.sessions[session.id]
+        events = [event async for event in session.stream()]
+        assert [x.reason for x in events if isinstance(x, e.SessionResumed)][-1] == reason
+        assert len(model.requests) == number
+    assert [m["content"][0]["text"] for m in model.requests[-1].messages] == [
+        *("first", "one", "on", "two", "on")
+    ]
+
+
+@fault("I8")
+async def test_stopping_twice_and_while_a_request_waits_has_one_end(
+    host: Host, begin: Begin
+) -> None:
+    _, session = await begin([WRITE])
+    message = await session.send("write")
+    await asked(session)
+    path = f"/sessions/{session.id}/commands"
+    stop = {"type": "interrupt"}
+    answers = await asyncio.gather(*(call(host.address, path, "POST", stop) for _ in range(3)))
+    assert [status for status, _ in answers] == [202, 202, 202]
+    assert (await message.result()).reason == "interrupted"
+    assert (await call(host.address, path, "POST", stop))[0] == 202
+    ends = [x for x in await host.journal.events(session.id) if isinstance(x, e.TurnEnded)]
+    assert [end.reason for end in ends] == ["interrupted"]
+
+
+# Bad input --------------------------------------------------------------------------------
+
+
+@fault("S10")
+@pytest.mark.parametrize(
+    "name",
+    ["..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc", "a%2Fb", "%00", "x%00", "/etc/passwd", "%ff", "."],
+)
+async def test_an_id_that_is_none_finds_nothing(host: Host, begin: Begin, name: str) -> None:
+    _, session = await begin()
+    for path in (f"/sessions/{name}", f"/sessions/{name}/events"):
+        assert (await call(host.address, path))[0] in {404, 400}
+    assert (await call(host.address, f"/sessions/{name}", "DELETE"))[0] in {404, 405, 400}
+    send = {"type": "send", "text": "x"}
+    assert (await call(host.address, f"/sessions/{name}/commands", "POST", send))[0] in {404, 400}
+    assert session.status == "idle"
+
+
+@fault("S10")
+@pytest.mark.parametrize("wanted", ["../x", "a/b", "", "\0", "x" * 65, 7, ["a"], "ü"])
+async def test_an_id_that_could_lead_elsewhere_is_refused(
+    host: Host, wanted: object, tmp_path: Path
+) -> None:
+    given = {"task": "x", "agent": "fake", "cwd": str(tmp_path), "id": wanted}
+    status, told = await call(host.address, "/sessions", "POST", given)
+    assert (status, told["code"]) == (422, "invalid_input")
+    assert await host.journal.sessions() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"nonsense", 422),
+        (b'{"task": ""}', 422),
+        (b'{"task": "x", "nonsense": 1}', 422),
+        (b'{"task": "x", "max_turns": -1}', 422),
+        (b'{"task": "x", "cwd": "/nowhere"}', 422),
+        (b'{"task": "x", "agent": "fake"}', 502),
+        (b'{"task": "x", "agent": "fake", "effort": "high"}', 422),
+        (b'{"task": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422),
+    ],
+)
+async def test_a_task_that_cannot_be_begun_leaves_no_session(
+    host: Host, body: bytes, status: int
+) -> None:
+    found, told = await call(host.address, "/sessions", "POST", body)
+    assert (found, set(told)) == (status, set(told) | {"code", "message", "hint"})
+    assert [row.status for row in await host.journal.sessions() if row.host] == []
+    assert not host.sessions
+
+
+async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) -> None:
+    _, session = await begin()
+    path = f"/sessions/{session.id}/commands"
+    send = b'{"type": "send", "text": "x"}'
+    assert (await call(host.address, path, "POST", send, content_type="text/plain"))[0] == 415
+    long = {"content_length": str(10**9)}
+    async with dial(host.address, path, "POST", b"x" * (17 * 2**20), **long) as raw:
+        assert raw.status == 413
+    assert session.status == "idle"
+
+
+# Streams ----------------------------------------------------------------------------------
+
+
+@fault("N1")
+async def test_a_reader_that_comes_back_gets_exactly_what_it_missed(
+    host: Host, begin: Begin
+) -> None:
+    model, session = await begin([Text("one"), Wait("dropped"), Text("two")], Text("three"))
+    await session.send("go")
+    await session.send("then", delivery="queue")
+    seen = []
+    async with dial(host.address, f"/sessions/{session.id}/events", **SSE) as raw:
+        async for seq, _, event in raw.events():
+            seen += [seq] if seq else []
+            if event["type"] == "message.started":
+                break  # and drop the connection
+    model.signal("dropped")
+    events = [event async for event in session.stream()]
+    assert events[-1].type == "turn.ended"
+    await session.close("parked")
+    seen += await numbers(host, session, last_event_id=seen[-1])
+    assert seen == [str(number) for number in range(1, session.last_seq + 1)]
+
+
+@fault("N2")
+@pytest.mark.parametrize("last", ["garbage", "-1", "1e3", "9" * 30, "1000", "٣", "0x1"])
+async def test_a_last_event_id_that_cannot_be_is_refused(
+    host: Host, begin: Begin, last: str
+) -> None:
+    _, session = await begin(Text("one"))
+    await (await session.send("go")).result()
+    headers = {"last_event_id": last.encode().decode("latin-1")}
+    async with dial(host.address, f"/sessions/{session.id}/events", **SSE, **headers) as raw:
+        assert (raw.status, (await raw.body())["code"]) == (400, "http")
+
+
+@fault("N2")
+async def test_the_number_of_an_event_of_another_longer_session_is_refused(
+    host: Host, begin: Begin
+) -> None:
+    _, longer = await begin(Text("one"), Text("two"))
+    _, shorter = await begin(Text("one"))
+    for session, texts in ((longer, "ab"), (shorter, "a")):
+        for text in texts:
+            await (await session.send(text)).result()
+    path = f"/sessions/{shorter.id}/events"
+    async with dial(host.address, path, **SSE, last_event_id=str(longer.last_seq)) as raw:
+        assert raw.status == 400
+
+
+@fault("N3")
+async def test_a_reader_that_stops_reading_is_cut_off_and_disturbs_nobody(
+    host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.log.EventLog.__init__.__defaults__", (50,))
+    plan = ToolCall("TodoWrite", {"todos": []})
+    model, session = await begin(
+        *([Wait(f"{step}"), Text("x" * 20_000), plan] for step in range(STEPS)), Text("end")
+    )
+    message = await session.send("go")
+    path = f"/sessions/{session.id}/events"
+    async with (
+        dial(host.address, path, **SSE) as slow,
+        dial(host.address, path, **SSE) as quick,
+    ):
+        told, step = [], 0
+        model.signal("0")
+        async for seq, _, event in _until_end(quick):
+            told += [seq] if seq else []
+            if event["type"] == "tool.ended":
+                model.signal(f"{(step := step + 1)}")
+        assert told == [str(number) for number in range(1, len(told) + 1)]
+        await message.result()
+        seen = [(seq, kind) async for seq, kind, _ in slow.events() if seq or kind]
+    assert seen[-1] == ("", "lagged")
+    numbers_seen = [seq for seq, _ in seen[:-1]]
+    assert numbers_seen == told[: len(numbers_seen)]
+    assert len(numbers_seen) < len(told) - 50
+    await session.close("parked")
+    rest = await numbers(host, session, last_event_id=numbers_seen[-1])
+    assert numbers_seen + rest == [str(number) for number in range(1, session.last_seq + 1)]
+
+
+async def _until_end(raw: Any) -> Any:
+    async for told in raw.events():
+        yield told
+        if told[2].get("type") == "turn.ended":
+            return
+
+
+@fault("N4")
+async def test_a_thousand_connections_leave_nothing_behind(host: Host, begin: Begin) -> None:
+    _, session = await begin(Text("one"))
+    await (await session.send("go")).result()
+    path = f"/sessions/{session.id}/events"
+    await call(host.address, "/healthz")
+    before = _descriptors()
+    for _ in range(800):
+        _, writer = await asyncio.open_unix_connection(host.address)
+        writer.transport.abort()
+    for _ in range(200):
+        async with dial(host.address, path, **SSE):
+            pass
+    assert (await call(host.address, "/healthz"))[0] == 200
+    await _settled(host, before)
+
+
+@fault("N4")
+async def test_two_hundred_streams_are_served_at_once_and_leave_nothing(
+    host: Host, begin: Begin
+) -> None:
+    model, session = await begin([Wait("go"), Text("one")])
+    await session.send("go")
+    path = f"/sessions/{session.id}/events"
+    await call(host.address, "/healthz")
+    before = _descriptors()
+    ready = asyncio.Barrier(201)
+
+    async def watch() -> list[str]:
+        async with dial(host.address, path, **SSE) as raw:
+            await ready.wait()
+            return [seq async for seq, _, _ in _until_end(raw) if seq]
+
+    async with asyncio.TaskGroup() as group:
+        watching = [group.create_task(watch()) for _ in range(200)]
+        await ready.wait()
+        model.signal("go")
+    told = [await each for each in watching]
+    assert set(map(tuple, told)) == {tuple(map(str, range(1, session.last_seq + 1)))}
+    await _settled(host, before)
+
+
+async def _settled(host: Host, descriptors: int) -> None:
+    """Wait until the host has noticed who has left."""
+    while host._access.readers or _descriptors() > descriptors:  # noqa: SLF001
+        await call(host.address, "/healthz")
+
+
+def _descriptors() -> int:
+    """Count the open files, without those of the journal, which keeps some connections ready."""
+    files = psutil.Process().open_files()
+    return psutil.Process().num_fds() - sum("journal.sqlite" in file.path for file in files)
+
+
+async def test_a_reader_who_attends_keeps_a_request_open(host: Host, begin: Begin) -> None:
+    _, session = await begin([WRITE], Text("done"), request_timeout=0.2)
+    path = f"/sessions/{session.id}/events?attend=1"
+    async with dial(host.address, path, **SSE) as raw:
+        message = await session.send("write")
+        async for _, _, event in raw.events():
+            if event["type"] == "permission.requested":
+                assert event["deadline"] is None
+                break
+    assert [denial.reason for denial in (await message.result()).denials] == [
+        "nobody answered in time"
+    ]
+
+
+# Who may ----------------------------------------------------------------------------------
+
+
+@fault("S12")
+async def test_the_socket_is_private(host: Host) -> None:
+    folder, _, _ = host.address.rpartition("/")
+    modes = [os.lstat(path).st_mode for path in (host.address, folder)]
+    assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o700]
+
+
+@fault("S12")
+async def test_an_agent_is_told_nothing_of_its_host(host: Host, begin: Begin) -> None:
+    model, session = await begin(
+        ToolCall("Bash", {"command": "env; ls -l /proc/self/fd"}),
+        Text("done"),
+        allowed_tools=["Bash"],
+    )
+    await (await session.send("look")).result()
+    (seen,) = model.requests[-1].tool_results.values()
+    assert "PATH=" in seen
+    assert "socket" not in seen
+    for secret in (host.address, Path(host.address).name, session.id, host.journal.host or ""):
+        assert secret not in seen
