@@ -50,14 +50,14 @@ async def test_everything_is_private_from_the_first_moment_whatever_the_mask(
 async def test_a_folder_that_is_open_to_others_is_refused_and_left_as_it_is(
     tmp_path: Path, mode: int
 ) -> None:
-    folder = tmp_path / "state"
+    folder = tmp_path / "my state"
     folder.mkdir()
     folder.chmod(mode)
 
     with pytest.raises(StoreRefused, match="open to others") as refused:
         await Journal(folder).open()
 
-    assert refused.value.hint == f"chmod 700 {folder}"
+    assert refused.value.hint == f"chmod 700 '{folder}'"
     assert _mode(folder) == oct(mode)
     assert list(folder.iterdir()) == []
 

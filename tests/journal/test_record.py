@@ -11,7 +11,7 @@ from tests.journal.helpers import add, begin, options, rows, sql, text, texts
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed
-from midflight.journal import Journal
+from midflight.journal import Holding, Journal
 from midflight.record import Record, Summary
 
 
@@ -57,6 +57,34 @@ async def test_waiting_costs_nothing_when_nothing_is_outstanding(journal: Journa
     waiting = holding.written()
     with pytest.raises(StopIteration):
         waiting.send(None)
+
+
+async def test_waiting_lasts_until_the_last_of_it_is_on_disk(
+    where: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.writer.GROUP", 1)  # each in a transaction of its own
+    holding = await begin(journal)
+
+    for n in range(2, 12):
+        add(holding, e.Text(text="x"), e.Text(text="y"))
+        await holding.written()
+        assert rows(where, "SELECT max(seq) FROM events") == [(2 * n - 1,)]
+
+
+async def test_two_hosts_write_at_once(where: str, journal: Journal, open_host: Hosts) -> None:
+    hosts = [journal, await open_host(where)]
+    holdings = [await begin(host) for host in hosts]
+
+    async def write(holding: Holding) -> None:
+        for _ in range(50):
+            add(holding, e.Text(text="x"))
+            await holding.written()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*map(write, holdings))
+
+    for holding in holdings:
+        assert len(await journal.events(holding.session)) == 51
 
 
 async def test_events_come_back_in_order_and_as_they_were(journal: Journal) -> None:

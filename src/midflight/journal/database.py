@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -103,8 +104,8 @@ class Database:
         if code in _DAMAGED:
             return StoreRefused(
                 f"{self.name} is damaged: {text}",
-                f"what can be read is saved by: sqlite3 {self.name} .recover | "
-                f"sqlite3 {self.name}.recovered",
+                f"what can be read is saved by: sqlite3 {shlex.quote(self.name)} .recover | "
+                f"sqlite3 {shlex.quote(self.name + '.recovered')}",
             )
         return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
 

@@ -7,6 +7,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from midflight.errors import StoreFailed, StoreRefused
 
@@ -61,7 +62,9 @@ class Place:
             file = os.open(path, flags, 0o600)
         except OSError as error:
             if path.is_symlink():
-                raise StoreRefused(f"{path} is a symbolic link", f"rm {path}") from error
+                raise StoreRefused(
+                    f"{path} is a symbolic link", f"rm {quote(str(path))}"
+                ) from error
             raise StoreFailed(f"{path} cannot be opened: {error.strerror}") from error
         try:
             _check(path, os.fstat(file), "600", stat.S_ISREG)
@@ -108,14 +111,16 @@ def _private(folder: Path) -> Path:
         ) from error
     _check(folder, found, "700", stat.S_ISDIR)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise StoreFailed(f"the folder {folder} cannot be written to", f"chmod 700 {folder}")
+        raise StoreFailed(
+            f"the folder {folder} cannot be written to", f"chmod 700 {quote(str(folder))}"
+        )
     return folder
 
 
 def _check(path: Path, found: os.stat_result, mode: str, right_kind: Callable[[int], bool]) -> None:
     """Raise `StoreRefused` unless this is of the right kind, ours, and closed to others."""
     if stat.S_ISLNK(found.st_mode):
-        raise StoreRefused(f"{path} is a symbolic link", f"rm {path}")
+        raise StoreRefused(f"{path} is a symbolic link", f"rm {quote(str(path))}")
     if not right_kind(found.st_mode):
         raise StoreRefused(f"{path} is not what it should be", f"move {path} away")
     if found.st_uid != os.geteuid():
@@ -124,4 +129,6 @@ def _check(path: Path, found: os.stat_result, mode: str, right_kind: Callable[[i
         )
     if found.st_mode & _OTHERS:
         loose = stat.S_IMODE(found.st_mode)
-        raise StoreRefused(f"{path} is open to others (mode {loose:o})", f"chmod {mode} {path}")
+        raise StoreRefused(
+            f"{path} is open to others (mode {loose:o})", f"chmod {mode} {quote(str(path))}"
+        )
