@@ -33,6 +33,9 @@ __all__ = ["Console"]
 TWICE_S = 2.0
 """How soon a second Esc or Ctrl-C must come to mean: quit."""
 
+LOOK_AGAIN_S = 0.5
+"""How often an attached terminal looks whether somebody goes on with a session at rest."""
+
 HELP = """
   text             steers the running turn, or starts one
   /queue TEXT      a turn of its own, after the running one
@@ -106,7 +109,7 @@ class Console:
         shown: list[Fragment] = []
         for event in events:
             self._shown = event.seq or self._shown
-            self._status.take(event, time.monotonic())
+            self._status.take(event, time.monotonic() - (time.time() - event.time))
             shown += self._screen.take(event, self._width)
         write(shown)
         self._status.model = model
@@ -115,21 +118,29 @@ class Console:
             self._ask(request)
 
     async def _watch(self) -> None:
-        """Show the events until the session has ended."""
-        async for event in self._session.events(self._shown):
-            self._outcome.take(event)
-            self._status.take(event, time.monotonic())
-            self._print(self._screen.take(event, self._width))
-            match event:
-                case e.SessionStarted(model=model):
-                    self._status.model = model
-                case e.PermissionRequested() | e.QuestionRequested():
-                    self._ask(event)
-                case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
-                    self._settled(request)
-                case e.SessionEnded(reason=reason) if reason not in AT_REST:
+        """Show the events until the session has ended; one at rest can go on at any time."""
+        while True:
+            async for event in self._session.events(self._shown):
+                self._shown = event.seq or self._shown
+                self._show(event)
+                if isinstance(event, e.SessionEnded) and event.reason not in AT_REST:
                     return
-            self._prompt.app.invalidate()
+            if not self._attached:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def _show(self, event: e.Event) -> None:
+        self._outcome.take(event)
+        self._status.take(event, time.monotonic())
+        self._print(self._screen.take(event, self._width))
+        match event:
+            case e.SessionStarted(model=model):
+                self._status.model = model
+            case e.PermissionRequested() | e.QuestionRequested():
+                self._ask(event)
+            case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
+                self._settled(request)
+        self._prompt.app.invalidate()
 
     def _print(self, what: str | list[Fragment]) -> None:
         """Write above the input line.

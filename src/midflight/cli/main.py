@@ -237,8 +237,9 @@ def _with_command(arguments: list[str]) -> list[str]:
     first = arguments[0]
     if first in {*COMMANDS, "-h", "--help", "--version"}:
         return arguments
+    alike = [name for name in COMMANDS if abs(len(name) - len(first)) <= 1]
     one_word = len(first.split()) == 1
-    if one_word and (near := difflib.get_close_matches(first, COMMANDS, 1, cutoff=0.82)):
+    if one_word and (near := difflib.get_close_matches(first, alike, 1, cutoff=0.75)):
         raise UsageError(
             f"there is no command {first!r}; did you mean {near[0]}?",
             f"midflight run {first!r} to give it to an agent as a task",

@@ -68,7 +68,8 @@ def _page(info: SessionInfo) -> list[Fragment]:
         asking = Asking(Path(info.cwd))
         asking.add(request)
         how = "allow|deny" if isinstance(request, e.PermissionRequested) else '"your answer"'
-        command = f"midflight answer {info.name} {request.request} {how}"
+        which = f"{request.request} " if len(info.pending) > 1 else ""
+        command = f"midflight answer {info.name} {which}{how}"
         lines += [*asking.shown(), (YELLOW, f"  to answer: {one_line(command, 1000)}\n")]
     return lines
 
