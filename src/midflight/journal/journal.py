@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -14,7 +13,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
+from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event
 from midflight.info import SessionInfo
 from midflight.journal import lease, reading, store
@@ -32,8 +31,6 @@ __all__ = ["Journal"]
 T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.2
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Journal:
@@ -153,10 +150,6 @@ class Journal:
         """
         host = self._registered()
         session = uuid.uuid4().hex if id is None else id
-        if not _ID.fullmatch(session):
-            raise InvalidInput(
-                f"{id!r} cannot be the id of a session", "letters, digits, - and _; 64 at most"
-            )
         new = store.NewSession(id=session, name=name, options=options, parent=parent)
 
         def made(connection: Connection) -> tuple[SessionRow, int]:

@@ -5,6 +5,7 @@ Beside the events themselves, what lists and look-ups need is kept, in the same 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
 
 from midflight import events as e
-from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
+from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.journal.lease import Here, is_owned, lock, owner_of, owners
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import stored
@@ -25,6 +26,9 @@ __all__ = ["Batch", "Item", "NewSession", "append", "create", "remove"]
 
 Item = tuple[e.Event, str] | str | Summary
 """An event with its JSON, the id of a message about to be handed over, or a summary."""
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +74,10 @@ def create(connection: Connection, new: NewSession, here: Here) -> None:
     Its name gets a number if another session has it, so that a name is enough to tell sessions.
     One that never got an event was never shown to anybody, and is replaced.
     """
+    if not _ID.fullmatch(new.id):
+        raise InvalidInput(
+            f"{new.id!r} cannot be the id of a session", "letters, digits, - and _; 64 at most"
+        )
     lock(connection)
     for known in owners(connection, [new.id]):
         if is_owned(connection, known, here):
