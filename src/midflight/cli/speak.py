@@ -16,7 +16,7 @@ from midflight.errors import InvalidInput, NotFound
 from midflight.info import SessionInfo
 from midflight.requests import Request
 
-__all__ = ["answer", "answer_to", "interrupt", "queue", "redirect", "send", "stop"]
+__all__ = ["answer", "answer_to", "interrupt", "queue", "redirect", "request_of", "send", "stop"]
 
 
 def send(given: argparse.Namespace) -> int:
@@ -121,7 +121,7 @@ async def _answer(given: argparse.Namespace) -> int:
     *names, said = given.words
     async with connect() as client:
         info, asked = await _find(client, names)
-        request = _request(info, asked)
+        request = request_of(info, asked)
         command = answer_to(request, said, given.reason)
         return await _carry_out(client, info, command, given, "answered")
 
@@ -139,7 +139,7 @@ async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | No
     return info, names[1] if len(names) > 1 else None
 
 
-def _request(info: SessionInfo, asked: str | None) -> Request:
+def request_of(info: SessionInfo, asked: str | None) -> Request:
     """Return the request that is meant: the one that waits, if none is named."""
     fitting = [one for one in info.pending if one.request.startswith(asked or "")]
     if not fitting:

@@ -1,0 +1,432 @@
+"""The commands to a session that another process runs: here a host of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from tests.cli.program import Done
+
+from midflight import events as e
+from midflight.cli.main import _main
+from midflight.cli.speak import request_of
+from midflight.errors import InvalidInput
+from midflight.host import Host
+from midflight.info import SessionInfo
+from midflight.options import Options
+from midflight.session import Session
+from midflight.testing import FakeModel, Text, ToolCall, Wait
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]
+
+WRITE = ToolCall("Write", {"file_path": "new.txt", "content": "by the agent"})
+SAUCE = {
+    "question": "Which sauce?",
+    "header": "Sauce",
+    "multiSelect": True,
+    "options": [
+        {"label": "Red", "description": "tomato"},
+        {"label": "Green", "description": "basil"},
+        {"label": "White", "description": "cream"},
+    ],
+}
+SIZE = {
+    "question": "Which size?",
+    "header": "Size",
+    "multiSelect": False,
+    "options": [{"label": "Small", "description": ""}, {"label": "Large", "description": ""}],
+}
+
+T = TypeVar("T", bound=e.Event)
+
+Say = Callable[..., Coroutine[Any, Any, Done]]
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+
+class _Captured(io.TextIOWrapper):
+    """Standard output of one command."""
+
+    def __init__(self) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", write_through=True)
+
+    @property
+    def whole(self) -> str:
+        return self.bytes.getvalue().decode()
+
+
+@pytest.fixture
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(40):
+        yield
+
+
+@pytest.fixture
+def state(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the journal in a folder of the test's own, and work in the project."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture
+async def host(state: None) -> AsyncIterator[Host]:
+    async with Host() as host:
+        yield host
+
+
+@pytest.fixture
+async def begin(host: Host, project: Path, tmp_path: Path) -> AsyncIterator[Begin]:
+    """Start sessions of the fake agent in the test's host."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            *steps: Any, task: str = "make it", **options: Any
+        ) -> tuple[FakeModel, Session]:
+            model = await stack.enter_async_context(FakeModel(list(steps)))
+            given = {"agent": "fake", "cwd": project, "env": model.env(tmp_path)} | options
+            return model, await host.begin(task, Options.build(**given))
+
+        yield start
+
+
+@pytest.fixture
+def say(state: None, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Carry out a command as its own process would, in a thread beside the host."""
+
+    async def carry_out(*arguments: str) -> Done:
+        out, err = _Captured(), _Captured()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = await asyncio.to_thread(_main, arguments)
+        return Done(code, out.whole, err.whole)
+
+    return carry_out
+
+
+async def until(session: Session, kind: type[T]) -> T:
+    async for event in session.events():
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"the session ended without {kind}")
+
+
+# ls and show --------------------------------------------------------------------------------
+
+
+async def test_what_waits_for_you_comes_first_then_what_runs_then_the_rest(
+    begin: Begin, say: Say
+) -> None:
+    _, idle = await begin(Text("at rest"), name="idle")
+    await until(idle, e.TurnEnded)
+    _, asks = await begin(WRITE, name="asks")
+    await until(asks, e.PermissionRequested)
+    model, runs = await begin([Text("going"), Wait("on")], name="runs")
+    await model.reached("on")
+    _, closed = await begin(Text("over"), name="closed")
+    await until(closed, e.TurnEnded)
+    await closed.close()
+    head, *rows = (await say("ls")).out.splitlines()
+    assert head.split() == ["NAME", "AGENT", "STATUS", "AGE", "COST", "LAST"]
+    assert [row.split()[:3] for row in rows] == [
+        ["asks", "fake", "waiting"],
+        ["runs", "fake", "running"],
+        ["idle", "fake", "idle"],
+        ["closed", "fake", "closed"],
+    ]
+    assert rows[0].endswith("asks: Write new.txt")
+    assert rows[2].endswith("at rest")
+    model.signal("on")
+    await runs.interrupt()
+
+
+async def test_ls_and_show_tell_the_objects_that_the_host_tells(
+    begin: Begin, say: Say, host: Host
+) -> None:
+    _, session = await begin(WRITE, max_turns=7)
+    asked = await until(session, e.PermissionRequested)
+    [listed] = json.loads((await say("ls", "--json")).out)
+    shown = json.loads((await say("show", "--json")).out)
+    assert shown == listed
+    assert (shown["id"], shown["name"], shown["status"]) == (session.id, "make-it", "waiting")
+    assert shown["limits"] == {"max_turns": 7}
+    assert shown["host"] == host.address
+    assert [one["request"] for one in shown["pending"]] == [asked.request]
+
+
+async def test_show_says_what_is_asked_and_how_to_answer(begin: Begin, say: Say) -> None:
+    _, session = await begin(WRITE)
+    await until(session, e.PermissionRequested)
+    out = (await say("show", "make")).out
+    assert "status   waiting" in out
+    assert "by the agent" in out
+    assert "to answer: midflight answer make-it allow|deny" in out
+
+
+async def test_only_the_sessions_of_a_folder_are_listed_if_one_is_given(
+    begin: Begin, say: Say, tmp_path: Path
+) -> None:
+    await begin(Text("one"), name="here")
+    await begin(Text("two"), name="there", cwd=tmp_path)
+    out = (await say("ls", "--cwd", ".")).out
+    assert ("here" in out, "there" in out) == (True, False)
+
+
+async def test_no_line_is_longer_than_the_terminal_is_wide(
+    begin: Begin, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = await begin(Text("wide 漢字 " * 40))
+    await until(session, e.TurnEnded)
+    for width in (120, 60, 20):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = (await say("ls")).out.splitlines()
+        assert (
+            max(
+                len(line) + sum(ord(char) > 0x2FF and char != "…" for char in line)
+                for line in lines
+            )
+            <= width
+        )
+
+
+async def test_without_a_session_ls_says_how_to_start_one(say: Say) -> None:
+    done = await say("ls")
+    assert (done.code, done.out) == (
+        0,
+        'No sessions yet. To start one: midflight run -d "your task"\n',
+    )
+
+
+# logs ---------------------------------------------------------------------------------------
+
+
+async def test_logs_print_all_that_was_said_and_done(begin: Begin, say: Say) -> None:
+    _, session = await begin([Text("first words"), WRITE], Text("done"), allowed_tools=["Write"])
+    await until(session, e.TurnEnded)
+    lines = (await say("logs")).out.splitlines()
+    assert [line for line in lines if line][:5] == [
+        "> make it",
+        "first words",
+        "  [tool] Write new.txt",
+        "done",
+        "Result: done",
+    ]
+
+
+async def test_logs_as_json_are_every_durable_event(begin: Begin, say: Say) -> None:
+    _, session = await begin(Text("one"))
+    await until(session, e.TurnEnded)
+    told = [json.loads(line) for line in (await say("logs", "--json")).out.splitlines()]
+    assert [event["seq"] for event in told] == list(range(1, session.last_seq + 1))
+
+
+async def test_logs_follow_until_the_session_ends(begin: Begin, say: Say) -> None:
+    model, session = await begin([Text("before"), Wait("go")], Text("after"))
+    await model.reached("go")
+    following = asyncio.create_task(say("logs", "-f"))
+    model.signal("go")
+    await until(session, e.TurnEnded)
+    message = await session.send("more")
+    await message.result()
+    await session.close()
+    out = (await following).out
+    assert ("before" in out, "after" in out) == (True, True)
+    assert out.endswith("The session has ended (closed).\n")
+
+
+# Stepping in --------------------------------------------------------------------------------
+
+
+async def test_a_message_steers_and_another_waits_for_its_turn(begin: Begin, say: Say) -> None:
+    model, session = await begin(
+        [Wait("go"), ToolCall("TodoWrite", {"todos": []})], Text("b"), Text("c")
+    )
+    await model.reached("go")
+    assert await say("send", "also this") == (0, "sent to make-it\n", "")
+    assert await say("queue", "make-it", "and then that") == (0, "queued for make-it\n", "")
+    assert [entry.text for entry in session.queued] == ["also this", "and then that"]
+    model.signal("go")
+    async for _ in session.stream():
+        pass
+    assert session._state.turns == 2  # noqa: SLF001 - the steer was part of the first one
+
+
+async def test_who_waits_sees_what_follows_and_how_it_ended(begin: Begin, say: Say) -> None:
+    _, session = await begin(Text("one"), Text("two words"))
+    await until(session, e.TurnEnded)
+    done = await say("send", "more", "--wait")
+    assert done.code == 0
+    assert [line for line in done.out.splitlines() if line][:2] == [
+        "two words",
+        "Result: two words",
+    ]
+    assert "one" not in done.out
+
+
+async def test_a_redirect_stops_the_turn_and_an_interrupt_ends_it(begin: Begin, say: Say) -> None:
+    model, session = await begin([Wait("never")], [Wait("never again")])
+    await model.reached("never")
+    assert (await say("redirect", "make", "rather this")).out == "redirected make-it\n"
+    await model.reached("never again")
+    assert (await say("interrupt")).out == "interrupted make-it\n"
+    ended = [one async for one in session.stream() if isinstance(one, e.TurnEnded)]
+    assert [one.reason for one in ended] == ["redirected", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("words", "decision", "reason"),
+    [
+        (("allow",), "allow", ""),
+        (("make-it", "deny", "--reason", "not there"), "deny", "not there"),
+        (("into another folder",), "deny", "into another folder"),
+    ],
+    ids=["allow", "deny", "only a reason"],
+)
+async def test_a_permission_is_given_or_denied(
+    begin: Begin, say: Say, words: tuple[str, ...], decision: str, reason: str
+) -> None:
+    _, session = await begin(WRITE, Text("then"))
+    await until(session, e.PermissionRequested)
+    assert await say("answer", *words) == (0, "answered make-it\n", "")
+    resolved = await until(session, e.PermissionResolved)
+    assert (resolved.decision, resolved.reason, resolved.by) == (decision, reason, "user")
+
+
+async def test_a_request_is_named_where_several_wait() -> None:
+    waiting = tuple(
+        e.PermissionRequested(request=name, call=name, name="Write", input={})
+        for name in ("a-1", "b-2")
+    )
+    info = SessionInfo(
+        id="1", name="both", agent="fake", model="", cwd="/", status="waiting", pending=waiting
+    )
+    with pytest.raises(InvalidInput, match="2 requests wait in session both: say which"):
+        request_of(info, None)
+    assert request_of(info, "b") is waiting[1]
+
+
+async def test_a_request_is_named_alone_or_behind_its_session(begin: Begin, say: Say) -> None:
+    _, session = await begin(WRITE, WRITE, Text("then"))
+    first = (await until(session, e.PermissionRequested)).request
+    assert (await say("answer", first, "deny")).code == 0
+    async for event in session.events():
+        if isinstance(event, e.PermissionRequested) and event.request != first:
+            assert (await say("answer", "make-it", first, "deny")).code == 4
+            assert (await say("answer", "make-it", event.request, "allow")).code == 0
+            break
+    await until(session, e.TurnEnded)
+
+
+async def test_questions_are_answered_by_label_or_number(begin: Begin, say: Say) -> None:
+    ask = ToolCall("AskUserQuestion", {"questions": [SAUCE, SIZE]})
+    _, session = await begin(ask, Text("thanks"))
+    await until(session, e.QuestionRequested)
+    wrong = await say("answer", "Red, White")
+    assert (wrong.code, "2 questions wait" in wrong.err) == (2, True)
+    assert (await say("answer", "1, 3; Large")).code == 0
+    resolved = await until(session, e.QuestionResolved)
+    assert resolved.answers == {"Which sauce?": ["Red", "White"], "Which size?": "Large"}
+
+
+# Ending -------------------------------------------------------------------------------------
+
+
+async def test_stop_ends_a_session_and_a_message_goes_on_with_it(begin: Begin, say: Say) -> None:
+    _, session = await begin(Text("one"))
+    await until(session, e.TurnEnded)
+    assert (await say("stop")).out == "stopped make-it\n"
+    assert session.status == "closed"
+    assert (await say("stop")).out == "make-it has ended already\n"
+    assert (await say("interrupt")).out == "make-it is closed: there is nothing to stop\n"
+
+
+async def test_a_session_is_removed_but_not_while_it_runs(begin: Begin, say: Say) -> None:
+    model, session = await begin([Wait("never")])
+    await model.reached("never")
+    done = await say("rm", "make-it")
+    assert (done.code, done.err) == (
+        1,
+        "midflight: session make-it is running\nhint: midflight rm --force make-it\n",
+    )
+    assert (await say("rm", "--force", "make-it")).out == "removed make-it\n"
+    assert session.status == "closed"
+    assert (await say("show", "make-it")).code == 4
+
+
+async def test_a_session_at_rest_is_removed_without_a_host(
+    begin: Begin, say: Say, host: Host
+) -> None:
+    _, session = await begin(Text("one"))
+    await until(session, e.TurnEnded)
+    await session.close()
+    assert (await say("rm", "make-it")).code == 0
+    assert await host.journal.sessions() == []
+
+
+# Mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("show", "nothing"), 4, "no session is called 'nothing'"),
+        (("logs",), 4, "there is no session in "),
+        (("send", "hello"), 4, "there is no session in "),
+        (("send", "one", "two", "three"), 2, "one text is expected"),
+        (("send", ""), 2, ""),
+        (("attach",), 2, "attach needs a terminal"),
+        (("rm",), 2, "the following arguments are required"),
+    ],
+    ids=["name", "folder", "nobody", "too many words", "no words", "no terminal", "no name"],
+)
+async def test_a_mistake_is_told_in_a_line(
+    say: Say, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    done = await say(*arguments)
+    assert (done.code, done.out, text in done.err) == (code, "", True)
+    assert len(done.err.splitlines()) <= 2
+
+
+async def test_a_name_that_fits_several_is_told_with_all_of_them(begin: Begin, say: Say) -> None:
+    await begin(Text("one"), name="fix-this")
+    await begin(Text("two"), name="fix-that")
+    done = await say("show", "fix")
+    assert (done.code, "fix-that, fix-this" in done.err) == (1, True)
+
+
+async def test_nothing_is_answered_where_nothing_is_asked(begin: Begin, say: Say) -> None:
+    _, session = await begin(Text("one"))
+    await until(session, e.TurnEnded)
+    done = await say("answer", "allow")
+    assert (done.code, "nothing waits in session make-it" in done.err) == (4, True)
+
+
+async def test_a_journal_that_others_can_read_is_refused_with_the_remedy(
+    say: Say, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state" / "midflight"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    done = await say("ls")
+    assert (done.code, done.err.splitlines()[1]) == (1, f"hint: chmod 700 {folder}")
+
+
+# Completion ---------------------------------------------------------------------------------
+
+
+async def test_a_shell_completes_commands_options_and_names(begin: Begin, say: Say) -> None:
+    await begin(Text("one"), name="fix-this")
+    await begin(Text("two"), name="add-that")
+    assert (await say("__complete", "re")).out.split() == ["redirect", "resume"]
+    assert (await say("__complete", "send", "fi")).out.split() == ["fix-this"]
+    assert (await say("__complete", "attach", "")).out.split() == ["add-that", "fix-this"]
+    assert (await say("__complete", "redirect", "--dr")).out.split() == ["--drop-queued"]
+    assert (await say("__complete", "run", "")).out == ""
