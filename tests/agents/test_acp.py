@@ -67,6 +67,7 @@ async def until(session: midflight.Session, kind: type[e.Event]) -> None:
                 return
 
 
+@pytest.mark.timeout(120)  # two sessions, each of which may take long to start on a busy machine
 async def test_a_turn_is_told_with_its_money_and_another_session_goes_on(
     agent: Open, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ from midflight.agents.leash import MARKER, Leash
 from midflight.agents.opencode_client import Client
 from midflight.agents.opencode_setup import GO_ON
 from midflight.errors import AgentUnavailable
+from midflight.testing._home import make_home
 from midflight.testing.model_server import env_for
 
 __all__ = ["SHARED", "OpenCodeServer", "free_port"]
@@ -111,7 +112,7 @@ class OpenCodeServer:
 
     def __enter__(self) -> Self:
         """Start the server and wait until it answers. Raises `AgentUnavailable` if it does not."""
-        self.home.mkdir(parents=True)
+        make_home(self.home)
         self.cwd.mkdir()
         model = env_for(f"http://127.0.0.1:{self.model_port}", self.home)
         config = json.loads(model["OPENCODE_CONFIG_CONTENT"])

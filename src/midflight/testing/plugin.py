@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from midflight.testing._home import make_home
+
 if TYPE_CHECKING:
     import psutil
 
@@ -75,7 +77,7 @@ async def scripted_model() -> AsyncIterator[Callable[..., Awaitable[ScriptedMode
 def claude_home(tmp_path: Path) -> Path:
     """Return a home directory of its own for the agent, past the first-run questions."""
     home = tmp_path / "home"
-    home.mkdir()
+    make_home(home)
     state = {"hasCompletedOnboarding": True, "hasTrustDialogAccepted": True}
     (home / ".claude.json").write_text(json.dumps(state), encoding="utf-8")
     return home

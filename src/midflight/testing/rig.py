@@ -15,6 +15,7 @@ import midflight
 from midflight import events as e
 from midflight.agents import AGENTS, PRESETS, acp_setup, claude_cli
 from midflight.errors import AgentUnavailable
+from midflight.testing._home import make_home
 from midflight.testing.fake_model import FakeModel
 from midflight.testing.model_server import ScriptedModel
 from midflight.testing.script import ModelRequest, Script
@@ -87,7 +88,7 @@ class Stage:
         server = self._server
         self.home = folder / "home" if server is None else server.home
         self.cwd = folder / "cwd" if server is None else server.cwd
-        self.home.mkdir(exist_ok=True, parents=True)
+        make_home(self.home)
         self.cwd.mkdir(exist_ok=True, parents=True)
         if self._server is not None:
             for left in self.cwd.iterdir():
