@@ -32,6 +32,10 @@ class Size(NamedTuple):
 
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
+
+    Of the journal and hosts: events written, by how many at once, and read by another process;
+    sessions in lists, their turns, the turns of the long one; seconds of doing nothing, and
+    sessions at rest in such a host.
     """
 
     warm_up: bool
@@ -43,6 +47,14 @@ class Size(NamedTuple):
     memory: int
     sessions: int
     servers: int
+    writes: int
+    writers: int
+    drips: int
+    listed: int
+    turns: int
+    long: int
+    idle: float
+    rest: int
 
 
 async def settle(size: Size) -> None:
@@ -221,7 +233,14 @@ PROBES: dict[str, Callable[[MakeSide, Size], Awaitable[Samples]]] = {
 
 
 async def main(agent: str, name: str, probe: str, size: str) -> None:
-    print(json.dumps(await PROBES[probe](side(agent, name), Size(**json.loads(size)))))
+    given = Size(**json.loads(size))
+    if agent == "host":
+        from bench import host
+
+        samples = await host.PROBES[probe](name, given)
+    else:
+        samples = await PROBES[probe](side(agent, name), given)
+    print(json.dumps(samples))
 
 
 if __name__ == "__main__":

@@ -36,14 +36,57 @@ FULL = Size(
     memory=500,
     sessions=8,
     servers=10,
+    writes=20_000,
+    writers=50,
+    drips=400,
+    listed=2_000,
+    turns=10,
+    long=2_222,
+    idle=20,
+    rest=1_000,
 )
-WARM_UP = FULL._replace(starts=1, warm=1, live=6, cpu=1_000, delay=100, memory=100, servers=1)
+WARM_UP = FULL._replace(
+    starts=1,
+    warm=1,
+    live=6,
+    cpu=1_000,
+    delay=100,
+    memory=100,
+    servers=1,
+    writes=1_000,
+    drips=40,
+    idle=0.1,
+    rest=1,
+)
 QUICK = Size(
-    warm_up=False, starts=1, warm=1, live=1, cpu=100, delay=20, memory=20, sessions=1, servers=1
+    warm_up=False,
+    starts=1,
+    warm=1,
+    live=1,
+    cpu=100,
+    delay=20,
+    memory=20,
+    sessions=1,
+    servers=1,
+    writes=200,
+    writers=2,
+    drips=5,
+    listed=5,
+    turns=1,
+    long=60,
+    idle=0.1,
+    rest=1,
 )
 
-PROBES = {"claude": ("warm", "cpu", "delay", "memory"), "opencode": ("live", "servers")}
+PROBES = {
+    "claude": ("warm", "cpu", "delay", "memory"),
+    "opencode": ("live", "servers"),
+    "host": ("journal", "lists", "idle", "agents"),
+}
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
+
+NO_RAW = ("lists", "idle")
+"""There is nothing below that does the same."""
 
 
 class Bench:
@@ -134,7 +177,7 @@ def surroundings() -> Iterator[Bench]:
 
 def one_round(bench: Bench, agent: str, size: Size) -> Iterator[tuple[str, str, float]]:
     """Yield figure, side and value."""
-    for _ in range(size.starts):
+    for _ in range(size.starts if agent != "host" else 0):
         for side in SIDES:
             program = f"{HERE}/start_{agent}_{side}.py"
             yield "start", side, bench.first_text([sys.executable, program])
@@ -143,7 +186,7 @@ def one_round(bench: Bench, agent: str, size: Size) -> Iterator[tuple[str, str, 
             yield "start_cli", "midflight", bench.first_text(argv)
             yield "help", "midflight", bench.whole([str(MIDFLIGHT), "--help"])
     for name in PROBES[agent]:
-        for side in SIDES:
+        for side in SIDES if name not in NO_RAW else ("midflight",):
             for figure, values in bench.probe(agent, side, name, size).items():
                 for value in values:
                     yield figure, side, value

@@ -69,7 +69,7 @@ class Midflight:
 
 
 class Raw:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, resume: str | None = None) -> None:
         import claude_agent_sdk as sdk
 
         self._sdk = sdk
@@ -81,8 +81,10 @@ class Raw:
                 permission_mode="default",
                 permission_prompt_tool_name="stdio",
                 include_partial_messages=True,
+                resume=resume,
             )
         )
+        self.conversation = ""
         self.ended = 0.0
 
     async def __aenter__(self) -> Self:
@@ -104,6 +106,7 @@ class Raw:
                 if event["type"] == "content_block_delta" and "text" in event["delta"]:
                     on_text(event["delta"]["text"])
             elif isinstance(message, result):
+                self.conversation = message.session_id
                 self.ended = time.perf_counter()
 
     async def interrupt(self) -> None:
