@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -40,10 +40,14 @@ MAX_COMMAND_BYTES = 16 * 1024 * 1024
 """The longest line of JSON that is read as a command."""
 
 
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A name that whoever sends a command gives it: one line."""
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """The field that every command has."""
 
-    id: str | None = None
+    id: Id | None = None
 
 
 class Send(Command, frozen=True, kw_only=True, tag="send"):

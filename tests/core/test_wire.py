@@ -283,3 +283,11 @@ def test_a_command_that_is_too_long_is_refused_unread() -> None:
 def test_a_line_that_is_no_event_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="type"):
         events.decode(b"{}")
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", "nul\0", "x" * 201])
+def test_an_id_that_is_no_short_line_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        commands.checked(commands.Send(text="do", id=name))
+    with pytest.raises(InvalidInput):
+        commands.decode(json.dumps({"type": "send", "text": "do", "id": name}))
