@@ -145,7 +145,7 @@ class Desk:
         answers: Answers | None = None,
     ) -> None:
         """End a pending request, and tell the agent unless its turn does so."""
-        del self._deadlines[request.request]
+        self._deadlines.pop(request.request, None)  # one that a dead host was asked has none
         event: e.Event
         if isinstance(request, e.PermissionRequested):
             event = e.PermissionResolved(
