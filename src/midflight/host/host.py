@@ -24,7 +24,6 @@ from midflight.errors import (
     Conflict,
     HostGone,
     InvalidInput,
-    LeaseHeld,
     LeaseLost,
     MidflightError,
     NotFound,
@@ -345,8 +344,8 @@ class Host:
         for session in await self.journal.unsettled():
             try:
                 _, record, past = await self.journal.take(session)
-            except (LeaseHeld, NotFound):
-                continue  # another host was faster
+            except (StoreFailed, NotFound):
+                continue  # another host was faster, or it is damaged, which is no other's fault
             await settle(record, past)
         for host in await self.journal.hosts():
             if not host.alive and await self.journal.forget(host.id):

@@ -49,6 +49,11 @@ class _Private(H11Protocol):
             return
         super().connection_made(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up, unless whoever was there was never let in."""
+        if self.transport is not None:
+            super().connection_lost(exc)
+
 
 class Serving:
     """One listening socket and the server behind it."""
