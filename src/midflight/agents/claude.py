@@ -15,6 +15,7 @@ import msgspec
 from midflight import events as e
 from midflight.agents import claude_cli, framing
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
+from midflight.agents.claude_content import joined
 from midflight.agents.claude_frames import Translator
 from midflight.agents.framing import MALFORMED
 from midflight.agents.leftovers import OpenCalls, farewell
@@ -182,7 +183,7 @@ class ClaudeAgent:
         else:
             changed = given if reply.input is None else reply.input
             if reply.answers is not None:
-                changed = {**changed, "answers": _joined(reply.answers)}
+                changed = {**changed, "answers": joined(reply.answers)}
             body = {"behavior": "allow", "updatedInput": changed}
         await self._respond(reply.request, {"subtype": "success", "response": body})
 
@@ -297,11 +298,3 @@ class ClaudeAgent:
         with contextlib.suppress(AgentFailed):
             await self._respond(frame.get("request_id", ""), {"subtype": "error", "error": error})
         return e.Raw(data=frame)
-
-
-def _joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
-    """Return the answers in the CLI's form: several labels are joined by commas."""
-    return {
-        question: ", ".join(answer) if isinstance(answer, list) else answer
-        for question, answer in answers.items()
-    }

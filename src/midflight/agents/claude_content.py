@@ -1,4 +1,4 @@
-"""The inside of Claude Code's frames: tokens and tool calls in midflight's words."""
+"""The inside of Claude Code's frames: tokens, tool calls and answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from midflight.agents.content import OUTPUT_CHARS
 from midflight.values import Kind, TokenUsage
 
-__all__ = ["KINDS", "most", "output", "tokens"]
+__all__ = ["KINDS", "joined", "most", "output", "tokens"]
 
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("Read", "NotebookRead", "LS"), "read"),
@@ -43,3 +43,11 @@ def output(content: object) -> str:
             str(part.get("text", f"[{part.get('type')}]")) for part in content if part
         )
     return str(content or "")[:OUTPUT_CHARS]
+
+
+def joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
+    """Return the answers in the CLI's form: several labels are joined by commas."""
+    return {
+        question: ", ".join(answer) if isinstance(answer, list) else answer
+        for question, answer in answers.items()
+    }

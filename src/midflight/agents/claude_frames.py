@@ -13,19 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.base import (
-    Dropped,
-    Idle,
-    Signal,
-    Step,
-    Taken,
-    Unrecoverable,
-    UsageLimit,
-    Withdrawn,
-    Woke,
-)
+from midflight.agents.base import Dropped, Signal, Step, Taken, UsageLimit, Withdrawn, Woke
 from midflight.agents.claude_content import KINDS, most, output, tokens
 from midflight.agents.claude_results import USAGE_LIMIT_REACHED, finished
+from midflight.agents.claude_system import System
 from midflight.agents.content import questions, title
 from midflight.agents.framing import MALFORMED
 from midflight.values import PlanEntry, TokenUsage
@@ -35,20 +26,7 @@ __all__ = ["Translator"]
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that comes twice counts once."""
 
-_TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
-_SILENT_SYSTEM = frozenset(
-    {
-        "hook_response",
-        "hook_started",
-        "model_refusal_no_fallback",
-        "status",
-        "task_progress",
-        "task_started",
-        "task_updated",
-    }
-)
-"""System frames that say nothing a reader needs; what matters in them comes by other frames."""
 
 
 @dataclass
@@ -71,9 +49,8 @@ class Translator:
         ``skills`` are those asked for; the CLI says nothing of one that it does not have.
         """
         self._message_of = message_of
-        self._skills = tuple(skills)
+        self._tell = System(skills)
         self._tools: dict[str, tuple[str, str | None]] = {}
-        self._tasks: set[str] = set()
         self._in_turn = False
         self._frames: dict[str, None] = {}
         self._call = _Call()
@@ -244,64 +221,12 @@ class Translator:
 
     def _system(self, frame: dict[str, Any]) -> Iterator[Signal]:
         subtype = frame.get("subtype")
-        if subtype == "init":
-            yield self._init(frame)
-            if not self._in_turn:
-                self._in_turn = True
-                yield Woke()
-        elif subtype == "api_retry":
+        if subtype == "api_retry":
             self._void = False
-            yield from _retry(frame)
-        elif subtype == "background_tasks_changed":
-            yield from self._background(frame["tasks"])
-        elif subtype == "task_notification":
-            yield from self._task_end(frame["task_id"], frame["status"])
-        elif subtype == "session_state_changed":
-            if frame["state"] == "idle":
-                yield Idle()
-        elif subtype == "informational":
-            yield e.Notice(level="info", text=str(frame["content"]))
-        elif subtype == "permission_denied":
-            yield e.Notice(level="warning", text=f"{frame.get('tool_name', 'a tool')} was denied")
-        elif subtype not in _SILENT_SYSTEM:
-            yield e.Raw(data=frame)
-
-    def _init(self, frame: dict[str, Any]) -> Signal:
-        problems = [
-            f"plugin {problem.get('path', '')}: {problem.get('type', 'error')}"
-            for problem in frame.get("plugin_errors") or ()
-        ]
-        problems += [
-            f"MCP server {server['name']}: {server['status']}"
-            for server in frame.get("mcp_servers") or ()
-            if server["status"] not in ("connected", "pending")
-        ]
-        known = set(frame.get("skills") or ())
-        problems += [f"skill {name}: not found" for name in self._skills if name not in known]
-        return e.SessionStarted(
-            agent="claude",
-            agent_version=frame.get("claude_code_version", ""),
-            agent_session=frame["session_id"],
-            model=frame["model"],
-            cwd=frame.get("cwd", ""),
-            tools=tuple(frame.get("tools") or ()),
-            skills=tuple(frame.get("skills") or ()),
-            problems=tuple(problems),
-        )
-
-    def _background(self, tasks: list[dict[str, Any]]) -> Iterator[Signal]:
-        alive = {task["task_id"]: task.get("description", "") for task in tasks}
-        for task, name in alive.items():
-            if task not in self._tasks:
-                self._tasks.add(task)
-                yield e.TaskStarted(task=task, title=name)
-        for task in sorted(self._tasks - set(alive)):
-            yield from self._task_end(task, "completed")
-
-    def _task_end(self, task: str, status: str) -> Iterator[Signal]:
-        if task in self._tasks:
-            self._tasks.discard(task)
-            yield e.TaskEnded(task=task, status=_TASK_STATUS.get(status, "cancelled"))
+        yield from self._tell(frame)
+        if subtype == "init" and not self._in_turn:
+            self._in_turn = True
+            yield Woke()
 
     # Requests -----------------------------------------------------------------------------
 
@@ -346,16 +271,3 @@ class Translator:
         "control_cancel_request": _withdrawn,
         "keep_alive": _nothing,
     }
-
-
-def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
-    error = str(frame.get("error") or "unknown")
-    yield e.Retry(
-        attempt=int(frame["attempt"]),
-        delay_s=float(frame["retry_delay_ms"]) / 1000,
-        status=frame.get("error_status"),
-        error=error,
-    )
-    if error == "authentication_failed":
-        # The CLI would go on for ten attempts and some minutes with a key that is wrong.
-        yield Unrecoverable("auth", "the model's service does not accept the key or login")

@@ -31,12 +31,12 @@ from midflight.agents.opencode_client import Client, Refused
 from midflight.agents.opencode_feed import GAP, GONE, Feed, Item
 from midflight.agents.opencode_frames import Translator
 from midflight.agents.opencode_lease import lease
-from midflight.agents.opencode_models import Model, Models
+from midflight.agents.opencode_models import Choice
 from midflight.agents.opencode_policy import Policy
 from midflight.agents.opencode_server import Server
 from midflight.agents.opencode_tools import Book
 from midflight.agents.redact import Redactor, server_secrets
-from midflight.errors import AgentFailed, UnsupportedOption
+from midflight.errors import AgentFailed
 from midflight.options import Options
 
 __all__ = ["OpenCodeAgent"]
@@ -72,9 +72,7 @@ class OpenCodeAgent:
         self._feed: Feed | None = None
         self._client: Client
         self._book: Book
-        self._models: Models
-        self._model: Model | None = None
-        self._variant: str | None = None
+        self._choice: Choice
         self._translate: Translator
         self._session = ""
         self._ids = conversation.Ids()
@@ -90,14 +88,18 @@ class OpenCodeAgent:
         try:
             self._feed = await self._server.feed(options.cwd)
             self._client = self._feed.client
-            self._models, told = await asyncio.gather(
+            models, told = await asyncio.gather(
                 conversation.models(self._client), conversation.told(self._client, options)
             )
-            self._choose()
+            self._choice = Choice(models)
+            if options.model is not None:
+                await self.set_model(options.model)
+            if options.effort is not None:
+                self._choice.think(options.effort)
             self._asks = Asks(self._client, self._policy, self._do)
             self._session, since = await conversation.begin(self._client, options)
             self._translate = Translator(
-                self._session, self._models.price, self._asks, self._clean, since=since
+                self._session, models.price, self._asks, self._clean, since=since
             )
             self._feed.join(self._session, self._inbox)
             if options.resume is not None:
@@ -108,28 +110,13 @@ class OpenCodeAgent:
             await self.kill()
             raise
 
-    def _choose(self) -> None:
-        """Find out which model is meant. Raises `UnsupportedOption`."""
-        if self._options.model is not None:
-            self._use(self._options.model)
-        if self._options.effort is not None:
-            if self._model is None:
-                raise UnsupportedOption("effort", "it depends on the model", "give model= as well")
-            self._variant = self._models.variant(self._model, self._options.effort)
-
-    def _use(self, name: str) -> None:
-        self._model = self._models.find(name)
-        if str(self._model) != name:
-            text = f"the model {name!r} means {self._model} here"
-            self._inbox.put_nowait(e.Notice(level="info", text=text))
-
     def _introduction(self, told: conversation.Told) -> e.SessionStarted:
         assert self._server is not None  # noqa: S101 - leased by start
         return e.SessionStarted(
             agent=self.name,
             agent_version=self._server.version,
             agent_session=self._session,
-            model=str(self._model or self._models.default or ""),
+            model=self._choice.name,
             cwd=str(self._options.cwd),
             tools=told.tools,
             skills=told.skills,
@@ -187,11 +174,8 @@ class OpenCodeAgent:
         self._translate.handed[known] = message
         self._translate.stopping = False
         self._sent = time.monotonic()
-        body: dict[str, Any] = {"messageID": known, "parts": [{"type": "text", "text": text}]}
-        if self._model is not None:
-            body["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
-        if self._variant is not None:
-            body["variant"] = self._variant
+        body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
+        body |= self._choice.told()
         try:
             await self._client.post(f"/session/{self._session}/prompt_async", body)
         except AgentFailed:
@@ -244,9 +228,10 @@ class OpenCodeAgent:
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on. Raises `UnsupportedOption`."""
-        if self._variant is not None:
-            self._models.variant(self._models.find(model), self._variant)
-        self._use(model)
+        own = self._choice.use(model)
+        if own != model:
+            text = f"the model {model!r} means {own} here"
+            self._inbox.put_nowait(e.Notice(level="info", text=text))
 
     async def set_permission_mode(self, mode: str) -> None:
         """Use this mode from the next request on."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.values import TokenUsage
 
-__all__ = ["Model", "Models"]
+__all__ = ["Choice", "Model", "Models"]
 
 PER_MILLION = 1_000_000
 _FREE_PROVIDER = "opencode"
@@ -97,3 +97,41 @@ class Models:
             + used.cache_read_tokens * float(cache.get("read") or 0)
             + used.cache_write_tokens * float(cache.get("write") or 0)
         ) / PER_MILLION
+
+
+class Choice:
+    """Which model a session uses, and with which effort."""
+
+    def __init__(self, models: Models) -> None:
+        """Begin with the configured one."""
+        self._models = models
+        self._model: Model | None = None
+        self._variant: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model, as far as it is known."""
+        return str(self._model or self._models.default or "")
+
+    def use(self, name: str) -> str:
+        """Use a model, and return its own name. Raises `UnsupportedOption`."""
+        model = self._models.find(name)
+        if self._variant is not None:
+            self._models.variant(model, self._variant)
+        self._model = model
+        return str(model)
+
+    def think(self, effort: str) -> None:
+        """Use the model with this effort. Raises `UnsupportedOption`."""
+        if self._model is None:
+            raise UnsupportedOption("effort", "it depends on the model", "give model= as well")
+        self._variant = self._models.variant(self._model, effort)
+
+    def told(self) -> dict[str, Any]:
+        """Return what of it a prompt carries."""
+        told: dict[str, Any] = {}
+        if self._model is not None:
+            told["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
+        if self._variant is not None:
+            told["variant"] = self._variant
+        return told

@@ -1,0 +1,105 @@
+"""Claude Code's system frames: its introduction, retries, background tasks and notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from midflight import events as e
+from midflight.agents.base import Idle, Signal, Unrecoverable
+
+__all__ = ["System"]
+
+_TASK_STATUS = {"completed": "completed", "failed": "failed"}
+_SILENT = frozenset(
+    {
+        "hook_response",
+        "hook_started",
+        "model_refusal_no_fallback",
+        "status",
+        "task_progress",
+        "task_started",
+        "task_updated",
+    }
+)
+"""System frames that say nothing a reader needs; what matters in them comes by other frames."""
+
+
+class System:
+    """Turns system frames into signals; remembers which background tasks live."""
+
+    def __init__(self, skills: Iterable[str]) -> None:
+        """``skills`` are those asked for; the CLI says nothing of one that it does not have."""
+        self._skills = tuple(skills)
+        self._tasks: set[str] = set()
+
+    def __call__(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        """Return what a system frame means; one of an unknown kind comes as `Raw`."""
+        subtype = frame.get("subtype")
+        if subtype == "init":
+            yield self._init(frame)
+        elif subtype == "api_retry":
+            yield from _retry(frame)
+        elif subtype == "background_tasks_changed":
+            yield from self._background(frame["tasks"])
+        elif subtype == "task_notification":
+            yield from self._task_end(frame["task_id"], frame["status"])
+        elif subtype == "session_state_changed":
+            if frame["state"] == "idle":
+                yield Idle()
+        elif subtype == "informational":
+            yield e.Notice(level="info", text=str(frame["content"]))
+        elif subtype == "permission_denied":
+            yield e.Notice(level="warning", text=f"{frame.get('tool_name', 'a tool')} was denied")
+        elif subtype not in _SILENT:
+            yield e.Raw(data=frame)
+
+    def _init(self, frame: dict[str, Any]) -> Signal:
+        problems = [
+            f"plugin {problem.get('path', '')}: {problem.get('type', 'error')}"
+            for problem in frame.get("plugin_errors") or ()
+        ]
+        problems += [
+            f"MCP server {server['name']}: {server['status']}"
+            for server in frame.get("mcp_servers") or ()
+            if server["status"] not in ("connected", "pending")
+        ]
+        known = set(frame.get("skills") or ())
+        problems += [f"skill {name}: not found" for name in self._skills if name not in known]
+        return e.SessionStarted(
+            agent="claude",
+            agent_version=frame.get("claude_code_version", ""),
+            agent_session=frame["session_id"],
+            model=frame["model"],
+            cwd=frame.get("cwd", ""),
+            tools=tuple(frame.get("tools") or ()),
+            skills=tuple(frame.get("skills") or ()),
+            problems=tuple(problems),
+        )
+
+    def _background(self, tasks: list[dict[str, Any]]) -> Iterator[Signal]:
+        alive = {task["task_id"]: task.get("description", "") for task in tasks}
+        for task, name in alive.items():
+            if task not in self._tasks:
+                self._tasks.add(task)
+                yield e.TaskStarted(task=task, title=name)
+        for task in sorted(self._tasks - set(alive)):
+            yield from self._task_end(task, "completed")
+
+    def _task_end(self, task: str, status: str) -> Iterator[Signal]:
+        if task in self._tasks:
+            self._tasks.discard(task)
+            yield e.TaskEnded(task=task, status=_TASK_STATUS.get(status, "cancelled"))
+
+
+def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
+    error = str(frame.get("error") or "unknown")
+    yield e.Retry(
+        attempt=int(frame["attempt"]),
+        delay_s=float(frame["retry_delay_ms"]) / 1000,
+        status=frame.get("error_status"),
+        error=error,
+    )
+    if error == "authentication_failed":
+        # The CLI would go on for ten attempts and some minutes with a key that is wrong.
+        yield Unrecoverable("auth", "the model's service does not accept the key or login")
