@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 EVENTS = events.Event.__subclasses__()
 COMMANDS = commands.Command.__subclasses__()
 TEXT = st.text(st.characters(codec="utf-8"))
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -65,7 +66,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
             return st.floats(allow_nan=False, allow_infinity=False)
         case _:
             assert isinstance(kind, msgspec.inspect.StrType), kind
-            return TEXT
+            return TEXT if kind.pattern is None else LINE
 
 
 def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
