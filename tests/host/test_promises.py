@@ -121,7 +121,7 @@ async def test_p4_everything_ends_exactly_once(
     sleep = ToolCall("Bash", {"command": "sleep 100"})
     model, session = await begin(
         *([WRITE], Text("done"), [sleep], [sleep], [WRITE], [Text("dies"), Wait("killed")]),
-        *([Text("cut"), WRITE], Text("the last")),
+        *([Text("cut"), WRITE], Text("waited"), Text("the last")),
         allowed_tools=["Bash"],
     )
 
