@@ -67,10 +67,9 @@ def list_sessions(
 ) -> list[SessionRow]:
     """Return the sessions that fit, the newest first."""
     owned = _owned(connection, here)
-    # What a dead host said of its sessions is not true any more.
-    shown = case(
-        (or_(owned, sessions.c.status == "closed"), sessions.c.status), else_="idle"
-    ).label("shown")
+    # What a dead host said of its sessions is not true any more; what was settled is.
+    still = or_(owned, leases.c.host.is_(None), sessions.c.status == "closed")
+    shown = case((still, sessions.c.status), else_="idle").label("shown")
     query = (
         select(
             sessions,
@@ -97,7 +96,7 @@ def list_sessions(
 
 def _session(row: AnyRow) -> SessionRow:
     fields = {name: getattr(row, name) for name in SessionRow.__struct_fields__}
-    fields["status"] = row.shown if row.host else {"closed": "closed"}.get(row.status, "idle")
+    fields["status"] = row.shown
     fields["options"] = msgspec.json.decode(row.options)
     fields["pending"] = tuple(msgspec.json.decode(row.pending)) if row.host else ()
     return SessionRow(**fields)
