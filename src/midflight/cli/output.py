@@ -1,9 +1,8 @@
 """The one place that writes to the terminal, and that makes text harmless before it does.
 
-Whatever an agent says may end up here: escape sequences that move the cursor, set the clipboard
-or rename the window, characters that reverse the reading direction, carriage returns that paint
-over what stands there. `write` lets none of it through. Styling is not part of the text: it comes
-beside it, as parameters of the one escape sequence (SGR) that only changes how text looks.
+Whatever an agent says may end up here. `write` lets nothing through that a terminal would obey,
+see `midflight.inert`. Styling is not part of the text: it comes beside it, as parameters of the
+one escape sequence (SGR) that only changes how text looks.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable
+
+from midflight.inert import CONTROLS, exact, inert, one_line
 
 __all__ = [
     "Fragment",
@@ -28,45 +28,7 @@ __all__ = [
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
 
-_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_TAGS = "\U000e0000-\U000e007f"
-_SEQUENCES = re.compile(
-    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])"  # OSC, DCS, SOS, PM, APC: a string up to its end
-    r"[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
-    r"|\x1b[ -/]*[0-~]"  # the short ones
-)
-_CONTROLS = re.compile(
-    f"[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff\\ufeff{_BIDI}{_TAGS}]"
-)
 _SGR = re.compile(r"[0-9;]+")
-_SPACES = re.compile(r"\s+")
-
-
-def inert(text: str) -> str:
-    """Return the text without anything that a terminal would obey; newlines and tabs stay."""
-    if _CONTROLS.search(text) is None:
-        return text
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n")))
-
-
-def exact(text: str) -> str:
-    """Return the text with everything invisible made visible, for what a person has to approve.
-
-    Nothing is left out: what `inert` would drop stands there as ``<U+001B>``.
-    """
-    return "".join(
-        f"<U+{ord(char):04X}>"
-        if char not in "\n\t " and unicodedata.category(char)[0] in "CZ"
-        else char
-        for char in text
-    )
-
-
-def one_line(text: str, width: int = 200) -> str:
-    """Return the text as a single inert line of at most ``width`` characters."""
-    line = _SPACES.sub(" ", inert(text)).strip()
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def json_line(encoded: bytes) -> bytes:
@@ -76,7 +38,7 @@ def json_line(encoded: bytes) -> bytes:
     """
     if encoded.isascii():
         return encoded + b"\n"
-    text = _CONTROLS.sub(_json_escape, encoded.decode())
+    text = CONTROLS.sub(_json_escape, encoded.decode())
     return text.encode() + b"\n"
 
 
