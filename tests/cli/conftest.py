@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.cli.program import Program
+from tests.cli.program import Done, Program
 from tests.cli.terminal import Terminal
 
-from midflight.testing import ScriptedModel, Step
+from midflight.cli.main import _main
+from midflight.host import Host
+from midflight.options import Options
+from midflight.session import Session
+from midflight.testing import FakeModel, ScriptedModel, Step
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +85,71 @@ async def terminal(
     yield start
     for program in started:
         await program.kill()
+
+
+# Sessions of a host that is in the test's own process -----------------------------------------
+
+Say = Callable[..., Coroutine[Any, Any, Done]]
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+
+class _Captured(io.TextIOWrapper):
+    """Standard output of one command."""
+
+    def __init__(self) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", write_through=True)
+
+    @property
+    def whole(self) -> str:
+        return self.bytes.getvalue().decode()
+
+
+@pytest.fixture
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(40):
+        yield
+
+
+@pytest.fixture
+def state(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the journal in a folder of the test's own, and work in the project."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture
+async def host(state: None) -> AsyncIterator[Host]:
+    async with Host() as host:
+        yield host
+
+
+@pytest.fixture
+async def begin(host: Host, project: Path, tmp_path: Path) -> AsyncIterator[Begin]:
+    """Start sessions of the fake agent in the test's host."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            *steps: Any, task: str = "make it", **options: Any
+        ) -> tuple[FakeModel, Session]:
+            model = await stack.enter_async_context(FakeModel(list(steps)))
+            given = {"agent": "fake", "cwd": project, "env": model.env(tmp_path)} | options
+            return model, await host.begin(task, Options.build(**given))
+
+        yield start
+
+
+@pytest.fixture
+def say(state: None, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Carry out a command as its own process would, in a thread beside the host."""
+
+    async def carry_out(*arguments: str) -> Done:
+        out, err = _Captured(), _Captured()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = await asyncio.to_thread(_main, arguments)
+        return Done(code, out.whole, err.whole)
+
+    return carry_out

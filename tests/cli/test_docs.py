@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from midflight import commands as c
+from midflight.cli.arguments import GROUPS, SESSION_COMMANDS
 from midflight.cli.console import HELP
-from midflight.cli.main import COMMANDS, EPILOG, make_parser
+from midflight.cli.main import EPILOG, make_parser
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
@@ -40,12 +41,21 @@ def run_options() -> list[str]:
 
 def test_every_command_is_told() -> None:
     told = PAGE.split("## ")[0]
-    for name in COMMANDS:
+    for name in (name for names in GROUPS.values() for name in names):
         assert f"| `midflight {name}" in told
 
 
 def test_every_option_is_told_and_no_other() -> None:
     assert first_column(section("Options of `run`")) == run_options()
+
+
+def test_every_option_of_the_commands_to_a_session_is_told() -> None:
+    told = section("Sessions")
+    for name, (_, add_options, _) in SESSION_COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        add_options(parser)
+        for option in parser._option_string_actions.keys() - {"-h", "--help"}:  # noqa: SLF001
+            assert f"`{option}" in told, f"{name} {option}"
 
 
 def test_every_word_of_the_console_is_told_and_no_other() -> None:

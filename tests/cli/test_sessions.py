@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +12,10 @@ import pytest
 from tests.cli.program import Done
 
 from midflight import events as e
-from midflight.cli.main import _main
 from midflight.cli.speak import request_of
 from midflight.errors import InvalidInput
 from midflight.host import Host
 from midflight.info import SessionInfo
-from midflight.options import Options
 from midflight.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -48,68 +43,6 @@ T = TypeVar("T", bound=e.Event)
 
 Say = Callable[..., Coroutine[Any, Any, Done]]
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
-
-
-class _Captured(io.TextIOWrapper):
-    """Standard output of one command."""
-
-    def __init__(self) -> None:
-        self.bytes = io.BytesIO()
-        super().__init__(self.bytes, encoding="utf-8", write_through=True)
-
-    @property
-    def whole(self) -> str:
-        return self.bytes.getvalue().decode()
-
-
-@pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(40):
-        yield
-
-
-@pytest.fixture
-def state(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the journal in a folder of the test's own, and work in the project."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.chdir(project)
-
-
-@pytest.fixture
-async def host(state: None) -> AsyncIterator[Host]:
-    async with Host() as host:
-        yield host
-
-
-@pytest.fixture
-async def begin(host: Host, project: Path, tmp_path: Path) -> AsyncIterator[Begin]:
-    """Start sessions of the fake agent in the test's host."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def start(
-            *steps: Any, task: str = "make it", **options: Any
-        ) -> tuple[FakeModel, Session]:
-            model = await stack.enter_async_context(FakeModel(list(steps)))
-            given = {"agent": "fake", "cwd": project, "env": model.env(tmp_path)} | options
-            return model, await host.begin(task, Options.build(**given))
-
-        yield start
-
-
-@pytest.fixture
-def say(state: None, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Carry out a command as its own process would, in a thread beside the host."""
-
-    async def carry_out(*arguments: str) -> Done:
-        out, err = _Captured(), _Captured()
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", out)
-            patch.setattr(sys, "stderr", err)
-            code = await asyncio.to_thread(_main, arguments)
-        return Done(code, out.whole, err.whole)
-
-    return carry_out
 
 
 async def until(session: Session, kind: type[T]) -> T:

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -104,7 +104,7 @@ class Console:
 
     # What the agent does ------------------------------------------------------------------
 
-    def replay(self, events: Iterable[e.Event], model: str) -> None:
+    def replay(self, events: Sequence[e.Event], model: str) -> None:
         """Show what has happened before, all at once, and what still waits for an answer."""
         shown: list[Fragment] = []
         for event in events:
@@ -113,7 +113,8 @@ class Console:
             shown += self._screen.take(event, self._width)
         write(shown)
         self._status.model = model
-        self._status.running = self._session.status in ("running", "waiting")
+        if not any(isinstance(event, (e.TurnStarted, e.TurnEnded)) for event in events):
+            self._status.running = self._session.status in ("running", "waiting")
         for request in self._session.pending:
             self._ask(request)
 

@@ -66,8 +66,13 @@ async def _until_quiet(
     client: Client, info: SessionInfo, command: c.Command, *, as_json: bool
 ) -> int:
     """Print what follows on a command; nobody is here to answer what may be asked."""
-    transcript, outcome = Transcript(Path(info.cwd)), Outcome()
+    # Whoever has sent a message need not be told that its turn begins.
+    transcript = Transcript(Path(info.cwd), whole=isinstance(command, c.Answer))
+    outcome = Outcome()
     async with await client.session(info.id, attend=False) as session:
+        for each in session.queued:
+            waits = e.MessageAccepted(message=each.id, text=each.text, delivery="queue")
+            transcript.take(waits)
         await session.command(command)
         async for event in session.stream():
             outcome.take(event)

@@ -1,0 +1,96 @@
+"""A terminal that takes part in a session of another process: here of the test itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.terminal import Terminal
+
+from midflight import events as e
+from midflight.host import Host
+from midflight.session import Session
+from midflight.testing import FakeModel, Text, ToolCall, Wait
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]
+
+WRITE = ToolCall("Write", {"file_path": "new.txt", "content": "by the agent"})
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+Open = Callable[..., Awaitable[Terminal]]
+
+
+@pytest.fixture
+async def attached(host: Host, project: Path) -> AsyncIterator[Open]:
+    """Open terminals that are attached to the sessions of the test's host."""
+    opened: list[Terminal] = []
+
+    async def start(*arguments: str) -> Terminal:
+        env = dict(os.environ) | {"TERM": "xterm-256color"}
+        opened.append(await Terminal.start(("attach", *arguments), env, project))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        await terminal.kill()
+
+
+async def test_several_terminals_take_part_and_leaving_stops_nothing(
+    begin: Begin, attached: Open
+) -> None:
+    _, session = await begin([Text("Looking."), WRITE], Text("Written."), Text("And more."))
+    first, second = await attached(), await attached("make")
+    for screen in (first, second):
+        await screen.sees("> make it")
+        await screen.sees("Looking.")
+        await screen.sees("Allow Write?")
+    second.types("y")
+    for screen in (first, second):
+        await screen.sees("[allowed]")
+        await screen.sees("Written.")
+        await screen.sees("idle")
+    first.types("and more")
+    for screen in (first, second):
+        await screen.sees("> and more")
+        await screen.sees("And more.")
+        await screen.sees("turn 2 completed")
+    first.types("/detach")
+    await first.sees("Detached; make-it goes on. To come back: midflight attach make-it")
+    assert await first.ends() == 0
+    second.keys("\x04")
+    assert await second.ends() == 0
+    assert session.status == "idle"
+
+
+async def test_esc_interrupts_for_everybody(begin: Begin, attached: Open) -> None:
+    model, session = await begin([Wait("never")])
+    await model.reached("never")
+    screen = await attached()
+    await screen.sees("waiting for the model")
+    screen.keys("\x1b")
+    await screen.sees("turn 1 interrupted")
+    assert session.status == "idle"
+
+
+async def test_only_the_last_screens_of_a_long_session_are_shown(
+    begin: Begin, attached: Open
+) -> None:
+    plan = [ToolCall("TodoWrite", {"todos": []}) for _ in range(60)]
+    _, session = await begin(*(step for step in plan), Text("The end."))
+    async for event in session.stream():
+        assert not isinstance(event, e.SessionEnded)
+    screen = await attached()
+    await screen.sees(f"… {session.last_seq - 100} earlier events: midflight logs make-it")
+    await screen.sees("The end.")
+    assert "make it" not in screen.text
+
+
+async def test_a_session_that_ends_lets_the_terminal_go(begin: Begin, attached: Open) -> None:
+    _, session = await begin(Text("Done."))
+    screen = await attached()
+    await screen.sees("idle")
+    await session.close()
+    await screen.sees("make-it has ended. To go on: midflight resume make-it")
+    assert await screen.ends() == 0
