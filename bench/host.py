@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -203,16 +204,16 @@ def at_terminal() -> float:
         [MIDFLIGHT, "attach", LONG], stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        seen, took = b"", 0.0
-        with contextlib.suppress(OSError):  # that is how the end of a terminal is told
-            while piece := os.read(ours, 65_536):
-                seen = seen[-200:] + piece
-                if not took and LAST_WORDS.encode() in seen:
-                    took = time.perf_counter() - began
-                    os.write(ours, b"\x04")
-        os.close(ours)
-        process.wait(PATIENCE_S)
-    assert took, seen.decode(errors="replace")
+        seen = b""
+        try:
+            while LAST_WORDS.encode() not in seen:
+                readable, _, _ = select.select([ours], [], [], PATIENCE_S)
+                assert readable, seen.decode(errors="replace")
+                seen = seen[-200:] + os.read(ours, 65_536)
+            took = time.perf_counter() - began
+        finally:
+            process.kill()
+            os.close(ours)
     return took
 
 
