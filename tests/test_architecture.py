@@ -23,7 +23,7 @@ PACKAGE = SRC / "midflight"
 # Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
 
 FOUNDATION = ("errors", "values", "events", "commands", "options", "inert")
-PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info")
+PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info", "lineage")
 RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
 SESSION = (
     "session",
@@ -39,7 +39,8 @@ SESSION = (
 PUBLIC = ("",)
 JOURNAL = ("journal", "journal.*")
 HOST = ("host", "host.*")
-CLIENT = ("client", "background", "link")
+CLIENT = ("client", "background", "link", "reach")
+MCP = ("mcp", "mcp.*")
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
 CONFIG = ("config", "config_file")
@@ -63,6 +64,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     JOURNAL: FOUNDATION + PARTS + JOURNAL,
     HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
     CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS,
+    MCP: FOUNDATION + PARTS + SESSION + CLIENT + MCP,
     CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION
     + PARTS
@@ -75,6 +77,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + JOURNAL
     + HOST
     + CLIENT
+    + MCP
     + CLI,
 }
 

@@ -12,6 +12,7 @@ import msgspec
 
 from midflight.agents.leash import MARKER
 from midflight.errors import StoreFailed
+from midflight.lineage import VARIABLE
 
 __all__ = ["Ready", "start_host"]
 
@@ -52,7 +53,7 @@ def _start(where: Path | str | None) -> str:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=[writing],
-            env={name: value for name, value in os.environ.items() if name != MARKER},
+            env={k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}},
             timeout=START_TIMEOUT_S,
             check=True,
         )

@@ -23,6 +23,7 @@ from midflight.journal import Journal
 from midflight.link import ask
 from midflight.log import EventLog
 from midflight.options import Options
+from midflight.reach import Reach
 from midflight.state import State
 from midflight.surface import Surface
 
@@ -41,10 +42,11 @@ TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
 
 
-def connect(where: Path | str | None = None) -> Client:
+def connect(where: Path | str | None = None, *, may_answer: bool = False) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
-    ``where`` is the journal's folder, the user's own if not given::
+    ``where`` is the journal's folder, the user's own if not given. In the environment of an agent,
+    ``may_answer`` lets it answer what the sessions it has begun are asking::
 
         async with midflight.connect() as client:
             async with await client.session("fix-the-tests") as session:
@@ -52,15 +54,16 @@ def connect(where: Path | str | None = None) -> Client:
                 async for event in session.stream():
                     ...
     """
-    return Client(where)
+    return Client(where, may_answer=may_answer)
 
 
 class Client:
     """Finds sessions and their hosts. Made by `connect`."""
 
-    def __init__(self, where: Path | str | None) -> None:
+    def __init__(self, where: Path | str | None, *, may_answer: bool = False) -> None:
         """Prepare; nothing is opened."""
         self.journal = Journal(where)
+        self.reach = Reach(self.journal, may_answer=may_answer)
         self._where = where
         self._spare: str | None = None
 
@@ -116,6 +119,7 @@ class Client:
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
         body = {**options, "task": task, "id": id or uuid.uuid4().hex, "cwd": str(checked.cwd)}
+        body["parent"] = self.reach.parent
         given = msgspec.json.encode(body, enc_hook=str)
         told = await self._warm(given)
         if told is None:
@@ -135,8 +139,9 @@ class Client:
     async def carry_out(self, session: str, command: c.Command) -> bytes:
         """Have the session's host carry out a command; one at rest gets a host.
 
-        Raises what the verb raises.
+        Raises what the verb raises, or `NotAllowed`.
         """
+        await self.reach.check(session, command)
         for tries_left in reversed(range(TRIES)):
             address = await self.host_of(session)
             try:

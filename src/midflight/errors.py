@@ -11,6 +11,7 @@ MidflightError
 ├── SessionClosed          a command for a session that has ended
 ├── Conflict               the command comes too late for what it names
 │   └── AlreadyAnswered    the request has an answer; the first one stands
+├── NotAllowed             an agent asks for what is not its to decide
 ├── NotFound               no message, request or session has this id
 ├── HostGone               the session's host has ended, or is about to
 ├── EventsExpired          the events asked for are no longer in memory
@@ -38,6 +39,7 @@ __all__ = [
     "LeaseHeld",
     "LeaseLost",
     "MidflightError",
+    "NotAllowed",
     "NotFound",
     "SessionClosed",
     "StoreFailed",
@@ -166,6 +168,12 @@ class AlreadyAnswered(Conflict):
         self.request = request
         self.decision = decision
         self.by = by
+
+
+class NotAllowed(MidflightError):
+    """An agent asks for what is not its to decide, such as the answer to its own request."""
+
+    code = "not_allowed"
 
 
 class NotFound(MidflightError):

@@ -23,6 +23,7 @@ from midflight.conversation import Conversation
 from midflight.core import Limits
 from midflight.errors import Conflict
 from midflight.handling import Handling
+from midflight.lineage import marked
 from midflight.log import EventLog
 from midflight.options import Options, slug
 from midflight.outbox import Entry
@@ -95,7 +96,12 @@ class Session(Surface):
             spent_usd=options.spent_usd,
         )
         self._conductor = Conductor(
-            self._rules, options, agent, after=self._after, before=self._before, ready=ready
+            self._rules,
+            marked(options, self.id, kept=self._kept),
+            agent,
+            after=self._after,
+            before=self._before,
+            ready=ready,
         )
 
     # What can be seen ---------------------------------------------------------------------
@@ -214,8 +220,6 @@ class Session(Surface):
 
     async def _before(self, action: Action) -> None:
         """Do nothing to the agent before it is on disk why."""
-        if isinstance(action, Hand):
-            self._recorder.handed(action.message)
         await self._recorder.written()
 
     def sever(self, error: Exception) -> None:
@@ -342,6 +346,8 @@ class Session(Surface):
         return asyncio.get_running_loop().time()
 
     def _act(self, action: Action) -> None:
+        if isinstance(action, Hand):  # noted with what has led to it: one commit for both
+            self._recorder.handed(action.message)
         self._conductor.put(action)
 
     def _after(self) -> None:

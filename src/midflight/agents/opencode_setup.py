@@ -15,6 +15,7 @@ from midflight.agents.checks import check_servers, runnable
 from midflight.agents.opencode_policy import BASE, as_config, check, skills
 from midflight.agents.surroundings import inherited
 from midflight.errors import AgentUnavailable, UnsupportedOption
+from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.options import Options
 
 __all__ = [
@@ -145,6 +146,7 @@ class Launch(NamedTuple):
         A project can put rules of its own behind these; `opencode_policy.rules` says them again.
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
+        env[VARIABLE] = UNKNOWN  # one server for several sessions
         config = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
         permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
         env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from midflight.agents import create
 from midflight.errors import MidflightError
+from midflight.lineage import marked
 from midflight.options import Options
 from midflight.session import Session
 
@@ -38,12 +40,13 @@ async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
     from midflight.journal import Place
 
     Place()  # a folder that cannot be used is told before anything is started
-    agent = create(options)
+    new = uuid.uuid4().hex
+    agent = create(marked(options, new))
     opening = asyncio.get_running_loop().create_task(_open())
     try:
         await agent.start()
         host = await asyncio.shield(opening)
-        session = await host.begin(task, options, ready=agent)
+        session = await host.begin(task, options, new, ready=agent)
     except BaseException:
         await agent.close()
         with contextlib.suppress(MidflightError):

@@ -30,6 +30,7 @@ from midflight.errors import (
     InvalidOption,
     LeaseHeld,
     MidflightError,
+    NotAllowed,
     NotFound,
     SessionClosed,
     StoreFailed,
@@ -52,6 +53,7 @@ DIGITS = 18
 """No number of an event is longer."""
 
 _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
+    (NotAllowed, 403),
     (NotFound, 404),
     (AlreadyAnswered, 409),
     (LeaseHeld, 409),
@@ -149,15 +151,18 @@ class _Api:
     async def dispatch(self, request: Request) -> Response:
         given = _decoded(await _body(request))
         task, wanted = given.pop("task", None), given.pop("id", None)
+        parent = given.pop("parent", "")
         if task is not None:
             c.check_text(task)
         if wanted is not None and not isinstance(wanted, str):
             raise InvalidInput("the id of a session is text")
+        if not isinstance(parent, str):
+            raise InvalidInput("the parent of a session is the id of one")
         known = wanted is not None and await self._host.knows(wanted)
         options = _options(given)
         if "warm" in request.query_params and not known and not self._host.is_warm(options):
             raise Conflict("no agent is ready for this here", "ask without warm")
-        session = await self._host.begin(task, options, wanted)
+        session = await self._host.begin(task, options, wanted, parent=parent)
         row = await self._host.journal.find(session.id, exact=True)
         return _json((await self._host.journal.infos([row]))[0], 200 if known else 201)
 

@@ -32,8 +32,9 @@ from midflight.errors import (
 from midflight.host.access import Access
 from midflight.host.listening import listen
 from midflight.host.settle import settle
-from midflight.host.warm import Warm
-from midflight.journal import BEAT_S, Journal, restored, stored
+from midflight.host.warm import WarmAgents
+from midflight.journal import BEAT_S, Journal, SessionRow, restored, stored
+from midflight.lineage import own
 from midflight.options import Options, slug
 from midflight.record import Record
 from midflight.session import Session
@@ -76,7 +77,7 @@ class Host:
         self._socket: Path | None = None
         self._listener: socket.socket | None = None
         self._serving: Serving | None = None
-        self._warm: list[Warm] = []
+        self._warm = WarmAgents(agent)
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._coming = weakref.WeakValueDictionary[str, asyncio.Lock]()
@@ -150,7 +151,7 @@ class Host:
             *(session.close("parked") for session in list(self.sessions.values())),
             return_exceptions=True,
         )
-        await asyncio.gather(*(warm.close() for warm in self._warm), return_exceptions=True)
+        await self._warm.close()
         if self._socket is not None:
             self._socket.unlink(missing_ok=True)
         if self._serving is not None:
@@ -180,27 +181,33 @@ class Host:
         id: str | None = None,
         *,
         ready: Agent | None = None,
+        parent: str | None = None,
     ) -> Session:
         """Start a session with checked options; otherwise like `dispatch`.
 
-        ``ready`` is an agent that has been started with these options.
+        ``ready`` is an agent that has been started with these options. ``parent`` is the session
+        that dispatches it: if not given, the one whose agent this process is a part of, if any.
         """
         if id is None:
-            return await self._begin(task, options, None, ready)
+            return await self._begin(task, options, None, ready, parent)
         async with self._one_at_a_time(id):
             if not await self.knows(id):
-                return await self._begin(task, options, id, ready)
+                return await self._begin(task, options, id, ready, parent)
         await self._check_same(id, task, options)
         return await self.session(id)
 
     async def _begin(
-        self, task: str | None, options: Options, id: str | None, ready: Agent | None
+        self,
+        task: str | None,
+        options: Options,
+        id: str | None,
+        ready: Agent | None,
+        by: str | None,
     ) -> Session:
         self._check_here()
-        name = options.name or slug(task or options.cwd.name)
-        row, record = await self.journal.create(name, options, id=id)
-        warm = (agent for warm in self._warm if (agent := warm.take(options)))
-        ready = ready or next(warm, None)
+        name, parent = options.name or slug(task or options.cwd.name), own() if by is None else by
+        row, record = await self.journal.create(name, options, id=id, parent=parent)
+        ready = ready or self._warm.take(options)
         options = msgspec.structs.replace(options, name=row.name)
         return await self._enter(
             lambda: Session(options, task, self._agent, record=record, ready=ready), record
@@ -221,21 +228,11 @@ class Host:
         A task that finds it ready need not wait for its start; another one is started then.
         Raises what `midflight.dispatch` raises.
         """
-        warm = Warm(Options.build(**options), self._agent)
-        await warm.keep()
-        self._warm.append(warm)
+        await self._warm.add(Options.build(**options))
 
     def is_warm(self, options: Options) -> bool:
         """Tell whether an agent is ready for a task with these options."""
-        return any(warm.fits(options) for warm in self._warm)
-
-    async def _rewarm(self) -> None:
-        """Start the next agent when one has been taken."""
-        for warm in self._warm:
-            try:
-                await warm.keep()
-            except MidflightError:
-                self._warm.remove(warm)
+        return self._warm.fits(options)
 
     async def session(self, id: str) -> Session:
         """Return a session by its id: one of this host, or one at rest, which is taken up.
@@ -255,8 +252,19 @@ class Host:
             yield
 
     async def _take_up(self, id: str) -> Session:
-        row = await self.journal.find(id, exact=True)
-        known = self._known.get(id)
+        row, record, past = await self.journal.take(id)
+        try:
+            options = self._options(row)
+        except MidflightError:
+            await settle(row, record, past)  # and give it back
+            raise
+        return await self._enter(
+            lambda: Session(options, agent=self._agent, record=record, past=past), record
+        )
+
+    def _options(self, row: SessionRow) -> Options:
+        """Return the options to go on with. Raises `Conflict` if something secret is missing."""
+        known = self._known.get(row.id)
         options, missing = restored(
             row.options,
             {**os.environ, **known.env} if known else os.environ,
@@ -265,17 +273,14 @@ class Host:
             attended=known.attended if known else None,
             name=row.name,
             model=row.model or None,
-            permission_mode=row.permission_mode or "default",
+            permission_mode=row.permission_mode,
         )
         if missing:  # with others, the agent might work for another account
             raise Conflict(
                 f"session {row.name} needs {', '.join(missing)}, whose values are never stored",
                 "set them in the environment and send it again",
             )
-        _, record, past = await self.journal.take(id)
-        return await self._enter(
-            lambda: Session(options, agent=self._agent, record=record, past=past), record
-        )
+        return options
 
     async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
         """Enter a session and keep it; what could not be made or entered is given back."""
@@ -343,10 +348,10 @@ class Host:
         await asyncio.to_thread(end_strays)
         for session in await self.journal.unsettled():
             try:
-                _, record, past = await self.journal.take(session)
+                row, record, past = await self.journal.take(session)
             except (StoreFailed, NotFound):
                 continue  # another host was faster, or it is damaged, which is no other's fault
-            await settle(record, past)
+            await settle(row, record, past)
         for host in await self.journal.hosts():
             if not host.alive and await self.journal.forget(host.id):
                 self._remove_socket(Path(host.address))
@@ -380,7 +385,7 @@ class Host:
         """Lay sessions to rest that nobody has used for a while, and keep agents ready."""
         while True:
             self.changed.clear()
-            await self._rewarm()
+            await self._warm.keep()
             now = asyncio.get_running_loop().time()
             waits = []
             for session in list(self.sessions.values()):

@@ -1,0 +1,41 @@
+"""Which session an agent belongs to, told to everything that the agent starts.
+
+Each agent has `VARIABLE` in its environment, and so has every program that it starts: midflight's
+own programs know by it whose session would be steering. It stops a model that is talked into
+something, not a program that hides where it comes from.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from midflight.options import Options
+
+__all__ = ["UNKNOWN", "VARIABLE", "inside", "marked", "own"]
+
+VARIABLE = "MIDFLIGHT_SESSION"
+"""The environment variable with the ids of sessions, joined by slashes: the last is the agent's."""
+
+UNKNOWN = "?"
+"""Stands for the session of a program that several sessions share, or that is started early."""
+
+
+def inside() -> tuple[str, ...]:
+    """Return the sessions inside of whose agents this process runs, the outermost first."""
+    return tuple(filter(None, os.environ.get(VARIABLE, "").split("/")))
+
+
+def own() -> str:
+    """Return the session whose agent has started this process, or nothing."""
+    return inside()[-1] if inside() else ""
+
+
+def marked(options: Options, session: str, *, kept: bool = True) -> Options:
+    """Return the options with which an agent knows its session.
+
+    The journal knows the ancestors of a session that is ``kept`` in it; another one brings them.
+    """
+    path = (session,) if kept else (*inside(), session)
+    return msgspec.structs.replace(options, env={**options.env, VARIABLE: "/".join(path)})
