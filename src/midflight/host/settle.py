@@ -7,13 +7,14 @@ import time
 from midflight import events as e
 from midflight.conversation import Conversation
 from midflight.core import Limits
+from midflight.journal import SessionRow
 from midflight.record import Past, Record
 from midflight.recorder import summary
 
 __all__ = ["settle"]
 
 
-async def settle(record: Record, past: Past) -> None:
+async def settle(row: SessionRow, record: Record, past: Past) -> None:
     """Bring every turn, message and request to its end, on disk, and give the session back."""
     seq = past.events[-1].seq or 0 if past.events else 0
 
@@ -33,5 +34,5 @@ async def settle(record: Record, past: Past) -> None:
     )
     record.begin(lambda seq: None, lambda error: None)
     rules.settle(past, time.monotonic())
-    record.note(summary(rules.state))
+    record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
     await record.close()

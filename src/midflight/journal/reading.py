@@ -41,6 +41,9 @@ _ONLY_SAID = (
 )
 """Events that no state of a session depends on, once the turn that they belong to has ended."""
 
+UNDER_WAY = ("starting", "running", "waiting")
+"""What is said of a session by an owner only."""
+
 NAMED = 5
 """How many candidates an error names."""
 
@@ -152,13 +155,15 @@ def find(
 def unsettled(connection: Connection, here: Here, host: str, live: Collection[str]) -> list[str]:
     """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
 
-    ``live`` are those that it works on.
+    An owner that lives may have given one back that it could not write any more. ``live`` are
+    those that this host works on.
     """
     alive = {known.id for known in list_hosts(connection, here) if known.alive}
     held = connection.execute(
         select(leases.c.session, leases.c.host)
         .join(sessions, sessions.c.id == leases.c.session)
-        .where(leases.c.host.is_not(None), sessions.c.seq > 0)
+        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(UNDER_WAY)))
+        .where(sessions.c.seq > 0)
     )
     return [
         row.session
