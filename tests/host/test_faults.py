@@ -97,6 +97,7 @@ async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
     remote = await attach(session)
     message = await session.send("go")
     await model.reached("full")
+    await first(session, e.MessageStarted)
     path = f"/sessions/{session.id}/commands"
     send = {"type": "send", "text": "more"}
     with full_disk():
