@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import time
+import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -186,10 +187,9 @@ class Host:
         """Start a session with checked options; otherwise like `dispatch`.
 
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
-        that dispatches it: if not given, the one whose agent this process is a part of, if any.
+        that begins it; without one it is the session whose agent runs this process, if any.
         """
-        if id is None:
-            return await self._begin(task, options, None, ready, parent)
+        id = id or uuid.uuid4().hex
         async with self._one_at_a_time(id):
             if not await self.knows(id):
                 return await self._begin(task, options, id, ready, parent)
@@ -197,12 +197,7 @@ class Host:
         return await self.session(id)
 
     async def _begin(
-        self,
-        task: str | None,
-        options: Options,
-        id: str | None,
-        ready: Agent | None,
-        by: str | None,
+        self, task: str | None, options: Options, id: str, ready: Agent | None, by: str | None
     ) -> Session:
         self._check_here()
         name, parent = options.name or slug(task or options.cwd.name), own() if by is None else by
