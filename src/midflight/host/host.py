@@ -189,12 +189,12 @@ class Host:
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
         that begins it; without one it is the session whose agent runs this process, if any.
         """
-        id = id or uuid.uuid4().hex
-        async with self._one_at_a_time(id):
-            if not await self.knows(id):
-                return await self._begin(task, options, id, ready, parent)
-        await self._check_same(id, task, options)
-        return await self.session(id)
+        new = uuid.uuid4().hex if id is None else id
+        async with self._one_at_a_time(new):
+            if not await self.knows(new):
+                return await self._begin(task, options, new, ready, parent)
+        await self._check_same(new, task, options)
+        return await self.session(new)
 
     async def _begin(
         self, task: str | None, options: Options, id: str, ready: Agent | None, by: str | None
