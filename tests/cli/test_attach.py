@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -94,3 +95,19 @@ async def test_a_session_that_ends_lets_the_terminal_go(begin: Begin, attached: 
     await session.close()
     await screen.sees("make-it has ended. To go on: midflight resume make-it")
     assert await screen.ends() == 0
+
+
+async def test_a_list_is_shown_anew_when_something_changes(
+    begin: Begin, host: Host, project: Path
+) -> None:
+    env = dict(os.environ) | {"TERM": "xterm-256color"}
+    screen = await Terminal.start(("ls", "--watch"), env, project)
+    await screen.sees("No sessions yet.")
+    _, session = await begin(WRITE, Text("Written."))
+    await screen.sees("asks: Write new.txt")
+    await session.answer(session.pending[0])
+    await screen.sees("Written.")
+    assert "\x1b[2F\x1b[J" in screen.raw  # in the place of what stood there
+    screen.sends(signal.SIGINT)
+    assert await screen.ends() == 0
+    await screen.kill()

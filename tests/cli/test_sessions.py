@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -363,3 +366,22 @@ async def test_a_shell_completes_commands_options_and_names(begin: Begin, say: S
     assert (await say("__complete", "attach", "")).out.split() == ["add-that", "fix-this"]
     assert (await say("__complete", "redirect", "--dr")).out.split() == ["--drop-queued"]
     assert (await say("__complete", "run", "")).out == ""
+
+
+async def test_the_script_for_bash_completes_the_names_of_sessions(
+    begin: Begin, say: Say, tmp_path: Path
+) -> None:
+    await begin(Text("one"), name="fix-this")
+    program = tmp_path / "midflight"
+    program.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m midflight.cli.main "$@"\n'
+    )
+    program.chmod(0o700)
+    script = (await say("completion", "bash")).out
+    asked = 'COMP_WORDS=(midflight send fi); COMP_CWORD=2; _midflight; echo "${COMPREPLY[@]}"'
+    env = dict(os.environ) | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{script}{asked}", env=env, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await done.communicate()
+    assert out == b"fix-this\n"
