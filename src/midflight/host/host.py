@@ -387,10 +387,10 @@ class Host:
                 since = session.idle_since
                 patience = float("inf") if self._park_after is None else self._park_after
                 left = patience - (now - since if since is not None else 0.0)
-                if left <= 0 and not self._access.readers[session.id]:
+                if left > 0:
+                    waits.append(left)
+                elif not self._access.readers[session.id]:  # whose going is a change
                     await session.close("parked")
-                else:
-                    waits.append(max(left, 1.0))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(waits, default=None)):
                     await self.changed.wait()

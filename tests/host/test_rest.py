@@ -1,0 +1,144 @@
+"""Sessions that nobody uses cost nothing, and agents that are kept ready are used."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from midflight.agents import create
+from midflight.agents.base import Agent
+from midflight.client import connect
+from midflight.errors import Conflict
+from midflight.host import Host
+from midflight.options import Options
+from midflight.testing import FakeModel, Text
+
+Hosts = Callable[..., Awaitable[Host]]
+Models = Callable[..., Awaitable[FakeModel]]
+
+
+class Counted:
+    """Makes agents, and knows how many."""
+
+    def __init__(self) -> None:
+        self.made: list[Agent] = []
+
+    def __call__(self, options: Options) -> Agent:
+        agent = create(options)
+        self.made.append(agent)
+        return agent
+
+
+def given(model: FakeModel, folder: Path, **more: Any) -> dict[str, Any]:
+    return {"agent": "fake", "cwd": folder, "env": model.env(folder), **more}
+
+
+async def test_a_quiet_session_is_laid_to_rest_and_its_next_message_goes_on(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model = await fake_model([Text("one")], [Text("two")])
+    host = await open_host(park_after=0.01)
+    session = await host.dispatch("this", **given(model, tmp_path))
+    await session.over()
+    (row,) = await host.journal.sessions()
+    assert (row.status, row.host, row.turns) == ("idle", None, 1)
+    again = await host.session(session.id)
+    message = await again.send("and that")
+    result = await message.result()
+    assert (result.status, result.text, message.turn) == ("completed", "two", 2)
+    assert again.agent_session == session.agent_session
+
+
+async def test_a_session_that_is_read_is_laid_to_rest_when_its_reader_has_gone(
+    open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
+) -> None:
+    model = await fake_model([Text("one")])
+    host = await open_host(park_after=0.2)
+    session = await host.dispatch("this", **given(model, tmp_path))
+    async with connect(state) as client, await client.session(session.id):
+        while session.idle_since is None:
+            await asyncio.to_thread(lambda: None)
+        while asyncio.get_running_loop().time() < session.idle_since + 0.3:
+            await asyncio.to_thread(lambda: None)
+        host.changed.set()
+        assert not session.closing
+    await session.over()
+
+
+async def test_sessions_at_rest_cost_no_task_no_thread_no_timer_and_no_descriptor(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model = await fake_model(lambda _: [Text("done")])
+    host = await open_host(park_after=0.01)
+    process, loop = psutil.Process(), asyncio.get_running_loop()
+
+    async def rest() -> tuple[int, ...]:
+        session = await host.dispatch("this", **given(model, tmp_path))
+        await session.over()
+        while host.sessions:
+            await asyncio.to_thread(lambda: None)
+        timers = len([one for one in loop._scheduled if not one.cancelled()])  # type: ignore[attr-defined]  # noqa: SLF001
+        return (len(asyncio.all_tasks()), threading.active_count(), timers, process.num_fds())
+
+    first = [await rest() for _ in range(8)][-1]  # until threads and connections are there
+    later = [await rest() for _ in range(20)][-1]
+    assert all(now <= before for before, now in zip(first, later, strict=True)), (first, later)
+
+
+async def test_a_task_finds_the_agent_that_was_kept_ready_and_the_next_one_is_made(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model, counted = await fake_model(lambda _: [Text("done")]), Counted()
+    host = await open_host(agent=counted)
+    await host.keep_warm(**given(model, tmp_path))
+    (ready,) = counted.made
+    session = await host.dispatch("this", **given(model, tmp_path))
+    assert session.first is not None
+    assert (await session.first.result()).text == "done"
+    assert model.agents[0] is ready
+    while len(counted.made) == 1:
+        await asyncio.to_thread(lambda: None)
+    assert host.is_warm(Options.build(**given(model, tmp_path)))
+
+
+async def test_a_task_with_other_options_does_not_get_the_agent_that_was_kept_ready(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model, counted = await fake_model(lambda _: [Text("done")]), Counted()
+    host = await open_host(agent=counted)
+    await host.keep_warm(**given(model, tmp_path))
+    session = await host.dispatch("this", **given(model, tmp_path, max_turns=3))
+    assert session.first is not None
+    await session.first.result()
+    assert len(counted.made) == 2
+    assert model.agents == counted.made  # the one that was ready was started first
+    assert host.is_warm(Options.build(**given(model, tmp_path)))
+
+
+async def test_an_agent_that_was_kept_ready_and_not_needed_ends_with_its_host(
+    fake_model: Models, tmp_path: Path, state: Path
+) -> None:
+    model, counted = await fake_model(lambda _: [Text("done")]), Counted()
+    async with Host(state, agent=counted) as host:
+        await host.keep_warm(**given(model, tmp_path))
+    async for signal in counted.made[0].events():
+        last = signal
+    assert type(last).__name__ == "Died"
+
+
+async def test_a_host_without_a_ready_agent_says_so_to_who_asks_for_one(
+    open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
+) -> None:
+    model = await fake_model(lambda _: [])
+    host = await open_host()
+    task = {"task": "x", "agent": "fake", "cwd": str(tmp_path), "env": model.env(tmp_path)}
+    async with connect(state) as client:
+        with pytest.raises(Conflict, match="no agent is ready"):
+            await client.call(host.address, "POST", "/sessions?warm", msgspec.json.encode(task))
