@@ -94,14 +94,14 @@ def list_sessions(
     ):
         if wanted is not None:
             query = query.where(column == wanted)
-    return [_session(row) for row in connection.execute(query)]
+    return [_session(row) for row in connection.execute(query).all()]
 
 
 def _session(row: AnyRow) -> SessionRow:
-    fields = {name: getattr(row, name) for name in SessionRow.__struct_fields__}
-    fields["status"] = row.shown
-    fields["options"] = msgspec.json.decode(row.options)
-    fields["pending"] = tuple(msgspec.json.decode(row.pending)) if row.host else ()
+    fields = row._asdict()  # there may be thousands: one by one takes three times as long
+    fields["status"] = fields.pop("shown")
+    fields["options"] = msgspec.json.decode(fields["options"])
+    fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
     return SessionRow(**fields)
 
 
