@@ -6,16 +6,19 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from midflight import events as e
 from midflight.cli.asking import Asking
 from midflight.cli.output import Fragment, json_line, one_line, write
-from midflight.client import Client, connect
 from midflight.errors import Conflict
 from midflight.info import SessionInfo
 from midflight.requests import Request
+
+if TYPE_CHECKING:
+    from midflight.client import Client
 
 __all__ = ["asked", "rm", "show"]
 
@@ -84,6 +87,8 @@ def rm(given: argparse.Namespace) -> int:
 
 
 async def _rm(names: list[str], *, force: bool) -> int:
+    from midflight.client import connect  # what only looks need not wait for it
+
     async with connect() as client:
         found = [await client.info(name, cwd=Path.cwd()) for name in names]
         for info in found:
