@@ -318,6 +318,8 @@ async def end_hosts(client: Client) -> None:
 
 async def raw_agents(size: Size) -> Samples:
     """The raw SDK: a conversation gone on with, a further message, and a new conversation."""
+    import claude_agent_sdk  # noqa: F401 - a process that runs already has it
+
     samples: Samples = {"wake": [], "wake_gone": [], "follow_up": [], "warm": []}
     for _ in range(size.warm):
         async with raw_talk(None) as (took, conversation, _):
