@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from midflight import actions as a
+from midflight import turns
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.conversation import Conversation
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed
@@ -61,6 +62,7 @@ class Conductor:
         self._up = asyncio.Event()
         self._last_words = ""
         self._lost = False
+        self._interrupted = 0.0
         self._pricing: asyncio.Task[None] | None = None
         self._ready = ready is not None
         self.agent = ready or factory(options)
@@ -190,9 +192,11 @@ class Conductor:
     async def _write(self) -> None:
         while True:
             action = await self._actions.get()
-            starting = isinstance(action, a.Hand) and not self.alive
             try:
                 await self._before(action)
+                if isinstance(action, a.Hand) and not self._rules.wants(action):
+                    continue
+                starting = isinstance(action, a.Hand) and not self.alive
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
             except StoreFailed:
@@ -212,8 +216,10 @@ class Conductor:
                 await agent.cancel(message)
             case a.Interrupt():
                 await agent.interrupt()
+                self._interrupted = asyncio.get_running_loop().time()
             case a.Kill():
-                await agent.kill()
+                if self._is_disobeyed():
+                    await agent.kill()
             case a.Reply(reply=reply):
                 await agent.reply(reply)
             case a.SetModel(model=model):
@@ -226,6 +232,11 @@ class Conductor:
                 self._rules.notice("info", f"the permission mode is now {mode}")
             case a.StopTask(task=task):
                 await agent.stop_task(task)
+
+    def _is_disobeyed(self) -> bool:
+        """Tell whether the agent has had its time to stop: it may have been starting till now."""
+        since = asyncio.get_running_loop().time() - self._interrupted
+        return self._rules.stopping and since >= turns.STOP_GRACE_S / 2
 
     def _keep(self, action: a.Action) -> None:
         """Note what an agent that takes over has to know: what this one does, or cannot be told."""

@@ -16,7 +16,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, SetMode, SetModel, StopTask
+from midflight.actions import Action, Hand, SetMode, SetModel, StopTask
 from midflight.agents import base
 from midflight.core import Core, Limits
 from midflight.desk import Desk
@@ -73,6 +73,19 @@ class Conversation:
     def quiet(self) -> bool:
         """No turn runs, nothing waits, no background task lives or is about to wake the agent."""
         return not self.state.busy and not self.state.tasks and self._turns.wake_by is None
+
+    def wants(self, order: Hand) -> bool:
+        """Tell whether a message is still to be handed over, and by this very order.
+
+        It may have failed with an agent that has died, or gone back in line, since it was given.
+        """
+        entry = self.state.outbox.find(order.message)
+        return entry is not None and entry.handed and entry.hand is order
+
+    @property
+    def stopping(self) -> bool:
+        """A stop is under way."""
+        return self._turns.stopping
 
     @property
     def engaged(self) -> bool:

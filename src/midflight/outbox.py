@@ -37,10 +37,11 @@ class Entry:
 
     ``state`` and ``turn`` follow the events. ``handed`` says that the agent has been given the
     message but has not reported reading it; ``opener`` that it is to open a turn; ``leaving``
-    that the user asked to take it back.
+    that the user asked to take it back. ``hand`` is the order to give it to the agent, the newest
+    if there were several.
     """
 
-    __slots__ = ("delivery", "handed", "id", "leaving", "opener", "state", "text", "turn")
+    __slots__ = ("delivery", "hand", "handed", "id", "leaving", "opener", "state", "text", "turn")
 
     def __init__(self, event: MessageAccepted) -> None:
         """Begin as accepted."""
@@ -52,6 +53,7 @@ class Entry:
         self.handed = False
         self.opener = False
         self.leaving = False
+        self.hand: object = None
 
 
 class Outbox:

@@ -248,7 +248,9 @@ class Turns:
         entry.handed, entry.opener = True, not steer
         self._core.watchdog.begin(self._core.now)
         text = f"{CUT}\n\n{entry.text}" if self._core.state.cut else entry.text
-        self._core.act(Hand(entry.id, text, steer))
+        order = Hand(entry.id, text, steer)
+        entry.hand = order
+        self._core.act(order)
 
     def stop(self, status: Status, reason: str, *, keep: bool, text: str = "") -> None:
         """Stop the agent's turn; the first of several stops gives the reason."""

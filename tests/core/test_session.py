@@ -835,3 +835,46 @@ async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: 
         assert len(left) == KEPT
         assert isinstance(left[0], e.Notice)
         assert left[0].text == "2"
+
+
+async def test_a_stop_that_had_to_wait_for_the_agents_start_does_not_kill_it(
+    fake_model: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.turns.STOP_GRACE_S", 0.2)
+    starting, started = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeAgent):
+        async def start(self) -> None:
+            if model.agents:
+                starting.set()
+                await started.wait()
+            await super().start()
+
+    model = await fake_model(Text("one"), Text("instead"))
+    options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+    async with midflight.Session(options, agent=Slow) as session:
+        await (await session.send("first")).result()
+        await model.agents[0].die()
+        async for event in session.events():
+            if isinstance(event, e.Notice):
+                break
+        await session.send("second")
+        await starting.wait()
+        message = await session.redirect("do this instead")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):  # until an agent that runs would have been killed
+                await started.wait()
+        started.set()
+        assert (await message.result()).text == "instead"
+    assert len(model.agents) == 2
+
+
+async def test_a_message_that_failed_before_it_was_handed_over_is_not(fake: Start) -> None:
+    model, session = await fake(Text("one"), Text("two"))
+    async with session:
+        await (await session.send("first")).result()
+        await model.agents[0].die()
+        lost = await session.send("goes to an agent that is dead")
+        assert (await lost.result()).reason == "agent_died"
+        assert (await (await session.send("second")).result()).text == "two"
+    assert "that is dead" not in str(model.requests[-1].messages)
