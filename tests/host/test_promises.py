@@ -56,7 +56,7 @@ async def a_while(host: Host) -> None:
 async def test_p1_what_is_acknowledged_is_on_disk(
     host: Host, begin: Begin, attach: Attach, held_up: Callable[[], Any]
 ) -> None:
-    model, session = await begin(Text("one"), Text("two"), Text("three"))
+    model, session = await begin(lambda request: Text("done"))
     remote = await attach(session)
     path = f"/sessions/{session.id}/commands"
     with held_up():

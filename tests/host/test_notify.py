@@ -1,0 +1,123 @@
+"""News of sessions to an address of apprise, here a server of the test that takes JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from midflight import events as e
+from midflight.errors import InvalidOption
+from midflight.host import Host
+from midflight.session import Session
+from midflight.testing import FakeModel, HttpError, Text, ToolCall
+
+pytest.importorskip("apprise", reason="the extra `notify` is not installed")
+
+from midflight.host.notify import Notifier
+
+pytestmark = pytest.mark.anyio
+
+WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
+ASK = ToolCall(
+    "AskUserQuestion",
+    {"questions": [{"question": "Which?", "header": "W", "options": [{"label": "A"}]}]},
+)
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+
+class Receiver:
+    """Takes what is told by HTTP, and answers with a status."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.status = 200
+        self.port = 0
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.lower().splitlines()
+            if b"content-length" in line
+        )
+        body: dict[str, Any] = json.loads(await reader.readexactly(length))
+        self.told.put_nowait((body["title"], body["message"]))
+        writer.write(
+            b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % self.status
+        )
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.take, "127.0.0.1", 0)
+    receiver.port = server.sockets[0].getsockname()[1]
+    yield receiver
+    server.close()
+
+
+@pytest.fixture
+async def notified(host: Host, receiver: Receiver) -> AsyncIterator[Host]:
+    """Return the host, which tells the receiver."""
+    notifier = Notifier(f"json://127.0.0.1:{receiver.port}")
+    host.followers.append(notifier.follow)
+    yield host
+    for session in list(host.sessions.values()):
+        await session.close()
+    await notifier.close()
+
+
+async def test_a_person_is_told_what_waits_and_what_is_done(
+    notified: Host, begin: Begin, receiver: Receiver
+) -> None:
+    _, session = await begin(WRITE, ASK, Text("All is done.\n\nReally."), name="here")
+    assert await receiver.told.get() == ("here waits for you", "Write new")
+    await session.answer(session.pending[0])
+    assert await receiver.told.get() == ("here asks you", "Which?")
+    await session.answer(session.pending[0], answers={"Which?": "A"})
+    assert await receiver.told.get() == ("here is done", "All is done. Really.")
+
+
+async def test_what_is_answered_at_once_is_not_told(
+    notified: Host, begin: Begin, receiver: Receiver
+) -> None:
+    _, session = await begin(WRITE, Text("Done."), attended=False, name="here")
+    assert await receiver.told.get() == ("here is done", "Done.")
+    assert session.status == "idle"
+
+
+async def test_a_failure_is_told(notified: Host, begin: Begin, receiver: Receiver) -> None:
+    await begin(HttpError(402), name="here")
+    title, _ = await receiver.told.get()
+    assert title == "here has failed: api_error"
+
+
+async def test_what_cannot_be_told_is_one_notice_and_no_error(
+    notified: Host, begin: Begin, receiver: Receiver
+) -> None:
+    receiver.status = 500
+    _, session = await begin(Text("one"), Text("two"))
+    await receiver.told.get()
+    await session.send("more")
+    await receiver.told.get()
+    notices = 0
+    async for event in session.events():
+        notices += isinstance(event, e.Notice) and event.text == "a notification could not be sent"
+        if notices and isinstance(event, e.Notice):
+            break
+    await session.close()
+    assert notices == 1
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "nosuch://secret@host"])
+async def test_an_address_that_cannot_be_used_is_an_error_that_does_not_repeat_it(url: str) -> None:
+    with pytest.raises(InvalidOption, match="notify") as caught:
+        Notifier(url)
+    assert "secret" not in str(caught.value)
