@@ -12,8 +12,7 @@ import pytest
 
 __all__ = ["ROWS", "Row", "fault"]
 
-HTTP = "needs the HTTP surface, which does not exist yet"
-JOURNAL = "needs the journal, which does not exist yet"
+HTTP = "needs the HTTP surface on TCP, which does not exist yet"
 PAGE = "needs the web page, which does not exist yet"
 MCP = "needs the MCP surface, which does not exist yet"
 
@@ -64,12 +63,10 @@ ROWS: dict[str, Row] = {
     "I1": Row(
         "An empty or blank prompt is refused and no session is made.",
         "an empty prompt ran a whole turn",
-        not_yet="the status code 422: " + HTTP,
     ),
     "I2": Row(
         "A prompt of 20 MB and JSON that is absurdly deep or wide are refused in bounded memory.",
         "general practice",
-        not_yet="refusing a request body before it is read: " + HTTP,
     ),
     "I3": Row(
         "NUL, bidi and combining characters make the exact round trip; what is not text is "
@@ -89,7 +86,6 @@ ROWS: dict[str, Row] = {
     "I6": Row(
         "Of two answers to one request the first stands, and the second learns which that was.",
         "opencode: a request answered twice",
-        not_yet="the status code 409: " + HTTP,
     ),
     "I7": Row(
         "A message to a session that is starting, idle, failed or closed has a defined outcome, "
@@ -131,7 +127,6 @@ ROWS: dict[str, Row] = {
         "When midflight itself is killed, the agent and its tools end; a restart finds strays "
         "and runs nothing again.",
         "AgentWrapper and t3code: turns that ran twice",
-        not_yet="the restart (host_died, the search for strays): " + JOURNAL,
     ),
     "A7": Row(
         "Noise, split, huge or damaged lines between the agent's frames lose no frame, and what "
@@ -196,26 +191,19 @@ ROWS: dict[str, Row] = {
         "AionCore #767, claw-orchestrator #112",
     ),
     # Networks and clients
-    "N1": Row(
-        "A client that comes back gets exactly what it missed.", "opencode #38458", False, HTTP
-    ),
+    "N1": Row("A client that comes back gets exactly what it missed.", "opencode #38458"),
     "N2": Row(
-        "A nonsensical Last-Event-ID is refused or answered with a snapshot.",
+        "A nonsensical Last-Event-ID is refused.",
         "general practice",
-        tested=False,
-        not_yet=HTTP,
+        not_yet="the number of an event that another session has too: an id is a number, no more",
     ),
     "N3": Row(
         "A reader that is too slow is cut off and disturbs nobody.",
         "OpenHands agent-server",
-        tested=False,
-        not_yet=HTTP,
     ),
     "N4": Row(
         "A thousand connections come and go and leave nothing behind.",
         "OpenHands agent-server",
-        tested=False,
-        not_yet=HTTP,
     ),
     "N5": Row(
         "An idle stream shows signs of life at once and all the time.",
@@ -227,8 +215,6 @@ ROWS: dict[str, Row] = {
     "N7": Row(
         "A server that is told to end finishes its streams and agents within a bound.",
         "opencode #50699",
-        tested=False,
-        not_yet=HTTP,
     ),
     "N8": Row(
         "A clock that jumps changes no limit; an MCP caller that leaves takes nothing with it.",
@@ -300,8 +286,7 @@ ROWS: dict[str, Row] = {
     "S10": Row(
         "No id or path leads out of where it belongs.",
         "CVE-2026-39861, CVE-2026-88968, CVE-2026-53976",
-        tested=False,
-        not_yet=HTTP,
+        not_yet="paths that a client names, of a diff or of the page: " + HTTP,
     ),
     "S11": Row(
         "Agent text gives no orders to an agent that watches it.",
@@ -312,7 +297,7 @@ ROWS: dict[str, Row] = {
     "S12": Row(
         "An agent cannot reach our server or another agent.",
         "opencode #50699",
-        not_yet="a server of our own: " + HTTP,
+        not_yet="a server on TCP: " + HTTP,
     ),
 }
 

@@ -181,6 +181,7 @@ async def test_an_id_that_could_lead_elsewhere_is_refused(
     assert await host.journal.sessions() == []
 
 
+@fault("I1", "I2")
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -204,6 +205,7 @@ async def test_a_task_that_cannot_be_begun_leaves_no_session(
     assert not host.sessions
 
 
+@fault("I2")
 async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) -> None:
     _, session = await begin()
     path = f"/sessions/{session.id}/commands"

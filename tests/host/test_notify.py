@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,11 +16,13 @@ from midflight.host import Host
 from midflight.session import Session
 from midflight.testing import FakeModel, HttpError, Text, ToolCall
 
-pytest.importorskip("apprise", reason="the extra `notify` is not installed")
+with warnings.catch_warnings(action="ignore"):
+    pytest.importorskip("apprise", reason="the extra `notify` is not installed")
 
 from midflight.host.notify import Notifier
 
-pytestmark = pytest.mark.anyio
+# apprise imports a module that Python 3.13 has no more, where it is there.
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
 
 WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
 ASK = ToolCall(

@@ -1,0 +1,142 @@
+"""Hosts in the background with a real agent, and a short run of kills at random moments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.faults import chaos
+from tests.faults.helpers import Models, gone, pid_in, pipe
+from tests.faults.manifest import fault
+
+import midflight
+from midflight import events as e
+from midflight.agents.leash import MARKER
+from midflight.client import Client, connect
+from midflight.testing import ScriptedModel, Text, ToolCall
+
+
+@pytest.fixture
+async def client(
+    agent_env: Callable[[ScriptedModel], dict[str, str]], no_agent_left: None, tmp_path: Path
+) -> AsyncIterator[Client]:
+    """Return a client whose hosts are processes of their own; they are told to end at the end."""
+    async with connect(tmp_path / "state") as client:
+        yield client
+        for host in await client.journal.hosts():
+            if host.alive:
+                os.kill(host.pid, signal.SIGTERM)
+
+
+def family(host: psutil.Process) -> list[psutil.Process]:
+    """Return a host's agents with all that they have started, wherever it is now."""
+    markers = {env[MARKER] for child in host.children() if MARKER in (env := child.environ())}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARKER) in markers:
+                found.append(process)
+    return found
+
+
+def standard_streams(process: psutil.Process) -> list[str]:
+    """Return what a process reads and writes: the name of a file, or of a pipe."""
+    return [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (0, 1)]
+
+
+@fault("A6", "S12", "I7")
+async def test_p5_p6_a_host_is_killed_and_its_agent_ends_is_told_and_goes_on(
+    client: Client,
+    scripted_model: Models,
+    agent_env: Callable[[ScriptedModel], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    told = pipe(tmp_path / "told")
+    command = f"setsid sleep 300 & echo $$ > {told}; sleep 300"
+    model = await scripted_model([ToolCall("Bash", {"command": command}), Text("gone on")])
+    for name, value in agent_env(model).items():
+        monkeypatch.setenv(name, value)
+    session = await client.dispatch("sleep", cwd=tmp_path, allowed_tools=["Bash"], id="s1")
+    async with session:
+        tool = await pid_in(told)
+        (row,) = await client.journal.hosts()
+        host = psutil.Process(row.pid)
+        agents = family(host)
+        assert tool in agents
+        agent = next(each for each in agents if each.ppid() == host.pid)
+        # It is spoken to over pipes, and knows nothing of its host.
+        assert all(end.startswith("pipe:") for end in standard_streams(agent))
+        assert row.address not in str(agent.environ())
+        assert row.address not in str(agent.net_connections("unix"))
+        later = await session.send("in line", "queue")
+        host.kill()
+        assert session.first is not None
+        async with asyncio.timeout(30):
+            cut = await session.first.result()
+        assert (cut.status, cut.reason) == ("failed", "host_died")
+        assert await gone(agents, 10)
+        assert len(model.requests) == 1
+        assert later.state == "accepted"
+        assert await later.cancel()
+        message = await session.send("go on")
+        async with asyncio.timeout(30):
+            result = await message.result()
+        assert result.text == "gone on"
+    assert len(model.requests) == 2
+    asked = model.requests[1]
+    assert asked.last_user_text.count("was cut off in the middle") == 1
+    assert "sleep" in str(asked.messages[0])
+    events = await client.journal.events("s1", 0, None)
+    assert chaos.check_events(events) == []
+    assert [x.reason for x in events if isinstance(x, e.SessionResumed)] == ["host_died"]
+
+
+async def test_a_host_in_the_background_ends_with_its_agents_when_it_is_told_to(
+    client: Client,
+    scripted_model: Models,
+    agent_env: Callable[[ScriptedModel], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    model = await scripted_model([Text("done")])
+    for name, value in agent_env(model).items():
+        monkeypatch.setenv(name, value)
+    async with await client.dispatch("do it", cwd=tmp_path) as session:
+        assert session.first is not None
+        assert (await session.first.result()).text == "done"
+        (row,) = await client.journal.hosts()
+        processes = [psutil.Process(row.pid), *family(psutil.Process(row.pid))]
+        assert len(processes) > 1
+        os.kill(row.pid, signal.SIGTERM)
+        async for _ in session.events():
+            pass
+    assert await gone(processes, 10)
+    (info,) = await client.sessions()
+    assert (info.status, info.host) == ("idle", None)
+    assert await client.journal.hosts() == []
+
+
+async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
+    client: Client, agent_env: object, tmp_path: Path
+) -> None:
+    with pytest.raises(midflight.AgentUnavailable):
+        await client.dispatch("do it", agent="fake", cwd=tmp_path)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("agent", ["claude", "fake"])
+async def test_a_session_survives_kills_at_random_moments(
+    agent: str, tmp_path: Path, no_agent_left: None
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    play = chaos.Play(tmp_path / "play", agent, random.Random(seed))  # noqa: S311 - no secret
+    wrong = await play.run(3)
+    assert not wrong, f"python -m tests.faults.chaos --seed {seed}: {play.kills}"
