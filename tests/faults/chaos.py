@@ -56,6 +56,7 @@ class Play:
         self.folder = Folder(folder)
         self.agent = agent
         self.kills: list[dict[str, Any]] = []
+        self.facts: dict[str, Any] = {"agent": agent}
         self._chance = chance
         self._port = free_port()
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -67,7 +68,9 @@ class Play:
 
     def _env(self) -> dict[str, str]:
         url = chaos_parts.FAKE_URL if self.agent == "fake" else f"http://127.0.0.1:{self._port}"
-        return env_for(url, self.folder.home) | {"PATH": f"{NPM}{os.pathsep}{os.environ['PATH']}"}
+        env = env_for(url, self.folder.home) | {"PATH": f"{NPM}{os.pathsep}{os.environ['PATH']}"}
+        # So that a copy of the sources can be tried while the sources themselves are changed.
+        return env | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
     async def _start(self, part: str, *more: str) -> None:
         """Start a part and wait until it says that it is there."""
@@ -190,11 +193,25 @@ class Play:
         ran = Counter(self.folder.effects())
         wrong += [f"{name} ran {times} times" for name, times in ran.items() if times > 1]
         answered = {event.message for event in events if isinstance(event, e.MessageAnswered)}
-        wrong += self._check_asked(asked, answered)
+        wrong += self._check_asked(asked)
+        self.facts |= {
+            "events": len(events),
+            "messages": dict(Counter(x.type for x in events if x.type.startswith("message."))),
+            "turns": dict(Counter(x.reason for x in events if isinstance(x, e.TurnEnded))),
+            "model_requests": len(asked),
+            "tools_run": len(ran),
+            "resumed": sum(isinstance(x, e.SessionResumed) for x in events),
+            "errors_told": sum("error" in line for line in said),
+            "answered_but_not_remembered": len((answered - {""}) & self._unremembered(asked)),
+        }
         left = await asyncio.to_thread(self._processes_left)
         return wrong + [f"P5: left behind: {process}" for process in left]
 
-    def _check_asked(self, asked: list[dict[str, Any]], answered: set[str]) -> list[str]:
+    def _unremembered(self, asked: list[dict[str, Any]]) -> set[str]:
+        """Return what was asked once and is not in the last request any more."""
+        return {name for line in asked for name in line["all"]} - set(asked[-1]["all"])
+
+    def _check_asked(self, asked: list[dict[str, Any]]) -> list[str]:
         """The agent asks again where the model died, and nowhere else."""
         again = sum(kill["target"] == "model" for kill in self.kills)
         opened = Counter(name for line in asked if not line["results"] for name in line["last"])
@@ -207,7 +224,6 @@ class Play:
         # What was said a moment before a kill the agent itself may not have written down yet.
         if "first" not in remembered:
             wrong.append(f"the agent has forgotten all but {sorted(remembered)}")
-        self.forgotten = sorted(answered - remembered)
         return wrong
 
     def _processes_left(self) -> list[str]:
@@ -269,19 +285,18 @@ async def run(
 ) -> dict[str, Any]:
     """Play until enough has been killed, and return the record."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    record: dict[str, Any] = {"seed": seed, "kills": [], "plays": 0, "wrong": []}
+    record: dict[str, Any] = {"seed": seed, "wrong": [], "plays": [], "kills": []}
     while len(record["kills"]) < kills:
-        agent = agents[record["plays"] % len(agents)]
+        agent = agents[len(record["plays"]) % len(agents)]
         async with _play(agent, chance) as play:
             try:
                 wrong = await play.run(min(per_play, kills - len(record["kills"])))
             except (AssertionError, TimeoutError) as error:
                 wrong = [f"{type(error).__name__}: {error}"]
-            record["plays"] += 1
-            record["kills"] += play.kills
-            record["wrong"] += [
-                {"play": record["plays"], "agent": agent, "what": what} for what in wrong
-            ]
+            record["plays"].append(play.facts)
+            number = len(record["plays"])
+            record["kills"] += [{"play": number, **kill} for kill in play.kills]
+            record["wrong"] += [{"play": number, "agent": agent, "what": what} for what in wrong]
             tell(f"{len(record['kills'])} kills, {agent} in {play.folder.path}: {wrong or 'fine'}")
     return record
 
