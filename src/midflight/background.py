@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,12 +13,16 @@ import msgspec
 
 from midflight.agents.leash import MARKER
 from midflight.errors import StoreFailed
+from midflight.journal.place import Place
 from midflight.lineage import VARIABLE
 
 __all__ = ["Ready", "start_host"]
 
 START_TIMEOUT_S = 30.0
 """How long a host may take until it answers."""
+
+MAX_LOG_BYTES = 1_000_000
+"""A longer log is begun anew."""
 
 # An agent that has this done ends one day with all that carries its marker; the host stays.
 # The shell ends at once, so the host is nobody's child and leaves no zombie behind.
@@ -35,12 +40,23 @@ class Ready(msgspec.Struct, frozen=True):
 async def start_host(where: Path | str | None = None) -> str:
     """Start a host in the background and return its address. Raises `StoreFailed`.
 
-    Its standard error goes to a file in the journal's folder, which only the user can read.
+    What it has to complain of goes to ``hosts.log`` in the journal's folder.
     """
     return await asyncio.to_thread(_start, where)
 
 
+def _log(where: Path | str | None) -> int:
+    """Open the file for what hosts in the background complain of; only the user can read it."""
+    place = Place(Path(where) if where is not None and "://" not in str(where) else None)
+    file = place.open_file(place.folder / "hosts.log")
+    if os.fstat(file).st_size > MAX_LOG_BYTES:
+        os.ftruncate(file, 0)
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+    return file
+
+
 def _start(where: Path | str | None) -> str:
+    log = _log(where)
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "midflight.cli.main", "host", "--ready", str(writing)]
     if where is not None:
@@ -50,7 +66,7 @@ def _start(where: Path | str | None) -> str:
             ["/bin/sh", "-c", _DETACH, "sh", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             start_new_session=True,
             pass_fds=[writing],
             env={k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}},
@@ -58,9 +74,11 @@ def _start(where: Path | str | None) -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
+        os.close(reading)
         raise StoreFailed(f"no host could be started: {error}", "midflight doctor") from error
     finally:
         os.close(writing)
+        os.close(log)
     return _wait(reading)
 
 

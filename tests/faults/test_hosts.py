@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -129,6 +130,8 @@ async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
 ) -> None:
     with pytest.raises(midflight.AgentUnavailable):
         await client.dispatch("do it", agent="fake", cwd=tmp_path)
+    (log,) = tmp_path.glob("state/hosts.log")  # noqa: ASYNC240 - a name, no more
+    assert stat.S_IMODE(os.lstat(log).st_mode) == 0o600
 
 
 @pytest.mark.timeout(180)
