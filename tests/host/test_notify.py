@@ -80,7 +80,7 @@ async def notified(host: Host, receiver: Receiver) -> AsyncIterator[Host]:
 async def test_a_person_is_told_what_waits_and_what_is_done(
     notified: Host, begin: Begin, receiver: Receiver
 ) -> None:
-    _, session = await begin(WRITE, ASK, Text("All is done.\n\nReally."), name="here")
+    _, session = await begin(WRITE, ASK, Text("All is done.\n\nReally."), task="go", name="here")
     assert await receiver.told.get() == ("here waits for you", "Write new")
     await session.answer(session.pending[0])
     assert await receiver.told.get() == ("here asks you", "Which?")
@@ -91,13 +91,13 @@ async def test_a_person_is_told_what_waits_and_what_is_done(
 async def test_what_is_answered_at_once_is_not_told(
     notified: Host, begin: Begin, receiver: Receiver
 ) -> None:
-    _, session = await begin(WRITE, Text("Done."), attended=False, name="here")
+    _, session = await begin(WRITE, Text("Done."), attended=False, task="go", name="here")
     assert await receiver.told.get() == ("here is done", "Done.")
     assert session.status == "idle"
 
 
 async def test_a_failure_is_told(notified: Host, begin: Begin, receiver: Receiver) -> None:
-    await begin(HttpError(402), name="here")
+    await begin(HttpError(402), task="go", name="here")
     title, _ = await receiver.told.get()
     assert title == "here has failed: api_error"
 
@@ -106,7 +106,7 @@ async def test_what_cannot_be_told_is_one_notice_and_no_error(
     notified: Host, begin: Begin, receiver: Receiver
 ) -> None:
     receiver.status = 500
-    _, session = await begin(Text("one"), Text("two"))
+    _, session = await begin(Text("one"), Text("two"), task="go")
     await receiver.told.get()
     await session.send("more")
     await receiver.told.get()

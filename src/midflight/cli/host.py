@@ -11,6 +11,7 @@ import signal
 import msgspec
 
 from midflight.background import Ready
+from midflight.cli.hosted import notifier_of_environment
 from midflight.errors import MidflightError
 from midflight.host import Host
 
@@ -32,7 +33,11 @@ async def _host(given: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # its terminal may go, it stays
     try:
-        async with Host(given.journal, park_after=given.park_after) as mine:
+        notifier = notifier_of_environment()
+        mine = Host(given.journal, park_after=given.park_after)
+        if notifier is not None:
+            mine.followers.append(notifier.follow)
+        async with mine:
             _tell(given.ready, Ready(address=mine.address))
             await mine.wake()
             unused = loop.create_task(mine.unused(UNUSED_S))
@@ -40,6 +45,8 @@ async def _host(given: argparse.Namespace) -> int:
             await asyncio.wait([unused, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in (unused, stopping):
                 task.cancel()
+        if notifier is not None:
+            await notifier.close()
     except MidflightError as error:
         _tell(given.ready, Ready(error=error.message, hint=error.hint))
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -20,8 +21,12 @@ from midflight.session import Session
 
 if TYPE_CHECKING:
     from midflight.host import Host
+    from midflight.host.notify import Notifier
 
-__all__ = ["alone", "hosted"]
+__all__ = ["VARIABLE", "alone", "hosted", "notifier_of_environment"]
+
+VARIABLE = "MIDFLIGHT_NOTIFY"
+"""The environment variable with the address of `--notify`, for hosts that others start."""
 
 
 @contextlib.asynccontextmanager
@@ -40,9 +45,10 @@ async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
     from midflight.journal import Place
 
     Place()  # a folder that cannot be used is told before anything is started
+    notifier = notifier_of_environment()
     new = uuid.uuid4().hex
     agent = create(marked(options, new))
-    opening = asyncio.get_running_loop().create_task(_open())
+    opening = asyncio.get_running_loop().create_task(_open(notifier))
     try:
         await agent.start()
         host = await asyncio.shield(opening)
@@ -59,10 +65,27 @@ async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
         await session.close()
         await asyncio.wait([serving])
         await host.__aexit__(None, None, None)
+        if notifier is not None:
+            await notifier.close()
 
 
-async def _open() -> Host:
+def notifier_of_environment() -> Notifier | None:
+    """Return what tells a person who is not looking, if there is to be one; agents do not see it.
+
+    Raises `InvalidOption` if the address cannot be used.
+    """
+    url = os.environ.pop(VARIABLE, None)
+    if not url:
+        return None
+    from midflight.host.notify import Notifier
+
+    return Notifier(url)
+
+
+async def _open(notifier: Notifier | None) -> Host:
     host = await asyncio.to_thread(_load)
+    if notifier is not None:
+        host.followers.append(notifier.follow)
     await host.open()
     return host
 

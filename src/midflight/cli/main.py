@@ -126,6 +126,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
     add("--json", action="store_true", help="one event per line out, one command per line in")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import shlex
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from midflight.cli.defaults import in_the_words_of, settled_options
+from midflight.cli.hosted import VARIABLE, alone, hosted
 from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.transcript import Outcome, Transcript
 from midflight.commands import check_text
@@ -29,6 +31,8 @@ SLOW_S = 1.0
 def run(given: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
     settled = settled_options(given)
+    if given.notify:
+        os.environ[VARIABLE] = given.notify
     try:
         if given.detach:
             from midflight.cli.detach import detach
@@ -68,8 +72,6 @@ async def _in_session(given: argparse.Namespace, options: Options, stopper: Stop
 @contextlib.asynccontextmanager
 async def _begun(given: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
     """Begin the session; others can reach it unless it is to leave no trace."""
-    from midflight.cli.hosted import alone, hosted
-
     waiting = None
     if at_terminal() and not given.json:
         told = f"  [starting] {one_line(options.agent)}\n"

@@ -70,6 +70,7 @@ class Host:
         ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
         """
         self.sessions: dict[str, Session] = {}
+        self.followers: list[Callable[[Session], None]] = []  # told of each session that comes
         self.journal = Journal(where)
         self.address = ""
         self._agent = agent
@@ -281,6 +282,8 @@ class Host:
         """Enter a session and keep it; what could not be made or entered is given back."""
         try:
             session = make()
+            for follow in self.followers:
+                follow(session)
             await session.__aenter__()
         except BaseException:
             await record.close()

@@ -1,0 +1,100 @@
+"""Tells a person who is not looking: something waits, a turn has ended, or it has failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from midflight import events as e
+from midflight.errors import EventsExpired, InvalidOption, StoreFailed
+from midflight.session import Session
+
+__all__ = ["Notifier", "news"]
+
+PATIENCE_S = 1.0
+"""How long a request may wait before it is told: most are answered by a policy at once."""
+
+TIMEOUT_S = 15.0
+"""How long telling one thing may take."""
+
+CHARACTERS = 200
+
+_EXTRA = "pip install 'midflight[notify]'"
+
+
+class Notifier:
+    """Sends news of sessions to one address, by ``apprise``."""
+
+    def __init__(self, url: str) -> None:
+        """``url`` is an address of apprise. Raises `InvalidOption`, which does not repeat it."""
+        try:
+            import apprise  # type: ignore[import-not-found,unused-ignore]  # an extra
+        except ImportError as error:
+            raise InvalidOption("notify", "needs the package apprise", _EXTRA) from error
+        self._apprise = apprise.Apprise()
+        if not self._apprise.add(url):
+            raise InvalidOption(
+                "notify", "this is no address that apprise knows", "for example ntfy://my-topic"
+            )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, session: Session) -> None:
+        """Tell what happens in a session until it ends; what cannot be told is a notice, once."""
+        task = asyncio.get_running_loop().create_task(self._follow(session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait until all is told, for a while."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=TIMEOUT_S)
+            for task in late:
+                task.cancel()
+
+    async def _follow(self, session: Session) -> None:
+        after, failed = session.last_seq, False
+        while True:
+            try:
+                async for event in session.events(after):
+                    after = event.seq or after
+                    if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
+                        await asyncio.sleep(PATIENCE_S)
+                    told = news(event, session)
+                    if told is not None and not await self._tell(*told) and not failed:
+                        failed = True
+                        session.notice("warning", "a notification could not be sent")
+            except EventsExpired as expired:
+                after = expired.oldest - 1
+                continue
+            except StoreFailed:
+                pass  # whoever looks is told; nothing more happens here
+            return
+
+    async def _tell(self, title: str, body: str) -> bool:
+        with contextlib.suppress(Exception):  # of whatever service is behind the address
+            async with asyncio.timeout(TIMEOUT_S):
+                return bool(await asyncio.to_thread(self._apprise.notify, body, title))
+        return False
+
+
+def news(event: e.Event, session: Session) -> tuple[str, str] | None:
+    """Return what is worth telling of an event: a title and a line; None if nothing is."""
+    name = session.name
+    match event:
+        case e.PermissionRequested() | e.QuestionRequested() if event not in session.pending:
+            return None
+        case e.PermissionRequested():
+            what = event.input.get("command") or event.input.get("file_path") or ""
+            return f"{name} waits for you", _short(f"{event.name} {what}")
+        case e.QuestionRequested(questions=questions):
+            return f"{name} asks you", _short(" / ".join(each.question for each in questions))
+        case e.TurnEnded(status="completed", text=text):
+            return f"{name} is done", _short(text) or "without a word"
+        case e.TurnEnded(status="failed" | "limit", reason=reason, text=text):
+            return f"{name} has failed: {reason}", _short(text) or reason
+    return None
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 1]}…"
