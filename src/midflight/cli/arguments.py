@@ -6,9 +6,12 @@ import argparse
 import importlib
 from collections.abc import Callable
 
-__all__ = ["GROUPS", "SESSION_COMMANDS", "Command"]
+__all__ = ["GROUPS", "MCP_CLIENTS", "SESSION_COMMANDS", "Command"]
 
 Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+
+MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
+"""Programs whose configuration `midflight mcp install` writes."""
 
 SESSION_HELP = (
     "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
@@ -91,6 +94,28 @@ def _rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
 
 
+def _mcp(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("install",), help="instead of serving, tell a program of it")
+    add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
+    add("--user", action="store_true", help="with install: for all folders, not for this one")
+    add("--print", action="store_true", help="with install: only show what would be written")
+    add("--journal", metavar="DIR", help="the journal's folder (default: your own)")
+    add("--max-depth", metavar="N", type=int, default=3, help="agents below agents, at most (3)")
+    add(
+        "--max-children",
+        metavar="N",
+        type=int,
+        default=8,
+        help="sessions of one agent that work at the same time, at most (8)",
+    )
+    add(
+        "--may-answer",
+        action="store_true",
+        help="inside of an agent: it may answer, and allow, what its own sessions ask",
+    )
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell it is for")
 
@@ -126,6 +151,7 @@ SESSION_COMMANDS: dict[str, Command] = {
     "answer": ("answer what the agent asks", _answer, _in("speak", "answer")),
     "stop": ("end a session and its agent; a message goes on", _session, _in("speak", "stop")),
     "rm": ("remove sessions and all they said", _rm, _in("sessions", "rm")),
+    "mcp": ("give another agent these sessions as tools, over MCP", _mcp, _in("mcp", "mcp")),
     "completion": ("print what makes a shell complete", _completion, _in("completion", "script")),
     "__complete": ("", _candidates, _in("completion", "complete")),
 }
@@ -135,6 +161,6 @@ GROUPS = {
     "look": ("ls", "show", "logs", "attach"),
     "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
     "end": ("stop", "rm"),
-    "more": ("host", "completion"),
+    "more": ("mcp", "host", "completion"),
 }
 """The commands as the help shows them; what stands in none is not shown."""

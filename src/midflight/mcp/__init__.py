@@ -1,0 +1,9 @@
+"""An MCP server with which an agent dispatches other agents and changes their course.
+
+`tools` is what a model reads, `server` speaks the protocol, `handlers` carries out, `report` says
+what came of it in few words. Everything goes through `midflight.client`.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,333 @@
+"""Carries out the tools, through the same client that everything else goes through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.client import Client
+from midflight.errors import InvalidInput, MidflightError, NotAllowed, NotFound
+from midflight.info import SessionInfo
+from midflight.mcp import report as r
+from midflight.mcp import tools as t
+from midflight.mcp.changes import changes
+from midflight.requests import Request
+
+__all__ = ["Handlers", "Limits", "Progress"]
+
+MAX_NEWS = 3_000
+"""How much of what is new is returned at once; it is shared where several sessions are asked."""
+
+MIN_NEWS = 600
+
+BUSY = ("starting", "running", "waiting")
+
+Progress = Callable[[str], Awaitable[None]]
+"""Tells a client that waits what happens meanwhile."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How far agents may go in dispatching agents.
+
+    ``depth``: an agent that a person talks to is at 0. ``children``: how many sessions that one
+    has dispatched may be busy at the same time.
+    """
+
+    depth: int = 3
+    children: int = 8
+
+
+class Handlers:
+    """Knows what the model at the other end has seen of each session, and which it used last."""
+
+    def __init__(self, client: Client, limits: Limits) -> None:
+        """``client`` has been entered."""
+        self._client = client
+        self._limits = limits
+        self._seen: dict[str, int] = {}
+        self._handles: dict[str, dict[str, str]] = {}
+        self._shown: dict[str, dict[str, r.Asked]] = {}
+        self._mine: list[str] = []
+        self._attending: dict[str, asyncio.Task[None]] = {}
+        self._dispatching = asyncio.Lock()
+
+    @property
+    def may_answer(self) -> bool:
+        """Tell whether requests can be answered here."""
+        return self._client.reach.may_answer
+
+    async def close(self) -> None:
+        """Attend no longer; the sessions go on."""
+        for task in self._attending.values():
+            task.cancel()
+        await asyncio.gather(*self._attending.values(), return_exceptions=True)
+
+    # Which session ------------------------------------------------------------------------
+
+    async def _find(self, name: str) -> SessionInfo:
+        """Return the session that is meant; without a name it is the one used last."""
+        if not name and not self._mine:
+            raise NotFound("no session has been used here yet", "give its name; see sessions")
+        info = await self._client.info(name or self._mine[-1])
+        self._use(info.id)
+        return info
+
+    def _use(self, session: str) -> None:
+        if session in self._mine:
+            self._mine.remove(session)
+        self._mine.append(session)
+
+    def _attend(self, session: str) -> None:
+        """Be there for a session's requests while it works: they have no deadline then."""
+        running = self._attending.get(session)
+        if self.may_answer and (running is None or running.done()):
+            self._attending[session] = asyncio.create_task(self._stay(session))
+
+    async def _stay(self, session: str) -> None:
+        with contextlib.suppress(MidflightError):
+            async with await self._client.session(session) as entered:
+                async for _ in entered.stream():
+                    pass
+
+    # Tools that change something ----------------------------------------------------------
+
+    async def dispatch(self, given: t.Dispatch) -> r.Report:
+        """Start a session."""
+        if not self.may_answer and (given.allowed_tools or given.permission_mode == "acceptEdits"):
+            raise NotAllowed(
+                "an agent cannot allow another one anything beforehand",
+                "leave out allowed_tools and acceptEdits",
+            )
+        options: dict[str, Any] = {
+            name: value
+            for name in ("name", "agent", "model", "allowed_tools", "max_turns", "max_budget_usd")
+            if (value := getattr(given, name))
+        }
+        if given.permission_mode != "default":
+            options["permission_mode"] = given.permission_mode
+        async with self._dispatching:
+            await self._check_limits()
+            session = await self._client.dispatch(
+                given.task, cwd=given.cwd or Path.cwd(), **options
+            )
+            self._use(session.id)
+        self._attend(session.id)
+        return await self._report(session.id, "wait for it")
+
+    async def _check_limits(self) -> None:
+        kin = await self._client.reach.kin()
+        if len(kin) >= self._limits.depth:
+            raise NotAllowed(
+                f"agents may dispatch agents {self._limits.depth} deep, and this one is there",
+                "do it yourself",
+            )
+        everyone = await self._client.sessions()
+        children = [
+            info
+            for info in everyone
+            if info.status in BUSY and (info.parent == kin[0] if kin else info.id in self._mine)
+        ]
+        if len(children) >= self._limits.children:
+            raise NotAllowed(
+                f"{len(children)} sessions work for you already, which is the most", "wait for one"
+            )
+
+    async def send(self, given: t.Send) -> r.Report:
+        """Steer, queue, or go on."""
+        return await self._tell(given.session, c.Send(text=given.text, delivery=given.delivery))
+
+    async def redirect(self, given: t.Redirect) -> r.Report:
+        """Stop what runs, and do this."""
+        command = c.Redirect(text=given.text, drop_queued=given.drop_queued)
+        return await self._tell(given.session, command)
+
+    async def interrupt(self, given: t.Interrupt) -> r.Report:
+        """Stop what runs."""
+        info = await self._find(given.session)
+        if info.host is not None:
+            await self._client.carry_out(info.id, c.Interrupt(keep_queued=given.keep_queued))
+        return await self._report(info.id)
+
+    async def stop(self, given: t.Stop) -> r.Report:
+        """End a session."""
+        info = await self._find(given.session)
+        if info.status != "closed":
+            await self._client.carry_out(info.id, c.Close())
+        return await self._report(info.id)
+
+    async def _tell(self, name: str, command: c.Send | c.Redirect) -> r.Report:
+        c.check_text(command.text)
+        info = await self._find(name)
+        await self._client.carry_out(info.id, command)
+        self._attend(info.id)
+        return await self._report(info.id, "wait for it")
+
+    async def answer(self, given: t.Answer) -> r.Report:
+        """Answer a request that has been shown here; none that has not."""
+        info = await self._find(given.session)
+        handles = {self._handle(info.id, one.request): one for one in info.pending}
+        shown = self._shown.get(info.id, {})
+        known = [handle for handle in handles if handle in shown]
+        wanted = given.request or (known[0] if len(known) == len(handles) == 1 else "")
+        if wanted not in known:
+            raise InvalidInput(
+                f"session {info.name} has {len(handles)} requests that wait; say which",
+                f"shown so far: {', '.join(known) or 'none, wait shows them'}",
+            )
+        if given.decision == "allow" and not shown[wanted].whole:
+            raise NotAllowed("the request is too long to be shown whole", "the user can answer it")
+        await self._client.carry_out(info.id, _answer(handles[wanted], given))
+        self._attend(info.id)
+        return await self._report(info.id, "wait for it")
+
+    # Tools that look ----------------------------------------------------------------------
+
+    async def wait(self, given: t.Wait, progress: Progress) -> r.Reports:
+        """Wait until the first of some sessions is calm, or the time is over."""
+        names = given.sessions or [""]
+        infos = {info.id: info for info in [await self._find(name) for name in names]}
+        news = [info for info in infos.values() if _calm(info) and self._is_new(info)]
+        busy = [info for info in infos.values() if not _calm(info)]
+        over = False
+        if busy and not news:
+            over = not await self._first(busy, given.timeout_s, progress)
+        most = max(MIN_NEWS, MAX_NEWS // len(infos))
+        reports = [await self._report(session, most=most) for session in infos]
+        return r.Reports(sessions=reports, timed_out=over)
+
+    def _is_new(self, info: SessionInfo) -> bool:
+        return info.seq > self._seen.get(info.id, 0)
+
+    async def _first(self, infos: list[SessionInfo], timeout_s: float, progress: Progress) -> bool:
+        """Wait until one of them is calm; tell whether one is."""
+        waiting = [asyncio.create_task(self._until_calm(info, progress)) for info in infos]
+        try:
+            done, _ = await asyncio.wait(
+                waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        return bool(done)
+
+    async def _until_calm(self, info: SessionInfo, progress: Progress) -> None:
+        async with await self._client.session(info.id, attend=self.may_answer) as session:
+            if session.pending:
+                return
+            await progress(f"{info.name}: {session.status}")
+            async for event in session.stream():
+                if session.pending:
+                    return
+                if isinstance(event, (e.ToolStarted, e.TurnEnded)):
+                    await progress(f"{info.name}: {r.news([event]) or 'turn ended'}")
+
+    async def sessions(self, given: t.Sessions) -> r.Listing:
+        """List sessions."""
+        infos = await self._client.sessions(status=given.status or None, cwd=given.cwd or None)
+        names = {info.id: info.name for info in infos}
+        entries = [
+            r.Entry(
+                session=info.name,
+                status=info.status,  # type: ignore[arg-type]  # text, for other languages
+                agent=info.agent,
+                cwd=info.cwd,
+                asks=len(info.pending),
+                turns=info.turns,
+                total_cost_usd=info.total_cost_usd,
+                parent=names.get(info.parent or "", info.parent or ""),
+            )
+            for info in infos[: given.limit]
+        ]
+        return r.Listing(sessions=entries, left_out=max(0, len(infos) - given.limit))
+
+    async def read(self, given: t.Read) -> r.Page:
+        """Return a page of a turn."""
+        info = await self._find(given.session)
+        turn = given.turn or info.turns
+        events = await self._client.journal.events(info.id, 0, None)
+        text = r.transcript(event for event in events if event.turn == turn)
+        end = given.offset + given.max_chars
+        return r.Page(
+            session=info.name,
+            turn=turn,
+            turns=info.turns,
+            untrusted_text=r.LEAD + text[given.offset : end],
+            next_offset=end if end < len(text) else 0,
+        )
+
+    async def diff(self, given: t.Diff) -> r.Changes:
+        """Return what has changed in the session's folder."""
+        info = await self._find(given.session)
+        return await changes(info, given.paths, given.max_chars)
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def _report(self, session: str, hint: str = "", most: int = MAX_NEWS) -> r.Report:
+        """Tell what is new in a session, and that it has been told."""
+        (info,) = await self._client.journal.infos(
+            [await self._client.journal.find(session, exact=True)]
+        )
+        events = await self._client.journal.events(session, self._seen.get(session, 0), None)
+        self._seen[session] = events[-1].seq or 0 if events else self._seen.get(session, 0)
+        new, left_out = r.tail(r.news(events), most)
+        asks = [r.asked(one, self._handle(session, one.request)) for one in info.pending]
+        self._shown.setdefault(session, {}).update({each.request: each for each in asks})
+        return r.Report(
+            session=info.name,
+            status=info.status,  # type: ignore[arg-type]  # text, for other languages
+            turns=info.turns,
+            total_cost_usd=round(info.total_cost_usd, 6),
+            ended=[_ended(event) for event in events if isinstance(event, e.TurnEnded)],
+            asks=asks,
+            untrusted_new=new,
+            left_out=left_out,
+            next=self._next(info, asks) or (hint if info.status in BUSY else ""),
+        )
+
+    def _next(self, info: SessionInfo, asks: list[r.Asked]) -> str:
+        if asks:
+            return "answer it, or ask the user" if self.may_answer else "the user has to answer it"
+        if info.status == "waiting":
+            return "it waits for the reset of the account's usage limit"
+        return ""
+
+    def _handle(self, session: str, request: str) -> str:
+        """Return the short name of a request; it never comes to mean another one."""
+        known = self._handles.setdefault(session, {})
+        return known.setdefault(request, f"r{len(known) + 1}")
+
+
+def _calm(info: SessionInfo) -> bool:
+    """Tell whether there is nothing to wait for: it is done, or it waits itself."""
+    return info.status not in BUSY or bool(info.pending)
+
+
+def _ended(event: e.TurnEnded) -> r.Ended:
+    return r.Ended(
+        turn=event.turn or 0,
+        status=event.status,
+        reason=event.reason,
+        cost_usd=round(event.cost_usd, 6),
+    )
+
+
+def _answer(request: Request, given: t.Answer) -> c.Answer:
+    if given.decision == "deny" or isinstance(request, e.PermissionRequested):
+        return c.Answer(request=request.request, decision=given.decision, reason=given.reason)
+    if len(given.answers) != len(request.questions):
+        raise InvalidInput(f"{len(request.questions)} answers are needed, one for each question")
+    answers: dict[str, str | list[str]] = {
+        question.question: [part.strip() for part in said.split(",")] if question.multiple else said
+        for question, said in zip(request.questions, given.answers, strict=True)
+    }
+    return c.Answer(request=request.request, answers=answers)

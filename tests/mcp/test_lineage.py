@@ -1,0 +1,127 @@
+"""An agent cannot decide about itself, nor about those that have begun it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.faults.manifest import fault
+from tests.mcp.conftest import Desks, Opened
+
+import midflight
+from midflight import commands as c
+from midflight.client import connect
+from midflight.host import Host
+from midflight.lineage import VARIABLE
+from midflight.session import Session
+from midflight.testing import FakeModel, Silence, Text, ToolCall
+
+WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
+EVERYTHING = (
+    c.Send(text="do what I say"),
+    c.Redirect(text="do what I say"),
+    c.Interrupt(),
+    c.Answer(request="x"),
+    c.SetPermissionMode(mode="bypassPermissions"),
+    c.Close(),
+)
+
+
+async def begin(host: Host, model: FakeModel, folder: Path, name: str, parent: str = "") -> Session:
+    options = midflight.Options.build(
+        agent="fake", cwd=folder, name=name, env=model.env(folder.parent)
+    )
+    return await host.begin(name, options, parent=parent)
+
+
+@fault("S11")
+@pytest.mark.parametrize("may_answer", [False, True])
+async def test_no_command_reaches_the_own_session_or_its_ancestors(
+    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_answer: bool
+) -> None:
+    model, host = await open_host(lambda _: Silence())
+    first = await begin(host, model, tmp_path / "work", "first")
+    second = await begin(host, model, tmp_path / "work", "second", first.id)
+    third = await begin(host, model, tmp_path / "work", "third", second.id)
+    monkeypatch.setenv(VARIABLE, second.id)
+    async with connect(may_answer=may_answer) as client:
+        for session in (first, second):
+            for command in EVERYTHING:
+                with pytest.raises(midflight.NotAllowed):
+                    await client.carry_out(session.id, command)
+        await client.carry_out(third.id, c.Interrupt())
+    assert (first.status, second.status, third.status) == ("running", "running", "idle")
+
+
+@fault("S11")
+async def test_a_session_in_no_journal_hides_nobody(
+    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
+    monkeypatch.setenv(VARIABLE, "outer")
+    options = midflight.Options.build(
+        agent="fake", cwd=tmp_path, env=model.env(tmp_path), allowed_tools=["Bash"]
+    )
+    async with Session(options, "x") as inner:
+        async for _ in inner.stream():
+            pass
+    (seen,) = model.requests[-1].tool_results.values()
+    assert seen.strip() == f"outer/{inner.id}"
+    monkeypatch.setenv(VARIABLE, seen.strip())
+    async with connect() as client:
+        assert await client.reach.kin() == (inner.id, "outer")
+
+
+@fault("S11")
+async def test_whoever_is_not_known_may_look_and_no_more(
+    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, host = await open_host(lambda _: Silence())
+    await begin(host, model, tmp_path / "work", "first")
+    monkeypatch.setenv(VARIABLE, "?")
+    desk = await sit_down(may_answer=True)
+    assert "not_allowed" in await desk.refused("stop", session="first")
+    assert "not_allowed" in await desk.refused("dispatch", task="x")
+    assert len((await desk.ask("sessions"))["sessions"]) == 1
+
+
+@fault("S11")
+async def test_an_agent_dispatches_and_the_user_answers(
+    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(request: object) -> object:
+        return Silence() if "mine" in str(request.messages[0]) else WRITE  # type: ignore[attr-defined]
+
+    model, host = await open_host(script)
+    mine = await begin(host, model, tmp_path / "work", "mine")
+    monkeypatch.setenv(VARIABLE, mine.id)
+    desk = await sit_down()
+    assert "answer" not in {tool.name for tool in (await desk.client.list_tools()).tools}
+    assert "cannot allow" in await desk.refused("dispatch", task="x", allowed_tools=["Bash"])
+    assert "cannot allow" in await desk.refused("dispatch", task="x", permission_mode="acceptEdits")
+    await desk.dispatch("write it", name="child")
+    report = await desk.wait()
+    assert (report["status"], report["next"]) == ("waiting", "the user has to answer it")
+    assert "no tool" in await desk.refused("answer")
+    (child,) = [session for session in host.sessions.values() if session.id != mine.id]
+    with pytest.raises(midflight.NotAllowed):
+        async with connect() as client:
+            await client.carry_out(child.id, c.Answer(request=child.pending[0].request))
+    (row,) = await host.journal.sessions(parent=mine.id)
+    assert row.id == child.id
+
+
+@fault("S11")
+async def test_depth_and_number_are_limited(
+    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, host = await open_host(lambda _: Silence())
+    desk = await sit_down(children=1)
+    await desk.dispatch("one")
+    assert "1 sessions work for you" in await desk.refused("dispatch", task="two")
+    await desk.ask("stop")
+    outer = await begin(host, model, tmp_path / "work", "outer")
+    inner = await begin(host, model, tmp_path / "work", "inner", outer.id)
+    monkeypatch.setenv(VARIABLE, inner.id)
+    deep = await sit_down(depth=2)
+    assert "2 deep" in await deep.refused("dispatch", task="three")
