@@ -112,19 +112,36 @@ class Client:
         """Start a session in the background, and return it, to be entered.
 
         It gets a host that has an agent ready for just this, or else one of its own. The message
-        is accepted when this returns. Raises what `midflight.dispatch` raises.
+        is accepted when this returns. The same ``id`` again returns the same session. Raises what
+        `midflight.dispatch` raises.
         """
         c.check_text(task)
         checked = Options.build(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
-        body = {**options, "task": task, "id": id or uuid.uuid4().hex, "cwd": str(checked.cwd)}
+        session = id or uuid.uuid4().hex
+        body = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
         body["parent"] = self.reach.parent
         given = msgspec.json.encode(body, enc_hook=str)
-        told = await self._warm(given)
-        if told is None:
-            told = await self.call(await start_host(self._where), "POST", "/sessions", given)
+        told = await self._warm(given) or await self._begin(session, given)
         return RemoteSession(self, msgspec.json.decode(told, type=SessionInfo), fresh=True)
+
+    async def _begin(self, session: str, given: bytes) -> bytes:
+        """Dispatch to a new host, or where the session is already; its id makes that harmless."""
+        for tries_left in reversed(range(TRIES)):
+            address = await self._address(session) or await start_host(self._where)
+            try:
+                return await self.call(address, "POST", "/sessions", given)
+            except HostGone:
+                if not tries_left:
+                    raise
+        raise AssertionError
+
+    async def _address(self, session: str) -> str | None:
+        """Return where a session is; None if it is at rest, or there is none."""
+        with contextlib.suppress(NotFound):
+            return (await self.journal.find(session, exact=True)).address
+        return None
 
     async def _warm(self, given: bytes) -> bytes | None:
         """Dispatch to a host that has an agent ready, if there is one."""

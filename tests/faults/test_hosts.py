@@ -116,6 +116,9 @@ async def test_a_host_in_the_background_ends_with_its_agents_when_it_is_told_to(
         (row,) = await client.journal.hosts()
         processes = [psutil.Process(row.pid), *family(psutil.Process(row.pid))]
         assert len(processes) > 1
+        again = await client.dispatch("do it", cwd=tmp_path, id=session.id)
+        assert again.id == session.id
+        assert len(await client.journal.hosts()) == 1
         os.kill(row.pid, signal.SIGTERM)
         async for _ in session.events():
             pass
