@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = ["DRIP_S", "Other", "other", "raw_journal"]
 
 DRIP_S = 0.004
 END_S = 30.0
+AT_ONCE = 25
 
 
 class Other:
@@ -167,24 +168,32 @@ async def warm(folder: str) -> None:
 
 async def idle(folder: str, live: str, rest: str) -> None:
     """A host with live sessions and sessions at rest; told for how long to do nothing, it does."""
+    from midflight import Options
     from midflight.host import Host
     from midflight.testing import FakeModel
 
     async with FakeModel(pong) as model, Host(Path(folder)) as host:
 
-        async def session(*, park: bool) -> None:
-            begun = await host.dispatch("pong", agent="fake", env=model.env(folder))
-            async for _ in begun.stream():
+        async def lived() -> None:
+            session = await host.dispatch("pong", agent="fake", env=model.env(folder))
+            async for _ in session.stream():
                 pass
-            if park:
-                await begun.close("parked")
 
-        await session(park=True)  # what only the first one takes is not what one takes
+        async def rested() -> None:
+            options = Options.build(agent="fake", env=model.env(folder))
+            await (await host.begin(None, options)).close("parked")
+
+        async def all_of(count: int, make: Callable[[], Awaitable[None]]) -> None:
+            for first in range(0, count, AT_ONCE):
+                await asyncio.gather(*(make() for _ in range(min(AT_ONCE, count - first))))
+            model.agents.clear()  # a model remembers what a host does not
+
+        # What only the first ones take (modules, the database's cache) is not what one takes.
+        await lived()
+        await all_of(int(rest) // 4 or 1, rested)
         before = held()
-        for _ in range(int(live)):
-            await session(park=False)
-        for _ in range(int(rest)):
-            await session(park=True)
+        await all_of(int(live), lived)
+        await all_of(int(rest), rested)
         after = held()
         tell({name: after[name] - before[name] for name in after} | {"whole": after["memory"]})
         seconds = float(await asyncio.to_thread(sys.stdin.readline))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from midflight import Options
 from midflight import events as e
 from midflight.journal import Journal, stored
 from midflight.journal.database import Database
-from midflight.journal.schema import events, leases, messages, sessions
+from midflight.journal.schema import leases, messages, sessions
 
 __all__ = ["LAST_WORDS", "LONG", "fill", "work"]
 
@@ -94,20 +94,30 @@ def _lines(turns: int) -> list[_Line]:
 
 
 def _add(database: Database, names: list[str], lines: list[_Line]) -> None:
-    told: list[dict[str, Any]] = []
-    said: list[dict[str, Any]] = []
-    for name in names:
-        for kind, seq, at, data in lines:
-            row = {"session": name, "seq": seq, "type": kind, "time": at}
-            told.append(row | {"data": data.replace(_PLACEHOLDER, name)})
-            if kind == "message.accepted":
-                said.append({"session": name, "id": f"message-{seq}", "said": seq, **_ANSWERED})
+    told = [
+        (name, seq, kind, at, data.replace(_PLACEHOLDER, name))
+        for name in names
+        for kind, seq, at, data in lines
+    ]
+    said = [
+        {"session": name, "id": f"message-{seq}", "said": seq, **_ANSWERED}
+        for name in names
+        for kind, seq, _, _ in lines
+        if kind == "message.accepted"
+    ]
     rows = [_session(name, len(lines)) for name in names]
     free = [{"session": name, "host": None, "generation": 1} for name in names]
-    tables = ((sessions, rows), (leases, free), (events, told), (messages, said))
-    database.write(lambda c: [c.execute(insert(table), given) for table, given in tables])
+
+    def write(connection: Connection) -> None:
+        connection.execute(insert(sessions), rows)
+        connection.execute(insert(leases), free)
+        connection.execute(insert(messages), said)
+        connection.exec_driver_sql(_ADD_EVENTS, told)
+
+    database.write(write)
 
 
+_ADD_EVENTS = "INSERT INTO events (session, seq, type, time, data) VALUES (?, ?, ?, ?, ?)"
 _ANSWERED = {"state": "answered", "delivery": "steer", "handed": False, "turn": 1, "reason": ""}
 
 
