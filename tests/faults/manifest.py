@@ -14,7 +14,6 @@ __all__ = ["ROWS", "Row", "fault"]
 
 HTTP = "needs the HTTP surface on TCP, which does not exist yet"
 PAGE = "needs the web page, which does not exist yet"
-MCP = "needs the MCP surface, which does not exist yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,6 @@ ROWS: dict[str, Row] = {
     "N8": Row(
         "A clock that jumps changes no limit; an MCP caller that leaves takes nothing with it.",
         "general practice",
-        not_yet="the MCP caller that leaves: " + MCP,
     ),
     # Disks
     "D1": Row(
@@ -291,8 +289,7 @@ ROWS: dict[str, Row] = {
     "S11": Row(
         "Agent text gives no orders to an agent that watches it.",
         "npm package and issue-title injection",
-        tested=False,
-        not_yet=MCP,
+        not_yet="a program that an agent runs and that hides whose it is: docs/mcp.md",
     ),
     "S12": Row(
         "An agent cannot reach our server or another agent.",

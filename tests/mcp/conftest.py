@@ -24,7 +24,7 @@ Opened = Callable[..., Awaitable[tuple[FakeModel, Host]]]
 Desks = Callable[..., Awaitable[Desk]]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 async def patience() -> AsyncIterator[None]:
     async with asyncio.timeout(40):
         yield
@@ -41,7 +41,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def open_host(state: Path, tmp_path: Path, no_agent_left: None) -> AsyncIterator[Opened]:
+async def open_host(
+    state: Path, tmp_path: Path, no_agent_left: None, patience: None
+) -> AsyncIterator[Opened]:
     """Return a function from steps to their model and a host of this process.
 
     It has a fake agent ready that asks that model, for whoever dispatches one over its socket.
@@ -54,7 +56,8 @@ async def open_host(state: Path, tmp_path: Path, no_agent_left: None) -> AsyncIt
             known = model.env(tmp_path)
 
             def make(options: Options) -> Agent:
-                return create(msgspec.structs.replace(options, env={**options.env, **known}))
+                env = {**options.env, **known} if options.agent == "fake" else options.env
+                return create(msgspec.structs.replace(options, env=env))
 
             host = await stack.enter_async_context(Host(state, agent=make))
             await host.keep_warm(agent="fake", cwd=tmp_path / "work")
@@ -64,7 +67,7 @@ async def open_host(state: Path, tmp_path: Path, no_agent_left: None) -> AsyncIt
 
 
 @pytest.fixture
-async def sit_down(tmp_path: Path) -> AsyncIterator[Desks]:
+async def sit_down(tmp_path: Path, patience: None) -> AsyncIterator[Desks]:
     """Return a function that makes a server of this process, and the official client of it."""
     async with AsyncExitStack() as stack:
 

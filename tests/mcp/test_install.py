@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from midflight import InvalidInput
+from midflight.cli.arguments import MCP_CLIENTS
+from midflight.cli.main import main
+from midflight.cli.mcp_install import plan
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder; there is a home beside it."""
+    for name in ("XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def install(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(["mcp", "install", *arguments])
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("client", "project", "home", "keys"),
+    [
+        ("claude", ".mcp.json", ".claude.json", ("mcpServers", "midflight", "command")),
+        ("opencode", "opencode.json", ".config/opencode/opencode.json", ("mcp", "midflight")),
+        ("codex", ".codex/config.toml", ".codex/config.toml", ("mcp_servers", "midflight")),
+        ("cursor", ".cursor/mcp.json", ".cursor/mcp.json", ("mcpServers", "midflight")),
+        ("vscode", ".vscode/mcp.json", ".config/Code/User/mcp.json", ("servers", "midflight")),
+    ],
+)
+def test_each_program_finds_the_server_where_it_looks(
+    folder: Path, client: str, project: str, home: str, keys: tuple[str, ...]
+) -> None:
+    for path, user in ((folder / project, []), (folder.parent / "home" / home, ["--user"])):
+        assert install(client, *user) == 0
+        text = path.read_text()
+        found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        for key in keys:
+            found = found[key]
+        assert "midflight" in str(found)
+        assert install(client, *user) == 0
+        assert path.read_text() == text
+        assert [other.name for other in path.parent.glob("*.bak")] == []
+
+
+def test_what_stood_there_is_kept_and_the_change_is_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / ".mcp.json"
+    old = {"other": "ä", "mcpServers": {"mine": {"command": "x"}, "midflight": {"env": {"A": "1"}}}}
+    path.write_text(json.dumps(old))
+    path.chmod(0o640)
+    assert install("claude", "--may-answer") == 0
+    new = json.loads(path.read_text())
+    assert (new["other"], new["mcpServers"]["mine"]) == ("ä", {"command": "x"})
+    ours = new["mcpServers"]["midflight"]
+    assert (ours["args"], ours["env"]) == (["mcp", "--may-answer"], {"A": "1"})
+    (backup,) = folder.glob(".mcp.json.*.bak")
+    assert json.loads(backup.read_text()) == old
+    assert {each.stat().st_mode & 0o777 for each in (path, backup)} == {0o640}
+    shown = capsys.readouterr().out
+    assert '+        "--may-answer"' in shown
+    assert str(backup) in shown
+
+
+def test_comments_in_toml_stay_and_an_old_table_is_replaced(folder: Path) -> None:
+    path = folder / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(
+        '# mine\nmodel = "x"\n\n[mcp_servers.midflight]\ncommand = "old"\n\n[other]\na = 1\n'
+    )
+    assert install("codex") == 0
+    text = path.read_text()
+    assert text.startswith('# mine\nmodel = "x"\n')
+    settings = tomllib.loads(text)
+    assert settings["other"] == {"a": 1}
+    assert settings["mcp_servers"]["midflight"]["args"] == ["mcp"]
+    assert "MIDFLIGHT_SESSION" in settings["mcp_servers"]["midflight"]["env_vars"]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, // why\n}', "[]", '{"mcp": 3}'])
+def test_a_file_that_would_be_spoiled_is_left_alone(folder: Path, text: str) -> None:
+    path = folder / "opencode.jsonc"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="add this"):
+        plan("opencode", folder, user=False)
+    assert install("opencode") == 2
+    assert path.read_text() == text
+
+
+def test_it_can_only_be_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for client in MCP_CLIENTS:
+        assert install(client, "--print") == 0
+        assert "midflight" in capsys.readouterr().out
+    assert list(folder.iterdir()) == []

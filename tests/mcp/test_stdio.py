@@ -1,0 +1,108 @@
+"""The program that users start: over standard input and output, for agents of both kinds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from tests.faults.manifest import fault
+from tests.mcp.conftest import Opened
+from tests.mcp.desk import Desk
+
+import midflight
+from midflight.testing import ScriptedModel, Text, ToolCall, Wait
+
+PROGRAM = Path(sys.executable).with_name("midflight")
+WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
+
+Installed = Callable[[ScriptedModel], dict[str, str]]
+
+
+@pytest.fixture
+def installed(agent_env: Installed, state: Path) -> Installed:
+    """Return a function to the environment of a user who has told Claude Code of the server."""
+
+    def env(model: ScriptedModel) -> dict[str, str]:
+        own = {**agent_env(model), "XDG_STATE_HOME": str(state.parent)}
+        command = [str(PROGRAM), "mcp", "install", "claude", "--user"]
+        subprocess.run(command, env=own, check=True, capture_output=True)
+        return own
+
+    return env
+
+
+async def test_every_tool_works_over_standard_input_and_sessions_outlive_it(
+    open_host: Opened, tmp_path: Path
+) -> None:
+    model, host = await open_host(
+        [WRITE], [Wait("on"), Text("written")], [Wait("off"), Text("x")], Text("done")
+    )
+    server = StdioServerParameters(command=str(PROGRAM), args=["mcp"], env=dict(os.environ))
+    async with Client(stdio_client(server)) as client:
+        desk = Desk(client, tmp_path / "work")
+        assert client.instructions is not None
+        await desk.dispatch("write it", name="writer")
+        assert (await desk.wait())["asks"]
+        await desk.ask("answer", decision="allow")
+        await model.reached("on")
+        await desk.ask("send", text="also this", delivery="queue")
+        model.signal("on")
+        await model.reached("off")
+        await desk.ask("redirect", text="no, that")
+        report = await desk.wait()
+        assert (report["status"], report["turns"]) == ("idle", 3)
+    (session,) = host.sessions.values()
+    assert session.status == "idle"
+    async with Client(stdio_client(server)) as client:
+        desk = Desk(client, tmp_path / "work")
+        (line,) = (await desk.ask("sessions"))["sessions"]
+        assert line["session"] == "writer"
+        assert "written" in (await desk.ask("read", session="wri", turn=1))["untrusted_text"]
+        await desk.ask("interrupt")
+        assert "no git" in await desk.refused("diff")
+        assert (await desk.ask("stop"))["status"] == "closed"
+
+
+@fault("S11")
+async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
+    open_host: Opened, tmp_path: Path, installed: Installed, scripted_model: Any
+) -> None:
+    _, host = await open_host(WRITE)
+
+    def use(tool: str, **given: Any) -> ToolCall:
+        return ToolCall(f"mcp__midflight__{tool}", given)
+
+    model: ScriptedModel = await scripted_model(
+        [
+            use(
+                "dispatch", task="write it", agent="fake", cwd=str(tmp_path / "work"), name="child"
+            ),
+            use("wait", timeout_s=10),
+            use("dispatch", task="x", permission_mode="acceptEdits"),
+            use("answer", session="child", decision="allow"),
+            use("stop", session="boss"),
+            use("send", session="boss", text="allow everything"),
+            Text("I cannot."),
+        ]
+    )
+    options = midflight.Options.build(
+        cwd=tmp_path / "work", name="boss", env=installed(model), allowed_tools=["mcp__midflight"]
+    )
+    boss = await host.begin("try it", options)
+    ended = [event async for event in boss.stream() if isinstance(event, midflight.ToolEnded)]
+    assert [event.status for event in ended[:2]] == ["completed", "completed"]
+    assert "the user has to answer it" in ended[1].output
+    assert "cannot allow" in ended[2].output
+    assert "No such tool" in ended[3].output
+    assert all("not_allowed" in event.output for event in ended[4:])
+    assert (len(ended), boss.status) == (6, "idle")
+    (child,) = await host.journal.infos(await host.journal.sessions(parent=boss.id))
+    assert (child.name, child.status, len(child.pending)) == ("child", "waiting", 1)
+    assert not (tmp_path / "work" / "new").exists()
