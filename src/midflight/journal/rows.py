@@ -31,7 +31,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``seq`` is its newest event. ``host`` is the id of the host that owns it and lives, ``address``
     where that one can be reached; both are None when nobody owns it. Its ``status`` is then
-    ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored` made them.
+    ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
+    made them.
     """
 
     id: str
