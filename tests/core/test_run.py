@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_run_blocks_until_the_task_is_done(tmp_path: Path) -> None:
 def test_run_returns_what_came_of_the_task_after_a_usage_limit(tmp_path: Path) -> None:
     async def play() -> None:
         async with FakeModel([usage_limit(0.5), Text("went on")]) as model:
-            options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+            options: Any = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
             result = await asyncio.to_thread(midflight.run, "x", on_usage_limit="wait", **options)
             assert (result.status, result.text) == ("completed", "went on")
 
@@ -41,7 +42,7 @@ def test_run_returns_what_came_of_the_task_after_a_usage_limit(tmp_path: Path) -
 def test_run_returns_the_usage_limit_where_nothing_is_waited_for(tmp_path: Path) -> None:
     async def play() -> None:
         async with FakeModel([usage_limit(3600)]) as model:
-            options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+            options: Any = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
             result = await asyncio.to_thread(midflight.run, "x", **options)
             assert (result.status, result.reason) == ("limit", "usage_limit")
 
