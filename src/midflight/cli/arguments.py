@@ -6,7 +6,7 @@ import argparse
 import importlib
 from collections.abc import Callable
 
-__all__ = ["GROUPS", "MCP_CLIENTS", "SESSION_COMMANDS", "Command"]
+__all__ = ["GROUPS", "MCP", "MCP_CLIENTS", "SESSION_COMMANDS", "Command"]
 
 Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 
@@ -151,10 +151,11 @@ SESSION_COMMANDS: dict[str, Command] = {
     "answer": ("answer what the agent asks", _answer, _in("speak", "answer")),
     "stop": ("end a session and its agent; a message goes on", _session, _in("speak", "stop")),
     "rm": ("remove sessions and all they said", _rm, _in("sessions", "rm")),
-    "mcp": ("give another agent these sessions as tools, over MCP", _mcp, _in("mcp", "mcp")),
     "completion": ("print what makes a shell complete", _completion, _in("completion", "script")),
     "__complete": ("", _candidates, _in("completion", "complete")),
 }
+
+MCP: Command = ("give another agent these sessions as tools, over MCP", _mcp, _in("mcp", "mcp"))
 
 GROUPS = {
     "start": ("run", "demo", "doctor"),

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from midflight.cli.arguments import GROUPS, SESSION_COMMANDS, Command
+from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, Command
 from midflight.cli.output import one_line, write
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
@@ -198,6 +198,7 @@ def _doctor(given: argparse.Namespace) -> int:
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
+    "mcp": MCP,
     "host": ("keep sessions in the background", _host_options, _host),
     "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
     **SESSION_COMMANDS,
