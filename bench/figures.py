@@ -64,6 +64,47 @@ COMPARISONS = {
             Figure("servers", "10 sessions: the agent's memory for each", "MiB", _MIB, 0.3),
         ),
     ),
+    "host": Comparison(
+        "Journal and hosts",
+        "raw parts",
+        (
+            Figure("append_1", "1,000 durable events, 1 session writing", "ms", 1e3, 5.0),
+            Figure("append_many", "1,000 durable events, 50 sessions writing", "ms", 1e3, 5.0),
+            Figure("seen_p50", "event → seen by another process, median", "ms", 1e3, 3.0),
+            Figure("seen_p99", "event → seen by another process, 99th percentile", "ms", 1e3, 3.0),
+            Figure("attach", "attach to 100,000 events → last screen", "ms", 1e3, value_aim=1_000),
+            Figure(
+                "attach_cli",
+                "the same, `midflight attach`",
+                "ms",
+                1e3,
+                value_aim=1_500,
+            ),
+            Figure("ls", "list 2,000 sessions of 1,000,000 events", "ms", 1e3, value_aim=150),
+            Figure("ls_cli", "the same, `midflight ls --json`", "ms", 1e3, value_aim=500),
+            Figure("idle_1", "1 idle session: processor time per second", "ms", 1e3, value_aim=5),
+            Figure(
+                "idle_many", "8 idle sessions: processor time per second", "ms", 1e3, value_aim=5
+            ),
+            Figure("idle_rest", "1,000 at rest: processor time per second", "ms", 1e3, value_aim=5),
+            Figure(
+                "host_memory", "memory of a host with 1 idle session", "MiB", _MIB, value_aim=64
+            ),
+            Figure("live_memory", "memory per further idle session", "MiB", _MIB, value_aim=0.5),
+            Figure("rest_memory", "memory of 1,000 sessions at rest", "MiB", _MIB, value_aim=16),
+            Figure(
+                "rest_held",
+                "1,000 sessions at rest: threads, tasks, timers, descriptors",
+                "",
+                1,
+                value_aim=0,
+            ),
+            Figure("wake", "session at rest: message → first text", "ms", 1e3, 1.1),
+            Figure("wake_gone", "the same, its host has ended too", "ms", 1e3, 2.0),
+            Figure("follow_up", "live follow-up over the socket → first text", "ms", 1e3, 1.5),
+            Figure("warm", "task → first text, agent kept warm", "ms", 1e3, 0.5),
+        ),
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -11,6 +12,8 @@ __all__ = ["plot"]
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 800, 340, 60, 34, 34
 LARGEST = 1.5
+"""How far the scale reaches at least: as far as the ratios and aims do."""
+
 STYLE = (
     "text{font:13px sans-serif;fill:#777}"
     ".met{fill:#2a7de1;stroke:#2a7de1}.missed{fill:#d1495b;stroke:#d1495b}"
@@ -21,22 +24,26 @@ STYLE = (
 def plot(rows: Sequence[Row], raw: str) -> str:
     """Draw each figure's ratio (a dot), the rounds' range (a line) and the aim (a green tick)."""
     rows = [each for each in rows if each.ratio is not None]
+    top = max([LARGEST, *(max(each.ratio or 0, each.figure.ratio_aim or 0) for each in rows)])
+    ticks = (0.0, 0.5, 1.0, 1.5) if top == LARGEST else range(math.ceil(top))
     bottom = TOP + STEP * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 24}" role="img">',
         f"<title>midflight compared with the {raw}, lower is better</title>",
         f"<style>{STYLE}</style>",
     ]
-    for tick in (0.0, 0.5, 1.0, 1.5):
-        x = _x(tick)
+    for tick in ticks:
+        x = _x(tick, top)
         parts.append(f'<line class="grid" x1="{x}" y1="{TOP - 8}" x2="{x}" y2="{bottom}"/>')
         label = f"{raw} = 1" if tick == 1 else f"{tick:g}"
         parts.append(f'<text x="{x}" y="{TOP - 14}" text-anchor="middle">{label}</text>')
     for number, each in enumerate(rows):
         y = TOP + STEP * number + STEP // 2
-        ratio, low, high = _x(each.ratio or 0), _x(min(each.ratios)), _x(max(each.ratios))
+        ratio, low, high = (
+            _x(one, top) for one in (each.ratio or 0, min(each.ratios), max(each.ratios))
+        )
         kind = "met" if each.met else "missed"
-        aim = _x(each.figure.ratio_aim or 0)
+        aim = _x(each.figure.ratio_aim or 0, top)
         title = escape(each.figure.title.replace("`", ""))
         parts += [
             f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{title}</text>',
@@ -50,5 +57,5 @@ def plot(rows: Sequence[Row], raw: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _x(ratio: float) -> int:
-    return round(LEFT + min(ratio, LARGEST) / LARGEST * (WIDTH - LEFT - RIGHT))
+def _x(ratio: float, top: float) -> int:
+    return round(LEFT + min(ratio, top) / top * (WIDTH - LEFT - RIGHT))

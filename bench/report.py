@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -54,7 +55,12 @@ def _opencode() -> dict[str, str]:
     return {"httpx2": importlib.metadata.version("httpx2"), "OpenCode": told.stdout.strip()}
 
 
-VERSIONS = {"claude": _claude, "opencode": _opencode}
+def _host() -> dict[str, str]:
+    sqlalchemy = importlib.metadata.version("SQLAlchemy")
+    return {"SQLite": sqlite3.sqlite_version, "SQLAlchemy": sqlalchemy, **_claude()}
+
+
+VERSIONS = {"claude": _claude, "opencode": _opencode, "host": _host}
 
 
 def table(rows: Sequence[Row], raw: str) -> str:
@@ -68,8 +74,8 @@ def table(rows: Sequence[Row], raw: str) -> str:
         if each.ratio is not None:
             ratio = f"{each.ratio:.2f} ({min(each.ratios):.2f} – {max(each.ratios):.2f})"
         aim = f"≤ {figure.ratio_aim:.2f} ×" if figure.ratio_aim else ""
-        if figure.value_aim:
-            aim = f"≤ {figure.value_aim:g} {figure.unit}"
+        if figure.value_aim is not None:
+            aim = f"≤ {figure.value_aim:g} {figure.unit}".rstrip()
         cells = [
             figure.title,
             _values(each.midflight, figure.unit),
@@ -86,7 +92,7 @@ def _values(values: Sequence[float], unit: str) -> str:
     if not values:
         return "–"
     middle, low, high = (_short(f(values)) for f in (statistics.median, min, max))
-    return f"{middle} {unit} ({low} – {high})"
+    return f"{middle} {unit} ({low} – {high})".replace("  ", " ")
 
 
 def _short(value: float) -> str:

@@ -61,6 +61,33 @@ def test_sessions_with_opencode_measure_all_but_the_start() -> None:
     assert all(value > 0 for values in probed.values() for value in values)
 
 
+@pytest.mark.timeout(120)
+def test_a_small_round_measures_the_journal_and_hosts() -> None:
+    """All but what needs real agents: that is slow, and `tests/host` tries what it is made of."""
+    with surroundings() as bench:
+        ours, raw = (
+            {
+                key: values
+                for name in names
+                for key, values in bench.probe("host", side, name, QUICK).items()
+            }
+            for side, names in (("midflight", PROBES["host"][:-1]), ("raw", PROBES["host"][:1]))
+        )
+    figures = [figure.key for figure in COMPARISONS["host"].figures]
+    agents = ["wake", "wake_gone", "follow_up", "warm"]
+    assert sorted([*ours, *agents]) == sorted(figures)
+    assert list(raw) == ["append_1", "append_many", "seen_p50", "seen_p99"]
+    took = {key: values for key, values in ours.items() if "memory" not in key}
+    assert all(value > 0 for key in took if key != "rest_held" for value in took[key])
+
+
+def test_nothing_is_an_aim_too() -> None:
+    samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
+    (row,) = rows(COMPARISONS["host"], samples)
+    assert not row.met
+    assert "| ≤ 0 | missed |" in table([row], "raw parts")
+
+
 def test_each_agent_has_its_own_place_on_the_page(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     claude = "<!-- figures: claude -->\nolder\n<!-- end of figures: claude -->\n"
