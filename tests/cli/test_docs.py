@@ -50,12 +50,11 @@ def test_every_option_is_told_and_no_other() -> None:
 
 
 def test_every_option_of_the_commands_to_a_session_is_told() -> None:
-    told = section("Sessions")
     for name, (_, add_options, _) in SESSION_COMMANDS.items():
         parser = argparse.ArgumentParser()
         add_options(parser)
         for option in parser._option_string_actions.keys() - {"-h", "--help"}:  # noqa: SLF001
-            assert f"`{option}" in told, f"{name} {option}"
+            assert f"`{option}" in PAGE, f"{name} {option}"
 
 
 def test_every_word_of_the_console_is_told_and_no_other() -> None:

@@ -16,7 +16,6 @@ from tests.cli.terminal import Terminal
 
 from midflight.journal import Journal
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
-from midflight.testing.plugin import RUN_MARKER
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
@@ -26,32 +25,49 @@ Say = Callable[..., Awaitable[Done]]
 
 
 @pytest.fixture
-async def say(midflight: Midflight, claude_home: Path, no_agent_left: None) -> AsyncIterator[Say]:
+async def tell(
+    say: Callable[..., Awaitable[Done]],
+    claude_home: Path,
+    no_agent_left: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Say]:
     """Carry out commands that may start hosts in the background; those are ended at the end."""
 
     async def carry_out(model: ScriptedModel, *arguments: str) -> Done:
-        mark = {RUN_MARKER: os.environ[RUN_MARKER]}  # by which a host is known that is left
-        return await (await midflight(model, *arguments, **mark)).done()
+        for name, value in environment(model, claude_home).items():
+            monkeypatch.setenv(name, value)
+        return await say(*arguments)
 
     yield carry_out
-    async with Journal(claude_home / ".local" / "state" / "midflight") as journal:
+    async with Journal() as journal:
         hosts = [psutil.Process(host.pid) for host in await journal.hosts() if host.alive]
     for host in hosts:
         host.terminate()
     assert not psutil.wait_procs(hosts, timeout=10)[1]
 
 
+def at() -> dict[str, str]:
+    """Return where the journal of `tell` is, for programs that are started beside it."""
+    return {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+
+
+async def the_host() -> int:
+    async with Journal() as journal:
+        [host] = await journal.hosts()
+    return host.pid
+
+
 async def test_a_session_in_the_background_outlives_its_command_and_its_host(
-    model: Model, midflight: Midflight, say: Say, claude_home: Path, project: Path
+    model: Model, midflight: Midflight, tell: Say, claude_home: Path, project: Path
 ) -> None:
     scripted = await model(
         ToolCall("Bash", {"command": "touch made"}), Text("two"), Text("three"), Text("four")
     )
-    done = await say(scripted, "run", "-d", "make it", "--then", "then that", "--name", "apart")
+    done = await tell(scripted, "run", "-d", "make it", "--then", "then that", "--name", "apart")
     assert done == (0, "apart\nTo follow it: midflight attach apart\n", "")
-    following = await midflight(scripted, "logs", "apart", "-f", "--json")
+    following = await midflight(scripted, "logs", "apart", "-f", "--json", **at())
     asked = await following.until("permission.requested")
-    answered = await say(scripted, "answer", asked["request"][:8], "allow", "--wait")
+    answered = await tell(scripted, "answer", asked["request"][:8], "allow", "--wait")
     assert (answered.code, (project / "made").exists()) == (0, True)
     assert [line for line in answered.out.splitlines() if line[:6] in ("Result", "> then")] == [
         "Result: two",
@@ -59,30 +75,28 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
         "Result: three",
     ]
     await following.kill()
-    async with Journal(claude_home / ".local" / "state" / "midflight") as journal:
-        [host] = await journal.hosts()
-    os.kill(host.pid, signal.SIGKILL)
-    after = await say(scripted, "send", "go on", "--wait")
+    os.kill(await the_host(), signal.SIGKILL)
+    after = await tell(scripted, "send", "go on", "--wait")
     assert (after.code, "Result: four" in after.out) == (0, True)
     assert "touch made" in str(scripted.requests[-1].messages)
 
 
 async def test_a_run_is_reached_while_it_lasts_and_gone_on_with_afterwards(
-    model: Model, midflight: Midflight, say: Say
+    model: Model, midflight: Midflight, tell: Say
 ) -> None:
     scripted = await model(
         [Words("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done"),
         Text("remembered"),
     )  # fmt: skip
-    program = await midflight(scripted, "look around", "--name", "here")
+    program = await midflight(scripted, "look around", "--name", "here", **at())
     out = await program.reads("looking")
-    assert (await say(scripted, "send", "here", "also that")).out == "sent to here\n"
+    assert (await tell(scripted, "send", "here", "also that")).out == "sent to here\n"
     scripted.signal("go")
     done = await program.done()
     assert (done.code, "Result: both done" in out + done.out) == (0, True)
     assert "also that" in str(scripted.requests[1].messages)
-    assert json.loads((await say(scripted, "show", "--json")).out)["status"] == "closed"
-    again = await say(scripted, "send", "what was it?", "--wait")
+    assert json.loads((await tell(scripted, "show", "--json")).out)["status"] == "closed"
+    again = await tell(scripted, "send", "what was it?", "--wait")
     assert (again.code, "Result: remembered" in again.out) == (0, True)
     assert "looking" in str(scripted.requests[2].messages)
 
@@ -111,15 +125,13 @@ async def test_a_journal_that_cannot_be_used_is_told_before_anything_starts(
 
 
 async def test_messages_that_wait_are_handed_over_by_resume(
-    model: Model, say: Say, claude_home: Path, project: Path
+    model: Model, tell: Say, claude_home: Path, project: Path
 ) -> None:
     scripted = await model([Words("one"), Wait("never")], Text("two"))
-    await say(scripted, "run", "-d", "first", "--name", "apart", "--then", "second")
+    await tell(scripted, "run", "-d", "first", "--name", "apart", "--then", "second")
     await scripted.reached("never")
-    async with Journal(claude_home / ".local" / "state" / "midflight") as journal:
-        [host] = await journal.hosts()
-    os.kill(host.pid, signal.SIGKILL)
-    env = environment(scripted, claude_home) | {"TERM": "xterm-256color"}
+    os.kill(await the_host(), signal.SIGKILL)
+    env = environment(scripted, claude_home) | {"TERM": "xterm-256color"} | at()
     screen = await Terminal.start(("resume", "apart"), env, project)
     await screen.sees("turn 1 failed (host_died)")
     await screen.sees("turn 2 completed")
