@@ -12,7 +12,7 @@ import midflight
 from midflight import commands as c
 from midflight.client import connect
 from midflight.host import Host
-from midflight.lineage import VARIABLE
+from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.session import Session
 from midflight.testing import FakeModel, Silence, Text, ToolCall
 
@@ -70,6 +70,28 @@ async def test_a_session_in_no_journal_hides_nobody(
     monkeypatch.setenv(VARIABLE, seen.strip())
     async with connect() as client:
         assert await client.reach.kin() == (inner.id, "outer")
+
+
+async def test_what_an_agent_begins_is_its_child_whatever_way_it_takes(
+    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, host = await open_host(lambda _: Silence())
+    monkeypatch.setenv(VARIABLE, "outer")
+    options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+    session = await host.begin("x", options)
+    assert [row.id for row in await host.journal.sessions(parent="outer")] == [session.id]
+
+
+async def test_an_agent_that_was_ready_before_its_task_knows_that_it_does_not_know(
+    open_host: Opened, tmp_path: Path
+) -> None:
+    model, host = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
+    session = await host.dispatch("x", agent="fake", cwd=tmp_path / "work")
+    async for event in session.stream():
+        if isinstance(event, midflight.PermissionRequested):
+            await session.answer(event)
+    (seen,) = model.requests[-1].tool_results.values()
+    assert seen.strip() == UNKNOWN
 
 
 @fault("S11")

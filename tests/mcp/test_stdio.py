@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,12 +19,17 @@ from tests.mcp.conftest import Opened
 from tests.mcp.desk import Desk
 
 import midflight
+from midflight.agents.claude_cli import find
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait
 
 PROGRAM = Path(sys.executable).with_name("midflight")
 WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
 
 Installed = Callable[[ScriptedModel], dict[str, str]]
+
+
+def use(tool: str, **given: Any) -> ToolCall:
+    return ToolCall(f"mcp__midflight__{tool}", given)
 
 
 @pytest.fixture
@@ -76,9 +83,6 @@ async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
 ) -> None:
     _, host = await open_host(WRITE)
 
-    def use(tool: str, **given: Any) -> ToolCall:
-        return ToolCall(f"mcp__midflight__{tool}", given)
-
     model: ScriptedModel = await scripted_model(
         [
             use(
@@ -106,3 +110,38 @@ async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
     (child,) = await host.journal.infos(await host.journal.sessions(parent=boss.id))
     assert (child.name, child.status, len(child.pending)) == ("child", "waiting", 1)
     assert not (tmp_path / "work" / "new").exists()
+
+
+async def test_a_real_model_dispatches_another_one(
+    tmp_path: Path, installed: Installed, scripted_model: Any, no_agent_left: None, state: Path
+) -> None:
+    new = tmp_path / "work" / "new"
+    boss = iter(
+        [
+            use("dispatch", task="for the child", name="child"),
+            use("wait"),
+            use("answer"),
+            use("wait"),
+            use("stop"),
+            Text("reported"),
+        ]
+    )
+    child = iter([ToolCall("Write", {"file_path": str(new), "content": "x"}), Text("written")])
+    model = await scripted_model(
+        lambda request: next(child if "for the child" in str(request.messages[0]) else boss)
+    )
+    env = installed(model)
+    process = await asyncio.create_subprocess_exec(
+        *(find(None), "-p", "delegate it", "--allowedTools", "mcp__midflight"),
+        cwd=new.parent,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert said.strip() == b"reported"
+    assert new.read_text() == "x"
+    async with midflight.connect(state) as client:
+        (info,) = await client.sessions()
+        assert (info.name, info.status, info.turns) == ("child", "closed", 1)
+        for host in await client.journal.hosts():
+            os.kill(host.pid, signal.SIGTERM)

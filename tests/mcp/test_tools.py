@@ -41,7 +41,7 @@ async def test_a_task_is_dispatched_and_its_result_is_read(
     assert (report["session"], report["status"]) == ("fix-the-tests", "idle")
     assert [(turn["turn"], turn["status"]) for turn in report["ended"]] == [(1, "completed")]
     assert report["untrusted_new"] == LEAD + "All done."
-    assert (await desk.wait())["untrusted_new"] == ""
+    assert "untrusted_new" not in await desk.wait()
     page = await desk.ask("read")
     assert page["untrusted_text"].startswith(LEAD)
     assert "All done." in page["untrusted_text"]
@@ -60,7 +60,7 @@ async def test_a_permission_is_shown_whole_and_answered(
     asking = await desk.wait()
     assert asking["status"] == "waiting"
     (asked,) = asking["asks"]
-    assert (asked["request"], asked["kind"], asked["whole"]) == ("r1", "permission", True)
+    assert (asked["request"], asked["kind"]) == ("r1", "permission")
     assert '"content":"new"' in asked["untrusted"]
     await desk.ask("answer", decision="allow")
     assert (await desk.wait())["status"] == "idle"
@@ -97,7 +97,7 @@ async def test_what_was_not_shown_whole_cannot_be_allowed(
     async for event in session.events():
         if isinstance(event, e.PermissionRequested):
             break
-    if not begun["asks"]:
+    if "asks" not in begun:
         assert "none, wait shows them" in await desk.refused("answer", decision="allow")
     (asked,) = (await desk.wait())["asks"]
     assert (asked["whole"], len(asked["untrusted"])) == (False, 4000 + len(LEAD))
@@ -164,7 +164,7 @@ async def test_a_wait_tells_that_it_goes_on(open_host: Opened, sit_down: Desks) 
 
     told = await desk.client.call_tool("wait", {"timeout_s": 10}, progress_callback=hear)
     assert told.structured_content is not None
-    assert not told.structured_content["timed_out"]
+    assert "timed_out" not in told.structured_content
     assert heard == ["it: running"]
 
 
@@ -177,7 +177,7 @@ async def test_a_wait_ends_when_its_time_is_over(open_host: Opened, sit_down: De
     assert told["timed_out"]
     assert told["sessions"][0]["status"] == "running"
     model.signal("go")
-    assert not (await desk.ask("wait", timeout_s=10))["timed_out"]
+    assert "timed_out" not in await desk.ask("wait", timeout_s=10)
 
 
 async def test_the_first_of_several_ends_a_wait(open_host: Opened, sit_down: Desks) -> None:
@@ -191,7 +191,7 @@ async def test_the_first_of_several_ends_a_wait(open_host: Opened, sit_down: Des
     model.signal("go")
     told = await desk.ask("wait", sessions=["a", "b"], timeout_s=10)
     assert [each["status"] for each in told["sessions"]] == ["running", "idle"]
-    assert not told["timed_out"]
+    assert "timed_out" not in told
     await desk.ask("stop", session="a")
 
 
@@ -211,7 +211,7 @@ async def test_what_an_agent_says_is_bounded_marked_and_harmless(
     assert (len(new), report["left_out"]) == (3000 + len(LEAD), 6010)
     page = await desk.ask("read", max_chars=1000)
     rest = await desk.ask("read", offset=page["next_offset"], max_chars=20_000)
-    assert rest["next_offset"] == 0
+    assert "next_offset" not in rest
     assert "\x1b" not in page["untrusted_text"] + rest["untrusted_text"]
 
 

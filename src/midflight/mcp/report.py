@@ -41,7 +41,7 @@ _Left = Annotated[int, Meta(description="Characters left out before it.")]
 _Name = Annotated[str, Meta(description="The session's name.")]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request that waits for an answer."""
 
     request: Annotated[str, Meta(description="What answer calls it.")]
@@ -50,7 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     untrusted: Annotated[str, Meta(description="What it asks, in the agent's words.")]
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class Ended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One turn that has ended."""
 
     turn: int
@@ -59,7 +59,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session, and what is new in it since it was looked at last."""
 
     session: _Name
@@ -73,14 +73,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     next: Annotated[str, Meta(description="What to do now.")] = ""
 
 
-class Reports(msgspec.Struct, frozen=True, kw_only=True):
+class Reports(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `wait` returns."""
 
     sessions: list[Report]
     timed_out: Annotated[bool, Meta(description="The time was over; the agents go on.")] = False
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a list."""
 
     session: _Name
@@ -93,14 +93,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     parent: Annotated[str, Meta(description="The session that dispatched it, if one did.")] = ""
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
+class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `sessions` returns."""
 
     sessions: list[Entry]
     left_out: Annotated[int, Meta(description="Older sessions.")] = 0
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `read` returns."""
 
     session: _Name
@@ -110,7 +110,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: Annotated[int, Meta(description="Where to read on; 0 at the end.")] = 0
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `diff` returns."""
 
     session: _Name
