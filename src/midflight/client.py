@@ -190,10 +190,11 @@ class Client:
             raise _error(told)
         return told
 
-    async def stream(self, address: str, path: str) -> AsyncIterator[e.Event]:
+    async def stream(self, address: str, path: str) -> AsyncIterator[e.Event | None]:
         """Yield the events that a host sends, until it ends them. Raises the error that it tells.
 
-        Where the reader was too slow the host ends them too: it is asked for the rest.
+        None says that the host is there, and knows of the reader. Where the reader was too slow
+        the host ends the events too: it is asked for the rest.
         """
         async with ask(address, "GET", path, accept="text/event-stream") as answer:
             if answer.status >= BAD_REQUEST:
@@ -201,7 +202,9 @@ class Client:
             kind = ""
             async for line in answer.lines():
                 name, _, value = line.partition(": ")
-                if name == "event":
+                if line.startswith(":"):
+                    yield None
+                elif name == "event":
                     kind = value
                 elif name == "data" and not kind:
                     yield e.decode(value)
@@ -246,6 +249,7 @@ class RemoteSession(Surface):
         self._attend = attend
         self._following: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
+        self._there = asyncio.Event()
         self._mourned = 0
 
     @property
@@ -261,7 +265,11 @@ class RemoteSession(Surface):
             raise Conflict("the session has not been entered", "use: async with session")
 
     async def __aenter__(self) -> Self:
-        """Read what has happened so far, and follow what happens."""
+        """Read what has happened so far, and follow what happens.
+
+        When this returns, the session's host knows of the reader, if there is a host. What one
+        that has died has left open has been ended.
+        """
         if self._following is not None:
             raise Conflict("a session is entered once", "ask the client for it again")
         past = await self._client.journal.past(self.id)
@@ -271,6 +279,11 @@ class RemoteSession(Surface):
         if not self._fresh:
             self._reader = self._log.reader(self._log.last_seq)
         self._following = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            await self._there.wait()
+        except BaseException:
+            self._following.cancel()
+            raise
         return self
 
     async def __aexit__(
@@ -306,11 +319,13 @@ class RemoteSession(Surface):
                     await self._read()
                 for event in await self._client.journal.events(self.id, self._log.last_seq, None):
                     self._take(event)
-            except (NotFound, StoreRefused) as error:
+            except (NotFound, StoreRefused, msgspec.MsgspecError) as error:
                 self._log.end(error)
+                self._there.set()
                 return
             except MidflightError:
                 pass  # which may pass; whoever says something is told
+            self._there.set()
             self._log.wake()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
@@ -327,10 +342,12 @@ class RemoteSession(Surface):
             path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
             path += "&attend=1" if self._attend else ""
             async for event in self._client.stream(row.address, path):
-                self._take(event)
+                self._there.set()
+                if event is not None:
+                    self._take(event)
         elif self._folded.ended is None and self._mourned != row.seq:
-            self._mourned = row.seq
             await self._client.settle()
+            self._mourned = row.seq
 
     def _take(self, event: e.Event) -> None:
         """Take in what happens; what was read from the journal and the host comes twice."""

@@ -191,10 +191,11 @@ class _Api:
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and a word where it lagged."""
-        yield b": here\n\n"
         events = self._access.follow(id, after, attends=attends)
         waiting = asyncio.ensure_future(anext(events, None))
         try:
+            await asyncio.sleep(0)  # until the reader is known to be there
+            yield b": here\n\n"
             while True:
                 done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_S)
                 if not done:
