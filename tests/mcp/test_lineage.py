@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.mcp.conftest import Desks, Opened
 
 import midflight
 from midflight import commands as c
+from midflight.cli.sessions import rm
 from midflight.client import connect
 from midflight.host import Host
 from midflight.lineage import UNKNOWN, VARIABLE
@@ -50,6 +53,8 @@ async def test_no_command_reaches_the_own_session_or_its_ancestors(
                 with pytest.raises(midflight.NotAllowed):
                     await client.carry_out(session.id, command)
         await client.carry_out(third.id, c.Interrupt())
+    with pytest.raises(midflight.NotAllowed):
+        await asyncio.to_thread(rm, Namespace(sessions=["first"], force=True))
     assert (first.status, second.status, third.status) == ("running", "running", "idle")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from midflight import commands as c
 from midflight import events as e
 from midflight.cli.asking import Asking
 from midflight.cli.output import Fragment, json_line, one_line, write
@@ -103,6 +104,7 @@ async def _rm(names: list[str], *, force: bool) -> int:
 
 
 async def _remove(client: Client, info: SessionInfo) -> None:
+    await client.reach.check(info.id, c.Close())
     if info.host is not None:
         await client.call(info.host, "DELETE", f"/sessions/{info.id}")
         return
