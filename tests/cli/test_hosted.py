@@ -109,7 +109,12 @@ async def test_a_run_without_a_journal_leaves_no_trace(
     assert not (claude_home / ".local" / "state" / "midflight").exists()
 
 
-@pytest.mark.parametrize("arguments", [(), ("-d",)], ids=["here", "in the background"])
+# An agent that is not there would be told otherwise: the journal is looked at before it.
+@pytest.mark.parametrize(
+    "arguments",
+    [("--agent", "acp:nothing-there"), ("-d",)],
+    ids=["here", "in the background"],
+)
 async def test_a_journal_that_cannot_be_used_is_told_before_anything_starts(
     model: Model, midflight: Midflight, claude_home: Path, arguments: tuple[str, ...]
 ) -> None:
