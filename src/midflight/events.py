@@ -8,6 +8,7 @@ Durable events have a gapless ``seq`` from 1 in their session. Ephemeral ones (t
 from __future__ import annotations
 
 import functools
+import json
 import operator
 from typing import Any, ClassVar, Literal
 
@@ -381,15 +382,15 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as one line of JSON, without a newline."""
-    return _encoder.encode(event)
+    """Return the event as one line of JSON; half a character, which no encoding has, as "?"."""
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode(errors="replace")
 
 
 def decode(line: bytes | str) -> Event:
-    """Read one event from JSON.
-
-    Raises `msgspec.ValidationError` (a `ValueError`) when it is not an event.
-    """
+    """Read one event from JSON. Raises `msgspec.ValidationError`, a `ValueError`, if it is none."""
     return _decoder.decode(line)
 
 

@@ -167,6 +167,18 @@ async def test_one_event_that_no_database_takes_does_not_spoil_the_group(journal
     assert [type(failure) for failure in failures] == [StoreFailed]
 
 
+async def test_half_a_character_is_written_as_a_question_mark(journal: Journal) -> None:
+    holding = await begin(journal)
+
+    add(holding, e.Text(text="half \ud83d of it \N{GRINNING FACE}"))
+    holding.note(Summary(status="idle", last="half \ud83d of it"))
+    await holding.written()
+
+    assert texts(await journal.events(holding.session))[1:] == ["half ? of it \N{GRINNING FACE}"]
+    (row,) = await journal.sessions()
+    assert row.last == "half ? of it"
+
+
 async def test_a_reader_of_the_news_that_fails_does_not_keep_it_from_others(
     journal: Journal,
 ) -> None:

@@ -257,5 +257,5 @@ def _summary(session: str, summary: Summary, now: float) -> _Row:
 
 
 def _plain(text: str) -> str:
-    """Return text that every database takes: PostgreSQL knows no NUL."""
-    return text.replace("\0", "\ufffd")
+    """Return text that every database takes: PostgreSQL knows no NUL, and none half a character."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
