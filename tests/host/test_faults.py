@@ -78,6 +78,11 @@ async def pid_of(folder: Path) -> psutil.Process:
     return psutil.Process(int(file.read_text()))
 
 
+def is_there(path: str) -> bool:
+    """Tell whether there is a file, or a socket, of this name."""
+    return os.path.lexists(path)
+
+
 def is_gone(process: psutil.Process) -> bool:
     """Wait a moment for the end of a process."""
     _, alive = psutil.wait_procs([process], 10)
@@ -159,6 +164,8 @@ async def test_a_host_that_was_given_up_is_fenced_off_and_ends_its_agents(
     other = await open_host()
     kept = await other.journal.events(session.id, 0, None)
     assert kept[-1].type == "session.ended"
+    assert [one.id for one in await other.journal.hosts()] == [other.journal.host]
+    assert not is_there(host.address)
     with pytest.raises(LeaseLost):
         await session.send("more")
     await session.over()
