@@ -26,6 +26,7 @@ from midflight import events as e
 from midflight.agents.leash import MARKER
 from midflight.agents.strays import new_marker
 from midflight.background import Ready
+from midflight.birth import space
 from midflight.client import RemoteSession, connect
 from midflight.errors import LeaseHeld, LeaseLost, StoreFailed
 from midflight.host import Host
@@ -205,8 +206,9 @@ async def test_a_host_that_starts_ends_strays_and_nobody_else(
     ended = sleeping(None, "0")
     ended.wait()
     processes = {
-        "stray": sleeping(f"{ended.pid}-1-abc"),
-        "reused": sleeping(f"{os.getpid()}-1-abc"),
+        "stray": sleeping(f"{space()}-{ended.pid}-1-abc"),
+        "reused": sleeping(f"{space()}-{os.getpid()}-1-abc"),
+        "of another container": sleeping(f"{space() + 1}-{ended.pid}-1-abc"),
         "ours": sleeping(new_marker()),
         "odd": sleeping("x"),
         "none": sleeping(None),

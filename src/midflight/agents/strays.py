@@ -1,42 +1,37 @@
 """What a midflight process that was killed has left behind: found by its marker, and ended.
 
-An agent and all it starts carry a marker that names the process which runs it: its id and its
-birth. Where no such process lives any more, whoever carries the marker is a stray.
+An agent and all it starts carry a marker that names the process which runs it: its id, its birth,
+and the space in which it has that id. Where no such process lives any more, whoever carries the
+marker is a stray.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import re
 import uuid
-from pathlib import Path
+from typing import NamedTuple
+
+from midflight.birth import born, lives, space
 
 __all__ = ["end_strays", "new_marker"]
 
-AFTER_COMMAND = 19
-"""Where the birth stands in /proc/PID/stat behind the command's name, see proc(5): field 22."""
+HUNDREDTHS = 100
+"""A marker tells a birth in hundredths of a second."""
+
+_MARKER = re.compile("([0-9]+)-([0-9]+)-([0-9]+)-.+")
+
+
+class _Owner(NamedTuple):
+    space: int
+    pid: int
+    born: float
 
 
 def new_marker() -> str:
     """Return a marker for an agent of this process."""
-    return f"{os.getpid()}-{_born(os.getpid())}-{uuid.uuid4().hex}"
-
-
-def _born(pid: int) -> int:
-    """Return when a process was born, in a hundredth of a second of the same clock; 0 if dead."""
-    if sys.platform == "linux":
-        try:
-            # The command's name may contain spaces and brackets; the fields follow the last one.
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            return int(stat.rpartition(")")[2].split()[AFTER_COMMAND])
-        except (OSError, ValueError, IndexError):
-            return 0
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).create_time() * 100)
-    except psutil.Error:
-        return 0
+    pid = os.getpid()
+    return f"{space()}-{pid}-{round((born(pid) or 0) * HUNDREDTHS)}-{uuid.uuid4().hex}"
 
 
 def end_strays() -> list[int]:
@@ -48,19 +43,21 @@ def end_strays() -> list[int]:
 
     from midflight.agents import tree
 
+    here = space()
     found = []
     for process in psutil.process_iter():
         owner = _owner(tree.marker_of(process))
-        if owner is not None and _born(owner[0]) != owner[1]:
+        # Whether a process of another space lives cannot be seen from here.
+        if owner and owner.space == here and not lives(owner.pid, owner.born):
             found.append(process)
     tree.end(found, at_once=True)
     return [process.pid for process in found]
 
 
-def _owner(marker: str | None) -> tuple[int, int] | None:
-    """Return the id and the birth of the process that a marker names."""
-    pid, _, rest = (marker or "").partition("-")
-    born, _, name = rest.partition("-")
-    if not (pid.isdecimal() and born.isdecimal() and name):
+def _owner(marker: str | None) -> _Owner | None:
+    """Return the process that a marker names."""
+    found = _MARKER.fullmatch(marker or "")
+    if found is None:
         return None
-    return int(pid), int(born)
+    number, pid, birth = map(int, found.groups())
+    return _Owner(number, pid, birth / HUNDREDTHS)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from midflight.birth import born, lives, space
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, meta, sessions
@@ -48,9 +48,6 @@ BEAT_S = 5.0
 TTL_S = 15.0
 """How long a host may be silent before others take its sessions."""
 
-SAME_BIRTH_S = 0.05
-"""Births are told in ticks of a hundredth of a second."""
-
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -72,7 +69,11 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
         """Look."""
         pid = os.getpid()
         return cls(
-            machine=platform.node(), boot=_boot(), space=_space(), pid=pid, born=_born(pid) or 0.0
+            machine=platform.node(),
+            boot=_boot(),
+            space=str(space()),
+            pid=pid,
+            born=born(pid) or 0.0,
         )
 
 
@@ -82,22 +83,6 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _space() -> str:
-    return str(Path("/proc/self/ns/pid").readlink()) if sys.platform == "linux" else ""
-
-
-def _born(pid: int) -> float | None:
-    """Return when a process was born, in seconds after the boot; None if it does not live."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        # Both figures move together when the clock is set; their difference stays.
-        return process.create_time() - psutil.boot_time()
-    except psutil.Error:
-        return None
 
 
 def _wall(connection: Connection) -> float | None:
@@ -113,8 +98,7 @@ def _alive(host: AnyRow, here: Here, wall: float | None) -> bool:
         return wall is not None and wall - host.seen < TTL_S
     if time.monotonic() - host.beat >= TTL_S:
         return False
-    born = _born(host.pid) if host.space == here.space else host.born
-    return born is not None and abs(born - host.born) < SAME_BIRTH_S
+    return host.space != here.space or lives(host.pid, host.born)
 
 
 def lock(connection: Connection) -> None:
