@@ -205,12 +205,14 @@ ROWS: dict[str, Row] = {
         "OpenHands agent-server",
     ),
     "N5": Row(
-        "An idle stream shows signs of life at once and all the time.",
+        "An idle stream shows signs of life at once and all the time; a HEAD starts none.",
         "opencode #28729",
-        tested=False,
-        not_yet=HTTP,
     ),
-    "N6": Row("Junk on the socket never stops the server.", "CVE-2025-53365", False, HTTP),
+    "N6": Row(
+        "Junk on the socket never stops the server.",
+        "CVE-2025-53365",
+        not_yet="requests that come a byte at a time: " + HTTP,
+    ),
     "N7": Row(
         "A server that is told to end finishes its streams and agents within a bound.",
         "opencode #50699",

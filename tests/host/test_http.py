@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
 from collections.abc import Awaitable, Callable
@@ -217,6 +218,30 @@ async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) 
     assert session.status == "idle"
 
 
+@fault("N6")
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x00\xff" * 1_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        b"GET " + b"/" * 100_000,
+        b"POST /sessions HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
+        b"POST /sessions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 50 + b"junk\r\n\r\n",
+    ],
+    ids=["bytes", "version", "endless", "length", "half", "pipelined"],
+)
+async def test_junk_stops_nothing(host: Host, junk: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(host.address)
+    writer.write(junk)
+    writer.write_eof()
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.transport.abort()
+    assert await call(host.address, "/healthz") == (200, {"status": "ok"})
+    assert not host.sessions
+
+
 # Streams ----------------------------------------------------------------------------------
 
 
@@ -265,6 +290,23 @@ async def test_the_number_of_an_event_of_another_longer_session_is_refused(
     path = f"/sessions/{shorter.id}/events"
     async with dial(host.address, path, **SSE, last_event_id=str(longer.last_seq)) as raw:
         assert raw.status == 400
+
+
+@fault("N5")
+async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
+    host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.app.HEARTBEAT_S", 0.02)
+    _, session = await begin()
+    path = f"/sessions/{session.id}/events"
+    async with dial(host.address, path, **SSE) as raw:
+        assert raw.headers["cache-control"] == "no-store"
+        seen = b""
+        while seen.count(b": still here") < 3:
+            seen += await raw.reader.read(1_000)
+        assert b": here" in seen
+    async with dial(host.address, path, "HEAD", **SSE) as raw:
+        assert raw.status == 405
 
 
 @fault("N3")

@@ -181,6 +181,27 @@ async def _quiet(session: Session) -> None:
         pass
 
 
+async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
+    host: Host, begin: Begin
+) -> None:
+    model, session = await begin(
+        [Text("a"), Wait("forever")], Text("two"), Text("one"), Text("last")
+    )
+    running = await session.send("run")
+    await model.reached("forever")
+    steer = await session.send("and that")
+    queued = await session.send("then", "queue")
+    await session.close("parked")
+    kept = {row.id: row.state for row in await host.journal.messages(session.id)}
+    assert kept == {running.id: "cancelled", steer.id: "accepted", queued.id: "accepted"}
+    again = await host.session(session.id)
+    assert [message.id for message in again.queued] == [steer.id, queued.id]
+    last = await again.send("go on", "queue")
+    await last.result()
+    texts = [request.last_user_text for request in model.requests]
+    assert texts == ["run", "and that", "then", "go on"]
+
+
 async def test_p6_nothing_is_run_again_on_its_own(
     host: Host, open_host: Callable[..., Awaitable[Host]], begin: Begin, state: Path
 ) -> None:
