@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -19,8 +20,6 @@ APPLICATION = 0x6D666C74
 MAX_SOCKET_BYTES = 100
 """A path of a Unix socket has to fit into 104 bytes on macOS and 108 on Linux."""
 
-_MAGIC = b"SQLite format 3\0"
-_HEADER_BYTES = 100
 _OTHERS = 0o077
 
 
@@ -78,16 +77,28 @@ class Place:
 
         Raises `StoreRefused`; the file is not changed.
         """
-        file = self.open_file(self.journal)
-        try:
-            header = os.pread(file, _HEADER_BYTES, 0)
-        finally:
-            os.close(file)
-        known = header.startswith(_MAGIC) and int.from_bytes(header[68:72], "big") == APPLICATION
-        if header and not known:
+        # It is SQLite that reads it: the system takes all locks on a file from a process that
+        # closes any descriptor of it, and the next process would take those who write for dead.
+        if not os.path.lexists(self.journal):
+            os.close(self.open_file(self.journal))
+        found = self.journal.lstat()
+        _check(self.journal, found, "600", stat.S_ISREG)
+        if found.st_size and not self._is_ours():
             raise StoreRefused(
                 f"{self.journal} is not a journal of midflight", f"move it out of {self.folder}"
             )
+
+    def _is_ours(self) -> bool:
+        """Look at the file's header only; nothing is locked, and what is damaged comes later."""
+        import sqlite3
+
+        where = f"{self.journal.absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(where, uri=True)) as connection:
+                (application,) = connection.execute("PRAGMA application_id").fetchone()
+        except sqlite3.DatabaseError as error:
+            return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
+        return bool(application == APPLICATION)
 
 
 def _default() -> Path:
