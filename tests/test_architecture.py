@@ -39,7 +39,7 @@ SESSION = (
 PUBLIC = ("",)
 JOURNAL = ("journal", "journal.*")
 HOST = ("host", "host.*")
-CLIENT = ("client", "background", "link", "reach")
+CLIENT = ("client", "remote", "background", "link", "reach")
 MCP = ("mcp", "mcp.*")
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
@@ -50,6 +50,8 @@ CLI = ("cli", "cli.*", "__main__")
 # The rules know an agent as the Protocol and its words; the session loads one by its name.
 PROTOCOL = ("agents.base",)
 REGISTRY = ("agents",)
+# The journal looks whether what it has of a session can be gone on with.
+FOLD = ("state",)
 # What a dead host leaves is told by the marker of its agents.
 STRAYS = ("agents.strays", "agents.leash")
 
@@ -61,7 +63,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
     PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION + CLIENT + HOST,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
-    JOURNAL: FOUNDATION + PARTS + JOURNAL,
+    JOURNAL: FOUNDATION + PARTS + FOLD + JOURNAL,
     HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
     CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS,
     MCP: FOUNDATION + PARTS + SESSION + CLIENT + REGISTRY + MCP,

@@ -27,8 +27,8 @@ from midflight.agents.leash import MARKER
 from midflight.agents.strays import new_marker
 from midflight.background import Ready
 from midflight.birth import space
-from midflight.client import RemoteSession, connect
-from midflight.errors import LeaseHeld, LeaseLost, StoreFailed
+from midflight.client import Client, RemoteSession, connect
+from midflight.errors import LeaseHeld, LeaseLost, StoreFailed, StoreRefused
 from midflight.host import Host
 from midflight.journal import TTL_S
 from midflight.options import Options
@@ -222,6 +222,27 @@ async def test_a_host_that_starts_ends_strays_and_nobody_else(
         for process in processes.values():
             process.kill()
             process.wait()
+
+
+@fault("D3")
+async def test_a_session_that_is_damaged_keeps_no_other_from_being_settled(
+    host: Host, open_host: Hosts, begin: Begin, client: Client, state: Path
+) -> None:
+    _, damaged = await begin(Silence(), task="one", id="damaged")
+    _, sound = await begin(Silence(), task="two", id="sound")
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection:
+        connection.execute("DELETE FROM events WHERE session = 'damaged' AND seq = 1")
+        connection.commit()
+    silence(state)
+
+    other = await open_host()
+
+    assert (await other.journal.tail(sound.id, 1))[0].type == "session.ended"
+    assert (await other.journal.find(damaged.id)).host is None
+    with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):
+        await other.session(damaged.id)
+    with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):
+        await (await client.session(damaged.id)).__aenter__()
 
 
 async def start(state: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:

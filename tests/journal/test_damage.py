@@ -199,6 +199,47 @@ async def test_an_event_that_cannot_be_read_is_named_and_spares_other_sessions(
 
 
 @fault("D3")
+@pytest.mark.parametrize(
+    ("lost", "what"),
+    [
+        (1, "event 1 of session the-id is missing"),
+        (2, "event 2 of session the-id is missing"),
+        (3, "event 3 of session the-id is missing"),
+    ],
+)
+async def test_a_missing_event_is_named_by_whoever_wants_to_go_on(
+    where: str, journal: Journal, lost: int, what: str
+) -> None:
+    _, holding = await journal.create("fix", options(), id="the-id")
+    add(holding, *(e.Text(text="x") for _ in range(3)))
+    await holding.close()
+    sql(where, "DELETE FROM events WHERE seq = :lost", lost=lost)
+
+    with pytest.raises(StoreRefused, match=what):
+        await journal.past("the-id")
+    with pytest.raises(StoreRefused, match=what):
+        await journal.take("the-id")
+
+    assert (await journal.find("the-id")).host is None
+
+
+@fault("D3")
+async def test_an_event_that_cannot_follow_is_named_by_whoever_wants_to_go_on(
+    where: str, journal: Journal
+) -> None:
+    _, holding = await journal.create("fix", options(), id="the-id")
+    accepted = e.MessageAccepted(message="m", text="x", delivery="queue")
+    started = e.TurnStarted(turn=1, messages=("m",), origin="message")
+    add(holding, accepted, started, e.MessageStarted(message="m", turn=1))
+    add(holding, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
+    await holding.close()
+    sql(where, "DELETE FROM events WHERE seq = 1")
+
+    with pytest.raises(StoreRefused, match="event 3 of session the-id does not follow"):
+        await journal.past("the-id")
+
+
+@fault("D3")
 async def test_a_log_that_was_cut_off_loses_only_its_end(tmp_path: Path, open_host: Hosts) -> None:
     program = await Program.start("writer.py", tmp_path / "killed", "the-session")
     for _ in range(5):

@@ -194,7 +194,7 @@ class Host:
         async with self._one_at_a_time(new):
             if not await self.knows(new):
                 return await self._begin(task, options, new, ready, parent)
-        await self._check_same(new, task, options)
+        await self.check_same(new, task, options)
         return await self.session(new)
 
     async def _begin(
@@ -209,7 +209,7 @@ class Host:
             lambda: Session(options, task, self._agent, record=record, ready=ready), record
         )
 
-    async def _check_same(self, id: str, task: str | None, options: Options) -> None:
+    async def check_same(self, id: str, task: str | None, options: Options) -> None:
         """Raise `InvalidInput` if the session with this id was begun with anything else."""
         row = await self.journal.find(id, exact=True)
         first = await self.journal.events(id, 0, 1)
@@ -345,11 +345,9 @@ class Host:
         """End what hosts that died have left open, before anything else is done."""
         await asyncio.to_thread(end_strays)
         for session in await self.journal.unsettled():
-            try:
-                row, record, past = await self.journal.take(session)
-            except (StoreFailed, NotFound):
-                continue  # another host was faster, or it is damaged, which is no other's fault
-            await settle(row, record, past)
+            # Another host was faster, or it is damaged: whatever it is, it is no other's fault.
+            with contextlib.suppress(Exception):
+                await settle(*await self.journal.take(session))
         for host in await self.journal.hosts():
             if not host.alive and await self.journal.forget(host.id):
                 self._remove_socket(Path(host.address))

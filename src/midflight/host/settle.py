@@ -33,6 +33,8 @@ async def settle(row: SessionRow, record: Record, past: Past) -> None:
         can=lambda capability: "not",
     )
     record.begin(lambda seq: None, lambda error: None)
-    rules.settle(past, time.monotonic())
-    record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
-    await record.close()
+    try:
+        rules.settle(past, time.monotonic())
+        record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
+    finally:
+        await record.close()

@@ -16,6 +16,7 @@ from midflight.journal.rows import MessageRow, RequestRow, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.record import Past
 from midflight.requests import Request
+from midflight.state import State
 
 __all__ = [
     "find",
@@ -242,14 +243,18 @@ def _event(name: str, session: str, row: AnyRow) -> Event:
     try:
         return decode(row.data)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise StoreRefused(
-            f"{name} is damaged: event {row.seq} of session {session} cannot be read",
-            "other sessions are not affected",
-        ) from error
+        raise _damaged(name, f"event {row.seq} of session {session} cannot be read") from error
+
+
+def _damaged(name: str, what: str) -> StoreRefused:
+    return StoreRefused(f"{name} is damaged: {what}", "other sessions are not affected")
 
 
 def past(connection: Connection, name: str, session: str) -> Past:
-    """Return what there is of a session, to go on with it."""
+    """Return what there is of a session, to go on with it.
+
+    Raises `StoreRefused` where an event is missing, or none that could follow the ones before it.
+    """
     ended = select(func.max(events.c.seq)).where(
         events.c.session == session, events.c.type == _TURN_ENDED
     )
@@ -262,11 +267,31 @@ def past(connection: Connection, name: str, session: str) -> Past:
         .order_by(events.c.seq)
     )
     handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
+    found = [_event(name, session, row) for row in connection.execute(query)]
+    _check(name, session, found, whole_after, newest)
     return Past(
-        events=[_event(name, session, row) for row in connection.execute(query)],
+        events=found,
         whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
     )
+
+
+def _check(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> None:
+    """Nobody can go on from what has holes; better to say so than to fail somewhere later."""
+    state, expected = State(), whole_after
+    for event in found:
+        seq = event.seq or 0
+        if seq > whole_after:
+            expected += 1
+            if seq != expected:
+                raise _damaged(name, f"event {expected} of session {session} is missing")
+        try:
+            state.apply(event)
+        except (LookupError, ValueError) as error:
+            what = f"event {seq} of session {session} does not follow from those before it"
+            raise _damaged(name, what) from error
+    if expected < newest:
+        raise _damaged(name, f"event {expected + 1} of session {session} is missing")
 
 
 def list_messages(connection: Connection, session: str) -> list[MessageRow]:
