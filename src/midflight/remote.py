@@ -1,0 +1,208 @@
+"""A session that another process runs: what `Client.session` and `Client.dispatch` return."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
+from midflight.info import Outcome, SessionInfo
+from midflight.log import EventLog
+from midflight.state import State
+from midflight.surface import Surface
+
+if TYPE_CHECKING:
+    from midflight.client import Client
+
+__all__ = ["RemoteSession"]
+
+CALL_TIMEOUT_S = 90.0
+"""How long what a command did may take to be among the events."""
+
+LOOK_AGAIN_S = 0.5
+"""How often a session that is at rest is looked for, because anybody may go on with it."""
+
+
+class RemoteSession(Surface):
+    """A session that another process runs, or that is at rest. An async context manager.
+
+    It has the verbs and the events of `midflight.Session`. Leaving the block leaves the session
+    alone. ``info`` is the session as it was when it was found.
+    """
+
+    def __init__(
+        self, client: Client, info: SessionInfo, *, fresh: bool = False, attend: bool = True
+    ) -> None:
+        """Made by `Client.session` and `Client.dispatch`.
+
+        `stream` begins with what happens after the block is entered, or, of a ``fresh`` session,
+        with its first event.
+        """
+        super().__init__(info.id, info.name, EventLog())
+        self.info = info
+        self._client = client
+        self._folded = State()
+        self._fresh = fresh
+        self._attend = attend
+        self._following: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()
+        self._there = asyncio.Event()
+        self._mourned = 0
+
+    @property
+    def _state(self) -> State:
+        return self._folded
+
+    @property
+    def _quiet(self) -> bool:
+        return not self._folded.busy and not self._folded.tasks
+
+    def _check_entered(self) -> None:
+        if self._following is None:
+            raise Conflict("the session has not been entered", "use: async with session")
+
+    async def __aenter__(self) -> Self:
+        """Read what has happened so far, and follow what happens.
+
+        When this returns, the session's host knows of the reader, if there is a host. What one
+        that has died has left open has been ended.
+        """
+        if self._following is not None:
+            raise Conflict("a session is entered once", "ask the client for it again")
+        past = await self._client.journal.past(self.id)
+        for event in past.events:
+            self._see(event)
+        self._log.restore(past.recent)
+        if not self._fresh:
+            self._reader = self._log.reader(self._log.last_seq)
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            await self._there.wait()
+        except BaseException:
+            self._following.cancel()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Stop following. The session goes on."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        self._log.end()
+
+    async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
+        """Yield every event after a sequence number, until the session has ended or is at rest.
+
+        Any number of readers; what is not in memory is read from the journal.
+        """
+        while after < self._log.oldest_seq - 1:
+            for event in await self._client.journal.events(self.id, after):
+                yield event
+                after = event.seq or after
+        async for event in super().events(after):
+            yield event
+
+    # Following ----------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Read what happens, in whatever host the session is, until it is left or removed."""
+        while True:
+            self._stirred.clear()
+            try:
+                with contextlib.suppress(HostGone):
+                    await self._read()
+                for event in await self._client.journal.events(self.id, self._log.last_seq, None):
+                    self._take(event)
+            except (NotFound, StoreRefused, msgspec.MsgspecError) as error:
+                self._log.end(error)
+                self._there.set()
+                return
+            except MidflightError:
+                pass  # which may pass; whoever says something is told
+            self._there.set()
+            self._log.wake()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._stirred.wait()
+
+    async def _read(self) -> None:
+        """Read from the session's host, if it has one, until that says no more.
+
+        Where the host has died, another one ends what that has left open, so that nobody waits
+        for it.
+        """
+        row = await self._client.journal.find(self.id, exact=True)
+        if row.address is not None:
+            path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
+            path += "&attend=1" if self._attend else ""
+            async for event in self._client.stream(row.address, path):
+                self._there.set()
+                if event is not None:
+                    self._take(event)
+        elif self._folded.ended is None and self._mourned != row.seq:
+            await self._client.settle()
+            self._mourned = row.seq
+
+    def _take(self, event: e.Event) -> None:
+        """Take in what happens; what was read from the journal and the host comes twice."""
+        if event.seq is None or event.seq > self._log.last_seq:
+            self._see(event)
+            self._log.append(event)
+
+    def _see(self, event: e.Event) -> None:
+        self._folded.apply(event)
+        self._inform(event)
+        if self.first is None:
+            self.first = self._newest
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def command(self, command: c.Command) -> None:
+        """Carry out a command object, as `midflight.Session.command` does."""
+        self._check_entered()
+        if isinstance(command, c.Close):
+            await self.close()
+            return
+        if isinstance(command, (c.Send, c.Redirect, c.Edit)):
+            c.check_text(command.text)
+        command = c.checked(command)
+        if isinstance(command, (c.Send, c.Redirect)):
+            command = msgspec.structs.replace(command, id=command.id or str(uuid.uuid4()))
+        await self._carry_out(command)
+
+    async def _carry_out(self, command: c.Command) -> Outcome:
+        """Have a command carried out, and read on until what it did is among the events."""
+        told = await self._client.carry_out(self.id, command)
+        outcome = msgspec.json.decode(told, type=Outcome)
+        self._stirred.set()
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            while self._log.last_seq < outcome.seq and self._log.error is None:
+                await self._log.changed()
+        return outcome
+
+    async def withdraw(self, message: str) -> bool:
+        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+        try:
+            return (await self._carry_out(c.Cancel(message=message))).state == "cancelled"
+        except (Conflict, NotFound):
+            return False
+
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
+        """Put a line for people among the events that are read here; no other reader sees it."""
+        self._log.append(e.Notice(session=self.id, level=level, text=text, command=command))
+
+    async def close(self) -> None:
+        """End the session: turn, messages, requests, agent, tools."""
+        if self.status != "closed":
+            await self._carry_out(c.Close())
