@@ -62,6 +62,21 @@ async def test_what_a_dead_host_said_of_a_session_is_not_shown(
     assert _names(await other.sessions(status="idle")) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"), [("starting", "idle"), ("running", "idle"), ("waiting", "waiting")]
+)
+async def test_a_session_that_nobody_owns_does_not_run(
+    journal: Journal, said: str, shown: str
+) -> None:
+    holding = await begin(journal, "a")
+    holding.note(Summary(status=said))
+    await holding.close()  # as one whose end could not be written
+
+    assert (await journal.find("a")).status == shown
+    assert _names(await journal.sessions(status="running")) == []
+    assert await journal.unsettled() == [holding.session]
+
+
 async def test_a_name_that_is_taken_gets_a_number(journal: Journal) -> None:
     rows = [
         (await journal.create(name, options()))[0] for name in ("fix", "fix", "fix-2", "fix_", "f%")

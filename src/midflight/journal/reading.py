@@ -71,8 +71,10 @@ def list_sessions(
 ) -> list[SessionRow]:
     """Return the sessions that fit, the newest first."""
     owned = _owned(connection, here)
-    # What a dead host said of its sessions is not true any more; what was settled is.
-    still = or_(owned, leases.c.host.is_(None), sessions.c.status == "closed")
+    # What a dead host said of its sessions is not true any more; what was settled is. One that
+    # was given back because it could not be written says still that it runs.
+    settled = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
+    still = or_(owned, settled, sessions.c.status == "closed")
     shown = case((still, sessions.c.status), else_="idle").label("shown")
     query = (
         select(
