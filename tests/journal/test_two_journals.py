@@ -14,24 +14,36 @@ from midflight.journal import Journal
 
 async def main():
     async with Journal(sys.argv[1]) as journal:
-        await journal.register(sys.argv[2])
+        await journal.hosts()
+        await journal.register("other")
+        print("here", flush=True)
+        sys.stdin.readline()
 
 asyncio.run(main())
 """
 
 
-async def test_what_other_processes_write_is_seen_by_both(tmp_path: Path) -> None:
-    def other(name: str) -> None:
-        command = [sys.executable, "-c", OTHER, str(tmp_path / "state"), name]
-        subprocess.run(command, check=True)
+def other(state: Path) -> subprocess.Popen[str]:
+    """Return another process that has written, and keeps the journal open."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(state)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
 
+
+async def test_what_another_process_writes_is_seen_by_both(tmp_path: Path) -> None:
     async with Journal(tmp_path / "state") as first:
         await first.register("first")
+        await first.hosts()
         async with Journal(tmp_path / "state") as second:
-            other("a")
-            other("b")
-            await second.register("second")
-            for journal in (first, second):
-                assert {host.address for host in await journal.hosts()} == {
-                    *("first", "second", "a", "b")
-                }
+            await second.hosts()
+            with other(tmp_path / "state") as process:
+                await first.beat()
+                for journal in (first, second):
+                    assert {host.address for host in await journal.hosts()} == {"first", "other"}
+                process.communicate("")
