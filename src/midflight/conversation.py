@@ -23,11 +23,15 @@ from midflight.desk import Desk
 from midflight.errors import Conflict, SessionClosed
 from midflight.mail import Mail
 from midflight.record import Past
-from midflight.state import AT_REST, State
+from midflight.state import AT_REST, SessionStatus, State
 from midflight.turns import WAKE_GRACE_S, Turns
 from midflight.usage_limit import UsageLimits
 
 __all__ = ["Conversation"]
+
+
+_GOES_ON = (c.Send, c.Redirect, c.Promote)
+"""The commands that have a session work again in which nothing was to start by itself."""
 
 
 class Conversation:
@@ -72,7 +76,15 @@ class Conversation:
     @property
     def quiet(self) -> bool:
         """No turn runs, nothing waits, no background task lives or is about to wake the agent."""
+        if self._turns.resting:
+            return not self._core.engaged
         return not self.state.busy and not self.state.tasks and self._turns.wake_by is None
+
+    @property
+    def status(self) -> SessionStatus:
+        """One word for the whole; messages that only go on waiting do not keep anybody busy."""
+        status = self.state.status
+        return "idle" if status == "running" and self._turns.resting else status
 
     def wants(self, order: Hand) -> bool:
         """Tell whether a message is still to be handed over, and by this very order.
@@ -99,6 +111,7 @@ class Conversation:
         self._core.now = now
         if self.state.ended is not None or self._core.closing:
             raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
+        self._turns.resting &= not isinstance(command, _GOES_ON)
         match command:
             case c.Send():
                 self._mail.accept(command.id or "", command.text, command.delivery)
@@ -266,7 +279,7 @@ class Conversation:
     def attendance_changed(self, now: float) -> None:
         """Somebody came or left: what nobody can answer any more is denied."""
         self._core.now = now
-        self._desk.review()
+        self._desk.attendance_changed()
 
     # The end ------------------------------------------------------------------------------
 
@@ -314,7 +327,7 @@ class Conversation:
         if self.state.turn is not None:
             self._turns.lasted(max(0.0, past.events[-1].time - began))
         for entry in self.state.outbox.waiting():
-            entry.handed = entry.opener = entry.id in past.handed
+            entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
             self._desk.cancel_all("host_died")
             self._turns.died("the program that ran the session died", "host_died")
@@ -323,4 +336,5 @@ class Conversation:
     def resume(self, now: float) -> None:
         """Go on with a session that has been settled."""
         self._core.now = now
+        self._turns.resting = self.state.wait is None
         self._core.emit(e.SessionResumed(reason=self.state.ended or ""))

@@ -88,6 +88,12 @@ class Desk:
         for request in list(self._pending.values()):
             self._judge(request)
 
+    def attendance_changed(self) -> None:
+        """Somebody came or left: what is asked has as long as at first, from now on."""
+        for request in self._pending:
+            self._deadlines[request] = self._core.now + self._core.limits.request_timeout
+        self.review()
+
     def answer(self, answer: Answer) -> None:
         """Take a user's answer. Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`."""
         request = self._core.state.requests.get(answer.request)

@@ -134,7 +134,8 @@ class Reader:
         """Begin behind the durable event ``after``."""
         self._log = log
         self._seq = after
-        self._position = 0 if after == 0 else -1
+        # What is not in memory was not only missed: whoever wants all of it is told.
+        self._position = 0 if after == 0 and log.oldest_seq <= 1 else -1
         self._backlog: deque[Event] = deque()
 
     def take(self) -> Event | None:

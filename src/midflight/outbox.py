@@ -38,15 +38,19 @@ class Entry:
     ``state`` and ``turn`` follow the events. ``handed`` says that the agent has been given the
     message but has not reported reading it; ``opener`` that it is to open a turn; ``leaving``
     that the user asked to take it back. ``hand`` is the order to give it to the agent, the newest
-    if there were several.
+    if there were several. ``said`` tells the text that was accepted from any other.
     """
 
-    __slots__ = ("delivery", "hand", "handed", "id", "leaving", "opener", "state", "text", "turn")
+    __slots__ = (
+        *("delivery", "hand", "handed", "id", "leaving", "opener"),
+        *("said", "state", "text", "turn"),
+    )
 
     def __init__(self, event: MessageAccepted) -> None:
         """Begin as accepted."""
         self.id = event.message
         self.text = event.text
+        self.said = hash(event.text)
         self.delivery: Delivery = event.delivery
         self.state: MessageState = "accepted"
         self.turn: int | None = None

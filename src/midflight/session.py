@@ -120,7 +120,7 @@ class Session(Surface):
         if self._log.error is not None:
             return "closed"
         starting = self._state.ended is None and not self._conductor.up
-        return "starting" if starting else self._state.status
+        return "starting" if starting else self._rules.status
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
@@ -271,6 +271,7 @@ class Session(Surface):
 
     def _go_on(self, past: Past) -> None:
         self._log.restore(past.recent)
+        self._reader = self._log.reader(self._log.last_seq)
         self._rules.settle(past, self._now())
         self._rules.resume(self._now())
         for entry in self._state.outbox.waiting():

@@ -44,7 +44,10 @@ class _Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turns:
-    """Brings messages to the agent and turns to their one end."""
+    """Brings messages to the agent and turns to their one end.
+
+    ``resting`` says that what waits goes on waiting: nothing starts by itself after a crash.
+    """
 
     def __init__(self, core: Core, desk: Desk) -> None:
         """Begin idle."""
@@ -54,6 +57,7 @@ class Turns:
         self._began = 0.0
         self._stop: _Stop | None = None
         self.wake_by: float | None = None
+        self.resting = False
 
     @property
     def stopping(self) -> bool:
@@ -159,7 +163,7 @@ class Turns:
             else:
                 self._end_message(entry.id, status, reason)
         self._end(base.Finished(status=status, reason=reason, text=detail))
-        if reason in QUEUE_ENDS and not self._on_hold:
+        if reason in QUEUE_ENDS and not self._on_hold and not core.closing:
             self.end_waiting(status, reason)
 
     # Ends ---------------------------------------------------------------------------------
@@ -274,7 +278,7 @@ class Turns:
         if stop and stop.reason in QUEUE_ENDS:
             self.end_waiting(stop.status, stop.reason)
         waiting = core.state.outbox.waiting()
-        if not waiting or core.closing or self._desk.inquiring:
+        if not waiting or core.closing or self.resting or self._desk.inquiring:
             return
         if core.wait and core.wall() < (core.wait.at or 0.0):
             return

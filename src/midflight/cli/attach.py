@@ -44,11 +44,9 @@ async def _attach(name: str | None, *, hand_over: bool) -> int:
 
 
 async def _hand_over(session: RemoteSession) -> None:
-    """Have a host take up the session: a message that stays where it is in the line wakes it."""
+    """Have a host take up the session: its first message goes on."""
     if session.queued:
-        line = [message.id for message in session.queued]
-        before = line[1] if len(line) > 1 else None
-        await session.command(c.Move(message=line[0], before=before))
+        await session.command(c.Promote(message=session.queued[0].id, delivery="steer"))
 
 
 async def _console(client: Client, session: RemoteSession) -> int:

@@ -37,6 +37,8 @@ class Access:
 
     async def carry_out(self, id: str, command: c.Command) -> Outcome:
         """Carry out a command on a session; one at rest is taken up. Raises as the verb does."""
+        if isinstance(command, c.Close):
+            return await self._close(id)
         session = await self._host.session(id)
         if isinstance(command, c.Cancel):
             await session.withdraw(command.message)
@@ -46,6 +48,20 @@ class Access:
         await session.command(command)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))
+
+    async def _close(self, id: str) -> Outcome:
+        """Close a session, once: one that is closed, or about to be, is left as it is."""
+        async with self._host.one_at_a_time(id):
+            session = self._host.sessions.get(id)
+            if session is not None:
+                await session.close()
+                await session.over()
+            row = await self._host.journal.find(id, exact=True)
+            if row.status == "closed":
+                return Outcome(seq=row.seq)
+            session = await self._host.take_up(id)
+            await session.close()
+            return Outcome(seq=session.last_seq)
 
     async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
         """Yield a session's events after a ``seq``: what is on disk, then what happens.

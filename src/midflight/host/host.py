@@ -191,7 +191,7 @@ class Host:
         that begins it; without one it is the session whose agent runs this process, if any.
         """
         new = uuid.uuid4().hex if id is None else id
-        async with self._one_at_a_time(new):
+        async with self.one_at_a_time(new):
             if not await self.knows(new):
                 return await self._begin(task, options, new, ready, parent)
         await self.check_same(new, task, options)
@@ -235,19 +235,20 @@ class Host:
 
         Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
         """
-        async with self._one_at_a_time(id):
+        async with self.one_at_a_time(id):
             while (session := self.sessions.get(id)) is not None and session.closing:
                 await asyncio.wait({self._watches[id]})  # then it is one at rest
             self._check_here()
-            return session or await self._take_up(id)
+            return session or await self.take_up(id)
 
     @contextlib.asynccontextmanager
-    async def _one_at_a_time(self, id: str) -> AsyncIterator[None]:
+    async def one_at_a_time(self, id: str) -> AsyncIterator[None]:
         """Nobody else begins or takes up this session meanwhile."""
         async with self._coming.setdefault(id, asyncio.Lock()):
             yield
 
-    async def _take_up(self, id: str) -> Session:
+    async def take_up(self, id: str) -> Session:
+        """Go on with a session at rest; for whoever has made sure of being the only one."""
         row, record, past = await self.journal.take(id)
         try:
             options = self._options(row)
