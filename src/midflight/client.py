@@ -147,9 +147,12 @@ class Client:
     async def carry_out(self, session: str, command: c.Command) -> bytes:
         """Have the session's host carry out a command; one at rest gets a host.
 
-        Raises what the verb raises, or `NotAllowed`.
+        Raises what the verb raises, or `NotAllowed`. A message has an id before it is handed over:
+        whoever has to ask again, because the answer was lost, asks for the same one.
         """
         await self.reach.check(session, command)
+        if isinstance(command, (c.Send, c.Redirect)) and not command.id:
+            command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
         for tries_left in reversed(range(TRIES)):
             address = await self.host_of(session)
             try:
