@@ -79,10 +79,14 @@ class Record(Protocol):
         """Have it noted what lists are to show; only the newest counts."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Have nothing more written, not even what waits: the session was given up."""
+        ...
+
     async def written(self) -> None:
         """Wait until all of it is on disk. Raises `StoreFailed`."""
         ...
 
     async def close(self) -> None:
-        """Write the rest and give the lease back."""
+        """Write the rest and give the lease back; a disk that hangs is not waited for long."""
         ...

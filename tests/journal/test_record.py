@@ -469,6 +469,43 @@ async def test_a_journal_whose_disk_hangs_closes_after_a_bounded_time(
     await journal.close()
 
 
+async def test_a_session_that_was_given_up_writes_nothing_more(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    journal = await open_host(tmp_path / "state")
+    holding = await begin(journal)
+    blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    blocking = asyncio.ensure_future(journal.beat())  # it has the writer wait for the file
+    add(holding, e.Text(text="waits"))
+
+    holding.fail(ValueError("given up"))
+    add(holding, e.Text(text="comes later"))
+
+    with pytest.raises(StoreFailed, match="given up"):
+        await holding.written()
+    blocker.close()
+    await blocking
+    await holding.close()
+    assert texts(await journal.events(holding.session)) == ["hello"]
+
+
+async def test_a_disk_that_hangs_is_not_waited_for_to_give_a_session_back(
+    tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
+    journal = await open_host(tmp_path / "state")
+    holding = await begin(journal)
+    blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    async with asyncio.timeout(5):
+        await holding.close()
+        await journal.leave()
+
+    blocker.close()
+
+
 async def test_whoever_stops_waiting_disturbs_nobody(journal: Journal) -> None:
     holding = await begin(journal)
     add(holding, e.Text(text="x"))

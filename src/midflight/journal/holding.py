@@ -90,10 +90,11 @@ class Holding:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def fail(self, error: StoreFailed) -> None:
-        """Nothing more is written: tell everybody, once."""
+    def fail(self, error: Exception) -> None:
+        """See `Record.fail`. Tells everybody, once."""
         if self._error is not None:
             return
+        error = error if isinstance(error, StoreFailed) else StoreFailed(str(error))
         self._error = error
         self.stopped = True
         while self._waiting:

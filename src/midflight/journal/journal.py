@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.2
 
+GIVE_BACK_S = 3.0
+"""How long a disk is waited for to give something back; it may hang for good."""
+
 
 class Journal:
     """Sessions on disk, and who owns them. Use it as an asynchronous context manager.
@@ -120,10 +123,15 @@ class Journal:
                 holding.fail(LeaseLost(f"session {session} now belongs to {owner}"))
 
     async def leave(self) -> None:
-        """Give back all leases; this process is no host any more."""
+        """Give back all leases; this process is no host any more.
+
+        A disk that hangs is not waited for: this host is found dead then.
+        """
         host, self.host = self.host, None
         if host is not None:
-            await self._writer.do(lambda c: lease.leave(c, host))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GIVE_BACK_S):
+                    await self._writer.do(lambda c: lease.leave(c, host))
 
     async def hosts(self) -> list[HostRow]:
         """Return the hosts that are known, the living and the dead, the oldest first."""
@@ -207,8 +215,9 @@ class Journal:
         """Write the rest and end the lease; where the disk fails, the host's end will end it."""
         session, host, generation = holding.session, holding.host, holding.generation
         try:
-            with contextlib.suppress(StoreFailed):
-                await self._writer.do(lambda c: lease.release(c, session, host, generation))
+            with contextlib.suppress(StoreFailed, TimeoutError):
+                async with asyncio.timeout(GIVE_BACK_S):
+                    await self._writer.do(lambda c: lease.release(c, session, host, generation))
         finally:
             del self._held[session]
 

@@ -40,7 +40,7 @@ class Source(Protocol):
     generation: int
     loop: asyncio.AbstractEventLoop
     stopped: bool
-    """Set by the writer when nothing more of this is written."""
+    """Nothing more of this is written."""
 
     def settled(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
         """Be told in ``loop``: so many more items are on disk, up to this ``seq``, or never."""
@@ -152,7 +152,7 @@ class Writer:
         news: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
         for source, batch in batches.items():
             error = outcome.get(batch)
-            source.stopped = error is not None
+            source.stopped |= error is not None  # it may have been given up meanwhile
             seq = batch.events[-1][0].seq if batch.events else None
             told = functools.partial(source.settled, batch.size, seq, error)
             news.setdefault(source.loop, []).append(told)
