@@ -88,6 +88,11 @@ class Recorder:
         if self._log.error is not None:
             raise self._log.error
 
+    def fail(self, error: Exception) -> None:
+        """Write nothing more."""
+        if self._record is not None:
+            self._record.fail(error)
+
     async def close(self) -> None:
         """Write the rest, show it, and give the lease back. What fails has been told already."""
         if self._record is not None:

@@ -232,6 +232,7 @@ class Session(Surface):
         for message in list(self._messages.values()):
             message.lose(str(error))
         self._log.end(error)
+        self._recorder.fail(error)
         self._handling.close()
         self._closer = asyncio.get_running_loop().create_task(self._abandon())
 
