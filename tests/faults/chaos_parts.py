@@ -100,23 +100,41 @@ async def model(folder: Folder, agent: str, port: str) -> None:
 # The fake agent's host, which has its model in the same process ------------------------------
 
 
+class Conversations(dict[str, list[dict[str, Any]]]):
+    """What fake agents have said, in a file: several hosts follow each other on one session."""
+
+    def __init__(self, file: Path) -> None:
+        """Begin with what the file has."""
+        super().__init__()
+        self._file = file
+
+    def __contains__(self, session: object) -> bool:
+        """Look anew whether there is a conversation: this is asked when it is gone on with."""
+        with contextlib.suppress(FileNotFoundError):
+            self.update(json.loads(self._file.read_text()))
+        return super().__contains__(session)
+
+    def save(self) -> None:
+        """Write all of it."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(self))
+        fresh.replace(self._file)
+
+
 async def fake_host(folder: Folder, agent: str) -> None:
     """Be a host with a fake model, whose conversations are kept in a file."""
-    kept = folder.path / "conversations"
+    kept = Conversations(folder.path / "conversations")
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     play = script(folder)
 
     def step(request: ModelRequest) -> Step:
-        fresh = kept.with_suffix(".new")
-        fresh.write_text(json.dumps(fake.conversations))
-        fresh.replace(kept)
+        kept.save()
         return play(request)
 
     async with FakeModel(step) as fake:
         assert fake.url == FAKE_URL
-        if kept.exists():
-            fake.conversations.update(json.loads(kept.read_text()))
+        fake.conversations = kept
         async with Host(folder.state) as host:
             tell(host.address)
             unused = asyncio.ensure_future(host.unused(20.0))
