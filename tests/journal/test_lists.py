@@ -96,6 +96,13 @@ async def test_a_session_is_found_by_id_name_or_the_beginning_of_one(journal: Jo
         await journal.find("fix-tests", exact=True)
 
 
+async def test_an_id_wins_over_a_session_that_is_called_the_same(journal: Journal) -> None:
+    meant = await begin(journal, "first")
+    await begin(journal, meant.session)
+
+    assert (await journal.find(meant.session)).id == meant.session
+
+
 async def test_a_whole_name_wins_over_a_longer_one(journal: Journal) -> None:
     first = await begin(journal, "fix")
     await begin(journal, "fix-more")

@@ -1,4 +1,4 @@
-"""What is read: lists of sessions, one found by its name, events, messages, requests."""
+"""What is read: lists of sessions, one found by its name, events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, decode
 from midflight.info import SessionInfo
 from midflight.journal.lease import AnyRow, Here, list_hosts
-from midflight.journal.rows import MessageRow, RequestRow, SessionRow
+from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.record import Past
 from midflight.requests import Request
@@ -21,8 +21,6 @@ from midflight.state import State
 __all__ = [
     "find",
     "info",
-    "list_messages",
-    "list_requests",
     "list_sessions",
     "past",
     "read_events",
@@ -137,7 +135,8 @@ def find(
         .join(leases, leases.c.session == sessions.c.id)
         .where(_shown(_owned(connection, here)))
     ).all()
-    fitting = [row for row in names if text in (row.id, row.name)]
+    fitting = [row for row in names if row.id == text]  # whatever others are called
+    fitting = fitting or [row for row in names if row.name == text]
     if not fitting:
         fitting = [row for row in names if row.name.startswith(text) or row.id.startswith(text)]
     if len(fitting) > 1:
@@ -294,21 +293,3 @@ def _check(name: str, session: str, found: list[Event], whole_after: int, newest
             raise _damaged(name, what) from error
     if expected < newest:
         raise _damaged(name, f"event {expected + 1} of session {session} is missing")
-
-
-def list_messages(connection: Connection, session: str) -> list[MessageRow]:
-    """Return the messages of a session in the order in which they were accepted or changed."""
-    query = select(*(messages.c[name] for name in MessageRow.__struct_fields__)).where(
-        messages.c.session == session
-    )
-    rows = connection.execute(query.order_by(messages.c.said))
-    return [MessageRow(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
-
-
-def list_requests(connection: Connection, session: str) -> list[RequestRow]:
-    """Return the requests of a session, the oldest first."""
-    query = select(*(requests.c[name] for name in RequestRow.__struct_fields__)).where(
-        requests.c.session == session
-    )
-    rows = connection.execute(query.order_by(requests.c.asked))
-    return [RequestRow(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
