@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -87,8 +88,7 @@ async def test_a_journal_of_each_version_is_gone_on_with(
     assert [event.type for event in past.events[:2]] == ["session.started", "message.accepted"]
     assert texts(past.events) == ["quotes ' and \" and \\ and \U0001f600 and \0"]
     assert past.handed == {"m2"}
-    requests = {one.id: one.state for one in await journal.requests(GOLDEN_ID)}
-    assert requests == {"p1": "deny", "q1": "pending"}
+    assert rows(folder, "SELECT id, state FROM requests") == [("p1", "deny"), ("q1", "pending")]
     options, missing = restored(row.options)
     assert (options.max_turns, missing) == (3, ("TOKEN",))
     add(holding, e.Text(text="on"))
@@ -98,11 +98,20 @@ async def test_a_journal_of_each_version_is_gone_on_with(
 
 
 @fault("D6")
-def test_a_migration_keeps_a_private_copy_of_what_there_was(tmp_path: Path) -> None:
+def test_a_migration_keeps_a_private_copy_of_what_there_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = _golden(tmp_path / "state")
     before = rows(folder, "SELECT * FROM sessions")
+    reached: list[tuple[int, bool]] = []  # the disk: which file, and whether the copy was there
 
+    def fsync(file: int) -> None:
+        reached.append((os.fstat(file).st_ino, (folder / "journal.sqlite.v1.bak").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     _migrate(folder, {1: _add_column}, 2)
+
+    assert reached == [(folder.stat().st_ino, True)]
 
     assert rows(folder, "SELECT version FROM meta") == [(2,)]
     assert [row[:-1] for row in rows(folder, "SELECT * FROM sessions")] == before

@@ -113,6 +113,11 @@ def _back_up(file: Path, copy: Path, place: Place) -> None:
     ):
         source.backup(target)
     half.replace(copy)
+    folder = os.open(place.folder, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name has to outlive a power cut as what was copied does
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
