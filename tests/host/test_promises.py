@@ -17,6 +17,7 @@ import pytest
 from tests.faults.chaos import check_events
 from tests.faults.manifest import fault
 from tests.host.raw import call, dial
+from tests.journal.helpers import rows
 
 from midflight import events as e
 from midflight.client import RemoteSession
@@ -182,7 +183,7 @@ async def _quiet(session: Session) -> None:
 
 
 async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
-    host: Host, begin: Begin
+    host: Host, begin: Begin, state: Path
 ) -> None:
     model, session = await begin(
         [Text("a"), Wait("forever")], Text("two"), Text("one"), Text("last")
@@ -192,8 +193,11 @@ async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
     steer = await session.send("and that")
     queued = await session.send("then", "queue")
     await session.close("parked")
-    kept = {row.id: row.state for row in await host.journal.messages(session.id)}
-    assert kept == {running.id: "cancelled", steer.id: "accepted", queued.id: "accepted"}
+    assert dict(rows(state, "SELECT id, state FROM messages")) == {
+        running.id: "cancelled",
+        steer.id: "accepted",
+        queued.id: "accepted",
+    }
     again = await host.session(session.id)
     assert [message.id for message in again.queued] == [steer.id, queued.id]
     last = await again.send("go on", "queue")

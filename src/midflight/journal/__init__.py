@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from midflight.journal.journal import Journal
     from midflight.journal.lease import BEAT_S, TTL_S
     from midflight.journal.place import Place
-    from midflight.journal.rows import HostRow, MessageRow, RequestRow, SessionRow
+    from midflight.journal.rows import HostRow, SessionRow
     from midflight.journal.stored_options import restored, stored
 
 __all__ = [
@@ -35,9 +35,7 @@ __all__ = [
     "Holding",
     "HostRow",
     "Journal",
-    "MessageRow",
     "Place",
-    "RequestRow",
     "SessionRow",
     "restored",
     "stored",

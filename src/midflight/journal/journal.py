@@ -21,7 +21,7 @@ from midflight.journal.database import Database
 from midflight.journal.holding import Holding
 from midflight.journal.migrations import prepare
 from midflight.journal.place import Place
-from midflight.journal.rows import HostRow, MessageRow, RequestRow, SessionRow
+from midflight.journal.rows import HostRow, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
 from midflight.record import Past
@@ -298,11 +298,3 @@ class Journal:
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest events, the oldest of them first."""
         return await self._read(lambda c: reading.tail(c, self._database.name, session, count))
-
-    async def messages(self, session: str) -> list[MessageRow]:
-        """Return the messages of a session, in the order of their newest wording."""
-        return await self._read(lambda c: reading.list_messages(c, session))
-
-    async def requests(self, session: str) -> list[RequestRow]:
-        """Return the requests of a session, the oldest first."""
-        return await self._read(lambda c: reading.list_requests(c, session))

@@ -1,4 +1,4 @@
-"""What the journal tells about sessions, hosts, messages and requests."""
+"""What the journal tells about sessions and hosts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.outbox import MessageState
-from midflight.values import Delivery
-
-__all__ = ["HostRow", "MessageRow", "RequestRow", "SessionRow"]
+__all__ = ["HostRow", "SessionRow"]
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,30 +51,3 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     host: str | None
     address: str | None
-
-
-class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One message; ``said`` is the ``seq`` of the event that has its text as it is now.
-
-    ``handed`` says that the agent was about to be given it, and has not been heard of since.
-    """
-
-    id: str
-    state: MessageState
-    delivery: Delivery
-    handed: bool
-    turn: int | None
-    reason: str
-    said: int
-
-
-class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One permission request or question; ``asked`` is the ``seq`` of the event that has it.
-
-    ``state`` is ``pending`` or the decision that stands, and ``by`` whose that was.
-    """
-
-    id: str
-    state: str
-    by: str
-    asked: int
