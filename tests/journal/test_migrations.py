@@ -125,6 +125,23 @@ def test_a_migration_keeps_a_private_copy_of_what_there_was(
 
 
 @fault("D6")
+async def test_a_journal_is_not_migrated_under_a_host_that_lives(
+    tmp_path: Path, open_host: Hosts
+) -> None:
+    folder = _golden(tmp_path / "state")
+    host = await open_host(folder)
+
+    with pytest.raises(StoreRefused, match=f"older midflight .* process {os.getpid()}"):
+        _migrate(folder, {1: _add_column}, 2)
+
+    assert rows(folder, "SELECT version FROM meta") == [(1,)]
+    assert not list(folder.glob("*.bak"))
+    await host.leave()
+    _migrate(folder, {1: _add_column}, 2)
+    assert rows(folder, "SELECT version FROM meta") == [(2,)]
+
+
+@fault("D6")
 def test_a_step_that_fails_leaves_the_version_before_it_whole(tmp_path: Path) -> None:
     folder = _golden(tmp_path / "state")
     before = _tables(folder)

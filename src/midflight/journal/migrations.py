@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
+from midflight.journal.lease import Here, list_hosts
 from midflight.journal.place import APPLICATION, Place
 from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
 
@@ -42,9 +43,10 @@ def prepare(
     steps: Mapping[int, Step] = STEPS,
     version: int = SCHEMA_VERSION,
 ) -> None:
-    """Bring a database to ``version``. Raises `StoreRefused` (and changes nothing) if it is newer.
+    """Bring a database to ``version``. Several processes may do this at once.
 
-    ``place`` is where a SQLite file lies. Several processes may do this at once.
+    Raises `StoreRefused` (and changes nothing) if it is newer, or if it is older and a host still
+    uses it. ``place`` is where a SQLite file lies.
     """
     try:
         if place is None:
@@ -68,6 +70,8 @@ def _bring(
             f"ours {version})",
             "upgrade midflight",
         )
+    if found < version:
+        database.write(_check_unused)
     if found < version and place is not None:
         _back_up(place.journal, place.folder / f"{place.journal.name}.v{found}.bak", place)
     while found < version:
@@ -82,6 +86,16 @@ def _found(connection: Connection, version: int) -> int:
         metadata.create_all(connection, checkfirst=False)  # tables of others must not become ours
         connection.execute(insert(meta).values(version=version))
     return int(connection.execute(select(meta.c.version)).scalar_one())
+
+
+def _check_unused(connection: Connection) -> None:
+    """A host of the version before would go on writing to tables that it does not know."""
+    for host in list_hosts(connection, Here.find()):
+        if host.alive:
+            raise StoreRefused(
+                f"an older midflight still uses the journal: process {host.pid} on {host.machine}",
+                f"try again when it has ended, or end it: kill {host.pid}",
+            )
 
 
 def _advance(connection: Connection, step: Step, version: int) -> int:
