@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -104,10 +103,15 @@ class RemoteSession(Surface):
     async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
         """Yield every event after a sequence number, until the session has ended or is at rest.
 
-        Any number of readers; what is not in memory is read from the journal.
+        Any number of readers; what is not in memory is read from the journal. Raises `NotFound`
+        when the session has been removed meanwhile.
         """
         while after < self._log.oldest_seq - 1:
-            for event in await self._client.journal.events(self.id, after):
+            page = await self._client.journal.events(self.id, after)
+            if not page:
+                await self._client.journal.find(self.id, exact=True)  # it may have been removed
+                return
+            for event in page:
                 yield event
                 after = event.seq or after
         async for event in super().events(after):
@@ -124,17 +128,31 @@ class RemoteSession(Surface):
                     await self._read()
                 for event in await self._client.journal.events(self.id, self._log.last_seq, None):
                     self._take(event)
-            except (NotFound, StoreRefused, msgspec.MsgspecError) as error:
-                self._log.end(error)
-                self._there.set()
+            except (NotFound, StoreRefused) as error:
+                self._fail(error)
                 return
             except MidflightError:
                 pass  # which may pass; whoever says something is told
+            except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
+                self._fail(
+                    MidflightError(
+                        f"session {self.name} cannot be read: {type(error).__name__}: {error}",
+                        "it goes on; its host may be of a newer version of midflight",
+                    )
+                )
+                return
             self._there.set()
             self._log.wake()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
                     await self._stirred.wait()
+
+    def _fail(self, error: MidflightError) -> None:
+        """Nothing more will be heard of the session here: nobody may wait for it."""
+        self._log.end(error)
+        for message in self._messages.values():
+            message.lose(str(error))
+        self._there.set()
 
     async def _read(self) -> None:
         """Read from the session's host, if it has one, until that says no more.
@@ -176,19 +194,24 @@ class RemoteSession(Surface):
             return
         if isinstance(command, (c.Send, c.Redirect, c.Edit)):
             c.check_text(command.text)
-        command = c.checked(command)
-        if isinstance(command, (c.Send, c.Redirect)):
-            command = msgspec.structs.replace(command, id=command.id or str(uuid.uuid4()))
-        await self._carry_out(command)
+        await self._carry_out(c.checked(command))
 
     async def _carry_out(self, command: c.Command) -> Outcome:
         """Have a command carried out, and read on until what it did is among the events."""
         told = await self._client.carry_out(self.id, command)
         outcome = msgspec.json.decode(told, type=Outcome)
         self._stirred.set()
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            while self._log.last_seq < outcome.seq and self._log.error is None:
-                await self._log.changed()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                while self._log.last_seq < outcome.seq:
+                    if self._log.error is not None:
+                        raise self._log.error
+                    await self._log.changed()
+        except TimeoutError:
+            raise HostGone(
+                "the session's host has taken the command, and tells nothing of it",
+                "look at it later: the session may go on",
+            ) from None
         return outcome
 
     async def withdraw(self, message: str) -> bool:

@@ -13,9 +13,10 @@ import pytest
 from midflight import commands as c
 from midflight import events as e
 from midflight.client import RemoteSession, connect
+from midflight.errors import HostGone, MidflightError, NotFound
 from midflight.host import Host
 from midflight.session import Session
-from midflight.testing import FakeModel, Text
+from midflight.testing import FakeModel, Text, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Hosts = Callable[..., Awaitable[Host]]
@@ -53,6 +54,7 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
     host: Host,
     open_host: Hosts,
     state: Path,
+    *,
     monkeypatch: pytest.MonkeyPatch,
     command: c.Command,
 ) -> None:
@@ -68,3 +70,52 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
         await client.carry_out(session.id, command)
         events = await client.journal.events(session.id)
     assert [event.text for event in events if isinstance(event, e.MessageAccepted)] == ["deploy it"]
+
+
+async def test_reading_a_session_that_was_removed_is_an_error_and_no_endless_loop(
+    begin: Begin, attach: Attach, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.reading.WHOLE", 5)
+    _, session = await begin(lambda _: Text("done"))
+    for text in "abc":
+        await (await session.send(text)).result()
+    remote = await attach(session)
+    assert remote.oldest_seq > 1  # so the rest is read from the journal
+    await host.remove(session.id)
+    with pytest.raises(NotFound):
+        async for _ in remote.events():
+            pass
+
+
+async def test_whatever_ends_the_reading_is_told_to_everybody_who_waits(
+    begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, session = await begin(lambda _: [Text("a"), Wait("go"), Text("b")])
+    remote = await attach(session)
+    message = await remote.send("one")
+    await model.reached("go")
+
+    def surprise(self: RemoteSession, event: e.Event) -> None:
+        raise RuntimeError("an event of another version")
+
+    monkeypatch.setattr(RemoteSession, "_take", surprise)
+    model.signal("go")
+    result = await message.result()
+    assert (result.status, result.reason) == ("failed", "store_failed")
+    assert "RuntimeError: an event of another version" in result.text
+    with pytest.raises(MidflightError, match="another version"):
+        async for _ in remote.events(remote.last_seq):
+            pass
+    with pytest.raises(MidflightError, match="another version"):
+        await remote.send("two")
+
+
+async def test_a_command_of_which_nothing_is_heard_is_an_error_of_ours(
+    begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.remote.CALL_TIMEOUT_S", 0.05)
+    _, session = await begin(lambda _: Text("done"))
+    remote = await attach(session)
+    monkeypatch.setattr(RemoteSession, "_take", lambda self, event: None)
+    with pytest.raises(HostGone, match="tells nothing of it"):
+        await remote.send("one")
