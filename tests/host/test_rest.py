@@ -15,7 +15,7 @@ import pytest
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.client import connect
-from midflight.errors import Conflict
+from midflight.errors import AgentFailed, Conflict
 from midflight.host import Host
 from midflight.options import Options
 from midflight.testing import FakeModel, Text
@@ -108,6 +108,24 @@ async def test_a_task_finds_the_agent_that_was_kept_ready_and_the_next_one_is_ma
     assert host.is_warm(Options.build(**given(model, tmp_path)))
 
 
+async def test_an_agent_that_died_while_it_was_kept_ready_is_replaced(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model, counted = await fake_model(lambda _: [Text("done")]), Counted()
+    host = await open_host(agent=counted)
+    await host.keep_warm(**given(model, tmp_path))
+    await model.agents[0].die()
+    while host.is_warm(Options.build(**given(model, tmp_path))):
+        await asyncio.to_thread(lambda: None)
+
+    session = await host.dispatch("this", **given(model, tmp_path))
+
+    assert session.first is not None
+    assert (await session.first.result()).text == "done"
+    while not host.is_warm(Options.build(**given(model, tmp_path))):
+        await asyncio.to_thread(lambda: None)
+
+
 async def test_a_task_with_other_options_does_not_get_the_agent_that_was_kept_ready(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
@@ -128,9 +146,8 @@ async def test_an_agent_that_was_kept_ready_and_not_needed_ends_with_its_host(
     model, counted = await fake_model(lambda _: [Text("done")]), Counted()
     async with Host(state, agent=counted) as host:
         await host.keep_warm(**given(model, tmp_path))
-    async for signal in counted.made[0].events():
-        last = signal
-    assert type(last).__name__ == "Died"
+    with pytest.raises(AgentFailed, match="not running"):
+        await counted.made[0].interrupt()
 
 
 async def test_a_host_without_a_ready_agent_says_so_to_who_asks_for_one(
