@@ -130,6 +130,21 @@ async def test_stopping_again_and_again_ends_a_session_once(
     assert "session.resumed" not in told
 
 
+async def test_a_session_at_rest_is_stopped_without_what_its_agent_would_need(
+    state: Path, given: dict[str, Any], open_host: Hosts
+) -> None:
+    kept = await at_rest_with_two_that_wait(state, given)
+    host = await open_host()
+    path = f"/sessions/{kept}/commands"
+    async with connect(state) as client:
+        await client.call(host.address, "POST", path, c.encode(c.Close()))
+    (row,) = await host.journal.sessions()
+    assert row.status == "closed"
+    told = await host.journal.events(kept)
+    assert isinstance(told[-1], e.SessionEnded)
+    assert {x.message for x in told if isinstance(x, e.MessageCancelled)} >= {"m2", "m3"}
+
+
 async def test_a_dispatch_that_is_repeated_does_not_wake_a_session_that_was_stopped(
     state: Path, given: dict[str, Any], open_host: Hosts
 ) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.host.settle import settle
 from midflight.info import Outcome
 from midflight.session import Session
 
@@ -59,9 +60,9 @@ class Access:
             row = await self._host.journal.find(id, exact=True)
             if row.status == "closed":
                 return Outcome(seq=row.seq)
-            session = await self._host.take_up(id)
-            await session.close()
-            return Outcome(seq=session.last_seq)
+            row, record, past = await self._host.journal.take(id)
+            await settle(row, record, past, closed=True)
+            return Outcome(seq=(await self._host.journal.find(id, exact=True)).seq)
 
     async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
         """Yield a session's events after a ``seq``: what is on disk, then what happens.

@@ -239,7 +239,7 @@ class Host:
             while (session := self.sessions.get(id)) is not None and session.closing:
                 await asyncio.wait({self._watches[id]})  # then it is one at rest
             self._check_here()
-            return session or await self.take_up(id)
+            return session or await self._take_up(id)
 
     @contextlib.asynccontextmanager
     async def one_at_a_time(self, id: str) -> AsyncIterator[None]:
@@ -247,8 +247,7 @@ class Host:
         async with self._coming.setdefault(id, asyncio.Lock()):
             yield
 
-    async def take_up(self, id: str) -> Session:
-        """Go on with a session at rest; for whoever has made sure of being the only one."""
+    async def _take_up(self, id: str) -> Session:
         row, record, past = await self.journal.take(id)
         try:
             options = self._options(row)

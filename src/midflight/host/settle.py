@@ -14,8 +14,11 @@ from midflight.recorder import summary
 __all__ = ["settle"]
 
 
-async def settle(row: SessionRow, record: Record, past: Past) -> None:
-    """Bring every turn, message and request to its end, on disk, and give the session back."""
+async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:
+    """Bring every turn, message and request to its end, on disk, and give the session back.
+
+    ``closed`` ends what only waits as well, and the session with it.
+    """
     seq = past.events[-1].seq or 0 if past.events else 0
 
     def tell(event: e.Event) -> e.Event:
@@ -35,6 +38,10 @@ async def settle(row: SessionRow, record: Record, past: Past) -> None:
     record.begin(lambda seq: None, lambda error: None)
     try:
         rules.settle(past, time.monotonic())
+        if closed:
+            rules.resume(time.monotonic())
+            rules.begin_close("closed", time.monotonic())
+            rules.finish("closed", time.monotonic())
         record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
     finally:
         await record.close()
