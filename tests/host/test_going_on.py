@@ -190,6 +190,24 @@ async def test_a_session_that_was_taken_up_tells_where_its_memory_begins(
         assert event.type == "session.resumed"
 
 
+async def test_a_session_that_nobody_was_to_answer_is_answered_by_who_attends_it(
+    open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
+) -> None:
+    call = ToolCall("Write", {"file_path": "new", "content": "x"})
+    model = await fake_model([Wait("go"), call], [Text("done")])
+    host = await open_host()
+    given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+    session = await host.dispatch("this", attended=False, **given)
+    async with connect(state) as client, await client.session(session.id, attend=True) as reader:
+        model.signal("go")
+        async for event in reader.events():
+            if isinstance(event, e.PermissionRequested):
+                await reader.answer(event.request, "allow")
+            if isinstance(event, e.TurnEnded):
+                break
+    assert (tmp_path / "new").read_text() == "x"
+
+
 async def test_who_was_asked_has_as_long_as_at_first_when_the_last_reader_has_gone(
     open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
 ) -> None:

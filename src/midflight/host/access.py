@@ -95,8 +95,8 @@ class Access:
 
     def _attend(self, id: str) -> None:
         session = self._host.sessions.get(id)
-        if session is not None and session.options.attended is None:
-            session.attend(True if self._attended[id] else None)
+        if session is not None and session.options.attended is not True:
+            session.attend(True if self._attended[id] else session.options.attended)
 
 
 def _outcome(session: Session, message: str | None) -> Outcome:
