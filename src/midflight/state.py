@@ -26,7 +26,7 @@ from midflight.outbox import Outbox
 from midflight.requests import Requests
 from midflight.values import Denial
 
-__all__ = ["USAGE_LIMIT", "SessionStatus", "State", "Turn"]
+__all__ = ["AT_REST", "USAGE_LIMIT", "SessionStatus", "State", "Turn"]
 
 KEPT_CALLS = 1_000
 """How many tool calls are remembered, so that one that is told twice is shown once."""
