@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -25,16 +24,16 @@ from midflight.errors import (
     Conflict,
     HostGone,
     InvalidInput,
-    LeaseLost,
     MidflightError,
     NotFound,
     StoreFailed,
 )
 from midflight.host.access import Access
+from midflight.host.duties import Duties
 from midflight.host.listening import listen
 from midflight.host.settle import settle
 from midflight.host.warm import WarmAgents
-from midflight.journal import BEAT_S, Journal, SessionRow, restored, stored
+from midflight.journal import Journal, SessionRow, restored, stored
 from midflight.lineage import own
 from midflight.options import Options, slug
 from midflight.record import Record
@@ -74,14 +73,15 @@ class Host:
         self.journal = Journal(where)
         self.address = ""
         self._agent = agent
-        self._park_after = park_after
         self._access = Access(self)
         self._socket: Path | None = None
         self._listener: socket.socket | None = None
         self._serving: Serving | None = None
         self._warm = WarmAgents(agent)
+        self._duties = Duties(self, self._access, self._warm, park_after)
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._beginning = 0  # sessions on their way
         self._coming = weakref.WeakValueDictionary[str, asyncio.Lock]()
         self._known: dict[str, Options] = {}  # of sessions at rest too: the journal has no secrets
         self.changed = asyncio.Event()
@@ -113,7 +113,7 @@ class Host:
         except BaseException:
             await self._close()
             raise
-        self._tasks.append(asyncio.get_running_loop().create_task(self._beat()))
+        self._tasks.append(asyncio.get_running_loop().create_task(self._duties.beat()))
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
@@ -121,7 +121,7 @@ class Host:
         assert self._listener is not None  # noqa: S101 - `open` comes first
         self._serving = await asyncio.to_thread(self._make_serving, self._listener)
         await self._serving.begin()
-        self._tasks.append(asyncio.get_running_loop().create_task(self._tend()))
+        self._tasks.append(asyncio.get_running_loop().create_task(self._duties.tend()))
 
     def _make_serving(self, listener: socket.socket) -> Serving:
         """Load what the socket speaks: it takes a while, and a task need not wait for it."""
@@ -153,6 +153,9 @@ class Host:
             *(session.close("parked") for session in list(self.sessions.values())),
             return_exceptions=True,
         )
+        while self._beginning:  # each ends by itself, and needs the journal for that
+            self.changed.clear()
+            await self.changed.wait()
         await self._warm.close()
         if self._socket is not None:
             self._socket.unlink(missing_ok=True)
@@ -243,9 +246,14 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def one_at_a_time(self, id: str) -> AsyncIterator[None]:
-        """Nobody else begins or takes up this session meanwhile."""
-        async with self._coming.setdefault(id, asyncio.Lock()):
-            yield
+        """Nobody else begins or takes up this session meanwhile, and the host waits for it."""
+        self._beginning += 1
+        try:
+            async with self._coming.setdefault(id, asyncio.Lock()):
+                yield
+        finally:
+            self._beginning -= 1
+            self.changed.set()
 
     async def _take_up(self, id: str) -> Session:
         row, record, past = await self.journal.take(id)
@@ -323,14 +331,15 @@ class Host:
         await self.journal.remove(id)
 
     async def unused(self, seconds: float) -> None:
-        """Wait until this host has had no session for so long."""
+        """Wait until this host has had no session, and none on its way, for so long."""
         while True:
             self.changed.clear()
+            used = self.sessions or self._beginning
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if self.sessions else seconds):
+                async with asyncio.timeout(None if used else seconds):
                     await self.changed.wait()
                     continue
-            if not self.sessions:
+            if not self.sessions and not self._beginning:
                 return
 
     # Of hosts that died -------------------------------------------------------------------
@@ -356,42 +365,3 @@ class Host:
         """Remove what a dead host has left, if it is where the sockets of this machine are."""
         if self._socket is not None and path.parent == self._socket.parent:
             path.unlink(missing_ok=True)
-
-    # Duties -------------------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        """Say that this host lives, as long as it does; sessions that were lost are abandoned."""
-        while True:
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await self.journal.beat()
-            except (StoreFailed, TimeoutError) as error:
-                self._miss(error)
-            await asyncio.sleep(BEAT_S)
-
-    def _miss(self, error: Exception) -> None:
-        """Whoever cannot say that it lives will be taken for dead: its agents end before that."""
-        lost = isinstance(error, LeaseLost)
-        if lost or time.monotonic() + 2 * BEAT_S > self.journal.valid_until:
-            why = error if isinstance(error, StoreFailed) else StoreFailed("the journal hangs")
-            for session in list(self.sessions.values()):
-                session.sever(why)
-
-    async def _tend(self) -> None:
-        """Lay sessions to rest that nobody has used for a while, and keep agents ready."""
-        while True:
-            self.changed.clear()
-            await self._warm.keep()
-            now = asyncio.get_running_loop().time()
-            waits = []
-            for session in list(self.sessions.values()):
-                since = session.idle_since
-                patience = float("inf") if self._park_after is None else self._park_after
-                left = patience - (now - since if since is not None else 0.0)
-                if left > 0:
-                    waits.append(left)
-                elif not self._access.readers[session.id]:  # whose going is a change
-                    await session.close("parked")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(waits, default=None)):
-                    await self.changed.wait()
