@@ -17,6 +17,7 @@ from tests.host.raw import call, dial
 
 from midflight import events as e
 from midflight.host import Host
+from midflight.host.listening import listen
 from midflight.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -425,6 +426,17 @@ async def test_the_socket_is_private(host: Host) -> None:
     folder, _, _ = host.address.rpartition("/")
     modes = [os.lstat(path).st_mode for path in (host.address, folder)]
     assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o700]
+
+
+@fault("S12")
+async def test_the_files_of_other_threads_are_made_as_ever_while_a_socket_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[int] = []
+    monkeypatch.setattr(os, "umask", masks.append)
+    with contextlib.closing(listen(tmp_path / "socket")):
+        assert masks == []
+        assert stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o600
 
 
 @fault("S12")

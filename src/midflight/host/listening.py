@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
@@ -18,10 +17,7 @@ def listen(path: Path) -> socket.socket:
     Connections are taken from now on, and answered when a server takes it over.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(mask)
+    listener.bind(str(path))
+    path.chmod(0o600)  # before anybody can knock; a umask would be that of other threads too
     listener.listen(BACKLOG)
     return listener
