@@ -38,7 +38,8 @@ async def _host(given: argparse.Namespace) -> int:
         if notifier is not None:
             mine.followers.append(notifier.follow)
         async with mine:
-            _tell(given.ready, Ready(address=mine.address))
+            ready, given.ready = given.ready, None  # closed, its number is soon somebody else's
+            _tell(ready, Ready(address=mine.address))
             await mine.wake()
             unused = loop.create_task(mine.unused(UNUSED_S))
             stopping = loop.create_task(stopped.wait())
