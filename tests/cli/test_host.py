@@ -1,18 +1,25 @@
-"""``midflight host`` itself, in the test's own process."""
+"""``midflight host``, and the host that ``run`` is, in the test's own process."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from midflight.background import Ready
 from midflight.cli.host import _host
+from midflight.cli.hosted import hosted
 from midflight.errors import StoreFailed
 from midflight.host import Host
+from midflight.journal import Journal
+from midflight.options import Options
+from midflight.session import Session
+from midflight.testing import FakeModel, Text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
 
@@ -35,3 +42,31 @@ async def test_a_host_says_once_how_it_went_and_leaves_the_descriptor_alone_then
     assert (tmp_path / "other").read_bytes() == b""
     os.close(other)
     os.close(writing)
+
+
+async def test_a_second_signal_while_a_run_ends_leaves_no_host_behind(
+    state: None, tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, cut = Session.close, False
+
+    async def be_cut(self: Session, reason: Any = "closed") -> None:
+        nonlocal cut
+        if not cut:
+            cut = True
+            raise asyncio.CancelledError
+        await close(self, reason)
+
+    async def run(options: Options) -> None:
+        async with hosted("make it", options) as session:
+            assert session.first is not None
+            await session.first.result()
+
+    monkeypatch.setattr(Session, "close", be_cut)
+    async with FakeModel([Text("done")]) as model:
+        options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+        with pytest.raises(asyncio.CancelledError):
+            await run(options)
+    async with Journal() as journal:
+        assert await journal.hosts() == []
+        (row,) = await journal.sessions()
+        assert row.host is None

@@ -59,14 +59,14 @@ async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
             await (await opening).__aexit__(None, None, None)
         raise
     serving = asyncio.get_running_loop().create_task(_serve(host, session))
-    try:
-        yield session
-    finally:
-        await session.close()
-        await asyncio.wait([serving])
-        await host.__aexit__(None, None, None)
+    async with contextlib.AsyncExitStack() as ends:  # whose order is from the last to the first
         if notifier is not None:
-            await notifier.close()
+            ends.push_async_callback(notifier.close)
+        ends.push_async_exit(host)
+        ends.callback(serving.cancel)  # if a second signal has cut the wait for it
+        ends.push_async_callback(asyncio.wait, [serving])
+        ends.push_async_callback(session.close)
+        yield session
 
 
 def notifier_of_environment() -> Notifier | None:
