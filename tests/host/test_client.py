@@ -13,7 +13,7 @@ import pytest
 from midflight import commands as c
 from midflight import events as e
 from midflight.client import RemoteSession, connect
-from midflight.errors import HostGone, MidflightError, NotFound
+from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
 from midflight.session import Session
 from midflight.testing import FakeModel, Text, Wait
@@ -119,3 +119,35 @@ async def test_a_command_of_which_nothing_is_heard_is_an_error_of_ours(
     monkeypatch.setattr(RemoteSession, "_take", lambda self, event: None)
     with pytest.raises(HostGone, match="tells nothing of it"):
         await remote.send("one")
+
+
+async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so_fails(
+    begin: Begin, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, session = await begin(lambda _: [Wait("go"), Text("b")], task="one")
+    await model.reached("go")
+    copy = tmp_path / "copy"
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection:
+        copy.mkdir(mode=0o700)
+        connection.execute("VACUUM INTO ?", (str(copy / "journal.sqlite"),))
+    (copy / "journal.sqlite").chmod(0o600)
+    with contextlib.closing(sqlite3.connect(copy / "journal.sqlite")) as connection:
+        connection.execute("UPDATE hosts SET beat = beat - 1000, pid = 4194304")
+        connection.commit()
+    tries = 0
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start_host(where: object) -> str:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise StoreFailed("the host in the background did not start")
+            return (await stack.enter_async_context(Host(copy))).address
+
+        monkeypatch.setattr("midflight.client.start_host", start_host)
+        monkeypatch.setattr("midflight.remote.LOOK_AGAIN_S", 0.01)
+        client = await stack.enter_async_context(connect(copy))
+        remote = await stack.enter_async_context(await client.session(session.id))
+        assert remote.first is not None
+        result = await remote.first.result()
+    assert (result.status, result.reason, tries) == ("failed", "host_died", 2)
