@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 NPM_AGENTS = Path(__file__).parent / "agents" / "npm" / "node_modules" / ".bin"
 os.environ["PATH"] = f"{NPM_AGENTS}{os.pathsep}{os.environ['PATH']}"  # scripts/test installs them
+
+# A shell's background job ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

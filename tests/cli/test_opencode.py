@@ -143,7 +143,7 @@ async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> No
     program.keys(ESC)
     await program.sees("turn 1 interrupted")
     program.types("/quit")
-    await program.sees("To go on: midflight run --agent opencode --resume ses_")
+    await program.sees("To go on: midflight resume ")
     assert await program.ends() == 130
 
 
