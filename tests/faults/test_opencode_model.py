@@ -132,8 +132,11 @@ async def test_a_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode:
 
 @fault("M6")
 async def test_a_payment_that_is_due_fails_the_turn_without_another_try(opencode: Stage) -> None:
-    async with opencode.play([HttpError(402, message="your credit is used up")]) as on:
-        result = await on.ask()
+    # The server is shared: what an earlier session still asks is not this one's second try.
+    async with opencode.play(lambda _: HttpError(402, message="your credit is used up")) as on:
+        result = await on.ask("pay for this")
+        mine = [each for each in on.requests if "pay for this" in each.last_user_text]
+    assert len(mine) == 1
     assert (result.status, result.reason) == ("failed", "api_error")
     assert "your credit is used up" in result.text
 
