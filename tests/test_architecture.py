@@ -22,13 +22,14 @@ PACKAGE = SRC / "midflight"
 # Each module of the package stands on one layer, and imports from its own and from lower layers.
 # Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
 
-FOUNDATION = ("errors", "values", "events", "commands", "options", "inert", "birth")
+FOUNDATION = ("errors", "values", "events", "commands", "options", "inert", "birth", "asgi")
 PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info", "lineage")
 RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
 SESSION = (
     "session",
     "surface",
     "alarm",
+    "finish",
     "recorder",
     "message",
     "verbs",

@@ -13,10 +13,9 @@ from typing import Any, Self
 import msgspec
 
 from midflight import commands as c
-from midflight import errors
 from midflight import events as e
 from midflight.background import start_host
-from midflight.errors import Conflict, HostGone, MidflightError, NotFound
+from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
 from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.link import ask
@@ -158,7 +157,7 @@ class Client:
             try:
                 path = f"/sessions/{session}/commands"
                 return await self.call(address, "POST", path, c.encode(command))
-            except (errors.LeaseHeld, HostGone):
+            except (LeaseHeld, HostGone):
                 if not tries_left:
                     raise
                 await self.journal.host_gone(session)

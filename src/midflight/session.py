@@ -22,6 +22,7 @@ from midflight.conductor import Conductor
 from midflight.conversation import Conversation
 from midflight.core import Limits
 from midflight.errors import Conflict
+from midflight.finish import finished
 from midflight.handling import Handling
 from midflight.lineage import marked
 from midflight.log import EventLog
@@ -294,15 +295,7 @@ class Session(Surface):
         """
         if self._closer is None:
             self._closer = asyncio.get_running_loop().create_task(self._close(reason))
-        cancelled: asyncio.CancelledError | None = None
-        while not self._closer.done():
-            try:
-                await asyncio.shield(self._closer)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        self._closer.result()
+        await finished(self._closer)
 
     async def _close(self, reason: str) -> None:
         self._rules.begin_close(reason, self._now())

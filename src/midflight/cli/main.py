@@ -144,10 +144,6 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="with --probe: one row per line, as JSON")
 
 
-def _no_options(parser: argparse.ArgumentParser) -> None:
-    """Nothing to add."""
-
-
 def _run(given: argparse.Namespace) -> int:
     from midflight.cli.run import run
 

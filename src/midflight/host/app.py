@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,6 +36,7 @@ from midflight.errors import (
     StoreFailed,
 )
 from midflight.info import SessionInfo
+from midflight.options import Options
 
 if TYPE_CHECKING:
     from midflight.host.access import Access
@@ -66,8 +67,6 @@ _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
     (AgentFailed, 502),
     (AgentUnavailable, 502),
 )
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(host: Host, access: Access) -> Starlette:
@@ -161,17 +160,15 @@ class _Api:
             raise InvalidInput("the id of a session is text")
         if not isinstance(parent, str):
             raise InvalidInput("the parent of a session is the id of one")
-        known = wanted if wanted is not None and await self._host.knows(wanted) else None
-        options = _options(given)
-        if "warm" in request.query_params and known is None and not self._host.is_warm(options):
+        given.pop("on_request", None)  # a function does not come from another process
+        options = Options.build(**given)
+        known = wanted is not None and await self._host.begun(wanted, task, options)
+        if "warm" in request.query_params and not known and not self._host.is_warm(options):
             raise Conflict("no agent is ready for this here", "ask without warm")
-        if known is not None:  # and it is not taken up: this is no message
-            await self._host.check_same(known, task, options)
-            begun = known
-        else:
-            begun = (await self._host.begin(task, options, wanted, parent=parent)).id
-        row = await self._host.journal.find(begun, exact=True)
-        return _json((await self._host.journal.infos([row]))[0], 200 if known is not None else 201)
+        if not known:  # one that is there is not taken up: this is no message
+            wanted = (await self._host.begin(task, options, wanted, parent=parent)).id
+        row = await self._host.journal.find(wanted, exact=True)
+        return _json((await self._host.journal.infos([row]))[0], 200 if known else 201)
 
     async def remove(self, request: Request) -> Response:
         info = await self._info(request)
@@ -241,13 +238,6 @@ def _decoded(body: bytes) -> dict[str, Any]:
         raise InvalidInput(
             f"not a task: {error}", 'for example {"task": "fix the test"}'
         ) from error
-
-
-def _options(given: dict[str, Any]) -> Any:
-    from midflight.options import Options
-
-    given.pop("on_request", None)
-    return Options.build(**given)
 
 
 def _number(text: str | None) -> int | None:

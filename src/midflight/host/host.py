@@ -28,6 +28,7 @@ from midflight.errors import (
     NotFound,
     StoreFailed,
 )
+from midflight.finish import finished
 from midflight.host.access import Access
 from midflight.host.duties import Duties
 from midflight.host.listening import listen
@@ -134,16 +135,7 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         """Lay the sessions to rest, also when the block was cancelled."""
-        closer = asyncio.get_running_loop().create_task(self._close())
-        cancelled: asyncio.CancelledError | None = None
-        while not closer.done():
-            try:
-                await asyncio.shield(closer)
-            except asyncio.CancelledError as again:
-                cancelled = again
-        closer.result()
-        if cancelled is not None:
-            raise cancelled
+        await finished(asyncio.get_running_loop().create_task(self._close()))
 
     async def _close(self) -> None:
         self.leaving = True
@@ -195,9 +187,8 @@ class Host:
         """
         new = uuid.uuid4().hex if id is None else id
         async with self.one_at_a_time(new):
-            if not await self.knows(new):
+            if not await self.begun(new, task, options):
                 return await self._begin(task, options, new, ready, parent)
-        await self.check_same(new, task, options)
         return await self.session(new)
 
     async def _begin(
@@ -212,14 +203,21 @@ class Host:
             lambda: Session(options, task, self._agent, record=record, ready=ready), record
         )
 
-    async def check_same(self, id: str, task: str | None, options: Options) -> None:
-        """Raise `InvalidInput` if the session with this id was begun with anything else."""
-        row = await self.journal.find(id, exact=True)
+    async def begun(self, id: str, task: str | None, options: Options) -> bool:
+        """Tell whether there is a session with this id.
+
+        Raises `InvalidInput` if it was begun with anything else.
+        """
+        try:
+            row = await self.journal.find(id, exact=True)
+        except NotFound:
+            return False
         first = await self.journal.events(id, 0, 1)
         said = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
         given = msgspec.json.decode(msgspec.json.encode(stored(options)))
         if said != task or row.options != given:
             raise InvalidInput(f"session {id} was begun with another task or other options")
+        return True
 
     async def keep_warm(self, **options: Any) -> None:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
@@ -311,12 +309,6 @@ class Host:
         await session.over()
         del self.sessions[session.id], self._watches[session.id]
         self.changed.set()
-
-    async def knows(self, id: str) -> bool:
-        """Tell whether there is a session with this id."""
-        with contextlib.suppress(NotFound):
-            return bool(await self.journal.find(id, exact=True))
-        return False
 
     def _check_here(self) -> None:
         if self.leaving:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from midflight.asgi import serve
+
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn import Server
 
 __all__ = ["Serving", "peer_uid"]
 
@@ -60,30 +61,15 @@ class Serving:
 
     def __init__(self, app: Callable[..., Any], listener: socket.socket) -> None:
         """``app`` is an ASGI application; connections to ``listener`` wait for `begin`."""
-        self._app: ASGI3Application = app
+        self._app = app
         self._listener = listener
         self._server: Server | None = None
 
     async def begin(self) -> None:
         """Answer."""
-        config = Config(
-            self._app,
-            http=_Private,
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            proxy_headers=False,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=REQUEST_TIMEOUT_S,
+        self._server = await serve(
+            self._app, self._listener, http=_Private, keep_alive_s=REQUEST_TIMEOUT_S
         )
-        config.load()
-        server = Server(config)
-        server.lifespan = config.lifespan_class(config)
-        # Without `serve` there are no signal handlers, and no tick that would cost anything idle.
-        await server.startup(sockets=[self._listener])
-        self._server = server
 
     async def close(self) -> None:
         """Take no more connections, and let the answers under way end."""

@@ -64,11 +64,6 @@ class Database:
             ) from error
         return cls(engine, url.render_as_string(hide_password=True), None)
 
-    @property
-    def shared(self) -> bool:
-        """Whether hosts on other machines may use it too."""
-        return self.file is None
-
     def write(self, job: Callable[[Connection], T]) -> T:
         """Do a job in one transaction that no other writer can come between. Raises as it does."""
         self._check_there()

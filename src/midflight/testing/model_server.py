@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from midflight.asgi import serve
 from midflight.testing._answer import Answer, Signals
 from midflight.testing._side import side_step
 from midflight.testing._wire import error_body
@@ -157,26 +158,10 @@ class ScriptedModel:
 
     async def __aenter__(self) -> Self:
         """Listen on a free port of the loopback interface, within the running event loop."""
-        import uvicorn
-
         listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=512)
         self._port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            self._app,
-            http="h11",
-            interface="asgi3",
-            lifespan="off",
-            proxy_headers=False,
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=3600,  # An agent may reuse a connection after any pause.
-        )
-        config.load()
-        server = uvicorn.Server(config)
-        server.lifespan = config.lifespan_class(config)
-        # Without `serve` there are no signal handlers, and no tick that would make closing slow.
-        await server.startup(sockets=[listener])
-        self._server = server
+        # An agent may reuse a connection after any pause.
+        self._server = await serve(self._app, listener, http="h11", keep_alive_s=3600)
         return self
 
     async def __aexit__(
