@@ -46,6 +46,8 @@ async def test_a_session_that_is_being_begun_uses_its_host(
             await host.unused(0.0)
     may.set()
     _, session = await beginning
+    async for _ in session.stream():
+        pass
     await session.close()
     await host.unused(0.0)
 
