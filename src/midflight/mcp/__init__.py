@@ -1,7 +1,8 @@
 """An MCP server with which an agent dispatches other agents and changes their course.
 
-`tools` is what a model reads, `server` speaks the protocol, `handlers` carries out, `report` says
-what came of it in few words. Everything goes through `midflight.client`.
+`tools` and `definitions` are what a model reads, `server` speaks the protocol, `handlers` carries
+out, `dispatching` starts sessions within their limits, `report` says what came of it in few words.
+Everything goes through `midflight.client`.
 """
 
 from __future__ import annotations

@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from midflight import commands as c
 from midflight import events as e
@@ -18,6 +14,7 @@ from midflight.info import SessionInfo
 from midflight.mcp import report as r
 from midflight.mcp import tools as t
 from midflight.mcp.changes import changes
+from midflight.mcp.dispatching import BUSY, Dispatching, Limits
 from midflight.requests import Request
 
 __all__ = ["Handlers", "Limits", "Progress"]
@@ -27,21 +24,8 @@ MAX_NEWS = 3_000
 
 MIN_NEWS = 600
 
-BUSY = ("starting", "running", "waiting")
-
 Progress = Callable[[str], Awaitable[None]]
 """Tells a client that waits what happens meanwhile."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How far agents may go in dispatching agents.
-
-    ``depth``: an agent that a person talks to is at 0. ``children``: how many sessions that one
-    has dispatched may be busy at the same time.
-    """
-
-    depth: int = 3
-    children: int = 8
 
 
 class Handlers:
@@ -50,13 +34,12 @@ class Handlers:
     def __init__(self, client: Client, limits: Limits) -> None:
         """``client`` has been entered."""
         self._client = client
-        self._limits = limits
         self._seen: dict[str, int] = {}
         self._handles: dict[str, dict[str, str]] = {}
         self._shown: dict[str, dict[str, r.Asked]] = {}
         self._mine: list[str] = []
         self._attending: dict[str, asyncio.Task[None]] = {}
-        self._dispatching = asyncio.Lock()
+        self._dispatching = Dispatching(client, limits)
 
     @property
     def may_answer(self) -> bool:
@@ -100,44 +83,10 @@ class Handlers:
 
     async def dispatch(self, given: t.Dispatch) -> r.Report:
         """Start a session."""
-        if not self.may_answer and (given.allowed_tools or given.permission_mode == "acceptEdits"):
-            raise NotAllowed(
-                "an agent cannot allow another one anything beforehand",
-                "leave out allowed_tools and acceptEdits",
-            )
-        options: dict[str, Any] = {
-            name: value
-            for name in ("name", "agent", "model", "allowed_tools", "max_turns", "max_budget_usd")
-            if (value := getattr(given, name))
-        }
-        if given.permission_mode != "default":
-            options["permission_mode"] = given.permission_mode
-        async with self._dispatching:
-            await self._check_limits()
-            session = await self._client.dispatch(
-                given.task, cwd=given.cwd or Path.cwd(), **options
-            )
-            self._use(session.id)
+        session = await self._dispatching.start(given, self._mine)
+        self._use(session.id)
         self._attend(session.id)
         return await self._report(session.id, "wait for it")
-
-    async def _check_limits(self) -> None:
-        kin = await self._client.reach.kin()
-        if len(kin) >= self._limits.depth:
-            raise NotAllowed(
-                f"agents may dispatch agents {self._limits.depth} deep, and this one is there",
-                "do it yourself",
-            )
-        everyone = await self._client.sessions()
-        children = [
-            info
-            for info in everyone
-            if info.status in BUSY and (info.parent == kin[0] if kin else info.id in self._mine)
-        ]
-        if len(children) >= self._limits.children:
-            raise NotAllowed(
-                f"{len(children)} sessions work for you already, which is the most", "wait for one"
-            )
 
     async def send(self, given: t.Send) -> r.Report:
         """Steer, queue, or go on."""

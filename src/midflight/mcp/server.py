@@ -18,6 +18,7 @@ from midflight.client import connect
 from midflight.errors import InvalidInput, MidflightError
 from midflight.inert import one_line
 from midflight.mcp import tools as t
+from midflight.mcp.definitions import definitions
 from midflight.mcp.handlers import Handlers, Limits
 from midflight.mcp.report import told
 
@@ -50,7 +51,7 @@ def make_server(handlers: Handlers) -> Server[Any]:
         "diff": (t.Diff, handlers.diff),
         "stop": (t.Stop, handlers.stop),
     }
-    tools = t.definitions(may_answer=handlers.may_answer)
+    tools = definitions(may_answer=handlers.may_answer)
     offered = {tool.name for tool in tools}
 
     async def list_tools(
