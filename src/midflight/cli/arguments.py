@@ -6,12 +6,23 @@ import argparse
 import importlib
 from collections.abc import Callable
 
-__all__ = ["GROUPS", "MCP", "MCP_CLIENTS", "SESSION_COMMANDS", "Command"]
+__all__ = [
+    "GROUPS",
+    "MCP",
+    "MCP_CLIENTS",
+    "SESSION_COMMANDS",
+    "SKILL",
+    "SKILL_READERS",
+    "Command",
+]
 
 Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 
 MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
 """Programs whose configuration `midflight mcp install` writes."""
+
+SKILL_READERS = ("claude", "opencode", "codex")
+"""Programs that `midflight skill install` gives the skill to."""
 
 SESSION_HELP = (
     "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
@@ -116,6 +127,14 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _skill(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", choices=("install",), help="write it where a program looks for skills")
+    add("client", choices=SKILL_READERS, help="which program")
+    add("--user", action="store_true", help="for all folders, not for this one")
+    add("--print", action="store_true", help="only show what would be written")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell it is for")
 
@@ -157,11 +176,17 @@ SESSION_COMMANDS: dict[str, Command] = {
 
 MCP: Command = ("give another agent these sessions as tools, over MCP", _mcp, _in("mcp", "mcp"))
 
+SKILL: Command = (
+    "teach another agent when and how to use this",
+    _skill,
+    _in("skill", "skill"),
+)
+
 GROUPS = {
     "start": ("run", "demo", "doctor"),
     "look": ("ls", "show", "logs", "attach"),
     "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
     "end": ("stop", "rm"),
-    "more": ("mcp", "host", "completion"),
+    "more": ("mcp", "skill", "host", "completion"),
 }
 """The commands as the help shows them; what stands in none is not shown."""

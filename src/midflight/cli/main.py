@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, Command
+from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, SKILL, Command
 from midflight.cli.output import one_line, write
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
@@ -195,6 +195,7 @@ COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
     "mcp": MCP,
+    "skill": SKILL,
     "host": ("keep sessions in the background", _host_options, _host),
     "doctor": ("say which agents can be used, and what to do if not", _doctor_options, _doctor),
     **SESSION_COMMANDS,

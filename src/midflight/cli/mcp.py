@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import difflib
-import time
 from pathlib import Path
 
-from midflight.cli.output import write
+from midflight.cli.planned import carry_out
 from midflight.errors import InvalidInput
 
 __all__ = ["mcp"]
@@ -36,20 +34,4 @@ def _install(given: argparse.Namespace) -> int:
     arguments = ["--journal", str(Path(given.journal).absolute())] if given.journal else []
     arguments += ["--may-answer"] if given.may_answer else []
     planned = plan(given.client, Path.cwd(), user=given.user, arguments=arguments)
-    if given.print:
-        write(f"{planned.path}\n\n{planned.entry}\n")
-        return 0
-    if planned.new == planned.old:
-        write(f"{planned.path} says so already\n")
-        return 0
-    difference = difflib.unified_diff(
-        planned.old.splitlines(keepends=True),
-        planned.new.splitlines(keepends=True),
-        f"{planned.path} before",
-        f"{planned.path} now",
-    )
-    write("".join(difference))
-    backup = planned.write(time.strftime("%Y%m%d-%H%M%S"))
-    write(f"\nwrote {planned.path}\n" + (f"kept {backup}\n" if backup else ""))
-    write(f"{planned.then}\n")
-    return 0
+    return carry_out(planned, only_print=given.print)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from midflight.errors import InvalidInput, MidflightError
+from midflight.cli.planned import Plan, standing
+from midflight.errors import InvalidInput
 from midflight.lineage import VARIABLE
 
-__all__ = ["Plan", "plan"]
+__all__ = ["config_home", "plan"]
 
 NAME = "midflight"
 
@@ -28,37 +27,6 @@ Place = Callable[[Path, bool], Path]
 Make = Callable[[str, Path, Command], tuple[str, str]]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be written: a whole file; ``entry`` is the part that is ours."""
-
-    path: Path
-    old: str
-    new: str
-    entry: str
-    then: str
-
-    def write(self, stamp: str) -> Path | None:
-        """Write it, whole or not at all, and return the copy of what stood there, if any did."""
-        target = self.path.resolve()  # people keep such files behind links
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        backup = target.with_name(f"{target.name}.{stamp}.bak") if target.exists() else None
-        if backup is not None:
-            _write(backup, self.old, mode)
-        fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
-        _write(fresh, self.new, mode)
-        fresh.replace(target)
-        return backup
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-
-
 def plan(client: str, folder: Path, *, user: bool, arguments: Sequence[str] = ()) -> Plan:
     """Return what to write for a program, for one folder or for all.
 
@@ -66,10 +34,7 @@ def plan(client: str, folder: Path, *, user: bool, arguments: Sequence[str] = ()
     """
     place, make, then = _CLIENTS[client]
     path = place(folder, user)
-    try:
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeError) as error:
-        raise MidflightError(f"{path} cannot be read: {error}") from error
+    old = standing(path)
     command = [_program(), "mcp", *arguments]
     new, entry = make(old, path, command)
     return Plan(path=path, old=old, new=new, entry=entry, then=then)
@@ -164,7 +129,8 @@ def _settings(project: str, home: str) -> Place:
     return lambda folder, user: Path.home() / home if user else folder / project
 
 
-def _config_home() -> Path:
+def config_home() -> Path:
+    """Return the folder in which programs keep a user's settings."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
@@ -175,7 +141,7 @@ def _claude(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
 
 
 def _opencode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
-    base = _config_home() / "opencode" if user else folder
+    base = config_home() / "opencode" if user else folder
     commented = base / "opencode.jsonc"
     return commented if commented.exists() else base / "opencode.json"
 
@@ -190,7 +156,7 @@ def _vscode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
     if not user:
         return folder / ".vscode" / "mcp.json"
     mac = Path.home() / "Library" / "Application Support"
-    return (mac if sys.platform == "darwin" else _config_home()) / "Code" / "User" / "mcp.json"
+    return (mac if sys.platform == "darwin" else config_home()) / "Code" / "User" / "mcp.json"
 
 
 _CLIENTS: dict[str, tuple[Place, Make, str]] = {
