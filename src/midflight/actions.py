@@ -8,6 +8,7 @@ from midflight.agents import base
 
 __all__ = [
     "Action",
+    "Back",
     "Hand",
     "Interrupt",
     "Kill",
@@ -25,6 +26,12 @@ class Hand(msgspec.Struct, frozen=True):
     message: str
     text: str
     steer: bool
+
+
+class Back(msgspec.Struct, frozen=True):
+    """A message that the agent had been given waits again; there is nothing to be done to it."""
+
+    message: str
 
 
 class TakeBack(msgspec.Struct, frozen=True):
@@ -67,4 +74,4 @@ class StopTask(msgspec.Struct, frozen=True):
     task: str
 
 
-Action = Hand | TakeBack | Interrupt | Kill | Reply | SetModel | SetMode | StopTask
+Action = Hand | Back | TakeBack | Interrupt | Kill | Reply | SetModel | SetMode | StopTask

@@ -68,10 +68,10 @@ class Record(Protocol):
         """Have a durable event written; it carries the next ``seq``."""
         ...
 
-    def handed(self, message: str) -> None:
-        """Have it noted that the agent is about to be given a message.
+    def handed(self, message: str, *, back: bool = False) -> None:
+        """Have it noted that the agent is about to be given a message, or has given it ``back``.
 
-        After a crash nobody can say whether the agent has read it.
+        Of one that it has, nobody can say after a crash whether it was read.
         """
         ...
 

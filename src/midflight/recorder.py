@@ -67,10 +67,10 @@ class Recorder:
         else:
             self._inform(event)
 
-    def handed(self, message: str) -> None:
-        """Have it written that the agent is about to be given a message."""
+    def handed(self, message: str, *, back: bool = False) -> None:
+        """Have it written that the agent is about to be given a message, or has given it back."""
         if self._record is not None:
-            self._record.handed(message)
+            self._record.handed(message, back=back)
 
     def note(self, summary: Callable[[], Summary]) -> None:
         """Have lists show this, if it is anything new."""

@@ -14,7 +14,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, Hand
+from midflight.actions import Action, Back, Hand
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
 from midflight.alarm import Alarm
@@ -341,9 +341,10 @@ class Session(Surface):
         return asyncio.get_running_loop().time()
 
     def _act(self, action: Action) -> None:
-        if isinstance(action, Hand):  # noted with what has led to it: one commit for both
-            self._recorder.handed(action.message)
-        self._conductor.put(action)
+        if isinstance(action, (Hand, Back)):  # noted with what has led to it: one commit for both
+            self._recorder.handed(action.message, back=isinstance(action, Back))
+        if not isinstance(action, Back):
+            self._conductor.put(action)
 
     def _after(self) -> None:
         """After every input: let readers look again, and set the clock for the next deadline."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from midflight import events as e
-from midflight.actions import Hand, Interrupt, Kill
+from midflight.actions import Back, Hand, Interrupt, Kill
 from midflight.agents import base
 from midflight.core import Core
 from midflight.desk import Desk
@@ -109,6 +109,8 @@ class Turns:
             self._end_message(entry.id, "failed", signal.reason)
         elif entry.opener or not stop.keep:
             self._end_message(entry.id, stop.status, stop.reason)
+        else:
+            self._core.act(Back(entry.id))
 
     def calling(self) -> None:
         """The agent goes on to another model call, which may be one too many."""
@@ -160,6 +162,7 @@ class Turns:
                 core.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
             elif stop and stop.keep and not entry.opener:
                 entry.handed = False
+                core.act(Back(entry.id))
             else:
                 self._end_message(entry.id, status, reason)
         self._end(base.Finished(status=status, reason=reason, text=detail))

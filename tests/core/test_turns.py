@@ -9,6 +9,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.actions import (
     Action,
+    Back,
     Hand,
     Interrupt,
     Kill,
@@ -124,6 +125,17 @@ def test_an_interrupt_can_keep_what_waits() -> None:
     rules.do(send("q", "queue"), c.Interrupt(keep_queued=True))
     rules.hear(base.Dropped("s"), interrupted("m"))
     assert handed(rules.taken()) == ["s"]
+
+
+@pytest.mark.parametrize("how", ["dropped", "died"])
+def test_what_goes_back_in_line_is_noted_as_not_with_the_agent(how: str) -> None:
+    rules = running("s", "t")
+    rules.do(redirect("r"))
+    rules.hear(*([base.Dropped("s"), base.Dropped("t")] if how == "dropped" else [base.Died("x")]))
+    assert [action for action in rules.taken() if isinstance(action, Back)] == [
+        Back("s"),
+        Back("t"),
+    ]
 
 
 def test_the_second_of_two_stops_can_still_drop_what_waits() -> None:

@@ -206,6 +206,25 @@ async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
     assert texts == ["run", "and that", "then", "go on"]
 
 
+async def test_p4_an_unread_steer_that_a_redirect_put_back_in_line_waits_through_a_crash(
+    host: Host, open_host: Callable[..., Awaitable[Host]], begin: Begin, state: Path
+) -> None:
+    model, session = await begin([Text("a"), Wait("forever")], Silence())
+    await session.send("run")
+    await model.reached("forever")
+    steer = await session.send("and that")
+    await session.redirect("instead")
+    await model.request(2)
+    with sqlite3.connect(state / "journal.sqlite") as connection:  # as if its host had died
+        connection.execute("UPDATE hosts SET beat = -1000")
+    other = await open_host()
+    folded = State()
+    for event in await other.journal.events(session.id, 0, None):
+        folded.apply(event)
+    assert folded.ended == "host_died"
+    assert [entry.id for entry in folded.outbox.waiting()] == [steer.id]
+
+
 async def test_p6_nothing_is_run_again_on_its_own(
     host: Host, open_host: Callable[..., Awaitable[Host]], begin: Begin, state: Path
 ) -> None:

@@ -228,6 +228,8 @@ async def test_a_message_is_followed_from_its_acceptance_to_its_end(
     )
     holding.handed("a")
     holding.handed("b")
+    holding.handed("c")
+    holding.handed("c", back=True)
     await holding.written()
 
     past = await journal.past(holding.session)

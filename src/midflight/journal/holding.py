@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from midflight.errors import StoreFailed
 from midflight.events import Event, encode
-from midflight.journal.store import Item
+from midflight.journal.store import Handed, Item
 from midflight.journal.writer import Writer
 from midflight.record import Summary
 
@@ -63,9 +63,9 @@ class Holding:
         self._put((event, encode(event).decode()))
         self.last_seq += 1
 
-    def handed(self, message: str) -> None:
+    def handed(self, message: str, *, back: bool = False) -> None:
         """See `Record.handed`."""
-        self._put(message)
+        self._put(Handed(message, back))
 
     def note(self, summary: Summary) -> None:
         """See `Record.note`."""

@@ -21,11 +21,18 @@ from midflight.journal.stored_options import stored
 from midflight.options import Options
 from midflight.record import Summary
 
-__all__ = ["Batch", "Item", "NewSession", "append", "create", "remove"]
+__all__ = ["Batch", "Handed", "Item", "NewSession", "append", "create", "remove"]
 
 
-Item = tuple[e.Event, str] | str | Summary
-"""An event with its JSON, the id of a message about to be handed over, or a summary."""
+class Handed(msgspec.Struct, frozen=True):
+    """A message is about to be handed over, or was given ``back``."""
+
+    message: str
+    back: bool = False
+
+
+Item = tuple[e.Event, str] | Handed | Summary
+"""An event with its JSON, where a message is, or a summary."""
 
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -49,7 +56,7 @@ class Batch:
         self.host = host
         self.generation = generation
         self.events: list[tuple[e.Event, str]] = []
-        self.handed: list[str] = []
+        self.handed: list[Handed] = []
         self.summary: Summary | None = None
         self.size = 0
 
@@ -57,7 +64,7 @@ class Batch:
         """Add one more."""
         self.size += 1
         match item:
-            case str():
+            case Handed():
                 self.handed.append(item)
             case Summary():
                 self.summary = item
@@ -149,7 +156,9 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
     for batch in batches:
         for event, data in batch.events:
             rows.take_in(batch.session, event, data)
-        rows.handed += [{"s": batch.session, "i": message} for message in batch.handed]
+        rows.handed += [
+            {"s": batch.session, "i": one.message, "handed": not one.back} for one in batch.handed
+        ]
         if batch.events:
             seq = batch.events[-1][0].seq
             rows.newest.append({"s": batch.session, "seq": seq, "updated": now})
@@ -159,8 +168,8 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_ADD_EVENTS, rows.events),
         (_FORGET_MESSAGES, rows.messages),  # an id may come again when its message is long over
         (_ADD_MESSAGES, rows.messages),
-        (_SAY_AGAIN, rows.changes),
-        (_HAND, rows.handed),
+        (_MESSAGE, rows.changes),
+        (_MESSAGE, rows.handed),
         (_MOVE_ON, rows.moves),
         (_FORGET_REQUESTS, rows.requests),
         (_ADD_REQUESTS, rows.requests),
@@ -185,8 +194,6 @@ _FORGET_REQUESTS = delete(requests).where(
 _MESSAGE = update(messages).where(
     messages.c.session == bindparam("s"), messages.c.id == bindparam("i")
 )
-_SAY_AGAIN = _MESSAGE
-_HAND = _MESSAGE.values(handed=True)
 _MOVE_ON = _MESSAGE.values(
     handed=False, turn=func.coalesce(bindparam("in_turn", type_=Integer), messages.c.turn)
 )
