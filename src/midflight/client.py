@@ -20,7 +20,7 @@ from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.link import ask
 from midflight.options import Options
-from midflight.reach import Reach
+from midflight.reach import Leave, Reach
 from midflight.remote import RemoteSession
 
 __all__ = ["Client", "RemoteSession", "connect"]
@@ -32,11 +32,12 @@ TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
 
 
-def connect(where: Path | str | None = None, *, may_answer: bool = False) -> Client:
+def connect(where: Path | str | None = None, *, may_answer: Leave = False) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
     ``where`` is the journal's folder, the user's own if not given. In the environment of an agent,
-    ``may_answer`` lets it answer what the sessions it has begun are asking::
+    ``may_answer`` says what it may answer of what the sessions it has begun are asking: everything
+    (True), ``"questions"``, permissions for some tools by their names, or several of these::
 
         async with midflight.connect() as client:
             async with await client.session("fix-the-tests") as session:
@@ -50,7 +51,7 @@ def connect(where: Path | str | None = None, *, may_answer: bool = False) -> Cli
 class Client:
     """Finds sessions and their hosts. Made by `connect`."""
 
-    def __init__(self, where: Path | str | None, *, may_answer: bool = False) -> None:
+    def __init__(self, where: Path | str | None, *, may_answer: Leave = False) -> None:
         """Prepare; nothing is opened."""
         self.journal = Journal(where)
         self.reach = Reach(self.journal, may_answer=may_answer)

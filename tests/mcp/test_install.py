@@ -64,7 +64,7 @@ def test_what_stood_there_is_kept_and_the_change_is_shown(
     new = json.loads(path.read_text())
     assert (new["other"], new["mcpServers"]["mine"]) == ("ä", {"command": "x"})
     ours = new["mcpServers"]["midflight"]
-    assert (ours["args"], ours["env"]) == (["mcp", "--may-answer"], {"A": "1"})
+    assert (ours["args"], ours["env"]) == (["mcp", "--may-answer", "everything"], {"A": "1"})
     (backup,) = folder.glob(".mcp.json.*.bak")
     assert json.loads(backup.read_text()) == old
     assert {each.stat().st_mode & 0o777 for each in (path, backup)} == {0o640}

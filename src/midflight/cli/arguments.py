@@ -29,6 +29,12 @@ SESSION_HELP = (
 )
 
 
+MAY_ANSWER = (
+    "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
+    " name, or everything; repeatable"
+)
+
+
 def _session(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
 
@@ -122,9 +128,14 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--may-answer",
-        action="store_true",
-        help="inside of an agent: it may answer, and allow, what its own sessions ask",
+        metavar="WHAT",
+        action="append",
+        nargs="?",
+        const="everything",
+        default=[],
+        help=MAY_ANSWER,
     )
+    add("--session", help=argparse.SUPPRESS)
 
 
 def _skill(parser: argparse.ArgumentParser) -> None:

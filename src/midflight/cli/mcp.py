@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from pathlib import Path
 
 from midflight.cli.planned import carry_out
 from midflight.errors import InvalidInput
+from midflight.lineage import VARIABLE
 
 __all__ = ["mcp"]
 
@@ -22,6 +24,8 @@ def mcp(given: argparse.Namespace) -> int:
     from midflight.mcp.server import serve
 
     limits = Limits(depth=given.max_depth, children=given.max_children)
+    if given.session:  # whose agent has started this: not all agents can hand a variable on
+        os.environ[VARIABLE] = given.session
     asyncio.run(serve(given.journal, limits, may_answer=given.may_answer))
     return 0
 
@@ -32,6 +36,7 @@ def _install(given: argparse.Namespace) -> int:
     if given.client is None:
         raise InvalidInput("say for which program", "midflight mcp install claude")
     arguments = ["--journal", str(Path(given.journal).absolute())] if given.journal else []
-    arguments += ["--may-answer"] if given.may_answer else []
+    for what in given.may_answer:
+        arguments += ["--may-answer", what]
     planned = plan(given.client, Path.cwd(), user=given.user, arguments=arguments)
     return carry_out(planned, only_print=given.print)

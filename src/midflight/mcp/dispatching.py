@@ -11,6 +11,7 @@ import msgspec
 
 from midflight.client import Client, RemoteSession
 from midflight.errors import NotAllowed
+from midflight.info import SessionInfo
 from midflight.mcp import tools as t
 
 __all__ = ["BUSY", "Dispatching", "Limits"]
@@ -44,8 +45,9 @@ class Dispatching:
 
         Raises `NotAllowed` for what an agent may not ask for, and where a limit is reached.
         """
-        may_answer = self._client.reach.may_answer
-        if not may_answer and (given.allowed_tools or given.permission_mode == "acceptEdits"):
+        reach = self._client.reach
+        edits = given.permission_mode == "acceptEdits" and not reach.answers_everything
+        if edits or not all(map(reach.may_allow, given.allowed_tools)):
             raise NotAllowed(
                 "an agent cannot allow another one anything beforehand",
                 "leave out allowed_tools and acceptEdits",
@@ -58,17 +60,22 @@ class Dispatching:
         if given.permission_mode != "default":
             options["permission_mode"] = given.permission_mode
         async with self._lock:
-            await self._check_limits(mine)
+            everyone = await self._client.sessions()
+            kin = await self._client.reach.kin()
+            self._check_limits(everyone, kin, mine)
+            left = _left(everyone, kin)
+            if left is not None:
+                options["max_budget_usd"] = min(given.max_budget_usd or left, left)
             return await self._client.dispatch(given.task, cwd=given.cwd or Path.cwd(), **options)
 
-    async def _check_limits(self, mine: Sequence[str]) -> None:
-        kin = await self._client.reach.kin()
+    def _check_limits(
+        self, everyone: Sequence[SessionInfo], kin: Sequence[str], mine: Sequence[str]
+    ) -> None:
         if len(kin) >= self._limits.depth:
             raise NotAllowed(
                 f"agents may dispatch agents {self._limits.depth} deep, and this one is there",
                 "do it yourself",
             )
-        everyone = await self._client.sessions()
         children = [
             info
             for info in everyone
@@ -78,3 +85,26 @@ class Dispatching:
             raise NotAllowed(
                 f"{len(children)} sessions work for you already, which is the most", "wait for one"
             )
+
+
+def _left(everyone: Sequence[SessionInfo], kin: Sequence[str]) -> float | None:
+    """Return the US dollars that the caller and those who have begun it leave; None: no limit.
+
+    The limit of a session is that of all that it has begun, and these have begun. Raises
+    `NotAllowed` where nothing is left.
+    """
+    parents = {info.id: info.parent for info in everyone}
+    spent = dict.fromkeys(kin, 0.0)
+    for info in everyone:
+        above: str | None = info.id
+        seen: set[str] = set()
+        while above and above not in seen:
+            seen.add(above)
+            if above in spent:
+                spent[above] += info.total_cost_usd
+            above = parents.get(above)
+    caps = {info.id: info.limits.get("max_budget_usd") for info in everyone}
+    left = [cap - spent[one] for one in kin if (cap := caps.get(one)) is not None]
+    if left and min(left) <= 0:
+        raise NotAllowed("the budget is spent", "report what there is; the user can begin anew")
+    return min(left, default=None)

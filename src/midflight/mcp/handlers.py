@@ -42,9 +42,9 @@ class Handlers:
         self._dispatching = Dispatching(client, limits)
 
     @property
-    def may_answer(self) -> bool:
-        """Tell whether requests can be answered here."""
-        return self._client.reach.may_answer
+    def answers(self) -> bool:
+        """Tell whether there may be a request to answer here."""
+        return self._client.reach.answers
 
     async def close(self) -> None:
         """Attend no longer; the sessions go on."""
@@ -68,9 +68,12 @@ class Handlers:
         self._mine.append(session)
 
     def _attend(self, session: str) -> None:
-        """Be there for a session's requests while it works: they have no deadline then."""
+        """Be there for a session's requests while it works: they have no deadline then.
+
+        That is for those who can answer whatever comes.
+        """
         running = self._attending.get(session)
-        if self.may_answer and (running is None or running.done()):
+        if self._client.reach.answers_everything and (running is None or running.done()):
             self._attending[session] = asyncio.create_task(self._stay(session))
 
     async def _stay(self, session: str) -> None:
@@ -170,7 +173,8 @@ class Handlers:
         return bool(done)
 
     async def _until_calm(self, info: SessionInfo, progress: Progress) -> None:
-        async with await self._client.session(info.id, attend=self.may_answer) as session:
+        attend = self._client.reach.answers_everything
+        async with await self._client.session(info.id, attend=attend) as session:
             if session.pending:
                 return
             await progress(f"{info.name}: {session.status}")
@@ -245,7 +249,8 @@ class Handlers:
 
     def _next(self, info: SessionInfo, asks: list[r.Asked]) -> str:
         if asks:
-            return "answer it, or ask the user" if self.may_answer else "the user has to answer it"
+            may = any(map(self._client.reach.may_answer, info.pending))
+            return "answer it, or ask the user" if may else "the user has to answer it"
         if info.status == "waiting":
             return "it waits for the reset of the account's usage limit"
         return ""

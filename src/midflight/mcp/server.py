@@ -21,6 +21,7 @@ from midflight.mcp import tools as t
 from midflight.mcp.definitions import definitions
 from midflight.mcp.handlers import Handlers, Limits
 from midflight.mcp.report import told
+from midflight.reach import Leave
 
 __all__ = ["INSTRUCTIONS", "make_server", "serve"]
 
@@ -51,7 +52,7 @@ def make_server(handlers: Handlers) -> Server[Any]:
         "diff": (t.Diff, handlers.diff),
         "stop": (t.Stop, handlers.stop),
     }
-    tools = definitions(may_answer=handlers.may_answer)
+    tools = definitions(may_answer=handlers.answers)
     offered = {tool.name for tool in tools}
 
     async def list_tools(
@@ -119,7 +120,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.Wait) -> msg
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def serve(where: Path | str | None, limits: Limits, *, may_answer: bool) -> None:
+async def serve(where: Path | str | None, limits: Limits, *, may_answer: Leave) -> None:
     """Serve the client at the other end of standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
         handlers = Handlers(client, limits)
