@@ -105,6 +105,22 @@ COMPARISONS = {
             Figure("warm", "task → first text, agent kept warm", "ms", 1e3, 0.5),
         ),
     ),
+    "tools": Comparison(
+        "Tools over MCP",
+        "the verb itself",
+        (
+            Figure("interrupt", "`interrupt` → its result", "ms", 1e3, 3.0),
+            Figure("sessions", "`sessions`, 20 of them → the list", "ms", 1e3, 3.0),
+            Figure(
+                "tokens_tools", "all tools as a model is told of them", "tokens", 1, None, 4_000
+            ),
+            Figure("tokens_report", "result without news", "tokens", 1, None, 100),
+            Figure(
+                "tokens_wait", "`wait`, with 3,000 characters of news", "tokens", 1, None, 1_000
+            ),
+            Figure("tokens_sessions", "`sessions`, 20 of them", "tokens", 1, None, 1_000),
+        ),
+    ),
 }
 
 

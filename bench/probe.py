@@ -238,6 +238,10 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
         from bench import host
 
         samples = await host.PROBES[probe](name, given)
+    elif agent == "tools":
+        from bench import tools
+
+        samples = await tools.PROBES[probe](name, given)
     else:
         samples = await PROBES[probe](side(agent, name), given)
     print(json.dumps(samples))

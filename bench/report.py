@@ -60,7 +60,11 @@ def _host() -> dict[str, str]:
     return {"SQLite": sqlite3.sqlite_version, "SQLAlchemy": sqlalchemy, **_claude()}
 
 
-VERSIONS = {"claude": _claude, "opencode": _opencode, "host": _host}
+def _tools() -> dict[str, str]:
+    return {"mcp": importlib.metadata.version("mcp")}
+
+
+VERSIONS = {"claude": _claude, "opencode": _opencode, "host": _host, "tools": _tools}
 
 
 def table(rows: Sequence[Row], raw: str) -> str:

@@ -82,6 +82,7 @@ PROBES = {
     "claude": ("warm", "cpu", "delay", "memory"),
     "opencode": ("live", "servers"),
     "host": ("journal", "lists", "idle", "agents"),
+    "tools": ("tools",),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
@@ -177,7 +178,7 @@ def surroundings() -> Iterator[Bench]:
 
 def one_round(bench: Bench, agent: str, size: Size) -> Iterator[tuple[str, str, float]]:
     """Yield figure, side and value."""
-    for _ in range(size.starts if agent != "host" else 0):
+    for _ in range(size.starts if agent in ("claude", "opencode") else 0):
         for side in SIDES:
             program = f"{HERE}/start_{agent}_{side}.py"
             yield "start", side, bench.first_text([sys.executable, program])

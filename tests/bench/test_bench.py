@@ -81,6 +81,15 @@ def test_a_small_round_measures_the_journal_and_hosts() -> None:
     assert all(value > 0 for key in took if key != "rest_held" for value in took[key])
 
 
+@pytest.mark.timeout(120)
+def test_a_small_round_measures_the_tools() -> None:
+    with surroundings() as bench:
+        ours, raw = (bench.probe("tools", side, "tools", QUICK) for side in ("midflight", "raw"))
+    assert list(ours) == [figure.key for figure in COMPARISONS["tools"].figures]
+    assert list(raw) == ["interrupt", "sessions"]
+    assert all(value > 0 for values in ours.values() for value in values)
+
+
 def test_nothing_is_an_aim_too() -> None:
     samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
     (row,) = rows(COMPARISONS["host"], samples)
