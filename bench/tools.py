@@ -59,7 +59,9 @@ async def tools(side: str, size: Size) -> Samples:
     """Call after call: interrupt a session that is idle, which does nothing, and list all."""
     os.environ["XDG_STATE_HOME"] = str(STATE)
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(scene(STATE / "midflight", min(LISTED, size.listed)))
+        client = await stack.enter_async_context(
+            scene(STATE / "midflight", min(LISTED, size.listed))
+        )
         if side == "raw":
             return await timed(size, directly(client))
         # The client of the SDK takes a second to load: only the side that has one waits for it.
