@@ -22,7 +22,17 @@ PACKAGE = SRC / "midflight"
 # Each module of the package stands on one layer, and imports from its own and from lower layers.
 # Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
 
-FOUNDATION = ("errors", "values", "events", "commands", "options", "inert", "birth", "asgi")
+FOUNDATION = (
+    "errors",
+    "values",
+    "event",
+    "events",
+    "commands",
+    "options",
+    "inert",
+    "birth",
+    "asgi",
+)
 PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info", "lineage")
 RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
 SESSION = (
@@ -42,6 +52,7 @@ JOURNAL = ("journal", "journal.*")
 HOST = ("host", "host.*")
 CLIENT = ("client", "remote", "background", "link", "reach")
 MCP = ("mcp", "mcp.*")
+ORCHESTRATE = ("orchestrate", "orchestrate.*")
 AGENTS = ("agents", "agents.*")
 TESTING = ("testing", "testing.*")
 CONFIG = ("config", "config_file")
@@ -68,6 +79,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
     CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS,
     MCP: FOUNDATION + PARTS + SESSION + CLIENT + REGISTRY + MCP,
+    ORCHESTRATE: FOUNDATION + PARTS + SESSION + CLIENT + FOLD + ORCHESTRATE,
     CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION
     + PARTS
@@ -81,6 +93,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + HOST
     + CLIENT
     + MCP
+    + ORCHESTRATE
     + CLI,
 }
 

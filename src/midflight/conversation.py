@@ -21,6 +21,7 @@ from midflight.agents import base
 from midflight.core import Core, Limits
 from midflight.desk import Desk
 from midflight.errors import Conflict, SessionClosed
+from midflight.ledger import money
 from midflight.mail import Mail
 from midflight.record import Past
 from midflight.state import AT_REST, SessionStatus, State
@@ -160,6 +161,16 @@ class Conversation:
             for entry in self.state.outbox.held():
                 self._core.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
         self._turns.stop("interrupted", "interrupted", keep=keep)
+
+    def charge(self, usd: float, now: float) -> None:
+        """Count what others have cost so far on this session's account towards its budget."""
+        self._core.now = now
+        if self.state.ended is not None or money(usd) <= self.state.ledger.charged_usd:
+            return
+        self._core.emit(e.SessionCharged(usd=money(usd)))
+        if self._core.over_budget:
+            self._turns.stop("limit", "max_budget", keep=True)
+        self._pump()
 
     # Signals ------------------------------------------------------------------------------
 

@@ -93,6 +93,6 @@ class Core:
 
     @property
     def over_budget(self) -> bool:
-        """The money for the session is spent."""
-        cap = self.limits.max_budget_usd
-        return cap is not None and self.state.ledger.total_usd >= cap
+        """The money for the session is spent, by itself or by others on its account."""
+        cap, ledger = self.limits.max_budget_usd, self.state.ledger
+        return cap is not None and ledger.total_usd + ledger.charged_usd >= cap

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from midflight.event import Event, stamp
 from midflight.values import (
     Decision,
     Delivery,
@@ -47,6 +48,7 @@ __all__ = [
     "QuestionResolved",
     "Raw",
     "Retry",
+    "SessionCharged",
     "SessionEnded",
     "SessionResumed",
     "SessionStarted",
@@ -71,27 +73,6 @@ __all__ = [
 
 
 Level = Literal["info", "warning", "error"]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The fields that every event has.
-
-    ``time`` is seconds since the epoch (UTC); ``parent`` is the tool call of the sub-agent that
-    the event comes from. Order events by ``seq``, never by ``time``.
-    """
-
-    durable: ClassVar[bool] = True
-
-    seq: int | None = None
-    session: str = ""
-    turn: int | None = None
-    time: float = 0.0
-    parent: str | None = None
-
-    @property
-    def type(self) -> str:
-        """The event's name in JSON, for example ``turn.ended``."""
-        return str(self.__struct_config__.tag)
 
 
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
@@ -121,6 +102,15 @@ class SessionResumed(Event, frozen=True, kw_only=True, tag="session.resumed"):
     """A session goes on that had ended for this ``reason``."""
 
     reason: str
+
+
+class SessionCharged(Event, frozen=True, kw_only=True, tag="session.charged"):
+    """What others have cost so far on this session's account: it counts towards its budget.
+
+    It is no part of the session's own ``total_cost_usd``. The figure never decreases.
+    """
+
+    usd: float
 
 
 class MessageAccepted(Event, frozen=True, kw_only=True, tag="message.accepted"):
@@ -392,8 +382,3 @@ def encode(event: Event) -> bytes:
 def decode(line: bytes | str) -> Event:
     """Read one event from JSON. Raises `msgspec.ValidationError`, a `ValueError`, if it is none."""
     return _decoder.decode(line)
-
-
-def stamp(event: Event, *, seq: int | None, session: str, turn: int | None, time: float) -> Event:
-    """Return the event with its place in a session filled in."""
-    return msgspec.structs.replace(event, seq=seq, session=session, turn=turn, time=time)

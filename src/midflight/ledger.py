@@ -6,23 +6,25 @@ import contextlib
 import math
 from typing import Any
 
-from midflight.events import Event, TurnEnded, Usage
+from midflight.events import Event, SessionCharged, TurnEnded, Usage
 from midflight.values import TokenUsage
 
 __all__ = ["Ledger", "estimate", "load_prices", "money", "prices_loaded", "sane"]
 
 
 class Ledger:
-    """The books of a session: a fold of ``usage`` and ``turn.ended``.
+    """The books of a session: a fold of ``usage``, ``turn.ended`` and ``session.charged``.
 
     ``turn_usd`` and ``tokens`` are the running turn's, with what background work has used since
     the turn before it: that is how agents count too. ``settled_usd`` is what the ended turns
-    cost. Nothing ever decreases except an estimate that the agent's own figure replaces.
+    cost; ``charged_usd`` is what others cost on the session's account. Nothing ever decreases
+    except an estimate that the agent's own figure replaces.
     """
 
     def __init__(self, settled_usd: float = 0.0) -> None:
         """Begin with what earlier parts of the session cost."""
         self.settled_usd = settled_usd
+        self.charged_usd = 0.0
         self.turn_usd = 0.0
         self.tokens = TokenUsage()
         self._shown_usd = settled_usd
@@ -50,6 +52,8 @@ class Ledger:
                     cache_read_tokens=event.cache_read_tokens,
                     cache_write_tokens=event.cache_write_tokens,
                 )
+            case SessionCharged(usd=usd):
+                self.charged_usd = usd
             case TurnEnded():
                 self.settled_usd = event.total_cost_usd
                 self._clear()

@@ -168,6 +168,16 @@ class Session(Surface):
         self._after()
         await self._recorder.written()
 
+    async def charge(self, usd: float) -> None:
+        """Count what others have cost so far on this session's account towards its budget.
+
+        Where that is spent, the turn ends with ``limit/max_budget``, as any that follows.
+        """
+        self._check_here()
+        self._rules.charge(usd, self._now())
+        self._after()
+        await self._recorder.written()
+
     def _check_entered(self) -> None:
         if self._loop is None:
             raise Conflict(*NOT_ENTERED)

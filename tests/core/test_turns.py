@@ -301,6 +301,28 @@ def test_a_spent_budget_ends_the_turn_and_what_waits() -> None:
     assert rules.taken() == []
 
 
+def test_what_others_cost_counts_towards_the_budget_and_is_no_cost_of_its_own() -> None:
+    rules = running(max_budget_usd=1.0)
+    rules.do(send("q", "queue"))
+    rules.hear(step(0.4))
+    for usd in (0.5, 0.3, float("nan")):
+        rules.conversation.charge(usd, rules.now)
+    assert (rules.taken(), rules.state.ledger.charged_usd) == ([], 0.5)
+    rules.conversation.charge(0.6, rules.now)
+    assert rules.taken() == [Interrupt()]
+    rules.hear(interrupted("m"))
+    assert ends(rules) == [("limit", "max_budget")]
+    assert states(rules) == {"m": "failed", "q": "failed"}
+    assert rules.state.ledger.total_usd == pytest.approx(0.4)
+
+
+def test_a_session_at_rest_that_others_have_spent_for_starts_no_turn() -> None:
+    rules = Rules(max_budget_usd=1.0)
+    rules.conversation.charge(1.0, rules.now)
+    rules.do(send("late"))
+    assert (states(rules), rules.taken()) == ({"late": "failed"}, [])
+
+
 def test_an_estimate_ends_no_turn() -> None:
     rules = running(max_budget_usd=0.01)
     rules.hear(step(None))

@@ -129,6 +129,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
     },
     "session.ended": {"reason": "closed"},
     "session.resumed": {"reason": "parked"},
+    "session.charged": {"usd": 0.25},
     "message.accepted": {"message": "m1", "text": "do", "delivery": "steer"},
     "message.changed": {"message": "m1", "text": "do", "delivery": "queue", "before": "m2"},
     "message.started": {"message": "m1"},
