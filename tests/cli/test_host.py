@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from midflight.background import Ready
 from midflight.cli.host import _host
 from midflight.cli.hosted import hosted
+from midflight.cli.main import _main
+from midflight.client import connect
 from midflight.errors import StoreFailed
 from midflight.host import Host
 from midflight.journal import Journal
@@ -70,3 +73,36 @@ async def test_a_second_signal_while_a_run_ends_leaves_no_host_behind(
         assert await journal.hosts() == []
         (row,) = await journal.sessions()
         assert row.host is None
+
+
+async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stays_until_its_end(
+    state: None, tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, keep_warm = asyncio.Event(), Host.keep_warm
+
+    async def tell(self: Host, **options: Any) -> None:
+        await keep_warm(self, **options)
+        ready.set()
+
+    monkeypatch.setattr(Host, "keep_warm", tell)
+    monkeypatch.setattr("midflight.cli.host.UNUSED_S", 0.0)
+    async with FakeModel([Text("done")]) as model:
+        options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+        given = argparse.Namespace(journal=None, park_after=None, ready=None)
+        serving = asyncio.create_task(_host(given, options))
+        await ready.wait()
+        async with connect() as client:
+            (host,) = await client.journal.hosts()
+            async with await client.dispatch("go", **options) as session:
+                assert (await client.info(session.id)).host == host.address
+                async for _ in session.stream():
+                    pass
+                await session.close()
+        assert not serving.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+
+
+async def test_what_an_agent_is_like_goes_with_warm(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["host", "--model", "sonnet"]) == 2
+    assert "--warm" in capsys.readouterr().err

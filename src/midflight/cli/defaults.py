@@ -15,7 +15,7 @@ from midflight.config_file import read_project, read_user
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
-__all__ = ["VARIABLE", "in_the_words_of", "project_file", "settled_options", "user_file"]
+__all__ = ["VARIABLE", "in_the_words_of", "project_file", "said", "settled_options", "user_file"]
 
 VARIABLE = "MIDFLIGHT_AGENT"
 
@@ -42,13 +42,13 @@ def settled_options(given: argparse.Namespace) -> Settled:
 
     Raises `InvalidOption` in the words of the command line, and `InvalidConfig`.
     """
-    said = _said(given)
+    told = said(given)
     try:
-        options = Options.build(**said)
+        options = Options.build(**told)
     except InvalidOption as error:
         raise in_the_words_of({}, error) from error
     settled = settle(
-        {name: getattr(options, name) for name in said},
+        {name: getattr(options, name) for name in told},
         variable=os.environ.get(VARIABLE),
         user=user_file(),
         project=project_file(options.cwd),
@@ -63,11 +63,11 @@ def in_the_words_of(sources: Mapping[str, str], error: InvalidOption) -> Invalid
     """Return the error with the place where the option was set, instead of its name."""
     place = sources.get(error.option)
     hint = error.hint or ("midflight doctor" if place else "midflight run --help")
-    said = error.message.removeprefix(f"{error.option}: ")
-    return InvalidOption(place or _flag(error.option), said, hint)
+    message = error.message.removeprefix(f"{error.option}: ")
+    return InvalidOption(place or _flag(error.option), message, hint)
 
 
-def _said(given: argparse.Namespace) -> dict[str, Any]:
+def said(given: argparse.Namespace) -> dict[str, Any]:
     """Return what was said on the command line."""
     options = {
         "agent": given.agent,

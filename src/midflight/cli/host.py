@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from midflight.background import Ready
+from midflight.cli.defaults import in_the_words_of, said, settled_options
 from midflight.cli.hosted import notifier_of_environment
-from midflight.errors import MidflightError
+from midflight.cli.output import write
+from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
+from midflight.options import Options
 
 __all__ = ["host"]
 
@@ -22,11 +28,22 @@ UNUSED_S = 60.0
 
 
 def host(given: argparse.Namespace) -> int:
-    """Be a host until nobody needs it, or SIGTERM; return the exit code."""
-    return asyncio.run(_host(given))
+    """Be a host until nobody needs it, or SIGTERM; return the exit code.
+
+    One that keeps an agent warm is needed until it is ended.
+    """
+    if not given.warm:
+        if said(given):
+            raise InvalidInput("what an agent is like goes with --warm", "midflight host --help")
+        return asyncio.run(_host(given))
+    settled = settled_options(given)
+    try:
+        return asyncio.run(_host(given, settled.options))
+    except InvalidOption as error:
+        raise in_the_words_of(settled.sources, error) from error
 
 
-async def _host(given: argparse.Namespace) -> int:
+async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,7 +58,10 @@ async def _host(given: argparse.Namespace) -> int:
             ready, given.ready = given.ready, None  # closed, its number is soon somebody else's
             _tell(ready, Ready(address=mine.address))
             await mine.wake()
-            unused = loop.create_task(mine.unused(UNUSED_S))
+            if warm is not None:
+                await mine.keep_warm(**warm)
+                write(f"an agent is ready in {Options.build(**warm).cwd}; Ctrl-C ends it\n")
+            unused = loop.create_task(mine.unused(UNUSED_S if warm is None else math.inf))
             stopping = loop.create_task(stopped.wait())
             await asyncio.wait([unused, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in (unused, stopping):

@@ -90,6 +90,24 @@ def make_parser() -> argparse.ArgumentParser:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", help="what the agent should do")
+    _agent_options(parser)
+    add(
+        "--then",
+        metavar="TEXT",
+        action="append",
+        help="a message for a turn of its own after the task; repeatable",
+    )
+    add("--name", metavar="NAME", help="a short name for the session")
+    add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
+    add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
+    add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def _agent_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which agent it is, and what it may do."""
+    add = parser.add_argument
     add(
         "--agent",
         metavar="A",
@@ -108,12 +126,6 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
     add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
     add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
-    add(
-        "--then",
-        metavar="TEXT",
-        action="append",
-        help="a message for a turn of its own after the task; repeatable",
-    )
     add("--timeout", metavar="S", type=float, help="seconds that one turn may take")
     add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
     add(
@@ -122,13 +134,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
     )
     add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
-    add("--name", metavar="NAME", help="a short name for the session")
-    add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
-    add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
-    add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
-    add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
-    add("--json", action="store_true", help="one event per line out, one command per line in")
 
 
 def seconds(said: str) -> float:
@@ -168,6 +174,9 @@ def _demo(given: argparse.Namespace) -> int:
 
 def _host_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
+    _agent_options(parser)
+    parser.set_defaults(name=None, resume=None)
     add("--journal", metavar="DIR", help="the journal's folder (default: your own)")
     add("--park-after", metavar="S", type=float, default=900.0, help=argparse.SUPPRESS)
     add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
