@@ -20,7 +20,7 @@ from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.link import ask
 from midflight.options import Options
-from midflight.reach import Leave, Reach
+from midflight.reach import Reach, Said
 from midflight.remote import RemoteSession
 
 __all__ = ["Client", "RemoteSession", "connect"]
@@ -32,7 +32,7 @@ TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
 
 
-def connect(where: Path | str | None = None, *, may_answer: Leave = False) -> Client:
+def connect(where: Path | str | None = None, *, may_answer: Said = False) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
     ``where`` is the journal's folder, the user's own if not given. In the environment of an agent,
@@ -51,7 +51,7 @@ def connect(where: Path | str | None = None, *, may_answer: Leave = False) -> Cl
 class Client:
     """Finds sessions and their hosts. Made by `connect`."""
 
-    def __init__(self, where: Path | str | None, *, may_answer: Leave = False) -> None:
+    def __init__(self, where: Path | str | None, *, may_answer: Said = False) -> None:
         """Prepare; nothing is opened."""
         self.journal = Journal(where)
         self.reach = Reach(self.journal, may_answer=may_answer)

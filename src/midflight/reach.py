@@ -11,48 +11,57 @@ from midflight.journal import Journal
 from midflight.lineage import UNKNOWN, inside, own
 from midflight.requests import Request
 
-__all__ = ["EVERYTHING", "QUESTIONS", "Leave", "Reach"]
+__all__ = ["EVERYTHING", "QUESTIONS", "Leave", "Reach", "Said"]
 
 EVERYTHING, QUESTIONS = "everything", "questions"
 
-Leave = bool | Iterable[str]
-"""What an agent may answer: `EVERYTHING` (or True), `QUESTIONS`, or permissions for these tools."""
+Said = bool | Iterable[str]
+"""What an agent may answer, as somebody says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
+
+
+class Leave:
+    """What an agent may answer of what its sessions ask; the rest is for the user."""
+
+    def __init__(self, said: Said) -> None:
+        """Nothing that is not ``said`` is given."""
+        if isinstance(said, bool):
+            said = [EVERYTHING] if said else []
+        self._words = frozenset({said} if isinstance(said, str) else said)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything."""
+        return bool(self._words)
+
+    @property
+    def everything(self) -> bool:
+        """Nothing is for somebody else."""
+        return EVERYTHING in self._words
+
+    def covers(self, request: Request) -> bool:
+        """Tell whether this request may be answered, whatever the answer is."""
+        if isinstance(request, e.PermissionRequested):
+            return self.allows(request.name)
+        return self.everything or QUESTIONS in self._words
+
+    def allows(self, tool: str) -> bool:
+        """Tell whether calls of a tool may be allowed."""
+        return self.everything or tool in self._words - {QUESTIONS}
 
 
 class Reach:
     """Knows which sessions the caller is a part of; nobody's agent is part of none."""
 
-    def __init__(self, journal: Journal, *, may_answer: Leave = False) -> None:
+    def __init__(self, journal: Journal, *, may_answer: Said = False) -> None:
         """``may_answer`` says what an agent may answer of what the sessions it has begun ask."""
         self._journal = journal
         self._inside = inside()
         self._kin: tuple[str, ...] | None = None
-        self._leave = _words(may_answer) if self._inside else frozenset({EVERYTHING})
+        self.leave = Leave(may_answer if self._inside else True)
 
     @property
     def parent(self) -> str:
         """The session that a new one is begun by, or nothing."""
         return own()
-
-    @property
-    def answers_everything(self) -> bool:
-        """Tell whether no request is for somebody else."""
-        return EVERYTHING in self._leave
-
-    @property
-    def answers(self) -> bool:
-        """Tell whether there may be a request to answer."""
-        return bool(self._leave)
-
-    def may_answer(self, request: Request) -> bool:
-        """Tell whether this request may be answered here, whatever the answer is."""
-        if isinstance(request, e.PermissionRequested):
-            return self.may_allow(request.name)
-        return self.answers_everything or QUESTIONS in self._leave
-
-    def may_allow(self, tool: str) -> bool:
-        """Tell whether calls of a tool may be allowed here."""
-        return self.answers_everything or tool in self._leave - {QUESTIONS}
 
     async def kin(self) -> tuple[str, ...]:
         """Return the caller's own session and its ancestors, itself first.
@@ -94,14 +103,8 @@ class Reach:
 
     async def _may(self, session: str, request: str) -> bool:
         """Look what it is that is asked: a request that is not in the journal is none to answer."""
-        if self.answers_everything:
+        if self.leave.everything:
             return True
         row = await self._journal.find(session, exact=True)
         (info,) = await self._journal.infos([row])
-        return any(self.may_answer(one) for one in info.pending if one.request == request)
-
-
-def _words(leave: Leave) -> frozenset[str]:
-    if isinstance(leave, bool):
-        return frozenset({EVERYTHING} if leave else ())
-    return frozenset({leave} if isinstance(leave, str) else leave)
+        return any(self.leave.covers(one) for one in info.pending if one.request == request)

@@ -45,9 +45,9 @@ class Dispatching:
 
         Raises `NotAllowed` for what an agent may not ask for, and where a limit is reached.
         """
-        reach = self._client.reach
-        edits = given.permission_mode == "acceptEdits" and not reach.answers_everything
-        if edits or not all(map(reach.may_allow, given.allowed_tools)):
+        leave = self._client.reach.leave
+        edits = given.permission_mode == "acceptEdits" and not leave.everything
+        if edits or not all(map(leave.allows, given.allowed_tools)):
             raise NotAllowed(
                 "an agent cannot allow another one anything beforehand",
                 "leave out allowed_tools and acceptEdits",

@@ -44,7 +44,7 @@ class Handlers:
     @property
     def answers(self) -> bool:
         """Tell whether there may be a request to answer here."""
-        return self._client.reach.answers
+        return bool(self._client.reach.leave)
 
     async def close(self) -> None:
         """Attend no longer; the sessions go on."""
@@ -73,7 +73,7 @@ class Handlers:
         That is for those who can answer whatever comes.
         """
         running = self._attending.get(session)
-        if self._client.reach.answers_everything and (running is None or running.done()):
+        if self._client.reach.leave.everything and (running is None or running.done()):
             self._attending[session] = asyncio.create_task(self._stay(session))
 
     async def _stay(self, session: str) -> None:
@@ -173,7 +173,7 @@ class Handlers:
         return bool(done)
 
     async def _until_calm(self, info: SessionInfo, progress: Progress) -> None:
-        attend = self._client.reach.answers_everything
+        attend = self._client.reach.leave.everything
         async with await self._client.session(info.id, attend=attend) as session:
             if session.pending:
                 return
@@ -249,7 +249,7 @@ class Handlers:
 
     def _next(self, info: SessionInfo, asks: list[r.Asked]) -> str:
         if asks:
-            may = any(map(self._client.reach.may_answer, info.pending))
+            may = any(map(self._client.reach.leave.covers, info.pending))
             return "answer it, or ask the user" if may else "the user has to answer it"
         if info.status == "waiting":
             return "it waits for the reset of the account's usage limit"

@@ -21,7 +21,7 @@ from midflight.mcp import tools as t
 from midflight.mcp.definitions import definitions
 from midflight.mcp.handlers import Handlers, Limits
 from midflight.mcp.report import told
-from midflight.reach import Leave
+from midflight.reach import Said
 
 __all__ = ["INSTRUCTIONS", "make_server", "serve"]
 
@@ -120,7 +120,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.Wait) -> msg
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def serve(where: Path | str | None, limits: Limits, *, may_answer: Leave) -> None:
+async def serve(where: Path | str | None, limits: Limits, *, may_answer: Said) -> None:
     """Serve the client at the other end of standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
         handlers = Handlers(client, limits)
