@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from midflight.background import Ready
 from midflight.cli.host import _host
 from midflight.cli.hosted import hosted
 from midflight.cli.main import _main
-from midflight.client import connect
-from midflight.errors import StoreFailed
+from midflight.client import Client, connect
+from midflight.errors import InvalidInput, StoreFailed
+from midflight.events import SessionEnded
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.options import Options
@@ -75,9 +78,9 @@ async def test_a_second_signal_while_a_run_ends_leaves_no_host_behind(
         assert row.host is None
 
 
-async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stays_until_its_end(
-    state: None, tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return what is set when a host has an agent ready."""
     ready, keep_warm = asyncio.Event(), Host.keep_warm
 
     async def tell(self: Host, **options: Any) -> None:
@@ -85,22 +88,67 @@ async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stay
         ready.set()
 
     monkeypatch.setattr(Host, "keep_warm", tell)
-    monkeypatch.setattr("midflight.cli.host.UNUSED_S", 0.0)
+    return ready
+
+
+@contextlib.asynccontextmanager
+async def warm_host(
+    tmp_path: Path, ready: asyncio.Event
+) -> AsyncIterator[tuple[Client, dict[str, Any], asyncio.Task[int]]]:
+    """Run a host that keeps a fake agent ready, and end it as a person does."""
     async with FakeModel([Text("done")]) as model:
         options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
         given = argparse.Namespace(journal=None, park_after=None, ready=None)
         serving = asyncio.create_task(_host(given, options))
         await ready.wait()
         async with connect() as client:
-            (host,) = await client.journal.hosts()
-            async with await client.dispatch("go", **options) as session:
-                assert (await client.info(session.id)).host == host.address
-                async for _ in session.stream():
-                    pass
-                await session.close()
+            yield client, options, serving
         assert not serving.done()
         os.kill(os.getpid(), signal.SIGTERM)
         assert await serving == 0
+
+
+async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stays_until_its_end(
+    state: None,
+    tmp_path: Path,
+    ready: asyncio.Event,
+    no_agent_left: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("midflight.cli.host.UNUSED_S", 0.0)
+    async with warm_host(tmp_path, ready) as (client, options, _):
+        (host,) = await client.journal.hosts()
+        async with await client.dispatch("go", **options) as session:
+            assert (await client.info(session.id)).host == host.address
+            async for _ in session.stream():
+                pass
+            await session.close()
+
+
+async def test_a_session_is_laid_to_rest_after_the_time_that_the_environment_says(
+    state: None,
+    tmp_path: Path,
+    ready: asyncio.Event,
+    no_agent_left: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "0.01")
+    async with (
+        warm_host(tmp_path, ready) as (client, options, _),
+        await client.dispatch("go", **options) as session,
+    ):
+        reasons = [
+            event.reason async for event in session.events() if isinstance(event, SessionEnded)
+        ]
+    assert reasons == ["parked"]
+
+
+async def test_a_time_that_is_none_is_an_error_by_name(
+    state: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "soon")
+    with pytest.raises(InvalidInput, match="MIDFLIGHT_PARK_AFTER"):
+        await _host(argparse.Namespace(journal=None, park_after=None, ready=None))
 
 
 async def test_what_an_agent_is_like_goes_with_warm(capsys: pytest.CaptureFixture[str]) -> None:

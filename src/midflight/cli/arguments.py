@@ -14,6 +14,7 @@ __all__ = [
     "SKILL",
     "SKILL_READERS",
     "Command",
+    "seconds",
 ]
 
 Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
@@ -33,6 +34,12 @@ MAY_ANSWER = (
     "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
     " name, or everything; repeatable"
 )
+
+
+def seconds(said: str) -> float:
+    """Read a span of time: a number of seconds, or of the unit behind it."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    return float(said[:-1]) * units[said[-1]] if said[-1:] in units else float(said)
 
 
 def _session(parser: argparse.ArgumentParser) -> None:

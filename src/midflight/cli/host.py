@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 
 from midflight.background import Ready
+from midflight.cli.arguments import seconds
 from midflight.cli.defaults import in_the_words_of, said, settled_options
-from midflight.cli.hosted import notifier_of_environment
+from midflight.cli.hosted import PARK_AFTER, notifier_of_environment
 from midflight.cli.output import write
 from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
+from midflight.host.host import PARK_AFTER_S
 from midflight.options import Options
 
 __all__ = ["host"]
@@ -51,7 +53,7 @@ async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # its terminal may go, it stays
     try:
         notifier = notifier_of_environment()
-        mine = Host(given.journal, park_after=given.park_after)
+        mine = Host(given.journal, park_after=_park_after(given))
         if notifier is not None:
             mine.followers.append(notifier.follow)
         async with mine:
@@ -72,6 +74,19 @@ async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None
         _tell(given.ready, Ready(error=error.message, hint=error.hint))
         raise
     return 0
+
+
+def _park_after(given: argparse.Namespace) -> float:
+    """Return what was said here, or where this host was started from. Raises `InvalidInput`."""
+    if given.park_after is not None:
+        return float(given.park_after)
+    said = os.environ.get(PARK_AFTER)
+    try:
+        return seconds(said) if said else PARK_AFTER_S
+    except ValueError as error:
+        raise InvalidInput(
+            f"{PARK_AFTER} is no span of time: {said}", "such as 900 or 15m"
+        ) from error
 
 
 def _tell(descriptor: int | None, ready: Ready) -> None:

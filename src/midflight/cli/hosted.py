@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from midflight.host import Host
     from midflight.host.notify import Notifier
 
-__all__ = ["VARIABLE", "alone", "hosted", "notifier_of_environment"]
+__all__ = ["PARK_AFTER", "VARIABLE", "alone", "hosted", "notifier_of_environment"]
 
 VARIABLE = "MIDFLIGHT_NOTIFY"
 """The environment variable with the address of `--notify`, for hosts that others start."""
+
+PARK_AFTER = "MIDFLIGHT_PARK_AFTER"
+"""The same for `--park-after`."""
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, SKILL, Command
+from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, SKILL, Command, seconds
 from midflight.cli.output import one_line, write
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
@@ -102,9 +102,19 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    _park_after(parser)
     add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
     add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def _park_after(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--park-after",
+        metavar="S",
+        type=seconds,
+        help="in the background: lay it to rest when it was quiet for so long (15m); inf: never",
+    )
 
 
 def _agent_options(parser: argparse.ArgumentParser) -> None:
@@ -137,12 +147,6 @@ def _agent_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
-
-
-def seconds(said: str) -> float:
-    """Read a span of time: a number of seconds, or of the unit behind it."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    return float(said[:-1]) * units[said[-1]] if said[-1:] in units else float(said)
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +184,7 @@ def _host_options(parser: argparse.ArgumentParser) -> None:
     _agent_options(parser)
     parser.set_defaults(name=None, resume=None)
     add("--journal", metavar="DIR", help="the journal's folder (default: your own)")
-    add("--park-after", metavar="S", type=float, default=900.0, help=argparse.SUPPRESS)
+    _park_after(parser)
     add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
 
 

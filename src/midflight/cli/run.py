@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from midflight.cli.defaults import in_the_words_of, settled_options
-from midflight.cli.hosted import VARIABLE, alone, hosted
+from midflight.cli.hosted import PARK_AFTER, VARIABLE, alone, hosted
 from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.transcript import Outcome, Transcript
 from midflight.commands import check_text
@@ -33,6 +33,8 @@ def run(given: argparse.Namespace) -> int:
     settled = settled_options(given)
     if given.notify:
         os.environ[VARIABLE] = given.notify
+    if given.park_after is not None:
+        os.environ[PARK_AFTER] = str(given.park_after)
     try:
         if given.detach:
             from midflight.cli.detach import detach
