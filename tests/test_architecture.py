@@ -51,6 +51,7 @@ PUBLIC = ("",)
 JOURNAL = ("journal", "journal.*")
 HOST = ("host", "host.*")
 CLIENT = ("client", "remote", "background", "link", "reach")
+WORKTREES = ("worktrees", "worktrees.*")
 MCP = ("mcp", "mcp.*")
 ORCHESTRATE = ("orchestrate", "orchestrate.*")
 AGENTS = ("agents", "agents.*")
@@ -77,8 +78,10 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
     JOURNAL: FOUNDATION + PARTS + FOLD + JOURNAL,
     HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
-    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS,
-    MCP: FOUNDATION + PARTS + SESSION + CLIENT + REGISTRY + MCP,
+    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS + WORKTREES,
+    # Git knows nothing of sessions.
+    WORKTREES: ("errors", "inert", *WORKTREES),
+    MCP: FOUNDATION + PARTS + SESSION + CLIENT + REGISTRY + WORKTREES + MCP,
     ORCHESTRATE: FOUNDATION + PARTS + SESSION + CLIENT + FOLD + ORCHESTRATE,
     CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION
@@ -92,6 +95,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + JOURNAL
     + HOST
     + CLIENT
+    + WORKTREES
     + MCP
     + ORCHESTRATE
     + CLI,

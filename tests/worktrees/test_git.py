@@ -1,0 +1,197 @@
+"""What a repository would have git run is not run, and what has changed is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.worktrees.conftest import Repo
+
+from midflight.errors import Conflict, MidflightError
+from midflight.worktrees.changes import changed
+from midflight.worktrees.discarding import discard
+from midflight.worktrees.git import Git
+from midflight.worktrees.merging import hand_over, merge, start_of
+
+Trap = Callable[[str], str]
+
+HOOKS = (
+    *("post-checkout", "pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"),
+    *("pre-merge-commit", "post-merge", "reference-transaction", "post-index-change"),
+)
+FILTERS = ("filter.trap.clean", "filter.trap.smudge", "filter.trap.process")
+
+
+@pytest.fixture
+def sprung(tmp_path: Path) -> Path:
+    """Return the folder that each trap leaves a file in."""
+    folder = tmp_path / "sprung"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def trapped(repo: Repo, sprung: Path) -> Repo:
+    """Return a repository that runs a program wherever git lets it."""
+    for hook in HOOKS:
+        path = repo.folder / ".git" / "hooks" / hook
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\ntouch {sprung}/{hook}\n")
+        path.chmod(0o755)
+    repo.write(".gitattributes", "* filter=trap diff=trap merge=trap\n")
+    repo.git("add", ".gitattributes")
+    repo.git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "attributes")
+    for key in (
+        *("diff.trap.command", "diff.trap.textconv", "diff.external", "core.fsmonitor"),
+        *("merge.trap.driver", "gpg.program", "core.editor", "core.pager", *FILTERS),
+    ):
+        repo.git("config", key, f"touch {sprung}/{key} #")
+    for key in (
+        "commit.gpgSign",
+        "merge.verifySignatures",
+        "filter.trap.required",
+        "rerere.enabled",
+    ):
+        repo.git("config", key, "true")
+    _tidy(sprung)
+    return repo
+
+
+async def test_nothing_that_the_repository_names_is_run(trapped: Repo, sprung: Path) -> None:
+    tree = await trapped.made()
+    (tree.folder / "old").write_text("theirs\n")
+    (tree.folder / "new").write_text("new\n")
+    assert "+theirs" in (await changed(tree.folder, [await start_of(tree)])).diff
+    await hand_over(tree, "fix")
+    assert (await merge(tree, "fix")).new
+    (trapped.folder / "old").write_text("ours\n")
+    trapped.git("-c", "core.hooksPath=/dev/null", *_plain(), "commit", "-qam", "ours")
+    (tree.folder / "old").write_text("theirs again\n")
+    _tidy(sprung)
+    assert (await merge(tree, "fix")).conflicts == ["old"]
+    assert (await discard(tree)).snapshot
+    assert _names(sprung) == []
+
+
+def _tidy(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def _plain() -> list[str]:
+    names = ("core.fsmonitor=", "commit.gpgSign=false", "filter.trap.required=false", "core.pager=")
+    return [part for name in (*names, *(f"{key}=" for key in FILTERS)) for part in ("-c", name)]
+
+
+async def test_a_filter_of_the_user_is_obeyed_and_one_of_the_repository_is_not(repo: Repo) -> None:
+    repo.commit(".gitattributes", "*.up filter=up\n*.bad filter=bad\n")
+    repo.git("config", "--global", "filter.up.clean", "tr a-z A-Z")
+    repo.git("config", "--global", "filter.up.smudge", "tr A-Z a-z")
+    repo.git("config", "filter.bad.clean", "tr a-z A-Z")
+    tree = await repo.made()
+    repo.write("x.up", "text\n", at=tree.folder)
+    repo.write("x.bad", "text\n", at=tree.folder)
+    await merge(tree, "fix")
+    assert repo.git("show", "main:x.up") == "TEXT"
+    assert repo.git("show", "main:x.bad") == "text"
+    assert (repo.folder / "x.up").read_text() == "text\n"
+    repo.git("config", "filter.up.clean", "sed s/^/bad/")  # the user's stands
+    repo.write("y.up", "text\n", at=tree.folder)
+    await merge(tree, "fix")
+    assert repo.git("show", "main:y.up") == "TEXT"
+
+
+async def test_a_filter_with_a_name_that_cannot_be_switched_off_is_refused(
+    repo: Repo, sprung: Path
+) -> None:
+    repo.commit(".gitattributes", "* filter=a=b\n")
+    repo.git("config", "filter.a=b.clean", f"touch {sprung}/clean")
+    with pytest.raises(Conflict, match="names a program and cannot be switched off"):
+        await repo.made()
+    assert _names(sprung) == []
+
+
+async def test_the_environment_cannot_lead_git_elsewhere(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
+    repo.write("old", "two\n")
+    assert "+two" in (await changed(repo.folder, ["HEAD"])).diff
+
+
+async def test_nothing_is_fetched(repo: Repo, tmp_path: Path, sprung: Path) -> None:
+    git = await Git.open(repo.folder)
+    said = await git.run("ls-remote", str(tmp_path / "shop"))
+    assert said.code
+    assert "not allowed" in said.error
+
+
+async def test_a_git_that_takes_too_long_is_ended(repo: Repo) -> None:
+    git = await Git.open(repo.folder)
+    with pytest.raises(MidflightError, match=r"git -c took more than 0 s"):
+        await git.run("-c", "alias.x=!sleep 60", "x", timeout_s=0.0)
+
+
+async def test_without_git_that_is_told(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repo.folder))
+    with pytest.raises(MidflightError, match="git cannot be run: No such file"):
+        await Git.open(repo.folder)
+
+
+# Changes ------------------------------------------------------------------------------------
+
+
+async def test_changes_are_told_from_where_the_branch_left_the_one_it_came_from(repo: Repo) -> None:
+    tree = await repo.made()
+    repo.commit("mine", "a\n", at=tree.folder)
+    repo.commit("theirs", "b\n")
+    repo.git("merge", "-q", "--no-edit", "main", at=tree.folder)
+    repo.write("new", "c\n", at=tree.folder)
+    told = await changed(tree.folder, [await start_of(tree)])
+    assert ("mine" in told.files, "new" in told.files, "theirs" in told.files) == (
+        True,
+        True,
+        False,
+    )
+    repo.git("branch", "-m", "main", "renamed")
+    assert await start_of(await repo.seen()) == tree.base
+
+
+async def test_looking_changes_nothing(repo: Repo) -> None:
+    repo.write("new", "c\n")
+    repo.git("add", "--intent-to-add", "new")
+    before = sorted(path for path in (repo.folder / ".git").rglob("*") if path.is_file())
+    index = (repo.folder / ".git" / "index").read_bytes()
+    assert "+c" in (await changed(repo.folder, ["HEAD"])).diff
+    assert sorted(path for path in (repo.folder / ".git").rglob("*") if path.is_file()) == before
+    assert (repo.folder / ".git" / "index").read_bytes() == index
+
+
+async def test_files_outside_of_a_sparse_checkout_have_not_changed(repo: Repo) -> None:
+    repo.commit("in/file", "a\n")
+    repo.commit("out/file", "a\n")
+    repo.git("sparse-checkout", "set", "in")
+    assert (await changed(repo.folder, ["HEAD"])).diff == ""
+
+
+async def test_a_folder_without_a_commit_has_only_new_files(tmp_path: Path) -> None:
+    repo = Repo(tmp_path)
+    repo.git("init", "-q")
+    repo.write("new", "c\n")
+    told = await changed(tmp_path, ["HEAD"])
+    assert (told.commit, "+c" in told.diff) == ("", True)
+
+
+async def test_a_name_that_is_no_text_is_no_trouble(repo: Repo) -> None:
+    tree = await repo.made()
+    name = os.fsdecode(b"\xff\xfe")
+    repo.write(name, "theirs\n", at=tree.folder)
+    repo.commit(name, "ours\n")
+    assert (await merge(tree, "fix")).conflicts == [name]
