@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
@@ -95,11 +96,12 @@ def list_sessions(
     ):
         if wanted is not None:
             query = query.where(column == wanted)
-    return [_session(row) for row in connection.execute(query).all()]
+    found = connection.execute(query)
+    columns = tuple(found.keys())  # once, not for each: there may be thousands
+    return [_session(dict(zip(columns, row, strict=True))) for row in found.all()]
 
 
-def _session(row: AnyRow) -> SessionRow:
-    fields = row._asdict()  # there may be thousands: one by one takes three times as long
+def _session(fields: dict[str, Any]) -> SessionRow:
     fields["status"] = fields.pop("shown")
     fields["options"] = msgspec.json.decode(fields["options"])
     fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
