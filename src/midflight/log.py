@@ -121,6 +121,10 @@ class EventLog:
         """There are events that readers may not see yet."""
         return bool(self._hidden)
 
+    def hidden(self) -> list[Event]:
+        """Return the durable events that readers may not see yet."""
+        return [event for _, event in self._hidden]
+
     @property
     def position(self) -> int:
         """The position behind the newest event that readers may see."""

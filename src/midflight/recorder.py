@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Callable
 
 from midflight.errors import StoreFailed
@@ -12,6 +12,9 @@ from midflight.record import Record, Summary
 from midflight.state import State
 
 __all__ = ["Recorder", "summary"]
+
+CLOSE_S = 15.0
+"""How long the rest may take to be written: longer than other writers may keep a database."""
 
 
 def summary(
@@ -94,8 +97,27 @@ class Recorder:
             self._record.fail(error)
 
     async def close(self) -> None:
-        """Write the rest, show it, and give the lease back. What fails has been told already."""
-        if self._record is not None:
-            with contextlib.suppress(StoreFailed):
+        """Write the rest, show it, and give the lease back. What fails has been told already.
+
+        A disk that hangs is not waited for: that what is left is not written is told instead.
+        """
+        if self._record is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S):
                 await self.written()
-            await self._record.close()
+        except StoreFailed:
+            pass
+        except TimeoutError:
+            self._record.fail(self._left())
+        await self._record.close()
+
+    def _left(self) -> StoreFailed:
+        """Return the error that says what is not on disk."""
+        left = self._log.hidden()
+        kinds = ", ".join(dict.fromkeys(event.type for event in left))
+        return StoreFailed(
+            f"the journal has not answered for {CLOSE_S:.0f} seconds: "
+            f"{len(left)} events of the session are not on disk ({kinds})",
+            "whoever goes on with the session ends what they would have ended",
+        )

@@ -335,6 +335,11 @@ class Session(Surface):
         """The session takes no more commands: it has ended, or is about to."""
         return self._closer is not None
 
+    @property
+    def lost(self) -> Exception | None:
+        """Why the journal has not taken all of the session; None as long as it does."""
+        return self._log.error
+
     async def over(self) -> None:
         """Wait until the session has ended and its agent is gone."""
         await self._over.wait()

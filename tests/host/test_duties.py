@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from midflight.errors import HostGone
+from midflight.errors import AgentUnavailable, HostGone
 from midflight.host import Host
 from midflight.journal import Journal
+from midflight.options import Options
 from midflight.session import Session
 from midflight.testing import FakeModel, Text
 from midflight.testing.fake import FakeAgent
@@ -52,22 +53,44 @@ async def test_a_session_that_is_being_begun_uses_its_host(
     await host.unused(0.0)
 
 
-async def test_a_host_that_closes_waits_for_sessions_that_are_being_begun(
+async def test_a_host_that_closes_ends_the_start_of_an_agent(
     begin: Begin, open_host: Hosts, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
-    starts, may = slow
-    beginning = asyncio.ensure_future(begin())
+    starts, _ = slow  # it would take for ever
+    beginning = asyncio.ensure_future(begin(task="x", id="again"))
     await starts.wait()
-    closing = asyncio.create_task(host.__aexit__(None, None, None))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await asyncio.shield(closing)
-    may.set()
+    await host.__aexit__(None, None, None)
     with pytest.raises(HostGone):
         await beginning
-    await closing
-    (row,) = await (await open_host()).journal.sessions()
-    assert (row.status, row.host) == ("idle", None)
+    other = await open_host()
+    assert await other.journal.sessions() == []
+    row, _ = await other.journal.create("x", Options.build(agent="fake"), id="again")
+    assert row.name == "x"
+
+
+async def test_who_begins_a_session_and_is_cancelled_is_cancelled(
+    begin: Begin, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    starts, _ = slow
+    beginning = asyncio.ensure_future(begin(task="x"))
+    await starts.wait()
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert (await host.journal.sessions(), bool(host.arrivals)) == ([], False)
+
+
+async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
+    begin: Begin, host: Host, tmp_path: Path
+) -> None:
+    nowhere: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "name": "fix"}
+    with pytest.raises(AgentUnavailable):
+        await host.dispatch("do it", id="mine", **nowhere)
+    assert await host.journal.sessions() == []
+    _, session = await begin(Text("done"), task="do it", id="mine", name="fix")
+    assert (session.id, session.name) == ("mine", "fix")
+    async for _ in session.stream():
+        pass
 
 
 async def test_a_duty_that_fails_once_is_told_and_done_again(

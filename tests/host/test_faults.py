@@ -28,7 +28,7 @@ from midflight.agents.strays import new_marker
 from midflight.background import Ready
 from midflight.birth import space
 from midflight.client import Client, RemoteSession, connect
-from midflight.errors import LeaseHeld, LeaseLost, StoreFailed, StoreRefused
+from midflight.errors import LeaseHeld, LeaseLost, NotFound, StoreFailed, StoreRefused
 from midflight.host import Host
 from midflight.journal import TTL_S
 from midflight.options import Options
@@ -132,6 +132,48 @@ async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
             break
     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
         assert is_gone(psutil.Process(int((tmp_path / "pid").read_text())))
+
+
+@fault("D1")
+async def test_a_disk_that_hangs_is_not_waited_for_and_what_is_not_on_it_is_told(
+    host: Host, begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.recorder.CLOSE_S", 0.2)
+    monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
+    model, session = await begin([Wait("go"), Text("one")])
+    message = await session.send("go")
+    await model.reached("go")
+    await first(session, e.MessageStarted)
+    writing = sqlite3.connect(state / "journal.sqlite", isolation_level=None)
+    with contextlib.closing(writing):
+        writing.execute("BEGIN IMMEDIATE")
+        stop = {"type": "close"}
+        path = f"/sessions/{session.id}/commands"
+        status, told = await call(host.address, path, "POST", stop)
+    assert (status, told["code"]) == (503, "store_failed")
+    assert "0 seconds: 3 events" in told["message"]
+    assert "(message.cancelled, turn.ended, session.ended)" in told["message"]
+    result = await message.result()
+    assert (result.reason, result.text) == ("store_failed", f"{told['message']} ({told['hint']})")
+    with pytest.raises(StoreFailed, match=r"turn\.ended"):
+        await anext(session.events(session.last_seq))
+
+
+@fault("D1")
+async def test_a_disk_that_hangs_keeps_nobody_waiting_for_a_session(
+    host: Host, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path}
+    writing = sqlite3.connect(state / "journal.sqlite", isolation_level=None)
+    with contextlib.closing(writing), monkeypatch.context() as hurry:
+        hurry.setattr("midflight.journal.writer.ANSWER_S", 0.1)
+        writing.execute("BEGIN IMMEDIATE")
+        for name in ("first", "second"):
+            with pytest.raises(StoreFailed, match="has not answered for 0 seconds"):
+                await host.dispatch("do it", id=name, **given)
+    await host.journal.beat()
+    with pytest.raises(NotFound):  # nobody waited for it any more when its turn came
+        await host.journal.find("second", exact=True)
 
 
 # The lease --------------------------------------------------------------------------------

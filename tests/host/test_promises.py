@@ -169,7 +169,7 @@ async def test_p4_everything_ends_exactly_once(
     assert (folded.status, folded.ended) == ("idle", "host_died")
     assert [entry.id for entry in folded.outbox.waiting()] == [waiting.id]
     assert not folded.requests.pending
-    other._known.update(host._known)  # noqa: SLF001 - the values that are never stored
+    other.known = host.known  # the values that are never stored
     again = await other.session(session.id)
     await again.send("go on")
     await _quiet(again)
@@ -236,7 +236,7 @@ async def test_p6_nothing_is_run_again_on_its_own(
     other = await open_host()
     await a_while(other)
     assert len(model.requests) == 1
-    other._known.update(host._known)  # noqa: SLF001 - the values that are never stored
+    other.known = host.known  # the values that are never stored
     again = await other.session(session.id)
     assert len(model.requests) == 1
     message = await again.send("go on")

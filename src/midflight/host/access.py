@@ -52,11 +52,13 @@ class Access:
 
     async def _close(self, id: str) -> Outcome:
         """Close a session, once: one that is closed, or about to be, is left as it is."""
-        async with self._host.one_at_a_time(id):
+        async with self._host.arrivals.alone(id):
             session = self._host.sessions.get(id)
             if session is not None:
                 await session.close()
                 await session.over()
+                if session.lost is not None:  # asking such a disk for more would take as long
+                    raise session.lost
             row = await self._host.journal.find(id, exact=True)
             if row.status == "closed":
                 return Outcome(seq=row.seq)

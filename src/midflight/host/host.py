@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import uuid
-import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +19,6 @@ from midflight.agents.base import Agent
 from midflight.agents.strays import end_strays
 from midflight.commands import check_text
 from midflight.errors import (
-    Conflict,
     HostGone,
     InvalidInput,
     MidflightError,
@@ -30,11 +27,13 @@ from midflight.errors import (
 )
 from midflight.finish import finished
 from midflight.host.access import Access
+from midflight.host.arrivals import Arrivals
 from midflight.host.duties import Duties
+from midflight.host.known import Known
 from midflight.host.listening import listen
-from midflight.host.settle import settle
+from midflight.host.settle import settle, settle_all
 from midflight.host.warm import WarmAgents
-from midflight.journal import Journal, SessionRow, restored, stored
+from midflight.journal import Journal, stored
 from midflight.lineage import own
 from midflight.options import Options, slug
 from midflight.record import Record
@@ -82,10 +81,9 @@ class Host:
         self._duties = Duties(self, self._access, self._warm, park_after)
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._beginning = 0  # sessions on their way
-        self._coming = weakref.WeakValueDictionary[str, asyncio.Lock]()
-        self._known: dict[str, Options] = {}  # of sessions at rest too: the journal has no secrets
         self.changed = asyncio.Event()
+        self.arrivals = Arrivals(self.changed)
+        self.known = Known()
         self.leaving = False
 
     # Life ---------------------------------------------------------------------------------
@@ -118,8 +116,12 @@ class Host:
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
-        await self._settle_all()
+        await asyncio.to_thread(end_strays)
+        dead = await settle_all(self.journal)
         assert self._listener is not None  # noqa: S101 - `open` comes first
+        for path in dead:
+            if path.parent == Path(self.address).parent:  # of this machine
+                path.unlink(missing_ok=True)
         self._serving = await asyncio.to_thread(self._make_serving, self._listener)
         await self._serving.begin()
         self._tasks.append(asyncio.get_running_loop().create_task(self._duties.tend()))
@@ -142,12 +144,10 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(
+            self.arrivals.cut(),
             *(session.close("parked") for session in list(self.sessions.values())),
             return_exceptions=True,
         )
-        while self._beginning:  # each ends by itself, and needs the journal for that
-            self.changed.clear()
-            await self.changed.wait()
         await self._warm.close()
         if self._socket is not None:
             self._socket.unlink(missing_ok=True)
@@ -186,7 +186,7 @@ class Host:
         that begins it; without one it is the session whose agent runs this process, if any.
         """
         new = uuid.uuid4().hex if id is None else id
-        async with self.one_at_a_time(new):
+        async with self.arrivals.alone(new):
             if not await self.begun(new, task, options):
                 return await self._begin(task, options, new, ready, parent)
         return await self.session(new)
@@ -199,9 +199,21 @@ class Host:
         row, record = await self.journal.create(name, options, id=id, parent=parent)
         ready = ready or self._warm.take(options)
         options = msgspec.structs.replace(options, name=row.name)
-        return await self._enter(
-            lambda: Session(options, task, self._agent, record=record, ready=ready), record
-        )
+        try:
+            return await self._enter(
+                lambda: Session(options, task, self._agent, record=record, ready=ready), record
+            )
+        except BaseException:
+            await self._undo(row.id)
+            raise
+
+    async def _undo(self, id: str) -> None:
+        """Free the id and the name of a session that did not start, unless its agent has worked."""
+        with contextlib.suppress(MidflightError):
+            with contextlib.suppress(NotFound):  # nothing was told of it
+                if (await self.journal.find(id, exact=True)).turns:
+                    return
+            await self.journal.remove(id)
 
     async def begun(self, id: str, task: str | None, options: Options) -> bool:
         """Tell whether there is a session with this id.
@@ -236,27 +248,16 @@ class Host:
 
         Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
         """
-        async with self.one_at_a_time(id):
+        async with self.arrivals.alone(id):
             while (session := self.sessions.get(id)) is not None and session.closing:
                 await asyncio.wait({self._watches[id]})  # then it is one at rest
             self._check_here()
             return session or await self._take_up(id)
 
-    @contextlib.asynccontextmanager
-    async def one_at_a_time(self, id: str) -> AsyncIterator[None]:
-        """Nobody else begins or takes up this session meanwhile, and the host waits for it."""
-        self._beginning += 1
-        try:
-            async with self._coming.setdefault(id, asyncio.Lock()):
-                yield
-        finally:
-            self._beginning -= 1
-            self.changed.set()
-
     async def _take_up(self, id: str) -> Session:
         row, record, past = await self.journal.take(id)
         try:
-            options = self._options(row)
+            options = self.known.options(row)
         except MidflightError:
             await settle(row, record, past)  # and give it back
             raise
@@ -264,33 +265,14 @@ class Host:
             lambda: Session(options, agent=self._agent, record=record, past=past), record
         )
 
-    def _options(self, row: SessionRow) -> Options:
-        """Return the options to go on with. Raises `Conflict` if something secret is missing."""
-        known = self._known.get(row.id)
-        options, missing = restored(
-            row.options,
-            {**os.environ, **known.env} if known else os.environ,
-            known.mcp_servers if known else None,
-            on_request=known.on_request if known else None,
-            attended=known.attended if known else None,
-            name=row.name,
-            model=row.model or None,
-            permission_mode=row.permission_mode,
-        )
-        if missing:  # with others, the agent might work for another account
-            raise Conflict(
-                f"session {row.name} needs {', '.join(missing)}, whose values are never stored",
-                "set them in the environment and send it again",
-            )
-        return options
-
     async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
         """Enter a session and keep it; what could not be made or entered is given back."""
         try:
+            self._check_here()
             session = make()
             for follow in self.followers:
                 follow(session)
-            await session.__aenter__()
+            await self.arrivals.enter(session)
         except BaseException:
             await record.close()
             raise
@@ -298,7 +280,7 @@ class Host:
             await session.close("parked")
             self._check_here()
         self.sessions[session.id] = session
-        self._known[session.id] = session.options
+        self.known.keep(session.id, session.options)
         watch = asyncio.get_running_loop().create_task(self._watch(session))
         self._watches[session.id] = watch
         self.changed.set()
@@ -319,41 +301,23 @@ class Host:
         self._check_here()
         if id in self.sessions:
             await self.sessions[id].close("removed")
-        self._known.pop(id, None)
+        self.known.forget(id)
         await self.journal.remove(id)
 
     async def unused(self, seconds: float) -> None:
         """Wait until this host has had no session, and none on its way, for so long."""
         while True:
             self.changed.clear()
-            used = self.sessions or self._beginning
+            used = self.sessions or self.arrivals
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if used else seconds):
                     await self.changed.wait()
                     continue
-            if not self.sessions and not self._beginning:
+            if not self.sessions and not self.arrivals:
                 return
-
-    # Of hosts that died -------------------------------------------------------------------
 
     async def wake(self) -> None:
         """Take up the sessions at rest that wait for the reset of a usage limit."""
         for session in await self.journal.waiting():
             with contextlib.suppress(MidflightError):  # another host was faster, or it lacks a key
                 await self.session(session)
-
-    async def _settle_all(self) -> None:
-        """End what hosts that died have left open, before anything else is done."""
-        await asyncio.to_thread(end_strays)
-        for session in await self.journal.unsettled():
-            # Another host was faster, or it is damaged: whatever it is, it is no other's fault.
-            with contextlib.suppress(Exception):
-                await settle(*await self.journal.take(session))
-        for host in await self.journal.hosts():
-            if not host.alive and await self.journal.forget(host.id):
-                self._remove_socket(Path(host.address))
-
-    def _remove_socket(self, path: Path) -> None:
-        """Remove what a dead host has left, if it is where the sockets of this machine are."""
-        if self._socket is not None and path.parent == self._socket.parent:
-            path.unlink(missing_ok=True)

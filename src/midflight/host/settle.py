@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from pathlib import Path
 
 from midflight import events as e
 from midflight.conversation import Conversation
 from midflight.core import Limits
-from midflight.journal import SessionRow
+from midflight.journal import Journal, SessionRow
 from midflight.record import Past, Record
 from midflight.recorder import summary
 
-__all__ = ["settle"]
+__all__ = ["settle", "settle_all"]
+
+
+async def settle_all(journal: Journal) -> list[Path]:
+    """End what hosts that died have left open, and forget them; return where they answered."""
+    for session in await journal.unsettled():
+        # Another host was faster, or it is damaged: whatever it is, it is no other's fault.
+        with contextlib.suppress(Exception):
+            await settle(*await journal.take(session))
+    return [
+        Path(host.address)
+        for host in await journal.hosts()
+        if not host.alive and await journal.forget(host.id)
+    ]
 
 
 async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:

@@ -26,6 +26,9 @@ __all__ = ["Source", "Writer"]
 GROUP = 1_000
 """How many items one transaction takes."""
 
+ANSWER_S = 30.0
+"""How long anybody waits for a transaction of their own: a disk may hang for good."""
+
 CLOSE_S = 10.0
 """How long the thread may take to write the rest."""
 
@@ -92,12 +95,22 @@ class Writer:
             self._queue.put((source, item))
 
     async def do(self, call: Callable[[Connection], T]) -> T:
-        """Do something in a transaction of its own. Raises what it raises, or `StoreFailed`."""
+        """Do something in a transaction of its own. Raises what it raises, or `StoreFailed`.
+
+        Nobody waits for longer than `ANSWER_S`; what has not begun then is not done any more.
+        """
         if self._closing:
             raise StoreFailed("the journal is closed")
         job = _Job(call)
         self._queue.put(job)
-        return await job.future
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await job.future
+        except TimeoutError:
+            raise self._silent(ANSWER_S) from None
+
+    def _silent(self, seconds: float) -> StoreFailed:
+        return StoreFailed(f"{self._database.name} has not answered for {seconds:.0f} seconds")
 
     async def close(self) -> None:
         """Write what is waiting and end the thread. Raises `StoreFailed` if that takes too long."""
@@ -106,7 +119,7 @@ class Writer:
             self._queue.put(_Stop())
         await asyncio.to_thread(self._thread.join, CLOSE_S)
         if self._thread.is_alive():
-            raise StoreFailed(f"{self._database.name} has not answered for {CLOSE_S:.0f} seconds")
+            raise self._silent(CLOSE_S)
 
     # In the thread ------------------------------------------------------------------------
 
@@ -133,6 +146,8 @@ class Writer:
             return None
 
     def _do(self, job: _Job[Any]) -> None:
+        if job.future.cancelled():  # nobody waits for it any more
+            return
         result, error = None, None
         try:
             result = self._transaction(job.call)
