@@ -1,0 +1,99 @@
+"""One budget over the tree, and an end when nobody has anything to do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.mcp.test_leave import ASK, WRITE
+from tests.orchestrate.conftest import Staged
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.options import Options
+from midflight.orchestrate.instructions import orchestrating
+from midflight.testing import Mark, Silence, Text, ToolCall, Usage
+
+BASH = ToolCall("Bash", {"command": "true"})
+DEAR = [Usage(output_tokens=4000), BASH]  # $0.06
+
+
+async def test_a_budget_that_the_tree_has_spent_stops_everybody(stage: Staged) -> None:
+    on = await stage(
+        max_budget_usd=0.1,
+        boss=[Silence()],
+        first=[DEAR, Silence()],
+        second=[DEAR, Silence()],
+        third=[Silence()],
+    )
+    sessions = [await on.dispatch(name, allowed_tools=["Bash"]) for name in ("third", "first")]
+    await on.until(lambda: on.crew.spent_usd >= 0.06)
+    assert all(session.status == "running" for session in (*sessions, on.boss))
+    sessions.append(await on.dispatch("second", allowed_tools=["Bash"]))
+    results = [await session.first.result() for session in sessions if session.first]
+    assert {result.reason for result in results} == {"interrupted"}
+    assert on.boss.first is not None
+    assert (await on.boss.first.result()).reason == "max_budget"
+    late = await on.boss.send("go on")
+    assert (await late.result()).reason == "max_budget"
+    assert on.told == []
+
+
+async def test_what_was_charged_is_remembered_by_the_journal(stage: Staged) -> None:
+    on = await stage(max_budget_usd=1, boss=[Text("x"), Text("y")], first=[DEAR, Text("done")])
+    await on.dispatch("first", allowed_tools=["Bash"])
+    async with asyncio.timeout(20):
+        charges = (each async for each in on.boss.events() if isinstance(each, e.SessionCharged))
+        charged = await anext(each.usd async for each in charges if each.usd >= 0.06)
+    await on.boss.close("parked")
+    await on.boss.over()
+    again = await on.host.session(on.boss.id)
+    assert again._rules.state.ledger.charged_usd >= charged  # noqa: SLF001 - shown nowhere
+
+
+async def test_it_is_over_when_nobody_works_and_everything_has_been_told(stage: Staged) -> None:
+    on = await stage(
+        boss=[Text("x"), [Mark("told"), Text("y")]],
+        first=[ASK, Text("done")],
+    )
+    assert on.boss.first is not None
+    await on.boss.first.result()
+    assert await on.crew.rest()
+    child = await on.dispatch("first")
+    await on.crew.look()
+    assert not await on.crew.rest()  # there is news
+    await on.model.reached("told")
+    await on.until(lambda: on.child("first").pending)
+    (asked,) = on.child("first").pending
+    await on.crew.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))
+    await on.until(lambda: not on.crew.working)
+
+
+async def test_who_still_works_goes_on_when_the_crew_is_left(stage: Staged) -> None:
+    on = await stage(boss=[Text("x"), Text("y")], first=[WRITE, Text("done")])
+    child = await on.dispatch("first")
+    await on.until(lambda: on.crew.working)
+    await on.crew.__aexit__(None, None, None)
+    assert child.status in ("running", "waiting")
+
+
+def test_the_agent_is_told_what_it_may_do(tmp_path: Path) -> None:
+    options = Options.build(cwd=tmp_path, allowed_tools=["Read"])
+    limits = {"max-depth": 2}
+    kept = {"A": "1"}
+    made = orchestrating(
+        options, "id", may_answer=["questions", "Edit"], limits=limits, worktree=True, env=kept
+    )
+    assert made.allowed_tools == ("Read", "mcp__midflight")
+    server = made.mcp_servers["midflight"]
+    assert server["env"] == kept
+    said = " ".join(server["args"])
+    assert said == (
+        "-m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
+        " --max-depth 2"
+    )
+    assert "questions and permissions for `Edit`" in str(made.system_prompt)
+    assert "worktree: true" in str(made.system_prompt)
+    nothing = orchestrating(options, "id", may_answer=[], limits={}, worktree=False, env={})
+    assert "You answer nothing" in str(nothing.system_prompt)
+    assert "worktree" not in str(nothing.system_prompt)
