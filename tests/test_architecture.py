@@ -49,8 +49,9 @@ SESSION = (
 )
 PUBLIC = ("",)
 JOURNAL = ("journal", "journal.*")
+REACH = ("reach",)
 HOST = ("host", "host.*")
-CLIENT = ("client", "remote", "background", "link", "reach")
+CLIENT = ("client", "remote", "background", "link", "branches")
 WORKTREES = ("worktrees", "worktrees.*")
 MCP = ("mcp", "mcp.*")
 ORCHESTRATE = ("orchestrate", "orchestrate.*")
@@ -67,6 +68,8 @@ REGISTRY = ("agents",)
 FOLD = ("state",)
 # What a dead host leaves is told by the marker of its agents.
 STRAYS = ("agents.strays", "agents.leash")
+# What goes to a log is blanked out by what blanks out an agent's complaints.
+REDACT = ("agents.redact",)
 
 MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     FOUNDATION: FOUNDATION,
@@ -77,12 +80,24 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION + CLIENT + HOST,
     TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
     JOURNAL: FOUNDATION + PARTS + FOLD + JOURNAL,
-    HOST: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + HOST + PROTOCOL + REGISTRY + STRAYS,
-    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + CLIENT + STRAYS + WORKTREES,
+    # Hosts and clients ask the same object what an agent may do.
+    REACH: FOUNDATION + PARTS + JOURNAL + REACH,
+    HOST: FOUNDATION
+    + PARTS
+    + RULES
+    + SESSION
+    + JOURNAL
+    + REACH
+    + HOST
+    + PROTOCOL
+    + REGISTRY
+    + STRAYS
+    + REDACT,
+    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + REACH + CLIENT + STRAYS + WORKTREES,
     # Git knows nothing of sessions.
     WORKTREES: ("errors", "inert", *WORKTREES),
-    MCP: FOUNDATION + PARTS + SESSION + CLIENT + REGISTRY + WORKTREES + MCP,
-    ORCHESTRATE: FOUNDATION + PARTS + SESSION + CLIENT + FOLD + ORCHESTRATE,
+    MCP: FOUNDATION + PARTS + SESSION + REACH + CLIENT + REGISTRY + WORKTREES + MCP,
+    ORCHESTRATE: FOUNDATION + PARTS + SESSION + REACH + CLIENT + FOLD + ORCHESTRATE,
     CONFIG: FOUNDATION + CONFIG,
     CLI: FOUNDATION
     + PARTS
@@ -93,6 +108,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + TESTING
     + CONFIG
     + JOURNAL
+    + REACH
     + HOST
     + CLIENT
     + WORKTREES

@@ -20,7 +20,7 @@ from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.link import ask
 from midflight.options import Options
-from midflight.reach import Reach, Said
+from midflight.reach import MAY_ANSWER, Reach, Said
 from midflight.remote import RemoteSession
 
 __all__ = ["Client", "RemoteSession", "connect"]
@@ -178,7 +178,8 @@ class Client:
 
     async def call(self, address: str, method: str, path: str, body: bytes | None = None) -> bytes:
         """Call a host. Raises the error that it tells."""
-        async with ask(address, method, path, body) as answer:
+        may_answer = {MAY_ANSWER: self.reach.leave.written}
+        async with ask(address, method, path, body, **may_answer) as answer:
             told = await answer.body()
         if answer.status >= BAD_REQUEST:
             raise _error(told)

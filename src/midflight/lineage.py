@@ -8,6 +8,7 @@ something, not a program that hides where it comes from.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import msgspec
 
@@ -22,9 +23,25 @@ UNKNOWN = "?"
 """Stands for the session of a program that several sessions share, or that is started early."""
 
 
-def inside() -> tuple[str, ...]:
-    """Return the sessions inside of whose agents this process runs, the outermost first."""
-    return tuple(filter(None, os.environ.get(VARIABLE, "").split("/")))
+def inside(pid: int | None = None) -> tuple[str, ...]:
+    """Return the sessions inside of whose agents a process runs, the outermost first.
+
+    Without a ``pid`` it is this process. Of others it is known on Linux only, and of programs of
+    the same user: nothing is returned where it cannot be seen.
+    """
+    path = os.environ.get(VARIABLE, "") if pid is None else _variable(pid)
+    return tuple(filter(None, path.split("/")))
+
+
+def _variable(pid: int) -> str:
+    """Return what another process was started with, or nothing."""
+    try:
+        told = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return ""
+    begin = f"{VARIABLE}=".encode()
+    values = (line.removeprefix(begin) for line in told.split(b"\0") if line.startswith(begin))
+    return next(values, b"").decode(errors="replace")
 
 
 def own() -> str:

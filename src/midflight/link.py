@@ -67,15 +67,21 @@ class Answer:
 
 @contextlib.asynccontextmanager
 async def ask(
-    address: str, method: str, path: str, body: bytes | None = None, *, accept: str = "*/*"
+    address: str,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    accept: str = "*/*",
+    **more: str,
 ) -> AsyncGenerator[Answer]:
-    """Ask a host something, and enter its answer. Raises `HostGone`."""
+    """Ask a host something, and enter its answer. ``more`` are headers. Raises `HostGone`."""
     try:
         reader, writer = await asyncio.open_unix_connection(address)
     except OSError as error:
         raise HostGone(f"the session's host does not answer: {error}") from error
     protocol = h11.Connection(h11.CLIENT)
-    headers = [("host", "midflight"), ("accept", accept), ("connection", "close")]
+    headers = [("host", "midflight"), ("accept", accept), ("connection", "close"), *more.items()]
     if body is not None:
         headers += [("content-type", "application/json"), ("content-length", str(len(body)))]
     try:

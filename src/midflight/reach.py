@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote, unquote
 
 from midflight import commands as c
 from midflight import events as e
+from midflight import lineage
 from midflight.errors import NotAllowed, NotFound
 from midflight.journal import Journal
-from midflight.lineage import UNKNOWN, inside, own
+from midflight.lineage import UNKNOWN
 from midflight.requests import Request
 
-__all__ = ["EVERYTHING", "QUESTIONS", "Leave", "Reach", "Said"]
+__all__ = ["EVERYTHING", "MAY_ANSWER", "QUESTIONS", "Leave", "Reach", "Said"]
 
 EVERYTHING, QUESTIONS = "everything", "questions"
+
+MAY_ANSWER = "midflight-may-answer"
+"""The header with which a client tells a host what its user has said that it may answer."""
 
 Said = bool | Iterable[str]
 """What an agent may answer, as somebody says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
@@ -27,6 +32,16 @@ class Leave:
         if isinstance(said, bool):
             said = [EVERYTHING] if said else []
         self._words = frozenset({said} if isinstance(said, str) else said)
+
+    @classmethod
+    def read(cls, told: str) -> list[str]:
+        """Return what `written` has written."""
+        return [unquote(word) for word in told.split(",") if word]
+
+    @property
+    def written(self) -> str:
+        """The same as one line of text."""
+        return ",".join(sorted(quote(word) for word in self._words))
 
     def __bool__(self) -> bool:
         """Tell whether there is anything."""
@@ -51,17 +66,22 @@ class Leave:
 class Reach:
     """Knows which sessions the caller is a part of; nobody's agent is part of none."""
 
-    def __init__(self, journal: Journal, *, may_answer: Said = False) -> None:
-        """``may_answer`` says what an agent may answer of what the sessions it has begun ask."""
+    def __init__(
+        self, journal: Journal, *, may_answer: Said = False, inside: tuple[str, ...] | None = None
+    ) -> None:
+        """``may_answer`` says what an agent may answer of what the sessions it has begun ask.
+
+        ``inside`` are the sessions that the caller is a part of; without them it is this process.
+        """
         self._journal = journal
-        self._inside = inside()
+        self._inside = lineage.inside() if inside is None else inside
         self._kin: tuple[str, ...] | None = None
         self.leave = Leave(may_answer if self._inside else True)
 
     @property
     def parent(self) -> str:
         """The session that a new one is begun by, or nothing."""
-        return own()
+        return self._inside[-1] if self._inside else ""
 
     async def kin(self) -> tuple[str, ...]:
         """Return the caller's own session and its ancestors, itself first.

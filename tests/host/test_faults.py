@@ -280,7 +280,10 @@ async def test_a_session_that_is_damaged_keeps_no_other_from_being_settled(
     other = await open_host()
 
     assert (await other.journal.tail(sound.id, 1))[0].type == "session.ended"
-    assert (await other.journal.find(damaged.id)).host is None
+    found = await other.journal.find(damaged.id)
+    assert (found.host, found.status) == (None, "idle")
+    assert found.last.endswith("is damaged: event 1 of session damaged is missing")
+    assert await other.journal.unsettled() == []  # the next host does not try it again
     with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):
         await other.session(damaged.id)
     with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):

@@ -453,3 +453,34 @@ async def test_an_agent_is_told_nothing_of_its_host(host: Host, begin: Begin) ->
     assert f"MIDFLIGHT_SESSION={session.id}" in seen  # which opens nothing
     for secret in (host.address, Path(host.address).name, host.journal.host or ""):
         assert secret not in seen
+
+
+async def test_an_error_that_nobody_expected_is_told_with_a_code_and_logged_without_secrets(
+    host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "sk-0123456789"
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    _, session = await begin()
+
+    async def wrong(*given: object, **more: object) -> None:
+        raise RuntimeError(f"the key is {secret}")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(host.journal, "sessions", wrong)
+        broken.setattr(host.journal, "events", wrong)
+        status, body = await call(host.address, "/sessions")
+        assert (status, body["code"]) == (500, "internal")
+        await session.close()
+        await session.over()
+        path = f"/sessions/{session.id}/events"
+        async with dial(host.address, path, accept="text/event-stream") as raw:
+            ((_, kind, data),) = [event async for event in raw.events()]
+        assert (kind, data["code"]) == ("error", "internal")
+    assert (await call(host.address, "/sessions"))[0] == 200
+    assert secret not in str(body) + str(data)
+    for each in told:
+        assert "in wrong" in each["message"]
+        assert secret not in str(each)
+    assert len(told) == 2

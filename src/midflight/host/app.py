@@ -6,7 +6,6 @@ Errors are ``{"code": …, "message": …, "hint": …}`` with the status that f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,12 @@ from midflight.errors import (
     SessionClosed,
     StoreFailed,
 )
+from midflight.host.guard import Guarded, Unexpected, tell
+from midflight.host.peer import PEER, Peer
 from midflight.info import SessionInfo
+from midflight.lineage import inside
 from midflight.options import Options
+from midflight.reach import MAY_ANSWER, Leave, Reach
 
 if TYPE_CHECKING:
     from midflight.host.access import Access
@@ -69,7 +72,7 @@ _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
 )
 
 
-def make_app(host: Host, access: Access) -> Starlette:
+def make_app(host: Host, access: Access) -> Guarded:
     """Return the application of a host."""
     api = _Api(host, access)
     routes = [
@@ -84,14 +87,17 @@ def make_app(host: Host, access: Access) -> Starlette:
     for route in routes:
         assert route.methods is not None  # noqa: S101 - they stand above
         route.methods.discard("HEAD")  # which would run the handler, and for a stream for ever
-    return Starlette(
-        routes=routes, exception_handlers={MidflightError: _told, HTTPException: _refused}
-    )
+    handlers = {MidflightError: _told, HTTPException: _refused, Exception: _unexpected}
+    return Guarded(Starlette(routes=routes, exception_handlers=handlers), host.known.masked)
 
 
 async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, MidflightError)  # noqa: S101 - the table above says so
     return problem(error)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return problem(Unexpected(error))
 
 
 def problem(error: MidflightError) -> Response:
@@ -133,6 +139,12 @@ class _Api:
         self._host = host
         self._access = access
 
+    def _reach(self, request: Request) -> Reach:
+        """Return what whoever asks may do: an agent's programs are known by their environment."""
+        may_answer = Leave.read(request.headers.get(MAY_ANSWER, ""))
+        who: Peer = getattr(request.state, PEER)
+        return Reach(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
+
     async def health(self, request: Request) -> Response:
         return _json({"status": "leaving" if self._host.leaving else "ok"})
 
@@ -160,6 +172,7 @@ class _Api:
             raise InvalidInput("the id of a session is text")
         if not isinstance(parent, str):
             raise InvalidInput("the parent of a session is the id of one")
+        parent = self._reach(request).parent or parent
         given.pop("on_request", None)  # a function does not come from another process
         options = Options.build(**given)
         known = wanted is not None and await self._host.begun(wanted, task, options)
@@ -172,12 +185,14 @@ class _Api:
 
     async def remove(self, request: Request) -> Response:
         info = await self._info(request)
+        await self._reach(request).check(info.id, c.Close())
         await self._host.remove(info.id)
         return _json(info)
 
     async def command(self, request: Request) -> Response:
         command = c.decode(await _body(request))
         info = await self._info(request)
+        await self._reach(request).check(info.id, command)
         outcome = await self._access.carry_out(info.id, command)
         return _json(outcome, 202)
 
@@ -214,17 +229,23 @@ class _Api:
         except EventsExpired:  # what is not in memory any more is in the journal: come back
             yield b"event: lagged\ndata: {}\n\n"
         except MidflightError as error:
-            yield b"event: error\ndata: " + bytes(problem(error).body) + b"\n\n"
+            yield _sse_error(error)
+        except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
+            tell(error, self._host.known.masked)
+            yield _sse_error(Unexpected(error))
         finally:
             waiting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, MidflightError):
-                await waiting
+            await asyncio.gather(waiting, return_exceptions=True)
             await events.aclose()
 
 
 def _sse(event: e.Event) -> bytes:
     number = b"" if event.seq is None else b"id: %d\n" % event.seq
     return b"%sdata: %s\n\n" % (number, e.encode(event))
+
+
+def _sse_error(error: MidflightError) -> bytes:
+    return b"event: error\ndata: " + bytes(problem(error).body) + b"\n\n"
 
 
 def _array(page: list[e.Event]) -> bytes:

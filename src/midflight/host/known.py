@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from midflight.agents.redact import Redactor, server_secrets
 from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
 from midflight.options import Options
@@ -29,6 +30,13 @@ class Known:
     def forget(self, id: str) -> None:
         """Forget a session that was removed."""
         self._options.pop(id, None)
+
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets of this process and of the sessions it has had."""
+        text = Redactor(os.environ)(text)
+        for options in self._options.values():
+            text = Redactor(options.env, server_secrets(options.mcp_servers))(text)
+        return text
 
     def options(self, row: SessionRow) -> Options:
         """Return the options to go on with. Raises `Conflict` if something secret is missing."""

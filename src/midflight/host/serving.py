@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from midflight.asgi import serve
+from midflight.host.peer import PEER, peer
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
-__all__ = ["Serving", "peer_uid"]
+__all__ = ["Serving"]
 
 CLOSE_TIMEOUT_S = 5.0
 """How long answers under way may take when the host closes."""
@@ -26,28 +25,16 @@ REQUEST_TIMEOUT_S = 30
 """How long a connection may be idle before it is closed."""
 
 
-def peer_uid(connection: socket.socket) -> int:
-    """Return the user id of the process at the other end of a Unix socket."""
-    if sys.platform == "linux":
-        size = struct.calcsize("3i")
-        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        _, uid, _ = struct.unpack("3i", found)
-        return int(uid)
-    # struct xucred of <sys/ucred.h>: version, uid, and the groups behind it.
-    found = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
-    _, uid = struct.unpack_from("II", found)
-    return int(uid)
-
-
 class _Private(H11Protocol):
     """Talks to processes of the same user only."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Look who is there before a byte is read."""
-        connection = transport.get_extra_info("socket")
-        if peer_uid(connection) not in {os.getuid(), 0}:
+        who = peer(transport.get_extra_info("socket"))
+        if who.uid not in {os.getuid(), 0}:
             transport.abort()
             return
+        self.app_state = {**self.app_state, PEER: who}
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from midflight import events as e
 from midflight.conversation import Conversation
 from midflight.core import Limits
+from midflight.errors import MidflightError, StoreRefused
 from midflight.journal import Journal, SessionRow
 from midflight.record import Past, Record
 from midflight.recorder import summary
@@ -19,14 +20,25 @@ __all__ = ["settle", "settle_all"]
 async def settle_all(journal: Journal) -> list[Path]:
     """End what hosts that died have left open, and forget them; return where they answered."""
     for session in await journal.unsettled():
-        # Another host was faster, or it is damaged: whatever it is, it is no other's fault.
-        with contextlib.suppress(Exception):
+        try:
             await settle(*await journal.take(session))
+        except StoreRefused as error:
+            await _set_aside(journal, session, error.message)
+        except MidflightError:
+            pass  # another host was faster, or the disk is at fault
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no other session's fault
+            await _set_aside(journal, session, f"damaged: {type(error).__name__}: {error}")
     return [
         Path(host.address)
         for host in await journal.hosts()
         if not host.alive and await journal.forget(host.id)
     ]
+
+
+async def _set_aside(journal: Journal, session: str, why: str) -> None:
+    """Say of a session that it cannot be gone on with, and let no other host try it again."""
+    with contextlib.suppress(MidflightError):
+        await journal.set_aside(session, why)
 
 
 async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:

@@ -221,6 +221,10 @@ class Journal:
         finally:
             del self._held[session]
 
+    async def set_aside(self, session: str, why: str) -> None:
+        """Show of a session that is damaged why it is, and no longer count it as `unsettled`."""
+        await self._writer.do(lambda c: store.set_aside(c, session, why))
+
     async def remove(self, session: str) -> None:
         """Delete a session and all its events. Raises `NotFound`, or `LeaseHeld`."""
         host = self._registered()

@@ -21,7 +21,7 @@ from midflight.journal.stored_options import stored
 from midflight.options import Options
 from midflight.record import Summary
 
-__all__ = ["Batch", "Handed", "Item", "NewSession", "append", "create", "remove"]
+__all__ = ["Batch", "Handed", "Item", "NewSession", "append", "create", "remove", "set_aside"]
 
 
 class Handed(msgspec.Struct, frozen=True):
@@ -125,6 +125,12 @@ def _free(connection: Connection, name: str) -> str:
 def remove(connection: Connection, session: str) -> None:
     """Delete a session with all that belongs to it."""
     connection.execute(delete(sessions).where(sessions.c.id == session))
+
+
+def set_aside(connection: Connection, session: str, why: str) -> None:
+    """Have lists show of a session only why nobody can go on with it."""
+    said = {"status": "idle", "pending": "[]", "last": _plain(why)}
+    connection.execute(update(sessions).where(sessions.c.id == session).values(**said))
 
 
 # Events -------------------------------------------------------------------------------------

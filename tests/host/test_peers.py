@@ -1,0 +1,119 @@
+"""A host looks at who asks: an agent's programs reach no further than the agent may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.manifest import fault
+
+from midflight.host import Host
+from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.options import Options
+from midflight.session import Session
+from midflight.testing import FakeModel, Text, ToolCall
+
+Models = Callable[..., Awaitable[FakeModel]]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
+
+WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
+
+_ASK = r"""
+import socket, sys
+address, request = sys.argv[1:]
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(address)
+connection.sendall(request.encode())
+told = b""
+while piece := connection.recv(65536):
+    told += piece
+sys.stdout.buffer.write(told)
+"""
+
+
+async def ask(
+    host: Host, inside: str, target: str, body: object, method: str = "POST", **headers: str
+) -> tuple[int, Any]:
+    """Ask as a program does that an agent has started, without any help of midflight's own."""
+    data = json.dumps(body)
+    told = {"host": "x", "connection": "close", "content-type": "application/json", **headers}
+    told |= {"content-length": str(len(data))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    request = f"{method} {target} HTTP/1.1\r\n{head}\r\n{data}"
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-E", "-c", _ASK, host.address, request),
+        env={"PATH": os.environ["PATH"], VARIABLE: inside},
+        stdout=subprocess.PIPE,
+    )
+    answer, _ = await program.communicate()
+    top, _, content = answer.decode().partition("\r\n\r\n")
+    return int(top.split()[1]), json.loads(content)
+
+
+@pytest.fixture
+async def family(
+    host: Host, fake_model: Models, tmp_path: Path
+) -> tuple[Session, Session, Session]:
+    """Return a session, one that it has begun, and one that this one has begun."""
+    model = await fake_model(lambda request: Text("done") if request.tool_results else WRITE)
+    options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+    first = await host.begin(None, options, parent="")
+    second = await host.begin(None, options, parent=first.id)
+    return first, second, await host.begin(None, options, parent=second.id)
+
+
+@fault("S11")
+async def test_an_agent_that_speaks_to_the_socket_itself_reaches_no_further(
+    host: Host, family: tuple[Session, Session, Session]
+) -> None:
+    first, second, third = family
+    for session in (first, second):
+        for command in ({"type": "send", "text": "x"}, {"type": "close"}):
+            path = f"/sessions/{session.id}/commands"
+            status, told = await ask(host, second.id, path, command)
+            assert (status, told["code"]) == (403, "not_allowed")
+        status, told = await ask(host, second.id, f"/sessions/{session.id}", None, "DELETE")
+        assert (status, told["code"]) == (403, "not_allowed")
+        assert (session.status, session.last_seq) == ("idle", 0)
+    path = f"/sessions/{third.id}/commands"
+    assert (await ask(host, second.id, path, {"type": "interrupt"}))[0] == 202
+    assert (await ask(host, "", f"/sessions/{first.id}/commands", {"type": "interrupt"}))[0] == 202
+    status, told = await ask(host, UNKNOWN, path, {"type": "interrupt"})
+    assert (status, told["code"]) == (403, "not_allowed")
+
+
+@fault("S11")
+async def test_an_agent_that_speaks_to_the_socket_itself_answers_what_its_user_has_said(
+    host: Host, family: tuple[Session, Session, Session]
+) -> None:
+    _, second, third = family
+    message = await third.send("write")
+    while not third.pending:
+        await anext(third.events(third.last_seq))
+    path = f"/sessions/{third.id}/commands"
+    answer = {"type": "answer", "request": third.pending[0].request}
+    status, told = await ask(host, second.id, path, answer)
+    assert (status, told["code"]) == (403, "not_allowed")
+    said = {"midflight-may-answer": "Bash,questions"}
+    assert (await ask(host, second.id, path, answer, **said))[0] == 403
+    said = {"midflight-may-answer": "Write"}
+    assert (await ask(host, second.id, path, answer, **said))[0] == 202
+    assert (await message.result()).text == "done"
+
+
+@fault("S11")
+async def test_what_an_agent_begins_is_its_own_whatever_it_says(
+    host: Host, family: tuple[Session, Session, Session], tmp_path: Path
+) -> None:
+    _, second, _ = family
+    body = {"agent": "fake", "cwd": str(tmp_path), "env": second.options.env, "parent": ""}
+    status, info = await ask(host, second.id, "/sessions", body)
+    assert (status, info["parent"]) == (201, second.id)
