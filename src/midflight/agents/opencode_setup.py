@@ -129,6 +129,7 @@ def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
         "command": [server["command"], *server.get("args", ())],
         "environment": {**dict.fromkeys(NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
         "enabled": True,
+        **{name: server[name] for name in ("timeout",) if name in server},
     }
 
 

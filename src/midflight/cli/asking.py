@@ -22,7 +22,8 @@ class Asking:
     def __init__(self, cwd: Path) -> None:
         """``cwd`` is where relative paths in a request begin."""
         self._cwd = cwd
-        self._waiting: dict[str, Request] = {}
+        self._waiting: dict[tuple[str, str], Request] = {}
+        self._askers: dict[tuple[str, str], str] = {}
         self._answers: dict[str, str | list[str]] = {}
 
     @property
@@ -30,23 +31,36 @@ class Asking:
         """The request that the next line answers."""
         return next(iter(self._waiting.values()), None)
 
-    def add(self, request: Request) -> None:
-        """Put a request behind those that wait."""
-        self._waiting[request.request] = request
+    def add(self, request: Request, asker: str = "") -> None:
+        """Put a request behind those that wait; ``asker`` is the session, if not this one."""
+        key = request.session, request.request
+        self._waiting[key], self._askers[key] = request, asker
 
-    def remove(self, request: str) -> bool:
+    def remove(self, session: str, request: str) -> bool:
         """Forget a request that has been resolved; True if it was the current one."""
-        first = self.current is not None and self.current.request == request
-        self._waiting.pop(request, None)
+        key = session, request
+        first = next(iter(self._waiting), None) == key
+        self._waiting.pop(key, None)
+        self._askers.pop(key, None)
         if first:
             self._answers = {}
         return first
 
     @property
+    def _asker(self) -> str:
+        return next(iter(self._askers.values()), "")
+
+    @property
     def prompt(self) -> str:
         """The words in front of the input line."""
+        by = f"{self._asker}: " if self._asker else ""
         if isinstance(self.current, e.PermissionRequested):
-            return f"Allow {one_line(self.current.name, 40)}? y, n, or why not"
+            return f"{by}Allow {one_line(self.current.name, 40)}? y, n, or why not"
+        return f"{by}{self._how}" if self._how else ""
+
+    @property
+    def _how(self) -> str:
+        """How the current question is answered."""
         question = self._question
         if question is None:
             return ""
@@ -59,12 +73,14 @@ class Asking:
         request = self.current
         if isinstance(request, e.PermissionRequested):
             why = f" ({one_line(request.reason)})" if request.reason else ""
-            head = (YELLOW, f"\nThe agent asks for leave to use {one_line(request.name)}{why}\n")
+            who = self._asker or "The agent"
+            head = (YELLOW, f"\n{who} asks for leave to use {one_line(request.name)}{why}\n")
             return [head, *approval(request.name, request.input, self._cwd)]
         question = self._question
         if question is None:
             return []
-        lines: list[Fragment] = [(YELLOW, f"\n{exact(question.question)}\n")]
+        by = f"{self._asker} asks: " if self._asker else ""
+        lines: list[Fragment] = [(YELLOW, f"\n{by}{exact(question.question)}\n")]
         for number, option in enumerate(question.options, 1):
             lines += [(BOLD, f"  {number}. "), ("", exact(option.label))]
             if option.description:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.document import Document
@@ -27,6 +28,9 @@ from midflight.cli.transcript import Outcome
 from midflight.requests import Request
 from midflight.state import AT_REST
 from midflight.surface import Surface
+
+if TYPE_CHECKING:
+    from midflight.cli.tree import Tree
 
 __all__ = ["Console"]
 
@@ -52,12 +56,22 @@ class Console:
     """One session at one terminal, until the person quits."""
 
     def __init__(
-        self, session: Surface, cwd: Path, then: Sequence[str] = (), *, attached: bool = False
+        self,
+        session: Surface,
+        cwd: Path,
+        then: Sequence[str] = (),
+        *,
+        attached: bool = False,
+        tree: Tree | None = None,
     ) -> None:
         """``then`` are messages that are queued behind the task.
 
-        ``attached`` says that the session goes on when the person quits.
+        ``attached`` says that the session goes on when the person quits. ``tree`` are the
+        sessions below it; what they ask is asked here.
         """
+        self._tree = tree
+        if tree is not None:
+            tree.crew.followers.append(lambda _, event: self._hear(event))
         self._session = session
         self._then = then
         self._attached = attached
@@ -140,7 +154,16 @@ class Console:
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
-                self._settled(request)
+                self._settled(event.session, request)
+        self._prompt.app.invalidate()
+
+    def _hear(self, event: e.Event) -> None:
+        """Show what a child asks; the rest is seen in the tree."""
+        match event:
+            case e.PermissionRequested() | e.QuestionRequested():
+                self._ask(event)
+            case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
+                self._settled(event.session, request)
         self._prompt.app.invalidate()
 
     def _print(self, what: str | list[Fragment]) -> None:
@@ -163,16 +186,16 @@ class Console:
     def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
         first = self._asking.current is None
-        self._asking.add(request)
+        self._asking.add(request, self._tree.asker(request.session) if self._tree else "")
         if first:
             buffer = self._prompt.default_buffer
             if self._prompt.app.is_running and not self._prompt.app.is_done:
                 self._draft, buffer.text = self._draft or buffer.text, ""
             self._show_request()
 
-    def _settled(self, request: str) -> None:
+    def _settled(self, session: str, request: str) -> None:
         """A request has its answer: go on to the next one, or back to what was being typed."""
-        if not self._asking.remove(request):
+        if not self._asking.remove(session, request):
             return
         if self._asking.current is not None:
             self._show_request()
@@ -201,6 +224,8 @@ class Console:
 
     def _message(self) -> StyleAndTextTuples:
         live: StyleAndTextTuples = [("", f"{line}\n") for line in self._screen.live(self._width)]
+        if self._tree is not None:
+            live += [(style, f"{line}\n") for style, line in self._tree.lines(self._width - 1)]
         if self._asking.current is not None:
             return [*live, ("bold", f"{self._asking.prompt} > ")]
         return [*live, ("bold", "> ")]
@@ -272,7 +297,7 @@ class Console:
             await self._session.submit(c.Send(text=line.removeprefix("/")))
 
     async def _answer(self, line: str) -> None:
-        if self._answering is not self._asking.current:
+        if self._answering is None or self._answering is not self._asking.current:
             self._print("  that is no longer asked, so nothing was answered\n")
             return
         answer = self._asking.answer(line)
@@ -280,10 +305,16 @@ class Console:
             self._print(f"  {answer}\n")
         elif answer is None:
             self._show_request()
+        elif self._tree is not None and self._answering.session != self._session.id:
+            session = self._answering.session
+            if wrong := await self._tree.answer(session, answer):
+                self._print(f"  {wrong}\n")
+            else:
+                self._settled(session, answer.request)
         else:
             await self._session.submit(answer)
             if all(each.request != answer.request for each in self._session.pending):
-                self._settled(answer.request)
+                self._settled(self._session.id, answer.request)
 
     async def _command(self, name: str, text: str) -> None:
         if name in _WITH_TEXT and not text:

@@ -40,8 +40,12 @@ async def alone(task: str, options: Options) -> AsyncIterator[Session]:
 
 
 @contextlib.asynccontextmanager
-async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
+async def hosted(
+    task: str | None, options: Options, new: str | None = None
+) -> AsyncIterator[Session]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
+
+    ``new`` is its id, if somebody has to know that before.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
@@ -49,7 +53,7 @@ async def hosted(task: str, options: Options) -> AsyncIterator[Session]:
 
     Place()  # a folder that cannot be used is told before anything is started
     notifier = notifier_of_environment()
-    new = uuid.uuid4().hex
+    new = new or uuid.uuid4().hex
     agent = create(marked(options, new))
     opening = asyncio.get_running_loop().create_task(_open(notifier))
     try:

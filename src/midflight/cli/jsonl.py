@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from midflight import commands as c
 from midflight import events as e
@@ -21,18 +21,24 @@ CHUNK_BYTES = 65_536
 WAITING_LINES = 100
 
 
-async def run_json(session: Session, then: list[str]) -> int:
+async def _at_once() -> bool:
+    return True
+
+
+async def run_json(
+    session: Session, then: list[str], rest: Callable[[], Awaitable[bool]] = _at_once
+) -> int:
     """Run with events on standard output and commands from standard input.
 
     While the input is open the session stays open; when it has ended nobody can answer any more,
-    and the run ends as soon as it is quiet.
+    and the run ends as soon as it is quiet, if ``rest`` says that it will stay so.
     """
     outcome = Outcome()
     try:
         async with asyncio.TaskGroup() as group:
             printing = group.create_task(_print(session, outcome))
             try:
-                await _drive(session, then, printing)
+                await _drive(session, then, printing, rest)
             finally:
                 await asyncio.wait([printing])  # ends with the session, whatever ended that
     except ExceptionGroup as problems:
@@ -40,7 +46,12 @@ async def run_json(session: Session, then: list[str]) -> int:
     return outcome.code
 
 
-async def _drive(session: Session, then: list[str], printing: asyncio.Task[None]) -> None:
+async def _drive(
+    session: Session,
+    then: list[str],
+    printing: asyncio.Task[None],
+    rest: Callable[[], Awaitable[bool]],
+) -> None:
     """Carry out what comes in, and close the session when nothing more can come."""
     quiet = Quiet(session)
     watching = asyncio.get_running_loop().create_task(quiet.watch())
@@ -53,6 +64,8 @@ async def _drive(session: Session, then: list[str], printing: asyncio.Task[None]
         if obeying.done() and obeying.result():
             session.attend(attended=False)
             await quiet.reached()
+            while not await rest():
+                await quiet.reached()
     finally:
         watching.cancel()
         obeying.cancel()

@@ -16,7 +16,7 @@ from midflight.cli.sessions import asked
 from midflight.info import SessionInfo
 from midflight.journal import Journal
 
-__all__ = ["age", "in_order", "ls", "table"]
+__all__ = ["age", "cut", "in_order", "ls", "table"]
 
 LOOK_AGAIN_S = 1.0
 """How often ``--watch`` looks for changes, at most."""
@@ -108,8 +108,8 @@ def table(sessions: Iterable[SessionInfo], width: int, now: float) -> list[Fragm
     for number, row in enumerate(columns):
         style = BOLD if number == 0 else COLOURS.get(row[2], "")
         parts = [_fit(cell, room) for cell, room in zip(row, widths, strict=False)]
-        line = "  ".join([*parts, _cut(row[-1], rest)])
-        fragments.append((style, f"{_cut(line.rstrip(), width)}\n"))
+        line = "  ".join([*parts, cut(row[-1], rest)])
+        fragments.append((style, f"{cut(line.rstrip(), width)}\n"))
     return fragments
 
 
@@ -143,7 +143,8 @@ def _fit(text: str, width: int) -> str:
     return text + " " * max(0, width - _wide(text))
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """Return a line, cut to so many columns of a terminal."""
     from rich.cells import set_cell_size
 
     if _wide(text) <= width:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from midflight.cli.planned import carry_out
@@ -24,8 +25,10 @@ def mcp(given: argparse.Namespace) -> int:
     from midflight.mcp.server import serve
 
     limits = Limits(depth=given.max_depth, children=given.max_children)
-    if given.session:  # whose agent has started this: not all agents can hand a variable on
-        os.environ[VARIABLE] = given.session
+    if given.session and os.environ.get(VARIABLE) != given.session:
+        # Not all agents hand on whose they are, and others look at what a program began with.
+        own = {**os.environ, VARIABLE: given.session}
+        os.execve(sys.executable, sys.orig_argv, own)  # noqa: S606 - it is this very program
     asyncio.run(serve(given.journal, limits, may_answer=given.may_answer))
     return 0
 

@@ -9,6 +9,7 @@ from midflight import events as e
 from midflight.cli.output import Fragment, inert, one_line
 from midflight.cli.render import Blocks, edit_diff, markdown, output_lines
 from midflight.cli.transcript import COLOURS, Transcript, ending, limit_line
+from midflight.orchestrate.ids import is_news
 
 __all__ = ["Screen"]
 
@@ -134,6 +135,10 @@ class Screen:
                 how = " – type to go on at once, Esc to stop" if message else ""
                 return _aside("usage limit", limit_line(event) + how)
             case e.MessageAccepted(message=message) if message == self._waits:
+                return []
+            case e.MessageAccepted(message=message, text=text) if is_news(message):
+                return [(DIM, f"  [news] {one_line(line)}\n") for line in text.splitlines()[1:]]
+            case e.MessageSteered(message=message) if is_news(message):
                 return []
             case e.MessageAccepted(message=message, text=text, delivery=delivery):
                 if self._running and delivery != "steer":

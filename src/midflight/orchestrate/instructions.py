@@ -19,6 +19,9 @@ SERVER = "midflight"
 TOOLS = f"mcp__{SERVER}"
 """The rule that lets all of its tools run without asking."""
 
+WAIT_MS = 660_000
+"""How long a call may take: `wait` waits ten minutes at most."""
+
 TEXT = """\
 You are an orchestrator. The user talks with you; coding agents that you dispatch do the work, \
 each in a session of its own. Your tools for that are those of the MCP server `midflight`. \
@@ -77,7 +80,12 @@ def orchestrating(
         arguments += ["--may-answer", what]
     for name, limit in limits.items():
         arguments += [f"--{name}", str(limit)]
-    server: dict[str, Any] = {"command": sys.executable, "args": arguments}
+    server: dict[str, Any] = {
+        "command": sys.executable,
+        "args": arguments,
+        "timeout": WAIT_MS,
+        "alwaysLoad": True,  # or an agent with many tools shows these only when it is searched
+    }
     if env:
         server["env"] = dict(env)
     return msgspec.structs.replace(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from midflight import events as e
 from midflight.errors import MidflightError
 from midflight.inert import one_line
 from midflight.orchestrate.child import Child
+from midflight.orchestrate.ids import MOST, is_news, new_id, positions, short
 from midflight.reach import Leave
 from midflight.session import Session
 
@@ -23,11 +23,7 @@ LEAD = "[midflight]"
 GATHER_S = 0.2
 """How long news waits for more, so that what comes together is told together."""
 
-MOST = 10
-"""How many children one message is about; its id, which names them, must not be too long."""
-
 NAME_WIDTH = 60
-_PREFIX = "news-"
 _QUIET_ENDS = ("closed", "parked", "host_died")
 """Ends of a session that a turn's end has told, or that are none for its user."""
 
@@ -74,26 +70,15 @@ def told(past: Iterable[e.Event]) -> dict[str, int]:
     given: dict[str, dict[str, int]] = {}
     for event in past:
         match event:
-            case e.MessageAccepted(message=message) if message.startswith(_PREFIX):
-                given[message] = dict(_positions(message))
+            case e.MessageAccepted(message=message) if is_news(message):
+                given[message] = positions(message)
             case e.MessageCancelled(message=message) | e.MessageFailed(message=message):
                 given.pop(message, None)
     far: dict[str, int] = {}
-    for positions in given.values():
-        for child, seq in positions.items():
+    for each in given.values():
+        for child, seq in each.items():
             far[child] = max(seq, far.get(child, 0))
     return far
-
-
-def _positions(message: str) -> Iterator[tuple[str, int]]:
-    for part in message.removeprefix(_PREFIX).split("-")[1:]:
-        child, _, seq = part.partition(".")
-        if seq.isdecimal():
-            yield child, int(seq)
-
-
-def _short(child: str) -> str:
-    return child[:8]
 
 
 class Courier:
@@ -117,7 +102,7 @@ class Courier:
 
     def add(self, new: Item) -> None:
         """Tell this, unless it has been told."""
-        if new.seq > self._told.get(_short(new.child.id), 0):
+        if new.seq > self._told.get(short(new.child.id), 0):
             self._items.append(new)
             self._held = False
             self._stirred.set()
@@ -155,9 +140,8 @@ class Courier:
         self._items = [each for each in self._items if each.child.id not in children]
         self._sent = [each for each in batch if _holds(each)]
         if self._sent and not self.closed:
-            far = {_short(each.child.id): each.seq for each in self._sent}
-            names = "-".join(f"{child}.{seq}" for child, seq in far.items())
-            self._unread = f"{_PREFIX}{uuid.uuid4().hex[:8]}-{names}"
+            far = {short(each.child.id): each.seq for each in self._sent}
+            self._unread = new_id(far)
             self._told |= far
             with contextlib.suppress(MidflightError):  # the session has ended
                 await self._session.send(_words(self._sent), id=self._unread)
