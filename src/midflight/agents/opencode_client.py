@@ -81,9 +81,9 @@ class Client:
         """Close every connection."""
         await self._http.aclose()
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, patience_s: float | None = None) -> Any:
         """Ask for something. Raises `Refused` or `AgentFailed`."""
-        return await self._call("GET", path)
+        return await self._call("GET", path, patience_s=patience_s)
 
     async def post(self, path: str, body: Frame | None = None) -> Any:
         """Have something done. Raises `Refused` or `AgentFailed`."""
@@ -97,11 +97,18 @@ class Client:
         """Remove something. Raises `Refused` or `AgentFailed`."""
         return await self._call("DELETE", path)
 
-    async def _call(self, method: str, path: str, body: Frame | None = None) -> Any:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Frame | None = None,
+        patience_s: float | None = None,
+    ) -> Any:
         import httpx2
 
+        timeout = httpx2.USE_CLIENT_DEFAULT if patience_s is None else patience_s
         try:
-            response = await self._http.request(method, path, json=body)
+            response = await self._http.request(method, path, json=body, timeout=timeout)
         except httpx2.HTTPError as error:
             raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}") from error
         if response.status_code >= httpx2.codes.BAD_REQUEST:

@@ -19,6 +19,9 @@ from midflight.options import Options
 
 __all__ = ["Ids", "Told", "begin", "models", "told"]
 
+SERVERS_START_S = 45.0
+"""How long MCP servers may take to start: until then nobody is told of any."""
+
 TIME_BITS = (1 << 48) - 1
 _LETTERS = string.digits + string.ascii_letters
 
@@ -79,7 +82,9 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
 async def told(client: Client, options: Options) -> Told:
     """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
     tools, offered, servers = await asyncio.gather(
-        client.get("/experimental/tool/ids"), client.get("/skill"), client.get("/mcp")
+        client.get("/experimental/tool/ids"),
+        client.get("/skill"),
+        client.get("/mcp", SERVERS_START_S),
     )
     names = tuple(skill["name"] for skill in offered)
     problems = [f"plugin {each}: not found" for each in options.plugins if not each.is_dir()]
