@@ -44,7 +44,7 @@ class Child:
     @property
     def status(self) -> str:
         """What it is at, in one word."""
-        return self.session.status if self.entered else "starting"
+        return self.session.status if self.entered and self.seq else "starting"
 
     @property
     def busy(self) -> bool:
