@@ -57,6 +57,7 @@ class Play:
         self.agent = agent
         self.kills: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {"agent": agent}
+        self.wrong: list[str] = []
         self._chance = chance
         self._port = free_port()
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -85,7 +86,7 @@ class Play:
             )
         self._running[part] = process
         assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
+        async with _patience(f"{part} does not begin"):
             line = await process.stdout.readline()
         assert line, f"{part} ended with {await process.wait()}: {self.folder.errors}"
 
@@ -93,7 +94,7 @@ class Play:
         process = self._running.pop(part)
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
-        async with asyncio.timeout(PATIENCE_S):
+        async with _patience(f"{part} does not end"):
             await process.wait()
 
     async def run(self, kills: int) -> list[str]:
@@ -106,7 +107,7 @@ class Play:
                 await self._kill()
             await self._end("client", signal.SIGTERM)
             await self._start("last")
-            async with asyncio.timeout(PATIENCE_S):
+            async with _patience("the last message is not answered"):
                 ended = await self._running.pop("last").wait()
             wrong = [] if ended == 0 else [f"the last message failed: {self.folder.errors}"]
             return wrong + await self._look()
@@ -122,8 +123,9 @@ class Play:
         await asyncio.sleep(self._chance.uniform(0.05, 1.5))  # noqa: TID251 - a random moment
         targets = ("host", "client") if self.agent == "fake" else TARGETS
         target = self._chance.choice(targets)
-        while (pid := await self._pid(target)) is None:  # it is being started
-            await _pause()
+        async with _patience(f"there is no {target} to kill"):
+            while (pid := await self._pid(target)) is None:  # it is being started
+                await self._pause()
         before, at = self._accepted(), time.monotonic()
         status = await self._status()
         with contextlib.suppress(ProcessLookupError):
@@ -141,10 +143,16 @@ class Play:
             "at_s": round(at - self._began, 2),
         }
         self.kills.append(kill)
-        async with asyncio.timeout(PATIENCE_S):
+        async with _patience(f"nothing goes on after the death of the {target}"):
             while self._accepted() == before:
-                await _pause()
+                await self._pause()
         kill["went_on_after_s"] = round(time.monotonic() - at, 2)
+
+    async def _pause(self) -> None:
+        """Wait a moment: other processes, and what they write, can only be looked at again."""
+        client = self._running["client"]
+        assert client.returncode is None, f"the client has ended by itself: {self.folder.errors}"
+        await asyncio.sleep(PAUSE_S)  # noqa: TID251
 
     def _accepted(self) -> int:
         return sum("accepted" in line for line in self.folder.said())
@@ -265,19 +273,22 @@ def check_events(events: list[e.Event]) -> list[str]:
     return wrong
 
 
-async def _pause() -> None:
-    """Wait a moment: other processes, and what they write, can only be looked at again."""
-    await asyncio.sleep(PAUSE_S)  # noqa: TID251
+@contextlib.asynccontextmanager
+async def _patience(what: str) -> AsyncIterator[None]:
+    """Bound a wait, and say what was waited for when it was in vain."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield
+    except TimeoutError as error:
+        raise AssertionError(f"{what}, for {PATIENCE_S:.0f} seconds") from error
 
 
 @contextlib.asynccontextmanager
 async def _play(agent: str, chance: random.Random) -> AsyncIterator[Play]:
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    try:
-        yield Play(folder, agent, chance)
-    finally:
-        if not os.environ.get("CHAOS_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
+    play = Play(Path(tempfile.mkdtemp(prefix="chaos-")), agent, chance)
+    yield play
+    if not play.wrong:  # otherwise all of it stays, to be looked at
+        shutil.rmtree(play.folder.path, ignore_errors=True)
 
 
 async def run(
@@ -290,14 +301,17 @@ async def run(
         agent = agents[len(record["plays"]) % len(agents)]
         async with _play(agent, chance) as play:
             try:
-                wrong = await play.run(min(per_play, kills - len(record["kills"])))
-            except (AssertionError, TimeoutError) as error:
-                wrong = [f"{type(error).__name__}: {error}"]
+                play.wrong = await play.run(min(per_play, kills - len(record["kills"])))
+            except AssertionError as error:
+                play.wrong = [str(error)]
             record["plays"].append(play.facts)
             number = len(record["plays"])
             record["kills"] += [{"play": number, **kill} for kill in play.kills]
+            wrong = play.wrong
             record["wrong"] += [{"play": number, "agent": agent, "what": what} for what in wrong]
             tell(f"{len(record['kills'])} kills, {agent} in {play.folder.path}: {wrong or 'fine'}")
+            if not play.kills:  # nor will there be any
+                break
     return record
 
 
