@@ -16,7 +16,8 @@ from midflight.testing.conformance import (
     RIGS,
     Rig,
     cells,
-    check_cell,
+    check_cells,
+    sessions,
 )
 from midflight.testing.semantics import PHASES, TABLE, VERBS
 
@@ -79,24 +80,32 @@ def tried(rig: Rig) -> list[tuple[str, str]]:
 
 
 ALL = [
-    pytest.param(rig, verb, phase, id=f"{rig.name}-{verb}-{phase}")
+    pytest.param(rig, session, id=f"{rig.name}-{'-'.join(dict.fromkeys(p for _, p in session))}")
     for rig in RIGS
-    for verb, phase in tried(rig)
+    for session in sessions(tried(rig))
 ]
 
 
+@pytest.mark.timeout(240)  # up to twenty cells, each with several turns
 @pytest.mark.usefixtures("no_agent_left")
-@pytest.mark.parametrize(("rig", "verb", "phase"), ALL, indirect=["rig"])
-async def test_a_verb_has_the_outcome_that_the_table_says(
-    rig: Rig, verb: str, phase: str, tmp_path: Path
+@pytest.mark.parametrize(("rig", "session"), ALL, indirect=["rig"])
+async def test_each_verb_has_the_outcome_that_the_table_says(
+    rig: Rig, session: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    await check_cell(rig, verb, phase, tmp_path)
+    await check_cells(rig, session, tmp_path)
 
 
 def test_the_table_decides_every_cell() -> None:
     assert list(TABLE) == list(VERBS)
     for row in TABLE.values():
         assert list(row) == list(PHASES)
+
+
+@pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name)
+def test_sessions_have_each_cell_once_and_a_close_only_as_their_last(rig: Rig) -> None:
+    made = sessions(cells(rig))
+    assert sorted(cell for session in made for cell in session) == sorted(cells(rig))
+    assert not [session for session in made if "close" in dict(session[:-1])]
 
 
 def test_the_sample_of_the_acp_driver_has_every_verb_and_every_phase() -> None:

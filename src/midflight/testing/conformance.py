@@ -1,19 +1,20 @@
 """The conformance suite's matrix: every verb in every phase must have the outcome of the table.
 
-@pytest.mark.parametrize(("verb", "phase"), CELLS)
-async def test_my_agent(verb, phase, tmp_path):
-    await check_cell(MY_RIG, verb, phase, tmp_path)
+@pytest.mark.parametrize("tried", sessions(cells(MY_RIG)), ids=lambda tried: tried[0][1])
+async def test_my_agent(tried, tmp_path):
+    await check_cells(MY_RIG, tried, tmp_path)
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import midflight
 from midflight import events as e
 from midflight.testing.rig import ACP_CLAUDE, ACP_OPENCODE, CLAUDE, FAKE, OPENCODE, RIGS, Rig, Stage
-from midflight.testing.scene import Scene, scene
+from midflight.testing.scene import Scene, scenes
 from midflight.testing.semantics import NEEDS, PHASES, TABLE, VERBS, Cell
 
 __all__ = [
@@ -27,15 +28,19 @@ __all__ = [
     "Rig",
     "assert_everything_ended_once",
     "cells",
-    "check_cell",
+    "check_cells",
     "outcome",
+    "sessions",
 ]
 
-CELLS = [(verb, phase) for verb in VERBS for phase in PHASES]
+Pair = tuple[str, str]
+"""A verb, and the phase that it meets."""
+
+CELLS: list[Pair] = [(verb, phase) for verb in VERBS for phase in PHASES]
 """Every verb with every phase."""
 
 
-def cells(rig: Rig) -> list[tuple[str, str]]:
+def cells(rig: Rig) -> list[Pair]:
     """Return the cells that an agent can have; what it lacks is in docs/capabilities.md."""
     has = {name for name, row in NEEDS.items() if rig.capabilities[row] != "not"}
     return [
@@ -51,33 +56,63 @@ def outcome(rig: Rig, verb: str, phase: str) -> Cell:
     return TABLE["queue" if emulated else verb][phase]
 
 
-async def check_cell(rig: Rig, verb: str, phase: str, folder: Path) -> None:
-    """Bring a session into the phase, do the verb, and assert what the table says of it.
+def sessions(tried: Iterable[Pair]) -> list[list[Pair]]:
+    """Split cells into sessions: each goes on, phase after phase, until it is closed in one.
 
-    Then the session must still work, and end with everything ended exactly once. ``folder`` must
-    be an empty folder for this one use.
+    Of all cells that makes one session for each phase. An agent takes long to start, and one that
+    has been steered, redirected and killed must do as well as a new one.
     """
-    cell = outcome(rig, verb, phase)
+    verbs, phases = list(VERBS), list(PHASES)
+
+    def order(cell: Pair) -> tuple[int, bool, int]:
+        verb, phase = cell
+        return phases.index(phase), verb == "close", verbs.index(verb)
+
+    made: list[list[Pair]] = [[]]
+    for cell in sorted(tried, key=order):
+        made[-1].append(cell)
+        if cell[0] == "close":
+            made.append([])
+    return [cells for cells in made if cells]
+
+
+async def check_cells(rig: Rig, tried: Sequence[Pair], folder: Path) -> None:
+    """Bring a session into each cell's phase, do its verb, and assert what the table says of it.
+
+    After each the session must still work, so ``close`` can only be the last. In the end everything
+    has ended exactly once. ``folder`` must be an empty folder for this one use.
+    """
     # The agent's program cannot be killed while others work with it.
-    stage = Stage(rig, folder, own=verb == "death")
-    async with scene(phase, stage) as on:
-        new, error = await _perform(rig, verb, on)
-        assert error == cell.error
-        if verb in ("redirect", "interrupt") and on.first.state == "started":
-            await on.first.result()
-        if verb not in ("close", "death"):
-            await on.release()
+    stage = Stage(rig, folder, own=any(verb == "death" for verb, _ in tried))
+    async with scenes(stage) as acts:
+        for verb, phase in tried:
+            try:
+                await _check(rig, verb, await acts.enter(phase))
+            except BaseException as error:
+                before = tried.index((verb, phase))
+                error.add_note(f"It was {verb} in {phase!r}; before it: {tried[:before] or 'none'}")
+                raise
+        assert_everything_ended_once(await acts.play.everything())
+
+
+async def _check(rig: Rig, verb: str, on: Scene) -> None:
+    cell = outcome(rig, verb, on.phase)
+    new, error = await _perform(rig, verb, on)
+    assert error == cell.error
+    if verb in ("redirect", "interrupt") and on.first.state == "started":
         await on.first.result()
-        assert on.first.state in cell.first
-        if new is not None:
-            assert (await new.result()).status == "completed"
-            assert _taken(on, new) in cell.new
-        if verb != "close":
-            await _assert_usable(verb, on)
-            await on.session.close()
+    if verb not in ("close", "death"):
+        await on.release()
+    await on.first.result()
+    assert on.first.state in cell.first
+    if new is not None:
+        assert (await new.result()).status == "completed"
+        assert _taken(on, new) in cell.new
+    if verb == "close":
+        await on.until(e.SessionEnded)
+    else:
+        await _assert_usable(on)
     assert _turn(on, on.first) in cell.turn
-    await on.until(e.SessionEnded)
-    assert_everything_ended_once(on.seen)
 
 
 async def _perform(rig: Rig, verb: str, on: Scene) -> tuple[midflight.Message | None, str]:
@@ -99,7 +134,7 @@ async def _perform(rig: Rig, verb: str, on: Scene) -> tuple[midflight.Message | 
             case "answer":
                 await _answer(session)
             case "set_model":
-                await session.set_model("opus")
+                await _set_model(on)
             case "close":
                 await session.close()
             case "death":
@@ -125,14 +160,19 @@ async def _answer(session: midflight.Session) -> None:
     raise AssertionError("a request was answered twice")
 
 
-async def _assert_usable(verb: str, on: Scene) -> None:
+async def _set_model(on: Scene) -> None:
+    """Choose another model than the last call had; the next message is answered by it."""
+    on.chosen = "haiku" if "opus" in on.model.requests[-1].model else "opus"
+    await on.session.set_model(on.chosen)
+
+
+async def _assert_usable(on: Scene) -> None:
     await on.release()
     await on.quiet()
     assert on.session.status == "idle"
     after = await on.session.send("are you still there?")
     assert (await after.result()).status == "completed"
-    if verb == "set_model":
-        assert "opus" in on.model.requests[-1].model
+    assert on.chosen in on.model.requests[-1].model
     await on.quiet()
 
 

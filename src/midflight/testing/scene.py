@@ -13,8 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import midflight
 from midflight import events as e
-from midflight.testing.model_server import ScriptedModel
-from midflight.testing.rig import PATIENCE_S, Stage
+from midflight.testing.rig import PATIENCE_S, Play, Stage
 from midflight.testing.script import (
     HttpError,
     ModelRequest,
@@ -26,9 +25,8 @@ from midflight.testing.script import (
     Wait,
 )
 
-__all__ = ["QUESTION", "Scene", "scene"]
+__all__ = ["QUESTION", "Scene", "Scenes", "scenes"]
 
-GO = "go"
 RETRY_AFTER_S = "2"
 
 _E = TypeVar("_E", bound=e.Event)
@@ -58,24 +56,30 @@ def _hold(started: Path, release: Path) -> str:
 
 
 class Scene:
-    """One session in one phase. ``first`` is the receipt of the message that the phase is about."""
+    """A session in one phase. ``first`` is the receipt of the message that the phase is about.
 
-    def __init__(
-        self, session: midflight.Session, model: ScriptedModel, phase: str, stage: Stage
-    ) -> None:
-        """Begin to record the session's events."""
-        self.session = session
-        self.model = model
+    ``chosen`` is the model that was chosen in this scene, if one was.
+    Scenes follow one another in a session, so each has signals and files by its own number.
+    """
+
+    def __init__(self, play: Play, phase: str, stage: Stage, number: int) -> None:
+        """Begin to record what the session tells from now on."""
+        self.session = play.session
+        self.model = play.model
         self.phase = phase
         self.stage = stage
         self.seen: list[e.Event] = []
         self.first: midflight.Message
-        self._folder = stage.cwd
+        self.chosen = ""
+        self._number = number
+        self._text = f"first: {phase}, scene {number}."
+        self._go = f"go {number}"
+        self._played = False
         self._news = asyncio.Event()
         self._recorder = asyncio.get_running_loop().create_task(self._record())
 
     async def _record(self) -> None:
-        async for event in self.session.events():
+        async for event in self.session.events(after=self.session.last_seq):
             self.seen.append(event)
             self._news.set()
 
@@ -91,15 +95,16 @@ class Scene:
 
     async def enter(self) -> None:
         """Dispatch the phase's message and wait until the session is in the phase."""
+        await asyncio.sleep(0)  # Who begins to read late misses what is told but not kept.
         if self.phase == "accepted":
             # An agent that is up and idle, and a verb that follows with no chance to run between.
             warm_up = await self.session.send("warm up")
             await warm_up.result()
-        self.first = await self.session.send(f"first: {self.phase}")
+        self.first = await self.session.send(self._text)
         await self._ENTER[self.phase](self)
 
     async def _at_wait(self) -> None:
-        await self.model.reached(GO)
+        await self.model.reached(self._go)
         await self.until(e.TurnStarted)
 
     async def _streaming(self) -> None:
@@ -112,7 +117,7 @@ class Scene:
 
     async def _tool(self) -> None:
         await self.until(e.ToolStarted)
-        await self.file("started")
+        await self._started()
 
     async def _last_token(self) -> None:
         await self.until(e.Usage)
@@ -120,7 +125,7 @@ class Scene:
     async def _background(self) -> None:
         await self.until(e.TurnEnded)
         await self.until(e.TaskStarted)
-        await self.file("started")
+        await self._started()
 
     async def _idle(self) -> None:
         await self.quiet()
@@ -156,16 +161,19 @@ class Scene:
         "idle": _idle,
     }
 
-    async def file(self, name: str) -> None:
-        """Wait until a tool has made a file."""
+    def _file(self, name: str) -> Path:
+        return self.stage.cwd / f"{name}-{self._number}"
+
+    async def _started(self) -> None:
+        """Wait until the tool has made its file."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (self._folder / name).exists():  # noqa: ASYNC110 - a file has no event
+            while not self._file("started").exists():  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
 
     async def release(self) -> None:
         """Let go whatever holds the phase: signals, files, requests, silence."""
-        self.model.signal(GO)
-        (self._folder / "release").touch()
+        self.model.signal(self._go)
+        self._file("release").touch()
         for request in self.session.pending:
             answers: dict[str, str | list[str]] | None = None
             if isinstance(request, e.QuestionRequested):
@@ -181,17 +189,24 @@ class Scene:
             async for _ in self.session.stream():
                 pass
 
-    def step(self) -> Step:
+    def answer(self, request: ModelRequest) -> Step:
+        """Play the phase's step once, when the phase's message is asked; else plain text."""
+        if self._played or self._text not in str(request.messages):
+            return Text("answer")
+        self._played = True
+        return self._step()
+
+    def _step(self) -> Step:
         """Return what the model says to the phase's message."""
-        hold = _hold(self._folder / "started", self._folder / "release")
+        hold = _hold(self._file("started"), self._file("release"))
         steps: dict[str, Step] = {
-            "first byte": [Wait(GO), Text("first answer")],
-            "streaming": [Text("first "), Wait(GO), Text("answer")],
-            "silent": [Text("first "), Wait(GO), Silence()],
-            "thinking": [Thinking("let me see"), Wait(GO), Text("first answer")],
+            "first byte": [Wait(self._go), Text("first answer")],
+            "streaming": [Text("first "), Wait(self._go), Text("answer")],
+            "silent": [Text("first "), Wait(self._go), Silence()],
+            "thinking": [Thinking("let me see"), Wait(self._go), Text("first answer")],
             "tool": [Text("running "), ToolCall("Bash", {"command": hold})],
             "permission": ToolCall(
-                "Write", {"file_path": str(self._folder / "written"), "content": "by the agent"}
+                "Write", {"file_path": str(self._file("written")), "content": "by the agent"}
             ),
             "question": ToolCall("AskUserQuestion", QUESTION),
             "back-off": HttpError(429, headers={"retry-after": RETRY_AFTER_S}),
@@ -200,20 +215,30 @@ class Scene:
         return steps.get(self.phase, Text("first answer"))
 
 
+class Scenes:
+    """A session that is brought into one phase after another."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Begin with no scene; the session comes with the first."""
+        self.play: Play
+        self._stage = stage
+        self._scenes: list[Scene] = []
+
+    async def enter(self, phase: str) -> Scene:
+        """Bring the session, which is idle, into a phase."""
+        self._scenes.append(Scene(self.play, phase, self._stage, len(self._scenes) + 1))
+        await self._scenes[-1].enter()
+        return self._scenes[-1]
+
+    def script(self, request: ModelRequest) -> Step:
+        """Play what the scene says that the session is in."""
+        return self._scenes[-1].answer(request) if self._scenes else Text("answer")
+
+
 @contextlib.asynccontextmanager
-async def scene(phase: str, stage: Stage, **options: Any) -> AsyncIterator[Scene]:
-    """Open a session on a stage and bring it into a phase."""
-    made: list[Scene] = []
-    played: list[str] = []
-
-    def script(request: ModelRequest) -> Step:
-        """Play the phase's step once, when the phase's message is asked; else plain text."""
-        if not played and made and f"first: {phase}" in str(request.messages):
-            played.append(phase)
-            return made[0].step()
-        return Text("answer")
-
-    async with stage.play(script, allowed_tools=["Bash"], attended=True, **options) as on:
-        made.append(Scene(on.session, on.model, phase, stage))
-        await made[0].enter()
-        yield made[0]
+async def scenes(stage: Stage, **options: Any) -> AsyncIterator[Scenes]:
+    """Open a session on a stage, for scenes to follow: ``on = await acts.enter("tool")``."""
+    acts = Scenes(stage)
+    options = {"allowed_tools": ["Bash"], "attended": True, **options}
+    async with stage.play(acts.script, **options) as acts.play:
+        yield acts
