@@ -13,6 +13,7 @@ __all__ = [
     "SESSION_COMMANDS",
     "SKILL",
     "SKILL_READERS",
+    "WORKTREE_ACTIONS",
     "Command",
     "seconds",
 ]
@@ -25,8 +26,15 @@ MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
 SKILL_READERS = ("claude", "opencode", "codex")
 """Programs that `midflight skill install` gives the skill to."""
 
+WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
+
 SESSION_HELP = (
     "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
+)
+
+WORKTREE_HELP = (
+    "a session, or the name of a worktree of this repository; the latest session with a worktree"
+    " here if left out"
 )
 
 
@@ -153,6 +161,24 @@ def _skill(parser: argparse.ArgumentParser) -> None:
     add("--print", action="store_true", help="only show what would be written")
 
 
+def _worktree(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "action",
+        choices=WORKTREE_ACTIONS,
+        help="list them; show what one would bring; merge it where it came from; have its branch"
+        " hold all of it, for a pull request; throw it away, with a snapshot",
+    )
+    add("session", metavar="S", nargs="?", help=WORKTREE_HELP)
+    add("--as", dest="name", metavar="NAME", help="with branch: another name for the branch")
+    add(
+        "--no-message",
+        action="store_true",
+        help="with merge: do not have the session resolve what conflicts",
+    )
+    _json(parser, "what came of it as JSON")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell it is for")
 
@@ -188,6 +214,11 @@ SESSION_COMMANDS: dict[str, Command] = {
     "answer": ("answer what the agent asks", _answer, _in("speak", "answer")),
     "stop": ("end a session and its agent; a message goes on", _session, _in("speak", "stop")),
     "rm": ("remove sessions and all they said", _rm, _in("sessions", "rm")),
+    "worktree": (
+        "look at, merge or throw away the worktrees of sessions",
+        _worktree,
+        _in("worktree", "worktree"),
+    ),
     "completion": ("print what makes a shell complete", _completion, _in("completion", "script")),
     "__complete": ("", _candidates, _in("completion", "complete")),
 }
@@ -204,6 +235,7 @@ GROUPS = {
     "start": ("run", "demo", "doctor"),
     "look": ("ls", "show", "logs", "attach"),
     "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
+    "take over": ("worktree",),
     "end": ("stop", "rm"),
     "more": ("mcp", "skill", "host", "completion"),
 }

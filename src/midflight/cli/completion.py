@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+from midflight.cli.arguments import WORKTREE_ACTIONS
 from midflight.cli.output import inert, write
 
 __all__ = ["candidates", "complete", "script"]
@@ -74,6 +75,8 @@ def candidates(words: list[str]) -> list[str]:
         found = _commands()
     elif before[0] in _NAMED:
         found = _sessions()
+    elif before[0] == "worktree":
+        found = _sessions() if len(before) > 1 else list(WORKTREE_ACTIONS)
     elif before[0] == "completion":
         found = sorted(_SCRIPTS)
     else:

@@ -105,6 +105,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
     _park_after(parser)
     add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")

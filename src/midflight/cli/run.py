@@ -11,6 +11,8 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import msgspec
+
 from midflight.cli.defaults import in_the_words_of, settled_options
 from midflight.cli.hosted import PARK_AFTER, VARIABLE, alone, hosted
 from midflight.cli.output import at_terminal, one_line, write
@@ -67,8 +69,14 @@ async def _in_session(given: argparse.Namespace, options: Options, stopper: Stop
 
             return await run_json(session, then)
         if at_terminal():
-            return await _run_console(session, then, journal=not given.no_journal)
-        return await run_plain(session, then)
+            code = await _run_console(session, then, journal=not given.no_journal)
+        else:
+            code = await run_plain(session, then)
+        if given.worktree:
+            from midflight.cli.worktree import how_to_go_on
+
+            write(how_to_go_on(session.name), error=not at_terminal())
+        return code
 
 
 @contextlib.asynccontextmanager
@@ -81,11 +89,24 @@ async def _begun(given: argparse.Namespace, options: Options) -> AsyncIterator[S
     async with contextlib.AsyncExitStack() as stack:
         try:
             begin = alone if given.no_journal else hosted
-            session = await stack.enter_async_context(begin(given.task, options))
+            async with _settled(given, options) as settled:
+                session = await stack.enter_async_context(begin(given.task, settled))
         finally:
             if waiting is not None:
                 waiting.cancel()
         yield session
+
+
+@contextlib.asynccontextmanager
+async def _settled(given: argparse.Namespace, options: Options) -> AsyncIterator[Options]:
+    """Yield the options of a session that is begun in the block; it may get a worktree."""
+    if not given.worktree:
+        yield options
+        return
+    from midflight.cli.worktree import begun_in
+
+    async with begun_in(given, {"cwd": options.cwd, "name": options.name}) as changed:
+        yield msgspec.structs.replace(options, **changed)
 
 
 async def _run_console(session: Session, then: list[str], *, journal: bool) -> int:

@@ -89,6 +89,7 @@ def rm(given: argparse.Namespace) -> int:
 
 async def _rm(names: list[str], *, force: bool) -> int:
     from midflight.client import connect  # what only looks need not wait for it
+    from midflight.worktrees.repository import worktree_at
 
     async with connect() as client:
         found = [await client.info(name, cwd=Path.cwd()) for name in names]
@@ -100,6 +101,8 @@ async def _rm(names: list[str], *, force: bool) -> int:
         for info in found:
             await _remove(client, info)
             write(f"removed {one_line(info.name)}\n")
+            if tree := await worktree_at(Path(info.cwd), Path.cwd()):
+                write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0
 
 

@@ -37,7 +37,7 @@ async def changes(info: SessionInfo, paths: Sequence[str], most: int) -> Changes
     try:
         told = await changed(folder, since, paths)
     except Conflict as error:
-        error.hint = error.hint or "read says what was done"
+        error.hint = "read says what was done"
         raise
     text = inert(told.diff)
     return Changes(

@@ -115,7 +115,7 @@ class Git:
         """
         git = cls(folder, index)
         if not _is_folder(folder) or await git.ask("rev-parse", "--is-inside-work-tree") != "true":
-            raise Conflict(f"{folder} is in no git repository")
+            raise Conflict(f"{folder} is in no git repository", "git init makes it one")
         await git._switch_off(writes=writes)
         return git
 

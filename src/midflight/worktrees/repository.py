@@ -14,7 +14,16 @@ from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.worktrees.git import WORK_S, Git
 from midflight.worktrees.place import alone, plain_name, room
 
-__all__ = ["Checkout", "Repository", "Worktree", "is_in", "worktree_at"]
+__all__ = [
+    "Checkout",
+    "Repository",
+    "Worktree",
+    "ahead",
+    "is_in",
+    "same_place",
+    "uncommitted",
+    "worktree_at",
+]
 
 PREFIX = "midflight/"
 _HEADS = "refs/heads/"
@@ -188,6 +197,30 @@ async def worktree_at(folder: Path, *others: Path) -> Worktree | None:
             if is_in(folder, each.folder):
                 return each
     return None
+
+
+async def same_place(tree: Worktree, cwd: Path) -> Path:
+    """Return the folder of a worktree that is what a folder is in its repository; it is made."""
+    git = await Git.open(cwd)
+    return _made(tree.folder / (await git.must("rev-parse", "--show-prefix")).text)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def uncommitted(folder: Path) -> int:
+    """Return how many files in a checkout are new or changed, and not committed."""
+    git = await Git.open(folder)
+    said = await git.must("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
+    return len(said.names)
+
+
+async def ahead(tree: Worktree, start: str) -> int:
+    """Return how many commits it has since another one."""
+    git = await Git.open(tree.folder)
+    return int((await git.must("rev-list", "--count", f"{start}..HEAD")).text)
 
 
 def is_in(folder: Path | str, tree: Path) -> bool:
