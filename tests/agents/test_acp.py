@@ -13,7 +13,8 @@ import pytest
 import midflight
 from midflight import events as e
 from midflight.agents import claude_cli
-from midflight.testing import ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
+from midflight.testing import HttpError, ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
+from midflight.testing.dialect import offers
 from midflight.testing.plugin import need
 from midflight.testing.script import Script
 
@@ -94,6 +95,30 @@ async def test_a_turn_is_told_with_its_money_and_another_session_goes_on(
     result, events = await ask(again, "which number?")
     assert [event.text for event in events if isinstance(event, e.Text)] == ["4711"]
     assert "my number is 4711" in str(model.requests[0].messages)
+
+
+@pytest.mark.parametrize("agent", ["opencode-acp"], indirect=True)  # claude-acp: see its rows
+async def test_opencode_tells_its_plan_and_of_no_new_attempt_and_has_no_questions_and_sub_agents(
+    agent: Open,
+) -> None:
+    todos = [
+        {"content": "dig", "status": "completed", "activeForm": "digging"},
+        {"content": "sow", "status": "pending", "activeForm": "sowing"},
+    ]
+    session, model = await agent(
+        HttpError(529, headers={"retry-after": "1"}),
+        ToolCall("TodoWrite", {"todos": todos}),
+        Text("done"),
+    )
+    result, events = await ask(session, "make a plan")
+    assert (result.status, result.text) == ("completed", "done")
+    assert not [event for event in events if isinstance(event, e.Retry)]
+    (*_, plan) = [event for event in events if isinstance(event, e.Plan)]
+    told = [(one.text, one.status) for one in plan.entries]
+    assert told == [("dig", "completed"), ("sow", "pending")]
+    assert offers(model.requests[0], "TodoWrite")
+    assert not offers(model.requests[0], "AskUserQuestion")
+    assert not offers(model.requests[0], "Agent")
 
 
 async def test_a_denial_is_obeyed_and_a_redirect_leaves_no_process_of_the_old_turn(

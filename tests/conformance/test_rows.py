@@ -22,16 +22,19 @@ SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 ELSEWHERE = {
     "opencode-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel", "edited_input"),
-        *("max_turns", "timeout", "stall_timeout", "retries", "background"),
+        *("max_turns", "timeout", "stall_timeout", "background"),
+        *("plugins", "skills", "system_prompt", "add_dirs"),
         *("permissions", "set_permission_mode", "max_budget_usd", "resume"),
+        *("questions", "retries", "plan", "subagents"),
     )
 }
 """Rows that are not tried on an agent that costs seconds to start.
 
-Those of the first two lines are all the ACP driver's and tried with claude-acp; most of the verbs
+Those of the first three lines are all the ACP driver's and tried with claude-acp; most of the verbs
 among them are in this agent's part of the matrix too. What the agent itself adds to those of the
-last line – it asks, obeys a denial, takes another mode, tells its cost, and goes on with an earlier
-conversation – is tried in tests/agents/test_acp.py.
+last two lines is tried in tests/agents/test_acp.py: it asks, obeys a denial, takes another mode,
+tells its cost and its plan, goes on with an earlier conversation, and tells of no new attempt, no
+question and no sub-agent.
 """
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]

@@ -88,13 +88,15 @@ ROWS: Mapping[str, Row] = {
 async def check_row(rig: Rig, name: str, folder: Path, *, tried: bool = True) -> RowSeen:
     """Do what a row is about, and raise AssertionError if it is not as the driver says.
 
-    ``folder`` must be an empty folder for this one use. Without ``tried`` the driver is only asked:
-    for a row that is all its own, and has been tried with another agent.
+    ``folder`` must be an empty folder for this one use. Without ``tried`` driver and rig are only
+    asked: for a row that is tried elsewhere.
     """
     row = ROWS[name]
     stage = Stage(rig, folder, own=row.own)
-    await stage.learn()
-    verdict, how = stage.can[name], stage.limits.get(name, "")
+    if tried:
+        await stage.learn()
+    verdict = stage.can[name]
+    how = "" if verdict == "supported" else stage.limits.get(name, "")
     check = row.lacks if verdict == "not" else row.has
     if check is None:
         raise AssertionError(f"every agent has {name}; {rig.name} says it has not")
