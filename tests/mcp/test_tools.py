@@ -234,7 +234,7 @@ async def test_the_tools_describe_themselves(sit_down: Desks) -> None:
     tools = {tool.name: tool for tool in (await desk.client.list_tools()).tools}
     assert list(tools) == [
         *("dispatch", "send", "redirect", "interrupt", "answer"),
-        *("wait", "sessions", "read", "diff", "stop"),
+        *("wait", "sessions", "read", "diff", "worktree", "stop"),
     ]
     reading = {
         name

@@ -8,7 +8,7 @@ import mcp_types as types
 import msgspec
 
 from midflight.mcp import tools as t
-from midflight.mcp.report import Changes, Listing, Page, Report, Reports
+from midflight.mcp.report import Changes, Listing, Outcome, Page, Report, Reports
 
 __all__ = ["definitions"]
 
@@ -122,6 +122,15 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             "Show what has changed in the files of a session's folder since it began, as git sees"
             " it: commits, changes and new files, whoever made them.",
             reads=True,
+        ),
+        _tool(
+            t.Worktree,
+            Outcome,
+            "Take over a worktree",
+            "Merge what a session has done in a worktree of its own, have its branch hold all of"
+            " it, or throw it away. It has to be idle. Where a merge conflicts nothing is changed,"
+            " and the session is told to resolve it: wait, then merge again.",
+            destroys=True,
         ),
         _tool(
             t.Stop,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from midflight.branches import own_worktree
 from midflight.client import Client, RemoteSession
 from midflight.errors import NotAllowed
 from midflight.info import SessionInfo
@@ -66,7 +68,11 @@ class Dispatching:
             left = _left(everyone, kin)
             if left is not None:
                 options["max_budget_usd"] = min(given.max_budget_usd or left, left)
-            return await self._client.dispatch(given.task, cwd=given.cwd or Path.cwd(), **options)
+            options["cwd"] = given.cwd or Path.cwd()
+            async with contextlib.AsyncExitStack() as stack:
+                if given.worktree:
+                    await stack.enter_async_context(own_worktree(given.task, options))
+                return await self._client.dispatch(given.task, **options)
 
     def _check_limits(
         self, everyone: Sequence[SessionInfo], kin: Sequence[str], mine: Sequence[str]

@@ -15,7 +15,9 @@ from midflight.mcp import report as r
 from midflight.mcp import tools as t
 from midflight.mcp.changes import changes
 from midflight.mcp.dispatching import BUSY, Dispatching, Limits
+from midflight.mcp.worktree import take_over
 from midflight.requests import Request
+from midflight.worktrees.repository import branch_of
 
 __all__ = ["Handlers", "Limits", "Progress"]
 
@@ -139,6 +141,14 @@ class Handlers:
         self._attend(info.id)
         return await self._report(info.id, "wait for it")
 
+    async def worktree(self, given: t.Worktree) -> r.Outcome:
+        """Take over what a session has done in a worktree of its own, or throw it away."""
+        info = await self._find(given.session)
+        done = await take_over(self._client, info, given.action)
+        if done.untrusted_conflicts:
+            self._attend(info.id)
+        return done
+
     # Tools that look ----------------------------------------------------------------------
 
     async def wait(self, given: t.Wait, progress: Progress) -> r.Reports:
@@ -198,6 +208,7 @@ class Handlers:
                 turns=info.turns,
                 total_cost_usd=info.total_cost_usd,
                 parent=names.get(info.parent or "", info.parent or ""),
+                branch=branch_of(info.cwd),
             )
             for info in infos[: given.limit]
         ]
@@ -240,6 +251,7 @@ class Handlers:
             status=info.status,  # type: ignore[arg-type]  # text, for other languages
             turns=info.turns,
             total_cost_usd=round(info.total_cost_usd, 6),
+            branch=branch_of(info.cwd),
             ended=[_ended(event) for event in events if isinstance(event, e.TurnEnded)],
             asks=asks,
             untrusted_new=new,

@@ -20,6 +20,7 @@ __all__ = [
     "Ended",
     "Entry",
     "Listing",
+    "Outcome",
     "Page",
     "Report",
     "Reports",
@@ -66,6 +67,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Annotated[Status, Meta(description="waiting: for an answer. idle: done, or at rest.")]
     turns: int
     total_cost_usd: float
+    branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
     ended: Annotated[list[Ended], Meta(description="Turns that have ended since.")] = []
     asks: Annotated[list[Asked], Meta(description="What waits for an answer.")] = []
     untrusted_new: Annotated[str, Meta(description="What the agent said and did since.")] = ""
@@ -91,6 +93,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     turns: int
     total_cost_usd: float
     parent: Annotated[str, Meta(description="The session that dispatched it, if one did.")] = ""
+    branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,6 +122,21 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     untrusted_files: Annotated[str, Meta(description="The files, and how much changed.")]
     untrusted_diff: str
     left_out: Annotated[int, Meta(description="Characters left out behind it.")] = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `worktree` returns."""
+
+    session: _Name
+    action: Literal["merge", "branch", "discard"]
+    branch: str
+    into: Annotated[str, Meta(description="The branch it was to be merged into.")] = ""
+    commit: Annotated[str, Meta(description="Empty where it conflicts.")] = ""
+    untrusted_conflicts: Annotated[
+        list[str], Meta(description="Files, as the agents named them; nothing was changed.")
+    ] = []
+    snapshot: Annotated[str, Meta(description="The git ref that holds what was discarded.")] = ""
+    next: Annotated[str, Meta(description="What to do now.")] = ""
 
 
 # What an agent said and did ----------------------------------------------------------------
@@ -222,12 +240,27 @@ def told(result: msgspec.Struct) -> str:
             more = f"\n({result.left_out} characters left out)" if result.left_out else ""
             head = f"{result.session} · {result.folder} · since {result.since}\n"
             return f"{head}{result.untrusted_files}\n{result.untrusted_diff}{more}"
+        case Outcome():
+            return _outcome(result)
     raise TypeError
+
+
+def _outcome(done: Outcome) -> str:
+    words = {"merge": "merged", "branch": "committed", "discard": "discarded"}
+    how = "conflicts" if done.untrusted_conflicts else words[done.action]
+    into = f" · {'with' if done.untrusted_conflicts else 'into'} {done.into}" if done.into else ""
+    lines = [
+        f"{done.session} · {done.branch} · {how}{into}{' · ' * bool(done.commit)}{done.commit}"
+    ]
+    if done.untrusted_conflicts:
+        lines.append(LEAD + "\n".join(done.untrusted_conflicts))
+    return "\n".join(filter(None, [*lines, done.snapshot, done.next]))
 
 
 def _report(report: Report) -> str:
     lines = [
         f"{report.session} · {report.status} · turns {report.turns} · ${report.total_cost_usd:.4f}"
+        + (f" · {report.branch}" if report.branch else "")
     ]
     lines += [f"turn {turn.turn}: {turn.status} ({turn.reason})" for turn in report.ended]
     lines += [f"asks {each.request} ({each.kind}): {each.untrusted}" for each in report.asks]

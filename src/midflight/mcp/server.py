@@ -50,6 +50,7 @@ def make_server(handlers: Handlers) -> Server[Any]:
         "sessions": (t.Sessions, handlers.sessions),
         "read": (t.Read, handlers.read),
         "diff": (t.Diff, handlers.diff),
+        "worktree": (t.Worktree, handlers.worktree),
         "stop": (t.Stop, handlers.stop),
     }
     tools = definitions(may_answer=handlers.answers)

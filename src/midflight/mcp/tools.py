@@ -22,6 +22,7 @@ __all__ = [
     "Sessions",
     "Stop",
     "Wait",
+    "Worktree",
 ]
 
 MAX_WAIT_S = 600
@@ -75,6 +76,13 @@ class Dispatch(Arguments, frozen=True, kw_only=True):
     cwd: Annotated[
         str, Meta(max_length=4096, description="Folder to work in. Left out: this server's.")
     ] = ""
+    worktree: Annotated[
+        bool,
+        Meta(
+            description="Give it a git worktree and branch of its own, made from the last commit;"
+            " merge it with worktree when done."
+        ),
+    ] = False
     permission_mode: Annotated[
         Literal["default", "acceptEdits", "plan", "dontAsk"],
         Meta(
@@ -185,6 +193,19 @@ class Diff(Arguments, frozen=True, kw_only=True):
         list[str], Meta(max_length=100, description="Only these files or folders.")
     ] = []
     max_chars: Annotated[int, Meta(ge=200, le=MAX_PAGE, description="How much at most.")] = 6000
+
+
+class Worktree(Arguments, frozen=True, kw_only=True):
+    """What `worktree` takes."""
+
+    action: Annotated[
+        Literal["merge", "branch", "discard"],
+        Meta(
+            description="merge: into the branch it came from. branch: commit all of it to its"
+            " branch, for a pull request. discard: throw it away; a snapshot is kept."
+        ),
+    ]
+    session: _Session = ""
 
 
 class Stop(Arguments, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from shlex import quote
 
 from midflight.errors import Conflict, MidflightError
 
-__all__ = ["alone", "plain_name", "room"]
+__all__ = ["alone", "plain_name", "room", "worktrees"]
 
 LOCK_S = 60.0
 """How long to wait for another midflight that works in the same repository."""
@@ -30,16 +30,20 @@ def plain_name(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-") or "session"
 
 
+def worktrees() -> Path:
+    """Return the folder for all of them."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("midflight", appauthor=False)) / "worktrees"
+
+
 def room(common: Path, main: Path) -> Path:
     """Return the folder for the worktrees of one repository, which is made if it is missing.
 
     ``common`` is its git folder, ``main`` its main checkout. Raises `MidflightError`.
     """
-    import platformdirs
-
-    data = Path(platformdirs.user_data_path("midflight", appauthor=False))
     digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
-    folder = data / "worktrees" / f"{plain_name(main.name)}-{digest}"
+    folder = worktrees() / f"{plain_name(main.name)}-{digest}"
     try:
         for missing in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
             missing.mkdir(mode=0o700, exist_ok=True)

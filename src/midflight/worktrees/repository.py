@@ -12,13 +12,14 @@ from typing import NamedTuple, Self
 
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.worktrees.git import WORK_S, Git
-from midflight.worktrees.place import alone, plain_name, room
+from midflight.worktrees.place import alone, plain_name, room, worktrees
 
 __all__ = [
     "Checkout",
     "Repository",
     "Worktree",
     "ahead",
+    "branch_of",
     "is_in",
     "same_place",
     "uncommitted",
@@ -221,6 +222,16 @@ async def ahead(tree: Worktree, start: str) -> int:
     """Return how many commits it has since another one."""
     git = await Git.open(tree.folder)
     return int((await git.must("rev-list", "--count", f"{start}..HEAD")).text)
+
+
+def branch_of(folder: Path | str) -> str:
+    """Return the branch that the worktree at a folder was made with, or nothing.
+
+    Git is not asked: where the folder lies tells it.
+    """
+    path, top = Path(folder), worktrees()
+    below = path.parts[len(top.parts) :] if path.is_relative_to(top) else ()
+    return PREFIX + below[1] if len(below) > 1 else ""
 
 
 def is_in(folder: Path | str, tree: Path) -> bool:

@@ -1,0 +1,56 @@
+"""Takes over the work of a session that has a worktree of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Literal
+
+from midflight.branches import Branches, Done
+from midflight.client import Client
+from midflight.inert import one_line
+from midflight.info import SessionInfo
+from midflight.mcp.report import Outcome
+
+__all__ = ["take_over"]
+
+MAX_CONFLICTS = 50
+"""How many files are named at most."""
+
+
+async def take_over(
+    client: Client, info: SessionInfo, action: Literal["merge", "branch", "discard"]
+) -> Outcome:
+    """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
+    branches = Branches(client)
+    owned = await branches.of(info, Path.cwd())
+    if action == "merge":
+        done = await branches.merge(owned, tell=True)
+    elif action == "branch":
+        done = await branches.branch(owned)
+    else:
+        done = await branches.discard(owned)
+    return Outcome(
+        session=info.name,
+        action=action,
+        branch=one_line(done.branch),
+        into=one_line(done.into),
+        commit=done.commit[:12],
+        untrusted_conflicts=[one_line(path) for path in done.conflicts[:MAX_CONFLICTS]],
+        snapshot=done.snapshot,
+        next=_next(done),
+    )
+
+
+def _next(done: Done) -> str:
+    if done.conflicts:
+        return "it was told to resolve them: wait for it, then merge again"
+    if done.action == "merge":
+        return "" if done.new else "nothing was new; it had been merged before"
+    if done.action == "branch":
+        return f"to publish it: {one_line(done.command)}" if done.command else ""
+    return (
+        f"to get it back: git branch {quote(done.worktree)} {done.snapshot}"
+        if done.snapshot
+        else ""
+    )

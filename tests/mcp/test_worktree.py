@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.mcp.conftest import Desks, Opened
+from tests.worktrees.conftest import Repo, own_home, repo
+
+from midflight import events as e
+from midflight.host import Host
+from midflight.mcp.report import LEAD, Outcome, told
+from midflight.options import Options
+from midflight.session import Session
+from midflight.testing import FakeModel, Silence, Text
+from midflight.worktrees.discarding import discard
+from midflight.worktrees.repository import Worktree
+
+__all__ = ["own_home", "repo"]  # fixtures
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+async def begin(host: Host, model: FakeModel, tree: Worktree, home: Path) -> Session:
+    """Begin a session in a worktree, and wait for the end of its turn."""
+    options = Options.build(
+        agent="fake", cwd=tree.folder, env=model.env(home), name=tree.name, attended=True
+    )
+    session = await host.begin("do it", options)
+    async for event in session.events():
+        if isinstance(event, e.TurnEnded):
+            break
+    return session
+
+
+async def test_a_session_is_dispatched_into_a_worktree_of_its_own(
+    open_host: Opened, sit_down: Desks, repo: Repo
+) -> None:
+    _, host = await open_host(Text("done"))
+    tree = await repo.made("fix-it")
+    await host.keep_warm(agent="fake", cwd=tree.folder)  # a fake one is in this process only
+    await discard(tree)
+    desk = await sit_down()
+    begun = await desk.ask(
+        "dispatch", task="fix it", agent="fake", cwd=str(repo.folder), worktree=True
+    )
+    assert (begun["session"], begun["branch"]) == ("fix-it", "midflight/fix-it")
+    await desk.wait()
+    (line,) = (await desk.ask("sessions"))["sessions"]
+    assert (line["branch"], line["cwd"]) == ("midflight/fix-it", str(tree.folder))
+
+
+async def test_a_worktree_whose_session_does_not_begin_is_taken_back(
+    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+) -> None:
+    await open_host()
+    desk = await sit_down()
+    said = await desk.refused(
+        "dispatch", task="x", agent="fake", cwd=str(repo.folder), worktree=True, model="\x1b"
+    )
+    assert "model" in said
+    assert repo.branches() == ["main"]
+    told = await desk.refused(
+        "dispatch", task="x", agent="fake", cwd=str(tmp_path / "work"), worktree=True
+    )
+    assert "is in no git repository" in told
+
+
+async def test_work_is_shown_merged_and_thrown_away(
+    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+) -> None:
+    model, host = await open_host(Text("done"))
+    tree = await repo.made("fix")
+    repo.write("new", "b\n", at=tree.folder)
+    session = await begin(host, model, tree, tmp_path)
+    desk = await sit_down()
+    repo.commit("others", "not a part of it\n")
+    diff = await desk.ask("diff", session="fix")
+    assert "+b" in diff["untrusted_diff"]
+    assert "others" not in diff["untrusted_files"]
+    merged = await desk.ask("worktree", action="merge")
+    assert (merged["branch"], merged["into"]) == ("midflight/fix", "main")
+    assert repo.git("rev-parse", "main").startswith(merged["commit"])
+    again = await desk.ask("worktree", action="merge")
+    assert "had been merged before" in again["next"]
+    repo.git("remote", "add", "origin", "https://localhost/none")
+    ready = await desk.ask("worktree", action="branch")
+    assert ready["next"] == "to publish it: git push -u origin midflight/fix"
+    repo.write("later", "c\n", at=tree.folder)
+    thrown = await desk.ask("worktree", action="discard")
+    assert thrown["next"] == f"to get it back: git branch fix {thrown['snapshot']}"
+    assert repo.git("show", f"{thrown['snapshot']}:later") == "c"
+    assert session.status == "closed"
+    assert "the folder of session fix is gone" in await desk.refused("worktree", action="merge")
+
+
+async def test_a_conflict_goes_to_the_session_as_a_message(
+    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+) -> None:
+    model, host = await open_host(Text("done"), Text("resolved"))
+    tree = await repo.made("fix")
+    repo.write("old", "theirs\n", at=tree.folder)
+    await begin(host, model, tree, tmp_path)
+    repo.commit("old", "ours\n")
+    desk = await sit_down()
+    came = await desk.ask("worktree", session="fix", action="merge")
+    assert (came["untrusted_conflicts"], "commit" in came) == (["old"], False)
+    assert came["next"] == "it was told to resolve them: wait for it, then merge again"
+    report = await desk.wait(sessions=["fix"])
+    assert report["untrusted_new"].endswith("resolved")
+    assert model.requests[-1].last_user_text == (
+        "Your branch midflight/fix conflicts with main in: old. Merge main into your branch in"
+        " your folder, resolve the conflicts, commit, and say when it is done."
+    )
+
+
+async def test_nothing_is_done_while_a_session_is_at_work_there(
+    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+) -> None:
+    model, host = await open_host(Text("done"), Silence())
+    tree = await repo.made("fix")
+    session = await begin(host, model, tree, tmp_path)
+    await session.send("go on")
+    desk = await sit_down()
+    for action in ("merge", "branch", "discard"):
+        said = await desk.refused("worktree", session="fix", action=action)
+        assert "session fix is at work in the worktree (running)" in said
+    assert tree.folder.is_dir()
+    await session.interrupt()
+
+
+async def test_an_agent_cannot_take_over_its_own_work(
+    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, host = await open_host(Text("done"))
+    tree = await repo.made("fix")
+    repo.write("new", "b\n", at=tree.folder)
+    session = await begin(host, model, tree, tmp_path)
+    monkeypatch.setenv("MIDFLIGHT_SESSION", session.id)
+    desk = await sit_down()
+    for action in ("merge", "branch", "discard"):
+        said = await desk.refused("worktree", session="fix", action=action)
+        assert "cannot give commands to its own session" in said
+    assert repo.git("log", "--format=%s", tree.branch) == "change old"
+
+
+async def test_a_session_without_a_worktree_has_nothing_to_merge(
+    open_host: Opened, sit_down: Desks
+) -> None:
+    await open_host(Text("done"))
+    desk = await sit_down()
+    await desk.dispatch("fix it")
+    await desk.wait()
+    assert "has no worktree of its own" in await desk.refused("worktree", action="merge")
+
+
+def test_what_came_of_it_is_told_in_words_too() -> None:
+    conflict = Outcome(
+        session="fix", action="merge", branch="b", into="main", untrusted_conflicts=["x", "y"]
+    )
+    assert told(conflict) == f"fix · b · conflicts · with main\n{LEAD}x\ny"
+    merged = Outcome(session="fix", action="merge", branch="b", into="main", commit="1a2b")
+    assert told(merged) == "fix · b · merged · into main · 1a2b"
+    gone = Outcome(session="fix", action="discard", branch="b", commit="1a", snapshot="r", next="n")
+    assert told(gone) == "fix · b · discarded · 1a\nr\nn"
