@@ -93,7 +93,16 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + REGISTRY
     + STRAYS
     + REDACT,
-    CLIENT: FOUNDATION + PARTS + RULES + SESSION + JOURNAL + REACH + CLIENT + STRAYS + WORKTREES,
+    CLIENT: FOUNDATION
+    + PARTS
+    + RULES
+    + SESSION
+    + JOURNAL
+    + REACH
+    + CLIENT
+    + REGISTRY
+    + STRAYS
+    + WORKTREES,
     # Git knows nothing of sessions.
     WORKTREES: ("errors", "inert", *WORKTREES),
     MCP: FOUNDATION + PARTS + SESSION + REACH + CLIENT + REGISTRY + WORKTREES + MCP,

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from midflight.requests import Request
+from midflight.values import Support
 
-__all__ = ["Outcome", "SessionInfo"]
+__all__ = ["AgentInfo", "Outcome", "SessionInfo"]
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,13 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     parent: str | None = None
     seq: int = 0
+
+
+class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session's agent can do, and the permission mode that it works in."""
+
+    capabilities: dict[str, Support]
+    permission_mode: str
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

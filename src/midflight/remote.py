@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,11 +12,15 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.agents import create
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
-from midflight.info import Outcome, SessionInfo
+from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.journal import SessionRow, restored
 from midflight.log import EventLog
+from midflight.options import Options
 from midflight.state import State
 from midflight.surface import Surface
+from midflight.values import Support
 
 if TYPE_CHECKING:
     from midflight.client import Client
@@ -51,6 +55,8 @@ class RemoteSession(Surface):
         self._folded = State()
         self._fresh = fresh
         self._attend = attend
+        self._row: SessionRow | None = None
+        self._agent: AgentInfo | None = None
         self._following: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
         self._there = asyncio.Event()
@@ -68,6 +74,45 @@ class RemoteSession(Surface):
         if self._following is None:
             raise Conflict("the session has not been entered", "use: async with session")
 
+    @property
+    def _found(self) -> SessionRow:
+        self._check_entered()
+        if self._row is None:
+            raise AssertionError  # entering has looked
+        return self._row
+
+    @property
+    def options(self) -> Options:
+        """The options as they were given, without the values that are never stored.
+
+        Raises `InvalidOption` where they are none any more: the folder may be gone.
+        """
+        return restored(self._found.options)[0]
+
+    @property
+    def capabilities(self) -> Mapping[str, Support]:
+        """For each thing an agent can do: supported, emulated by midflight, or not.
+
+        Of an agent that has not been seen at work it is what agents of its kind can do.
+        """
+        self._check_entered()
+        return self._agent.capabilities if self._agent else create(self.options).capabilities
+
+    @property
+    def permission_mode(self) -> str:
+        """The permission mode in force."""
+        found = self._found
+        return self._agent.permission_mode if self._agent else found.permission_mode
+
+    def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
+        """Say whether somebody is here to answer; others may be elsewhere."""
+        self._check_entered()
+        if self._attend != bool(attended):
+            self._attend = bool(attended)
+            self._there.clear()  # commands wait until the host knows of it
+            loop = asyncio.get_running_loop()
+            self._following = loop.create_task(self._follow(self._following))
+
     async def __aenter__(self) -> Self:
         """Read what has happened so far, and follow what happens.
 
@@ -77,12 +122,13 @@ class RemoteSession(Surface):
         if self._following is not None:
             raise Conflict("a session is entered once", "ask the client for it again")
         past = await self._client.journal.past(self.id)
+        await self._look()
         for event in past.events:
             self._see(event)
         self._log.restore(past.recent)
         if not self._fresh:
             self._reader = self._log.reader(self._log.last_seq)
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        self._following = asyncio.get_running_loop().create_task(self._follow(None))
         try:
             await self._there.wait()
         except BaseException:
@@ -119,8 +165,14 @@ class RemoteSession(Surface):
 
     # Following ----------------------------------------------------------------------------
 
-    async def _follow(self) -> None:
-        """Read what happens, in whatever host the session is, until it is left or removed."""
+    async def _follow(self, before: asyncio.Task[None] | None) -> None:
+        """Read what happens, in whatever host the session is, until it is left or removed.
+
+        The task that did so ``before`` is ended first.
+        """
+        if before is not None:
+            before.cancel()
+            await asyncio.wait({before})
         while True:
             self._stirred.clear()
             try:
@@ -166,6 +218,8 @@ class RemoteSession(Surface):
             path += "&attend=1" if self._attend else ""
             async for event in self._client.stream(row.address, path):
                 self._there.set()
+                if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
+                    await self._look()
                 if event is not None:
                     self._take(event)
         elif self._folded.ended is None and self._mourned != row.seq:
@@ -195,9 +249,25 @@ class RemoteSession(Surface):
         if isinstance(command, (c.Send, c.Redirect, c.Edit)):
             c.check_text(command.text)
         await self._carry_out(c.checked(command))
+        if isinstance(command, c.SetPermissionMode):
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look what the session's agent can do, and in which mode it works: no event tells it."""
+        self._row = await self._client.journal.find(self.id, exact=True)
+        if self._row.address is not None:
+            with contextlib.suppress(NotFound, HostGone):  # it is laid to rest just now
+                path = f"/sessions/{self.id}/agent"
+                told = await self._client.call(self._row.address, "GET", path)
+                self._agent = msgspec.json.decode(told, type=AgentInfo)
+                return
+        if self._agent is not None:
+            mode = self._row.permission_mode
+            self._agent = msgspec.structs.replace(self._agent, permission_mode=mode)
 
     async def _carry_out(self, command: c.Command) -> Outcome:
         """Have a command carried out, and read on until what it did is among the events."""
+        await self._there.wait()
         told = await self._client.carry_out(self.id, command)
         outcome = msgspec.json.decode(told, type=Outcome)
         self._stirred.set()

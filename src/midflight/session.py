@@ -75,7 +75,7 @@ class Session(Surface):
         name = options.name or slug(task or options.cwd.name)
         log = EventLog(held=record is not None)
         super().__init__(record.session if record else uuid.uuid4().hex, name, log)
-        self.options = options
+        self._options = options
         self._task = task
         self._attended = options.attended
         self._recorder = Recorder(record, log, self._informed, self.sever)
@@ -124,6 +124,11 @@ class Session(Surface):
         return "starting" if starting else self._rules.status
 
     @property
+    def options(self) -> Options:
+        """The options as they were given; see `midflight.Options`."""
+        return self._options
+
+    @property
     def capabilities(self) -> Mapping[str, Support]:
         """For each thing an agent can do: supported, emulated by midflight, or not."""
         return self._conductor.agent.capabilities
@@ -131,7 +136,7 @@ class Session(Surface):
     @property
     def agent_session(self) -> str | None:
         """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
-        return super().agent_session or self.options.resume
+        return super().agent_session or self._options.resume
 
     @property
     def permission_mode(self) -> str:
@@ -253,7 +258,7 @@ class Session(Surface):
     def _somebody(self) -> bool | None:
         if self._attended is not None:
             return self._attended
-        somebody = self.options.on_request or self._kept or self._log.read_by_somebody
+        somebody = self._options.on_request or self._kept or self._log.read_by_somebody
         return None if somebody else False
 
     # Life ---------------------------------------------------------------------------------

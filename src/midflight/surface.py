@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from midflight import events as e
+from midflight.agents.base import Support
 from midflight.errors import Conflict
 from midflight.log import EventLog
 from midflight.message import Message
+from midflight.options import Options
 from midflight.requests import Request
 from midflight.state import SessionStatus, State
 from midflight.verbs import Verbs
@@ -85,6 +87,25 @@ class Surface(Verbs):
     def oldest_seq(self) -> int:
         """The number of the oldest durable event in memory, 0 if there is none."""
         return self._log.oldest_seq
+
+    @property
+    @abstractmethod
+    def options(self) -> Options:
+        """The options as they were given; see `midflight.Options`."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Mapping[str, Support]:
+        """For each thing an agent can do: supported, emulated by midflight, or not."""
+
+    @property
+    @abstractmethod
+    def permission_mode(self) -> str:
+        """The permission mode in force."""
+
+    @abstractmethod
+    def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
+        """Say whether somebody is there to answer; see `Options.attended`."""
 
     # Events -------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ __all__ = [
     "Resolver",
     "Result",
     "Status",
+    "Support",
     "TokenUsage",
     "ToolStatus",
 ]
@@ -29,6 +30,8 @@ ToolStatus = Literal["completed", "failed", "denied", "cancelled"]
 Decision = Literal["allow", "deny", "cancelled"]
 Resolver = Literal["user", "policy", "deadline", "turn"]
 Origin = Literal["message", "background"]
+Support = Literal["supported", "emulated", "not"]
+"""Whether an agent has a thing itself, midflight makes it, or neither."""
 
 
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from midflight.client import RemoteSession
 from midflight.host import Host
 from midflight.session import Session
 from midflight.surface import Surface
-from midflight.testing import FakeModel, Silence, Text, ToolCall, Usage, Wait, Words
+from midflight.testing import FakeAgent, FakeModel, Silence, Text, ToolCall, Usage, Wait, Words
 
 Open = Callable[..., Awaitable[tuple[FakeModel, Any]]]
 
@@ -146,6 +146,45 @@ async def test_the_state_is_the_same_in_every_phase(open_: Open) -> None:
     assert (session.status, session.pending, session.queued) == ("idle", (), ())
     assert session.total_cost_usd >= result.total_cost_usd > 0
     assert session.agent_session == next(iter(model.conversations))
+
+
+async def test_what_the_agent_can_do_and_how_it_works_is_known(open_: Open) -> None:
+    _, session = await open_([WRITE], Text("done"), max_turns=7, allowed_tools=["Read"])
+    assert session.capabilities == FakeAgent.capabilities
+    assert session.permission_mode == "default"
+    given = session.options
+    assert (given.agent, given.max_turns, list(given.allowed_tools)) == ("fake", 7, ["Read"])
+    await session.set_permission_mode("acceptEdits")
+    assert session.permission_mode == "acceptEdits"
+    assert (await (await session.send("write")).result()).text == "done"
+    await session.close()
+    assert session.permission_mode == "acceptEdits"
+
+
+async def test_a_mode_that_somebody_else_has_set_is_known(open_: Open, client: Any) -> None:
+    _, session = await open_(Text("done"))
+    await (await session.send("x")).result()
+    async with await client.session(session.id) as other:
+        await other.set_permission_mode("plan")
+    async for event in session.events():
+        if isinstance(event, e.Notice) and "plan" in event.text:
+            break
+    assert session.permission_mode == "plan"
+
+
+async def test_who_comes_and_goes_can_be_told(open_: Open) -> None:
+    _, session = await open_([WRITE], Text("not asked"), [WRITE], Text("done"), attended=False)
+    session.attend(False)
+    result = await (await session.send("write")).result()
+    assert [denial.name for denial in result.denials] == ["Write"]
+    session.attend(True)
+    message = await session.send("write")
+    async for event in session.events(session.last_seq):
+        if isinstance(event, e.PermissionRequested):
+            await session.answer(event)
+        if isinstance(event, e.TurnEnded):
+            break
+    assert (await message.result()).text == "done"
 
 
 async def test_the_first_message_is_the_task(open_: Open) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from midflight.events import Event
-from midflight.values import Denial, Status, TokenUsage
+from midflight.values import Denial, Status, Support, TokenUsage
 
 __all__ = [
     "CAPABILITIES",
@@ -35,9 +35,6 @@ __all__ = [
     "Withdrawn",
     "Woke",
 ]
-
-Support = Literal["supported", "emulated", "not"]
-"""Whether an agent has a thing itself, midflight makes it, or neither."""
 
 CAPABILITIES: Mapping[str, str] = {
     "steer": "a message is read by the running turn, at its next step",

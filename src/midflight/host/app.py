@@ -36,7 +36,7 @@ from midflight.errors import (
 )
 from midflight.host.guard import Guarded, Unexpected, tell
 from midflight.host.peer import PEER, Peer
-from midflight.info import SessionInfo
+from midflight.info import AgentInfo, SessionInfo
 from midflight.lineage import inside
 from midflight.options import Options
 from midflight.reach import MAY_ANSWER, Leave, Reach
@@ -82,6 +82,7 @@ def make_app(host: Host, access: Access) -> Guarded:
         Route("/sessions/{session}", api.show, methods=["GET"]),
         Route("/sessions/{session}", api.remove, methods=["DELETE"]),
         Route("/sessions/{session}/commands", api.command, methods=["POST"]),
+        Route("/sessions/{session}/agent", api.agent, methods=["GET"]),
         Route("/sessions/{session}/events", api.events, methods=["GET"]),
     ]
     for route in routes:
@@ -195,6 +196,15 @@ class _Api:
         await self._reach(request).check(info.id, command)
         outcome = await self._access.carry_out(info.id, command)
         return _json(outcome, 202)
+
+    async def agent(self, request: Request) -> Response:
+        session = self._host.sessions.get(request.path_params["session"])
+        if session is None:
+            raise NotFound("this session is not here, or at rest")
+        told = AgentInfo(
+            capabilities=dict(session.capabilities), permission_mode=session.permission_mode
+        )
+        return _json(told)
 
     async def events(self, request: Request) -> Response:
         info = await self._info(request)
