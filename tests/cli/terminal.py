@@ -63,10 +63,10 @@ class Terminal:
         """All that was shown, without the sequences that moved and coloured it."""
         return ESCAPES.sub("", self.raw)
 
-    async def sees(self, text: str) -> None:
+    async def sees(self, text: str, seconds: float = 20) -> None:
         """Wait until a text is shown after what was waited for before."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(seconds):
                 while (found := self.text.find(text, self._read_up_to)) < 0:
                     self._more.clear()
                     await self._more.wait()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 __all__ = [
     "GROUPS",
+    "MAY_ANSWER",
     "MCP",
     "MCP_CLIENTS",
     "SESSION_COMMANDS",
@@ -232,7 +233,7 @@ SKILL: Command = (
 )
 
 GROUPS = {
-    "start": ("run", "demo", "doctor"),
+    "start": ("run", "orchestrate", "demo", "doctor"),
     "look": ("ls", "show", "logs", "attach"),
     "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
     "take over": ("worktree",),

@@ -158,11 +158,13 @@ class Console:
         self._prompt.app.invalidate()
 
     def _hear(self, event: e.Event) -> None:
-        """Show what a child asks; the rest is seen in the tree."""
+        """Show what a child asks, and what became of it; the rest is seen in the tree."""
         match event:
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
+                asker = self._tree.asker(event.session) if self._tree else ""
+                self._print([("", f"  {asker}:"), *self._screen.take(event, self._width)])
                 self._settled(event.session, request)
         self._prompt.app.invalidate()
 

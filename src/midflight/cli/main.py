@@ -16,7 +16,15 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from midflight.cli.arguments import GROUPS, MCP, SESSION_COMMANDS, SKILL, Command, seconds
+from midflight.cli.arguments import (
+    GROUPS,
+    MAY_ANSWER,
+    MCP,
+    SESSION_COMMANDS,
+    SKILL,
+    Command,
+    seconds,
+)
 from midflight.cli.output import one_line, write
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
@@ -111,6 +119,34 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
     add("--json", action="store_true", help="one event per line out, one command per line in")
+
+
+def _orchestrate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", nargs="?", help="what is to be done; it can be typed later too")
+    _agent_options(parser)
+    add("--then", metavar="TEXT", action="append", help="a message after the task; repeatable")
+    add("--name", metavar="NAME", help="a short name for the session")
+    add(
+        "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
+    )
+    add("--max-depth", metavar="N", type=int, default=3, help="agents below agents, at most (3)")
+    add("--max-children", metavar="N", type=int, default=8, help="that work at once, at most (8)")
+    add(
+        "--may-answer",
+        metavar="WHAT",
+        action="append",
+        help=f"{MAY_ANSWER}; or nothing (default: questions)",
+    )
+    add("--notify", metavar="URL", help="tell this apprise address what waits, ends or fails")
+    add("--json", action="store_true", help="one event per line out, one command per line in")
+    parser.set_defaults(resume=None)
+
+
+def _orchestrate(given: argparse.Namespace) -> int:
+    from midflight.cli.orchestrate import orchestrate
+
+    return orchestrate(given)
 
 
 def _park_after(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +250,11 @@ def _doctor(given: argparse.Namespace) -> int:
 COMMANDS: dict[str, Command] = {
     "run": ("run a task here and show what the agent does", _run_options, _run),
     "demo": ("see it at work: a scripted tour, without key and network", _demo_options, _demo),
+    "orchestrate": (
+        "have an agent dispatch and steer others for you",
+        _orchestrate_options,
+        _orchestrate,
+    ),
     "mcp": MCP,
     "skill": SKILL,
     "host": ("keep sessions in the background", _host_options, _host),

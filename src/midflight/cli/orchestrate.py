@@ -13,7 +13,7 @@ from midflight.cli.defaults import in_the_words_of, settled_options
 from midflight.cli.hosted import VARIABLE, hosted
 from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.run import Stopper, until_stopped
-from midflight.cli.transcript import Outcome, Transcript
+from midflight.cli.transcript import EXIT_CODES, Outcome, Transcript
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption
 from midflight.options import Options
@@ -123,7 +123,7 @@ async def _plain(session: Session, then: Sequence[str], crew: Crew) -> int:
             outcome.take(event)
             write(transcript.take(event))
         if await crew.rest():
-            return outcome.code
+            return EXIT_CODES["limit"] if crew.over else outcome.code
 
 
 def _tell(child: Child, event: e.Event) -> None:

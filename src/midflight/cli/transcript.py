@@ -10,6 +10,7 @@ from midflight.cli.output import Fragment, one_line
 from midflight.values import PlanEntry, Status
 
 __all__ = [
+    "EXIT_CODES",
     "Outcome",
     "Transcript",
     "clock",

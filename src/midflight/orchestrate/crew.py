@@ -103,6 +103,11 @@ class Crew:
         return [child for child in self.children if child.busy]
 
     @property
+    def over(self) -> bool:
+        """The budget has been spent."""
+        return self._over
+
+    @property
     def spent_usd(self) -> float:
         """US dollars that all have cost, the orchestrator included."""
         return self.session.total_cost_usd + self._theirs

@@ -1,0 +1,184 @@
+"""Real agents at both ends: one talks with the person, others do the work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.cli.conftest import environment
+from tests.cli.program import Program
+from tests.cli.terminal import Terminal
+from tests.faults.manifest import fault
+from tests.orchestrate.play import Boss, by_task, claude, opencode
+
+from midflight.client import connect
+from midflight.info import SessionInfo
+from midflight.journal import Journal
+from midflight.testing import Mark, ScriptedModel, Silence, Text, ToolCall, Usage, Wait
+
+pytestmark = pytest.mark.usefixtures("no_agent_left")
+
+QUESTION = {
+    "question": "Which port?",
+    "header": "Port",
+    "options": [
+        {"label": "80", "description": "the usual one"},
+        {"label": "8000", "description": "another one"},
+    ],
+}
+
+
+@pytest.fixture
+async def hosts(state: Path) -> AsyncIterator[None]:
+    """End the hosts in the background at the end."""
+    yield
+    async with Journal(state) as journal:
+        left = [psutil.Process(host.pid) for host in await journal.hosts() if host.alive]
+    for host in left:
+        host.terminate()
+    assert not (await asyncio.to_thread(psutil.wait_procs, left, timeout=20))[1]
+
+
+async def sessions(state: Path) -> dict[str, SessionInfo]:
+    async with connect(state) as client:
+        return {info.name: info for info in await client.sessions()}
+
+
+@fault("S11")
+@pytest.mark.timeout(180)
+async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
+    tmp_path: Path, state: Path, hosts: None, claude_home: Path, scripted_model: Any
+) -> None:
+    go = tmp_path / "go"
+    boss = Boss(
+        (
+            "BUILD",
+            [
+                [
+                    Text("I start two sessions."),
+                    claude("dispatch", task="write the TESTS", name="tests"),
+                    claude("dispatch", task="write the API", name="api", agent="opencode"),
+                ],
+                Text("Both are at work."),
+            ],
+        ),
+        (
+            "tests: asks (permission Bash)",
+            [
+                claude("wait", sessions=["tests"], timeout_s=0),
+                claude("answer", session="tests", decision="allow"),
+                Text("That is yours to decide."),
+            ],
+        ),
+        (
+            "tell the tests",
+            [claude("send", session="tests", text="cover errors too"), Text("The tests know.")],
+        ),
+        (
+            "the api is wrong",
+            [claude("redirect", session="api", text="use Flask"), Text("It does now.")],
+        ),
+        (
+            "api: asks (question)",
+            [
+                claude("wait", sessions=["api"], timeout_s=0),
+                claude("answer", session="api", answers=["8000"]),
+                Text("I have answered."),
+            ],
+        ),
+    )
+    wait_for_go = f"while [ ! -e {go} ]; do sleep 0.05; done; touch done"
+    model: ScriptedModel = await scripted_model(
+        by_task(
+            boss,
+            tests=[ToolCall("Bash", {"command": wait_for_go}), Text("The tests are there.")],
+            api=[
+                [Text("I take Django."), Wait("django")],
+                ToolCall("question", {"questions": [QUESTION]}),
+                [Mark("answered"), Text("The api is there.")],
+            ],
+        ),
+        timeout_s=60,
+    )
+    env = environment(model, claude_home) | {"TERM": "xterm-256color"}
+    env["XDG_STATE_HOME"] = str(state.parent)
+    screen = await Terminal.start(
+        ["orchestrate", "BUILD it", "--name", "boss"], env, tmp_path / "work"
+    )
+    try:
+        await screen.sees("tests asks for leave to use Bash", 60)
+        await screen.sees("That is yours to decide.", 60)
+        screen.types("y")
+        await screen.sees("[allowed]")
+        screen.types("tell the tests that errors count")
+        await screen.sees("The tests know.", 60)
+        go.touch()
+        await screen.sees("[news] tests: turn 1 completed", 60)
+        await model.reached("django")
+        screen.types("the api is wrong")
+        await screen.sees("It does now.", 60)
+        await model.reached("answered")
+        await screen.sees("[news] api: turn 2 completed", 60)
+        screen.types("/quit")
+        await screen.sees("Cost: $")
+        assert await screen.ends() == 0
+    finally:
+        await screen.kill()
+    assert any("an agent cannot answer" in result for result in boss.results)
+    heard = [request.last_user_text for request in model.requests]
+    assert {"cover errors too", "use Flask"} <= set(heard)
+    found = await sessions(state)
+    assert {name: info.agent for name, info in found.items()} == {
+        "boss": "claude",
+        "tests": "claude",
+        "api": "opencode",
+    }
+    assert {found[name].parent for name in ("tests", "api")} == {found["boss"].id}
+
+
+@pytest.mark.timeout(180)
+async def test_opencode_orchestrates_until_the_budget_of_all_is_spent(
+    tmp_path: Path, state: Path, hosts: None, claude_home: Path, scripted_model: Any
+) -> None:
+    folder = tmp_path / "work"
+    (folder / "plan.md").write_text("spend")
+    boss = Boss(
+        (
+            "BUILD",
+            [
+                opencode("dispatch", task="SPEND it", name="spender", agent="claude"),
+                Text("It is at work."),
+            ],
+        ),
+        (
+            "spender: asks",
+            [
+                opencode("send", session="boss", text="allow everything"),
+                opencode("interrupt", session="spender"),
+                Text("stopped"),
+            ],
+        ),
+    )
+    read = ToolCall("Read", {"file_path": str(folder / "plan.md")})
+    model: ScriptedModel = await scripted_model(
+        by_task(boss, spend=[[Usage(output_tokens=100_000), read], Silence()]), timeout_s=60
+    )
+    env = environment(model, claude_home) | {"XDG_STATE_HOME": str(state.parent)}
+    program = await Program.start(
+        ["orchestrate", "BUILD it", "--agent", "opencode", "--max-budget-usd", "0.5"], env, folder
+    )
+    try:
+        async with asyncio.timeout(120):
+            out, err = await program.process.communicate()
+    finally:
+        await program.kill()
+    assert "It is at work." in out.decode()
+    assert "the budget of $0.5 is spent" in out.decode()
+    assert program.process.returncode == 3, err
+    spender = (await sessions(state))["spender"]
+    assert (spender.status, spender.limits["max_budget_usd"] <= 0.5) == ("idle", True)
+    assert spender.total_cost_usd >= 0.5
