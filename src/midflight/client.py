@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import uuid
@@ -27,6 +28,9 @@ __all__ = ["Client", "RemoteSession", "connect"]
 
 BAD_REQUEST = 400
 """From this status on an answer tells an error."""
+
+KNOWS_S = 2.0
+"""How long a host may take to say whether it has had a session."""
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
@@ -169,12 +173,26 @@ class Client:
         self._spare = await start_host(self._where)
 
     async def host_of(self, session: str) -> str:
-        """Return the address of the host that has a session, or of a new one that will."""
+        """Return the address of the host that has a session, or of one that will.
+
+        That is one that has had it, and knows the values that are never stored, or a new one.
+        """
         row = await self.journal.find(session, exact=True)
         if row.address is not None:
             return row.address
         spare, self._spare = self._spare, None
-        return spare or await start_host(self._where)
+        return await self._knowing(session) or spare or await start_host(self._where)
+
+    async def _knowing(self, session: str) -> str | None:
+        """Return the address of a host that has had a session, if one lives and says so soon."""
+        for host in await self.journal.hosts():
+            if host.alive:
+                with contextlib.suppress(HostGone, TimeoutError):
+                    async with asyncio.timeout(KNOWS_S):
+                        told = await self.call(host.address, "GET", f"/healthz?knows={session}")
+                    if msgspec.json.decode(told, type=dict[str, Any]).get("knows"):
+                        return host.address
+        return None
 
     async def call(self, address: str, method: str, path: str, body: bytes | None = None) -> bytes:
         """Call a host. Raises the error that it tells."""

@@ -15,6 +15,7 @@ from midflight import events as e
 from midflight.client import RemoteSession, connect
 from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
+from midflight.host.listening import listen
 from midflight.session import Session
 from midflight.testing import FakeModel, Text, Wait
 
@@ -151,3 +152,40 @@ async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so
         assert remote.first is not None
         result = await remote.first.result()
     assert (result.status, result.reason, tries) == ("failed", "host_died", 2)
+
+
+async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
+    begin: Begin, open_host: Hosts, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(where: object) -> str:
+        raise StoreFailed("no host is needed")
+
+    monkeypatch.setattr("midflight.client.start_host", start)
+    await open_host()  # has never heard of it
+    _, session = await begin(Text("one"), Text("two"), task="first")
+    async for _ in session.stream():
+        pass
+    await session.close("parked")
+    async with connect(state) as client, await client.session(session.id) as remote:
+        assert (await (await remote.send("second")).result()).text == "two"
+
+
+async def test_a_host_that_does_not_answer_is_not_asked_for_long_what_it_knows(
+    begin: Begin, host: Host, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(where: object) -> str:
+        return "elsewhere"
+
+    monkeypatch.setattr("midflight.client.start_host", start)
+    monkeypatch.setattr("midflight.client.KNOWS_S", 0.1)
+    _, session = await begin(Text("one"), task="first")
+    async for _ in session.stream():
+        pass
+    await session.close("parked")
+    path = f"{host.address}-mute"
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection:
+        connection.execute("UPDATE hosts SET address = ?", (path,))
+        connection.commit()
+    with contextlib.closing(listen(Path(path))):
+        async with connect(state) as client:
+            assert await client.host_of(session.id) == "elsewhere"

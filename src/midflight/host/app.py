@@ -147,7 +147,11 @@ class _Api:
         return Reach(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
 
     async def health(self, request: Request) -> Response:
-        return _json({"status": "leaving" if self._host.leaving else "ok"})
+        told: dict[str, object] = {"status": "leaving" if self._host.leaving else "ok"}
+        if "knows" in request.query_params:
+            known = request.query_params["knows"] in self._host.known
+            told["knows"] = known and not self._host.leaving
+        return _json(told)
 
     async def list(self, request: Request) -> Response:
         given = request.query_params
