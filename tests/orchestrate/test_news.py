@@ -121,6 +121,23 @@ async def test_a_redirected_turn_is_no_news_and_the_childrens_children_are(stage
     assert [(each.name, each.depth) for each in on.crew.children] == [("tests", 1), ("deep", 2)]
 
 
+async def test_what_the_orchestrator_stops_itself_is_no_news_to_it(stage: Staged) -> None:
+    on = await stage(
+        boss=[ToolCall("mcp__midflight__stop"), [Wait("busy"), Text("x")], Text("y"), Text("z")],
+        tests=[[Wait("never"), Text("x")]],
+        other=[Text("done")],
+    )
+    child = await on.dispatch("tests")
+    await on.model.reached("never")
+    await on.model.reached("busy")
+    await on.crew.look()
+    await child.interrupt()
+    await on.until(lambda: on.child("tests").seen and not on.child("tests").busy)
+    await on.dispatch("other")
+    (line,) = await on.news(1)
+    assert line.startswith("other: ")
+
+
 async def test_a_child_that_is_removed_is_forgotten(stage: Staged) -> None:
     on = await stage(boss=[Text("x"), Text("y"), Text("z")], tests=[Text("one")])
     child = await on.dispatch("tests")

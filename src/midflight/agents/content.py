@@ -16,7 +16,7 @@ TITLE_CHARS = 200
 
 _TITLES = (
     *("command", "file_path", "filePath", "notebook_path"),
-    *("pattern", "url", "query", "description", "path"),
+    *("pattern", "url", "query", "description", "path", "session", "name"),
 )
 """The inputs that say most, in Claude's and in OpenCode's words."""
 

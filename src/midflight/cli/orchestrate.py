@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from midflight.cli.defaults import in_the_words_of, settled_options
 from midflight.cli.hosted import VARIABLE, hosted
 from midflight.cli.output import at_terminal, one_line, write
-from midflight.cli.run import Stopper, until_stopped
+from midflight.cli.run import Stopper, told_if_slow, until_stopped
 from midflight.cli.transcript import EXIT_CODES, Outcome, Transcript
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption
@@ -80,11 +81,11 @@ async def _in_session(
 
     attend = at_terminal() and not given.json
     leave, then = Leave(_may_answer(given)), given.then or []
-    async with (
-        hosted(given.task, options, new) as session,
-        connect() as client,
-        Crew(client, session, leave, attend=attend) as crew,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        with told_if_slow(options, wanted=attend):
+            session = await stack.enter_async_context(hosted(given.task, options, new))
+        client = await stack.enter_async_context(connect())
+        crew = await stack.enter_async_context(Crew(client, session, leave, attend=attend))
         stopper.session = session
         try:
             if given.json:

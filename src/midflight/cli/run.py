@@ -8,7 +8,7 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from midflight.errors import ConversationLost, InvalidOption, NotFound
 from midflight.options import Options
 from midflight.session import Session
 
-__all__ = ["Stopper", "run", "run_plain", "until_stopped"]
+__all__ = ["Stopper", "run", "run_plain", "told_if_slow", "until_stopped"]
 
 INTERRUPTED = 130
 
@@ -82,19 +82,24 @@ async def _in_session(given: argparse.Namespace, options: Options, stopper: Stop
 @contextlib.asynccontextmanager
 async def _begun(given: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
     """Begin the session; others can reach it unless it is to leave no trace."""
-    waiting = None
-    if at_terminal() and not given.json:
-        told = f"  [starting] {one_line(options.agent)}\n"
-        waiting = asyncio.get_running_loop().call_later(SLOW_S, write, told)
     async with contextlib.AsyncExitStack() as stack:
-        try:
+        with told_if_slow(options, wanted=at_terminal() and not given.json):
             begin = alone if given.no_journal else hosted
             async with _settled(given, options) as settled:
                 session = await stack.enter_async_context(begin(given.task, settled))
-        finally:
-            if waiting is not None:
-                waiting.cancel()
         yield session
+
+
+@contextlib.contextmanager
+def told_if_slow(options: Options, *, wanted: bool) -> Iterator[None]:
+    """Say that an agent is being started in the block, if that takes a while and is ``wanted``."""
+    told = f"  [starting] {one_line(options.agent)}\n"
+    delay_s = SLOW_S if wanted else float("inf")
+    waiting = asyncio.get_running_loop().call_later(delay_s, write, told)
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 @contextlib.asynccontextmanager
