@@ -75,6 +75,7 @@ async def test_the_list_tells_what_there_is_to_merge(work: Work, say: Say, repo:
     listed = json.loads((await say("worktree", "ls", "--json")).out)
     assert (listed[0]["commits"], listed[0]["uncommitted"]) == (1, 2)
     assert listed[0]["sessions"] == {"fix": "idle"}
+    assert "  branch   midflight/fix\n" in (await say("show", "fix")).out
 
 
 async def test_a_folder_that_was_deleted_is_listed_and_tidied_up(

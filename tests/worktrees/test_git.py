@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,15 @@ async def test_changes_are_told_from_where_the_branch_left_the_one_it_came_from(
     )
     repo.git("branch", "-m", "main", "renamed")
     assert await start_of(await repo.seen()) == tree.base
+
+
+async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
+    tree = await repo.made()
+    repo.commit("old", "theirs\n", at=tree.folder)
+    repo.commit("old", "ours\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        repo.git("merge", "main", at=tree.folder)
+    assert "+<<<<<<< HEAD" in (await changed(tree.folder, [await start_of(tree)])).diff
 
 
 async def test_looking_changes_nothing(repo: Repo) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,27 @@ async def test_a_conflict_leaves_the_users_checkout_as_it_was(repo: Repo) -> Non
     assert not (repo.folder / ".git" / "MERGE_HEAD").exists()
 
 
+async def test_a_conflict_that_git_remembers_is_not_resolved_behind_anybodys_back(
+    repo: Repo,
+) -> None:
+    repo.git("config", "rerere.enabled", "true")
+    repo.git("config", "rerere.autoUpdate", "true")
+    tree = await repo.made()
+    repo.commit("old", "theirs\n", at=tree.folder)
+    before = repo.commit("old", "ours\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        repo.git("merge", tree.branch)
+    repo.commit("old", "both\n")
+    repo.git("reset", "-q", "--hard", before)
+    assert (await merge(tree, "fix")).conflicts == ["old"]
+
+
 async def test_after_the_conflict_is_resolved_in_the_worktree_it_merges(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("old", "theirs\n", at=tree.folder)
     repo.commit("old", "ours\n")
     assert (await merge(tree, "fix")).conflicts
-    with pytest.raises(Exception, match="returned non-zero"):
+    with pytest.raises(subprocess.CalledProcessError):
         repo.git("merge", "main", at=tree.folder)
     with pytest.raises(Conflict, match="is not finished; it conflicts in old"):
         await merge(await repo.seen(), "fix")
@@ -118,7 +134,7 @@ async def test_a_merge_of_the_users_own_is_not_touched(repo: Repo) -> None:
     repo.commit("old", "other\n")
     repo.git("switch", "-q", "main")
     repo.commit("old", "main\n")
-    with pytest.raises(Exception, match="returned non-zero"):
+    with pytest.raises(subprocess.CalledProcessError):
         repo.git("merge", "other")
     with pytest.raises(Conflict, match="a merge is under way"):
         await merge(tree, "fix")

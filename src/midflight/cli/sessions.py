@@ -51,10 +51,13 @@ async def _show(name: str | None, *, as_json: bool) -> int:
 
 
 def _page(info: SessionInfo) -> list[Fragment]:
+    from midflight.worktrees.repository import branch_of
+
     facts = {
         "id": info.id,
         "agent": f"{info.agent} {info.model}".strip(),
         "folder": info.cwd,
+        "branch": branch_of(info.cwd),
         "status": info.status,
         "turns": str(info.turns),
         "cost": f"${info.total_cost_usd:.4f}",

@@ -46,8 +46,6 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
         git = await Git.open(folder, index=index, writes=writes)
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
             shutil.copyfile(folder / found, index)
-        if await unmerged(git):
-            await git.must("read-tree", "--reset", "HEAD")
         for name in (await git.run("ls-files", "-v", "-z")).names:
             if name[:1].islower():
                 await git.must("update-index", "--no-assume-unchanged", "--", name[2:])
