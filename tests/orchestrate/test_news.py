@@ -56,16 +56,15 @@ async def test_what_comes_while_news_is_unread_is_told_together(stage: Staged) -
     on = await stage(
         boss=[[Wait("busy"), Text("x")], Text("y"), Text("z")],
         first=[Text("done")],
-        second=[[Wait("both"), Text("done")]],
-        third=[[Wait("both"), HttpError(400)]],
+        second=[Text("done")],
+        third=[HttpError(400)],
     )
     await on.dispatch("first")
     await on.news(1)  # which the orchestrator has not read
-    await on.dispatch("second")
-    await on.dispatch("third")
-    await on.until(lambda: len(on.crew.children) == 3)
-    on.model.signal("both")
-    await on.until(lambda: all(child.seen and not child.busy for child in on.crew.children))
+    for name in ("second", "third"):
+        await on.dispatch(name)
+        await on.crew.look()
+        await on.until(lambda: all(child.seen and not child.busy for child in on.crew.children))
     on.model.signal("busy")
     lines = await on.news(2)
     assert sorted(line.split(",")[0] for line in lines) == [
