@@ -16,9 +16,11 @@ import json
 import sys
 import time
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midflight.testing import ScriptedModel
+from midflight.testing._home import make_home
 from midflight.testing.script import ModelRequest, Step, Text, Words
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class StampingModel(ScriptedModel):
 
 
 async def main(home: str) -> None:
+    make_home(Path(home))
     async with StampingModel(script) as model:
         print(json.dumps(model.env(home)), flush=True)
         await asyncio.to_thread(sys.stdin.read)

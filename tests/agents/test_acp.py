@@ -16,6 +16,7 @@ from midflight.agents import claude_cli
 from midflight.testing import HttpError, ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
 from midflight.testing.dialect import offers
 from midflight.testing.plugin import need
+from midflight.testing.row_options import EFFORT_FIELDS
 from midflight.testing.script import Script
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
@@ -61,6 +62,10 @@ async def ask(session: midflight.Session, text: str) -> tuple[midflight.Result, 
         return await message.result(), events
 
 
+def effort_of(request: ModelRequest) -> dict[str, object]:
+    return {name: request.body.get(name) for name in EFFORT_FIELDS}
+
+
 async def until(session: midflight.Session, kind: type[e.Event]) -> None:
     async with asyncio.timeout(30):
         async for event in session.events():
@@ -69,13 +74,14 @@ async def until(session: midflight.Session, kind: type[e.Event]) -> None:
 
 
 @pytest.mark.timeout(120)  # two sessions, each of which may take long to start on a busy machine
-async def test_a_turn_is_told_with_its_money_and_another_session_goes_on(
+async def test_a_turn_is_told_with_its_money_and_another_session_goes_on_with_more_effort(
     agent: Open, tmp_path: Path
 ) -> None:
     session, model = await agent(
         [Thinking("hm"), Text("let me see"), ToolCall("Bash", {"command": "echo hi > made"})],
         Text("done"),
         model="opus",
+        effort="low",
         allowed_tools=["Bash"],
         disallowed_tools=["WebFetch"],
     )
@@ -90,11 +96,15 @@ async def test_a_turn_is_told_with_its_money_and_another_session_goes_on(
     assert (result.status, result.text, result.steps) == ("completed", "done", 2)
     assert result.cost_usd > 0
     assert "opus" in model.requests[-1].model
+    low = effort_of(model.requests[-1])
     await session.close()
-    again, model = await agent(Text("4711"), resume=session.agent_session)
+    again, model = await agent(
+        Text("4711"), resume=session.agent_session, model="opus", effort="high"
+    )
     result, events = await ask(again, "which number?")
     assert [event.text for event in events if isinstance(event, e.Text)] == ["4711"]
     assert "my number is 4711" in str(model.requests[0].messages)
+    assert effort_of(model.requests[-1]) != low
 
 
 @pytest.mark.parametrize("agent", ["opencode-acp"], indirect=True)  # claude-acp: see its rows

@@ -40,7 +40,7 @@ class Program:
 
     async def done(self, given: bytes = b"") -> Done:
         """Give it all its input, and wait until it has ended."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(50):
             out, err = await self.process.communicate(given)
         assert self.process.returncode is not None
         return Done(self.process.returncode, out.decode(), err.decode())

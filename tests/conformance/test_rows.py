@@ -25,7 +25,7 @@ ELSEWHERE = {
         *("max_turns", "timeout", "stall_timeout", "background"),
         *("plugins", "skills", "system_prompt", "add_dirs"),
         *("permissions", "set_permission_mode", "max_budget_usd", "resume"),
-        *("questions", "retries", "plan", "subagents"),
+        *("questions", "set_model", "effort", "retries", "plan", "subagents"),
     )
 }
 """Rows that are not tried on an agent that costs seconds to start.
@@ -33,8 +33,8 @@ ELSEWHERE = {
 Those of the first three lines are all the ACP driver's and tried with claude-acp; most of the verbs
 among them are in this agent's part of the matrix too. What the agent itself adds to those of the
 last two lines is tried in tests/agents/test_acp.py: it asks, obeys a denial, takes another mode,
-tells its cost and its plan, goes on with an earlier conversation, and tells of no new attempt, no
-question and no sub-agent.
+tells its cost and its plan, thinks as hard as it is told, goes on with an earlier conversation, and
+tells of no new attempt, no question and no sub-agent. That it takes another model is in the matrix.
 """
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]

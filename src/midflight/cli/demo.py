@@ -35,6 +35,7 @@ from midflight.cli.run import Stopper, until_stopped
 from midflight.cli.transcript import Transcript
 from midflight.session import Session
 from midflight.testing import ScriptedModel
+from midflight.testing._home import make_home
 
 __all__ = ["demo"]
 
@@ -69,7 +70,7 @@ def demo(agent: str) -> int:
         folder = Path(made).resolve()
         project, home = folder / "shop", folder / "home"
         project.mkdir()
-        home.mkdir()
+        make_home(home)
         (project / "users.py").write_text(BEFORE)
         _isolate(home)
         git = _commit(project)
