@@ -37,6 +37,7 @@ PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info", "l
 RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
 SESSION = (
     "session",
+    "workings",
     "surface",
     "alarm",
     "finish",

@@ -1,12 +1,10 @@
-"""A live session: the rules, an agent, and the events, held together by one object."""
+"""A live session: what can be said to it, and its life from beginning to end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,24 +12,12 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, Back, Hand
-from midflight.agents import create
-from midflight.agents.base import Agent, Support
-from midflight.alarm import Alarm
-from midflight.conductor import Conductor
-from midflight.conversation import Conversation
-from midflight.core import Limits
 from midflight.errors import Conflict
 from midflight.finish import finished
-from midflight.handling import Handling
-from midflight.lineage import marked
-from midflight.log import EventLog
-from midflight.options import Options, slug
+from midflight.options import Options
 from midflight.outbox import Entry
-from midflight.record import Past, Record, Summary
-from midflight.recorder import Recorder, summary
-from midflight.state import SessionStatus, State
-from midflight.surface import Surface
+from midflight.record import Past
+from midflight.workings import Workings
 
 __all__ = ["Session"]
 
@@ -41,12 +27,8 @@ CLOSE_GRACE_S = 2.0
 WITHDRAW_TIMEOUT_S = 5.0
 """How long an agent may take to say whether it gives a message back."""
 
-NOT_ENTERED = ("the session has not been entered", "use: async with midflight.dispatch(…)")
 
-Factory = Callable[[Options], Agent]
-
-
-class Session(Surface):
+class Session(Workings):
     """One live conversation with one agent. The object is the state: there is nothing else to keep.
 
     Made by `midflight.dispatch` or `midflight.open`; use it as an async context manager. Leaving
@@ -55,93 +37,6 @@ class Session(Surface):
     ``id`` is unique, ``name`` is for people, ``options`` are as given, ``capabilities`` tell what
     the agent supports itself, ``first`` is the receipt of the dispatched task.
     """
-
-    def __init__(
-        self,
-        options: Options,
-        task: str | None = None,
-        agent: Factory = create,
-        *,
-        record: Record | None = None,
-        past: Past | None = None,
-        ready: Agent | None = None,
-    ) -> None:
-        """Prepare a session; nothing is started. ``task`` is the first message.
-
-        With a ``record`` nothing is shown before it is on disk; with a ``past`` the session goes
-        on from there, and its agent is started by the next message. ``ready`` is an agent that
-        has been started with these options.
-        """
-        name = options.name or slug(task or options.cwd.name)
-        log = EventLog(held=record is not None)
-        super().__init__(record.session if record else uuid.uuid4().hex, name, log)
-        self._options = options
-        self._task = task
-        self._attended = options.attended
-        self._recorder = Recorder(record, log, self._informed, self.sever)
-        self._kept = record is not None
-        self._past = past
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._handling = Handling(self, options.on_request, self._waits)
-        self._alarm = Alarm(self._look)
-        self._closer: asyncio.Task[None] | None = None
-        self._over = asyncio.Event()
-        self._idle_since: float | None = None
-        self._rules = Conversation(
-            Limits(**{name: getattr(options, name) for name in Limits.__struct_fields__}),
-            tell=self._tell,
-            act=self._act,
-            attended=self._somebody,
-            can=lambda capability: self.capabilities[capability],
-            mode=options.permission_mode,
-            spent_usd=options.spent_usd,
-        )
-        self._conductor = Conductor(
-            self._rules,
-            marked(options, self.id, kept=self._kept),
-            agent,
-            after=self._after,
-            before=self._before,
-            ready=ready,
-        )
-
-    # What can be seen ---------------------------------------------------------------------
-
-    @property
-    def _state(self) -> State:
-        return self._rules.state
-
-    @property
-    def _quiet(self) -> bool:
-        return self._rules.quiet
-
-    @property
-    def status(self) -> SessionStatus:
-        """``starting``, ``running``, ``waiting`` (for an answer), ``idle`` or ``closed``."""
-        if self._log.error is not None:
-            return "closed"
-        starting = self._state.ended is None and not self._conductor.up
-        return "starting" if starting else self._rules.status
-
-    @property
-    def options(self) -> Options:
-        """The options as they were given; see `midflight.Options`."""
-        return self._options
-
-    @property
-    def capabilities(self) -> Mapping[str, Support]:
-        """For each thing an agent can do: supported, emulated by midflight, or not."""
-        return self._conductor.agent.capabilities
-
-    @property
-    def agent_session(self) -> str | None:
-        """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
-        return super().agent_session or self._options.resume
-
-    @property
-    def permission_mode(self) -> str:
-        """The permission mode in force."""
-        return self._rules.mode
 
     # Verbs; the others are in `midflight.verbs` -------------------------------------------
 
@@ -183,10 +78,6 @@ class Session(Surface):
         self._after()
         await self._recorder.written()
 
-    def _check_entered(self) -> None:
-        if self._loop is None:
-            raise Conflict(*NOT_ENTERED)
-
     def _check_here(self) -> None:
         """A session works in the event loop that it was entered in, and in no other."""
         self._check_entered()
@@ -216,50 +107,6 @@ class Session(Surface):
     def entry(self, message: str) -> Entry | None:
         """Return a message's place in the outbox, or None if it is not known (any more)."""
         return self._state.outbox.find(message)
-
-    # Events -------------------------------------------------------------------------------
-
-    def _tell(self, event: e.Event) -> e.Event:
-        """Give an event its place, and let everybody see it who waits for it."""
-        seq = self._log.last_seq + 1 if event.durable else None
-        event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
-        self._log.append(event)
-        if seq is not None:
-            self._recorder.append(event)
-        return event
-
-    def _informed(self, event: e.Event) -> None:
-        """Tell those who wait for a durable event that may be seen now."""
-        self._inform(event)
-        if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
-            self._handling.call(event)
-
-    async def _before(self, action: Action) -> None:
-        """Do nothing to the agent before it is on disk why."""
-        await self._recorder.written()
-
-    def sever(self, error: Exception) -> None:
-        """The journal takes no more: end the agent, and show nothing that is not on disk.
-
-        What became of the messages cannot be said here; whoever goes on from the journal will.
-        """
-        if self._log.ended:
-            return
-        for message in list(self._messages.values()):
-            message.lose(str(error))
-        self._log.end(error)
-        self._recorder.fail(error)
-        self._handling.close()
-        self._closer = asyncio.get_running_loop().create_task(self._abandon())
-
-    def _waits(self, request: str) -> bool:
-        return request in self._rules.state.requests.pending
-
-    def _somebody(self) -> bool | None:
-        if self._attended is not None:
-            return self._attended
-        somebody = self._options.on_request or self._kept or self._log.read_by_somebody
-        return None if somebody else False
 
     # Life ---------------------------------------------------------------------------------
 
@@ -330,11 +177,6 @@ class Session(Surface):
             self._log.end()
             self._over.set()
 
-    async def _abandon(self) -> None:
-        await self._conductor.abandon()
-        await self._recorder.close()
-        self._over.set()
-
     @property
     def closing(self) -> bool:
         """The session takes no more commands: it has ended, or is about to."""
@@ -353,37 +195,3 @@ class Session(Surface):
     def idle_since(self) -> float | None:
         """Since when nothing happens, by the event loop's clock; None while something does."""
         return self._idle_since
-
-    # Time ---------------------------------------------------------------------------------
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
-
-    def _act(self, action: Action) -> None:
-        if isinstance(action, (Hand, Back)):  # noted with what has led to it: one commit for both
-            self._recorder.handed(action.message, back=isinstance(action, Back))
-        if not isinstance(action, Back):
-            self._conductor.put(action)
-
-    def _after(self) -> None:
-        """After every input: let readers look again, and set the clock for the next deadline."""
-        self._log.wake()
-        if not self._rules.quiet:
-            self._idle_since = None
-        elif self._idle_since is None:
-            self._idle_since = self._now()
-        self._recorder.note(self._summary)
-        self._alarm.set(None if self._log.ended else self._rules.due())
-
-    def _look(self) -> None:
-        self._rules.look(self._now())
-        self._after()
-
-    def _summary(self) -> Summary:
-        return summary(
-            self._state,
-            status=self.status,
-            model=self._conductor.model or "",
-            permission_mode=self._rules.mode,
-        )
