@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from pathlib import Path
 
@@ -31,26 +30,40 @@ def servers() -> list[int]:
     return found
 
 
-async def test_sessions_share_a_server_that_ends_with_the_last_of_them(
+async def test_sessions_share_a_server_till_the_last_ends_and_no_project_loosens_what_is_asked_for(
     tmp_path: Path, claude_home: Path
 ) -> None:
     need(OPENCODE.missing())
+    projects = {
+        "all": {"permission": {"*": "ask", "bash": "allow"}},
+        "its agent": {"agent": {"build": {"permission": {"bash": "allow"}}}},
+    }
+    sub_agent = {"description": "x", "prompt": "touch made", "subagent_type": "general-purpose"}
+    steps: list[Step] = [
+        ToolCall("Bash", {"command": "touch made"}),
+        ToolCall("Agent", sub_agent),
+        Text("no"),
+    ]
     before = servers()
-    async with ScriptedModel(lambda _: Text("fine")) as model, asyncio.timeout(50):
-        folders = [tmp_path / name for name in ("a", "b")]
+    script = [*steps * len(projects), Text("still here")]
+    async with ScriptedModel(script) as model, asyncio.timeout(50):
         sessions = []
-        for folder in folders:
-            folder.mkdir()
+        for name, project in projects.items():
+            cwd = tmp_path / name
+            cwd.mkdir()
+            (cwd / "opencode.json").write_text(json.dumps(project))
             env = model.env(claude_home)
-            sessions.append(midflight.open(agent="opencode", cwd=folder, env=env))
+            sessions.append(midflight.open(agent="opencode", cwd=cwd, env=env, attended=False))
         async with sessions[1]:
             async with sessions[0]:
                 (server,) = set(servers()) - set(before)
-                results = [await (await each.send("go")).result() for each in sessions]
-                assert [result.text for result in results] == ["fine", "fine"]
+                for session in sessions:
+                    result = await (await session.send("go")).result()
+                    assert [denial.name for denial in result.denials] == ["bash", "task"]
+                    assert not (session.options.cwd / "made").exists()
             assert set(servers()) - set(before) == {server}
             last = await (await sessions[1].send("still there?")).result()
-            assert last.status == "completed"
+            assert (last.status, last.text) == ("completed", "still here")
         assert not psutil.pid_exists(server)
 
 
@@ -63,34 +76,3 @@ async def test_a_server_that_was_named_is_used_and_left_running(
         async with stage.play([Text("fine")]) as on:
             assert (await on.ask()).text == "fine"
             assert servers() == before
-
-
-async def test_a_project_cannot_loosen_what_is_asked_for(tmp_path: Path, claude_home: Path) -> None:
-    need(OPENCODE.missing())
-    projects = {
-        "all": {"permission": {"*": "ask", "bash": "allow"}},
-        "its agent": {"agent": {"build": {"permission": {"bash": "allow"}}}},
-    }
-    sub_agent = {"description": "x", "prompt": "touch made", "subagent_type": "general-purpose"}
-    steps: list[Step] = [
-        ToolCall("Bash", {"command": "touch made"}),
-        ToolCall("Agent", sub_agent),
-        Text("no"),
-    ]
-    async with (
-        ScriptedModel(steps * len(projects)) as model,
-        asyncio.timeout(50),
-        contextlib.AsyncExitStack() as stack,
-    ):
-        sessions = []
-        for name, project in projects.items():
-            cwd = tmp_path / name
-            cwd.mkdir()
-            (cwd / "opencode.json").write_text(json.dumps(project))
-            env = model.env(claude_home)
-            session = midflight.open(agent="opencode", cwd=cwd, env=env, attended=False)
-            sessions.append(await stack.enter_async_context(session))
-        for session in sessions:
-            result = await (await session.send("go")).result()
-            assert [denial.name for denial in result.denials] == ["bash", "task"]
-            assert not (session.options.cwd / "made").exists()
