@@ -172,3 +172,26 @@ async def test_the_index_of_a_worktree_that_stays_is_not_touched(repo: Repo) -> 
     with pytest.raises(Conflict, match="locked"):
         await discard(tree)
     assert repo.git("status", "--porcelain", at=tree.folder) == "?? new"
+
+
+async def test_a_folder_that_is_no_worktree_any_more_is_not_taken_for_one(
+    repo: Repo, own_home: Path
+) -> None:
+    outer = Repo(own_home.parent)  # such as the home directory of who keeps its files in git
+    outer.git("init", "-q")
+    tree = await repo.made()
+    repo.write("new", "b\n", at=tree.folder)
+    link = (tree.folder / ".git").read_text()
+    (tree.folder / ".git").unlink()
+    for verb in (merge(await repo.seen(), "fix"), discard(await repo.seen())):
+        with pytest.raises(Conflict, match="is no worktree of"):
+            await verb
+    (tree.folder / ".git").write_text(f"gitdir: {own_home.parent}/.git\n")
+    for verb in (merge(await repo.seen(), "fix"), discard(await repo.seen())):
+        with pytest.raises(Conflict, match="is no worktree of") as caught:
+            await verb
+    assert (tree.folder / "new").exists()
+    assert not (own_home.parent / ".git" / "index").exists()
+    repo.git(*caught.value.hint.split()[1:])
+    assert (tree.folder / ".git").read_text() == link
+    assert (await merge(await repo.seen(), "fix")).new

@@ -8,6 +8,8 @@ import pytest
 from tests.worktrees.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError, NotFound
+from midflight.worktrees.discarding import discard
+from midflight.worktrees.merging import merge
 from midflight.worktrees.repository import Repository, worktree_at
 
 
@@ -114,3 +116,32 @@ async def test_a_place_that_others_can_write_to_is_refused(repo: Repo) -> None:
     with pytest.raises(MidflightError, match="others can write to") as caught:
         await repo.made()
     assert caught.value.hint == f"chmod 700 {tree.folder.parent}"
+
+
+async def test_a_submodule_has_worktrees_of_its_own(repo: Repo, tmp_path: Path) -> None:
+    above = Repo(tmp_path / "above")
+    above.folder.mkdir()
+    above.git("init", "-q")
+    add = ("submodule", "--quiet", "add", str(repo.folder), "lib")
+    above.git("-c", "protocol.file.allow=always", *add)
+    library = Repo(above.folder / "lib")
+    library.git("config", "user.name", "Pat")
+    library.git("config", "user.email", "pat@example.org")
+    tree = await library.made()
+    assert tree.repository.main == library.folder
+    assert await worktree_at(tree.folder) == tree
+    library.write("new", "b\n", at=tree.folder)
+    assert (await merge(tree, "fix")).into.folder == library.folder
+    assert (library.folder / "new").exists()
+    assert (await discard(await library.seen())).snapshot == ""
+
+
+async def test_a_git_folder_that_lies_elsewhere_is_found(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "files")
+    repo.folder.mkdir()
+    repo.git("init", "-q", "--separate-git-dir", str(tmp_path / "elsewhere"))
+    repo.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-mx")
+    tree = await repo.made()
+    assert tree.repository.main == repo.folder
+    repo.write("new", "b\n", at=tree.folder)
+    assert (await merge(tree, "fix")).into.folder == repo.folder

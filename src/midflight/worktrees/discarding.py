@@ -9,7 +9,7 @@ from midflight.worktrees.changes import add_all, beside
 from midflight.worktrees.git import WORK_S, Git, unbroken
 from midflight.worktrees.merging import held, listed
 from midflight.worktrees.place import alone, room
-from midflight.worktrees.repository import Worktree
+from midflight.worktrees.repository import Worktree, check_place
 
 __all__ = ["Discarded", "discard"]
 
@@ -36,7 +36,7 @@ async def discard(tree: Worktree) -> Discarded:
 async def _discard(tree: Worktree) -> Discarded:
     git = await tree.repository.git(writes=True)
     tip = await git.ask("rev-parse", "--verify", "--quiet", tree.ref)
-    commit, is_new = (tip, False) if tree.gone else await _all_of(tree, tip)
+    commit, is_new = (tip, False) if tree.is_deleted else await _all_of(tree, tip)
     lost = commit and (is_new or not await _is_elsewhere(git, commit, tree.ref))
     snapshot = f"{SNAPSHOTS}/{tree.name}-{commit[:10]}" if lost else ""
     if snapshot:
@@ -50,6 +50,7 @@ async def _discard(tree: Worktree) -> Discarded:
 
 async def _all_of(tree: Worktree, tip: str) -> tuple[str, bool]:
     """Return a commit with everything that is in the folder, and whether it had to be made."""
+    await check_place(tree)
     async with beside(tree.folder, writes=True) as git:
         if strange := await held(git, tracked=True):
             raise Conflict(

@@ -12,7 +12,7 @@ from midflight.inert import one_line
 from midflight.worktrees.changes import add_all, unmerged
 from midflight.worktrees.git import WORK_S, Git, Said, unbroken
 from midflight.worktrees.place import alone, room
-from midflight.worktrees.repository import Checkout, Worktree
+from midflight.worktrees.repository import Checkout, Worktree, check_place
 
 __all__ = ["Merged", "Ready", "hand_over", "held", "listed", "merge", "start_of"]
 
@@ -162,11 +162,12 @@ async def _commit(tree: Worktree, message: str) -> str:
 
     Raises `Conflict` where that would not be what its session has done.
     """
-    if tree.gone:
+    if tree.is_deleted:
         raise Conflict(
             f"the folder {tree.folder} is gone",
             f"what was committed is in its branch: git merge {tree.branch}",
         )
+    await check_place(tree)
     git = await Git.open(tree.folder, writes=True)
     if tree.on != tree.branch:
         raise Conflict(

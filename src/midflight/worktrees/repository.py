@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple, Self
 
 from midflight.errors import Conflict, MidflightError, NotFound
@@ -20,6 +21,7 @@ __all__ = [
     "Worktree",
     "ahead",
     "branch_of",
+    "check_place",
     "is_in",
     "same_place",
     "uncommitted",
@@ -44,7 +46,7 @@ class Worktree(NamedTuple):
 
     ``base`` is the commit that it was made from, ``origin`` the branch that was checked out there
     (empty if none was). ``on`` is the branch that its folder is on now: its own, unless somebody
-    has switched. ``gone`` says that the folder is not there any more.
+    has switched. ``gone`` says that the folder is not there any more, or is no worktree.
     """
 
     repository: Repository
@@ -59,6 +61,11 @@ class Worktree(NamedTuple):
     def branch(self) -> str:
         """Its own branch."""
         return PREFIX + self.name
+
+    @property
+    def is_deleted(self) -> bool:
+        """Tell whether there is no folder at all."""
+        return not self.folder.exists()
 
     @property
     def ref(self) -> str:
@@ -76,9 +83,13 @@ class Repository(NamedTuple):
     async def of(cls, folder: Path) -> Self:
         """Return the repository that a folder belongs to. Raises `Conflict` where there is none."""
         git = await Git.open(folder)
-        common = folder / (await git.must("rev-parse", "--git-common-dir")).text
+        common = await _path(git, "--git-common-dir")
+        if await _path(git, "--git-dir") == common:
+            return cls(common, await _path(git, "--show-toplevel"))
+        if elsewhere := await git.ask("config", "core.worktree"):  # as of a submodule
+            return cls(common, (common / elsewhere).resolve())
         first, *_ = await _checkouts(git)
-        return cls(common.resolve(), first.folder)
+        return cls(common, first.folder)
 
     async def git(self, *, writes: bool = False) -> Git:
         """Return git in the main checkout, for what concerns the whole repository."""
@@ -86,7 +97,9 @@ class Repository(NamedTuple):
 
     async def checkouts(self) -> list[Checkout]:
         """Return all folders with files of it, the main one first."""
-        return await _checkouts(await self.git())
+        main, *others = await _checkouts(await self.git())
+        # Git does not look for the files of a submodule where they are.
+        return [_checkout(self.main, main.branch), *others]
 
     async def worktrees(self) -> list[Worktree]:
         """Return those that were made for sessions, in the order of their names."""
@@ -172,7 +185,13 @@ async def _checkouts(git: Git) -> list[Checkout]:
 
 
 def _checkout(folder: Path, branch: str) -> Checkout:
-    return Checkout(folder, branch, gone=not folder.is_dir())
+    # Without its own .git, git would take it for a part of whatever repository is above it.
+    return Checkout(folder, branch, gone=not (folder / ".git").exists())
+
+
+async def _path(git: Git, what: str) -> Path:
+    said = await git.must("rev-parse", what)
+    return (git.folder / os.fsdecode(said.out).rstrip("\n")).resolve()
 
 
 def _free(name: str, place: Path, refs: list[str]) -> str:
@@ -198,6 +217,23 @@ async def worktree_at(folder: Path, *others: Path) -> Worktree | None:
             if is_in(folder, each.folder):
                 return each
     return None
+
+
+async def check_place(tree: Worktree) -> None:
+    """Raise `Conflict` if its folder has come to belong to another repository, or to none."""
+    if not tree.gone:
+        git = await Git.open(tree.folder)
+        top, common = await _path(git, "--show-toplevel"), await _path(git, "--git-common-dir")
+        if (top, common) == (_real(tree.folder), tree.repository.common):
+            return
+    raise Conflict(
+        f"{tree.folder} is no worktree of {tree.repository.main} any more",
+        f"git -C {quote(str(tree.repository.main))} worktree repair {quote(str(tree.folder))}",
+    )
+
+
+def _real(path: Path) -> Path:
+    return path.resolve()
 
 
 async def same_place(tree: Worktree, cwd: Path) -> Path:
