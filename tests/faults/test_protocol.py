@@ -62,16 +62,18 @@ UNDISTURBED = [
 
 
 @fault("A7")
-@pytest.mark.parametrize("how", ["noise", "windows", "split"])
 async def test_noise_marks_and_splits_lose_nothing_and_are_not_told(
-    scripted_model: Models, tampered: Tampered, how: str
+    scripted_model: Models, tampered: Tampered
 ) -> None:
-    model = await scripted_model(WORK)
-    async with midflight.dispatch("go", **tampered(how, model)) as session:
-        events = await read(session)
-    assert _said(events) == UNDISTURBED
-    assert not of(midflight.Raw, events)
-    assert not of(midflight.Notice, events)
+    ways = ("noise", "windows", "split")
+    model = await scripted_model(WORK * len(ways))
+    async with midflight.open(**tampered(" ".join(ways), model)) as session:
+        for way in ways:
+            await session.send("go")
+            events = await read(session)
+            assert _said(events) == UNDISTURBED, way
+            assert not of(midflight.Raw, events), way
+            assert not of(midflight.Notice, events), way
 
 
 @fault("A7")

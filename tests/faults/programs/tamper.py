@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the real agent and tampers with what it says.
 
-REAL_AGENT is the program to run, TAMPER names what is done to each line of its output.
+REAL_AGENT is the program to run, TAMPER names what is done to each line of its output; of several
+names, one for each turn.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write("2.1.330 (tampered)\n")
         return 0
-    tamper = globals()[os.environ["TAMPER"]]
+    ways = [globals()[name] for name in os.environ["TAMPER"].split()]
     # The agent would make a shared standard error refuse what does not fit at once.
     agent = subprocess.Popen(
         [os.environ["REAL_AGENT"], *sys.argv[1:]],
@@ -133,9 +134,11 @@ def main() -> int:
     )
     assert agent.stdout is not None
     for line in agent.stdout:
-        for piece in tamper(line):
+        for piece in ways[0](line):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
+        if b'"type":"result"' in line and len(ways) > 1:
+            del ways[0]
     return agent.wait()
 
 
