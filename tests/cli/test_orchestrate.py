@@ -92,6 +92,26 @@ def test_an_id_says_how_far_the_agent_was_told() -> None:
     assert positions("mine") == {}
 
 
-async def test_without_a_terminal_it_needs_a_task(say: Any) -> None:
-    done: Done = await say("orchestrate")
-    assert (done.code, "say what is to be done" in done.err) == (2, True)
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((), "say what is to be done"),
+        (("x", "--max-depth", "0"), "1 at least"),
+        (("x", "--max-budget-usd", "0"), "--max-budget-usd"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(
+    say: Any, arguments: tuple[str, ...], why: str
+) -> None:
+    done: Done = await say("orchestrate", *arguments)
+    assert (done.code, why in done.err) == (2, True)
+
+
+async def test_an_agent_that_takes_no_instructions_is_refused(
+    midflight: Any, model: Any, tmp_path: Path
+) -> None:
+    program = await midflight(
+        await model(), "orchestrate", "x", "--agent", "acp:cat", XDG_STATE_HOME=str(tmp_path)
+    )
+    code, _, err = await program.done()
+    assert (code, "--agent: it cannot be the orchestrator" in err) == (2, True)

@@ -52,17 +52,20 @@ async def test_what_was_charged_is_remembered_by_the_journal(stage: Staged) -> N
 
 
 async def test_it_is_over_when_nobody_works_and_everything_has_been_told(stage: Staged) -> None:
-    on = await stage(
-        boss=[Text("x"), [Mark("told"), Text("y")]],
-        first=[ASK, Text("done")],
-    )
+    on = await stage(boss=[Text("x"), [Mark("told"), Text("y")]], first=[Text("done")])
     assert on.boss.first is not None
     await on.boss.first.result()
     assert await on.crew.rest()
-    child = await on.dispatch("first")
+    await on.dispatch("first")
     await on.crew.look()
     assert not await on.crew.rest()  # there is news
     await on.model.reached("told")
+
+
+async def test_the_person_answers_what_a_child_asks(stage: Staged) -> None:
+    on = await stage(boss=[Text("x"), Text("y"), Text("z")], first=[ASK, Text("done")])
+    child = await on.dispatch("first")
+    await on.crew.look()
     await on.until(lambda: on.child("first").pending)
     (asked,) = on.child("first").pending
     await on.crew.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))

@@ -11,6 +11,7 @@ from tests.orchestrate.conftest import Staged
 
 from midflight import events as e
 from midflight.client import connect
+from midflight.orchestrate import news
 from midflight.orchestrate.crew import Crew
 from midflight.reach import Leave
 from midflight.testing import HttpError, Silence, Text, ToolCall, Wait
@@ -52,7 +53,10 @@ async def test_it_says_who_may_answer(stage: Staged) -> None:
     assert await on.news(2) == ["writes: asks (permission Write): the user decides"]
 
 
-async def test_what_comes_while_news_is_unread_is_told_together(stage: Staged) -> None:
+async def test_what_comes_while_news_is_unread_is_told_together(
+    stage: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "GATHER_S", 0.0)
     on = await stage(
         boss=[[Wait("busy"), Text("x")], Text("y"), Text("z")],
         first=[Text("done")],

@@ -16,7 +16,7 @@ from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.run import Stopper, told_if_slow, until_stopped
 from midflight.cli.transcript import EXIT_CODES, Outcome, Transcript
 from midflight.commands import check_text
-from midflight.errors import InvalidInput, InvalidOption
+from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
 from midflight.orchestrate.instructions import orchestrating
 from midflight.reach import QUESTIONS, Leave
@@ -31,6 +31,11 @@ __all__ = ["orchestrate"]
 
 NOTHING = Leave(())
 
+OURS = ("system_prompt", "mcp_servers")
+"""Options that the person has not given."""
+
+WHO = "claude and opencode can, without --server-url; any agent can be dispatched"
+
 HANDED_ON = ("OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 """What OpenCode keeps from what it runs; an agent that is dispatched needs the user's."""
 
@@ -42,6 +47,8 @@ def orchestrate(given: argparse.Namespace) -> int:
         check_text(given.task)
     elif given.json or not at_terminal():
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
+    if min(given.max_depth, given.max_children) < 1:
+        raise InvalidInput("--max-depth and --max-children are 1 at least")
     if given.notify:
         os.environ[VARIABLE] = given.notify
     new = uuid.uuid4().hex
@@ -56,6 +63,11 @@ def orchestrate(given: argparse.Namespace) -> int:
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )
         return asyncio.run(_run(given, options, new))
+    except UnsupportedOption as error:
+        if error.option not in OURS:
+            raise in_the_words_of(settled.sources, error) from error
+        why = error.message.removeprefix(f"{error.option}: ")
+        raise UnsupportedOption("--agent", f"it cannot be the orchestrator: {why}", WHO) from error
     except InvalidOption as error:
         raise in_the_words_of(settled.sources, error) from error
 
