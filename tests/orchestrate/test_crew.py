@@ -12,7 +12,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.options import Options
 from midflight.orchestrate.instructions import orchestrating
-from midflight.testing import Mark, Silence, Text, ToolCall, Usage
+from midflight.testing import Mark, Silence, Text, ToolCall, Usage, Wait
 
 BASH = ToolCall("Bash", {"command": "true"})
 DEAR = [Usage(output_tokens=4000), BASH]  # $0.06
@@ -63,11 +63,15 @@ async def test_it_is_over_when_nobody_works_and_everything_has_been_told(stage: 
 
 
 async def test_the_person_answers_what_a_child_asks(stage: Staged) -> None:
-    on = await stage(boss=[Text("x"), Text("y"), Text("z")], first=[ASK, Text("done")])
+    first = [[Wait("there"), ASK], Text("done")]
+    on = await stage(boss=[Text("x"), Text("y"), Text("z")], first=first)
     child = await on.dispatch("first")
     await on.crew.look()
+    await on.until(lambda: on.child("first").seen)
+    on.model.signal("there")
     await on.until(lambda: on.child("first").pending)
     (asked,) = on.child("first").pending
+    assert asked.deadline is None  # as long as the person is there
     await on.crew.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))
     await on.until(lambda: not on.crew.working)
 
