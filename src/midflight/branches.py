@@ -24,9 +24,10 @@ from midflight.worktrees.changes import Changed, changed
 from midflight.worktrees.place import plain_name
 from midflight.worktrees.repository import Repository, Worktree, is_in, same_place, worktree_at
 
-__all__ = ["Branches", "Done", "Owned", "own_worktree"]
+__all__ = ["BUSY", "Branches", "Done", "Owned", "own_worktree"]
 
 BUSY = ("starting", "running", "waiting")
+"""The states of a session that works, or waits for an answer."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,16 +10,13 @@ from typing import Any
 
 import msgspec
 
-from midflight.branches import own_worktree
+from midflight.branches import BUSY, own_worktree
 from midflight.client import Client, RemoteSession
 from midflight.errors import NotAllowed
 from midflight.info import SessionInfo
 from midflight.mcp import tools as t
 
-__all__ = ["BUSY", "Dispatching", "Limits"]
-
-BUSY = ("starting", "running", "waiting")
-"""The states of a session that works, or waits for an answer."""
+__all__ = ["Dispatching", "Limits"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.branches import BUSY
 from midflight.client import Client
 from midflight.errors import InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.info import SessionInfo
 from midflight.mcp import report as r
 from midflight.mcp import tools as t
 from midflight.mcp.changes import changes
-from midflight.mcp.dispatching import BUSY, Dispatching, Limits
+from midflight.mcp.dispatching import Dispatching, Limits
 from midflight.mcp.worktree import take_over
 from midflight.requests import Request
 from midflight.worktrees.repository import branch_of
