@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,9 +142,9 @@ def no_agent_left(
 
     run, homes = uuid.uuid4().hex, str(tmp_path_factory.getbasetemp())
     monkeypatch.setenv(RUN_MARKER, run)
-    before = set(_processes(run, homes))
+    before = set(psutil.process_iter())
     yield
-    new = [process for process in _processes(run, homes) if process not in before]
+    new = _processes(run, homes, before)
     # A process that has been told to end may take a moment to be gone.
     _, left = psutil.wait_procs(new, timeout=_GRACE_S)
     shown = [_describe(process) for process in left]
@@ -156,25 +156,27 @@ def no_agent_left(
         pytest.fail("processes left after the test:\n  " + "\n  ".join(shown), pytrace=False)
 
 
-def _processes(run: str, homes: str) -> list[psutil.Process]:
-    """Return the living processes that belong to this test."""
+def _processes(run: str, homes: str, before: set[psutil.Process]) -> list[psutil.Process]:
+    """Return the living processes that belong to this test, of those that were not there before."""
     import psutil
 
-    children = psutil.Process().children(recursive=True)
-    found = {child for child in children if child.pid not in _kept and _lives(child)}
+    found = []
     for process in psutil.process_iter():
+        if process in before or process.pid in {os.getpid(), *_kept}:
+            continue
         # Another user's processes cannot be read, and some end while they are looked at.
         with suppress(psutil.Error, OSError):
-            if process.pid in {os.getpid(), *_kept}:
-                continue
-            environment = process.environ()
-            ours = environment.get(RUN_MARKER) == run or (
-                # Someone else's session on this machine is none of this test's business.
-                SESSION_MARKER in environment and environment.get("HOME", "").startswith(homes)
-            )
-            if ours and _lives(process):
-                found.add(process)
-    return list(found)
+            below = os.getpid() in {parent.pid for parent in process.parents()}
+            if (below or _marked(process.environ(), run, homes)) and _lives(process):
+                found.append(process)
+    return found
+
+
+def _marked(environment: Mapping[str, str], run: str, homes: str) -> bool:
+    """Say whether a process is of this test; another's session is none of its business."""
+    return environment.get(RUN_MARKER) == run or (
+        SESSION_MARKER in environment and environment.get("HOME", "").startswith(homes)
+    )
 
 
 def _lives(process: psutil.Process) -> bool:
