@@ -93,6 +93,21 @@ async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
         pass
 
 
+async def test_an_agent_that_was_ready_ends_with_the_session_that_could_not_have_it(
+    host: Host, tmp_path: Path
+) -> None:
+    def refuse(session: Session) -> None:
+        raise RuntimeError("no session")
+
+    async with FakeModel([]) as model:
+        given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+        await host.keep_warm(**given)
+        host.followers.append(refuse)
+        with pytest.raises(RuntimeError, match="no session"):
+            await host.dispatch("do it", **given)
+        assert model.agents[0]._dead  # noqa: SLF001 - another is made ready meanwhile
+
+
 async def test_a_duty_that_fails_once_is_told_and_done_again(
     open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ from midflight.errors import (
     SessionClosed,
     StoreFailed,
 )
+from midflight.host.again import begun
 from midflight.host.guard import Guarded, Unexpected, tell
 from midflight.host.peer import PEER, Peer
 from midflight.info import AgentInfo, SessionInfo
@@ -180,7 +181,7 @@ class _Api:
         parent = self._reach(request).parent or parent
         given.pop("on_request", None)  # a function does not come from another process
         options = Options.build(**given)
-        known = wanted is not None and await self._host.begun(wanted, task, options)
+        known = wanted is not None and await begun(self._host.journal, wanted, task, options)
         if "warm" in request.query_params and not known and not self._host.is_warm(options):
             raise Conflict("no agent is ready for this here", "ask without warm")
         if not known:  # one that is there is not taken up: this is no message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -13,34 +12,33 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from midflight import events as e
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.strays import end_strays
 from midflight.commands import check_text
 from midflight.errors import (
     HostGone,
-    InvalidInput,
     MidflightError,
     NotFound,
     StoreFailed,
 )
 from midflight.finish import finished
 from midflight.host.access import Access
+from midflight.host.again import begun
 from midflight.host.arrivals import Arrivals
 from midflight.host.duties import Duties
 from midflight.host.known import Known
-from midflight.host.listening import listen
+from midflight.host.listening import Door
 from midflight.host.settle import settle, settle_all
 from midflight.host.warm import WarmAgents
-from midflight.journal import Journal, stored
+from midflight.journal import Journal
 from midflight.lineage import own
 from midflight.options import Options, slug
 from midflight.record import Record
 from midflight.session import Session
 
 if TYPE_CHECKING:
-    from midflight.host.serving import Serving
+    from midflight.host.guard import Guarded
 
 __all__ = ["PARK_AFTER_S", "Host"]
 
@@ -74,9 +72,7 @@ class Host:
         self.address = ""
         self._agent = agent
         self._access = Access(self)
-        self._socket: Path | None = None
-        self._listener: socket.socket | None = None
-        self._serving: Serving | None = None
+        self._door = Door()
         self._warm = WarmAgents(agent)
         self._duties = Duties(self, self._access, self._warm, park_after)
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,9 +101,8 @@ class Host:
         """
         await self.journal.open()
         try:
-            self._socket = self.journal.socket_path()
-            self._listener = listen(self._socket)
-            self.address = str(self._socket)
+            self._door.open(self.journal.socket_path())
+            self.address = str(self._door.path)
             await self.journal.register(self.address)
         except BaseException:
             await self._close()
@@ -117,21 +112,14 @@ class Host:
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
         await asyncio.to_thread(end_strays)
-        dead = await settle_all(self.journal)
-        assert self._listener is not None  # noqa: S101 - `open` comes first
-        for path in dead:
-            if path.parent == Path(self.address).parent:  # of this machine
-                path.unlink(missing_ok=True)
-        self._serving = await asyncio.to_thread(self._make_serving, self._listener)
-        await self._serving.begin()
+        self._door.clear(await settle_all(self.journal))
+        await self._door.answer(self._make_app)
         self._tasks.append(asyncio.get_running_loop().create_task(self._duties.tend()))
 
-    def _make_serving(self, listener: socket.socket) -> Serving:
-        """Load what the socket speaks: it takes a while, and a task need not wait for it."""
+    def _make_app(self) -> Guarded:
         from midflight.host.app import make_app
-        from midflight.host.serving import Serving
 
-        return Serving(make_app(self, self._access), listener)
+        return make_app(self, self._access)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -149,12 +137,7 @@ class Host:
             return_exceptions=True,
         )
         await self._warm.close()
-        if self._socket is not None:
-            self._socket.unlink(missing_ok=True)
-        if self._serving is not None:
-            await self._serving.close()
-        if self._listener is not None:
-            self._listener.close()
+        await self._door.close()
         await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
         with contextlib.suppress(StoreFailed):
             await self.journal.leave()
@@ -187,7 +170,7 @@ class Host:
         """
         new = uuid.uuid4().hex if id is None else id
         async with self.arrivals.alone(new):
-            if not await self.begun(new, task, options):
+            if not await begun(self.journal, new, task, options):
                 return await self._begin(task, options, new, ready, parent)
         return await self.session(new)
 
@@ -204,6 +187,9 @@ class Host:
                 lambda: Session(options, task, self._agent, record=record, ready=ready), record
             )
         except BaseException:
+            if ready is not None:  # nobody may have come to have it
+                with contextlib.suppress(MidflightError):
+                    await ready.close()
             await self._undo(row.id)
             raise
 
@@ -214,22 +200,6 @@ class Host:
                 if (await self.journal.find(id, exact=True)).turns:
                     return
             await self.journal.remove(id)
-
-    async def begun(self, id: str, task: str | None, options: Options) -> bool:
-        """Tell whether there is a session with this id.
-
-        Raises `InvalidInput` if it was begun with anything else.
-        """
-        try:
-            row = await self.journal.find(id, exact=True)
-        except NotFound:
-            return False
-        first = await self.journal.events(id, 0, 1)
-        said = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
-        given = msgspec.json.decode(msgspec.json.encode(stored(options)))
-        if said != task or row.options != given:
-            raise InvalidInput(f"session {id} was begun with another task or other options")
-        return True
 
     async def keep_warm(self, **options: Any) -> None:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
