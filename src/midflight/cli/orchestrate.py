@@ -131,12 +131,14 @@ async def _plain(session: Session, then: Sequence[str], crew: Crew) -> int:
     crew.followers.append(_tell)
     for text in then:
         await session.send(text, delivery="queue")
+    done = False
     while True:
         async for event in session.stream():
             outcome.take(event)
             write(transcript.take(event))
-        if await crew.rest():
+        if done:
             return EXIT_CODES["limit"] if crew.over else outcome.code
+        done = await crew.rest()  # and then what was told meanwhile
 
 
 def _tell(child: Child, event: e.Event) -> None:
