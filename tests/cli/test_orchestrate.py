@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from tests.cli.program import Done
+from tests.cli.program import Done, events
 
 from midflight import events as e
 from midflight.cli.asking import Asking
@@ -15,6 +15,7 @@ from midflight.cli.screen import Screen
 from midflight.cli.tree import MOST, tree_lines
 from midflight.orchestrate.ids import MOST as MOST_CHILDREN
 from midflight.orchestrate.ids import new_id, positions
+from midflight.testing import Text
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +106,19 @@ async def test_what_cannot_be_meant_is_refused(
 ) -> None:
     done: Done = await say("orchestrate", *arguments)
     assert (done.code, why in done.err) == (2, True)
+
+
+async def test_as_json_it_ends_when_its_input_has_and_nobody_works(
+    midflight: Any, model: Any, tmp_path: Path
+) -> None:
+    arguments = ("orchestrate", "x", "--may-answer", "nothing", "--json")
+    program = await midflight(await model(Text("done")), *arguments, XDG_STATE_HOME=str(tmp_path))
+    code, out, _ = await program.done()
+    told = events(out)
+    assert (code, told[-1]["type"]) == (0, "session.ended")
+    started = next(event for event in told if event["type"] == "session.started")
+    assert "mcp__midflight__dispatch" in started["tools"]
+    assert "mcp__midflight__answer" not in started["tools"]
 
 
 async def test_an_agent_that_takes_no_instructions_is_refused(
