@@ -174,6 +174,21 @@ async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
     assert "+<<<<<<< HEAD" in (await changed(tree.folder, [await start_of(tree)])).diff
 
 
+async def test_a_change_in_the_very_second_of_the_last_look_is_seen(repo: Repo) -> None:
+    file, index = repo.folder / "old", repo.folder / ".git" / "index"
+    for _ in range(20):  # git looks at seconds, and ours may end right here
+        repo.write("old", "one\n")
+        os.utime(file, (1, 1))
+        repo.git("add", "old")
+        os.utime(index, (1, 1))
+        looked = file.stat().st_ctime
+        repo.write("old", "two\n")
+        os.utime(file, (1, 1))
+        if int(file.stat().st_ctime) == int(looked):
+            break
+    assert "+two" in (await changed(repo.folder, ["HEAD"])).diff
+
+
 async def test_looking_changes_nothing(repo: Repo) -> None:
     repo.write("new", "c\n")
     repo.git("add", "--intent-to-add", "new")

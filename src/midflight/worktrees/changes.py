@@ -45,7 +45,8 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
         found = Path(await own.ask("rev-parse", "--git-path", "index"))
         git = await Git.open(folder, index=index, writes=writes)
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
-            shutil.copyfile(folder / found, index)
+            # Its age tells git which files may have changed within the second that it was written.
+            shutil.copy2(folder / found, index)
         for name in (await git.run("ls-files", "-v", "-z")).names:
             if name[:1].islower():
                 await git.must("update-index", "--no-assume-unchanged", "--", name[2:])
