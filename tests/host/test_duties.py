@@ -68,6 +68,25 @@ async def test_a_host_that_closes_ends_the_start_of_an_agent(
     assert row.name == "x"
 
 
+async def test_a_host_that_closes_ends_the_start_of_an_agent_that_is_to_go_on(
+    begin: Begin, open_host: Hosts, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    starts, may = slow
+    may.set()
+    _, session = await begin(Text("done"), task="x")
+    async for _ in session.stream():
+        pass
+    await session.close("parked")
+    for event in slow:
+        event.clear()
+    message = await (await host.session(session.id)).send("go on", id="m2")
+    await starts.wait()
+    await host.__aexit__(None, None, None)
+    assert message.state == "cancelled"
+    (row,) = await (await open_host()).journal.sessions()
+    assert (row.status, row.host) == ("idle", None)
+
+
 async def test_who_begins_a_session_and_is_cancelled_is_cancelled(
     begin: Begin, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
