@@ -8,7 +8,7 @@ with the signals below, which are about the course of the conversation.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
