@@ -72,7 +72,7 @@ async def sit_down(tmp_path: Path, patience: None) -> AsyncIterator[Desks]:
     """Return a function that makes a server of this process, and the official client of it."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, may_answer: Said = False, **limits: int) -> Desk:
+        async def start(*, may_answer: Said = False, **limits: Any) -> Desk:
             client = await stack.enter_async_context(connect(may_answer=may_answer))
             handlers = Handlers(client, Limits(**limits))
             stack.push_async_callback(handlers.close)

@@ -32,21 +32,34 @@ async def begin(host: Host, model: FakeModel, tree: Worktree, home: Path) -> Ses
     return session
 
 
+@pytest.mark.parametrize(("usual", "said"), [(False, {"worktree": True}), (True, {})])
 async def test_a_session_is_dispatched_into_a_worktree_of_its_own(
-    open_host: Opened, sit_down: Desks, repo: Repo
+    open_host: Opened, sit_down: Desks, repo: Repo, usual: bool, said: dict[str, bool]
 ) -> None:
     _, host = await open_host(Text("done"))
     tree = await repo.made("fix-it")
     await host.keep_warm(agent="fake", cwd=tree.folder)  # a fake one is in this process only
     await discard(tree)
-    desk = await sit_down()
-    begun = await desk.ask(
-        "dispatch", task="fix it", agent="fake", cwd=str(repo.folder), worktree=True
-    )
+    desk = await sit_down(worktree=usual)
+    begun = await desk.ask("dispatch", task="fix it", agent="fake", cwd=str(repo.folder), **said)
     assert (begun["session"], begun["branch"]) == ("fix-it", "midflight/fix-it")
     await desk.wait()
     (line,) = (await desk.ask("sessions"))["sessions"]
     assert (line["branch"], line["cwd"]) == ("midflight/fix-it", str(tree.folder))
+
+
+async def test_a_model_may_have_a_session_work_on_the_files_as_they_are(
+    open_host: Opened, sit_down: Desks, repo: Repo
+) -> None:
+    _, host = await open_host(Text("done"))
+    await host.keep_warm(agent="fake", cwd=repo.folder)
+    desk = await sit_down(worktree=True)
+    begun = await desk.ask(
+        "dispatch", task="look", agent="fake", cwd=str(repo.folder), worktree=False
+    )
+    assert "branch" not in begun
+    assert repo.branches() == ["main"]
+    await desk.wait()
 
 
 async def test_a_worktree_whose_session_does_not_begin_is_taken_back(

@@ -151,6 +151,7 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=MAY_ANSWER,
     )
+    add("--worktree", action="store_true", help="a git worktree for each session")
     add("--session", help=argparse.SUPPRESS)
 
 

@@ -24,7 +24,7 @@ def mcp(given: argparse.Namespace) -> int:
     from midflight.mcp.handlers import Limits
     from midflight.mcp.server import serve
 
-    limits = Limits(depth=given.max_depth, children=given.max_children)
+    limits = Limits(depth=given.max_depth, children=given.max_children, worktree=given.worktree)
     if given.session and os.environ.get(VARIABLE) != given.session:
         # Not all agents hand on whose they are, and others look at what a program began with.
         own = {**os.environ, VARIABLE: given.session}
@@ -41,5 +41,6 @@ def _install(given: argparse.Namespace) -> int:
     arguments = ["--journal", str(Path(given.journal).absolute())] if given.journal else []
     for what in given.may_answer:
         arguments += ["--may-answer", what]
+    arguments += ["--worktree"] if given.worktree else []
     planned = plan(given.client, Path.cwd(), user=given.user, arguments=arguments)
     return carry_out(planned, only_print=given.print)

@@ -20,14 +20,16 @@ __all__ = ["Dispatching", "Limits"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How far agents may go in dispatching agents.
+    """How far agents may go in dispatching agents, and where to.
 
     ``depth``: an agent that a person talks to is at 0. ``children``: how many sessions that one
-    has dispatched may be busy at the same time.
+    has dispatched may be busy at the same time. ``worktree``: each gets a git worktree of its own
+    unless something else is said.
     """
 
     depth: int = 3
     children: int = 8
+    worktree: bool = False
 
 
 class Dispatching:
@@ -67,7 +69,7 @@ class Dispatching:
                 options["max_budget_usd"] = min(given.max_budget_usd or left, left)
             options["cwd"] = given.cwd or Path.cwd()
             async with contextlib.AsyncExitStack() as stack:
-                if given.worktree:
+                if self._limits.worktree if given.worktree is None else given.worktree:
                     await stack.enter_async_context(own_worktree(given.task, options))
                 return await self._client.dispatch(given.task, **options)
 

@@ -77,12 +77,12 @@ class Dispatch(Arguments, frozen=True, kw_only=True):
         str, Meta(max_length=4096, description="Folder to work in. Left out: this server's.")
     ] = ""
     worktree: Annotated[
-        bool,
+        bool | None,
         Meta(
             description="Give it a git worktree and branch of its own, made from the last commit;"
-            " merge it with worktree when done."
+            " merge it with worktree when done. Left out: as the user has set it, false if not."
         ),
-    ] = False
+    ] = None
     permission_mode: Annotated[
         Literal["default", "acceptEdits", "plan", "dontAsk"],
         Meta(

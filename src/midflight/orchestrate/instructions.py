@@ -57,8 +57,9 @@ it has cost, session by session. Be short.
 """
 
 WORKTREE = """
-- Give every session that changes files a worktree of its own (`worktree: true` in `dispatch`), \
-and merge it with the tool `worktree` when its work is good. A conflict goes back to its session."""
+- Every session gets a git worktree of its own, made from the last commit (`worktree: false` in \
+`dispatch` if one has to work on the files here). Merge it with the tool `worktree` when its work \
+is good. A conflict goes back to its session."""
 
 
 def orchestrating(
@@ -78,6 +79,7 @@ def orchestrating(
     arguments = ["-m", "midflight.cli.main", "mcp", "--session", session]
     for what in may_answer:
         arguments += ["--may-answer", what]
+    arguments += ["--worktree"] if worktree else []
     for name, limit in limits.items():
         arguments += [f"--{name}", str(limit)]
     server: dict[str, Any] = {
