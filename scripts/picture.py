@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-ROOT = Path(__file__).resolve().parent.parent
+ASSETS = Path(__file__).resolve().parent.parent / "docs" / "assets"
 COLUMNS = 92
 LINES = 60
 FIRST, LAST = "you> midflight", "Now a test."
@@ -58,15 +58,15 @@ def part(shown: str) -> str:
     return "\n".join(lines[begin - 1 : end])
 
 
-def picture(shown: str) -> str:
+def picture(shown: str, title: str) -> str:
     """Return the text as an SVG that loads nothing from anywhere."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown))
-    svg = console.export_svg(title="midflight demo")
+    svg = console.export_svg(title=title)
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    target = ROOT / "docs" / "assets" / "demo.svg"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(picture(part(recorded())), encoding="utf-8")
+    ASSETS.mkdir(exist_ok=True)
+    shown = picture(part(recorded()), "midflight demo")
+    (ASSETS / "demo.svg").write_text(shown, encoding="utf-8")
