@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.faults.manifest import fault
 
@@ -39,12 +39,10 @@ ATTACKS = (
 DANGEROUS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-untimed = settings(deadline=None)  # the machine may be busy with other things
 HOSTILE = st.lists(st.one_of(st.text(), st.sampled_from(ATTACKS))).map("".join)
 
 
 @fault("S6")
-@untimed
 @given(HOSTILE)
 @example("\x1b]0;never ended")
 @example("\x1b\x1b[31m\x1b]\x1b[")
@@ -53,7 +51,6 @@ def test_inert_text_has_nothing_that_a_terminal_obeys(text: str) -> None:
     assert inert(inert(text)) == inert(text)
 
 
-@untimed
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), include_characters="\n\t")))
 def test_plain_text_is_not_changed(text: str) -> None:
     assert inert(text) == text
@@ -76,7 +73,6 @@ def test_sequences_go_as_a_whole(text: str, left: str) -> None:
 
 
 @fault("S9")
-@untimed
 @given(HOSTILE)
 def test_what_is_to_be_approved_hides_nothing(text: str) -> None:
     shown = exact(text)
@@ -105,14 +101,12 @@ def test_one_line_is_one_line_and_bounded() -> None:
     assert one_line("x" * 300, 10) == "x" * 9 + "…"
 
 
-@untimed
 @given(HOSTILE, st.integers(0, 40))
 def test_markdown_is_laid_out_without_a_sequence_of_its_own(text: str, more: int) -> None:
     for _, part in markdown(text, 20 + more):
         assert DANGEROUS.search(part) is None
 
 
-@untimed
 @given(st.lists(st.sampled_from(["text", "\n", "\n\n", "- item\n", "```\n", "  in\n", "1. x\n"])))
 def test_cutting_markdown_into_blocks_loses_nothing(pieces: list[str]) -> None:
     blocks = Blocks()

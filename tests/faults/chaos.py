@@ -33,6 +33,7 @@ from tests.faults.chaos_parts import SESSION, Folder
 from midflight import events as e
 from midflight.agents.leash import MARKER
 from midflight.journal import Journal
+from midflight.testing._home import make_home
 from midflight.testing.model_server import env_for
 from midflight.testing.opencode import free_port
 
@@ -62,8 +63,8 @@ class Play:
         self._port = free_port()
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._began = time.monotonic()
-        for path in (self.folder.home, self.folder.work):
-            path.mkdir(parents=True)
+        self.folder.work.mkdir(parents=True)
+        make_home(self.folder.home)
 
     # Processes ----------------------------------------------------------------------------
 
