@@ -15,13 +15,13 @@ import msgspec
 import pytest
 
 from midflight.background import Ready
-from midflight.cli.host import _host
+from midflight.cli.host import _host, _park_after
 from midflight.cli.hosted import hosted
 from midflight.cli.main import _main
 from midflight.client import Client, connect
 from midflight.errors import InvalidInput, StoreFailed
-from midflight.events import SessionEnded
 from midflight.host import Host
+from midflight.host.host import PARK_AFTER_S
 from midflight.journal import Journal
 from midflight.options import Options
 from midflight.session import Session
@@ -125,22 +125,15 @@ async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stay
             await session.close()
 
 
-async def test_a_session_is_laid_to_rest_after_the_time_that_the_environment_says(
-    state: None,
-    tmp_path: Path,
-    ready: asyncio.Event,
-    no_agent_left: None,
+async def test_how_long_a_quiet_session_keeps_its_agent_is_said_here_or_where_the_host_comes_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "0.01")
-    async with (
-        warm_host(tmp_path, ready) as (client, options, _),
-        await client.dispatch("go", **options) as session,
-    ):
-        reasons = [
-            event.reason async for event in session.events() if isinstance(event, SessionEnded)
-        ]
-    assert reasons == ["parked"]
+    here, nothing = argparse.Namespace(park_after=60.0), argparse.Namespace(park_after=None)
+    monkeypatch.delenv("MIDFLIGHT_PARK_AFTER", raising=False)
+    assert _park_after(nothing) == PARK_AFTER_S
+    monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "5m")
+    assert _park_after(nothing) == 300
+    assert _park_after(here) == 60
 
 
 async def test_a_time_that_is_none_is_an_error_by_name(

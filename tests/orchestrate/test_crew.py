@@ -97,10 +97,11 @@ def test_the_agent_is_told_what_it_may_do(tmp_path: Path) -> None:
     said = " ".join(server["args"])
     assert said == (
         "-m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
-        " --max-depth 2"
+        " --worktree --max-depth 2"
     )
     assert "questions and permissions for `Edit`" in str(made.system_prompt)
-    assert "worktree: true" in str(made.system_prompt)
+    assert "a git worktree of its own" in str(made.system_prompt)
     nothing = orchestrating(options, "id", may_answer=[], limits={}, worktree=False, env={})
     assert "You answer nothing" in str(nothing.system_prompt)
     assert "worktree" not in str(nothing.system_prompt)
+    assert "--worktree" not in nothing.mcp_servers["midflight"]["args"]
