@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,24 +22,30 @@ from tests.mcp.desk import Desk
 import midflight
 from midflight.agents.claude_cli import find
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait
+from midflight.testing.conformance import OPENCODE
+from midflight.testing.plugin import need
 
 PROGRAM = Path(sys.executable).with_name("midflight")
 WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
 
-Installed = Callable[[ScriptedModel], dict[str, str]]
+Installed = Callable[..., dict[str, str]]
 
 
 def use(tool: str, **given: Any) -> ToolCall:
     return ToolCall(f"mcp__midflight__{tool}", given)
 
 
+def by_opencode(tool: str, **given: Any) -> ToolCall:
+    return ToolCall(f"midflight_{tool}", given)
+
+
 @pytest.fixture
 def installed(agent_env: Installed, state: Path) -> Installed:
-    """Return a function to the environment of a user who has told Claude Code of the server."""
+    """Return a function to the environment of a user who has told an agent of the server."""
 
-    def env(model: ScriptedModel) -> dict[str, str]:
+    def env(model: ScriptedModel, agent: str = "claude") -> dict[str, str]:
         own = {**agent_env(model), "XDG_STATE_HOME": str(state.parent)}
-        command = [str(PROGRAM), "mcp", "install", "claude", "--user"]
+        command = [str(PROGRAM), "mcp", "install", agent, "--user"]
         subprocess.run(command, env=own, check=True, capture_output=True)
         return own
 
@@ -112,17 +119,23 @@ async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
     assert not (tmp_path / "work" / "new").exists()
 
 
+@pytest.mark.usefixtures("no_agent_left")
+@pytest.mark.parametrize("agent", ["claude", "opencode"])
 async def test_a_real_model_dispatches_another_one(
-    tmp_path: Path, installed: Installed, scripted_model: Any, no_agent_left: None, state: Path
+    agent: str,
+    tmp_path: Path,
+    installed: Installed,
+    scripted_model: Any,
+    state: Path,
 ) -> None:
-    new = tmp_path / "work" / "new"
+    new, call = tmp_path / "work" / "new", use if agent == "claude" else by_opencode
     boss = iter(
         [
-            use("dispatch", task="for the child", name="child"),
-            use("wait"),
-            use("answer"),
-            use("wait"),
-            use("stop"),
+            call("dispatch", task="for the child", name="child", agent="claude"),
+            call("wait"),
+            call("answer"),
+            call("wait"),
+            call("stop"),
             Text("reported"),
         ]
     )
@@ -130,18 +143,27 @@ async def test_a_real_model_dispatches_another_one(
     model = await scripted_model(
         lambda request: next(child if "for the child" in str(request.messages[0]) else boss)
     )
-    env = installed(model)
+    env = installed(model, agent)
+    claude = [str(find(None)), "-p", "delegate it", "--allowedTools", "mcp__midflight"]
     process = await asyncio.create_subprocess_exec(
-        *(find(None), "-p", "delegate it", "--allowedTools", "mcp__midflight"),
+        *(claude if agent == "claude" else [need_opencode(), "run", "delegate it"]),
         cwd=new.parent,
         env=env,
         stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await process.communicate()
-    assert said.strip() == b"reported"
+    assert said.decode().split()[-1:] == ["reported"]
     assert new.read_text() == "x"
     async with midflight.connect(state) as client:
         (info,) = await client.sessions()
         assert (info.name, info.status, info.turns) == ("child", "closed", 1)
         for host in await client.journal.hosts():
             os.kill(host.pid, signal.SIGTERM)
+
+
+def need_opencode() -> str:
+    """Return the program, where it is installed."""
+    need(OPENCODE.missing())
+    found = shutil.which("opencode")
+    assert found is not None
+    return found
