@@ -58,7 +58,8 @@ def _log(where: Path | str | None) -> int:
 def _start(where: Path | str | None) -> str:
     log = _log(where)
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "midflight.cli.main", "host", "--ready", str(writing)]
+    # -P: a folder to work in may hold files that are named like modules, and they are not ours.
+    command = [sys.executable, "-P", "-m", "midflight.cli.main", "host", "--ready", str(writing)]
     if where is not None:
         command += ["--journal", str(where)]
     try:

@@ -16,7 +16,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight.client import Client
-from midflight.errors import Conflict, MidflightError, NotFound
+from midflight.errors import Conflict, HostGone, MidflightError, NotFound
 from midflight.info import SessionInfo
 from midflight.options import slug
 from midflight.worktrees import discarding, merging
@@ -71,7 +71,7 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
     """Make a worktree for a session that is begun inside of the block, and change its options.
 
     It works in the same folder of its worktree as it would have of the repository. A worktree whose
-    session does not begin is taken back. Raises `Conflict` where there is no repository.
+    session cannot have begun is taken back. Raises `Conflict` where there is no repository.
     """
     cwd = Path.cwd() / (options.get("cwd") or "")
     repository = await Repository.of(cwd)
@@ -80,9 +80,10 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
         options["cwd"] = await same_place(tree, cwd)
         options["name"] = options.get("name") or tree.name
         yield tree
-    except BaseException:
-        with contextlib.suppress(MidflightError):
-            await discarding.discard(tree)
+    except Exception as error:  # who is cancelled, or gets no answer, may have begun it
+        if not isinstance(error, HostGone):
+            with contextlib.suppress(MidflightError):
+                await discarding.discard(tree)
         raise
 
 
@@ -126,7 +127,13 @@ class Branches:
                 f"session {info.name} has no worktree of its own: it works in {info.cwd}",
                 "a new one gets one with --worktree",
             )
-        return _with_sessions(tree, await self._client.sessions(), info.id)
+        owned = _with_sessions(tree, await self._client.sessions(), info.id)
+        if info.id not in {each.id for each in owned.sessions}:
+            raise Conflict(
+                f"the worktree of session {info.name} is gone; another one has its folder",
+                f"midflight worktree ls; midflight rm {quote(info.name)}",
+            )
+        return owned
 
     async def _named(self, name: str, here: Path) -> Owned:
         with contextlib.suppress(Conflict):  # a folder without git has none either
@@ -211,8 +218,17 @@ class Branches:
 
 
 def _with_sessions(tree: Worktree, infos: Sequence[SessionInfo], meant: str = "") -> Owned:
-    there = [info for info in infos if is_in(info.cwd, tree.folder)]
+    since = _made_at(tree.folder)
+    there = [each for each in infos if is_in(each.cwd, tree.folder) and each.created >= since]
     return Owned(tree, sorted(there, key=lambda info: (info.id != meant, -info.created)))
+
+
+def _made_at(folder: Path) -> float:
+    """Return when a worktree was made; one that is gone belongs to whoever was there."""
+    try:
+        return (folder / ".git").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_folder(path: str) -> bool:

@@ -15,6 +15,8 @@ from tests.worktrees.conftest import Repo, own_home, repo
 from midflight import events as e
 from midflight.agents import create
 from midflight.agents.base import Agent
+from midflight.branches import own_worktree
+from midflight.errors import Conflict, HostGone
 from midflight.host import Host
 from midflight.options import Options
 from midflight.session import Session
@@ -288,3 +290,30 @@ async def test_no_worktree_is_made_where_it_makes_no_sense(
     done = await say("run", "-d", "--worktree", "--cwd", str(tmp_path), "do it")
     assert (done.code, "is in no git repository" in done.err) == (1, True)
     assert repo.branches() == ["main"]
+
+
+async def test_a_session_whose_worktree_is_gone_has_no_part_in_the_next_one_of_that_name(
+    work: Work, say: Say, repo: Repo
+) -> None:
+    tree, session, _ = await work()
+    await session.close()
+    await discard(tree)
+    again = await repo.made("fix")
+    assert again.folder == tree.folder
+    said = await say("worktree", "discard", "fix")
+    assert said.code == 1
+    assert "another one has its folder" in said.err
+    assert again.folder.exists()
+
+
+async def test_a_worktree_stays_when_nobody_knows_whether_its_session_has_begun(
+    repo: Repo,
+) -> None:
+    options: dict[str, Any] = {"cwd": repo.folder, "name": "fix"}
+    with pytest.raises(HostGone):
+        async with own_worktree("fix it", options):
+            raise HostGone("it does not answer")
+    with pytest.raises(Conflict):
+        async with own_worktree("fix it", options):
+            raise Conflict("it cannot begin")
+    assert repo.branches() == ["main", "midflight/fix"]

@@ -287,7 +287,9 @@ async def test_a_retry_is_told_with_the_status_that_the_model_answered(stage: St
 @pytest.mark.needs("steer")
 async def test_a_queued_message_can_be_promoted_to_a_steer_or_a_redirect(stage: Stage) -> None:
     release = stage.cwd / "release"
-    hold = ToolCall("Bash", {"command": f"while [ ! -e '{release}' ]; do sleep 0.05; done"})
+    # Nothing tells when a message that was sent has reached an agent, so the tool runs on a little.
+    waits = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 1"
+    hold = ToolCall("Bash", {"command": waits})
     steps: list[Step] = [hold, [Text("hm "), Wait("never")], Text("fine")]
     async with stage.play(steps, allowed_tools=["Bash"]) as on:
         first = await on.session.send("first")

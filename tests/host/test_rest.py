@@ -18,7 +18,7 @@ from midflight.client import connect
 from midflight.errors import AgentFailed, Conflict
 from midflight.host import Host
 from midflight.options import Options
-from midflight.testing import FakeModel, Text
+from midflight.testing import FakeModel, Text, Wait
 
 Hosts = Callable[..., Awaitable[Host]]
 Models = Callable[..., Awaitable[FakeModel]]
@@ -59,10 +59,11 @@ async def test_a_quiet_session_is_laid_to_rest_and_its_next_message_goes_on(
 async def test_a_session_that_is_read_is_laid_to_rest_when_its_reader_has_gone(
     open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
 ) -> None:
-    model = await fake_model([Text("one")])
+    model = await fake_model([Wait("it is read"), Text("one")])
     host = await open_host(park_after=0.2)
     session = await host.dispatch("this", **given(model, tmp_path))
     async with connect(state) as client, await client.session(session.id):
+        model.signal("it is read")
         while session.idle_since is None:
             await asyncio.to_thread(lambda: None)
         while asyncio.get_running_loop().time() < session.idle_since + 0.3:

@@ -96,7 +96,7 @@ def test_the_agent_is_told_what_it_may_do(tmp_path: Path) -> None:
     assert server["env"] == kept
     said = " ".join(server["args"])
     assert said == (
-        "-m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
+        "-P -m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
         " --worktree --max-depth 2"
     )
     assert "questions and permissions for `Edit`" in str(made.system_prompt)

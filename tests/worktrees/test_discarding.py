@@ -89,9 +89,10 @@ async def test_a_merge_that_is_not_finished_is_kept_as_it_stands(repo: Repo) -> 
     assert "<<<<<<<" in repo.git("show", f"{done.snapshot}:old")
 
 
-async def test_changes_that_git_was_told_not_to_look_for_are_kept(repo: Repo) -> None:
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+async def test_changes_that_git_was_told_not_to_look_for_are_kept(repo: Repo, how: str) -> None:
     tree = await repo.made()
-    repo.git("update-index", "--assume-unchanged", "old", at=tree.folder)
+    repo.git("update-index", how, "old", at=tree.folder)
     repo.write("old", "two\n", at=tree.folder)
     assert repo.git("status", "--porcelain", at=tree.folder) == ""
     done = await discard(tree)

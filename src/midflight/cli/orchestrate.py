@@ -103,7 +103,8 @@ async def _in_session(
             if given.json:
                 from midflight.cli.jsonl import run_json
 
-                return await run_json(session, then, crew.rest)
+                code = await run_json(session, then, crew.rest)
+                return EXIT_CODES["limit"] if crew.over else code
             if attend:
                 return await _at_terminal(session, then, crew)
             return await _plain(session, then, crew)

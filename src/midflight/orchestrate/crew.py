@@ -12,7 +12,7 @@ from typing import Any, Self
 from midflight import commands as c
 from midflight import events as e
 from midflight.client import Client
-from midflight.errors import MidflightError
+from midflight.errors import MidflightError, NotFound, StoreRefused
 from midflight.orchestrate.child import Child
 from midflight.orchestrate.news import Courier, item
 from midflight.reach import Leave
@@ -51,6 +51,8 @@ class Crew:
         self._leave = leave
         self._attend = attend
         self._children: dict[str, Child] = {}
+        self._unreadable: set[str] = set()
+        self._costs: dict[str, float] = {}  # of those too that have been removed
         self._courier = Courier(session)
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
@@ -114,7 +116,9 @@ class Crew:
 
     @property
     def _theirs(self) -> float:
-        return sum(child.cost_usd for child in self._children.values())
+        for child in self._children.values():
+            self._costs[child.id] = max(child.cost_usd, self._costs.get(child.id, 0.0))
+        return sum(self._costs.values())
 
     def named(self, session: str) -> str:
         """Return a child's name by its id, or nothing."""
@@ -126,8 +130,11 @@ class Crew:
             line = [(self.session.id, 0)]
             for parent, depth in line:
                 for row in await self._client.journal.sessions(parent=parent):
-                    if row.id not in self._children:
-                        session = await self._client.session(row.id, attend=self._attend)
+                    if row.id not in self._children and row.id not in self._unreadable:
+                        try:
+                            session = await self._client.session(row.id, attend=self._attend)
+                        except NotFound:  # it could not be started, or was removed
+                            continue
                         child = self._children[row.id] = Child(session, parent, depth + 1)
                         self._begin(self._follow(child))
                     line.append((row.id, depth + 1))
@@ -154,6 +161,8 @@ class Crew:
                         self._take(child, event)
                     await asyncio.sleep(AT_REST_S)
         except MidflightError as error:
+            if isinstance(error, StoreRefused):  # which does not pass
+                self._unreadable.add(child.id)
             self._children.pop(child.id, None)
             self.session.notice("warning", f"{child.name} is not followed any more: {error}")
 
@@ -210,9 +219,10 @@ class Crew:
             self._over = self._courier.closed = True
             text = f"the budget of ${cap:g} is spent: every session is stopped"
             self.session.notice("warning", text)
-        for child in self.working:
-            with contextlib.suppress(MidflightError):  # it has ended, or its host has
-                await self._client.carry_out(child.id, c.Interrupt())
+        stops = [self._client.carry_out(child.id, c.Interrupt()) for child in self.working]
+        for came in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(came, Exception) and not isinstance(came, MidflightError):
+                raise came  # the others say that it has ended, or its host has
 
     # What is done with them ---------------------------------------------------------------
 

@@ -76,7 +76,8 @@ def orchestrating(
     ``may_answer`` is what it may answer of what they ask, ``limits`` the options of the MCP server
     by their names, ``env`` what its environment needs that its agent does not hand on.
     """
-    arguments = ["-m", "midflight.cli.main", "mcp", "--session", session]
+    # -P: the folder may hold files that are named like modules, and they are not ours.
+    arguments = ["-P", "-m", "midflight.cli.main", "mcp", "--session", session]
     for what in may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if worktree else []

@@ -6,6 +6,7 @@ Compared are the files as they are now, new ones included, whoever made them.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -47,10 +48,17 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
             # Its age tells git which files may have changed within the second that it was written.
             shutil.copy2(folder / found, index)
-        for name in (await git.run("ls-files", "-v", "-z")).names:
-            if name[:1].islower():
-                await git.must("update-index", "--no-assume-unchanged", "--", name[2:])
+        for entry in (await git.must("ls-files", "-v", "-z")).names:
+            tag, name = entry[0], entry[2:]
+            if tag.islower():
+                await git.must("update-index", "--no-assume-unchanged", "--", name)
+            if tag in "sS" and _is_there(folder / name):  # a sparse checkout's files are not
+                await git.must("update-index", "--no-skip-worktree", "--", name)
         yield git
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 async def unmerged(git: Git) -> list[str]:

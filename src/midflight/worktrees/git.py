@@ -32,8 +32,8 @@ WORK_S = 600.0
 END_S = 5.0
 """How long a git that took too long may tidy up."""
 
-MAX_READ = 4 * 1024 * 1024
-"""How much of git's answer is read."""
+MAX_READ = 64 * 1024 * 1024
+"""How much of git's answer is read: the list of half a million files."""
 
 _QUIET = (
     "core.fsmonitor=false",
