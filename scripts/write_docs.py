@@ -23,7 +23,10 @@ ROUND_FROM = 100
 SEEN = ROOT / "build" / "capabilities"
 CAPABILITIES_FILE = ROOT / "docs" / "assets" / "capabilities.json"
 
-SHORT = {"host": ("append_many", "seen_p50", "attach", "ls_cli", "wake", "warm")}
+SHORT = {
+    "host": ("append_many", "seen_p50", "attach", "ls_cli", "wake", "warm"),
+    "tools": ("interrupt", "tokens_tools", "tokens_wait"),
+}
 """Records of the benchmark of which the README shows only some figures."""
 
 NOT_SEEN = {"verdict": "not seen", "how": ""}
