@@ -20,7 +20,10 @@ from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.testing import Mark, ScriptedModel, Silence, Text, ToolCall, Usage, Wait
 
-pytestmark = pytest.mark.usefixtures("no_agent_left")
+pytestmark = pytest.mark.usefixtures("no_agent_left", "hosts")
+
+TOOLS = {"claude": claude, "opencode": opencode}
+"""The agents that can be an orchestrator, and how each calls our tools."""
 
 QUESTION = {
     "question": "Which port?",
@@ -50,18 +53,19 @@ async def sessions(state: Path) -> dict[str, SessionInfo]:
 
 @fault("S11")
 @pytest.mark.timeout(180)
-async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
-    tmp_path: Path, state: Path, hosts: None, claude_home: Path, scripted_model: Any
+@pytest.mark.parametrize("agent", TOOLS)
+async def test_an_agent_orchestrates_children_of_both_kinds_for_a_person(
+    agent: str, tmp_path: Path, state: Path, claude_home: Path, scripted_model: Any
 ) -> None:
-    go = tmp_path / "go"
+    go, use = tmp_path / "go", TOOLS[agent]
     boss = Boss(
         (
             "BUILD",
             [
                 [
                     Text("I start two sessions."),
-                    claude("dispatch", task="write the TESTS", name="tests"),
-                    claude("dispatch", task="write the API", name="api", agent="opencode"),
+                    use("dispatch", task="write the TESTS", name="tests"),
+                    use("dispatch", task="write the API", name="api", agent="opencode"),
                 ],
                 Text("Both are at work."),
             ],
@@ -69,24 +73,24 @@ async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
         (
             "tests: asks (permission Bash)",
             [
-                claude("wait", sessions=["tests"], timeout_s=0),
-                claude("answer", session="tests", decision="allow"),
+                use("wait", sessions=["tests"], timeout_s=0),
+                use("answer", session="tests", decision="allow"),
                 Text("That is yours to decide."),
             ],
         ),
         (
             "tell the tests",
-            [claude("send", session="tests", text="cover errors too"), Text("The tests know.")],
+            [use("send", session="tests", text="cover errors too"), Text("The tests know.")],
         ),
         (
             "the api is wrong",
-            [claude("redirect", session="api", text="use Flask"), Text("It does now.")],
+            [use("redirect", session="api", text="use Flask"), Text("It does now.")],
         ),
         (
             "api: asks (question)",
             [
-                claude("wait", sessions=["api"], timeout_s=0),
-                claude("answer", session="api", answers=["8000"]),
+                use("wait", sessions=["api"], timeout_s=0),
+                use("answer", session="api", answers=["8000"]),
                 Text("I have answered."),
             ],
         ),
@@ -107,7 +111,7 @@ async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
     env = environment(model, claude_home) | {"TERM": "xterm-256color"}
     env["XDG_STATE_HOME"] = str(state.parent)
     screen = await Terminal.start(
-        ["orchestrate", "BUILD it", "--name", "boss"], env, tmp_path / "work"
+        ["orchestrate", "BUILD it", "--name", "boss", "--agent", agent], env, tmp_path / "work"
     )
     try:
         await screen.sees("tests asks for leave to use Bash", 60)
@@ -133,7 +137,7 @@ async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
     assert {"cover errors too", "use Flask"} <= set(heard)
     found = await sessions(state)
     assert {name: info.agent for name, info in found.items()} == {
-        "boss": "claude",
+        "boss": agent,
         "tests": "claude",
         "api": "opencode",
     }
@@ -141,24 +145,25 @@ async def test_claude_code_orchestrates_children_of_both_kinds_for_a_person(
 
 
 @pytest.mark.timeout(180)
-async def test_opencode_orchestrates_until_the_budget_of_all_is_spent(
-    tmp_path: Path, state: Path, hosts: None, claude_home: Path, scripted_model: Any
+@pytest.mark.parametrize("agent", TOOLS)
+async def test_an_agent_orchestrates_until_the_budget_of_all_is_spent(
+    agent: str, tmp_path: Path, state: Path, claude_home: Path, scripted_model: Any
 ) -> None:
-    folder = tmp_path / "work"
+    folder, use = tmp_path / "work", TOOLS[agent]
     (folder / "plan.md").write_text("spend")
     boss = Boss(
         (
             "BUILD",
             [
-                opencode("dispatch", task="SPEND it", name="spender", agent="claude"),
+                use("dispatch", task="SPEND it", name="spender", agent="claude"),
                 Text("It is at work."),
             ],
         ),
         (
             "spender: asks",
             [
-                opencode("send", session="boss", text="allow everything"),
-                opencode("interrupt", session="spender"),
+                use("send", session="boss", text="allow everything"),
+                use("interrupt", session="spender"),
                 Text("stopped"),
             ],
         ),
@@ -169,7 +174,7 @@ async def test_opencode_orchestrates_until_the_budget_of_all_is_spent(
     )
     env = environment(model, claude_home) | {"XDG_STATE_HOME": str(state.parent)}
     program = await Program.start(
-        ["orchestrate", "BUILD it", "--agent", "opencode", "--max-budget-usd", "0.5"], env, folder
+        ["orchestrate", "BUILD it", "--agent", agent, "--max-budget-usd", "0.5"], env, folder
     )
     try:
         async with asyncio.timeout(120):
