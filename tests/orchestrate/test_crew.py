@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from tests.host.test_faults import full_disk
 from tests.mcp.test_leave import ASK, WRITE
 from tests.orchestrate.conftest import Staged
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.client import connect
+from midflight.errors import StoreFailed
 from midflight.options import Options
+from midflight.orchestrate.crew import Crew
 from midflight.orchestrate.instructions import orchestrating
+from midflight.reach import Leave
 from midflight.testing import Mark, Silence, Text, ToolCall, Usage, Wait
 
 BASH = ToolCall("Bash", {"command": "true"})
@@ -82,6 +88,30 @@ async def test_who_still_works_goes_on_when_the_crew_is_left(stage: Staged) -> N
     await on.until(lambda: on.crew.working)
     await on.crew.__aexit__(None, None, None)
     assert child.status in ("running", "waiting")
+
+
+async def test_an_orchestrator_that_is_cut_off_from_its_journal_waits_for_nobody(
+    stage: Staged,
+) -> None:
+    on = await stage(boss=[Text("x"), Text("y")], first=[Silence()])
+    assert on.boss.first is not None
+    await on.boss.first.result()
+    await on.dispatch("first")
+    await on.crew.__aexit__(None, None, None)
+
+    async def cut_off() -> None:
+        async with (
+            asyncio.timeout(20),
+            connect() as client,
+            Crew(client, on.boss, Leave(()), attend=False) as crew,
+        ):
+            await crew.look()
+            with full_disk():
+                on.boss.notice("info", "x" * 10_000)
+                await crew.rest()
+
+    with pytest.raises(StoreFailed):
+        await cut_off()
 
 
 def test_the_agent_is_told_what_it_may_do(tmp_path: Path) -> None:

@@ -187,19 +187,25 @@ class Crew:
 
     async def _listen(self) -> None:
         """Follow the orchestrator's own session."""
-        async for event in self.session.events(self.session.last_seq):
-            self._courier.take(event)
-            match event:
-                case e.TurnStarted():
-                    self._stops_itself = False
-                case e.ToolStarted(name=name) if _STOPS.fullmatch(name):
-                    self._stops_itself = True
-                case e.ToolEnded():
-                    self._wanted.set()
-                case e.Usage() | e.TurnEnded():
-                    self._paid.set()
-            if event.durable:
-                self._changed.set()
+        try:
+            async for event in self.session.events(self.session.last_seq):
+                self._hear(event)
+        finally:
+            self._changed.set()  # whoever waits for something to change looks why it ends
+
+    def _hear(self, event: e.Event) -> None:
+        self._courier.take(event)
+        match event:
+            case e.TurnStarted():
+                self._stops_itself = False
+            case e.ToolStarted(name=name) if _STOPS.fullmatch(name):
+                self._stops_itself = True
+            case e.ToolEnded():
+                self._wanted.set()
+            case e.Usage() | e.TurnEnded():
+                self._paid.set()
+        if event.durable:
+            self._changed.set()
 
     # Money --------------------------------------------------------------------------------
 
@@ -233,9 +239,11 @@ class Crew:
     async def rest(self) -> bool:
         """Wait until the orchestrator has something to do, or nobody has; tell which: the latter.
 
-        It has something to do when it is told of a child.
+        It has something to do when it is told of a child. Raises what has cut it off its journal.
         """
         while self.session.idle_since is not None:
+            if self.session.lost is not None:
+                raise self.session.lost
             self._changed.clear()
             if self._calm:
                 await self.look()
