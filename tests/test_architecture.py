@@ -30,6 +30,7 @@ FOUNDATION = (
     "commands",
     "options",
     "inert",
+    "private",
     "birth",
     "asgi",
 )
@@ -105,7 +106,7 @@ MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
     + STRAYS
     + WORKTREES,
     # Git knows nothing of sessions.
-    WORKTREES: ("errors", "inert", *WORKTREES),
+    WORKTREES: ("errors", "inert", "private", *WORKTREES),
     MCP: FOUNDATION + PARTS + SESSION + REACH + CLIENT + REGISTRY + WORKTREES + MCP,
     ORCHESTRATE: FOUNDATION + PARTS + SESSION + REACH + CLIENT + FOLD + ORCHESTRATE,
     CONFIG: FOUNDATION + CONFIG,

@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import quote
 
 from midflight.errors import StoreFailed, StoreRefused
+from midflight.private import make_private
 
 __all__ = ["APPLICATION", "Place"]
 
@@ -110,10 +111,7 @@ def _default() -> Path:
 def _private(folder: Path) -> Path:
     """Return a folder that is ours alone; it is made if it is missing, and never changed."""
     try:
-        for missing in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
-            if not missing.is_symlink():
-                # Whoever may write to a folder can put another one in place of those below it.
-                missing.mkdir(mode=0o700, exist_ok=True)
+        make_private(folder)
         found = folder.lstat()
     except OSError as error:
         raise StoreFailed(

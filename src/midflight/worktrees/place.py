@@ -14,6 +14,7 @@ from pathlib import Path
 from shlex import quote
 
 from midflight.errors import Conflict, MidflightError
+from midflight.private import make_private
 
 __all__ = ["alone", "plain_name", "room", "worktrees"]
 
@@ -45,8 +46,7 @@ def room(common: Path, main: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
     folder = worktrees() / f"{plain_name(main.name)}-{digest}"
     try:
-        for missing in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
-            missing.mkdir(mode=0o700, exist_ok=True)
+        make_private(folder)
         found = folder.stat()
     except OSError as error:
         raise MidflightError(
