@@ -26,12 +26,12 @@ from bench.host_other import other, raw_journal
 from bench.host_work import LAST_WORDS, LONG, fill, work
 from midflight import Options, TextDelta
 from midflight import events as e
-from midflight.client import Client, connect
+from midflight.client.client import Client, connect
 from midflight.journal import Journal
 
 if TYPE_CHECKING:
     from bench.probe import Samples, Size
-    from midflight.surface import Surface
+    from midflight.session.base import Surface
 
 __all__ = ["PROBES"]
 

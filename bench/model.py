@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from midflight.testing import ScriptedModel
 from midflight.testing._home import make_home
-from midflight.testing.script import ModelRequest, Step, Text, Words
+from midflight.testing.model.script import ModelRequest, Step, Text, Words
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

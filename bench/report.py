@@ -37,7 +37,7 @@ def machine(agent: str) -> dict[str, str]:
 
 
 def _claude() -> dict[str, str]:
-    from midflight.agents.claude_cli import find
+    from midflight.agents.claude.program import find
 
     return {
         "claude-agent-sdk": importlib.metadata.version("claude-agent-sdk"),
@@ -46,7 +46,7 @@ def _claude() -> dict[str, str]:
 
 
 def _opencode() -> dict[str, str]:
-    from midflight.agents.opencode_setup import INSTALL
+    from midflight.agents.opencode.program import INSTALL
 
     program = shutil.which("opencode")
     if program is None:

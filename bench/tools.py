@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import mcp_types as types
 
 from midflight import commands as c
-from midflight.client import Client, connect
+from midflight.client.client import Client, connect
 from midflight.host import Host
-from midflight.mcp.definitions import definitions
+from midflight.mcp.tools import definitions
 from midflight.testing import FakeModel, Text
 
 if TYPE_CHECKING:

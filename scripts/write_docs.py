@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import CAPABILITIES
-from midflight.agents.presets import PRESETS
 from midflight.testing.conformance import RIGS
-from midflight.testing.rows import ROWS, recorded
-from midflight.testing.semantics import as_markdown
+from midflight.testing.conformance.rows import ROWS, recorded
+from midflight.testing.conformance.semantics import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUND_FROM = 100

@@ -14,8 +14,8 @@ from pathlib import Path
 from midflight import Options
 from midflight import events as e
 from midflight.journal import Journal
+from midflight.journal.base import Summary
 from midflight.journal.schema import SCHEMA_VERSION
-from midflight.record import Summary
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 ID = "0123456789abcdef"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midflight.api import dispatch, open, run
-    from midflight.client import Client, RemoteSession, connect
+    from midflight.client.client import Client, RemoteSession, connect
     from midflight.commands import Answer
     from midflight.errors import (
         AgentFailed,
@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     )
     from midflight.host import Host
     from midflight.info import SessionInfo
-    from midflight.message import Message
     from midflight.options import Options
-    from midflight.session import Session
+    from midflight.session.message import Message
+    from midflight.session.session import Session
     from midflight.values import Denial, PlanEntry, Question, QuestionOption, Result, TokenUsage
 
 __all__ = [
@@ -144,7 +144,7 @@ __all__ = [
 ]
 
 _MODULES = (
-    *("errors", "values", "events", "commands", "options", "message", "session", "api", "info"),
+    *("errors", "values", "events", "commands", "options", "session", "api", "info"),
     *("client", "host"),  # which are slow to load, and needed by few
 )
 

@@ -10,8 +10,8 @@ from midflight.commands import check_text
 from midflight.errors import InvalidOption
 from midflight.events import Event, TurnEnded
 from midflight.options import Options
-from midflight.session import Session
-from midflight.state import USAGE_LIMIT
+from midflight.session.session import Session
+from midflight.state.session import USAGE_LIMIT
 from midflight.values import Result
 
 __all__ = ["dispatch", "open", "run"]

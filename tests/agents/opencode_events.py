@@ -6,8 +6,8 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal
-from midflight.agents.opencode_frames import Translator
-from midflight.agents.opencode_policy import Asked, Verdict
+from midflight.agents.opencode.permissions import Asked, Verdict
+from midflight.agents.opencode.v1.events import Translator
 
 MAIN = "ses_main"
 

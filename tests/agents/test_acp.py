@@ -12,12 +12,12 @@ import pytest
 
 import midflight
 from midflight import events as e
-from midflight.agents import claude_cli
+from midflight.agents.claude import program as claude_cli
 from midflight.testing import HttpError, ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
-from midflight.testing.dialect import offers
+from midflight.testing.conformance.row_options import EFFORT_FIELDS
+from midflight.testing.model.dialect import offers
+from midflight.testing.model.script import Script
 from midflight.testing.plugin import need
-from midflight.testing.row_options import EFFORT_FIELDS
-from midflight.testing.script import Script
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 

@@ -84,7 +84,7 @@ async def test_what_nobody_knows_is_told_and_harms_nothing(
 async def test_lines_are_read_up_to_a_bound_and_skipped_beyond_it(
     scripted: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.framing.MAX_LINE_BYTES", 400_000)
+    monkeypatch.setattr("midflight._util.lines.MAX_LINE_BYTES", 400_000)
     async with scripted() as agent:
         _, events = await agent.run({"huge": 200_000}, {"huge": 500_000}, words("!"))
     assert [len(event.text) for event in events if isinstance(event, e.Text)] == [200_001]
@@ -128,7 +128,7 @@ async def test_a_conversation_that_is_loaded_is_not_told_again(scripted: Open) -
 async def test_an_agent_that_ignores_a_cancel_is_killed(
     scripted: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.turns.STOP_GRACE_S", 0.3)
+    monkeypatch.setattr("midflight.rules.turns.STOP_GRACE_S", 0.3)
     async with scripted() as agent:
         message = await agent.play(words("no"), {"until": "never"})
         await agent.session.interrupt()
@@ -218,7 +218,7 @@ async def test_without_the_announcement_a_steer_waits_for_the_turns_end(scripted
 async def test_an_agent_that_never_answers_is_ended_in_bounded_time(
     scripted: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.acp.HANDSHAKE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("midflight.agents.acp.driver.HANDSHAKE_TIMEOUT_S", 0.3)
     with pytest.raises(AgentFailed, match="no answer to initialize within 0"):
         async with scripted({"hello": None}):
             pass

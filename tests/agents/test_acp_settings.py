@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from midflight.agents.acp_settings import Settings
-from midflight.agents.opencode_policy import BASE, as_config
-from midflight.agents.presets import PRESETS
+from midflight.agents.acp.presets import PRESETS
+from midflight.agents.acp.settings import Settings
+from midflight.agents.opencode.permissions import BASE, as_config
 from midflight.errors import UnsupportedOption
 
 

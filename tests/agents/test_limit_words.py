@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from midflight.agents.limit_words import MINUTE_S, is_usage_limit, resets_at
+from midflight.agents.shared.limit_text import MINUTE_S, is_usage_limit, resets_at
 
 
 def at(text: str) -> float:

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from midflight.agents.opencode_client import Client, trusted
-from midflight.agents.opencode_stream import Chunks
+from midflight.agents.opencode.v1.client import Client, trusted
+from midflight.agents.opencode.v1.sse import Chunks
 from midflight.errors import AgentFailed
 
 CONNECTED = b'data: {"type":"server.connected"}\n\n'
@@ -111,7 +111,7 @@ async def test_an_answer_that_is_no_stream_fails(answer: bytes) -> None:
 
 
 async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 0.1)
+    monkeypatch.setattr("midflight.agents.opencode.v1.client.SILENCE_S", 0.1)
     server = Server(OK + b"\r\n", hang_up=False)
     async with server.at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):

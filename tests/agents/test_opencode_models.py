@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from midflight.agents.opencode_models import Model, Models
+from midflight.agents.opencode.models import Model, Models
 from midflight.errors import UnsupportedOption
 from midflight.values import TokenUsage
 

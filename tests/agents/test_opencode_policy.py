@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.faults.manifest import fault
 
-from midflight.agents.opencode_policy import (
+from midflight.agents.opencode.permissions import (
     BASE,
     Asked,
     Policy,

@@ -12,10 +12,10 @@ import pytest
 import midflight
 from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.conformance import OPENCODE
+from midflight.testing.conformance.rig import Stage
+from midflight.testing.model.script import Step
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
-from midflight.testing.rig import Stage
-from midflight.testing.script import Step
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 

@@ -12,7 +12,7 @@ from bench.plot import plot
 from bench.report import record, table
 from bench.rounds import PROBES, QUICK, surroundings
 
-from midflight.agents.opencode_setup import INSTALL
+from midflight.agents.opencode.program import INSTALL
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.plugin import need
 

@@ -16,7 +16,7 @@ from tests.cli.terminal import Terminal
 from midflight.cli.main import _main
 from midflight.host import Host
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, ScriptedModel, Step
 
 

@@ -12,7 +12,7 @@ from tests.cli.terminal import Terminal
 
 from midflight import events as e
 from midflight.host import Host
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]

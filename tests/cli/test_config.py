@@ -9,7 +9,7 @@ import pytest
 from tests.cli.program import COMMAND
 from tests.faults.manifest import fault
 
-from midflight.agents.claude_cli import MINIMUM
+from midflight.agents.claude.program import MINIMUM
 
 RECORDER = f"""\
 #!/bin/sh

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from midflight import commands as c
-from midflight.cli.arguments import GROUPS, SESSION_COMMANDS
-from midflight.cli.console import HELP
 from midflight.cli.main import EPILOG, make_parser
+from midflight.cli.parser import GROUPS, SESSION_COMMANDS
+from midflight.cli.terminal.console import HELP
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 

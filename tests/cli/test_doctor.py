@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.program import COMMAND
 
-from midflight.agents import claude_cli
+from midflight.agents.claude import program as claude_cli
 
 SECRET = "sk-ant-dummy-0123456789"
 

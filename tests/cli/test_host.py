@@ -14,17 +14,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from midflight.background import Ready
-from midflight.cli.host import _host, _park_after
-from midflight.cli.hosted import hosted
+from midflight.cli.commands.host import _host, _park_after
+from midflight.cli.commands.hosted import hosted
 from midflight.cli.main import _main
-from midflight.client import Client, connect
+from midflight.client.client import Client, connect
+from midflight.client.spawn import Ready
 from midflight.errors import InvalidInput, StoreFailed
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
 from midflight.journal import Journal
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
@@ -115,7 +115,7 @@ async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stay
     no_agent_left: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("midflight.cli.host.UNUSED_S", 0.0)
+    monkeypatch.setattr("midflight.cli.commands.host.UNUSED_S", 0.0)
     async with warm_host(tmp_path, ready) as (client, options, _):
         (host,) = await client.journal.hosts()
         async with await client.dispatch("go", **options) as session:

@@ -20,7 +20,7 @@ HEAVY = (
     "tomllib",
     "typer",
     "uvicorn",
-    "midflight.cli.run",
+    "midflight.cli.commands.run",
 )
 
 

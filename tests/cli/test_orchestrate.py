@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from tests.cli.program import Done, events
 
 from midflight import events as e
-from midflight.cli.asking import Asking
-from midflight.cli.screen import Screen
-from midflight.cli.tree import MOST, tree_lines
-from midflight.orchestrate.ids import MOST as MOST_CHILDREN
-from midflight.orchestrate.ids import new_id, positions
+from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.screen import Screen
+from midflight.cli.terminal.tree import MOST, tree_lines
+from midflight.orchestrate.update_ids import MOST as MOST_CHILDREN
+from midflight.orchestrate.update_ids import new_id, positions
 from midflight.testing import Text
 
 pytestmark = pytest.mark.anyio

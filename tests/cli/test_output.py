@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tests.faults.manifest import fault
 
 from midflight import events as e
-from midflight.cli.asking import Asking
 from midflight.cli.output import Fragment, exact, inert, one_line, write
-from midflight.cli.render import Blocks, approval, markdown
-from midflight.cli.screen import Screen
-from midflight.cli.status import StatusLine
-from midflight.cli.transcript import Transcript
+from midflight.cli.terminal.render import Blocks, approval, markdown
+from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.screen import Screen
+from midflight.cli.terminal.status_line import StatusLine
+from midflight.cli.terminal.transcript import Transcript
 from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage
 
 ATTACKS = (

@@ -11,10 +11,10 @@ from tests.cli.program import COMMAND
 
 from midflight.agents import AGENTS
 from midflight.agents.base import Support
-from midflight.cli.probe import probe as probe_here
+from midflight.cli.commands.probe import probe as probe_here
 from midflight.testing import FakeAgent
-from midflight.testing.rig import Stage
-from midflight.testing.rows import ROWS, Row
+from midflight.testing.conformance.rig import Stage
+from midflight.testing.conformance.rows import ROWS, Row
 
 
 class Braggart(FakeAgent):
@@ -75,7 +75,7 @@ def test_a_check_that_breaks_is_a_failed_row_and_the_others_are_tried(
         raise ValueError("not enough values to unpack")
 
     monkeypatch.setitem(ROWS, "steer", Row(breaks))
-    monkeypatch.setattr("midflight.cli.probe.ROWS", ("steer", "effort"))
+    monkeypatch.setattr("midflight.cli.commands.probe.ROWS", ("steer", "effort"))
     assert probe_here("fake", as_json=False) == 1
     lines = capfd.readouterr().out.splitlines()
     (failed,) = [line for line in lines if " failed " in line]

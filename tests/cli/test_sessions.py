@@ -15,11 +15,11 @@ import pytest
 from tests.cli.program import Done
 
 from midflight import events as e
-from midflight.cli.speak import request_of
+from midflight.cli.commands.verbs import request_of
 from midflight.errors import InvalidInput
 from midflight.host import Host
 from midflight.info import SessionInfo
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]

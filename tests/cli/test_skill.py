@@ -9,7 +9,7 @@ import pytest
 import midflight
 from midflight import events as e
 from midflight.cli.main import COMMANDS, main
-from midflight.mcp.definitions import definitions
+from midflight.mcp.tools import definitions
 from midflight.testing import ScriptedModel, Text
 
 ROOT = Path(__file__).parents[2]

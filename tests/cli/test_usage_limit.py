@@ -13,9 +13,9 @@ from tests.cli.terminal import Terminal
 
 from midflight import events as e
 from midflight.cli.main import UsageError, make_parser
-from midflight.cli.screen import Screen
-from midflight.cli.status import StatusLine
-from midflight.cli.transcript import Transcript
+from midflight.cli.terminal.screen import Screen
+from midflight.cli.terminal.status_line import StatusLine
+from midflight.cli.terminal.transcript import Transcript
 from midflight.testing import ScriptedModel, Text, usage_limit
 
 pytestmark = pytest.mark.anyio

@@ -15,14 +15,14 @@ from tests.worktrees.conftest import Repo, own_home, repo
 from midflight import events as e
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.branches import own_worktree
 from midflight.errors import Conflict, HostGone
+from midflight.git.discard import discard
+from midflight.git.repository import Worktree
 from midflight.host import Host
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, ScriptedModel, Silence, Text, ToolCall
-from midflight.worktrees.discarding import discard
-from midflight.worktrees.repository import Worktree
+from midflight.worktrees import own_worktree
 
 __all__ = ["own_home", "repo"]  # fixtures
 

@@ -19,7 +19,7 @@ from midflight.testing.conformance import (
     check_cells,
     sessions,
 )
-from midflight.testing.semantics import PHASES, TABLE, VERBS
+from midflight.testing.conformance.semantics import PHASES, TABLE, VERBS
 
 EVERY_CELL = "MIDFLIGHT_TEST_EVERY_CELL"
 """The variable with which every agent is tried in every cell that it has."""

@@ -12,8 +12,8 @@ from midflight.agents.base import CAPABILITIES, Support
 from midflight.errors import UnsupportedOption
 from midflight.testing import FakeAgent, FakeModel
 from midflight.testing.conformance import RIGS, Rig
-from midflight.testing.rig import Stage
-from midflight.testing.rows import ROWS, check_row, record
+from midflight.testing.conformance.rig import Stage
+from midflight.testing.conformance.rows import ROWS, check_row, record
 
 SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 """Where scripts/write_docs.py finds what was seen."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Action, Hand, Interrupt
 from midflight.agents import base
-from midflight.conversation import Conversation
-from midflight.core import Limits
-from midflight.state import State
+from midflight.rules.actions import Action, Hand, Interrupt
+from midflight.rules.context import Limits
+from midflight.rules.session import Conversation
+from midflight.state.session import State
 
 EPOCH = 1_700_000_000.0
 """The time of day at the start of the monotonic clock."""

@@ -9,9 +9,9 @@ from tests.core.rules import Rules, done, send
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Hand, Interrupt
 from midflight.agents import base
 from midflight.errors import Conflict, InvalidInput
+from midflight.rules.actions import Hand, Interrupt
 from midflight.values import TokenUsage
 
 

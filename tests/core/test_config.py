@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.config import KEYS, NARROWING, File, settle
-from midflight.config_file import read_project, read_user, user_path
+from midflight.cli.config.files import read_project, read_user, user_path
+from midflight.cli.config.merge import KEYS, NARROWING, File, settle
 from midflight.errors import InvalidConfig
 from midflight.options import PERMISSION_MODES, Options
 

@@ -1,7 +1,7 @@
 import pytest
 
-from midflight.agents import framing
-from midflight.agents.framing import OVERLONG, Framer
+from midflight._util import lines as framing
+from midflight._util.lines import OVERLONG, Framer
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])

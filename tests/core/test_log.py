@@ -6,7 +6,7 @@ import pytest
 
 from midflight import events as e
 from midflight.errors import EventsExpired
-from midflight.log import EventLog, Reader
+from midflight.session.event_log import EventLog, Reader
 
 
 def log_of(kept: int, *kinds: str) -> EventLog:

@@ -7,7 +7,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Taken
 from midflight.errors import Conflict, InvalidInput, NotFound
-from midflight.outbox import KEPT_ENDED, Outbox
+from midflight.state.outbox import KEPT_ENDED, Outbox
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from tests.core.rules import Rules, done, send
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Reply
 from midflight.agents import base
-from midflight.desk import NOBODY
 from midflight.errors import AlreadyAnswered, InvalidInput, NotFound
-from midflight.requests import KEPT_RESOLVED, Requests
+from midflight.rules.actions import Reply
+from midflight.rules.requests import NOBODY
+from midflight.state.requests import KEPT_RESOLVED, Requests
 from midflight.values import Question
 
 

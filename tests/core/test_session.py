@@ -13,7 +13,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Step
 from midflight.errors import ConversationLost
-from midflight.log import KEPT
+from midflight.session.event_log import KEPT
 from midflight.testing import (
     Drop,
     FakeAgent,
@@ -146,7 +146,7 @@ async def test_a_stream_that_is_overtaken_by_a_newer_one_is_told_so(fake: Start)
 async def test_events_that_are_gone_are_an_error_that_says_so(
     fake: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.log.EventLog.__init__.__defaults__", (5,))
+    monkeypatch.setattr("midflight.session.event_log.EventLog.__init__.__defaults__", (5,))
     _, session = await fake(Text("one"))
     async with session:
         await (await session.send("x")).result()
@@ -548,7 +548,7 @@ class Mute(FakeAgent):
 async def test_an_agent_that_does_not_answer_is_given_up(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.conductor.START_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.01)
     model: FakeModel = await fake_model()
     options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
     session = midflight.Session(options, agent=Mute)
@@ -618,7 +618,7 @@ class Thrifty(FakeAgent):
 async def test_money_is_estimated_while_the_agent_does_not_tell_it(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.ledger._prices", {})
+    monkeypatch.setattr("midflight.state.ledger._prices", {})
     model: FakeModel = await fake_model([ASK], Text("done"))
     options = midflight.Options.build(agent="fake", env=model.env(tmp_path), attended=True)
     async with midflight.Session(options, agent=Thrifty) as session:
@@ -840,7 +840,7 @@ async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: 
 async def test_a_stop_that_had_to_wait_for_the_agents_start_does_not_kill_it(
     fake_model: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.turns.STOP_GRACE_S", 0.2)
+    monkeypatch.setattr("midflight.rules.turns.STOP_GRACE_S", 0.2)
     starting, started = asyncio.Event(), asyncio.Event()
 
     class Slow(FakeAgent):

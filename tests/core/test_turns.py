@@ -7,7 +7,9 @@ from tests.core.rules import Rules, done, redirect, send
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import (
+from midflight.agents import base
+from midflight.errors import Conflict, NotFound, SessionClosed
+from midflight.rules.actions import (
     Action,
     Back,
     Hand,
@@ -19,9 +21,7 @@ from midflight.actions import (
     StopTask,
     TakeBack,
 )
-from midflight.agents import base
-from midflight.errors import Conflict, NotFound, SessionClosed
-from midflight.turns import STOP_GRACE_S, WAKE_GRACE_S
+from midflight.rules.turns import STOP_GRACE_S, WAKE_GRACE_S
 from midflight.values import Denial, TokenUsage
 
 

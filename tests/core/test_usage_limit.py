@@ -9,10 +9,10 @@ from tests.core.rules import Rules, done, fold, limit, redirect, send
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.actions import Hand, Interrupt, Reply
 from midflight.agents import base
-from midflight.record import Past
-from midflight.usage_limit import AGAIN_S, GO_ON, GRACE_S, LOOK_S
+from midflight.journal.base import Past
+from midflight.rules.actions import Hand, Interrupt, Reply
+from midflight.rules.usage_limit import AGAIN_S, GO_ON, GRACE_S, LOOK_S
 
 HOUR = 3600.0
 

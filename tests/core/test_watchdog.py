@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from midflight.watchdog import SILENCE_S, Verdict, Watchdog
+from midflight.rules.watchdog import SILENCE_S, Verdict, Watchdog
 
 NOTHING = Verdict()
 

@@ -31,10 +31,10 @@ from tests.faults import chaos_parts
 from tests.faults.chaos_parts import SESSION, Folder
 
 from midflight import events as e
-from midflight.agents.leash import MARKER
+from midflight.agents.process.reaper import MARKER
 from midflight.journal import Journal
 from midflight.testing._home import make_home
-from midflight.testing.model_server import env_for
+from midflight.testing.model.server import env_for
 from midflight.testing.opencode import free_port
 
 __all__ = ["Play", "main"]

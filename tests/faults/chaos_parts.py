@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from midflight import client as client_module
-from midflight.client import Client, RemoteSession, connect
+from midflight.client import client as client_module
+from midflight.client.client import Client, RemoteSession, connect
 from midflight.errors import MidflightError
 from midflight.host import Host
 from midflight.testing import FakeModel, ModelRequest, ScriptedModel, Step, Text, ToolCall, Words

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from midflight.testing import FakeModel, ScriptedModel
+from midflight.testing.conformance.rig import OPENCODE, Stage
+from midflight.testing.model.script import Script
 from midflight.testing.opencode import OpenCodeServer
-from midflight.testing.rig import OPENCODE, Stage
-from midflight.testing.script import Script
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import psutil
 
 import midflight
-from midflight.agents.leash import MARKER
+from midflight.agents.process.reaper import MARKER
 from midflight.testing import FakeModel, ScriptedModel
+from midflight.testing.model.script import Script
 from midflight.testing.opencode import SHARED
-from midflight.testing.script import Script
 
 __all__ = [
     "PROGRAMS",

@@ -95,7 +95,7 @@ async def test_a_bad_agent_program_is_told_with_what_to_do(
 async def test_an_agent_program_that_never_tells_its_version_is_not_waited_for(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.claude_cli.VERSION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("midflight.agents.claude.program.VERSION_TIMEOUT_S", 0.3)
     path = tmp_path / "agent"
     path.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     path.chmod(0o755)

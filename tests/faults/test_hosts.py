@@ -19,8 +19,8 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight import events as e
-from midflight.agents.leash import MARKER
-from midflight.client import Client, connect
+from midflight.agents.process.reaper import MARKER
+from midflight.client.client import Client, connect
 from midflight.testing import ScriptedModel, Text, ToolCall
 
 

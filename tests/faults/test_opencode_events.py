@@ -15,10 +15,10 @@ from tests.faults.manifest import fault
 from tests.faults.relay import Relay
 
 import midflight
-from midflight.agents.opencode_client import Client
+from midflight.agents.opencode.v1.client import Client
 from midflight.testing import ModelRequest, Step, Text, ToolCall, Wait, Words
+from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer
-from midflight.testing.rig import Stage
 
 Gap = Callable[[], Awaitable[None]]
 TASK = "call_of_the_task"
@@ -39,10 +39,10 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         if request.param == "cut":
             relay.cut()
             return
-        monkeypatch.setattr("midflight.agents.opencode_client.SILENCE_S", 2.0)
+        monkeypatch.setattr("midflight.agents.opencode.v1.client.SILENCE_S", 2.0)
         await relay.renew()  # The limit holds for streams that begin now.
         # As in earnest, it takes longer to notice a silence than a server may be away.
-        monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 1.5)
+        monkeypatch.setattr("midflight.agents.opencode.v1.feed.RECONNECT_FOR_S", 1.5)
         relay.stall()
 
     return begin
@@ -217,7 +217,7 @@ def test_a_piece_of_a_text_that_comes_after_the_whole_is_not_told() -> None:
 async def test_a_server_that_stays_away_fails_the_turn(
     opencode: Stage, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode_feed.RECONNECT_FOR_S", 0.3)
+    monkeypatch.setattr("midflight.agents.opencode.v1.feed.RECONNECT_FOR_S", 0.3)
     async with opencode.play([[Words("and so"), Wait("never")]], server_url=relay.url) as on:
         first = await on.session.send("go")
         await until(on.session, midflight.TextDelta)

@@ -20,7 +20,7 @@ from midflight.testing import (
     Usage,
     Words,
 )
-from midflight.testing.rig import Stage
+from midflight.testing.conformance.rig import Stage
 
 SOON = {"retry-after-ms": "100"}
 """OpenCode waits two seconds and more before it asks again, if it is not told how long."""

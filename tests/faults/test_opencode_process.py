@@ -14,9 +14,9 @@ from tests.faults.helpers import agents, ended, gone, of, open_pipe, pid_in, pip
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.agents import tree
+from midflight.agents.process import tree
 from midflight.testing import ModelRequest, Step, Text, ToolCall, Words
-from midflight.testing.rig import OPENCODE, Stage
+from midflight.testing.conformance.rig import OPENCODE, Stage
 
 
 def _bash(command: str) -> ToolCall:

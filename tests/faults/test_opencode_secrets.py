@@ -15,11 +15,11 @@ from tests.faults.helpers import agents, ended, pid_in, pipe, read
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.agents.opencode_client import USER, Client
+from midflight.agents.opencode.v1.client import USER, Client
 from midflight.testing import ToolCall
+from midflight.testing.conformance.rig import OPENCODE, Stage
+from midflight.testing.conformance.row_options import MCP_SERVER
 from midflight.testing.opencode import OpenCodeServer
-from midflight.testing.rig import OPENCODE, Stage
-from midflight.testing.row_options import MCP_SERVER
 
 PASSWORD = "OPENCODE_SERVER_PASSWORD"
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -21,12 +21,12 @@ from tests.faults.manifest import fault
 from tests.faults.relay import Relay
 
 import midflight
-from midflight.agents.opencode_client import Client
-from midflight.agents.opencode_setup import configuration
+from midflight.agents.opencode.program import configuration
+from midflight.agents.opencode.v1.client import Client
 from midflight.options import Options
 from midflight.testing import Silence, Step, Text, ToolCall, Wait, Words
+from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer
-from midflight.testing.rig import Stage
 
 HARD_TEXT = "NUL \0 bidi \u202e\u2066 combining e\u0301 emoji \U0001f9d1\u200d\U0001f680 \x1b[31m"
 

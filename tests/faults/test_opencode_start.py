@@ -15,8 +15,8 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight.testing import FakeModel, Text
+from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer
-from midflight.testing.rig import Stage
 
 PRETENDER = PROGRAMS / "opencode_server.py"
 BOUND_S = 10.0
@@ -61,7 +61,7 @@ async def test_a_program_that_is_no_opencode_is_told_with_what_to_do(
     script: str | None,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode_server.START_TIMEOUT_S", 0.7)
+    monkeypatch.setattr("midflight.agents.opencode.server.START_TIMEOUT_S", 0.7)
     path = tmp_path / "agent"
     if script is not None:
         path.write_text(script)
@@ -88,7 +88,7 @@ async def test_a_server_that_is_too_old_or_never_healthy_is_told_with_what_to_do
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch, how: str, complaint: str
 ) -> None:
     if how == "deaf":
-        monkeypatch.setattr("midflight.agents.opencode_server.START_TIMEOUT_S", 1.0)
+        monkeypatch.setattr("midflight.agents.opencode.server.START_TIMEOUT_S", 1.0)
     env = {"HOW": how, "HOME": str(tmp_path)}
     assert complaint in str(await _refused(agent_path=PRETENDER, cwd=tmp_path, env=env))
 
@@ -163,7 +163,7 @@ async def test_a_named_server_that_is_something_else_is_told_with_what_to_do(
     answer: bytes,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode_server.FIND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("midflight.agents.opencode.server.FIND_TIMEOUT_S", 0.5)
     async with _listener(answer) as url:
         assert complaint in str(await _refused(server_url=url, cwd=tmp_path))
 
@@ -172,7 +172,7 @@ async def test_a_named_server_that_is_something_else_is_told_with_what_to_do(
 async def test_a_named_server_where_nobody_listens_is_told_with_its_address(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode_server.FIND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("midflight.agents.opencode.server.FIND_TIMEOUT_S", 0.5)
     async with _listener(b"") as url:
         pass
     error = await _refused(server_url=url, cwd=tmp_path)

@@ -25,8 +25,9 @@ from tests.faults.helpers import (
 from tests.faults.manifest import fault
 
 import midflight
-from midflight import turns
-from midflight.agents import claude_cli, process, tree
+from midflight.agents.claude import program as claude_cli
+from midflight.agents.process import process, tree
+from midflight.rules import turns
 from midflight.testing import Silence, Text, ToolCall, Usage, Wait, Words
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +68,7 @@ async def test_an_agent_that_ends_before_it_greets_fails_the_start_with_its_last
 async def test_an_agent_that_stays_silent_fails_the_start_within_a_bound(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.conductor.START_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.3)
     path = _program(tmp_path / "agent", "exec cat >/dev/null")
     with pytest.raises(midflight.AgentFailed, match="did not answer within"):
         async with asyncio.timeout(10), midflight.dispatch("go", agent_path=path, cwd=tmp_path):
@@ -256,7 +257,7 @@ async def test_an_agent_that_ignores_the_end_of_its_input_and_term_is_killed_on_
 ) -> None:
     monkeypatch.setattr(process, "EOF_GRACE_S", 0.2)
     monkeypatch.setattr(process, "TERM_GRACE_S", 0.2)
-    monkeypatch.setattr("midflight.session.CLOSE_GRACE_S", 0.2)
+    monkeypatch.setattr("midflight.session.session.CLOSE_GRACE_S", 0.2)
     path = PROGRAMS / "stubborn.py"
     async with midflight.dispatch("go", agent_path=path, cwd=tmp_path) as session:
         await until(session, midflight.TurnStarted)
@@ -340,7 +341,7 @@ async def test_closing_in_the_middle_of_a_tool_leaves_no_process(
 async def test_a_message_that_an_agent_did_not_take_does_not_run_later(
     scripted_model: Models, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.process.WRITE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("midflight.agents.process.process.WRITE_TIMEOUT_S", 0.5)
     model = await scripted_model([Text("one")])
     async with midflight.dispatch("go", **use(model)) as session:
         await ended(session.first)

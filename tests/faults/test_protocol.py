@@ -10,7 +10,7 @@ from tests.faults.helpers import PROGRAMS, Models, Use, ended, memory_bytes, of,
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.agents import claude_cli
+from midflight.agents.claude import program as claude_cli
 from midflight.testing import Text, ToolCall, Words
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ import pytest
 from tests.faults.helpers import Models, of, read, until
 
 import midflight
+from midflight.rules.usage_limit import GO_ON
 from midflight.testing import ModelRequest, Step, Text, ToolCall, usage_limit
-from midflight.testing.rig import Stage
-from midflight.usage_limit import GO_ON
+from midflight.testing.conformance.rig import Stage
 
 pytestmark = pytest.mark.anyio
 

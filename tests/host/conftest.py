@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from midflight.client import Client, RemoteSession, connect
+from midflight.client.client import Client, RemoteSession, connect
 from midflight.host import Host
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]

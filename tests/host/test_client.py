@@ -12,11 +12,11 @@ import pytest
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.client import RemoteSession, connect
+from midflight.client.client import RemoteSession, connect
 from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
-from midflight.host.listening import listen
-from midflight.session import Session
+from midflight.host.http.listening import listen
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
@@ -66,7 +66,7 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
     async def start_host(where: object) -> str:
         return (await open_host()).address
 
-    monkeypatch.setattr("midflight.client.start_host", start_host)
+    monkeypatch.setattr("midflight.client.client.start_host", start_host)
     async with deaf(host, state), connect(state) as client:
         await client.carry_out(session.id, command)
         events = await client.journal.events(session.id)
@@ -76,7 +76,7 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
 async def test_reading_a_session_that_was_removed_is_an_error_and_no_endless_loop(
     begin: Begin, attach: Attach, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.journal.reading.WHOLE", 5)
+    monkeypatch.setattr("midflight.journal.queries.WHOLE", 5)
     _, session = await begin(lambda _: Text("done"))
     for text in "abc":
         await (await session.send(text)).result()
@@ -114,7 +114,7 @@ async def test_whatever_ends_the_reading_is_told_to_everybody_who_waits(
 async def test_a_command_of_which_nothing_is_heard_is_an_error_of_ours(
     begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.remote.CALL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("midflight.client.session.CALL_TIMEOUT_S", 0.05)
     _, session = await begin(lambda _: Text("done"))
     remote = await attach(session)
     monkeypatch.setattr(RemoteSession, "_take", lambda self, event: None)
@@ -145,8 +145,8 @@ async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so
                 raise StoreFailed("the host in the background did not start")
             return (await stack.enter_async_context(Host(copy))).address
 
-        monkeypatch.setattr("midflight.client.start_host", start_host)
-        monkeypatch.setattr("midflight.remote.LOOK_AGAIN_S", 0.01)
+        monkeypatch.setattr("midflight.client.client.start_host", start_host)
+        monkeypatch.setattr("midflight.client.session.LOOK_AGAIN_S", 0.01)
         client = await stack.enter_async_context(connect(copy))
         remote = await stack.enter_async_context(await client.session(session.id))
         assert remote.first is not None
@@ -160,7 +160,7 @@ async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
     async def start(where: object) -> str:
         raise StoreFailed("no host is needed")
 
-    monkeypatch.setattr("midflight.client.start_host", start)
+    monkeypatch.setattr("midflight.client.client.start_host", start)
     await open_host()  # has never heard of it
     _, session = await begin(Text("one"), Text("two"), task="first")
     async for _ in session.stream():
@@ -176,8 +176,8 @@ async def test_a_host_that_does_not_answer_is_not_asked_for_long_what_it_knows(
     async def start(where: object) -> str:
         return "elsewhere"
 
-    monkeypatch.setattr("midflight.client.start_host", start)
-    monkeypatch.setattr("midflight.client.KNOWS_S", 0.1)
+    monkeypatch.setattr("midflight.client.client.start_host", start)
+    monkeypatch.setattr("midflight.client.client.KNOWS_S", 0.1)
     _, session = await begin(Text("one"), task="first")
     async for _ in session.stream():
         pass

@@ -13,9 +13,9 @@ from midflight.errors import AgentUnavailable, HostGone
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
-from midflight.testing.fake import FakeAgent
+from midflight.testing.fake.agent import FakeAgent
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Hosts = Callable[..., Awaitable[Host]]
@@ -132,7 +132,7 @@ async def test_a_duty_that_fails_once_is_told_and_done_again(
 ) -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
-    monkeypatch.setattr("midflight.host.duties.BEAT_S", 0.01)
+    monkeypatch.setattr("midflight.host.housekeeping.BEAT_S", 0.01)
     beat, rounds, again = Journal.beat, 0, asyncio.Event()
 
     async def fail_once(self: Journal) -> None:

@@ -23,16 +23,16 @@ from tests.host.raw import call, dial
 
 import midflight
 from midflight import events as e
-from midflight.agents.leash import MARKER
-from midflight.agents.strays import new_marker
-from midflight.background import Ready
-from midflight.birth import space
-from midflight.client import Client, RemoteSession, connect
+from midflight._util.process_id import space
+from midflight.agents.process.orphans import new_marker
+from midflight.agents.process.reaper import MARKER
+from midflight.client.client import Client, RemoteSession, connect
+from midflight.client.spawn import Ready
 from midflight.errors import LeaseHeld, LeaseLost, NotFound, StoreFailed, StoreRefused
 from midflight.host import Host
 from midflight.journal import TTL_S
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text, ToolCall, Usage, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
@@ -138,7 +138,7 @@ async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
 async def test_a_disk_that_hangs_is_not_waited_for_and_what_is_not_on_it_is_told(
     host: Host, begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.recorder.CLOSE_S", 0.2)
+    monkeypatch.setattr("midflight.session.recorder.CLOSE_S", 0.2)
     monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
     model, session = await begin([Wait("go"), Text("one")])
     message = await session.send("go")
@@ -374,7 +374,7 @@ async def test_a_message_after_the_death_of_the_host_goes_to_the_next_one(
         async def start_other() -> Host:
             return await stack.enter_async_context(Host(state))
 
-        monkeypatch.setattr("midflight.client.start_host", start_host)
+        monkeypatch.setattr("midflight.client.client.start_host", start_host)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", "fake://none")
         async with contextlib.AsyncExitStack() as stack:
             result = await first_message.result()  # which nobody had to ask for

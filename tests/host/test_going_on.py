@@ -12,12 +12,12 @@ import pytest
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.client import connect
+from midflight.client.client import connect
 from midflight.errors import Conflict, EventsExpired, NotFound
 from midflight.host import Host
-from midflight.journal import reading
+from midflight.journal import queries as reading
 from midflight.testing import FakeModel, Text, ToolCall, Wait
-from midflight.testing.script import Part
+from midflight.testing.model.script import Part
 
 Hosts = Callable[..., Awaitable[Host]]
 Models = Callable[..., Awaitable[FakeModel]]

@@ -17,8 +17,8 @@ from tests.host.raw import call, dial
 
 from midflight import events as e
 from midflight.host import Host
-from midflight.host.listening import listen
-from midflight.session import Session
+from midflight.host.http.listening import listen
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
@@ -297,7 +297,7 @@ async def test_the_number_of_an_event_of_another_longer_session_is_refused(
 async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.host.app.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
     _, session = await begin()
     path = f"/sessions/{session.id}/events"
     async with dial(host.address, path, **SSE) as raw:
@@ -314,7 +314,7 @@ async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
 async def test_a_reader_that_stops_reading_is_cut_off_and_disturbs_nobody(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.log.EventLog.__init__.__defaults__", (50,))
+    monkeypatch.setattr("midflight.session.event_log.EventLog.__init__.__defaults__", (50,))
     plan = ToolCall("TodoWrite", {"todos": []})
     model, session = await begin(
         *([Wait(f"{step}"), Text("x" * 20_000), plan] for step in range(STEPS)), Text("end")

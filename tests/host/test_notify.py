@@ -13,7 +13,7 @@ import pytest
 from midflight import events as e
 from midflight.errors import InvalidOption
 from midflight.host import Host
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, HttpError, Text, ToolCall
 
 with warnings.catch_warnings(action="ignore"):

@@ -17,7 +17,7 @@ from tests.faults.manifest import fault
 from midflight.host import Host
 from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall
 
 Models = Callable[..., Awaitable[FakeModel]]

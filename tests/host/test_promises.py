@@ -20,10 +20,10 @@ from tests.host.raw import call, dial
 from tests.journal.helpers import rows
 
 from midflight import events as e
-from midflight.client import RemoteSession
+from midflight.client.client import RemoteSession
 from midflight.host import Host
-from midflight.session import Session
-from midflight.state import State
+from midflight.session.session import Session
+from midflight.state.session import State
 from midflight.testing import FakeModel, Silence, Text, ToolCall, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]

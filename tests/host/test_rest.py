@@ -14,7 +14,7 @@ import pytest
 
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.client import connect
+from midflight.client.client import connect
 from midflight.errors import AgentFailed, Conflict
 from midflight.host import Host
 from midflight.options import Options

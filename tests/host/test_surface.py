@@ -13,10 +13,10 @@ from tests.faults.manifest import fault
 import midflight
 from midflight import commands as c
 from midflight import events as e
-from midflight.client import RemoteSession
+from midflight.client.client import RemoteSession
 from midflight.host import Host
-from midflight.session import Session
-from midflight.surface import Surface
+from midflight.session.base import Surface
+from midflight.session.session import Session
 from midflight.testing import FakeAgent, FakeModel, Silence, Text, ToolCall, Usage, Wait, Words
 
 Open = Callable[..., Awaitable[tuple[FakeModel, Any]]]

@@ -10,9 +10,9 @@ import pytest
 from midflight import events as e
 from midflight.host import Host
 from midflight.options import Options
-from midflight.session import Session
+from midflight.rules.usage_limit import GO_ON
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, usage_limit
-from midflight.usage_limit import GO_ON
 
 
 async def until(session: Session, kind: type[e.Event]) -> e.Event:

@@ -227,7 +227,7 @@ async def test_a_missing_event_is_named_by_whoever_wants_to_go_on(
 async def test_an_event_that_cannot_follow_is_named_by_whoever_wants_to_go_on(
     where: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.journal.reading.WHOLE", 0)  # of what is older some is left out
+    monkeypatch.setattr("midflight.journal.queries.WHOLE", 0)  # of what is older some is left out
     _, holding = await journal.create("fix", options(), id="the-id")
     accepted = e.MessageAccepted(message="m", text="x", delivery="queue")
     started = e.TurnStarted(turn=1, messages=("m",), origin="message")

@@ -9,7 +9,7 @@ from tests.journal.helpers import add, begin, options, sql
 from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal, SessionRow
-from midflight.record import Summary
+from midflight.journal.base import Summary
 
 
 def _names(rows: list[SessionRow]) -> list[str]:

@@ -12,7 +12,7 @@ from tests.journal.helpers import add, begin, options, rows, sql, text, texts
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed
 from midflight.journal import Holding, Journal
-from midflight.record import Record, Summary
+from midflight.journal.base import Record, Summary
 
 
 async def test_a_holding_is_a_record(journal: Journal) -> None:

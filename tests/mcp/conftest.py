@@ -13,12 +13,12 @@ from tests.mcp.desk import Desk
 
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.client import connect
+from midflight.authorization import Said
+from midflight.client.client import connect
 from midflight.host import Host
 from midflight.mcp.handlers import Handlers, Limits
 from midflight.mcp.server import make_server
 from midflight.options import Options
-from midflight.reach import Said
 from midflight.testing import FakeModel
 
 Opened = Callable[..., Awaitable[tuple[FakeModel, Host]]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from midflight import InvalidInput
-from midflight.cli.arguments import MCP_CLIENTS
+from midflight.cli.commands.mcp_install import plan
 from midflight.cli.main import main
-from midflight.cli.mcp_install import plan
+from midflight.cli.parser import MCP_CLIENTS
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.mcp.test_lineage import begin
 
 import midflight
 from midflight import commands as c
-from midflight.client import connect
+from midflight.client.client import connect
 from midflight.lineage import VARIABLE
 from midflight.testing import Silence, Text, ToolCall, Usage
 

@@ -12,11 +12,11 @@ from tests.mcp.conftest import Desks, Opened
 
 import midflight
 from midflight import commands as c
-from midflight.cli.sessions import rm
-from midflight.client import connect
+from midflight.cli.commands.show import rm
+from midflight.client.client import connect
 from midflight.host import Host
 from midflight.lineage import UNKNOWN, VARIABLE
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text, ToolCall
 
 WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})

@@ -20,7 +20,7 @@ from tests.mcp.conftest import Opened
 from tests.mcp.desk import Desk
 
 import midflight
-from midflight.agents.claude_cli import find
+from midflight.agents.claude.program import find
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.plugin import need

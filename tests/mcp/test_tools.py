@@ -10,7 +10,7 @@ from tests.faults.manifest import fault
 from tests.mcp.conftest import Desks, Opened
 
 from midflight import events as e
-from midflight.mcp.report import LEAD
+from midflight.mcp.results import LEAD
 from midflight.testing import Silence, Text, ToolCall, Wait
 
 WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})

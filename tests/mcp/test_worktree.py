@@ -7,13 +7,13 @@ from tests.mcp.conftest import Desks, Opened
 from tests.worktrees.conftest import Repo, own_home, repo
 
 from midflight import events as e
+from midflight.git.discard import discard
+from midflight.git.repository import Worktree
 from midflight.host import Host
-from midflight.mcp.report import LEAD, Outcome, told
+from midflight.mcp.results import LEAD, Outcome, told
 from midflight.options import Options
-from midflight.session import Session
+from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text
-from midflight.worktrees.discarding import discard
-from midflight.worktrees.repository import Worktree
 
 __all__ = ["own_home", "repo"]  # fixtures
 

@@ -9,10 +9,10 @@ import pytest
 from tests.mcp.conftest import Opened, open_host, patience, state
 from tests.orchestrate.stage import Stage
 
-from midflight.client import connect
+from midflight.authorization import Leave
+from midflight.client.client import connect
 from midflight.options import Options
-from midflight.orchestrate.crew import Crew
-from midflight.reach import Leave
+from midflight.orchestrate.children import Crew
 
 __all__ = ["Staged", "open_host", "patience", "stage", "state"]
 

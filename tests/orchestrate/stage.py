@@ -10,8 +10,8 @@ from midflight import events as e
 from midflight.host import Host
 from midflight.options import Options
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.crew import Crew
-from midflight.session import Session
+from midflight.orchestrate.children import Crew
+from midflight.session.session import Session
 from midflight.testing import FakeModel
 
 

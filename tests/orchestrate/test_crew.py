@@ -12,12 +12,12 @@ from tests.orchestrate.conftest import Staged
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.client import connect
+from midflight.authorization import Leave
+from midflight.client.client import connect
 from midflight.errors import StoreFailed
 from midflight.options import Options
-from midflight.orchestrate.crew import Crew
-from midflight.orchestrate.instructions import orchestrating
-from midflight.reach import Leave
+from midflight.orchestrate.children import Crew
+from midflight.orchestrate.prompt import orchestrating
 from midflight.testing import Mark, Silence, Text, ToolCall, Usage, Wait
 
 BASH = ToolCall("Bash", {"command": "true"})

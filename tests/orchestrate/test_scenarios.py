@@ -15,7 +15,7 @@ from tests.cli.terminal import Terminal
 from tests.faults.manifest import fault
 from tests.orchestrate.play import Boss, by_task, claude, opencode
 
-from midflight.client import connect
+from midflight.client.client import connect
 from midflight.info import SessionInfo
 from midflight.journal import Journal
 from midflight.testing import Mark, ScriptedModel, Silence, Text, ToolCall, Usage, Wait

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from midflight.testing import ModelRequest, Text, ToolCall
-from midflight.testing.dialect import offers, translated
-from midflight.testing.script import Part
+from midflight.testing.model.dialect import offers, translated
+from midflight.testing.model.script import Part
 
 CLAUDE = ["Bash", "Read", "mcp__good__shout"]
 OPENCODE = ["bash", "read", "good_shout"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from midflight.worktrees.repository import Repository, Worktree
+from midflight.git.repository import Repository, Worktree
 
 
 class Repo:

@@ -7,8 +7,8 @@ import pytest
 from tests.worktrees.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError
-from midflight.worktrees.discarding import discard
-from midflight.worktrees.merging import hand_over, merge
+from midflight.git.discard import discard
+from midflight.git.merge import hand_over, merge
 
 
 async def test_everything_that_is_not_ignored_is_kept_in_a_snapshot(repo: Repo) -> None:

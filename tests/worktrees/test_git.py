@@ -11,10 +11,10 @@ import pytest
 from tests.worktrees.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError
-from midflight.worktrees.changes import changed
-from midflight.worktrees.discarding import discard
-from midflight.worktrees.git import Git
-from midflight.worktrees.merging import hand_over, merge, start_of
+from midflight.git.command import Git
+from midflight.git.diff import changed
+from midflight.git.discard import discard
+from midflight.git.merge import hand_over, merge, start_of
 
 Trap = Callable[[str], str]
 

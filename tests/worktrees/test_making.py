@@ -8,9 +8,9 @@ import pytest
 from tests.worktrees.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError, NotFound
-from midflight.worktrees.discarding import discard
-from midflight.worktrees.merging import merge
-from midflight.worktrees.repository import Repository, worktree_at
+from midflight.git.discard import discard
+from midflight.git.merge import merge
+from midflight.git.repository import Repository, worktree_at
 
 
 async def test_a_worktree_lies_in_a_private_and_durable_place_on_a_branch_of_its_own(

@@ -9,8 +9,8 @@ import pytest
 from tests.worktrees.conftest import Repo
 
 from midflight.errors import Conflict, InvalidInput
-from midflight.worktrees.merging import hand_over, merge
-from midflight.worktrees.repository import Checkout, Worktree
+from midflight.git.merge import hand_over, merge
+from midflight.git.repository import Checkout, Worktree
 
 
 def log(repo: Repo, *arguments: str) -> list[str]:

@@ -6,18 +6,18 @@ import difflib
 import importlib
 from typing import cast
 
+from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import Agent
-from midflight.agents.presets import PRESETS
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
 __all__ = ["AGENTS", "NAMES", "PRESETS", "create"]
 
 AGENTS = {
-    "claude": "midflight.agents.claude:ClaudeAgent",
-    "opencode": "midflight.agents.opencode:OpenCodeAgent",
-    "fake": "midflight.testing.fake:FakeAgent",
-    "acp": "midflight.agents.acp:AcpAgent",
+    "claude": "midflight.agents.claude.driver:ClaudeAgent",
+    "opencode": "midflight.agents.opencode.v1.driver:OpenCodeAgent",
+    "fake": "midflight.testing.fake.agent:FakeAgent",
+    "acp": "midflight.agents.acp.driver:AcpAgent",
 }
 """Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from midflight import commands as c
 from midflight import events as e
 from midflight.cli.output import json_line, write
-from midflight.cli.transcript import Outcome
+from midflight.cli.terminal.transcript import Outcome
 from midflight.errors import InvalidInput
-from midflight.session import Session
+from midflight.session.session import Session
 
 __all__ = ["LineSplitter", "run_json"]
 

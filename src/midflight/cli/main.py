@@ -16,16 +16,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from midflight.cli.arguments import (
-    GROUPS,
-    MAY_ANSWER,
-    MCP,
-    SESSION_COMMANDS,
-    SKILL,
-    Command,
-    seconds,
-)
 from midflight.cli.output import one_line, write
+from midflight.cli.parser import GROUPS, MAY_ANSWER, MCP, SESSION_COMMANDS, SKILL, Command, seconds
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -144,7 +136,7 @@ def _orchestrate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _orchestrate(given: argparse.Namespace) -> int:
-    from midflight.cli.orchestrate import orchestrate
+    from midflight.cli.commands.orchestrate import orchestrate
 
     return orchestrate(given)
 
@@ -198,7 +190,7 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from midflight.cli.run import run
+    from midflight.cli.commands.run import run
 
     return run(given)
 
@@ -214,7 +206,7 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(given: argparse.Namespace) -> int:
-    from midflight.cli.demo import demo
+    from midflight.cli.commands.demo import demo
 
     return demo(given.agent)
 
@@ -230,7 +222,7 @@ def _host_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _host(given: argparse.Namespace) -> int:
-    from midflight.cli.host import host
+    from midflight.cli.commands.host import host
 
     return host(given)
 
@@ -239,10 +231,10 @@ def _doctor(given: argparse.Namespace) -> int:
     if not given.probe and (given.agent or given.json):
         raise UsageError("--agent and --json go with --probe", "midflight doctor --probe")
     if given.probe:
-        from midflight.cli.probe import probe
+        from midflight.cli.commands.probe import probe
 
         return probe(given.agent, as_json=given.json)
-    from midflight.cli.doctor import doctor
+    from midflight.cli.commands.doctor import doctor
 
     return doctor()
 

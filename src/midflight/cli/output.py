@@ -1,8 +1,8 @@
 """The one place that writes to the terminal, and that makes text harmless before it does.
 
 Whatever an agent says may end up here. `write` lets nothing through that a terminal would obey,
-see `midflight.inert`. Styling is not part of the text: it comes beside it, as parameters of the
-one escape sequence (SGR) that only changes how text looks.
+see `midflight._util.sanitize`. Styling is not part of the text: it comes beside it, as parameters
+of the one escape sequence (SGR) that only changes how text looks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterable
 
-from midflight.inert import CONTROLS, exact, inert, one_line
+from midflight._util.sanitize import CONTROLS, exact, inert, one_line
 
 __all__ = [
     "Fragment",

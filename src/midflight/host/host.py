@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from midflight._util.finish import finished
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.agents.strays import end_strays
+from midflight.agents.process.orphans import end_strays
 from midflight.commands import check_text
 from midflight.errors import (
     HostGone,
@@ -22,23 +23,22 @@ from midflight.errors import (
     NotFound,
     StoreFailed,
 )
-from midflight.finish import finished
-from midflight.host.access import Access
-from midflight.host.again import begun
-from midflight.host.arrivals import Arrivals
-from midflight.host.duties import Duties
-from midflight.host.known import Known
-from midflight.host.listening import Door
-from midflight.host.settle import settle, settle_all
-from midflight.host.warm import WarmAgents
+from midflight.host.housekeeping import Duties
+from midflight.host.http.listening import Door
+from midflight.host.idempotency import begun
+from midflight.host.recovery import settle, settle_all
+from midflight.host.secrets import Known
+from midflight.host.service import Access
+from midflight.host.starting import Arrivals
+from midflight.host.warm_pool import WarmAgents
 from midflight.journal import Journal
+from midflight.journal.base import Record
 from midflight.lineage import own
 from midflight.options import Options, slug
-from midflight.record import Record
-from midflight.session import Session
+from midflight.session.session import Session
 
 if TYPE_CHECKING:
-    from midflight.host.guard import Guarded
+    from midflight.host.http.guard import Guarded
 
 __all__ = ["PARK_AFTER_S", "Host"]
 
@@ -117,7 +117,7 @@ class Host:
         self._tasks.append(asyncio.get_running_loop().create_task(self._duties.tend()))
 
     def _make_app(self) -> Guarded:
-        from midflight.host.app import make_app
+        from midflight.host.http.app import make_app
 
         return make_app(self, self._access)
 

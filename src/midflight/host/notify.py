@@ -7,7 +7,7 @@ import contextlib
 
 from midflight import events as e
 from midflight.errors import EventsExpired, InvalidOption, StoreFailed
-from midflight.session import Session
+from midflight.session.session import Session
 
 __all__ = ["Notifier", "news"]
 

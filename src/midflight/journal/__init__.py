@@ -11,7 +11,7 @@
         await journal.leave()
 
 `Journal.take` goes on with a session, and returns its `Past` too. The record is a
-`midflight.record.Record`; `restored` makes options of ``row.options``.
+`midflight.journal.base.Record`; `restored` makes options of ``row.options``.
 
 What stands here is slow to import and is loaded when it is asked for.
 """
@@ -22,10 +22,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midflight.journal.holding import Holding
     from midflight.journal.journal import Journal
     from midflight.journal.lease import BEAT_S, TTL_S
-    from midflight.journal.place import Place
+    from midflight.journal.location import Place
+    from midflight.journal.record import Holding
     from midflight.journal.rows import HostRow, SessionRow
     from midflight.journal.stored_options import restored, stored
 
@@ -41,7 +41,7 @@ __all__ = [
     "stored",
 ]
 
-_MODULES = ("place", "stored_options", "rows", "lease", "holding", "journal")
+_MODULES = ("location", "stored_options", "rows", "lease", "record", "journal")
 
 if not TYPE_CHECKING:
 

@@ -16,15 +16,17 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event
 from midflight.info import SessionInfo
-from midflight.journal import lease, reading, store
+from midflight.journal import lease
+from midflight.journal import queries as reading
+from midflight.journal import writes as store
+from midflight.journal.base import Past
 from midflight.journal.database import Database
-from midflight.journal.holding import Holding
+from midflight.journal.location import Place
 from midflight.journal.migrations import prepare
-from midflight.journal.place import Place
+from midflight.journal.record import Holding
 from midflight.journal.rows import HostRow, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
-from midflight.record import Past
 
 __all__ = ["Journal"]
 

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from midflight.birth import born, lives, space
+from midflight._util.process_id import born, lives, space
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, meta, sessions

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
 from midflight.journal.lease import Here, list_hosts
-from midflight.journal.place import APPLICATION, Place
+from midflight.journal.location import APPLICATION, Place
 from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
 
 __all__ = ["STEPS", "Step", "prepare"]

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from midflight.errors import MidflightError, StoreFailed, StoreRefused
 from midflight.journal.database import Database
-from midflight.journal.store import Batch, Item, append
+from midflight.journal.writes import Batch, Item, append
 
 __all__ = ["Source", "Writer"]
 

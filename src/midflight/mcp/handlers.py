@@ -8,17 +8,17 @@ from collections.abc import Awaitable, Callable
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.branches import BUSY
-from midflight.client import Client
+from midflight.client.client import Client
 from midflight.errors import InvalidInput, MidflightError, NotAllowed, NotFound
+from midflight.git.repository import branch_of
+from midflight.git.working_tree import changes
 from midflight.info import SessionInfo
-from midflight.mcp import report as r
-from midflight.mcp import tools as t
-from midflight.mcp.changes import changes
-from midflight.mcp.dispatching import Dispatching, Limits
+from midflight.mcp import arguments as t
+from midflight.mcp import results as r
+from midflight.mcp.dispatch import Dispatching, Limits
 from midflight.mcp.worktree import take_over
-from midflight.requests import Request
-from midflight.worktrees.repository import branch_of
+from midflight.state.requests import Request
+from midflight.worktrees import BUSY
 
 __all__ = ["Handlers", "Limits", "Progress"]
 

@@ -14,14 +14,14 @@ import msgspec
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from midflight.client import connect
+from midflight._util.sanitize import one_line
+from midflight.authorization import Said
+from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
-from midflight.inert import one_line
-from midflight.mcp import tools as t
-from midflight.mcp.definitions import definitions
+from midflight.mcp import arguments as t
 from midflight.mcp.handlers import Handlers, Limits
-from midflight.mcp.report import told
-from midflight.reach import Said
+from midflight.mcp.results import told
+from midflight.mcp.tools import definitions
 
 __all__ = ["INSTRUCTIONS", "make_server", "serve"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
-from midflight.branches import Branches, Done
-from midflight.client import Client
-from midflight.inert import one_line
+from midflight._util.sanitize import one_line
+from midflight.client.client import Client
 from midflight.info import SessionInfo
-from midflight.mcp.report import Outcome
+from midflight.mcp.results import Outcome
+from midflight.worktrees import Branches, Done
 
 __all__ = ["take_over"]
 

@@ -2,7 +2,7 @@
 
 `instructions` is what its agent reads, `child` what is known of one session below it, `news` what
 of that its agent is told, `ids` how far it was told, `crew` follows them all. Everything goes
-through `midflight.client`.
+through `midflight.client.client`.
 """
 
 from __future__ import annotations

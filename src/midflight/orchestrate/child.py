@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from midflight import events as e
-from midflight.remote import RemoteSession
-from midflight.requests import Request
+from midflight.client.session import RemoteSession
+from midflight.state.requests import Request
 
 __all__ = ["Child"]
 

@@ -27,12 +27,12 @@ from typing import IO, Self
 
 import psutil
 
-from midflight.agents.leash import MARKER, Leash
-from midflight.agents.opencode_client import Client
-from midflight.agents.opencode_setup import GO_ON
+from midflight.agents.opencode.program import GO_ON
+from midflight.agents.opencode.v1.client import Client
+from midflight.agents.process.reaper import MARKER, Leash
 from midflight.errors import AgentUnavailable
 from midflight.testing._home import make_home
-from midflight.testing.model_server import env_for
+from midflight.testing.model.server import env_for
 
 __all__ = ["SHARED", "OpenCodeServer", "free_port"]
 

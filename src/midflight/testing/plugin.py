@@ -21,7 +21,7 @@ from midflight.testing._home import make_home
 if TYPE_CHECKING:
     import psutil
 
-    from midflight.testing.model_server import ScriptedModel
+    from midflight.testing.model.server import ScriptedModel
     from midflight.testing.opencode import OpenCodeServer
 
 __all__ = [
@@ -63,7 +63,7 @@ async def scripted_model() -> AsyncIterator[Callable[..., Awaitable[ScriptedMode
     Each model is closed at the end of the test, and then fails it if its script was not played to
     the end or was not enough.
     """
-    from midflight.testing.model_server import ScriptedModel
+    from midflight.testing.model.server import ScriptedModel
 
     async with AsyncExitStack() as stack:
 

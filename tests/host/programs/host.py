@@ -11,7 +11,7 @@ import asyncio
 import os
 import sys
 
-from midflight.cli.host import _host
+from midflight.cli.commands.host import _host
 from midflight.testing import FakeModel, ToolCall
 
 TOOL = ToolCall("Bash", {"command": "sleep 300 & echo $$ > pid; sleep 300"})

@@ -1,0 +1,162 @@
+"""What stands in ACP's tool calls: names, kinds, inputs and outputs, in midflight's words."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from midflight.agents.shared.content import OUTPUT_CHARS
+from midflight.values import Kind
+
+__all__ = ["TOOLS", "Call", "changed", "kind_of", "output_of", "told_name", "told_parent"]
+
+DIFF_LINES = 400
+"""Longer texts are not compared: it takes time, and nobody reads it."""
+
+KINDS: Mapping[str, Kind] = {
+    "read": "read",
+    "edit": "edit",
+    "delete": "edit",
+    "move": "edit",
+    "execute": "execute",
+    "search": "search",
+    "fetch": "fetch",
+}
+"""ACP's kinds; ``think`` and ``switch_mode``, and those to come, are ``other``."""
+
+TOOLS: Mapping[str, str] = {
+    "bash": "execute",
+    "edit": "edit",
+    "multiedit": "edit",
+    "notebookedit": "edit",
+    "write": "edit",
+    "read": "read",
+    "glob": "search",
+    "grep": "search",
+    "websearch": "search",
+    "webfetch": "fetch",
+}
+"""The kind of tool that each of Claude's names, in small letters, stands for."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
+
+
+class Call(msgspec.Struct):
+    """A tool call as it is known so far.
+
+    ``kind`` is ACP's own; ``shown`` that `ToolStarted` was told; ``asked`` that the agent asked
+    for leave; ``denied`` that our own policy refused it.
+    """
+
+    id: str
+    name: str = ""
+    kind: str = "other"
+    title: str = ""
+    input: dict[str, Any] = {}
+    places: tuple[str, ...] = ()
+    parent: str | None = None
+    content: object = None
+    shown: bool = False
+    asked: bool = False
+    denied: bool = False
+
+    def learn(self, told: Mapping[str, Any]) -> None:
+        """Take in what the agent says of the call; what it leaves out stays."""
+        self.kind = str(told.get("kind") or self.kind)
+        title = told.get("title")
+        if isinstance(title, str) and title:
+            self.title = " ".join(title.split())[:200]
+        self.name = told_name(told) or self.name
+        if not self.name:
+            self.name = _guess(self.title, self.kind)
+        given = told.get("rawInput")
+        if isinstance(given, dict) and given:
+            self.input = given
+        places = told.get("locations")
+        if isinstance(places, list) and places:
+            self.places = tuple(
+                str(p["path"]) for p in places if isinstance(p, dict) and "path" in p
+            )
+        self.parent = told_parent(told) or self.parent
+        if told.get("content"):
+            self.content = told["content"]
+
+
+def _guess(title: str, kind: str) -> str:
+    """Return a tool's name: agents that tell none often begin with it as the title.
+
+    A command of one word must not pass for a tool of that name.
+    """
+    word = title.casefold()
+    if kind == "execute" or word in TOOLS:
+        return title if TOOLS.get(word) == kind else kind
+    return title if _IDENTIFIER.fullmatch(title) else kind
+
+
+def kind_of(call: Call) -> Kind:
+    """Return midflight's word for a call's kind."""
+    return KINDS.get(call.kind, "other")
+
+
+def changed(call: Call) -> list[str]:
+    """Return the path of each file that the call says it changes. Raises `KeyError` for none."""
+    items = call.content if isinstance(call.content, list) else []
+    return [
+        str(item["path"]) for item in items if isinstance(item, dict) and item.get("type") == "diff"
+    ]
+
+
+def _meta(told: Mapping[str, Any], name: str) -> str:
+    """Return a text from the agent's own fields, whatever the agent calls itself there."""
+    meta = told.get("_meta")
+    for part in meta.values() if isinstance(meta, dict) else ():
+        if isinstance(part, dict) and isinstance(part.get(name), str):
+            return str(part[name])
+    return ""
+
+
+def told_name(told: Mapping[str, Any]) -> str:
+    """Return the tool's own name, where the agent tells it; ACP has no field for it."""
+    return _meta(told, "toolName")
+
+
+def told_parent(told: Mapping[str, Any]) -> str | None:
+    """Return the call of the sub-agent that made this one, where the agent tells it."""
+    return _meta(told, "parentToolUseId") or None
+
+
+def output_of(call: Call, raw: object) -> str:
+    """Return a tool's output as text, cut to `OUTPUT_CHARS`; ``raw`` is the agent's own form."""
+    if isinstance(raw, dict):
+        raw = next((raw[key] for key in ("output", "error") if isinstance(raw.get(key), str)), None)
+    text = raw if isinstance(raw, str) else _content(call.content)
+    return text[:OUTPUT_CHARS]
+
+
+def _content(content: object) -> str:
+    items = content if isinstance(content, list) else []
+    return "\n".join(filter(None, (_item(item) for item in items)))
+
+
+def _item(item: object) -> str:
+    match item:
+        case {"type": "content", "content": {"type": "text", "text": str(text)}}:
+            return text
+        case {"type": "content", "content": {"type": str(kind)}}:
+            return f"[{kind}]"
+        case {"type": "diff", "path": path, "newText": str(new), **rest}:
+            return _diff(str(path), str(rest.get("oldText") or ""), new)
+        case {"type": str(kind)}:
+            return f"[{kind}]"
+    return ""
+
+
+def _diff(path: str, old: str, new: str) -> str:
+    before, after = old.splitlines(), new.splitlines()
+    if len(before) + len(after) > DIFF_LINES:
+        return f"{path}: {len(before)} lines became {len(after)}"
+    return "\n".join(difflib.unified_diff(before, after, path, path, lineterm="", n=1))

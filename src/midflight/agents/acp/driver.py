@@ -1,0 +1,280 @@
+"""The driver for any agent that speaks the Agent Client Protocol, version 1, over its input/output.
+
+What one agent can do and another cannot is read from what it announces, never from its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from midflight import events as e
+from midflight._util.lines import MALFORMED
+from midflight._util.redact import Redactor, server_secrets
+from midflight.agents.acp import program as acp_setup
+from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, Answer, Refused, Wire
+from midflight.agents.acp.permissions import Policy
+from midflight.agents.acp.requests import Asks
+from midflight.agents.acp.results import AUTH_REQUIRED
+from midflight.agents.acp.settings import Settings
+from midflight.agents.acp.updates import Translator
+from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
+from midflight.agents.process.process import AgentProcess
+from midflight.agents.process.tool_processes import OpenCalls, farewell
+from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
+from midflight.options import Options
+
+__all__ = ["AcpAgent"]
+
+HANDSHAKE_TIMEOUT_S = 45.0
+"""How long an agent may take for one step until its session stands; some look for updates first."""
+
+CHANGE_TIMEOUT_S = 10.0
+"""How long an agent may take to change its mode or model."""
+
+
+class AcpAgent:
+    """One conversation with an ACP agent."""
+
+    capabilities: Mapping[str, Support]
+    limits: Mapping[str, str]
+    # What holds for every agent; each adds what it announces when it has started.
+    capabilities, limits = acp_setup.can(acp_setup.Announced({}), Settings({}))
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        acp_setup.refuse(options)
+        self._options = options
+        self._command = acp_setup.Command.of(options)
+        self.name = self._command.name
+        self._env = self._command.environment(options)
+        self._policy = Policy(options)
+        self._secrets = server_secrets(options.mcp_servers)
+        redact = Redactor(self._env, self._secrets)
+        paid = None if options.resume is None else options.spent_usd
+        self._translate = Translator(self._policy, redact, paid)
+        self._process = AgentProcess()
+        self._wire = Wire(self._process, self._received, self._noise, redact)
+        self._reader: asyncio.Task[None] | None = None
+        self._signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._session = ""
+        self._asks = Asks(self._wire, self._policy, self._translate, self._report)
+        self._later: deque[tuple[str, str]] = deque()
+        self._calls = OpenCalls(self._process)
+
+    # Starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the program, greet it and open the session; an agent that will not do is ended."""
+        version = acp_setup.protocol_version()
+        argv = self._command.found(self._env)
+        await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
+        self._reader = asyncio.get_running_loop().create_task(self._wire.read())
+        try:
+            await self._greet(version)
+        except BaseException as error:
+            await self.kill()
+            if isinstance(error, AgentFailed):
+                kind = ConversationLost if isinstance(error, ConversationLost) else AgentFailed
+                text = f"{self.name} did not start: {error.message}: {self._process.last_words()}"
+                raise kind(text, "midflight doctor") from error
+            raise
+
+    async def _greet(self, version: int) -> None:
+        greeting = acp_setup.greeting(version)
+        answer = await self._wire.call("initialize", greeting, HANDSHAKE_TIMEOUT_S)
+        announced = acp_setup.Announced(answer)
+        announced.check(version, self.name)
+        method, params = acp_setup.session(self._options, announced)
+        try:
+            told = await self._wire.call(method, params, HANDSHAKE_TIMEOUT_S)
+        except Refused as error:
+            if error.error.get("code") != AUTH_REQUIRED:
+                if self._options.resume is None:
+                    raise
+                raise ConversationLost(error.message) from error
+            hint = "; ".join(filter(None, announced.logins)) or "log in with the agent itself"
+            raise AgentUnavailable(f"{self.name} wants a login", hint) from None
+        self._session = str(told.get("sessionId") or self._options.resume or "")
+        settings = self._translate.settings = Settings(told)
+        self.capabilities, self.limits = acp_setup.can(announced, settings)
+        await self.set_permission_mode(self._options.permission_mode)
+        if self._options.model is not None:
+            await self.set_model(self._options.model)
+        if self._options.effort is not None:
+            await self._change(*settings.to_effort(self._options.effort))
+        self._signals.put_nowait(Up())
+        self._signals.put_nowait(
+            e.SessionStarted(
+                agent=self.name,
+                agent_version=announced.version,
+                agent_session=self._session,
+                model=settings.model,
+                cwd=str(self._options.cwd),
+            )
+        )
+
+    async def close(self) -> None:
+        """End the program in an orderly way, then everything it started."""
+        await self._process.close()
+        await self._read_out()
+
+    async def kill(self) -> None:
+        """End the program and everything it started, at once."""
+        await self._process.kill()
+        await self._read_out()
+
+    async def _read_out(self) -> None:
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Put a message to the agent: into the running prompt if it can be steered, else anew."""
+        if not self._translate.running:
+            await self._prompt(message, text)
+        elif steer and self.capabilities["steer"] == "supported":
+            await self._steer(message, text)
+        else:
+            self._later.append((message, text))
+
+    async def _prompt(self, message: str, text: str) -> None:
+        self._report(self._translate.begin())
+        self._report([Taken(message)])  # ACP does not tell when a prompt is read
+        params = self._of_session(prompt=[{"type": "text", "text": text}])
+        await self._wire.begin("session/prompt", params, self._answered)
+
+    async def _steer(self, message: str, text: str) -> None:
+        def take(answer: Answer) -> None:
+            outcome = answer.result.get("outcome")
+            if outcome == "injected":
+                self._report([Taken(message)])
+            elif self._translate.cancelled:
+                self._report([Dropped(message)])
+            else:
+                if outcome == "startedNewTurn":
+                    # Nothing would tell that turn's end: it gives way to a prompt, which has one.
+                    self._wire.soon(self._wire.tell("session/cancel", self._of_session()))
+                self._later.append((message, text))
+                self._go_on()
+
+        params = self._of_session(
+            prompt=[{"type": "text", "text": text}],
+            _meta={"steering": {"idleBehavior": "promptRequired"}},
+        )
+        await self._wire.begin("_session/steering", params, take)
+
+    def _answered(self, answer: Answer) -> None:
+        """The prompt has its answer, and the turn its end."""
+        self._report(self._translate.end(answer))
+        self._asks.forget()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._later and not self._translate.running:
+            self._wire.soon(self._prompt(*self._later.popleft()))
+
+    async def cancel(self, message: str) -> None:
+        """Take back a message that the agent has not been given yet."""
+        for waiting in list(self._later):
+            if waiting[0] == message:
+                self._later.remove(waiting)
+                self._report([Dropped(message)])
+
+    async def interrupt(self) -> None:
+        """Stop the prompt and drop what waits; note which processes must not survive it."""
+        self._report([Dropped(message) for message, _ in self._later])
+        self._later.clear()
+        if not self._translate.running:
+            return
+        self._translate.cancel()
+        await self._calls.condemn()
+        await self._asks.withdraw()
+        await self._wire.tell("session/cancel", self._of_session())
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a permission request or a question; one that is gone is ignored."""
+        await self._asks.reply(reply)
+
+    async def set_model(self, model: str) -> None:
+        """Use this model for the calls that follow."""
+        method, params = self._translate.settings.to_model(model)
+        await self._change(method, params)
+        if model not in params.values():
+            own = self._translate.settings.model
+            self._report([e.Notice(level="info", text=f"the model {model} is {own} here")])
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Use the agent's own mode of this meaning, or answer its asks accordingly.
+
+        A bypass and `dontAsk` are the session's own doing, in whatever mode the agent asks most.
+        """
+        settings = self._translate.settings
+        if mode == "plan" and not settings.has_mode(mode):
+            raise UnsupportedOption("permission_mode", "the agent has no mode that only plans")
+        own = mode if mode == "plan" or settings.has_mode(mode) else "default"
+        change = settings.to_mode(own)
+        if change is not None:
+            await self._change(*change)
+        self._policy.edits = mode == "acceptEdits" and own != mode
+
+    async def _change(self, method: str, params: Mapping[str, object]) -> None:
+        told = await self._wire.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)
+        self._translate.settings.update(told)
+
+    async def stop_task(self, task: str) -> None:
+        """Do nothing: ACP tells of no background work."""
+
+    def _of_session(self, **params: object) -> dict[str, object]:
+        return {"sessionId": self._session, **params}
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Yield what the agent reports, until its program has ended."""
+        assert self._reader is not None  # noqa: S101 - it was started
+        self._reader.add_done_callback(lambda _: self._signals.put_nowait(Died("")))
+        while not isinstance(signal := await self._signals.get(), Died):
+            if isinstance(signal, Finished):
+                await self._calls.close()
+            yield signal
+        await self._process.exited()
+        for signal in farewell(self._process.strays, Died(self._process.last_words())):
+            yield signal
+
+    def _report(self, signals: Iterable[Signal]) -> None:
+        for signal in signals:
+            self._calls.note(signal)
+            self._signals.put_nowait(signal)
+
+    def _noise(self, text: str) -> None:
+        self._report([e.Notice(level="error", text=text)])
+
+    def _received(self, message: dict[str, Any]) -> None:
+        """Take a notification or a request of the agent."""
+        try:
+            match message:
+                case {"method": "session/update", "params": {"update": update}}:
+                    if self._session:
+                        self._report(self._translate.update(update))
+                        if self._translate.must_be_told_again():
+                            self._wire.soon(self._wire.tell("session/cancel", self._of_session()))
+                    else:
+                        self._translate.settle(update)
+                case {"method": "session/request_permission", "id": request, "params": params}:
+                    self._asks.permission(request, params)
+                case {"method": "elicitation/create", "id": request, "params": params}:
+                    self._asks.form(request, params)
+                case _:
+                    self._unknown(message)
+        except MALFORMED:
+            self._unknown(message)
+
+    def _unknown(self, message: dict[str, Any]) -> None:
+        if "id" in message:
+            text = f"{message['method']} is not supported, or not understood"
+            self._wire.soon(self._wire.refuse(message["id"], METHOD_NOT_FOUND, text))
+        self._report([e.Raw(data=message)])

@@ -1,0 +1,88 @@
+"""Well-known agents that speak the Agent Client Protocol, by name: how each is run and installed.
+
+To add one, add a line; `scripts/write_docs.py` makes the table of the documentation from these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from midflight.agents.opencode.permissions import BASE, as_config
+
+__all__ = ["PRESETS", "Preset"]
+
+
+class Preset(NamedTuple):
+    """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
+
+    ``env`` is what it must be told so that it asks before it changes anything.
+    """
+
+    command: str
+    install: str
+    url: str
+    env: Mapping[str, str] = {}
+
+
+# What OpenCode's sub-agents ask does not come through ACP, and they would wait for ever.
+# Three stand by name too: a user's own rule for one could come after the "*".
+_CHANGES = dict.fromkeys(("edit", "bash", "webfetch"), "ask")
+_ASK = json.dumps({**as_config(BASE), **_CHANGES, "task": "deny"})
+
+PRESETS: Mapping[str, Preset] = {
+    "auggie": Preset(
+        "auggie --acp", "npm install -g @augmentcode/auggie", "https://docs.augmentcode.com/cli"
+    ),
+    "claude-acp": Preset(
+        "claude-agent-acp",
+        "npm install -g @agentclientprotocol/claude-agent-acp",
+        "https://github.com/agentclientprotocol/claude-agent-acp",
+    ),
+    "codex": Preset(
+        "codex-acp",
+        "npm install -g @agentclientprotocol/codex-acp",
+        "https://github.com/agentclientprotocol/codex-acp",
+    ),
+    "copilot": Preset(
+        "copilot --acp --stdio",
+        "npm install -g @github/copilot",
+        "https://github.com/github/copilot-cli",
+    ),
+    "cursor": Preset(
+        "cursor-agent acp", "see https://cursor.com/cli", "https://cursor.com/docs/cli/acp"
+    ),
+    "droid": Preset(
+        "droid exec --output-format acp",
+        "see https://docs.factory.ai/cli",
+        "https://docs.factory.ai/cli",
+    ),
+    "gemini": Preset(
+        "gemini --acp",
+        "npm install -g @google/gemini-cli",
+        "https://geminicli.com/docs/cli/acp-mode/",
+    ),
+    "goose": Preset(
+        "goose acp",
+        "see https://block.github.io/goose",
+        "https://block.github.io/goose/docs/guides/acp-clients",
+    ),
+    "kimi": Preset(
+        "kimi acp", "uv tool install kimi-cli", "https://github.com/MoonshotAI/kimi-cli"
+    ),
+    "opencode-acp": Preset(
+        "opencode acp",
+        "npm install -g opencode-ai",
+        "https://opencode.ai/docs/acp",
+        {"OPENCODE_PERMISSION": _ASK},
+    ),
+    "qwen": Preset(
+        "qwen --acp",
+        "npm install -g @qwen-code/qwen-code",
+        "https://github.com/QwenLM/qwen-code",
+    ),
+    "vibe": Preset(
+        "vibe-acp", "uv tool install mistral-vibe", "https://github.com/mistralai/mistral-vibe"
+    ),
+}

@@ -1,0 +1,235 @@
+"""Before an ACP agent works: its command, what it announces, which options it can keep."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+import shlex
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight.agents.acp.presets import PRESETS
+from midflight.agents.acp.settings import Settings
+from midflight.agents.base import Support
+from midflight.agents.shared.checks import check_servers
+from midflight.agents.shared.environment import CLAUDE_CODE, inherited
+from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
+from midflight.options import Options
+
+__all__ = ["Announced", "Command", "can", "greeting", "protocol_version", "refuse", "session"]
+
+_INSTALL = "pip install midflight[acp]"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What is run: a name for people, the words, how to install it, and variables that it wants."""
+
+    name: str
+    argv: tuple[str, ...]
+    hint: str = ""
+    env: Mapping[str, str] = {}
+
+    @classmethod
+    def of(cls, options: Options) -> Command:
+        """Read the option ``agent``: a preset's name, or ``acp:`` and a command."""
+        preset = PRESETS.get(options.agent)
+        line = preset.command if preset else options.agent.removeprefix("acp:")
+        try:
+            argv = shlex.split(line)
+        except ValueError as error:
+            raise InvalidOption("agent", f"{line!r} is no command: {error}") from None
+        if not argv:
+            raise InvalidOption("agent", "no command after acp:", "for example acp:opencode acp")
+        if options.agent_path is not None:
+            argv[0] = str(options.agent_path)
+        if preset:
+            return cls(options.agent, tuple(argv), preset.install, preset.env)
+        # The other words may hold secrets, so they are no part of the name.
+        return cls(f"acp:{Path(argv[0]).name}", tuple(argv))
+
+    def found(self, env: Mapping[str, str]) -> list[str]:
+        """Return the command with its program's place. Raises `AgentUnavailable` for none."""
+        program = str(Path(self.argv[0]).expanduser()) if self.argv[0][0] == "~" else self.argv[0]
+        place = shutil.which(program, path=env.get("PATH"))
+        if place is None:
+            what = "is not executable" if Path(program).is_file() else "is not installed"
+            raise AgentUnavailable(f"{self.name}: {self.argv[0]} {what}", self.hint)
+        return [str(Path(place).absolute()), *self.argv[1:]]
+
+    def environment(self, options: Options) -> dict[str, str]:
+        """Return the program's environment: ours, without what would confuse it, and more."""
+        return {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
+
+
+def protocol_version() -> int:
+    """Return the version of ACP to speak, from the package that the extra brings.
+
+    Only its table of constants is run: to import the package takes a second, for its models.
+    Raises `AgentUnavailable` where the extra is missing.
+    """
+    spec = importlib.util.find_spec("acp")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        constants = Path(folder) / "meta.py"
+        if constants.exists():
+            return int(runpy.run_path(str(constants))["PROTOCOL_VERSION"])
+    raise AgentUnavailable("the package agent-client-protocol is not installed", _INSTALL)
+
+
+def refuse(options: Options) -> None:
+    """Raise `UnsupportedOption` for what ACP has no word for, whatever the agent is."""
+    for name in ("system_prompt", "skills", "setting_sources", "server_url"):
+        if getattr(options, name) is not None:
+            raise UnsupportedOption(
+                name, "ACP has no such thing", "set it in the agent's own files"
+            )
+    if options.plugins:
+        raise UnsupportedOption("plugins", "ACP has no plugins", "install it for the agent itself")
+    check_servers(options.mcp_servers)
+
+
+def greeting(version: int) -> dict[str, object]:
+    """Return the parameters of ``initialize``.
+
+    Neither files nor terminals are offered: the agent's own tools do that work, in the agent's own
+    process tree, which an interrupt can end.
+    """
+    return {
+        "protocolVersion": version,
+        "clientCapabilities": {
+            "fs": {"readTextFile": False, "writeTextFile": False},
+            "terminal": False,
+            "elicitation": {"form": {}},
+        },
+        "clientInfo": {"name": "midflight", "version": metadata.version("midflight")},
+    }
+
+
+class Announced:
+    """What an agent says of itself in its answer to ``initialize``; what it leaves out it lacks."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        """Read the answer."""
+        self.protocol = answer.get("protocolVersion")
+        info, abilities = _part(answer, "agentInfo"), _part(answer, "agentCapabilities")
+        of_session, mcp = (
+            _part(abilities, "sessionCapabilities"),
+            _part(abilities, "mcpCapabilities"),
+        )
+        self.version = str(info.get("version") or "")
+        self.transports = {kind for kind in ("http", "sse") if mcp.get(kind) is True}
+        self.resumes = isinstance(of_session.get("resume"), dict)
+        self.loads = abilities.get("loadSession") is True
+        self.folders = isinstance(of_session.get("additionalDirectories"), dict)
+        self.steers = _part(_part(answer, "_meta"), "steering").get("supported") is True
+        # The protocol has no word for either; this is the mark of an adapter that has both.
+        self.asks_and_nests = "claudeCode" in _part(abilities, "_meta")
+        methods = answer.get("authMethods")
+        self.logins = [
+            str(method.get("description") or method.get("name") or "")
+            for method in (methods if isinstance(methods, list) else ())
+            if isinstance(method, dict)
+        ]
+
+    def check(self, version: int, name: str) -> None:
+        """Raise `AgentFailed` if the agent speaks another version of the protocol."""
+        if self.protocol != version:
+            raise AgentFailed(
+                f"{name} speaks version {self.protocol!r} of ACP, and {version} is needed"
+            )
+
+
+def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = whole.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def session(options: Options, announced: Announced) -> tuple[str, dict[str, object]]:
+    """Return the method and parameters that open the session. Raises `UnsupportedOption`."""
+    params: dict[str, object] = {
+        "cwd": str(options.cwd),
+        "mcpServers": [
+            _server(name, server, announced) for name, server in options.mcp_servers.items()
+        ],
+    }
+    if options.add_dirs:
+        if not announced.folders:
+            raise UnsupportedOption("add_dirs", "the agent works in one folder only")
+        params["additionalDirectories"] = [str(folder) for folder in options.add_dirs]
+    if options.resume is None:
+        return "session/new", params
+    if not announced.resumes and not announced.loads:
+        raise UnsupportedOption("resume", "the agent cannot go on with a conversation")
+    # Loading repeats the whole conversation, and we have seen it.
+    method = "session/resume" if announced.resumes else "session/load"
+    return method, {**params, "sessionId": options.resume}
+
+
+def _server(name: str, server: Mapping[str, Any], announced: Announced) -> dict[str, object]:
+    if "url" not in server:
+        return {
+            "name": name,
+            "command": server["command"],
+            "args": [str(word) for word in server.get("args") or ()],
+            "env": _pairs(server.get("env")),
+        }
+    kind = str(server.get("type") or "http")
+    if kind not in announced.transports:
+        raise UnsupportedOption("mcp_servers", f"the agent cannot reach {name!r} over {kind}")
+    headers = _pairs(server.get("headers"))
+    return {"type": kind, "name": name, "url": server["url"], "headers": headers}
+
+
+def _pairs(values: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    return [{"name": name, "value": str(value)} for name, value in (values or {}).items()]
+
+
+_LIMITS: Mapping[str, str] = {
+    "queue": "kept in midflight's outbox",
+    "redirect": "an interrupt, then the message",
+    "cancel": "until the agent is given the message",
+    "permissions": "the agent decides what it asks, and a denial's reason does not reach it",
+    "edited_input": "an agent can only be told yes or no",
+    "max_turns": "model calls are counted by what they leave, then an interrupt",
+    "max_budget_usd": "counted where the agent tells its cost, which may be at a turn's end only",
+    "timeout": "midflight's clock, then an interrupt",
+    "stall_timeout": "midflight's clock, then an interrupt",
+    "plugins": "ACP has no plugins",
+    "skills": "ACP has no choice of skills",
+    "system_prompt": "ACP has no system prompt",
+    "retries": "ACP does not tell them",
+    "background": "ACP does not tell it",
+}
+_NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background")
+_ITSELF = ("interrupt", "mcp_servers", "plan")
+
+
+def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], dict[str, str]]:
+    """Return the agent's capabilities, and how or why for those that it does not plainly have."""
+    told: dict[str, tuple[bool, str]] = {
+        "steer": (announced.steers, "waits in midflight's outbox until the turn ends"),
+        "questions": (announced.asks_and_nests, "the agent does not say that it asks any"),
+        "subagents": (False, "the agent does not tell them apart"),
+        "set_model": (settings.has_models, "the agent offers no choice of models"),
+        "set_permission_mode": (settings.has_modes, "midflight answers what the agent asks"),
+        "effort": (settings.has_effort, "the agent offers no choice of effort"),
+        "add_dirs": (announced.folders, "the agent works in one folder"),
+        "resume": (announced.resumes or announced.loads, "the agent keeps no conversations"),
+    }
+    made_up = ("steer", "set_permission_mode")
+    supports: dict[str, Support] = dict.fromkeys(_LIMITS, "emulated")
+    supports |= dict.fromkeys(_NOT, "not")
+    supports |= dict.fromkeys(_ITSELF, "supported")
+    limits = dict(_LIMITS)
+    for name, (has, why) in told.items():
+        supports[name] = "supported" if has else "emulated" if name in made_up else "not"
+        if not has:
+            limits[name] = why
+    if announced.asks_and_nests:
+        supports["subagents"] = "emulated"
+        limits["subagents"] = "what one costs after its turn's end is told with the next turn"
+    return supports, limits

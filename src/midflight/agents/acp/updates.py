@@ -1,0 +1,293 @@
+"""Turns an ACP agent's updates and the answers to its prompts into midflight's words.
+
+ACP tells of no model calls. They are counted by what they leave: a call is over when its first tool
+begins or the prompt is answered, and another one begins when every tool has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from midflight import events as e
+from midflight._util.lines import MALFORMED
+from midflight.agents.acp.content import Call, kind_of, output_of
+from midflight.agents.acp.jsonrpc import Answer, complaint
+from midflight.agents.acp.permissions import Policy
+from midflight.agents.acp.results import outcome, tokens, usage_limit
+from midflight.agents.acp.settings import Settings
+from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
+from midflight.values import Denial, PlanEntry, TokenUsage
+
+__all__ = ["Translator"]
+
+KEPT_CALLS = 1_000
+
+_SILENT = {"available_commands_update", "session_info_update", "user_message_chunk"}
+_ENDS = ("completed", "failed")
+_DENIED = "disallowed_tools"
+
+
+class Translator:
+    """Knows what has been said of the running prompt, and of tools and money in the session."""
+
+    def __init__(
+        self, policy: Policy, redact: Callable[[str], str], paid_usd: float | None = None
+    ) -> None:
+        """Begin with nothing said. ``redact`` takes secrets out of the agent's complaints.
+
+        ``paid_usd`` is, for a conversation that is gone on with, what it is known to have cost.
+        """
+        self._policy = policy
+        self._redact = redact
+        self._calls: dict[str, Call] = {}
+        self._open: set[str] = set()
+        self._block: type[e.Text | e.Thinking] | None = None
+        self._parts: list[str] = []
+        self._text = ""
+        self._stepped = False
+        self._heard = False
+        self._spent = paid_usd or 0.0
+        self._resumed = paid_usd is not None
+        self._begun = self._told = False
+        self._turn_usd: float | None = None
+        self._denials: list[Denial] = []
+        self.settings = Settings({})
+        self._alive = False
+        self._early = False
+        self._retold = False
+        self.running = False
+        self.cancelled = False
+
+    # The prompt's beginning and end -------------------------------------------------------
+
+    def begin(self) -> Iterator[Signal]:
+        """A prompt is sent."""
+        yield from self._flush()
+        self.running, self.cancelled, self._begun = True, False, True
+        self._stepped = self._heard = self._alive = self._early = self._retold = False
+        self._text, self._turn_usd = "", None
+        self._open.clear()
+        self._denials.clear()
+
+    def cancel(self) -> None:
+        """The agent is told to stop; it may not even have begun."""
+        self.cancelled = True
+        self._early = not self._alive
+
+    def must_be_told_again(self) -> bool:
+        """Tell, once, that the agent has begun after it was told to stop: some do not remember."""
+        again = self._early and self._alive and not self._retold
+        self._retold = self._retold or again
+        return again
+
+    def end(self, answer: Answer) -> Iterator[Signal]:
+        """The prompt has been answered."""
+        yield from self._flush()
+        for call in self._calls.values():
+            yield from self._show(call)
+        status, reason = outcome(answer, cancelled=self.cancelled)
+        if self._early and status == "completed":
+            # It was told to stop before it had begun, and was faster than the second word.
+            status, reason = "interrupted", "interrupted"
+        if not self.cancelled and (self._heard or status == "completed"):
+            yield from self._step()
+        text = self._text
+        if answer.error is not None and status != "interrupted":
+            text = self._redact(complaint(answer.error))
+        if reason == "usage_limit":
+            yield usage_limit(answer, text)
+        yield Finished(
+            status=status,
+            reason=reason,
+            text=text,
+            cost_usd=self._turn_usd,
+            tokens=tokens(answer.result.get("usage")),
+            denials=tuple(self._denials),
+        )
+        self.running = False
+        self._calls.clear()
+
+    # Updates ------------------------------------------------------------------------------
+
+    def update(self, update: object) -> Iterator[Signal]:
+        """Translate the update in a ``session/update``."""
+        try:
+            assert isinstance(update, dict)  # noqa: S101 - caught with the other malformations
+            kind = str(update["sessionUpdate"])
+            handler = self._HANDLERS.get(kind)
+            if handler is not None:
+                yield from handler(self, update)
+            elif kind not in _SILENT:
+                yield e.Raw(data=update)
+        except (*MALFORMED, AssertionError):
+            yield e.Raw(data=update)
+
+    def settle(self, update: object) -> None:
+        """Take from an update about the past only how things stand: the money and the choices."""
+        kind = update.get("sessionUpdate") if isinstance(update, dict) else None
+        if kind in ("usage_update", "config_option_update"):
+            for _ in self.update(update):
+                pass
+
+    def _message(self, update: dict[str, Any]) -> Iterator[Signal]:
+        yield from self._chunk(e.Text, e.TextDelta, update)
+
+    def _thought(self, update: dict[str, Any]) -> Iterator[Signal]:
+        yield from self._chunk(e.Thinking, e.ThinkingDelta, update)
+
+    def _chunk(
+        self,
+        block: type[e.Text | e.Thinking],
+        delta: type[e.TextDelta | e.ThinkingDelta],
+        update: dict[str, Any],
+    ) -> Iterator[Signal]:
+        content = update["content"]
+        text = content["text"] if content["type"] == "text" else f"[{content['type']}]"
+        if not text:
+            return
+        if block is not self._block:
+            yield from self._flush()
+            self._block = block
+        self._heard = self._alive = True
+        self._parts.append(str(text))
+        yield delta(text=str(text))
+
+    def _flush(self) -> Iterator[Signal]:
+        """The block that was streamed is whole."""
+        block, text = self._block, "".join(self._parts)
+        self._block = None
+        self._parts.clear()
+        if block is not None:
+            if block is e.Text:
+                self._text = text
+            yield block(text=text)
+
+    def _usage(self, update: dict[str, Any]) -> Iterator[Signal]:
+        """Money is told as the sum of the session; it starts anew where an agent forgets it.
+
+        Of a conversation that is gone on with, what is told before anything of the first prompt
+        is of the past.
+        """
+        cost = update.get("cost")
+        if cost is None:
+            return
+        if cost.get("currency") != "USD":
+            yield e.Raw(data=update)
+            return
+        told = float(cost["amount"])
+        if self._resumed and not (self._begun and (self._told or self._alive)):
+            self._spent, self._told = told, True
+        if not self.running:
+            return
+        more = told - self._spent if told >= self._spent else told
+        self._spent = told
+        self._turn_usd = (self._turn_usd or 0.0) + more
+        if more:
+            yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=more, main=False)
+
+    def _plan(self, update: dict[str, Any]) -> Iterator[Signal]:
+        yield e.Plan(entries=_entries(update["entries"]))
+
+    def _config(self, update: dict[str, Any]) -> Iterator[Signal]:
+        self.settings.update(update)
+        yield from ()
+
+    def _mode(self, update: dict[str, Any]) -> Iterator[Signal]:
+        yield e.Notice(level="info", text=f"the agent's mode is now {update['currentModeId']}")
+
+    # Tools --------------------------------------------------------------------------------
+
+    def _tool(self, update: dict[str, Any]) -> Iterator[Signal]:
+        known = str(update["toolCallId"])
+        first, self._alive = known not in self._calls, True
+        call = self._known(known)
+        call.learn(update)
+        status = update.get("status")
+        if first:
+            yield from self._flush()
+            if call.parent is None:
+                yield from self._step()
+        if not first or status in ("in_progress", *_ENDS):
+            # The first word about a call often comes before its input.
+            yield from self._show(call)
+        if status in _ENDS:
+            yield from self._ended(call, str(status), update.get("rawOutput"))
+        elif update.get("content") and status == "in_progress":
+            yield e.ToolProgress(call=call.id, text=output_of(call, None))
+
+    def _known(self, call: str) -> Call:
+        if call not in self._calls:
+            self._calls[call] = Call(call)
+            if len(self._calls) > KEPT_CALLS:
+                self._calls.pop(next(iter(self._calls)))
+        return self._calls[call]
+
+    def _show(self, call: Call) -> Iterator[Signal]:
+        if call.shown:
+            return
+        call.shown = True
+        self._open.add(call.id)
+        yield e.ToolStarted(
+            call=call.id,
+            name=call.name,
+            kind=kind_of(call),
+            title=call.title,
+            input=call.input,
+            parent=call.parent,
+        )
+        if isinstance(todos := call.input.get("todos"), list):
+            # Some agents have a tool for their plan, and tell of the tool alone.
+            yield e.Plan(entries=_entries(todos), parent=call.parent)
+
+    def _ended(self, call: Call, status: str, raw: object) -> Iterator[Signal]:
+        if call.id not in self._open:
+            return
+        self._open.discard(call.id)
+        ended: Any = "denied" if call.denied else "cancelled" if self.cancelled else status
+        output = output_of(call, raw)
+        yield e.ToolEnded(
+            call=call.id, name=call.name, status=ended, output=output, parent=call.parent
+        )
+        if status == "completed" and not call.asked and self._policy.refuses(call):
+            text = f"the agent ran {call.name} without asking, which {_DENIED} forbids"
+            yield Unrecoverable("agent_error", text)
+        if self.running and call.parent is None and not self._open:
+            self._stepped = self._heard = False
+            if not self.cancelled:
+                yield Calling()
+
+    def _step(self) -> Iterator[Signal]:
+        """Count the model call that has just shown itself, once."""
+        if self.running and not self._stepped:
+            self._stepped = True
+            yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=0.0)
+
+    def asked(self, told: Mapping[str, Any]) -> tuple[Call, list[Signal]]:
+        """Take in the call that the agent asks leave for; it is shown if it has not been."""
+        signals = list(self._tool({**told, "status": None}))
+        call = self._known(str(told["toolCallId"]))
+        call.asked = True
+        return call, [*signals, *self._show(call)]
+
+    def deny(self, call: Call) -> None:
+        """Note that our own policy refuses a call."""
+        call.denied = True
+        self._denials.append(Denial(call=call.id, name=call.name, reason=_DENIED))
+
+    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterator[Signal]]] = {
+        "agent_message_chunk": _message,
+        "agent_thought_chunk": _thought,
+        "tool_call": _tool,
+        "tool_call_update": _tool,
+        "plan": _plan,
+        "usage_update": _usage,
+        "config_option_update": _config,
+        "current_mode_update": _mode,
+    }
+
+
+def _entries(told: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
+    return tuple(
+        PlanEntry(text=str(entry["content"]), status=str(entry["status"])) for entry in told
+    )

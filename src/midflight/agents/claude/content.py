@@ -1,0 +1,53 @@
+"""The inside of Claude Code's frames: tokens, tool calls and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from midflight.agents.shared.content import OUTPUT_CHARS
+from midflight.values import Kind, TokenUsage
+
+__all__ = ["KINDS", "joined", "most", "output", "tokens"]
+
+KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("Read", "NotebookRead", "LS"), "read"),
+    **dict.fromkeys(("Write", "Edit", "MultiEdit", "NotebookEdit"), "edit"),
+    **dict.fromkeys(("Bash", "BashOutput", "KillShell"), "execute"),
+    **dict.fromkeys(("Glob", "Grep", "WebSearch", "ToolSearch"), "search"),
+    "WebFetch": "fetch",
+}
+
+
+def tokens(usage: dict[str, Any] | None) -> TokenUsage:
+    """Return the token counts of a model call."""
+    usage = usage or {}
+    return TokenUsage(
+        input_tokens=int(usage.get("input_tokens") or 0),
+        output_tokens=int(usage.get("output_tokens") or 0),
+        cache_read_tokens=int(usage.get("cache_read_input_tokens") or 0),
+        cache_write_tokens=int(usage.get("cache_creation_input_tokens") or 0),
+    )
+
+
+def most(one: TokenUsage, other: TokenUsage) -> TokenUsage:
+    """Return the larger of two counts, field by field: the start and the end of a call differ."""
+    names = TokenUsage.__struct_fields__
+    return TokenUsage(**{name: max(getattr(one, name), getattr(other, name)) for name in names})
+
+
+def output(content: object) -> str:
+    """Return a tool's output as text, cut to `OUTPUT_CHARS`."""
+    if isinstance(content, list):
+        content = "\n".join(
+            str(part.get("text", f"[{part.get('type')}]")) for part in content if part
+        )
+    return str(content or "")[:OUTPUT_CHARS]
+
+
+def joined(answers: dict[str, str | list[str]]) -> dict[str, str]:
+    """Return the answers in the CLI's form: several labels are joined by commas."""
+    return {
+        question: ", ".join(answer) if isinstance(answer, list) else answer
+        for question, answer in answers.items()
+    }

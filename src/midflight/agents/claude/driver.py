@@ -1,0 +1,301 @@
+"""The driver for Claude Code: its own program, spoken to in its stream-json control protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight import events as e
+from midflight._util import lines as framing
+from midflight._util.lines import MALFORMED
+from midflight._util.redact import server_secrets
+from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
+from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude.content import joined
+from midflight.agents.claude.frames import Translator
+from midflight.agents.process.process import AgentProcess
+from midflight.agents.process.tool_processes import OpenCalls, farewell
+from midflight.errors import AgentFailed
+from midflight.options import Options
+
+__all__ = ["ClaudeAgent"]
+
+KEPT_UUIDS = 2_000
+ANSWER_TIMEOUT_S = 5.0
+
+_LOST = "No conversation found"
+"""What the CLI says before it ends because there is no such conversation to go on with."""
+
+
+class ClaudeAgent:
+    """One conversation with Claude Code."""
+
+    name = "claude"
+    capabilities: Mapping[str, Support] = {
+        "steer": "supported",
+        "queue": "emulated",
+        "redirect": "emulated",
+        "interrupt": "supported",
+        "cancel": "supported",
+        "permissions": "supported",
+        "edited_input": "supported",
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "max_turns": "supported",
+        "max_budget_usd": "supported",
+        "timeout": "emulated",
+        "stall_timeout": "emulated",
+        "plugins": "supported",
+        "skills": "supported",
+        "mcp_servers": "supported",
+        "system_prompt": "supported",
+        "effort": "supported",
+        "add_dirs": "supported",
+        "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
+        "background": "supported",
+        "subagents": "supported",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an interrupt, then the message",
+        "timeout": "midflight's clock, then an interrupt",
+        "stall_timeout": "midflight's clock, then an interrupt",
+    }
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        self._options = options
+        self._process = AgentProcess()
+        self._translate = Translator(self._message_of, options.skills or ())
+        self._messages: dict[str, str] = {}
+        self._uuids: dict[str, str] = {}
+        self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
+        self._calls = OpenCalls(self._process)
+        self._tasks: set[str] = set()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._session = str(uuid.uuid4())
+        claude_cli.arguments(options, self._session, None)
+
+    # Starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the program and greet it."""
+        path = claude_cli.find(self._options.agent_path)
+        await claude_cli.check(path)
+        argv = claude_cli.arguments(self._options, self._session, self._mcp_config())
+        env = claude_cli.environment(self._options)
+        await self._process.start(
+            [str(path), *argv],
+            env,
+            self._options.cwd,
+            secrets=server_secrets(self._options.mcp_servers),
+            folder=Path(self._folder.name) if self._folder else None,
+        )
+        skills = self._options.skills
+        hello: dict[str, object] = {"hooks": None}
+        if skills is not None:
+            hello["skills"] = list(skills)
+        await self._control("initialize", hello)
+
+    def _mcp_config(self) -> Path | None:
+        """Write the MCP servers to a file of our own: their secrets must not show in ``ps``."""
+        if not self._options.mcp_servers:
+            return None
+        self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
+        path = Path(self._folder.name) / "mcp.json"
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(claude_cli.mcp_config(self._options))
+        return path
+
+    async def close(self) -> None:
+        """End the program in an orderly way, then everything it started."""
+        await self._process.close()
+        self._clean_up()
+
+    async def kill(self) -> None:
+        """End the program and everything it started, at once."""
+        await self._process.kill()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        for _, answer in self._controls.values():
+            if answer is not None and not answer.done():
+                answer.set_result("it has ended")
+        self._controls.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Write a user message under a new uuid: the CLI ignores a uuid that it has seen."""
+        known = str(uuid.uuid4())
+        self._messages[known] = message
+        self._uuids[message] = known
+        if len(self._messages) > KEPT_UUIDS:
+            self._uuids.pop(self._messages.pop(next(iter(self._messages))), None)
+        await self._write(
+            {
+                "type": "user",
+                "uuid": known,
+                "session_id": self._session,
+                "message": {"role": "user", "content": text},
+                "parent_tool_use_id": None,
+                **({"priority": "next"} if steer else {}),
+            }
+        )
+
+    def _message_of(self, known: str) -> str | None:
+        return self._messages.get(known)
+
+    async def cancel(self, message: str) -> None:
+        """Take back a message that waits in the CLI's own queue.
+
+        Its answer is not final: a message may be cancelled after ``{"cancelled": false}``. Only
+        the frames of the message's lifecycle tell.
+        """
+        known = self._uuids.get(message, "")
+        await self._control("cancel_async_message", {"message_uuid": known})
+
+    async def interrupt(self) -> None:
+        """Stop the turn and everything queued; note which processes must not survive it."""
+        await self._calls.condemn(strays=not self._tasks)
+        await self._control("interrupt", {"cancel_queued": True})
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a permission request or a question."""
+        given = self._translate.inputs.pop(reply.request, None)
+        if given is None:
+            return
+        if not reply.allow:
+            reason = reply.reason or "the user denied this"
+            body: dict[str, object] = {"behavior": "deny", "message": reason}
+        else:
+            changed = given if reply.input is None else reply.input
+            if reply.answers is not None:
+                changed = {**changed, "answers": joined(reply.answers)}
+            body = {"behavior": "allow", "updatedInput": changed}
+        await self._respond(reply.request, {"subtype": "success", "response": body})
+
+    async def set_model(self, model: str) -> None:
+        """Use this model from the next call on."""
+        await self._ask("set_model", {"model": model})
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Use this mode; a bypass is the session's own doing, see `claude_cli.arguments`."""
+        mode = "default" if mode == "bypassPermissions" else mode
+        await self._ask("set_permission_mode", {"mode": mode})
+
+    async def stop_task(self, task: str) -> None:
+        """Stop a piece of background work."""
+        await self._control("stop_task", {"task_id": task})
+
+    async def _ask(self, subtype: str, fields: Mapping[str, object]) -> None:
+        """Make a control request and wait for its answer. Raises `AgentFailed` if it is refused."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        await self._control(subtype, fields, answer)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            refusal = await answer
+        if refusal:
+            raise AgentFailed(f"Claude Code refused: {refusal}")
+
+    async def _control(
+        self,
+        subtype: str,
+        fields: Mapping[str, object],
+        answer: asyncio.Future[str] | None = None,
+    ) -> None:
+        request = str(uuid.uuid4())
+        self._controls[request] = (subtype, answer)
+        body = {"subtype": subtype, **fields}
+        await self._write({"type": "control_request", "request_id": request, "request": body})
+
+    async def _respond(self, request: str, body: dict[str, object]) -> None:
+        response = {**body, "request_id": request}
+        await self._write({"type": "control_response", "response": response})
+
+    async def _write(self, frame: dict[str, object]) -> None:
+        await self._process.write(msgspec.json.encode(frame) + b"\n")
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Read frames until the program has ended, and yield what they mean."""
+        async for line in self._process.lines():
+            frame = framing.frame(line)
+            if frame is None:
+                # Other output than frames is the CLI's chatter.
+                if line is framing.OVERLONG or line.startswith(b"{"):
+                    yield e.Notice(level="error", text=framing.unreadable(line))
+                continue
+            kind = frame.get("type")
+            if kind == "control_response":
+                for signal in self._answered(frame):
+                    yield signal
+            elif kind == "control_request":
+                signal_or_none = await self._asked(frame)
+                if signal_or_none is not None:
+                    yield signal_or_none
+            else:
+                for signal in self._translate(frame):
+                    if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                        await self._watch(signal)
+                    yield signal
+        await self._process.exited()
+        words = self._process.last_words()
+        died = Died(words, lost=self._options.resume is not None and _LOST in words)
+        for signal in farewell(self._process.strays, died):
+            yield signal
+
+    async def _watch(self, signal: Signal) -> None:
+        """Keep book of what runs, and end what an interrupt has left running."""
+        self._calls.note(signal)
+        match signal:
+            case e.TaskStarted():
+                self._tasks.add(signal.task)
+            case e.TaskEnded():
+                self._tasks.discard(signal.task)
+            case Finished():
+                await self._calls.close()
+
+    def _answered(self, frame: dict[str, Any]) -> list[Signal]:
+        """Take the answer to a control request of ours."""
+        response = frame.get("response") or {}
+        subtype, answer = self._controls.pop(str(response.get("request_id")), ("", None))
+        body = response.get("response") or {}
+        refusal = str(response.get("error")) if response.get("subtype") == "error" else ""
+        if answer is not None:
+            if not answer.done():
+                answer.set_result(refusal)
+            return []
+        if refusal:
+            return [e.Notice(level="error", text=f"Claude Code refused {subtype}: {refusal}")]
+        if subtype == "initialize":
+            return [Up()]
+        if subtype == "interrupt":
+            messages = (self._message_of(known) for known in body.get("cancelled") or ())
+            return [Dropped(message) for message in messages if message]
+        return []
+
+    async def _asked(self, frame: dict[str, Any]) -> Signal | None:
+        """Take a request of the CLI; only permission requests are expected."""
+        try:
+            if frame["request"]["subtype"] == "can_use_tool":
+                return self._translate.request(frame)
+            error = f"{frame['request']['subtype']} is not supported"
+        except MALFORMED:
+            error = "the request is not understood"
+        with contextlib.suppress(AgentFailed):
+            await self._respond(frame.get("request_id", ""), {"subtype": "error", "error": error})
+        return e.Raw(data=frame)

@@ -1,0 +1,273 @@
+"""Claude Code's frames, translated into midflight's words.
+
+A frame is one line of the CLI's ``stream-json`` output. What each means was measured; see
+docs/design/claude-driver.md.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from midflight import events as e
+from midflight._util.lines import MALFORMED
+from midflight.agents.base import Dropped, Signal, Step, Taken, UsageLimit, Withdrawn, Woke
+from midflight.agents.claude.content import KINDS, most, output, tokens
+from midflight.agents.claude.results import USAGE_LIMIT_REACHED, finished
+from midflight.agents.claude.system import System
+from midflight.agents.shared.content import questions, title
+from midflight.values import PlanEntry, TokenUsage
+
+__all__ = ["Translator"]
+
+KEPT_IDS = 256
+"""How many frames and messages are remembered, so that one that comes twice counts once."""
+
+_UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
+
+
+@dataclass
+class _Call:
+    """A model call as it streams; ``whole`` once its end has come."""
+
+    id: str = ""
+    model: str = ""
+    tokens: TokenUsage = TokenUsage()  # noqa: RUF009 - it is frozen
+    blocks: int = 0
+    whole: bool = False
+
+
+class Translator:
+    """Turns frames into signals; remembers only what a later frame refers to."""
+
+    def __init__(self, message_of: Callable[[str], str | None], skills: Iterable[str]) -> None:
+        """``message_of`` gives the message's id for the uuid under which the CLI knows it.
+
+        ``skills`` are those asked for; the CLI says nothing of one that it does not have.
+        """
+        self._message_of = message_of
+        self._tell = System(skills)
+        self._tools: dict[str, tuple[str, str | None]] = {}
+        self._in_turn = False
+        self._frames: dict[str, None] = {}
+        self._call = _Call()
+        self._void = False
+        self._counted: deque[str] = deque(maxlen=KEPT_IDS)
+        self._error = ""
+        self._rejected: dict[str, Any] | None = None
+        self.inputs: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, frame: dict[str, Any]) -> list[Signal]:
+        """Return what a frame means; a frame of an unknown or broken form comes as `Raw`."""
+        handler = self._HANDLERS.get(str(frame.get("type")))
+        if handler is None:
+            return [e.Raw(data=frame)]
+        signals: list[Signal] = []
+        try:
+            if self._is_new(frame.get("uuid")):
+                signals.extend(handler(self, frame))
+        except MALFORMED:
+            signals.append(e.Raw(data=frame))
+        return signals
+
+    def _is_new(self, known: str | None) -> bool:
+        """Tell whether this frame has not come before; one without an id always is."""
+        if known is None:
+            return True
+        if known in self._frames:
+            return False
+        self._frames[known] = None
+        if len(self._frames) > KEPT_IDS:
+            del self._frames[next(iter(self._frames))]
+        return True
+
+    # Streaming ----------------------------------------------------------------------------
+
+    def _stream(self, frame: dict[str, Any]) -> Iterable[Signal]:
+        # Deltas come by the thousand: no generator for each.
+        event, parent = frame["event"], frame.get("parent_tool_use_id")
+        if event["type"] == "content_block_delta":
+            delta = event["delta"]
+            if delta["type"] == "text_delta":
+                return (e.TextDelta(text=delta["text"], parent=parent),)
+            if delta["type"] == "thinking_delta":
+                return (e.ThinkingDelta(text=delta["thinking"], parent=parent),)
+        elif parent is None:
+            return self._follow(event, frame.get("abandoned_blocks") or {})
+        return ()
+
+    def _follow(self, event: dict[str, Any], abandoned: dict[str, Any]) -> Iterator[Signal]:
+        """Follow a model call of the main conversation. One that was cut is no step of the turn."""
+        call = self._call
+        match event["type"]:
+            case "message_start":
+                yield from self._voided()
+                message = event["message"]
+                self._call = _Call(message["id"], message["model"], tokens(message.get("usage")))
+            case "content_block_start":
+                call.blocks += 1
+            case "message_delta":
+                call.whole = True
+                call.tokens = most(call.tokens, tokens(event.get("usage")))
+            case "message_stop":
+                # The CLI asks again by itself, sometimes without a word about it.
+                self._void = abandoned.get("from_block_index", call.blocks) < call.blocks
+                yield Step(model=call.model, tokens=call.tokens, main=call.whole)
+
+    def _voided(self) -> Iterator[Signal]:
+        """Say that text which was streamed is void, where the CLI has not said so."""
+        if self._void:
+            self._void = False
+            yield e.Retry(attempt=1, delay_s=0.0, error="stream_cut")
+
+    # Whole messages -----------------------------------------------------------------------
+
+    def _assistant(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        message, parent = frame["message"], frame.get("parent_tool_use_id")
+        if frame.get("error"):
+            limited = frame.get("api_error") == USAGE_LIMIT_REACHED
+            self._error = USAGE_LIMIT_REACHED if limited else str(frame["error"])
+            told = (frame.get("api_error_params") or {}).get("rate_limit_info")
+            self._rejected = told or self._rejected
+            return
+        if message["model"] == "<synthetic>":
+            return
+        if parent is None:
+            yield from self._voided()
+        # Calls of sub-agents, and those repeated after a cut stream, are not streamed.
+        if message["id"] != self._call.id and message["id"] not in self._counted:
+            self._counted.append(message["id"])
+            used = tokens(message.get("usage"))
+            yield Step(model=message["model"], tokens=used, main=parent is None)
+        for block in message["content"]:
+            match block["type"]:
+                case "text":
+                    yield e.Text(text=block["text"], parent=parent)
+                case "thinking":
+                    yield e.Thinking(text=block["thinking"], parent=parent)
+                case "tool_use" | "server_tool_use" | "mcp_tool_use":
+                    yield from self._tool(block, parent)
+
+    def _tool(self, block: dict[str, Any], parent: str | None) -> Iterator[Signal]:
+        name, given = block["name"], block["input"]
+        self._tools[block["id"]] = (name, parent)
+        yield e.ToolStarted(
+            call=block["id"],
+            name=name,
+            kind=KINDS.get(name, "other"),
+            title=title(given),
+            input=given,
+            parent=parent,
+        )
+        if name == "TodoWrite":
+            yield e.Plan(
+                entries=tuple(
+                    PlanEntry(text=todo["content"], status=todo["status"])
+                    for todo in given["todos"]
+                ),
+                parent=parent,
+            )
+
+    def _user(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        content = frame["message"]["content"]
+        for block in content if isinstance(content, list) else []:
+            if block["type"] != "tool_result":
+                continue
+            call = block["tool_use_id"]
+            yield e.ToolEnded(
+                call=call,
+                name=self._tools.pop(call, ("", None))[0],
+                status="failed" if block.get("is_error") else "completed",
+                output=output(block.get("content")),
+                parent=frame.get("parent_tool_use_id"),
+            )
+
+    # The course of the conversation -------------------------------------------------------
+
+    def _lifecycle(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        message, state = self._message_of(frame["command_uuid"]), frame["state"]
+        if message is None:
+            return
+        if state == "started":
+            self._in_turn = True
+            yield Taken(message)
+        elif state in _UNREAD:
+            yield Dropped(message, _UNREAD[state])
+
+    def _result(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        self._in_turn = False
+        self._void = False
+        error, self._error = self._error, ""
+        uuids = frame.get("user_message_uuids") or ()
+        messages = (self._message_of(each) for each in uuids)
+        if frame.get("is_error") and error == "rate_limit" and self._rejected:
+            error = USAGE_LIMIT_REACHED  # as older versions say it
+        if frame.get("is_error") and error == USAGE_LIMIT_REACHED:
+            resets_at = (self._rejected or {}).get("resetsAt")
+            yield UsageLimit(
+                resets_at=None if resets_at is None else float(resets_at),
+                text=str(frame.get("result") or ""),
+            )
+        yield finished(frame, tuple(message for message in messages if message), error)
+
+    def _rate_limit(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        """Keep what the CLI says of the account's limit; it says so only when that changes."""
+        info = frame["rate_limit_info"]
+        self._rejected = info if info["status"] == "rejected" else None
+        yield from ()
+
+    def _system(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        subtype = frame.get("subtype")
+        if subtype == "api_retry":
+            self._void = False
+        yield from self._tell(frame)
+        if subtype == "init" and not self._in_turn:
+            self._in_turn = True
+            yield Woke()
+
+    # Requests -----------------------------------------------------------------------------
+
+    def request(self, frame: dict[str, Any]) -> Signal:
+        """Translate a ``can_use_tool`` request, and keep its input for the reply."""
+        body, request = frame["request"], frame["request_id"]
+        # A copy: what a reader does to the event must not change what was asked and is allowed.
+        self.inputs[request] = copy.deepcopy(body["input"])
+        call = body.get("tool_use_id") or ""
+        parent = self._tools.get(call, ("", None))[1]
+        if body["tool_name"] == "AskUserQuestion":
+            return e.QuestionRequested(
+                request=request,
+                questions=questions(body["input"]["questions"], "multiSelect"),
+                parent=parent,
+            )
+        return e.PermissionRequested(
+            request=request,
+            call=call,
+            name=body["tool_name"],
+            input=body["input"],
+            reason=str(body.get("decision_reason") or ""),
+            parent=parent,
+        )
+
+    def _withdrawn(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        self.inputs.pop(frame["request_id"], None)
+        yield Withdrawn(frame["request_id"])
+
+    def _nothing(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        del frame
+        yield from ()
+
+    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterable[Signal]]] = {
+        "stream_event": _stream,
+        "assistant": _assistant,
+        "user": _user,
+        "command_lifecycle": _lifecycle,
+        "result": _result,
+        "rate_limit_event": _rate_limit,
+        "system": _system,
+        "control_cancel_request": _withdrawn,
+        "keep_alive": _nothing,
+    }

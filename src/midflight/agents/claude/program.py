@@ -1,0 +1,193 @@
+"""Claude Code's program: where it is, whether it will do, and how it is started.
+
+The flags, and what they mean, were read from the CLI's help and from ``claude-agent-sdk``, whose
+wheel contains the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from midflight.agents.shared.checks import check_servers, runnable
+from midflight.agents.shared.environment import CLAUDE_CODE, inherited
+from midflight.errors import AgentUnavailable, UnsupportedOption
+from midflight.options import Options
+
+__all__ = [
+    "MINIMUM",
+    "arguments",
+    "check",
+    "environment",
+    "find",
+    "mcp_config",
+    "version",
+]
+
+MINIMUM = (2, 1, 330)
+"""The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+"""What ``--effort`` takes, by the program's own help."""
+
+MAX_ARGUMENT_BYTES = 120_000
+"""Linux passes no single argument of 128 KiB or more."""
+
+VERSION_TIMEOUT_S = 15.0
+VERSION_BYTES = 4096
+HINT = "is it Claude Code? pip install claude-agent-sdk"
+
+
+def find(given: Path | None) -> Path:
+    """Return the program: the one asked for, else the bundled one, else the one on PATH.
+
+    Raises `AgentUnavailable` that says how to install it.
+    """
+    if given is not None:
+        return runnable(given, "pip install claude-agent-sdk")
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        bundled = Path(folder) / "_bundled" / "claude"
+        if bundled.exists():
+            return runnable(bundled, "pip install claude-agent-sdk")
+    on_path = shutil.which("claude")
+    if on_path is None:
+        raise AgentUnavailable("Claude Code is not installed", "pip install claude-agent-sdk")
+    return Path(on_path)
+
+
+async def version(path: Path) -> str:
+    """Return the program's version. Raises `AgentUnavailable` when it does not tell one."""
+    recorded = path.with_name("claude.version")
+    if recorded.exists():
+        text = recorded.read_text(errors="replace")
+    else:
+        text = await _ask_version(path)
+    found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
+    if not found:
+        raise AgentUnavailable(f"{path} does not say its version, but {text.strip()[:80]!r}", HINT)
+    return found.group()
+
+
+async def _ask_version(path: Path) -> str:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    out = b""
+    try:
+        async with asyncio.timeout(VERSION_TIMEOUT_S):
+            while len(out) < VERSION_BYTES and (more := await process.stdout.read(VERSION_BYTES)):
+                out += more
+            if len(out) < VERSION_BYTES:
+                await process.wait()
+    except TimeoutError:
+        raise AgentUnavailable(f"{path} --version does not answer", HINT) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            # asyncio takes note of an end only when all output has been read.
+            while await process.stdout.read(VERSION_BYTES):
+                pass
+            await process.wait()
+    return out.decode(errors="replace")
+
+
+async def check(path: Path) -> str:
+    """Return the version if it is new enough. Raises `AgentUnavailable`."""
+    found = await version(path)
+    if tuple(int(part) for part in found.split(".")) < MINIMUM:
+        least = ".".join(str(part) for part in MINIMUM)
+        raise AgentUnavailable(
+            f"{path} is Claude Code {found}; {least} or newer is needed",
+            "pip install -U claude-agent-sdk",
+        )
+    return found
+
+
+def arguments(options: Options, session: str, mcp_config: Path | None) -> list[str]:
+    """Return the program's arguments; every value is bound to its flag by ``=``.
+
+    Raises `UnsupportedOption` for what the program cannot do.
+    """
+    check_servers(options.mcp_servers)
+    if options.server_url is not None:
+        raise UnsupportedOption("server_url", "Claude Code is no server")
+    if options.effort not in (None, *EFFORTS):
+        raise UnsupportedOption("effort", f"{options.effort!r} is none of {', '.join(EFFORTS)}")
+    if len((options.system_prompt or "").encode()) > MAX_ARGUMENT_BYTES:
+        raise UnsupportedOption("system_prompt", f"over {MAX_ARGUMENT_BYTES} bytes")
+    # The session answers every ask itself, so a bypass works as root too and can be switched on
+    # later; the program refuses both.
+    mode = "default" if options.permission_mode == "bypassPermissions" else options.permission_mode
+    argv = [
+        "--output-format=stream-json",
+        "--input-format=stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--permission-prompt-tool=stdio",
+        f"--permission-mode={mode}",
+        f"--resume={options.resume}" if options.resume else f"--session-id={session}",
+    ]
+    allowed, sources = list(options.allowed_tools or ()), options.setting_sources
+    if options.skills is not None:
+        allowed += [f"Skill({name})" for name in options.skills]
+        sources = ("user", "project") if sources is None else sources
+    flags = {
+        "model": options.model,
+        "max-turns": options.max_turns,
+        "max-budget-usd": _money_left(options),
+        "effort": options.effort,
+        "system-prompt": options.system_prompt,
+        "allowedTools": ",".join(allowed) or None,
+        "disallowedTools": ",".join(options.disallowed_tools or ()) or None,
+        "setting-sources": None if sources is None else ",".join(sources),
+        "mcp-config": mcp_config,
+    }
+    argv += [f"--{flag}={value}" for flag, value in flags.items() if value is not None]
+    argv += [f"--add-dir={folder}" for folder in options.add_dirs]
+    argv += [f"--plugin-dir={folder}" for folder in options.plugins]
+    return argv
+
+
+def _money_left(options: Options) -> float | None:
+    """Return what the program may spend: it counts from nothing in each process.
+
+    Where nothing is left, the session starts no turn; the program wants a number above 0 anyway.
+    """
+    if options.max_budget_usd is None:
+        return None
+    return max(options.max_budget_usd - options.spent_usd, 0.000001)
+
+
+def environment(options: Options) -> dict[str, str]:
+    """Return the program's environment: ours, without what would confuse it, and the option's."""
+    return {
+        **inherited(CLAUDE_CODE),
+        "PWD": str(options.cwd),
+        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
+        # Tells when no further turn is owed, after background work has ended.
+        "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
+        **options.env,
+    }
+
+
+def mcp_config(options: Options) -> str:
+    """Return the MCP servers as the program's configuration file has them."""
+    return json.dumps({"mcpServers": dict(options.mcp_servers)})

@@ -1,0 +1,1 @@
+"""OpenCode: what its versions share, and a folder for each of them."""

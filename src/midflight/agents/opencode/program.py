@@ -1,0 +1,199 @@
+"""OpenCode's program: where it is, and the environment and configuration that it gets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from midflight.agents.opencode.permissions import BASE, as_config, check, skills
+from midflight.agents.shared.checks import check_servers, runnable
+from midflight.agents.shared.environment import inherited
+from midflight.errors import AgentUnavailable, UnsupportedOption
+from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.options import Options
+
+__all__ = [
+    "GO_ON",
+    "INSTALL",
+    "MINIMUM",
+    "NOT_HANDED_ON",
+    "PASSWORD",
+    "Launch",
+    "accept",
+    "check_options",
+    "configuration",
+    "find",
+    "make_shell",
+]
+
+INSTALL = "npm install -g opencode-ai"
+MINIMUM = (1, 18)
+"""The oldest version that was measured."""
+BELOW = (2,)
+"""From here on it speaks another protocol."""
+
+PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
+
+GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
+"""One refusal refuses all calls that wait, the others without a word: that would end the loop."""
+
+NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
+"""What opens the server, or has the keys of others in it: not for what the server runs."""
+
+_SHELLS = ("bash", "sh", "zsh")
+_SHELL = """#!/bin/sh
+unset {names}
+exec {shell} "$@"
+"""
+
+_SETTINGS = frozenset({"user", "project", "local"})
+_NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
+"""Variables by which an OpenCode that we may run inside would be mistaken for this one."""
+
+
+def find(given: Path | None, cwd: Path) -> Path:
+    """Return the program: the one asked for, else on PATH, else in a project's ``node_modules``.
+
+    Raises `AgentUnavailable` that says how to install it.
+    """
+    if given is not None:
+        return runnable(given, INSTALL)
+    if on_path := shutil.which("opencode"):
+        return Path(on_path)
+    for folder in (cwd, *cwd.parents):
+        local = folder / "node_modules" / ".bin" / "opencode"
+        if local.exists():
+            return runnable(local, INSTALL)
+    raise AgentUnavailable("OpenCode is not installed", INSTALL)
+
+
+def accept(version: str) -> str:
+    """Return a version that midflight can drive. Raises `AgentUnavailable` for another one."""
+    parts = tuple(int(part) for part in version.partition("-")[0].split(".") if part.isdigit())
+    if not MINIMUM <= parts < BELOW:
+        raise AgentUnavailable(
+            f"this is OpenCode {version or '?'}, and 1.18 or a newer 1.x is needed",
+            f"{INSTALL}@1.18",
+        )
+    return version
+
+
+def check_options(options: Options) -> None:
+    """Raise `UnsupportedOption` for what OpenCode cannot do, before anything starts."""
+    check(options)
+    sources = options.setting_sources
+    if sources is not None and ("user" not in sources or not set(sources) <= _SETTINGS):
+        raise UnsupportedOption(
+            "setting_sources", "OpenCode always loads the user's own", "add 'user', or leave it out"
+        )
+    check_servers(options.mcp_servers)
+    if options.server_url is None:
+        return
+    try:
+        _ = urlsplit(options.server_url).port
+    except ValueError as error:
+        raise UnsupportedOption("server_url", f"it cannot be an address: {error}") from error
+    for option in ("mcp_servers", "plugins", "system_prompt", "setting_sources", "agent_path"):
+        if getattr(options, option):
+            raise UnsupportedOption(
+                option, "a server that runs already has its own", "leave out server_url"
+            )
+
+
+def configuration(options: Options) -> dict[str, Any]:
+    """Return what midflight adds to OpenCode's configuration, for this server only."""
+    config: dict[str, Any] = {"autoupdate": False, "share": "disabled", **GO_ON}
+    if options.mcp_servers:
+        config["mcp"] = {name: _mcp(server) for name, server in options.mcp_servers.items()}
+    skills = [folder / "skills" for folder in options.plugins]
+    if skills:
+        config["skills"] = {"paths": [str(path) for path in skills if path.is_dir()]}
+    if options.system_prompt is not None:
+        config["agent"] = {"build": {"prompt": options.system_prompt}}
+        config["default_agent"] = "build"
+    return config
+
+
+def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
+    if "url" in server:
+        headers = dict(server.get("headers") or {})
+        return {"type": "remote", "url": server["url"], "headers": headers, "enabled": True}
+    return {
+        "type": "local",
+        "command": [server["command"], *server.get("args", ())],
+        "environment": {**dict.fromkeys(NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
+        "enabled": True,
+        **{name: server[name] for name in ("timeout",) if name in server},
+    }
+
+
+class Launch(NamedTuple):
+    """What a server is started with, but for what is made anew: its password and its shell."""
+
+    path: Path
+    env: Mapping[str, str]
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, options: Options) -> Launch:
+        """Find and read it all. Raises `AgentUnavailable`, or `UnsupportedOption` for a bad value.
+
+        A project can put rules of its own behind these; `opencode_policy.rules` says them again.
+        """
+        env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
+        env[VARIABLE] = UNKNOWN  # one server for several sessions
+        config = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
+        permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
+        env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()
+        if options.setting_sources is not None and "project" not in options.setting_sources:
+            env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
+        return cls(find(options.agent_path, options.cwd), env, config)
+
+    def key(self) -> tuple[Path, bytes]:
+        """Return what is the same for sessions that can share a server: all but the folder."""
+        env = {**self.env, "PWD": "", "OPENCODE_CONFIG_CONTENT": ""}
+        return self.path, msgspec.json.encode((env, self.config), order="sorted")
+
+    def environment(self, password: str, shell: Path) -> dict[str, str]:
+        """Return the environment to start it with."""
+        config = {**self.config, "shell": str(shell)}
+        return {
+            **self.env,
+            "OPENCODE_CONFIG_CONTENT": msgspec.json.encode(config).decode(),
+            PASSWORD: password,
+        }
+
+
+def make_shell(folder: Path, options: Options) -> Path:
+    """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
+    wanted = {**os.environ, **options.env}.get("SHELL", "")
+    real = shutil.which(wanted) if Path(wanted).name in _SHELLS else None
+    real = real or "/bin/sh"
+    path = folder / Path(real).name
+    path.touch(mode=0o700)
+    path.write_text(_SHELL.format(names=" ".join(NOT_HANDED_ON), shell=real), encoding="utf-8")
+    return path
+
+
+def _read(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(env.get(name) or "{}")
+    except msgspec.DecodeError as error:
+        raise UnsupportedOption("env", f"{name} is not plain JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(theirs)
+    for name, value in ours.items():
+        old = merged.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _merged(old, value)  # noqa: PLW2901
+        merged[name] = value
+    return merged

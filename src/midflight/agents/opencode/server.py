@@ -1,0 +1,285 @@
+"""OpenCode's server: started once for all sessions that can share it, and ended with the last one.
+
+It listens on the loopback interface, on a port and with a password of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from midflight._util.redact import server_secrets
+from midflight.agents.opencode import program as setup
+from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.agents.opencode.v1.feed import Feed
+from midflight.agents.process.process import AgentProcess
+from midflight.errors import AgentFailed, AgentUnavailable
+from midflight.options import Options
+
+__all__ = ["Call", "Server"]
+
+START_TIMEOUT_S = 45.0
+FIND_TIMEOUT_S = 10.0
+"""How long a server that runs already may take to answer."""
+
+PROBE_PAUSE_S = 0.1
+TRIES = 3
+"""How often a server is started that did not get its port: another program may take it first."""
+
+_LISTENING = b"listening on http://127.0.0.1:"
+
+
+class Call(NamedTuple):
+    """A command that runs: its text, the age of the server when it began, and its folder."""
+
+    command: str
+    age_s: float
+    directory: Path
+
+
+class Server:
+    """One server, ours or one that was named, and who uses it."""
+
+    def __init__(
+        self, options: Options, launch: setup.Launch | None, forget: Callable[[], None]
+    ) -> None:
+        """``launch`` tells how to start it, unless it was named and runs already.
+
+        ``forget`` is called when nobody may begin to use it any more.
+        """
+        self._options = options
+        self._how = launch
+        self._forget = forget
+        self._process: AgentProcess | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._started: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._listening: asyncio.Future[None] | None = None
+        self._feeds: dict[Path, Feed] = {}
+        self._ending: asyncio.Task[None] | None = None
+        self._users = 0
+        self.version = ""
+        self.client: Client
+        self.calls: list[Call] = []
+
+    # Using --------------------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Use it; it is started if nobody has. Raises `AgentUnavailable` or `AgentFailed`."""
+        self._users += 1
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_task(self._start())
+        try:
+            await asyncio.shield(self._started)
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Use it no longer; with its last user it ends."""
+        self._users -= 1
+        if self._users:
+            return
+        self._forget()
+        if self._started is not None and not self._started.done():
+            self._started.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._started
+        await self._end()
+
+    async def feed(self, directory: Path) -> Feed:
+        """Return the events of a directory, once they flow. Raises `AgentFailed`.
+
+        The caller must `release` them.
+        """
+        feed = self._feeds.get(directory)
+        if feed is None or feed.ended:
+            feed = self._feeds[directory] = Feed(self.client.at(directory), self.is_alive)
+        feed.users += 1
+        try:
+            await feed.ready()
+        except BaseException:
+            await self.release(feed)
+            raise
+        return feed
+
+    async def release(self, feed: Feed) -> bool:
+        """Let a directory's events go if nobody needs them; tells whether nobody does."""
+        feed.users -= 1
+        if feed.users:
+            return False
+        for directory in [known for known, each in self._feeds.items() if each is feed]:
+            del self._feeds[directory]
+        await feed.close()
+        return True
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The folders that sessions work in."""
+        return tuple(self._feeds)
+
+    def is_alive(self) -> bool:
+        """Tell whether its program runs, as far as that can be seen from here."""
+        return self._process is None or self._process.running
+
+    async def strays(self) -> list[int]:
+        """If it has ended, wait until what it ran has too; return what could not be ended."""
+        if self._process is None:
+            return []
+        if not self._process.running:
+            await self._process.exited()
+        return self._process.strays
+
+    @property
+    def process(self) -> AgentProcess | None:
+        """Its program, if it is ours."""
+        return self._process
+
+    async def kill(self) -> None:
+        """End it for everybody: it does not obey. One that was only named is left alone."""
+        if self._process is not None:
+            await self._process.kill()
+
+    def last_words(self) -> str:
+        """Return how it ended, for a person."""
+        if self._process is None:
+            return f"the server at {self._options.server_url} does not answer any more"
+        return self._process.last_words()
+
+    # Starting -----------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        url = self._options.server_url
+        bound_s = START_TIMEOUT_S if url is None else FIND_TIMEOUT_S
+        try:
+            async with asyncio.timeout(bound_s):
+                if url is None:
+                    await self._launch()
+                else:
+                    password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
+                    self.client = Client(url, password)
+                self.version = setup.accept(await self._healthy())
+        except TimeoutError:
+            await self._end()
+            what = f"did not answer within {bound_s:.0f} seconds"
+            if url is not None:
+                raise AgentUnavailable(
+                    f"the server at {url} {what}", "start it, or leave out server_url"
+                ) from None
+            raise AgentUnavailable(
+                f"OpenCode's server {what}: {self.last_words()}", "midflight doctor"
+            ) from None
+        except BaseException:
+            await self._end()
+            raise
+
+    async def _launch(self) -> None:
+        """Start the program, and learn its address from its own words."""
+        options, how = self._options, self._how
+        assert how is not None  # noqa: S101 - there is no other server
+        password = secrets.token_urlsafe(24)
+        self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
+        env = how.environment(password, setup.make_shell(Path(self._folder.name), options))
+        for left in range(TRIES, 0, -1):
+            self._process = AgentProcess()
+            self._listening = asyncio.get_running_loop().create_future()
+            port = _free_port()
+            await self._process.start(
+                [str(how.path), "serve", "--hostname=127.0.0.1", f"--port={port}"],
+                env,
+                options.cwd,
+                secrets=server_secrets(options.mcp_servers),
+                folder=Path(self._folder.name),
+            )
+            self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
+            # Made while the program starts: what it is made with takes a while to load.
+            client = Client(f"http://127.0.0.1:{port}", password)
+            try:
+                # Only its own word tells that it is this program which listens there.
+                await self._listening
+            except AgentFailed:
+                await self._process.kill()
+                if left == 1 or "EADDRINUSE" not in self._process.last_words():
+                    raise
+            else:
+                self.client = client
+                return
+
+    async def _read(self, process: AgentProcess) -> None:
+        """Read what the program says until it has ended."""
+        listening = self._listening
+        assert listening is not None  # noqa: S101 - made just before
+        async for line in process.lines():
+            if not listening.done() and _LISTENING in line:
+                listening.set_result(None)
+        await process.exited()
+        if not listening.done():
+            words = process.last_words()
+            failed = AgentUnavailable if "exit code" not in words else AgentFailed
+            listening.set_exception(
+                failed(f"OpenCode's server did not start: {words}", "midflight doctor")
+            )
+            return  # Perhaps another try follows.
+        self._forget()
+        for feed in self._feeds.values():
+            feed.end()
+
+    async def _healthy(self) -> str:
+        """Return the version, once the server answers."""
+        while True:
+            try:
+                return await self.client.version()
+            except Refused as error:
+                if error.status in (401, 403):
+                    raise AgentUnavailable(
+                        "OpenCode's server does not accept the password",
+                        f"set {setup.PASSWORD} here, or in env=",
+                    ) from error
+                url = self._options.server_url
+                raise AgentUnavailable(
+                    f"this is no OpenCode server: {error.message}",
+                    f"look at what listens at {url}" if url else setup.INSTALL,
+                ) from error
+            except AgentFailed:
+                if not self.is_alive():
+                    raise AgentFailed(f"OpenCode did not start: {self.last_words()}") from None
+            await asyncio.sleep(PROBE_PAUSE_S)
+
+    # Ending -------------------------------------------------------------------------------
+
+    async def _end(self) -> None:
+        """End it, wholly, also if whoever asks for it is cancelled meanwhile."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._tear_down())
+        await asyncio.shield(self._ending)
+
+    async def _tear_down(self) -> None:
+        """End the program and all that it started: it ignores TERM, and its state is on disk."""
+        for feed in self._feeds.values():
+            await feed.close()
+        self._feeds.clear()
+        if self._process is not None:
+            await self._process.kill()
+        if self._reader is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        told = self._listening
+        if told is not None and told.done() and not told.cancelled():
+            told.exception()  # Whoever waited for it has been told.
+        if hasattr(self, "client"):
+            await self.client.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

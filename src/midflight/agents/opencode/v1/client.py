@@ -1,0 +1,179 @@
+"""OpenCode's v1 API: the dozen calls that midflight makes, and the stream of events.
+
+Hand-written: the package on PyPI knows none of the calls that matter here, and a generated client
+does not import. Answers are plain dictionaries; whoever reads one takes what it needs from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from midflight._util import lines as framing
+from midflight._util.lines import OVERLONG, Framer
+from midflight.agents.opencode.v1.sse import pieces
+from midflight.errors import AgentFailed
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["USER", "Client", "Refused"]
+
+USER = "opencode"
+"""The user name that the server expects beside its password."""
+
+CALL_TIMEOUT_S = 15.0
+HEALTH_TIMEOUT_S = 1.0
+SILENCE_S = 25.0
+"""The server sends a heartbeat every 10 seconds: after this long the stream is dead."""
+
+_PREFIX = b"data:"
+_decode = msgspec.json.Decoder().decode
+
+Frame = dict[str, Any]
+
+
+class Refused(AgentFailed):
+    """The server answered with an error; ``status`` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Keep the status beside the line for people."""
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """One directory's view of a server."""
+
+    def __init__(self, url: str, password: str | None, directory: Path | None = None) -> None:
+        """Nothing is connected yet; without a password the server must be an open one.
+
+        The first client loads `httpx2`, which takes 0.2 s.
+        """
+        import httpx2
+
+        self._url = url
+        self._password = password
+        self._trust = trusted(url)
+        there = httpx2.URL(url)
+        user, word = (USER, password) if password else (there.username, there.password)
+        self._auth = httpx2.BasicAuth(user, word) if word else None
+        # Whatever proxy the environment names is not for a server on this machine.
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            auth=self._auth,
+            params={"directory": str(directory)} if directory else None,
+            timeout=CALL_TIMEOUT_S,
+            trust_env=False,
+            verify=self._trust,
+        )
+
+    def at(self, directory: Path) -> Client:
+        """Return a client of the same server for a directory."""
+        return Client(self._url, self._password, directory)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def get(self, path: str, patience_s: float | None = None) -> Any:
+        """Ask for something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("GET", path, patience_s=patience_s)
+
+    async def post(self, path: str, body: Frame | None = None) -> Any:
+        """Have something done. Raises `Refused` or `AgentFailed`."""
+        return await self._call("POST", path, body or {})
+
+    async def patch(self, path: str, body: Frame) -> Any:
+        """Change something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("PATCH", path, body)
+
+    async def delete(self, path: str) -> Any:
+        """Remove something. Raises `Refused` or `AgentFailed`."""
+        return await self._call("DELETE", path)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Frame | None = None,
+        patience_s: float | None = None,
+    ) -> Any:
+        import httpx2
+
+        timeout = httpx2.USE_CLIENT_DEFAULT if patience_s is None else patience_s
+        try:
+            response = await self._http.request(method, path, json=body, timeout=timeout)
+        except httpx2.HTTPError as error:
+            raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}") from error
+        if response.status_code >= httpx2.codes.BAD_REQUEST:
+            raise Refused(_complaint(response), response.status_code)
+        if not response.content:
+            return None
+        try:
+            return _decode(response.content)
+        except msgspec.DecodeError as error:
+            raise Refused(
+                f"it answered {path} with something else", response.status_code
+            ) from error
+
+    async def version(self) -> str:
+        """Return the server's version, asked on a connection of its own.
+
+        A connection made in the server's first moments is never answered, so each try is short
+        and starts afresh. Raises `Refused` or `AgentFailed`.
+        """
+        probe = Client(self._url, self._password)
+        try:
+            probe._http.timeout = HEALTH_TIMEOUT_S
+            told = await probe.get("/global/health")
+            return str(told.get("version", "")) if isinstance(told, dict) else ""
+        finally:
+            await probe.close()
+
+    async def events(self) -> AsyncIterator[Frame | None]:
+        """Yield the directory's events until the stream ends or is silent for too long.
+
+        The first one is ``server.connected``; one that cannot be read is None. Nothing is told
+        again: what happened while nobody listened has to be asked for. Raises `AgentFailed`.
+        """
+        headers = {"Accept-Encoding": "identity", "Connection": "close"}
+        request = self._http.build_request("GET", "/event", headers=headers)
+        if self._auth is not None:
+            request = next(self._auth.auth_flow(request))
+        stream = pieces(request, self._trust, connect_s=CALL_TIMEOUT_S, silence_s=SILENCE_S)
+        framer = Framer()
+        async with contextlib.aclosing(stream):
+            async for piece in stream:
+                for line in framer.push(piece):
+                    if line.startswith(_PREFIX):
+                        yield framing.frame(line[len(_PREFIX) :])
+                    elif line is OVERLONG:
+                        yield None
+
+
+def trusted(url: str) -> ssl.SSLContext:
+    """Return whom to trust. Plain HTTP does without the authorities: to load them takes 0.1 s."""
+    import httpx2
+
+    if url.lower().startswith("https:"):
+        return httpx2.create_ssl_context(trust_env=False)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+
+
+def _why(error: httpx2.HTTPError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _complaint(response: httpx2.Response) -> str:
+    """Return what the server says went wrong, as one line."""
+    text = response.text
+    with contextlib.suppress(msgspec.DecodeError, AttributeError):
+        body = _decode(response.content)
+        text = (body.get("data") or body).get("message") or text
+    return f"OpenCode answered {response.status_code}: {' '.join(str(text).split())[:300]}"

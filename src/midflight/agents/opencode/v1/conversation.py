@@ -1,0 +1,98 @@
+"""How a conversation with OpenCode begins: a session, new or an earlier one, and what is there.
+
+And under which ids its messages are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from typing import NamedTuple
+
+from midflight.agents.opencode.models import Models
+from midflight.agents.opencode.permissions import rules
+from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.errors import AgentFailed, ConversationLost
+from midflight.options import Options
+
+__all__ = ["Ids", "Told", "begin", "models", "told"]
+
+SERVERS_START_S = 45.0
+"""How long MCP servers may take to start: until then nobody is told of any."""
+
+TIME_BITS = (1 << 48) - 1
+_LETTERS = string.digits + string.ascii_letters
+
+
+class Ids:
+    """Ids for messages, in the server's form: it sorts messages by them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._last = 0
+
+    def after(self, newest: str) -> str:
+        """Return an id behind those before, and behind the newest message of the server, if any."""
+        known = int(newest[4:16], 16) if newest else 0  # Its clock may be ahead of ours.
+        self._last = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last, known) + 1
+        noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
+        return f"msg_{self._last & TIME_BITS:012x}{noise}"
+
+
+class Told(NamedTuple):
+    """What the server tells about itself; ``problems`` are lines for a person."""
+
+    tools: tuple[str, ...]
+    skills: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+async def models(client: Client) -> Models:
+    """Return the models that the server offers. Raises `AgentFailed`."""
+    offered, config = await asyncio.gather(client.get("/config/providers"), client.get("/config"))
+    return Models(offered, config.get("model"))
+
+
+async def begin(client: Client, options: Options) -> tuple[str, str]:
+    """Open a session, or the one to go on with: its id, and the newest message in it.
+
+    Raises `AgentFailed`.
+    """
+    agents, config = await asyncio.gather(client.get("/agent"), client.get("/config"))
+    permission = rules(options, agents, config.get("default_agent") or "build")
+    if options.resume is None:
+        wanted = {"title": options.name or "midflight", "permission": permission}
+        return str((await client.post("/session", wanted))["id"]), ""
+    path = f"/session/{options.resume}"
+    try:
+        info = await client.patch(path, {"permission": permission})
+    except Refused as error:
+        raise ConversationLost(f"No conversation found: {options.resume}") from error
+    if info.get("directory") != str(options.cwd):
+        raise AgentFailed(
+            f"the conversation {options.resume} belongs to another folder",
+            f"go on with it in {info.get('directory')}",
+        )
+    newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
+    return str(info["id"]), max(newest, default="")
+
+
+async def told(client: Client, options: Options) -> Told:
+    """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
+    tools, offered, servers = await asyncio.gather(
+        client.get("/experimental/tool/ids"),
+        client.get("/skill"),
+        client.get("/mcp", SERVERS_START_S),
+    )
+    names = tuple(skill["name"] for skill in offered)
+    problems = [f"plugin {each}: not found" for each in options.plugins if not each.is_dir()]
+    problems += [
+        f"MCP server {name}: {state.get('error') or state.get('status')}"
+        for name, state in servers.items()
+        if name in options.mcp_servers and state.get("status") != "connected"
+    ]
+    wanted = options.skills or ()
+    problems += [f"skill {n}: not found" for n in wanted if n.split(":")[-1] not in names]
+    return Told(tuple(tools), names, tuple(problems))

@@ -1,0 +1,295 @@
+"""The driver for OpenCode: one session of its server, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from midflight import events as e
+from midflight._util.redact import Redactor, server_secrets
+from midflight.agents.base import (
+    Calling,
+    Died,
+    Dropped,
+    Finished,
+    Kept,
+    Reply,
+    Signal,
+    Taken,
+    Up,
+)
+from midflight.agents.opencode import program as setup
+from midflight.agents.opencode.models import Choice
+from midflight.agents.opencode.permissions import Policy
+from midflight.agents.opencode.processes import Book
+from midflight.agents.opencode.server import Server
+from midflight.agents.opencode.shared_server import lease
+from midflight.agents.opencode.v1 import conversation
+from midflight.agents.opencode.v1.capabilities import CAPABILITIES, LIMITS
+from midflight.agents.opencode.v1.catchup import adopt, missed
+from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.agents.opencode.v1.events import Translator
+from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Item
+from midflight.agents.opencode.v1.replies import Asks
+from midflight.agents.process.tool_processes import farewell
+from midflight.errors import AgentFailed
+from midflight.options import Options
+
+__all__ = ["OpenCodeAgent"]
+
+SETTLE_S = 0.3
+"""How long after an end that is not clear the server is asked what is the case."""
+
+STOP_TIMEOUT_S = 5.0
+STOP_PAUSE_S = 0.1
+NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
+"""Wakes the reader, so that it looks whether something is unsettled."""
+
+
+class OpenCodeAgent:
+    """One conversation with OpenCode."""
+
+    name = "opencode"
+    capabilities = CAPABILITIES
+    limits = LIMITS
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        setup.check_options(options)
+        self._options = options
+        self._policy = Policy(options)
+        self._asks: Asks
+        secrets_of = server_secrets(options.mcp_servers)
+        self._clean = Redactor({**os.environ, **options.env}, secrets_of)
+        self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._server: Server | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._feed: Feed | None = None
+        self._client: Client
+        self._book: Book
+        self._choice: Choice
+        self._translate: Translator
+        self._session = ""
+        self._ids = conversation.Ids()
+        self._sent = 0.0
+
+    # Starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find or start a server, open a session there, and listen to it."""
+        options = self._options
+        self._server = await lease(options)
+        self._book = Book(self._server, options.cwd)
+        try:
+            self._feed = await self._server.feed(options.cwd)
+            self._client = self._feed.client
+            models, told = await asyncio.gather(
+                conversation.models(self._client), conversation.told(self._client, options)
+            )
+            self._choice = Choice(models)
+            if options.model is not None:
+                await self.set_model(options.model)
+            if options.effort is not None:
+                self._choice.think(options.effort)
+            self._asks = Asks(self._client, self._policy, self._do)
+            self._session, since = await conversation.begin(self._client, options)
+            self._translate = Translator(
+                self._session, models.price, self._asks, self._clean, since=since
+            )
+            self._feed.join(self._session, self._inbox)
+            if options.resume is not None:
+                await adopt(self._feed, self._session, self._session)
+            self._inbox.put_nowait(Up())
+            self._inbox.put_nowait(self._introduction(told))
+        except BaseException:
+            await self.kill()
+            raise
+
+    def _introduction(self, told: conversation.Told) -> e.SessionStarted:
+        assert self._server is not None  # noqa: S101 - leased by start
+        return e.SessionStarted(
+            agent=self.name,
+            agent_version=self._server.version,
+            agent_session=self._session,
+            model=self._choice.name,
+            cwd=str(self._options.cwd),
+            tools=told.tools,
+            skills=told.skills,
+            problems=tuple(map(self._clean, told.problems)),
+        )
+
+    async def close(self) -> None:
+        """End the session: its turn, its tools, and the server if nobody else uses it."""
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Stop whatever the session does, at once; its conversation stays on disk.
+
+        Done once and wholly, also if whoever asks for it is cancelled meanwhile.
+        """
+        if self._ending is None and self._server is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self, server: Server) -> None:
+        for task in self._errands:
+            task.cancel()
+        try:
+            if self._session and server.is_alive():
+                await self._book.condemn()
+                if self._translate.in_turn or self._translate.handed:
+                    await self._stop(server)
+                await self._book.close()
+            if self._feed is not None:
+                self._feed.leave(self._session)
+                if await server.release(self._feed):
+                    await self._book.end_orphans()
+        finally:
+            await server.leave()
+            self._inbox.put_nowait(GONE)
+
+    async def _stop(self, server: Server) -> None:
+        """Abort, and wait until the session rests; a server that does not obey is ended."""
+        with contextlib.suppress(AgentFailed, TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._abort()
+                while self._session in await self._client.get("/session/status"):  # noqa: ASYNC110 - only asking tells
+                    await asyncio.sleep(STOP_PAUSE_S)
+                return
+        await server.kill()
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Give the server a prompt under an id of ours; a loop that runs reads it by itself."""
+        del steer
+        newest = max(self._translate.reading, self._translate.since)
+        known = self._ids.after(newest)
+        self._translate.handed[known] = message
+        self._translate.stopping = False
+        self._sent = time.monotonic()
+        body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
+        body |= self._choice.told()
+        try:
+            await self._client.post(f"/session/{self._session}/prompt_async", body)
+        except AgentFailed:
+            self._translate.handed.pop(known, None)
+            raise
+
+    async def cancel(self, message: str) -> None:
+        """Take back a prompt that has not been read; a server at work does not give it back."""
+        for known in [k for k, handed in self._translate.handed.items() if handed == message]:
+            if not await self._take_back(known):
+                self._inbox.put_nowait(Kept(message))
+
+    async def _take_back(self, known: str) -> bool:
+        try:
+            await self._client.delete(f"/session/{self._session}/message/{known}")
+        except Refused:
+            return False
+        if (message := self._translate.withdraw(known)) is not None:
+            self._inbox.put_nowait(Dropped(message))
+        return True
+
+    async def interrupt(self) -> None:
+        """Abort the turn, and take back what was not read; note what must not survive it."""
+        self._translate.stopping = self._translate.unsettled = True
+        await self._book.condemn()
+        await self._abort()
+        self._inbox.put_nowait(NUDGE)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while left := list(self._translate.handed):
+                if not await self._take_back(left[0]):
+                    await asyncio.sleep(STOP_PAUSE_S)  # It is at rest a moment after the abort.
+
+    async def _abort(self) -> None:
+        await self._client.post(f"/session/{self._session}/abort")
+
+    def _do(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the reading of events."""
+
+        async def done() -> None:
+            with contextlib.suppress(AgentFailed):
+                await errand
+
+        task = asyncio.get_running_loop().create_task(done())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a permission request or a question; a stale one is none any more."""
+        await self._asks.reply(reply)
+
+    async def set_model(self, model: str) -> None:
+        """Use this model from the next message on. Raises `UnsupportedOption`."""
+        own = self._choice.use(model)
+        if own != model:
+            text = f"the model {model!r} means {own} here"
+            self._inbox.put_nowait(e.Notice(level="info", text=text))
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Use this mode from the next request on."""
+        self._policy.mode = mode
+
+    async def stop_task(self, task: str) -> None:
+        """There is no background work."""
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Read events until the server is gone or the session has been closed."""
+        while True:
+            item = await self._next() if self._inbox.empty() else self._inbox.get_nowait()
+            if isinstance(item, dict):
+                for signal in self._translate(item):
+                    if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                        await self._watch(signal)
+                    yield signal
+            elif item is None or item == GAP:
+                assert self._feed is not None  # noqa: S101 - events come from it
+                for signal in await missed(self._feed, self._translate, self._sent):
+                    await self._watch(signal)
+                    yield signal
+            elif item == GONE:
+                break
+            else:
+                yield item
+        assert self._server is not None  # noqa: S101 - it was started
+        words = self._server.last_words() if self._ending is None else "it was closed"
+        for signal in farewell(await self._server.strays(), Died(words)):
+            yield signal
+
+    async def _next(self) -> Item | Signal | None:
+        """Wait for the next item; None when it is time to ask how things are."""
+        if not (self._session and self._translate.unsettled):
+            return await self._inbox.get()
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                return await self._inbox.get()
+        except TimeoutError:
+            return None
+
+    async def _watch(self, signal: Signal) -> None:
+        """Keep book of what runs, and end what an abort has left running."""
+        match signal:
+            case e.ToolStarted() if signal.kind == "execute":
+                self._book.begin(signal)
+            case e.ToolEnded() if not self._translate.stopping:
+                self._book.over(signal.call)
+            case e.QuestionRequested() | e.PermissionRequested():
+                self._asks.note(signal)
+            case Taken() | Calling() if self._translate.stopping:
+                # The first abort came before there was a turn. Nothing may be sent before this
+                # one is through: it would be aborted too.
+                with contextlib.suppress(AgentFailed):
+                    await self._abort()
+            case Finished():
+                self._translate.stopping = False
+                self._asks.forget()
+                await self._book.close()

@@ -1,0 +1,183 @@
+"""What one OpenCode session says and does: its texts, tool calls and model calls.
+
+A session is the main one or a sub-agent's. Everything is known by ids and told once, so that
+messages which are asked for again, after the stream of events was cut, tell only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from midflight import events as e
+from midflight.agents.base import Signal, Step
+from midflight.agents.opencode.v1.content import KINDS, tokens
+from midflight.agents.shared.content import OUTPUT_CHARS, title
+from midflight.values import TokenUsage
+
+__all__ = ["Thread"]
+
+KEPT_CALLS = 1_000
+"""How many ids of calls are remembered: some models number them anew in each answer."""
+
+CHARS_PER_TOKEN = 4
+"""About; for the estimate of a model call that was cut off."""
+
+Price = Callable[[str, TokenUsage], float]
+
+
+class Thread:
+    """One session's content, as signals. ``parent`` is the tool call that it belongs to."""
+
+    def __init__(self, price: Price, parent: str | None = None) -> None:
+        """``price`` gives US dollars for tokens of a model (``provider/model``)."""
+        self.parent = parent
+        self.model = ""
+        self.text = ""
+        self.inputs: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._price = price
+        self._kinds: dict[str, str] = {}
+        self._held: dict[str, tuple[str, str]] = {}
+        self._done: dict[str, None] = {}
+        self._shown: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+        self._streamed = 0
+        self._context = 0
+
+    def settle(self) -> None:
+        """Forget what no later part refers to: the turn is over."""
+        self._kinds.clear()
+        self._held.clear()
+        self._done.clear()
+        self._shown.clear()
+        self.inputs.clear()
+
+    def message(self, info: dict[str, Any]) -> None:
+        """Take in an assistant message; its first word voids the text of the one before."""
+        self.model = f"{info.get('providerID', '')}/{info.get('modelID', '')}"
+        if self._new(f"message {info['id']}"):
+            self.text = ""
+
+    def _new(self, name: str) -> bool:
+        """Tell whether this has not been dealt with before."""
+        if name in self._done:
+            return False
+        self._done[name] = None
+        return True
+
+    def delta(self, given: dict[str, Any]) -> Signal | None:
+        """Translate a piece of text, unless the whole has been told: then it comes late."""
+        if given["partID"] in self._done:
+            return None
+        text = given["delta"]
+        self._streamed += len(text)
+        if self._kinds.get(given["partID"]) == "reasoning":
+            return e.ThinkingDelta(text=text, parent=self.parent)
+        return e.TextDelta(text=text, parent=self.parent)
+
+    def part(self, part: dict[str, Any]) -> Iterator[Signal]:
+        """Translate a part of an assistant message."""
+        match part["type"]:
+            case "text" | "reasoning":
+                self._kinds[part["id"]] = part["type"]
+                over = (part.get("time") or {}).get("end") is not None
+                if over and not part.get("synthetic") and part["id"] not in self._done:
+                    self._held[part["id"]] = (part["type"], part["text"])
+            case "tool":
+                yield from self._tool(part)
+            case "step-finish":
+                yield from self.flush()
+                if self._new(part["id"]):
+                    used = tokens(part["tokens"])
+                    self._streamed = 0
+                    self._context = sum(getattr(used, name) for name in used.__struct_fields__)
+                    yield self._step(used, float(part.get("cost") or 0.0))
+
+    def _step(self, used: TokenUsage, usd: float, *, estimated: bool = False) -> Step:
+        return Step(
+            model=self.model,
+            tokens=used,
+            cost_usd=usd,
+            estimated=estimated,
+            main=self.parent is None and not estimated,
+        )
+
+    def flush(self) -> Iterator[Signal]:
+        """Tell the texts that are final: the model call went on past them."""
+        held, self._held = self._held, {}
+        for part, (kind, text) in held.items():
+            if self._new(part) and text:
+                if kind == "reasoning":
+                    yield e.Thinking(text=text, parent=self.parent)
+                else:
+                    self.text += text
+                    yield e.Text(text=text, parent=self.parent)
+
+    def void(self) -> None:
+        """Forget the texts of a model call that is made again: they come a second time."""
+        for part in self._held:
+            self._new(part)
+        self._held.clear()
+        self._streamed = 0
+
+    def cut(self) -> Iterator[Signal]:
+        """Count a model call that was broken off: the server counts it as nothing.
+
+        What it read is about what the one before had in its context; what it wrote is what was
+        streamed.
+        """
+        yield from self.flush()
+        if self._streamed:
+            written = -(-self._streamed // CHARS_PER_TOKEN)
+            used = TokenUsage(input_tokens=self._context, output_tokens=written)
+            self._streamed = 0
+            yield self._step(used, self._price(self.model, used), estimated=True)
+
+    # Tools --------------------------------------------------------------------------------
+
+    def call(self, message: str, given: str) -> str:
+        """Return our id for a call: the model's own, unless it has used that one before."""
+        first = self._first.setdefault(given, message)
+        if len(self._first) > KEPT_CALLS:
+            del self._first[next(iter(self._first))]
+        return given if first == message else f"{message}/{given}"
+
+    def _tool(self, part: dict[str, Any]) -> Iterator[Signal]:
+        call = self.call(part["messageID"], part["callID"])
+        name, state = part["tool"], part["state"]
+        if state["status"] == "pending" or f"end {call}" in self._done:
+            return
+        given = state.get("input") or {}
+        if self._new(f"tool {call}"):
+            yield from self.flush()
+            self.inputs[call] = (name, given)
+            yield e.ToolStarted(
+                call=call,
+                name=name,
+                kind=KINDS.get(name, "other"),
+                title=title(given),
+                input=given,
+                parent=self.parent,
+            )
+        if state["status"] == "running":
+            yield from self._progress(call, state)
+            return
+        self._new(f"end {call}")
+        failed = state["status"] == "error"
+        yield e.ToolEnded(
+            call=call,
+            name=name,
+            status="failed" if failed else "completed",
+            output=str(state.get("error" if failed else "output") or "")[:OUTPUT_CHARS],
+            parent=self.parent,
+        )
+
+    def _progress(self, call: str, state: dict[str, Any]) -> Iterator[Signal]:
+        """Tell what a tool has put out since it was last heard of."""
+        output = str((state.get("metadata") or {}).get("output") or "")
+        shown = self._shown.get(call, 0)
+        if len(output) > shown:
+            self._shown[call] = len(output)
+            yield e.ToolProgress(
+                call=call, text=output[shown : shown + OUTPUT_CHARS], parent=self.parent
+            )

@@ -1,0 +1,1 @@
+"""The processes of an agent: started, watched and ended whole."""

@@ -1,0 +1,305 @@
+"""An agent's program: in a process group of its own, read without ever blocking, ended whole.
+
+It dies with its host: see `midflight.agents.process.reaper`. Its children are found by
+`midflight.agents.process.tree` and outlive it by no more than a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midflight._util.lines import Framer
+from midflight._util.redact import Redactor
+from midflight.agents.process.orphans import new_marker
+from midflight.agents.process.reaper import MARKER, Leash
+from midflight.errors import AgentFailed, AgentUnavailable
+
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["AgentProcess"]
+
+FLOOD_S = 0.001
+"""Output that comes faster is read in batches: to wake up costs more than to read a line."""
+
+FLOOD_BEGINS = 16
+"""So many pieces of output in quick succession are a flood; fewer are read at once."""
+
+WRITE_TIMEOUT_S = 10.0
+GONE_TIMEOUT_S = 10.0
+EOF_GRACE_S = 4.0
+TERM_GRACE_S = 2.0
+LAST_WORDS_GRACE_S = 3.0
+STDERR_GRACE_S = 0.5
+STDERR_BYTES = 8 * 1024
+STDERR_SHOWN_LINES = 6
+
+
+class AgentProcess(asyncio.SubprocessProtocol):
+    """One run of an agent's program, spoken to in lines."""
+
+    def __init__(self) -> None:
+        """Prepare; `start` starts it."""
+        self.marker = new_marker()
+        self.strays: list[int] = []
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._lines: deque[bytes] = deque()
+        self._framer = Framer()
+        self._stderr = bytearray()
+        self._redact = Redactor({})
+        self._news: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._woken = 0.0
+        self._close_ones = 0
+        self._exited = asyncio.Event()
+        self._eof = False
+        self._stderr_eof = asyncio.Event()
+        self._leash: Leash | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._end: asyncio.Task[None] | None = None
+        self._orderly = False
+        self._started = 0.0
+        self._family: list[psutil.Process] = []
+
+    # Starting -----------------------------------------------------------------------------
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        secrets: Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """Start the program. Raises `AgentUnavailable` when it cannot be run.
+
+        ``secrets`` are blanked out in what it complains about, beside those in ``env``;
+        ``folder`` is removed if this host is killed.
+        """
+        self._redact = Redactor(env, secrets)
+        try:
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: self,
+                *argv,
+                env={**env, MARKER: self.marker},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AgentUnavailable(
+                f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
+            ) from error
+        self._transport = transport
+        self._started = time.monotonic()
+        self._leash = Leash(self.pid, self.marker, folder)
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._transport.get_pid() if self._transport else 0
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the program was started, in seconds."""
+        return time.monotonic() - self._started
+
+    @property
+    def running(self) -> bool:
+        """The program was started and has not ended."""
+        return self._transport is not None and not self._exited.is_set()
+
+    # What asyncio tells -------------------------------------------------------------------
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take in output: whole lines are queued, the tail of standard error is kept."""
+        if fd == 2:  # noqa: PLR2004 - standard error
+            self._stderr += data[-STDERR_BYTES:]
+            del self._stderr[:-STDERR_BYTES]
+            return
+        lines = self._framer.push(data)
+        if lines:
+            self._lines.extend(lines)
+            self._wake()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Note the end of the output, or that nothing more can be written."""
+        del exc
+        if fd == 1:
+            self._eof = True
+            self._wake()
+        elif fd == 0:
+            self._writable.set()
+        else:
+            self._stderr_eof.set()
+
+    def process_exited(self) -> None:
+        """The program has ended: what it leaves behind is ended too."""
+        self._exited.set()
+        self._writable.set()
+        self._end = asyncio.get_running_loop().create_task(self._sweep())
+
+    def pause_writing(self) -> None:
+        """The program reads more slowly than we write."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._writable.set()
+
+    def _wake(self) -> None:
+        """Let the reader look: at once, but in a flood it and the output wait a bit."""
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            close = loop.time() - self._woken < FLOOD_S
+            self._close_ones = self._close_ones + 1 if close else 0
+            if self._close_ones < FLOOD_BEGINS:
+                self._ring()
+            else:
+                self._alarm = loop.call_later(FLOOD_S, self._ring)
+                if (output := self._output()) is not None:
+                    output.pause_reading()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if (output := self._output()) is not None:
+            output.resume_reading()
+        self._woken = asyncio.get_running_loop().time()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _output(self) -> asyncio.ReadTransport | None:
+        pipe = self._transport.get_pipe_transport(1) if self._transport else None
+        return pipe if isinstance(pipe, asyncio.ReadTransport) else None
+
+    # Talking ------------------------------------------------------------------------------
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield each line of standard output, until it ends or the program is gone.
+
+        A line that is too long comes as `framing.OVERLONG`. One reader.
+        """
+        while True:
+            while self._lines:
+                yield self._lines.popleft()
+            if self._eof:
+                break
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if rest := self._framer.rest():
+            yield rest
+
+    async def write(self, line: bytes) -> None:
+        """Write a line, newline included. Raises `AgentFailed` if the program takes none."""
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is None or pipe.is_closing() or not self.running:
+            if self._transport is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS_GRACE_S):
+                        await self.exited()
+            raise AgentFailed(f"the agent is not running: {self.last_words()}")
+        assert isinstance(pipe, asyncio.WriteTransport)  # noqa: S101 - tells mypy what pipe 0 is
+        pipe.write(line)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._writable.wait()
+        except TimeoutError:
+            # What lies in the pipe would be read, and run, after it has been reported as failed.
+            self._signal_group(signal.SIGKILL)
+            raise AgentFailed("the agent does not read its input") from None
+
+    def last_words(self) -> str:
+        """Return how it ended and the last lines of its standard error, without secrets."""
+        code = self._transport.get_returncode() if self._transport else None
+        how = "still running" if code is None else f"exit code {code}"
+        if code is not None and code < 0:
+            how = f"killed by {signal.Signals(-code).name}"
+        tail = self._stderr.decode(errors="replace").strip().splitlines()[-STDERR_SHOWN_LINES:]
+        return self._redact("; ".join([how, *(line.strip() for line in tail if line.strip())]))
+
+    # Ending -------------------------------------------------------------------------------
+
+    async def exited(self) -> None:
+        """Wait until the program has ended and nothing of it is left."""
+        await self._exited.wait()
+        if self._end is not None:
+            await asyncio.shield(self._end)
+
+    async def close(self) -> None:
+        """End the program: its input ends; if that is not enough TERM, then KILL; then the rest."""
+        if self._transport is None:
+            return
+        if self.running:
+            self._orderly = True
+            self._family = await asyncio.to_thread(_family, self.pid, self.marker)
+            self._end_input()
+            for grace, harder in ((EOF_GRACE_S, signal.SIGTERM), (TERM_GRACE_S, signal.SIGKILL)):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace):
+                        await self._exited.wait()
+                self._signal_group(harder)
+        await self._gone()
+
+    async def kill(self) -> None:
+        """End the program and all that belongs to it, at once."""
+        if self._transport is None:
+            return
+        if self.running:
+            self._family = await asyncio.to_thread(_family, self.pid, self.marker)
+            self._signal_group(signal.SIGKILL)
+        await self._gone()
+
+    async def _gone(self) -> None:
+        """Wait for the end that has been brought about; the system can hold a process up."""
+        try:
+            async with asyncio.timeout(GONE_TIMEOUT_S):
+                await self.exited()
+        except TimeoutError:
+            self.strays = [self.pid]
+        if self._transport is not None:
+            self._transport.close()
+
+    def _end_input(self) -> None:
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is not None:
+            pipe.close()
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    async def _sweep(self) -> None:
+        """End what outlived the program: its descendants of a moment ago, and who has its marker.
+
+        Whoever cannot be ended is listed in ``strays``.
+        """
+        from midflight.agents.process import tree
+
+        left = {
+            p.pid: p for p in [*self._family, *await asyncio.to_thread(_family, 0, self.marker)]
+        }
+        self.strays = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
+        pipe = self._transport.get_pipe_transport(1) if self._transport else None
+        if pipe is not None and not self._eof:
+            pipe.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STDERR_GRACE_S):
+                await self._stderr_eof.wait()
+        if self._leash is not None:
+            await self._leash.release()
+
+
+def _family(pid: int, marker: str) -> list[psutil.Process]:
+    from midflight.agents.process import tree
+
+    return tree.of(pid, marker)

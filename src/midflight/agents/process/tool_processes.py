@@ -1,0 +1,77 @@
+"""What an agent may leave behind: processes of its tool calls, and word of those that live on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from midflight.agents.base import Died, Signal
+from midflight.agents.process.process import AgentProcess
+from midflight.events import Notice, ToolEnded, ToolStarted
+
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["OpenCalls", "end", "farewell"]
+
+
+class OpenCalls:
+    """The tool calls that an agent's program has open, and what of them must not outlive a stop."""
+
+    def __init__(self, process: AgentProcess) -> None:
+        """Begin with none."""
+        self._process = process
+        self._since: dict[str, float] = {}
+        self._doomed: list[psutil.Process] = []
+
+    def note(self, signal: Signal) -> None:
+        """Keep book of the calls of the main conversation."""
+        match signal:
+            case ToolStarted(parent=None):
+                self._since[signal.call] = self._process.age_s
+            case ToolEnded():
+                self._since.pop(signal.call, None)
+
+    async def condemn(self, *, strays: bool = True) -> None:
+        """Note the processes of the calls: the turn is about to be stopped.
+
+        Without ``strays`` what has cut itself loose is spared; it may be background work.
+        """
+        if self._since:
+            self._doomed = await asyncio.to_thread(
+                _born_after, self._process, min(self._since.values()), strays=strays
+            )
+
+    async def close(self) -> None:
+        """The turn is over: end what was condemned, and forget its calls."""
+        self._since.clear()
+        doomed, self._doomed = self._doomed, []
+        await end(doomed)
+
+
+def farewell(strays: Sequence[int], died: Died) -> Iterator[Signal]:
+    """Tell which processes could not be ended, and that the agent has died."""
+    if strays:
+        pids = ", ".join(map(str, strays))
+        yield Notice(level="error", text=f"these processes could not be ended: {pids}")
+    yield died
+
+
+async def end(processes: Iterable[psutil.Process]) -> None:
+    """End processes at once."""
+    doomed = list(processes)
+    if doomed:
+        await asyncio.to_thread(_end, doomed)
+
+
+def _born_after(process: AgentProcess, age_s: float, *, strays: bool) -> list[psutil.Process]:
+    from midflight.agents.process import tree
+
+    return tree.born_after(process.pid, process.marker, age_s, strays=strays)
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    from midflight.agents.process import tree
+
+    tree.end(processes, at_once=True)

@@ -1,0 +1,66 @@
+"""``midflight attach`` and ``resume``: the terminal of ``run`` on a session of another process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from midflight import commands as c
+from midflight.cli.output import at_terminal, one_line, write
+from midflight.client.client import Client, RemoteSession, connect
+from midflight.errors import InvalidInput
+
+__all__ = ["attach", "resume"]
+
+LAST_EVENTS = 100
+"""How much is shown of what happened before."""
+
+
+def attach(given: argparse.Namespace) -> int:
+    """Take part in a session until the person leaves; the session goes on."""
+    if not at_terminal():
+        raise InvalidInput("attach needs a terminal", "midflight logs -f shows it anywhere")
+    return asyncio.run(_attach(given.session, hand_over=False))
+
+
+def resume(given: argparse.Namespace) -> int:
+    """Attach, and have the agent go on with the messages that wait."""
+    return asyncio.run(_attach(given.session, hand_over=True))
+
+
+async def _attach(name: str | None, *, hand_over: bool) -> int:
+    async with (
+        connect() as client,
+        await client.session(name, cwd=Path.cwd(), attend=at_terminal()) as session,
+    ):
+        waiting = len(session.queued)
+        if hand_over and session.info.host is None:
+            await _hand_over(session)
+        if not at_terminal():
+            write(f"{one_line(session.name)}: {waiting} waiting messages handed over\n")
+            return 0
+        return await _console(client, session)
+
+
+async def _hand_over(session: RemoteSession) -> None:
+    """Have a host take up the session: its first message goes on."""
+    if session.queued:
+        await session.command(c.Promote(message=session.queued[0].id, delivery="steer"))
+
+
+async def _console(client: Client, session: RemoteSession) -> int:
+    from midflight.cli.terminal.console import Console
+
+    info = session.info
+    console = Console(session, Path(info.cwd), attached=True)
+    before = await client.journal.tail(info.id, LAST_EVENTS)
+    if earlier := (before[0].seq or 1) - 1 if before else 0:
+        write([("2", f"  … {earlier} earlier events: midflight logs {one_line(info.name)}\n")])
+    console.replay(before, info.model)
+    code = await console.run()
+    if session.status == "closed":
+        write(f"\n{info.name} has ended. To go on: midflight resume {info.name}\n")
+        return code
+    write(f"\nDetached; {info.name} goes on. To come back: midflight attach {info.name}\n")
+    return 0

@@ -1,0 +1,111 @@
+"""The session of ``run``: this program is its host, so that other terminals can reach it.
+
+The agent's program comes up while SQLAlchemy is loaded and the journal opened, and what answers
+on the socket is loaded when the task is with the agent: none of it delays the first word by much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from midflight.agents import create
+from midflight.errors import MidflightError
+from midflight.lineage import marked
+from midflight.options import Options
+from midflight.session.session import Session
+
+if TYPE_CHECKING:
+    from midflight.host import Host
+    from midflight.host.notify import Notifier
+
+__all__ = ["PARK_AFTER", "VARIABLE", "alone", "hosted", "notifier_of_environment"]
+
+VARIABLE = "MIDFLIGHT_NOTIFY"
+"""The environment variable with the address of `--notify`, for hosts that others start."""
+
+PARK_AFTER = "MIDFLIGHT_PARK_AFTER"
+"""The same for `--park-after`."""
+
+
+@contextlib.asynccontextmanager
+async def alone(task: str, options: Options) -> AsyncIterator[Session]:
+    """Begin a session that nobody else knows of, and close it at the end."""
+    async with Session(options, task) as session:
+        yield session
+
+
+@contextlib.asynccontextmanager
+async def hosted(
+    task: str | None, options: Options, new: str | None = None
+) -> AsyncIterator[Session]:
+    """Begin a session in the user's journal, answer for it, and close it at the end.
+
+    ``new`` is its id, if somebody has to know that before.
+
+    Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
+    """
+    from midflight.journal import Place
+
+    Place()  # a folder that cannot be used is told before anything is started
+    notifier = notifier_of_environment()
+    new = new or uuid.uuid4().hex
+    agent = create(marked(options, new))
+    opening = asyncio.get_running_loop().create_task(_open(notifier))
+    try:
+        await agent.start()
+        host = await asyncio.shield(opening)
+        session = await host.begin(task, options, new, ready=agent)
+    except BaseException:
+        await agent.close()
+        with contextlib.suppress(MidflightError):
+            await (await opening).__aexit__(None, None, None)
+        raise
+    serving = asyncio.get_running_loop().create_task(_serve(host, session))
+    async with contextlib.AsyncExitStack() as ends:  # whose order is from the last to the first
+        if notifier is not None:
+            ends.push_async_callback(notifier.close)
+        ends.push_async_exit(host)
+        ends.callback(serving.cancel)  # if a second signal has cut the wait for it
+        ends.push_async_callback(asyncio.wait, [serving])
+        ends.push_async_callback(session.close)
+        yield session
+
+
+def notifier_of_environment() -> Notifier | None:
+    """Return what tells a person who is not looking, if there is to be one; agents do not see it.
+
+    Raises `InvalidOption` if the address cannot be used.
+    """
+    url = os.environ.pop(VARIABLE, None)
+    if not url:
+        return None
+    from midflight.host.notify import Notifier
+
+    return Notifier(url)
+
+
+async def _open(notifier: Notifier | None) -> Host:
+    host = await asyncio.to_thread(_load)
+    if notifier is not None:
+        host.followers.append(notifier.follow)
+    await host.open()
+    return host
+
+
+def _load() -> Host:
+    from midflight.host import Host
+
+    return Host(park_after=None)
+
+
+async def _serve(host: Host, session: Session) -> None:
+    """Answer on the socket; the session goes on if that does not work."""
+    try:
+        await host.serve()
+    except (MidflightError, OSError) as error:
+        session.notice("warning", f"other terminals cannot reach this session: {error}")

@@ -1,0 +1,61 @@
+"""``midflight logs``: what a session has said and done, from its journal, and what it does."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from midflight import events as e
+from midflight.cli.output import json_line, write
+from midflight.cli.terminal.transcript import Transcript
+from midflight.journal import Journal
+from midflight.state.session import AT_REST
+
+__all__ = ["logs"]
+
+
+def logs(given: argparse.Namespace) -> int:
+    """Print the session."""
+    return asyncio.run(_logs(given))
+
+
+async def _logs(given: argparse.Namespace) -> int:
+    async with Journal() as journal:
+        row = await journal.find(given.session, str(Path.cwd()))
+        printer = _Printer(Path(row.cwd), as_json=given.json)
+        after = 0
+        while page := await journal.events(row.id, after):
+            for event in page:
+                printer.take(event)
+            after = page[-1].seq or after
+    if given.follow and row.host is not None:
+        await _follow(row.id, after, printer)
+    return 0
+
+
+async def _follow(session: str, after: int, printer: _Printer) -> None:
+    """Print what happens until the session ends or is laid to rest; a host that dies is no end."""
+    from midflight.client.client import connect
+
+    async with (
+        connect() as client,
+        await client.session(session, attend=False) as remote,
+    ):
+        async for event in remote.events(after):
+            printer.take(event)
+            if isinstance(event, e.SessionEnded):
+                return
+
+
+class _Printer:
+    def __init__(self, cwd: Path, *, as_json: bool) -> None:
+        self._transcript = None if as_json else Transcript(cwd, whole=True)
+
+    def take(self, event: e.Event) -> None:
+        if self._transcript is None:
+            write(json_line(e.encode(event)))
+            return
+        write(self._transcript.take(event))
+        if isinstance(event, e.SessionEnded) and event.reason not in AT_REST:
+            write(self._transcript.lines([("2", f"\nThe session has ended ({event.reason}).\n")]))

@@ -1,0 +1,152 @@
+"""``midflight ls``: every session in a table, what waits for the person first."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from midflight.cli.commands.show import asked
+from midflight.cli.output import Fragment, at_terminal, json_line, one_line, write
+from midflight.info import SessionInfo
+from midflight.journal import Journal
+
+__all__ = ["age", "cut", "in_order", "ls", "table"]
+
+LOOK_AGAIN_S = 1.0
+"""How often ``--watch`` looks for changes, at most."""
+
+RECENT_S = 86_400.0
+"""How long a closed session stays in the list."""
+
+NAME_WIDTH = 32
+LEAST_WIDTH = 20
+
+BOLD, DIM, YELLOW, GREEN = "1", "2", "33", "32"
+ORDER = ("waiting", "running", "starting", "idle", "closed")
+COLOURS = {"waiting": YELLOW, "running": GREEN, "starting": GREEN, "closed": DIM}
+HEAD = ("NAME", "AGENT", "STATUS", "AGE", "COST", "LAST")
+UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def ls(given: argparse.Namespace) -> int:
+    """List the sessions, once or until Ctrl-C."""
+    given.cwd = str(Path(given.cwd).absolute()) if given.cwd else None
+    try:
+        asyncio.run(_watch(given) if given.watch else _once(given))
+    except KeyboardInterrupt:
+        if not given.watch:
+            raise
+    return 0
+
+
+async def _once(given: argparse.Namespace) -> None:
+    async with Journal() as journal:
+        _print(await _find(journal, given), as_json=given.json)
+
+
+async def _find(journal: Journal, given: argparse.Namespace) -> list[SessionInfo]:
+    since = 0.0 if given.all else time.time() - RECENT_S
+    rows = await journal.sessions(cwd=given.cwd)
+    recent = [row for row in rows if row.status != "closed" or row.updated > since]
+    return in_order(await journal.infos(recent))
+
+
+def in_order(sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
+    """Sort sessions: what waits for an answer, what runs, what is idle, what has ended."""
+    return sorted(sessions, key=lambda info: (ORDER.index(info.status), -info.updated))
+
+
+def _print(found: list[SessionInfo], *, as_json: bool, rows: int | None = None) -> int:
+    """Print a list, and return how many lines that were."""
+    if as_json:
+        write(json_line(msgspec.json.encode(found)))
+        return 1
+    if not found:
+        write('No sessions yet. To start one: midflight run -d "your task"\n')
+        return 1
+    width = shutil.get_terminal_size().columns
+    shown = found if rows is None else found[:rows]
+    lines = table(shown, width, time.time())
+    if len(found) > len(shown):
+        lines.append((DIM, f"… {len(found) - len(shown)} more\n"))
+    write(lines)
+    return len(shown) + 1 + (len(found) > len(shown))
+
+
+async def _watch(given: argparse.Namespace) -> None:
+    """Print the list whenever it has changed; at a terminal in the same place."""
+    live = at_terminal() and not given.json
+    before: list[SessionInfo] | None = None
+    above = 0
+    async with Journal() as journal:
+        while True:
+            found = await _find(journal, given)
+            if live or found != before:  # ages change too, where one line replaces another
+                if live:
+                    write("", over=above)
+                rows = shutil.get_terminal_size().lines - 3 if live else None
+                above = _print(found, as_json=given.json, rows=rows)
+                before = found
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def table(sessions: Iterable[SessionInfo], width: int, now: float) -> list[Fragment]:
+    """Return the table, no line longer than the terminal is wide."""
+    rows = [_cells(info, now) for info in sessions]
+    columns = [HEAD, *rows]
+    widths = [max(_wide(row[at]) for row in columns) for at in range(len(HEAD) - 1)]
+    taken = sum(widths) + 2 * len(widths)
+    # On a narrow terminal what was said last goes first, then the end of the line.
+    rest = width - taken if width - taken >= LEAST_WIDTH else 0
+    fragments: list[Fragment] = []
+    for number, row in enumerate(columns):
+        style = BOLD if number == 0 else COLOURS.get(row[2], "")
+        parts = [_fit(cell, room) for cell, room in zip(row, widths, strict=False)]
+        line = "  ".join([*parts, cut(row[-1], rest)])
+        fragments.append((style, f"{cut(line.rstrip(), width)}\n"))
+    return fragments
+
+
+def _cells(info: SessionInfo, now: float) -> tuple[str, ...]:
+    last = f"asks: {asked(info.pending[0])}" if info.pending else info.last
+    return (
+        one_line(info.name, NAME_WIDTH),
+        one_line(info.agent, NAME_WIDTH),
+        info.status,
+        age(now - info.created),
+        f"${info.total_cost_usd:.2f}",
+        one_line(last),
+    )
+
+
+def age(seconds: float) -> str:
+    """Return a span of time in its largest unit."""
+    for size, unit in UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return "0s"
+
+
+def _wide(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _fit(text: str, width: int) -> str:
+    return text + " " * max(0, width - _wide(text))
+
+
+def cut(text: str, width: int) -> str:
+    """Return a line, cut to so many columns of a terminal."""
+    from rich.cells import set_cell_size
+
+    if _wide(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""

@@ -1,0 +1,126 @@
+"""``midflight doctor --probe``: what the agents on this machine can do, seen and not believed.
+
+Each row of the capabilities is tried on the real programs, in a temporary folder with a home of its
+own. The model is scripted and local, so there is no key, no cost and no network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from midflight.cli.commands.demo import PRIVATE, PROXIES
+from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
+from midflight.testing.conformance.rig import OPENCODE, RIGS, Rig
+from midflight.testing.conformance.rows import ROWS, check_row
+from midflight.testing.opencode import OpenCodeServer
+
+__all__ = ["probe"]
+
+BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+STYLES = {"supported": GREEN, "emulated": YELLOW, "not": DIM, "failed": RED}
+
+ROW_TIMEOUT_S = 90.0
+"""How long one row may take; on an idle machine it is a few seconds."""
+
+
+class Outcome(NamedTuple):
+    """One row as it was seen. ``how`` is, for a failed one, what was not as the driver says."""
+
+    agent: str
+    version: str
+    row: str
+    verdict: str
+    how: str
+
+
+def probe(agent: str | None, *, as_json: bool) -> int:
+    """Try every row on the agents that are here, or on one; return 1 if any is not as it says.
+
+    Raises `InvalidOption` for an agent that the suite does not know, `AgentUnavailable` for one
+    that is not here.
+    """
+    for name in list(os.environ):
+        if name.startswith((*PRIVATE, "OPENCODE")) or name.upper() in PROXIES:
+            del os.environ[name]
+    failed = False
+    for rig in _rigs(agent):
+        outcomes = []
+        began = time.monotonic()
+        if not as_json:
+            write([(BOLD, f"{rig.name}\n")])
+        for outcome in _tried(rig):
+            outcomes.append(outcome)
+            _tell(outcome, as_json=as_json)
+        failed = failed or any(outcome.verdict == "failed" for outcome in outcomes)
+        if not as_json:
+            _sum_up(outcomes, time.monotonic() - began)
+    return 1 if failed else 0
+
+
+def _rigs(agent: str | None) -> list[Rig]:
+    known = {rig.name: rig for rig in RIGS}
+    if agent is None:
+        return [rig for rig in RIGS if rig.name != "fake" and not rig.missing()]
+    if agent not in known:
+        raise InvalidOption("agent", f"{agent!r} cannot be tried", f"known: {', '.join(known)}")
+    if missing := known[agent].missing():
+        raise AgentUnavailable(missing, known[agent].install)
+    return [known[agent]]
+
+
+def _tried(rig: Rig) -> Iterator[Outcome]:
+    """Try the rows one after another, and yield each as it is seen."""
+    with contextlib.ExitStack() as on:
+        folder = Path(on.enter_context(tempfile.TemporaryDirectory(prefix="midflight-probe-")))
+        if rig is OPENCODE:
+            rig = rig.on(on.enter_context(OpenCodeServer(folder / "server")))
+        for row in ROWS:
+            (folder / row).mkdir()
+            yield asyncio.run(_try(rig, row, folder / row))
+
+
+async def _try(rig: Rig, row: str, folder: Path) -> Outcome:
+    try:
+        async with asyncio.timeout(ROW_TIMEOUT_S):
+            return Outcome(*await check_row(rig, row, folder))
+    except Exception as error:  # noqa: BLE001 - a check that breaks has seen something odd too
+        return Outcome(rig.name, "", row, "failed", _what(error))
+
+
+def _what(error: Exception) -> str:
+    """Say what was not as it should be: in words, or by the line that says so."""
+    if isinstance(error, MidflightError):
+        return error.message
+    told = str(error) or str(traceback.extract_tb(error.__traceback__)[-1].line)
+    return f"{type(error).__name__}: {told}"
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        write(json_line(msgspec.json.encode(outcome._asdict())).decode())
+        return
+    line: list[Fragment] = [
+        ("", f"  {outcome.row:20}"),
+        (STYLES[outcome.verdict], f"{outcome.verdict:10}"),
+        ("", f" {one_line(outcome.how)}\n" if outcome.how else "\n"),
+    ]
+    write(line)
+
+
+def _sum_up(outcomes: list[Outcome], seconds: float) -> None:
+    version = max(outcome.version for outcome in outcomes)
+    failed = [outcome.row for outcome in outcomes if outcome.verdict == "failed"]
+    counted = f"{len(outcomes) - len(failed)} of {len(outcomes)} rows are as they should be"
+    told = one_line(f"{outcomes[0].agent} {version}: {counted}, seen in {seconds:.0f} s")
+    write([(RED if failed else GREEN, told), ("", "\n\n")])

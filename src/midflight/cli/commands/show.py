@@ -1,0 +1,121 @@
+"""``midflight show`` and ``rm``, and what is said of a session in more than one place."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight.cli.terminal.requests import Asking
+from midflight.errors import Conflict
+from midflight.info import SessionInfo
+from midflight.state.requests import Request
+
+if TYPE_CHECKING:
+    from midflight.client.client import Client
+
+__all__ = ["asked", "rm", "show"]
+
+BOLD, DIM, YELLOW = "1", "2", "33"
+
+
+def asked(request: Request) -> str:
+    """Return what a request is about, in one line."""
+    if isinstance(request, e.PermissionRequested):
+        given = request.input
+        detail = given.get("command") or given.get("file_path") or given.get("filePath") or ""
+        return one_line(f"{request.name} {detail}")
+    return one_line(" / ".join(question.question for question in request.questions))
+
+
+def show(given: argparse.Namespace) -> int:
+    """Show one session."""
+    return asyncio.run(_show(given.session, as_json=given.json))
+
+
+async def _show(name: str | None, *, as_json: bool) -> int:
+    from midflight.journal import Journal
+
+    async with Journal() as journal:
+        row = await journal.find(name, str(Path.cwd()))
+        info = (await journal.infos([row]))[0]
+    write(json_line(msgspec.json.encode(info)) if as_json else _page(info))
+    return 0
+
+
+def _page(info: SessionInfo) -> list[Fragment]:
+    from midflight.git.repository import branch_of
+
+    facts = {
+        "id": info.id,
+        "agent": f"{info.agent} {info.model}".strip(),
+        "folder": info.cwd,
+        "branch": branch_of(info.cwd),
+        "status": info.status,
+        "turns": str(info.turns),
+        "cost": f"${info.total_cost_usd:.4f}",
+        "limits": ", ".join(f"{name} {value}" for name, value in info.limits.items()),
+        "created": _when(info.created),
+        "updated": _when(info.updated),
+        "host": info.host or "none: it is at rest",
+        "last": info.last,
+    }
+    lines: list[Fragment] = [(BOLD, f"{one_line(info.name)}\n")]
+    for name, value in facts.items():
+        if value:
+            lines += [(DIM, f"  {name:8} "), ("", f"{one_line(value, 1000)}\n")]
+    for request in info.pending:
+        asking = Asking(Path(info.cwd))
+        asking.add(request)
+        how = "allow|deny" if isinstance(request, e.PermissionRequested) else '"your answer"'
+        which = f"{request.request} " if len(info.pending) > 1 else ""
+        command = f"midflight answer {info.name} {which}{how}"
+        lines += [*asking.shown(), (YELLOW, f"  to answer: {one_line(command, 1000)}\n")]
+    return lines
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def rm(given: argparse.Namespace) -> int:
+    """Remove sessions."""
+    return asyncio.run(_rm(given.sessions, force=given.force))
+
+
+async def _rm(names: list[str], *, force: bool) -> int:
+    from midflight.client.client import connect  # what only looks need not wait for it
+    from midflight.git.repository import worktree_at
+
+    async with connect() as client:
+        found = [await client.info(name, cwd=Path.cwd()) for name in names]
+        for info in found:
+            if info.status in ("starting", "running", "waiting") and not force:
+                raise Conflict(
+                    f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
+                )
+        for info in found:
+            await _remove(client, info)
+            write(f"removed {one_line(info.name)}\n")
+            if tree := await worktree_at(Path(info.cwd), Path.cwd()):
+                write(f"its worktree stays: midflight worktree discard {tree.name}\n")
+    return 0
+
+
+async def _remove(client: Client, info: SessionInfo) -> None:
+    await client.reach.check(info.id, c.Close())
+    if info.host is not None:
+        await client.call(info.host, "DELETE", f"/sessions/{info.id}")
+        return
+    await client.journal.register("")  # for as long as it takes
+    try:
+        await client.journal.remove(info.id)
+    finally:
+        await client.journal.leave()

@@ -1,0 +1,209 @@
+"""``midflight worktree``: what becomes of the work of sessions that have a folder of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import msgspec
+
+from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight.client.client import connect
+from midflight.errors import InvalidInput
+from midflight.git.merge import listed, start_of
+from midflight.git.repository import ahead, uncommitted
+from midflight.worktrees import Branches, Done, Owned, own_worktree
+
+__all__ = ["begun_in", "how_to_go_on", "worktree"]
+
+BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
+HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One worktree of a list.
+
+    ``commits`` are those that a merge would bring, ``uncommitted`` the files that are new or
+    changed beside them; ``sessions`` are the names and states of those that work there.
+    """
+
+    worktree: str
+    branch: str
+    origin: str
+    folder: str
+    gone: bool
+    commits: int
+    uncommitted: int
+    sessions: dict[str, str]
+
+
+def worktree(given: argparse.Namespace) -> int:
+    """Carry out what is said of a worktree."""
+    if given.name and given.action != "branch":
+        raise InvalidInput("--as goes with branch", "midflight worktree branch --as NAME")
+    return asyncio.run(_worktree(given))
+
+
+async def _worktree(given: argparse.Namespace) -> int:
+    here = Path.cwd()
+    async with connect() as client:
+        branches = Branches(client)
+        if given.action == "ls":
+            lines = [await _line(owned) for owned in await branches.all(here)]
+            write(json_line(msgspec.json.encode(lines)) if given.json else _table(lines))
+            return 0
+        owned = await branches.find(given.session, here)
+        if given.action == "diff":
+            told = await branches.diff(owned)
+            text = json_line(msgspec.json.encode(told._asdict()))
+            write(text if given.json else _diff(told.diff))
+            return 0
+        if given.action == "merge":
+            done = await branches.merge(owned, tell=not given.no_message)
+        elif given.action == "branch":
+            done = await branches.branch(owned, given.name or "")
+        else:
+            done = await branches.discard(owned)
+    write(json_line(msgspec.json.encode(done)) if given.json else _said(done, owned))
+    return 1 if done.conflicts else 0
+
+
+async def _line(owned: Owned) -> Line:
+    tree = owned.tree
+    return Line(
+        worktree=tree.name,
+        branch=tree.on,
+        origin=tree.origin,
+        folder=str(tree.folder),
+        gone=tree.gone,
+        commits=0 if tree.gone else await ahead(tree, await start_of(tree)),
+        uncommitted=0 if tree.gone else await uncommitted(tree.folder),
+        sessions={info.name: info.status for info in owned.sessions},
+    )
+
+
+def _table(lines: list[Line]) -> list[Fragment]:
+    if not lines:
+        return [("", 'No worktrees yet. To begin one: midflight run --worktree "your task"\n')]
+    rows = [HEAD, *(_cells(line) for line in lines)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
+    shown: list[Fragment] = []
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        shown.append((BOLD if number == 0 else "", f"{'  '.join(cells).rstrip()}\n"))
+    return shown
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    sessions = ", ".join(f"{name} ({status})" for name, status in line.sessions.items())
+    cells = (line.worktree, line.origin or "-", _changes(line), sessions or "-", line.folder)
+    return tuple(map(one_line, cells))
+
+
+def _changes(line: Line) -> str:
+    """Return how much there is to merge, in words."""
+    if line.gone:
+        return "its folder is gone"
+    parts = [_count(line.commits, "commit")] if line.commits else []
+    parts += [f"{_count(line.uncommitted, 'file')} not committed"] if line.uncommitted else []
+    if line.branch != f"midflight/{line.worktree}":
+        parts.append(f"is on {line.branch or 'no branch'}")
+    return ", ".join(parts) or "none"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _diff(text: str) -> list[Fragment]:
+    styles = {"+": GREEN, "-": RED, "@": DIM, "d": BOLD}
+    return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
+
+
+def _said(done: Done, owned: Owned) -> str:
+    """Return what came of it, and what can be done next."""
+    if done.action == "discard":
+        return _discarded(done)
+    if done.action == "branch":
+        text = f"{one_line(done.branch)} has all of it ({done.commit[:10]})\n"
+        return text + (f"To publish it: {one_line(done.command)}\n" if done.command else "")
+    if done.conflicts:
+        return _conflicting(done, owned)
+    into, where = one_line(done.into), one_line(done.folder, 1000)
+    text = (
+        f"merged {done.branch} into {into} ({done.commit[:10]}) in {where}\n"
+        if done.new
+        else f"{into} in {where} has all of {done.branch} already\n"
+    )
+    return f"{text}To throw the worktree away: midflight worktree discard {_named(owned)}\n"
+
+
+def _conflicting(done: Done, owned: Owned) -> str:
+    name, into = _named(owned), one_line(done.into)
+    text = (
+        f"{done.branch} conflicts with {into} in: {listed(done.conflicts)}\n"
+        f"Nothing was changed in {one_line(done.folder, 1000)}.\n"
+    )
+    if done.told:
+        text += (
+            f"{one_line(owned.name)} was told to merge {into} into its branch."
+            f" To follow it: midflight attach {name}\n"
+        )
+    else:
+        folder = quote(one_line(str(owned.tree.folder), 1000))
+        text += f"To resolve it: git -C {folder} merge {quote(into)}\n"
+    return f"{text}When it is resolved: midflight worktree merge {name}\n"
+
+
+def _discarded(done: Done) -> str:
+    text = f"threw away the worktree {done.worktree} and its branch {done.branch}\n"
+    if not done.snapshot:
+        return f"{text}Nothing is lost: other branches have all of it.\n"
+    return (
+        f"{text}What was only there is in {done.snapshot}\n"
+        f"To get it back: git branch {done.worktree} {done.snapshot}\n"
+    )
+
+
+def _named(owned: Owned) -> str:
+    return quote(one_line(owned.name))
+
+
+# Sessions that begin ------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def begun_in(
+    given: argparse.Namespace, options: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the options of a session that is begun in the block: with `--worktree`, in its own.
+
+    A worktree whose session does not begin is taken back.
+    """
+    changed = dict(options)
+    if not given.worktree:
+        yield changed
+        return
+    if given.resume:
+        raise InvalidInput(
+            "--resume goes on in the folder of its conversation, and --worktree is a new one",
+            "leave one of them out",
+        )
+    cwd = Path.cwd() / (options.get("cwd") or "")
+    async with own_worktree(given.task, changed) as tree:
+        folder = one_line(str(tree.folder), 1000)
+        lines = f"midflight: it works on the branch {tree.branch}, in {folder}\n"
+        if await uncommitted(cwd):
+            lines += "midflight: it begins with the last commit, without what is not committed\n"
+        write(lines, error=True)
+        yield changed
+
+
+def how_to_go_on(name: str) -> str:
+    """Return what can be done with the work of a session that has a worktree."""
+    return f"To take over its work: midflight worktree merge {quote(one_line(name))}\n"

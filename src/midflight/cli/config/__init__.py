@@ -1,0 +1,1 @@
+"""Where the defaults of the command line come from."""

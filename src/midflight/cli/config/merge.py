@@ -1,0 +1,162 @@
+"""Defaults of the command line: the user's file, and what a project's file takes away from them.
+
+Only the command line reads files. `midflight.dispatch`, `open` and `run` use what they are given.
+`midflight.cli.config.files` reads and checks them; in here stands who wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from midflight.options import Options
+
+__all__ = ["KEYS", "NARROWING", "File", "Settled", "full_name", "settle"]
+
+NARROWING = (
+    "max_turns",
+    "max_budget_usd",
+    "timeout",
+    "stall_timeout",
+    "permission_mode",
+    "allowed_tools",
+    "disallowed_tools",
+)
+"""What a project's file may set: each of these can take something away and give nothing."""
+
+KEYS = (
+    *("agent", "model", *NARROWING, "plugins", "skills", "effort", "agent_path", "add_dirs"),
+    *("on_usage_limit", "max_wait"),
+)
+"""What the user's file may set. Nothing that may hold a secret is among it."""
+
+_STRICTEST_FIRST = ("plan", "dontAsk", "default", "acceptEdits", "bypassPermissions")
+_FITS_ONE_AGENT = ("model", "effort", "agent_path")
+_UNSET = Options(cwd=Path())
+_RULE_WITH_DETAILS = re.compile(r"([\w-]+)\([^()]*\)")
+
+
+def full_name(agent: str, key: str) -> str:
+    """Return the name of a key with the table that it stands in."""
+    return f"agents.{agent}.{key}" if agent else key
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file that was read; every value in it has been checked.
+
+    path: where it is. top: what it says for every agent. agents: what it says for one, by its name.
+    lines: the line of each key, by its full name, as far as it is known.
+    """
+
+    path: Path = Path()
+    top: Mapping[str, Any] = {}
+    agents: Mapping[str, Mapping[str, Any]] = {}
+    lines: Mapping[str, int] = {}
+
+    def values(self, agent: str) -> dict[str, Any]:
+        """Return what the file says for this agent.
+
+        Where the file names an agent, the model (and what else fits only one agent) at the top
+        level is meant for that one.
+        """
+        top = dict(self.top)
+        if top.pop("agent", agent) != agent:
+            top = {key: value for key, value in top.items() if key not in _FITS_ONE_AGENT}
+        return top | dict(self.agents.get(agent, {}))
+
+    def where(self, agent: str, key: str) -> str:
+        """Return file, line and full name of a key, as an error starts."""
+        name = full_name(agent if key in self.agents.get(agent, {}) else "", key)
+        line = self.lines.get(name)
+        return f"{self.path}:{line}: {name}" if line else f"{self.path}: {name}"
+
+    def told(self) -> list[str]:
+        """Return what the file sets, a text for each key."""
+        return [
+            f"{full_name(agent, key)} = {msgspec.json.encode(value, enc_hook=str).decode()}"
+            for agent, table in {"": self.top, **self.agents}.items()
+            for key, value in table.items()
+        ]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The options of a run, and where they come from.
+
+    options: as `midflight.dispatch` takes them. sources: for what was not said on the command line,
+    where it was. overruled: where a project asks for less than the command line says, by option.
+    """
+
+    options: Mapping[str, Any]
+    sources: Mapping[str, str]
+    overruled: Mapping[str, str]
+
+
+def settle(
+    said: Mapping[str, Any], *, variable: str | None, user: File | None, project: File | None
+) -> Settled:
+    """Put together what the command line, ``MIDFLIGHT_AGENT`` and the two files say.
+
+    ``said`` holds checked options. It wins over the variable, and that over the user's file. The
+    project narrows these defaults, but not what was said. Only denials add up, whoever says them;
+    a rule that is in ``said`` as allowed is none of them.
+    """
+    user, project = user or File(), project or File()
+    agent, source = _agent(said, variable, user)
+    defaults = user.values(agent)
+    sources = {"agent": source, **{key: user.where(agent, key) for key in defaults}}
+    wishes = project.values(agent)
+    for key, value in wishes.items():
+        mine = defaults.get(key, getattr(_UNSET, key))
+        if (narrower := _narrowed(key, mine, value)) != mine:
+            defaults[key], sources[key] = narrower, project.where(agent, key)
+    options = {"agent": agent, **defaults, **said}
+    if "disallowed_tools" in defaults:
+        options["disallowed_tools"] = _denied(said, defaults["disallowed_tools"])
+    overruled = {
+        key: project.where(agent, key)
+        for key, value in wishes.items()
+        if key in options and _narrowed(key, options[key], value) != options[key]
+    }
+    return Settled(options, {key: sources[key] for key in sources if key not in said}, overruled)
+
+
+def _agent(said: Mapping[str, Any], variable: str | None, user: File) -> tuple[str, str]:
+    """Return the agent's name and who says it."""
+    if "agent" in said:
+        return said["agent"], "--agent"
+    if variable:
+        return variable, "MIDFLIGHT_AGENT"
+    if "agent" in user.top:
+        return user.top["agent"], user.where("", "agent")
+    return _UNSET.agent, "the default"
+
+
+def _narrowed(key: str, mine: Any, project: Any) -> Any:
+    """Return ``mine`` with what the project takes away from it; never more than ``mine``."""
+    if key == "permission_mode":
+        return min(mine, project, key=_STRICTEST_FIRST.index)
+    if key == "disallowed_tools":
+        return tuple(dict.fromkeys((*(mine or ()), *project)))
+    if key == "allowed_tools":
+        rules = (*_within(mine or (), project), *_within(project, mine or ()))
+        return mine and tuple(dict.fromkeys(rules))
+    return project if mine is None else min(mine, project)
+
+
+def _within(rules: Iterable[str], others: Collection[str]) -> Iterator[str]:
+    """Yield each rule that is in ``others``, itself or as a part: ``Bash(ls)`` is in ``Bash``."""
+    for rule in rules:
+        part = _RULE_WITH_DETAILS.fullmatch(rule)
+        if rule in others or (part and part[1] in others):
+            yield rule
+
+
+def _denied(said: Mapping[str, Any], defaults: Iterable[str]) -> tuple[str, ...]:
+    """Return all denials: those of the command line, and the defaults that it does not allow."""
+    allowed = said.get("allowed_tools") or ()
+    kept = (rule for rule in defaults if rule not in allowed)
+    return tuple(dict.fromkeys((*(said.get("disallowed_tools") or ()), *kept)))

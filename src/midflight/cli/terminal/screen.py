@@ -1,0 +1,191 @@
+"""What the terminal shows above its input line: a session's events as styled text."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from midflight import events as e
+from midflight.cli.output import Fragment, inert, one_line
+from midflight.cli.terminal.render import Blocks, edit_diff, markdown, output_lines
+from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
+from midflight.orchestrate.update_ids import is_news
+
+__all__ = ["Screen"]
+
+BOLD, DIM, YELLOW = "1", "2", "33"
+DIFF_LINES = 60
+TAIL_LINES = 3
+
+
+class Screen:
+    """Turns events into what is printed; text appears block by block, laid out as Markdown."""
+
+    def __init__(self, cwd: Path) -> None:
+        """``cwd`` is where relative paths begin."""
+        self._cwd = cwd
+        self._plain = Transcript(cwd)
+        self._blocks = Blocks()
+        self._streamed = ""
+        self._running = False
+        self._texts: dict[str, str] = {}
+        self._waits: str | None = None
+        self._diffs: dict[str, list[Fragment]] = {}
+
+    def live(self, width: int) -> list[str]:
+        """Return the last lines of the text that is being written."""
+        rest = self._blocks.rest[-TAIL_LINES * width :]
+        lines = [
+            wrapped
+            for line in rest.splitlines()
+            for wrapped in textwrap.wrap(inert(line), width - 2)
+        ]
+        return lines[-TAIL_LINES:]
+
+    def take(self, event: e.Event, width: int) -> list[Fragment]:
+        """Return what to print for an event; often nothing."""
+        match event:
+            case e.TextDelta(parent=None, text=text):
+                self._streamed += text
+                return self._show(self._blocks.feed(text), width)
+            case e.Text(parent=None, text=text):
+                return self._whole(text, width)
+            case e.TextDelta() | e.Text():
+                return []
+            case e.Retry():
+                return self._retry(event)
+            case e.ToolStarted() | e.ToolEnded():
+                return self._tool(event)
+            case e.TurnStarted() | e.TurnEnded():
+                return self._turn(event, width)
+            case e.PermissionRequested(call=call):
+                self._diffs.pop(call, None)  # it is shown where it is asked for
+                return []
+            case e.PermissionResolved() | e.QuestionResolved():
+                return self._resolved(event)
+            case _:
+                return self._message(event)
+
+    # Text ---------------------------------------------------------------------------------
+
+    def _show(self, blocks: list[str], width: int) -> list[Fragment]:
+        shown: list[Fragment] = []
+        for block in blocks:
+            if block.strip():
+                shown += [("", "\n"), *markdown(block, width)]
+        return shown
+
+    def _whole(self, text: str, width: int) -> list[Fragment]:
+        """Show what is not shown yet of a finished text."""
+        streamed, self._streamed = self._streamed, ""
+        if not text.startswith(streamed):
+            self._blocks.flush()
+            streamed = ""
+        blocks = self._blocks.feed(text[len(streamed) :] + "\n")
+        return self._show([*blocks, self._blocks.flush()], width)
+
+    def _retry(self, event: e.Retry) -> list[Fragment]:
+        why = f"{event.error} ({event.status})" if event.status else event.error
+        void = "; what it wrote before is void" if self._streamed else ""
+        self._streamed = ""
+        self._blocks.flush()
+        return _aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
+
+    # Tools and turns ----------------------------------------------------------------------
+
+    def _tool(self, event: e.ToolStarted | e.ToolEnded) -> list[Fragment]:
+        if isinstance(event, e.ToolStarted):
+            # Compared before the edit is made: afterwards the file no longer tells.
+            diff = edit_diff(event.name, event.input, self._cwd)
+            if diff:
+                self._diffs[event.call] = diff
+            return self._plain.take(event)
+        diff = self._diffs.pop(event.call, None)
+        if event.status == "completed" and diff:
+            return _bounded(diff)
+        if event.status == "completed" and event.name.lower() == "bash":
+            return output_lines(event.output)
+        return self._plain.take(event)
+
+    def _turn(self, event: e.TurnStarted | e.TurnEnded, width: int) -> list[Fragment]:
+        self._running = isinstance(event, e.TurnStarted)
+        if isinstance(event, e.TurnStarted):
+            waited = [self._texts[each] for each in event.messages if each in self._texts]
+            return [(BOLD, f"\n> {one_line(' '.join(waited), width - 2)}\n")] if waited else []
+        rest = self._show([self._blocks.flush()], width)
+        self._streamed = ""
+        self._diffs.clear()
+        line = f" · {event.duration_s:.0f} s · ${event.cost_usd:.4f}\n"
+        why = [("", f"{one_line(event.text)}\n")] if event.status == "failed" else []
+        return [
+            *rest,
+            ("", "\n"),
+            (COLOURS[event.status], f"turn {event.turn} {ending(event)}"),
+            (DIM, line),
+            *why,
+        ]
+
+    # Messages and requests ----------------------------------------------------------------
+
+    def _message(self, event: e.Event) -> list[Fragment]:
+        """Acknowledge what the person said, and what becomes of it."""
+        match event:
+            case e.UsageLimitReached(message=message):
+                self._waits = message  # which no person has said
+                how = " – type to go on at once, Esc to stop" if message else ""
+                return _aside("usage limit", limit_line(event) + how)
+            case e.MessageAccepted(message=message) if message == self._waits:
+                return []
+            case e.MessageAccepted(message=message, text=text) if is_news(message):
+                return [(DIM, f"  [news] {one_line(line)}\n") for line in text.splitlines()[1:]]
+            case e.MessageSteered(message=message) if is_news(message):
+                return []
+            case e.MessageAccepted(message=message, text=text, delivery=delivery):
+                if self._running and delivery != "steer":
+                    self._texts[message] = text  # shown again when its turn comes
+                fate = _FATES[delivery] if self._running else ""
+                return [(BOLD, f"\n> {text}\n"), *([(DIM, f"  {fate}\n")] if fate else [])]
+            case e.MessageSteered(message=message):
+                self._texts.pop(message, None)
+                return [(DIM, "  [steered] the agent has read it\n")]
+            case e.MessageCancelled(message=message, reason=reason) if message in self._texts:
+                text = self._texts.pop(message)
+                return _aside("cancelled", f"{text} ({reason})")
+            case e.MessageFailed(message=message, reason=reason) if message in self._texts:
+                text = self._texts.pop(message)
+                return _aside("failed", f"{text} ({reason})")
+            case e.MessageStarted(message=message):
+                self._texts.pop(message, None)
+                return []
+            case e.MessageAccepted() | e.MessageAnswered():
+                return []
+        return self._plain.take(event)
+
+    def _resolved(self, event: e.PermissionResolved | e.QuestionResolved) -> list[Fragment]:
+        if isinstance(event, e.PermissionResolved):
+            word = {"allow": "allowed", "deny": "denied", "cancelled": "no longer asked"}
+            return _aside(word[event.decision], event.reason)
+        if not event.answers:
+            return _aside("not answered", event.reason)
+        answers = (
+            answer if isinstance(answer, str) else ", ".join(answer)
+            for answer in event.answers.values()
+        )
+        return _aside("answered", "; ".join(answers))
+
+
+_FATES = {
+    "steer": "[steer] the agent reads it at its next step",
+    "queue": "[queued] gets a turn of its own",
+    "now": "[redirect] the running turn is stopped for it",
+}
+
+
+def _aside(word: str, text: str) -> list[Fragment]:
+    return [(YELLOW, f"  [{word}]"), ("", f" {one_line(text)}\n" if text else "\n")]
+
+
+def _bounded(diff: list[Fragment]) -> list[Fragment]:
+    """Return the first lines of a diff that needed no approval."""
+    more = len(diff) - DIFF_LINES
+    return [*diff[:DIFF_LINES], (DIM, f"  … {more} more lines\n")] if more > 0 else diff

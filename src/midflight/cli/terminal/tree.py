@@ -1,0 +1,86 @@
+"""An orchestrator's children at its terminal: a small tree that is alive, and what they ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from midflight import commands as c
+from midflight.cli.commands.ls import age, cut
+from midflight.cli.output import one_line
+from midflight.errors import MidflightError
+from midflight.orchestrate.child import Child
+from midflight.orchestrate.children import Crew
+
+__all__ = ["Tree", "tree_lines"]
+
+MOST = 8
+"""How many lines the tree has, the last one not counted."""
+
+NAME_WIDTH = 24
+LEAST_LAST = 12
+"""How many columns must be left for what a child does, so that it is shown."""
+
+MARKS = {"waiting": "?", "starting": "*", "running": "*", "closed": "x"}
+STYLES = {"waiting": "ansiyellow", "starting": "", "running": ""}
+ORDER = ("waiting", "running", "starting", "idle", "closed")
+
+Line = tuple[str, str]
+"""A style of the terminal's library, and a line."""
+
+
+class Tree:
+    """What the terminal shows of a crew, and where answers go."""
+
+    def __init__(self, crew: Crew) -> None:
+        """``crew`` is being followed."""
+        self.crew = crew
+
+    def lines(self, width: int) -> list[Line]:
+        """Return the tree as it is now; nothing before there is a child."""
+        crew = self.crew
+        if not crew.children:
+            return []
+        cap = crew.session.options.max_budget_usd
+        of = "" if cap is None else f" of ${cap:g}"
+        last = f"  {len(crew.working)} at work · ${crew.spent_usd:.4f}{of} for all"
+        return [
+            *tree_lines(crew.children, width, asyncio.get_running_loop().time()),
+            ("ansibrightblack", cut(last, width)),
+        ]
+
+    def asker(self, session: str) -> str:
+        """Return the name of a child that asks something; nothing if it is none."""
+        return one_line(self.crew.named(session), NAME_WIDTH)
+
+    async def answer(self, session: str, answer: c.Answer) -> str:
+        """Answer a child; return what is wrong, or nothing."""
+        try:
+            await self.crew.answer(session, answer)
+        except MidflightError as error:
+            return one_line(str(error))
+        return ""
+
+
+def tree_lines(children: Sequence[Child], width: int, now: float) -> list[Line]:
+    """Return a line for each child, no longer than the terminal is wide.
+
+    Where there are too many, those are shown that wait or work, and of the others the newest.
+    """
+    ranked = sorted(range(len(children)), key=lambda at: (ORDER.index(children[at].status), -at))
+    shown = sorted(ranked[:MOST])
+    lines = [_line(children[at], width, now) for at in shown]
+    if more := len(children) - len(shown):
+        lines.append(("ansibrightblack", f"  … {more} more"))
+    return lines
+
+
+def _line(child: Child, width: int, now: float) -> Line:
+    status = child.status
+    mark, indent = MARKS.get(status, "-"), "  " * child.depth
+    name = one_line(child.name, NAME_WIDTH)
+    word = "asks" if child.pending else status
+    facts = f"{indent}{mark} {name}  {word}  {age(now - child.began)}  ${child.cost_usd:.2f}"
+    room = width - len(facts) - 2
+    last = one_line(child.last, room) if room >= LEAST_LAST else ""
+    return STYLES.get(status, "ansibrightblack"), cut(f"{facts}  {last}".rstrip(), width)

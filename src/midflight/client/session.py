@@ -1,0 +1,301 @@
+"""A session that another process runs: what `Client.session` and `Client.dispatch` return."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.agents import create
+from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
+from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.journal import SessionRow, restored
+from midflight.options import Options
+from midflight.session.base import Surface
+from midflight.session.event_log import EventLog
+from midflight.state.session import State
+from midflight.values import Support
+
+if TYPE_CHECKING:
+    from midflight.client.client import Client
+
+__all__ = ["RemoteSession"]
+
+CALL_TIMEOUT_S = 90.0
+"""How long what a command did may take to be among the events."""
+
+LOOK_AGAIN_S = 0.5
+"""How often a session that is at rest is looked for, because anybody may go on with it."""
+
+
+class RemoteSession(Surface):
+    """A session that another process runs, or that is at rest. An async context manager.
+
+    It has the verbs and the events of `midflight.Session`. Leaving the block leaves the session
+    alone. ``info`` is the session as it was when it was found.
+    """
+
+    def __init__(
+        self, client: Client, info: SessionInfo, *, fresh: bool = False, attend: bool = True
+    ) -> None:
+        """Made by `Client.session` and `Client.dispatch`.
+
+        `stream` begins with what happens after the block is entered, or, of a ``fresh`` session,
+        with its first event.
+        """
+        super().__init__(info.id, info.name, EventLog())
+        self.info = info
+        self._client = client
+        self._folded = State()
+        self._fresh = fresh
+        self._attend = attend
+        self._row: SessionRow | None = None
+        self._agent: AgentInfo | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()
+        self._there = asyncio.Event()
+        self._mourned = 0
+
+    @property
+    def _state(self) -> State:
+        return self._folded
+
+    @property
+    def _quiet(self) -> bool:
+        return not self._folded.busy and not self._folded.tasks
+
+    def _check_entered(self) -> None:
+        if self._following is None:
+            raise Conflict("the session has not been entered", "use: async with session")
+
+    @property
+    def _found(self) -> SessionRow:
+        self._check_entered()
+        if self._row is None:
+            raise AssertionError  # entering has looked
+        return self._row
+
+    @property
+    def options(self) -> Options:
+        """The options as they were given, without the values that are never stored.
+
+        Raises `InvalidOption` where they are none any more: the folder may be gone.
+        """
+        return restored(self._found.options)[0]
+
+    @property
+    def capabilities(self) -> Mapping[str, Support]:
+        """For each thing an agent can do: supported, emulated by midflight, or not.
+
+        Of an agent that has not been seen at work it is what agents of its kind can do.
+        """
+        self._check_entered()
+        return self._agent.capabilities if self._agent else create(self.options).capabilities
+
+    @property
+    def permission_mode(self) -> str:
+        """The permission mode in force."""
+        found = self._found
+        return self._agent.permission_mode if self._agent else found.permission_mode
+
+    def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
+        """Say whether somebody is here to answer; others may be elsewhere."""
+        self._check_entered()
+        if self._attend != bool(attended):
+            self._attend = bool(attended)
+            self._there.clear()  # commands wait until the host knows of it
+            loop = asyncio.get_running_loop()
+            self._following = loop.create_task(self._follow(self._following))
+
+    async def __aenter__(self) -> Self:
+        """Read what has happened so far, and follow what happens.
+
+        When this returns, the session's host knows of the reader, if there is a host. What one
+        that has died has left open has been ended.
+        """
+        if self._following is not None:
+            raise Conflict("a session is entered once", "ask the client for it again")
+        past = await self._client.journal.past(self.id)
+        await self._look()
+        for event in past.events:
+            self._see(event)
+        self._log.restore(past.recent)
+        if not self._fresh:
+            self._reader = self._log.reader(self._log.last_seq)
+        self._following = asyncio.get_running_loop().create_task(self._follow(None))
+        try:
+            await self._there.wait()
+        except BaseException:
+            self._following.cancel()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Stop following. The session goes on."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        self._log.end()
+
+    async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
+        """Yield every event after a sequence number, until the session has ended or is at rest.
+
+        Any number of readers; what is not in memory is read from the journal. Raises `NotFound`
+        when the session has been removed meanwhile.
+        """
+        while after < self._log.oldest_seq - 1:
+            page = await self._client.journal.events(self.id, after)
+            if not page:
+                await self._client.journal.find(self.id, exact=True)  # it may have been removed
+                return
+            for event in page:
+                yield event
+                after = event.seq or after
+        async for event in super().events(after):
+            yield event
+
+    # Following ----------------------------------------------------------------------------
+
+    async def _follow(self, before: asyncio.Task[None] | None) -> None:
+        """Read what happens, in whatever host the session is, until it is left or removed.
+
+        The task that did so ``before`` is ended first.
+        """
+        if before is not None:
+            before.cancel()
+            await asyncio.wait({before})
+        while True:
+            self._stirred.clear()
+            try:
+                with contextlib.suppress(HostGone):
+                    await self._read()
+                for event in await self._client.journal.events(self.id, self._log.last_seq, None):
+                    self._take(event)
+            except (NotFound, StoreRefused) as error:
+                self._fail(error)
+                return
+            except MidflightError:
+                pass  # which may pass; whoever says something is told
+            except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
+                self._fail(
+                    MidflightError(
+                        f"session {self.name} cannot be read: {type(error).__name__}: {error}",
+                        "it goes on; its host may be of a newer version of midflight",
+                    )
+                )
+                return
+            self._there.set()
+            self._log.wake()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._stirred.wait()
+
+    def _fail(self, error: MidflightError) -> None:
+        """Nothing more will be heard of the session here: nobody may wait for it."""
+        self._log.end(error)
+        for message in self._messages.values():
+            message.lose(str(error))
+        self._there.set()
+
+    async def _read(self) -> None:
+        """Read from the session's host, if it has one, until that says no more.
+
+        Where the host has died, another one ends what that has left open, so that nobody waits
+        for it.
+        """
+        row = await self._client.journal.find(self.id, exact=True)
+        if row.address is not None:
+            path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
+            path += "&attend=1" if self._attend else ""
+            async for event in self._client.stream(row.address, path):
+                self._there.set()
+                if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
+                    await self._look()
+                if event is not None:
+                    self._take(event)
+        elif self._folded.ended is None and self._mourned != row.seq:
+            await self._client.settle()
+            self._mourned = row.seq
+
+    def _take(self, event: e.Event) -> None:
+        """Take in what happens; what was read from the journal and the host comes twice."""
+        if event.seq is None or event.seq > self._log.last_seq:
+            self._see(event)
+            self._log.append(event)
+
+    def _see(self, event: e.Event) -> None:
+        self._folded.apply(event)
+        self._inform(event)
+        if self.first is None:
+            self.first = self._newest
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def command(self, command: c.Command) -> None:
+        """Carry out a command object, as `midflight.Session.command` does."""
+        self._check_entered()
+        if isinstance(command, c.Close):
+            await self.close()
+            return
+        if isinstance(command, (c.Send, c.Redirect, c.Edit)):
+            c.check_text(command.text)
+        await self._carry_out(c.checked(command))
+        if isinstance(command, c.SetPermissionMode):
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look what the session's agent can do, and in which mode it works: no event tells it."""
+        self._row = await self._client.journal.find(self.id, exact=True)
+        if self._row.address is not None:
+            with contextlib.suppress(NotFound, HostGone):  # it is laid to rest just now
+                path = f"/sessions/{self.id}/agent"
+                told = await self._client.call(self._row.address, "GET", path)
+                self._agent = msgspec.json.decode(told, type=AgentInfo)
+                return
+        if self._agent is not None:
+            mode = self._row.permission_mode
+            self._agent = msgspec.structs.replace(self._agent, permission_mode=mode)
+
+    async def _carry_out(self, command: c.Command) -> Outcome:
+        """Have a command carried out, and read on until what it did is among the events."""
+        await self._there.wait()
+        told = await self._client.carry_out(self.id, command)
+        outcome = msgspec.json.decode(told, type=Outcome)
+        self._stirred.set()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                while self._log.last_seq < outcome.seq:
+                    if self._log.error is not None:
+                        raise self._log.error
+                    await self._log.changed()
+        except TimeoutError:
+            raise HostGone(
+                "the session's host has taken the command, and tells nothing of it",
+                "look at it later: the session may go on",
+            ) from None
+        return outcome
+
+    async def withdraw(self, message: str) -> bool:
+        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+        try:
+            return (await self._carry_out(c.Cancel(message=message))).state == "cancelled"
+        except (Conflict, NotFound):
+            return False
+
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
+        """Put a line for people among the events that are read here; no other reader sees it."""
+        self._log.append(e.Notice(session=self.id, level=level, text=text, command=command))
+
+    async def close(self) -> None:
+        """End the session: turn, messages, requests, agent, tools."""
+        if self.status != "closed":
+            await self._carry_out(c.Close())

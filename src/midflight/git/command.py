@@ -1,0 +1,249 @@
+"""Runs git in one folder, and nothing that the folder's repository would have it run.
+
+A repository can name programs in its settings: hooks, filters, merge drivers, monitors, signers,
+transports. Whatever works in the folder may have written them there, and nobody has agreed to
+them, so none is run. Filters and merge drivers that the *user's* own settings name (Git LFS) are
+part of how files are written, so those who write obey them; who only looks needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from midflight._util.sanitize import one_line
+from midflight.errors import Conflict, MidflightError
+
+__all__ = ["WORK_S", "Git", "Said", "unbroken"]
+
+T = TypeVar("T")
+
+LOOK_S = 30.0
+"""How long a question may take."""
+
+WORK_S = 600.0
+"""How long it may take to write a large folder."""
+
+END_S = 5.0
+"""How long a git that took too long may tidy up."""
+
+MAX_READ = 64 * 1024 * 1024
+"""How much of git's answer is read: the list of half a million files."""
+
+_QUIET = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.checkStat=default",
+    "core.trustctime=true",
+    "diff.external=",
+    "commit.gpgSign=false",
+    "merge.verifySignatures=false",
+    "merge.autoStash=false",
+    "rerere.enabled=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+
+_PROGRAMS = r"^(filter\..*\.(clean|smudge|process|required)|merge\..*\.driver)$"
+
+_KEPT = (
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+)
+"""Who the user is, and where their settings are; all else would change what git does."""
+
+_IDENTITY = (("name", "midflight"), ("email", "midflight@localhost"))
+
+
+class Said(NamedTuple):
+    """What git has said, and how it ended."""
+
+    code: int
+    out: bytes
+    error: str
+
+    @property
+    def text(self) -> str:
+        """The output without its last newline."""
+        return self.out.decode(errors="replace").rstrip("\n")
+
+    @property
+    def names(self) -> list[str]:
+        """The output of ``-z``: as paths, as the system takes them."""
+        return [os.fsdecode(each) for each in self.out.split(b"\0") if each]
+
+
+class Git:
+    """Git in one folder; made by `open`."""
+
+    def __init__(self, folder: Path, index: Path | None) -> None:
+        """Use `open`: without it the repository's own programs are not known."""
+        self.folder = folder
+        self._settings = [*_QUIET, *(("core.splitIndex=false",) if index is not None else ())]
+        self._env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("GIT_") or name.startswith(_KEPT)
+        }
+        self._env |= {
+            "GIT_ALLOW_PROTOCOL": "",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_EDITOR": ":",
+            "LC_ALL": "C",
+        }
+        if index is not None:
+            self._env["GIT_INDEX_FILE"] = str(index)
+
+    @classmethod
+    async def open(cls, folder: Path, *, index: Path | None = None, writes: bool = False) -> Git:
+        """Return git in a folder, with an index of its own if one is given.
+
+        One that ``writes`` obeys the filters and merge drivers of the user's settings. Raises
+        `Conflict` where no files of a repository are.
+        """
+        git = cls(folder, index)
+        if not _is_folder(folder) or await git.ask("rev-parse", "--is-inside-work-tree") != "true":
+            raise Conflict(f"{folder} is in no git repository", "git init makes it one")
+        await git._switch_off(writes=writes)
+        return git
+
+    async def _switch_off(self, *, writes: bool) -> None:
+        said = await self.run("config", "-z", "--show-scope", "--get-regexp", _PROGRAMS)
+        fields = said.out.decode(errors="surrogateescape").split("\0")
+        users: dict[str, str] = {}
+        foreign: set[str] = set()
+        for scope, entry in zip(fields[::2], fields[1::2], strict=False):
+            key, _, value = entry.partition("\n")
+            if writes and scope in {"system", "global"}:
+                users[key] = value
+            else:
+                foreign.add(key)
+        for key in sorted(foreign):
+            if "=" in key:  # which ends the name where a setting is given to git
+                raise Conflict(
+                    f"a setting of {self.folder} names a program and cannot be switched off",
+                    f"git config --unset {one_line(key)!r}",
+                )
+            self._settings.append(f"{key}={users.get(key, _harmless(key))}")
+
+    async def ask(self, *arguments: str, timeout_s: float = LOOK_S) -> str:
+        """Return what git says, or nothing where it fails."""
+        said = await self.run(*arguments, timeout_s=timeout_s)
+        return "" if said.code else said.text
+
+    async def must(self, *arguments: str, timeout_s: float = LOOK_S) -> Said:
+        """Return what git says. Raises `Conflict` with its words where it fails."""
+        said = await self.run(*arguments, timeout_s=timeout_s)
+        if said.code:
+            raise self.failed(arguments[0], said)
+        return said
+
+    def failed(self, verb: str, said: Said) -> Conflict:
+        """Return the error that git has told."""
+        if ".lock': File exists" in said.error:
+            return self._locked(said.error.partition("'")[2].partition("'")[0])
+        lines = [line for line in said.error.splitlines() if not line.startswith("hint:")]
+        return Conflict(f"git {verb} failed in {self.folder}: {one_line(' '.join(lines), 500)}")
+
+    def _locked(self, lock: str) -> Conflict:
+        return Conflict(
+            f"another git is at work in {self.folder}, or was ended in the middle of it",
+            f"if none is, remove {one_line(lock, 1000)}",
+        )
+
+    async def unlocked(self) -> None:
+        """Raise `Conflict` while another git changes the index: a merge would stop half-way."""
+        lock = self.folder / await self.ask("rev-parse", "--git-path", "index.lock")
+        if _is_there(lock):
+            raise self._locked(str(lock))
+
+    async def identity(self) -> None:
+        """See to it that commits have an author: the user, or midflight if git knows of none."""
+        for part, value in _IDENTITY:
+            named = {f"GIT_AUTHOR_{part.upper()}", f"GIT_COMMITTER_{part.upper()}"}
+            if not named <= self._env.keys() and not await self.ask("config", f"user.{part}"):
+                self._settings.append(f"user.{part}={value}")
+
+    async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> Said:
+        """Run git and return what it says. Raises `MidflightError` where it takes too long."""
+        settings = [part for each in self._settings for part in ("-c", each)]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *("git", "--no-pager", *settings, *arguments),
+                cwd=self.folder,
+                env=self._env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at the terminal is ours to deal with
+            )
+        except OSError as cause:
+            raise MidflightError(f"git cannot be run: {cause.strerror}") from cause
+        assert process.stdout is not None  # noqa: S101 - they are pipes
+        assert process.stderr is not None  # noqa: S101
+        try:
+            async with asyncio.timeout(timeout_s):
+                out, error = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+                code = await process.wait()
+        except TimeoutError:
+            await _end(process)
+            raise MidflightError(
+                f"git {arguments[0]} took more than {timeout_s:.0f} s in {self.folder}"
+            ) from None
+        except BaseException:
+            await _end(process)
+            raise
+        return Said(code, out, error.decode(errors="replace"))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir()
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()
+
+
+def _harmless(key: str) -> str:
+    """Return the value with which a setting runs nothing. A merge that has no driver conflicts."""
+    return "" if key.startswith("filter.") and not key.endswith(".required") else "false"
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
+    said = b""
+    while piece := await stream.read(65_536):
+        said += piece[: max(0, MAX_READ - len(said))]
+    return said
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End git and what it runs, so that it can take its locks with it; for good if it does not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await process.communicate()
+                return
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Carry out what must not be left half done: whoever is cancelled waits for its end."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        if not task.done():
+            await asyncio.wait({task})

@@ -1,0 +1,91 @@
+"""What has changed in a folder since a commit, and an index beside the folder's own.
+
+Compared are the files as they are now, new ones included, whoever made them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from midflight.git.command import WORK_S, Git
+
+__all__ = ["Changed", "add_all", "beside", "changed", "unmerged"]
+
+NO_COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""The tree without a file, for a repository without a commit."""
+
+_SHOW = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
+
+
+class Changed(NamedTuple):
+    """What is different: the files in a list, and all of it; ``commit`` is empty if there is none.
+
+    It is text as git tells it, which the folder's files and their names are a part of.
+    """
+
+    commit: str
+    files: str
+    diff: str
+
+
+@contextlib.asynccontextmanager
+async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
+    """Yield git with an index that is like the folder's and forgotten at the end.
+
+    Nothing hides in it: files whose changes git has been told not to look for are looked at.
+    """
+    with tempfile.TemporaryDirectory(prefix="midflight-") as scratch:
+        index = Path(scratch) / "index"
+        own = await Git.open(folder)
+        found = Path(await own.ask("rev-parse", "--git-path", "index"))
+        git = await Git.open(folder, index=index, writes=writes)
+        with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
+            # Its age tells git which files may have changed within the second that it was written.
+            shutil.copy2(folder / found, index)
+        for entry in (await git.must("ls-files", "-v", "-z")).names:
+            tag, name = entry[0], entry[2:]
+            if tag.islower():
+                await git.must("update-index", "--no-assume-unchanged", "--", name)
+            if tag in "sS" and _is_there(folder / name):  # a sparse checkout's files are not
+                await git.must("update-index", "--no-skip-worktree", "--", name)
+        yield git
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+async def unmerged(git: Git) -> list[str]:
+    """Return the files with conflicts that nobody has resolved."""
+    said = await git.run("diff", "--name-only", "--diff-filter=U", "--no-ext-diff", "-z")
+    return list(dict.fromkeys(said.names))
+
+
+async def add_all(git: Git, *how: str) -> None:
+    """Make everything in and below git's folder known to the index that is not ignored."""
+    sparse = await git.ask("config", "--type=bool", "core.sparseCheckout") == "true"
+    outside = ("--sparse",) if sparse else ()  # new files there would be left out otherwise
+    await git.must("add", *how, *outside, "--", ".", timeout_s=WORK_S)
+
+
+async def changed(folder: Path, since: Sequence[str], paths: Sequence[str] = ()) -> Changed:
+    """Return what has changed since the first of some revisions that is known.
+
+    Raises `Conflict` where there is no git.
+    """
+    async with beside(folder) as git:
+        commit = ""
+        for revision in since:
+            commit = commit or await git.ask("rev-parse", "--verify", "--quiet", revision)
+        base = commit or NO_COMMIT
+        # New files are made known to the index only: no object is written.
+        await git.run("add", "--intent-to-add", "--ignore-errors", "--", ".")
+        files = await git.must("diff", *_SHOW, "--stat=100", base, "--", *paths)
+        diff = await git.must("diff", *_SHOW, base, "--", *paths)
+    return Changed(commit, files.text, diff.text)

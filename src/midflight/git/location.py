@@ -1,0 +1,82 @@
+"""Where worktrees lie: in the user's data folder, which nothing tidies up, and closed to others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from shlex import quote
+
+from midflight._util.files import make_private
+from midflight.errors import Conflict, MidflightError
+
+__all__ = ["alone", "plain_name", "room", "worktrees"]
+
+LOCK_S = 60.0
+"""How long to wait for another midflight that works in the same repository."""
+
+LOOK_AGAIN_S = 0.05
+
+_OTHERS_WRITE = 0o022
+
+
+def plain_name(text: str) -> str:
+    """Return a name that can be a folder and a part of a branch's name everywhere."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-") or "session"
+
+
+def worktrees() -> Path:
+    """Return the folder for all of them."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("midflight", appauthor=False)) / "worktrees"
+
+
+def room(common: Path, main: Path) -> Path:
+    """Return the folder for the worktrees of one repository, which is made if it is missing.
+
+    ``common`` is its git folder, ``main`` its main checkout. Raises `MidflightError`.
+    """
+    digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
+    folder = worktrees() / f"{plain_name(main.name)}-{digest}"
+    try:
+        make_private(folder)
+        found = folder.stat()
+    except OSError as error:
+        raise MidflightError(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            "name another one with XDG_DATA_HOME",
+        ) from error
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
+        raise MidflightError(f"others can write to {folder}", f"chmod 700 {quote(str(folder))}")
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def alone(folder: Path) -> AsyncIterator[None]:
+    """Be the only midflight that changes something there. Raises `Conflict` if that takes long."""
+    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            async with asyncio.timeout(LOCK_S):
+                while not _locked(file):  # noqa: ASYNC110 - another process has it
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        except TimeoutError:
+            raise Conflict("another midflight is at work in this repository", "try again") from None
+        yield
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

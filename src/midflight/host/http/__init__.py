@@ -1,0 +1,1 @@
+"""The surface of a host that other processes reach over HTTP."""

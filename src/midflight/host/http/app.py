@@ -1,0 +1,293 @@
+"""What a host can be asked: the HTTP surface, the same on its socket and, when asked for, on TCP.
+
+Errors are ``{"code": …, "message": …, "hint": …}`` with the status that fits the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.authorization import MAY_ANSWER, Leave, Reach
+from midflight.errors import (
+    AgentFailed,
+    AgentUnavailable,
+    AlreadyAnswered,
+    Conflict,
+    EventsExpired,
+    HostGone,
+    InvalidInput,
+    InvalidOption,
+    LeaseHeld,
+    MidflightError,
+    NotAllowed,
+    NotFound,
+    SessionClosed,
+    StoreFailed,
+)
+from midflight.host.http.guard import Guarded, Unexpected, tell
+from midflight.host.http.peer import PEER, Peer
+from midflight.host.idempotency import begun
+from midflight.info import AgentInfo, SessionInfo
+from midflight.lineage import inside
+from midflight.options import Options
+
+if TYPE_CHECKING:
+    from midflight.host.host import Host
+    from midflight.host.service import Access
+
+__all__ = ["make_app"]
+
+HEARTBEAT_S = 15.0
+"""How often a stream on which nothing happens says that it is alive."""
+
+PAGE = 1_000
+"""How many events a page has at most."""
+
+DIGITS = 18
+"""No number of an event is longer."""
+
+_STATUS: tuple[tuple[type[MidflightError], int], ...] = (
+    (NotAllowed, 403),
+    (NotFound, 404),
+    (AlreadyAnswered, 409),
+    (LeaseHeld, 409),
+    (Conflict, 409),
+    (SessionClosed, 409),
+    (InvalidInput, 422),
+    (InvalidOption, 422),
+    (HostGone, 503),
+    (StoreFailed, 503),
+    (AgentFailed, 502),
+    (AgentUnavailable, 502),
+)
+
+
+def make_app(host: Host, access: Access) -> Guarded:
+    """Return the application of a host."""
+    api = _Api(host, access)
+    routes = [
+        Route("/healthz", api.health, methods=["GET"]),
+        Route("/sessions", api.list, methods=["GET"]),
+        Route("/sessions", api.dispatch, methods=["POST"]),
+        Route("/sessions/{session}", api.show, methods=["GET"]),
+        Route("/sessions/{session}", api.remove, methods=["DELETE"]),
+        Route("/sessions/{session}/commands", api.command, methods=["POST"]),
+        Route("/sessions/{session}/agent", api.agent, methods=["GET"]),
+        Route("/sessions/{session}/events", api.events, methods=["GET"]),
+    ]
+    for route in routes:
+        assert route.methods is not None  # noqa: S101 - they stand above
+        route.methods.discard("HEAD")  # which would run the handler, and for a stream for ever
+    handlers = {MidflightError: _told, HTTPException: _refused, Exception: _unexpected}
+    return Guarded(Starlette(routes=routes, exception_handlers=handlers), host.known.masked)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MidflightError)  # noqa: S101 - the table above says so
+    return problem(error)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return problem(Unexpected(error))
+
+
+def problem(error: MidflightError) -> Response:
+    """Return the answer that tells an error."""
+    status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
+    return _json(error.plain(), status)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
+    told = {"code": "http", "message": str(error.detail), "hint": ""}
+    return _json(told, error.status_code)
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body. Raises `InvalidInput` as soon as it is too long."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != "application/json":
+        raise HTTPException(415, "send application/json")
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > c.MAX_COMMAND_BYTES:
+                raise HTTPException(413, f"{c.MAX_COMMAND_BYTES} bytes are the most")
+    except ClientDisconnect as error:
+        raise InvalidInput("the request ended before its body was whole") from error
+    return bytes(body)
+
+
+class _Api:
+    """The endpoints."""
+
+    def __init__(self, host: Host, access: Access) -> None:
+        self._host = host
+        self._access = access
+
+    def _reach(self, request: Request) -> Reach:
+        """Return what whoever asks may do: an agent's programs are known by their environment."""
+        may_answer = Leave.read(request.headers.get(MAY_ANSWER, ""))
+        who: Peer = getattr(request.state, PEER)
+        return Reach(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
+
+    async def health(self, request: Request) -> Response:
+        told: dict[str, object] = {"status": "leaving" if self._host.leaving else "ok"}
+        if "knows" in request.query_params:
+            known = request.query_params["knows"] in self._host.known
+            told["knows"] = known and not self._host.leaving
+        return _json(told)
+
+    async def list(self, request: Request) -> Response:
+        given = request.query_params
+        found = await self._host.journal.sessions(
+            status=given.get("status"), cwd=given.get("cwd"), limit=_number(given.get("limit"))
+        )
+        return _json(await self._host.journal.infos(found))
+
+    async def _info(self, request: Request) -> SessionInfo:
+        row = await self._host.journal.find(request.path_params["session"])
+        return (await self._host.journal.infos([row]))[0]
+
+    async def show(self, request: Request) -> Response:
+        return _json(await self._info(request))
+
+    async def dispatch(self, request: Request) -> Response:
+        given = _decoded(await _body(request))
+        task, wanted = given.pop("task", None), given.pop("id", None)
+        parent = given.pop("parent", "")
+        if task is not None:
+            c.check_text(task)
+        if wanted is not None and not isinstance(wanted, str):
+            raise InvalidInput("the id of a session is text")
+        if not isinstance(parent, str):
+            raise InvalidInput("the parent of a session is the id of one")
+        parent = self._reach(request).parent or parent
+        given.pop("on_request", None)  # a function does not come from another process
+        options = Options.build(**given)
+        known = wanted is not None and await begun(self._host.journal, wanted, task, options)
+        if "warm" in request.query_params and not known and not self._host.is_warm(options):
+            raise Conflict("no agent is ready for this here", "ask without warm")
+        if not known:  # one that is there is not taken up: this is no message
+            wanted = (await self._host.begin(task, options, wanted, parent=parent)).id
+        row = await self._host.journal.find(wanted, exact=True)
+        return _json((await self._host.journal.infos([row]))[0], 200 if known else 201)
+
+    async def remove(self, request: Request) -> Response:
+        info = await self._info(request)
+        await self._reach(request).check(info.id, c.Close())
+        await self._host.remove(info.id)
+        return _json(info)
+
+    async def command(self, request: Request) -> Response:
+        command = c.decode(await _body(request))
+        info = await self._info(request)
+        await self._reach(request).check(info.id, command)
+        outcome = await self._access.carry_out(info.id, command)
+        return _json(outcome, 202)
+
+    async def agent(self, request: Request) -> Response:
+        session = self._host.sessions.get(request.path_params["session"])
+        if session is None:
+            raise NotFound("this session is not here, or at rest")
+        told = AgentInfo(
+            capabilities=dict(session.capabilities), permission_mode=session.permission_mode
+        )
+        return _json(told)
+
+    async def events(self, request: Request) -> Response:
+        info = await self._info(request)
+        after = _after(request, info)
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            limit = min(_number(request.query_params.get("limit")) or PAGE, PAGE)
+            page = await self._host.journal.events(info.id, after, limit)
+            return Response(_array(page), media_type="application/json")
+        attends = request.query_params.get("attend") == "1"
+        stream = self._stream(info.id, after, attends=attends)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
+        """Yield the events, a heartbeat where nothing happens, and a word where it lagged."""
+        events = self._access.follow(id, after, attends=attends)
+        waiting = asyncio.ensure_future(anext(events, None))
+        try:
+            await asyncio.sleep(0)  # until the reader is known to be there
+            yield b": here\n\n"
+            while True:
+                done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_S)
+                if not done:
+                    yield b": still here\n\n"
+                    continue
+                event = waiting.result()
+                if event is None:
+                    yield b"event: end\ndata: {}\n\n"
+                    return
+                yield _sse(event)
+                waiting = asyncio.ensure_future(anext(events, None))
+        except EventsExpired:  # what is not in memory any more is in the journal: come back
+            yield b"event: lagged\ndata: {}\n\n"
+        except MidflightError as error:
+            yield _sse_error(error)
+        except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
+            tell(error, self._host.known.masked)
+            yield _sse_error(Unexpected(error))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await events.aclose()
+
+
+def _sse(event: e.Event) -> bytes:
+    number = b"" if event.seq is None else b"id: %d\n" % event.seq
+    return b"%sdata: %s\n\n" % (number, e.encode(event))
+
+
+def _sse_error(error: MidflightError) -> bytes:
+    return b"event: error\ndata: " + bytes(problem(error).body) + b"\n\n"
+
+
+def _array(page: list[e.Event]) -> bytes:
+    return b"[" + b",".join(map(e.encode, page)) + b"]"
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidInput(
+            f"not a task: {error}", 'for example {"task": "fix the test"}'
+        ) from error
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
+        raise HTTPException(400, f"{text!r} is not a number")
+    return int(text)
+
+
+def _after(request: Request, info: SessionInfo) -> int:
+    """Return where to read on: behind the event that the reader saw last."""
+    text = request.headers.get("last-event-id") or request.query_params.get("after")
+    after = _number(text) or 0
+    if after > info.seq:
+        raise HTTPException(400, f"there is no event {after}; the newest is {info.seq}")
+    return after

@@ -1,0 +1,74 @@
+"""Ends what a host that died has left open in a session; nothing is started."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from midflight import events as e
+from midflight.errors import MidflightError, StoreRefused
+from midflight.journal import Journal, SessionRow
+from midflight.journal.base import Past, Record
+from midflight.rules.context import Limits
+from midflight.rules.session import Conversation
+from midflight.session.recorder import summary
+
+__all__ = ["settle", "settle_all"]
+
+
+async def settle_all(journal: Journal) -> list[Path]:
+    """End what hosts that died have left open, and forget them; return where they answered."""
+    for session in await journal.unsettled():
+        try:
+            await settle(*await journal.take(session))
+        except StoreRefused as error:
+            await _set_aside(journal, session, error.message)
+        except MidflightError:
+            pass  # another host was faster, or the disk is at fault
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no other session's fault
+            await _set_aside(journal, session, f"damaged: {type(error).__name__}: {error}")
+    return [
+        Path(host.address)
+        for host in await journal.hosts()
+        if not host.alive and await journal.forget(host.id)
+    ]
+
+
+async def _set_aside(journal: Journal, session: str, why: str) -> None:
+    """Say of a session that it cannot be gone on with, and let no other host try it again."""
+    with contextlib.suppress(MidflightError):
+        await journal.set_aside(session, why)
+
+
+async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:
+    """Bring every turn, message and request to its end, on disk, and give the session back.
+
+    ``closed`` ends what only waits as well, and the session with it.
+    """
+    seq = past.events[-1].seq or 0 if past.events else 0
+
+    def tell(event: e.Event) -> e.Event:
+        nonlocal seq
+        seq += 1
+        event = e.stamp(event, seq=seq, session=record.session, turn=event.turn, time=time.time())
+        record.append(event)
+        return event
+
+    rules = Conversation(
+        Limits(),
+        tell=tell,
+        act=lambda action: None,
+        attended=lambda: False,
+        can=lambda capability: "not",
+    )
+    record.begin(lambda seq: None, lambda error: None)
+    try:
+        rules.settle(past, time.monotonic())
+        if closed:
+            rules.resume(time.monotonic())
+            rules.begin_close("closed", time.monotonic())
+            rules.finish("closed", time.monotonic())
+        record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
+    finally:
+        await record.close()

@@ -1,0 +1,59 @@
+"""What a host knows of its sessions that the journal does not: the values that may be secret."""
+
+from __future__ import annotations
+
+import os
+
+from midflight._util.redact import Redactor, server_secrets
+from midflight.errors import Conflict
+from midflight.journal import SessionRow, restored
+from midflight.options import Options
+
+__all__ = ["Known"]
+
+
+class Known:
+    """The options of the sessions that this host has had, those at rest too."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._options: dict[str, Options] = {}
+
+    def __contains__(self, id: object) -> bool:
+        """Tell whether this host has had a session."""
+        return id in self._options
+
+    def keep(self, id: str, options: Options) -> None:
+        """Remember the options of a session."""
+        self._options[id] = options
+
+    def forget(self, id: str) -> None:
+        """Forget a session that was removed."""
+        self._options.pop(id, None)
+
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets of this process and of the sessions it has had."""
+        text = Redactor(os.environ)(text)
+        for options in self._options.values():
+            text = Redactor(options.env, server_secrets(options.mcp_servers))(text)
+        return text
+
+    def options(self, row: SessionRow) -> Options:
+        """Return the options to go on with. Raises `Conflict` if something secret is missing."""
+        known = self._options.get(row.id)
+        options, missing = restored(
+            row.options,
+            {**os.environ, **known.env} if known else os.environ,
+            known.mcp_servers if known else None,
+            on_request=known.on_request if known else None,
+            attended=known.attended if known else None,
+            name=row.name,
+            model=row.model or None,
+            permission_mode=row.permission_mode,
+        )
+        if missing:  # with others, the agent might work for another account
+            raise Conflict(
+                f"session {row.name} needs {', '.join(missing)}, whose values are never stored",
+                "set them in the environment and send it again",
+            )
+        return options

@@ -1,0 +1,143 @@
+"""Where the journal lies: a private folder, made private and refused if it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
+
+from midflight._util.files import make_private
+from midflight.errors import StoreFailed, StoreRefused
+
+__all__ = ["APPLICATION", "Place"]
+
+APPLICATION = 0x6D666C74
+"""What a journal's header says of the program that it belongs to: "mflt" in ASCII."""
+
+MAX_SOCKET_BYTES = 100
+"""A path of a Unix socket has to fit into 104 bytes on macOS and 108 on Linux."""
+
+_OTHERS = 0o077
+
+
+class Place:
+    """A state folder that belongs to this user alone, and the paths in it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Make the folder, or check the one that is there. Without one the user's own is meant.
+
+        Raises `StoreRefused` if others could get at it, `StoreFailed` if it cannot be made.
+        """
+        self.folder = _private(_default() if folder is None else folder.expanduser().absolute())
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "journal.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while the journal is made or migrated."""
+        return self.folder / "journal.lock"
+
+    def socket(self, host: str) -> Path:
+        """Return the path for a host's socket, in a private folder that exists."""
+        path = self.folder / "hosts" / f"{host}.sock"
+        if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+            short = Path(tempfile.gettempdir()) / f"midflight-{os.geteuid()}"
+            return _private(short) / path.name
+        return _private(path.parent) / path.name
+
+    def open_file(self, path: Path) -> int:
+        """Open one of our files, which is made private if it is new; return its descriptor.
+
+        Raises `StoreRefused` if it is a link, or if others could get at it.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            file = os.open(path, flags, 0o600)
+        except OSError as error:
+            if path.is_symlink():
+                raise StoreRefused(
+                    f"{path} is a symbolic link", f"rm {quote(str(path))}"
+                ) from error
+            raise StoreFailed(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            _check(path, os.fstat(file), "600", stat.S_ISREG)
+        except StoreRefused:
+            os.close(file)
+            raise
+        return file
+
+    def check_journal(self) -> None:
+        """Make an empty journal file, or look whether the one that is there is a journal.
+
+        Raises `StoreRefused`; the file is not changed.
+        """
+        # It is SQLite that reads it: the system takes all locks on a file from a process that
+        # closes any descriptor of it, and the next process would take those who write for dead.
+        if not os.path.lexists(self.journal):
+            os.close(self.open_file(self.journal))
+        found = self.journal.lstat()
+        _check(self.journal, found, "600", stat.S_ISREG)
+        if found.st_size and not self._is_ours():
+            raise StoreRefused(
+                f"{self.journal} is not a journal of midflight", f"move it out of {self.folder}"
+            )
+
+    def _is_ours(self) -> bool:
+        """Look at the file's header only; nothing is locked, and what is damaged comes later."""
+        import sqlite3
+
+        where = f"{self.journal.absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(where, uri=True)) as connection:
+                (application,) = connection.execute("PRAGMA application_id").fetchone()
+        except sqlite3.DatabaseError as error:
+            return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
+        return bool(application == APPLICATION)
+
+
+def _default() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("midflight", appauthor=False))
+
+
+def _private(folder: Path) -> Path:
+    """Return a folder that is ours alone; it is made if it is missing, and never changed."""
+    try:
+        make_private(folder)
+        found = folder.lstat()
+    except OSError as error:
+        raise StoreFailed(
+            f"the folder {folder} cannot be made or read: {error.strerror}",
+            "name another one with XDG_STATE_HOME",
+        ) from error
+    _check(folder, found, "700", stat.S_ISDIR)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise StoreFailed(
+            f"the folder {folder} cannot be written to", f"chmod 700 {quote(str(folder))}"
+        )
+    return folder
+
+
+def _check(path: Path, found: os.stat_result, mode: str, right_kind: Callable[[int], bool]) -> None:
+    """Raise `StoreRefused` unless this is of the right kind, ours, and closed to others."""
+    if stat.S_ISLNK(found.st_mode):
+        raise StoreRefused(f"{path} is a symbolic link", f"rm {quote(str(path))}")
+    if not right_kind(found.st_mode):
+        raise StoreRefused(f"{path} is not what it should be", f"move {path} away")
+    if found.st_uid != os.geteuid():
+        raise StoreRefused(
+            f"{path} belongs to another user (uid {found.st_uid})", f"move {path} away"
+        )
+    if found.st_mode & _OTHERS:
+        loose = stat.S_IMODE(found.st_mode)
+        raise StoreRefused(
+            f"{path} is open to others (mode {loose:o})", f"chmod {mode} {quote(str(path))}"
+        )

@@ -1,0 +1,297 @@
+"""What is read: lists of sessions, one found by its name, events."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+
+from midflight.errors import Conflict, NotFound, StoreRefused
+from midflight.events import Event, decode
+from midflight.info import SessionInfo
+from midflight.journal.base import Past
+from midflight.journal.lease import AnyRow, Here, list_hosts
+from midflight.journal.rows import SessionRow
+from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
+from midflight.state.requests import Request
+from midflight.state.session import State
+
+__all__ = [
+    "find",
+    "info",
+    "list_sessions",
+    "past",
+    "read_events",
+    "tail",
+    "unsettled",
+]
+
+LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
+
+WHOLE = 2_000
+"""How many of the newest events are read whole, to go on with a session."""
+
+_TURN_ENDED = "turn.ended"
+_ONLY_SAID = (
+    *("text", "thinking", "tool.started", "tool.ended", "usage", "plan"),
+    *("retry", "stalled", "notice", "raw"),
+)
+"""Events that no state of a session depends on, once the turn that they belong to has ended."""
+
+UNDER_WAY = ("starting", "running", "waiting")
+"""What is said of a session by an owner only."""
+
+NAMED = 5
+"""How many candidates an error names."""
+
+
+def _owned(connection: Connection, here: Here) -> ColumnElement[bool]:
+    """Return what is true of a lease whose owner lives."""
+    return leases.c.host.in_([host.id for host in list_hosts(connection, here) if host.alive])
+
+
+def _shown(owned: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return what is true of a session that has begun, or that somebody is about to begin."""
+    return or_(sessions.c.seq > 0, owned)
+
+
+def list_sessions(
+    connection: Connection,
+    here: Here,
+    *,
+    status: str | None = None,
+    cwd: str | None = None,
+    parent: str | None = None,
+    id: str | None = None,
+    limit: int | None = None,
+) -> list[SessionRow]:
+    """Return the sessions that fit, the newest first."""
+    owned = _owned(connection, here)
+    # What a dead host said of its sessions is not true any more; what was settled is. One that
+    # was given back because it could not be written says still that it runs.
+    settled = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
+    still = or_(owned, settled, sessions.c.status == "closed")
+    shown = case((still, sessions.c.status), else_="idle").label("shown")
+    query = (
+        select(
+            sessions,
+            shown,
+            case((owned, leases.c.host)).label("host"),
+            case((owned, hosts.c.address)).label("address"),
+        )
+        .join(leases, leases.c.session == sessions.c.id)
+        .outerjoin(hosts, hosts.c.id == leases.c.host)
+        .where(_shown(owned))
+        .order_by(sessions.c.created.desc(), sessions.c.id)
+        .limit(limit)
+    )
+    for column, wanted in (
+        (shown, status),
+        (sessions.c.cwd, cwd),
+        (sessions.c.parent, parent),
+        (sessions.c.id, id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    found = connection.execute(query)
+    columns = tuple(found.keys())  # once, not for each: there may be thousands
+    return [_session(dict(zip(columns, row, strict=True))) for row in found.all()]
+
+
+def _session(fields: dict[str, Any]) -> SessionRow:
+    fields["status"] = fields.pop("shown")
+    fields["options"] = msgspec.json.decode(fields["options"])
+    fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
+    return SessionRow(**fields)
+
+
+def find(
+    connection: Connection,
+    here: Here,
+    text: str | None,
+    cwd: str | None = None,
+    *,
+    exact: bool = False,
+) -> SessionRow:
+    """Return the session that is meant: by its id, its name, or the beginning of one.
+
+    Without a text it is the newest one, of this folder if one is given; ``exact`` takes whole ids
+    only. Raises `NotFound`, or `Conflict` that names the candidates.
+    """
+    if exact:
+        found = list_sessions(connection, here, id=text)
+        if not found:
+            raise NotFound(f"no session has the id {text!r}")
+        return found[0]
+    if not text:
+        newest = list_sessions(connection, here, cwd=cwd, limit=1)
+        if not newest:
+            where = f" in {cwd}" if cwd else ""
+            raise NotFound(f"there is no session{where}", "midflight ls shows all of them")
+        return newest[0]
+    names = connection.execute(
+        select(sessions.c.id, sessions.c.name, sessions.c.cwd)
+        .join(leases, leases.c.session == sessions.c.id)
+        .where(_shown(_owned(connection, here)))
+    ).all()
+    fitting = [row for row in names if row.id == text]  # whatever others are called
+    fitting = fitting or [row for row in names if row.name == text]
+    if not fitting:
+        fitting = [row for row in names if row.name.startswith(text) or row.id.startswith(text)]
+    if len(fitting) > 1:
+        fitting = [row for row in fitting if row.cwd == cwd] or fitting
+    if not fitting:
+        near = difflib.get_close_matches(text, [row.name for row in names], 1)
+        hint = f"did you mean {near[0]}?" if near else "midflight ls shows all of them"
+        raise NotFound(f"no session is called {text!r}", hint)
+    if len(fitting) > 1:
+        named = sorted(row.name for row in fitting)
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        raise Conflict(
+            f"{len(named)} sessions begin with {text!r}", f"{', '.join(named[:NAMED])}{more}"
+        )
+    return list_sessions(connection, here, id=fitting[0].id)[0]
+
+
+def unsettled(connection: Connection, here: Here, host: str, live: Collection[str]) -> list[str]:
+    """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
+
+    An owner that lives may have given one back that it could not write any more. ``live`` are
+    those that this host works on.
+    """
+    alive = {known.id for known in list_hosts(connection, here) if known.alive}
+    held = connection.execute(
+        select(leases.c.session, leases.c.host)
+        .join(sessions, sessions.c.id == leases.c.session)
+        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(UNDER_WAY)))
+        .where(sessions.c.seq > 0)
+    )
+    return [
+        row.session
+        for row in held
+        if row.host not in alive or (row.host == host and row.session not in live)
+    ]
+
+
+def waiting(connection: Connection) -> list[str]:
+    """Return the sessions at rest that wait for the reset of a usage limit."""
+    query = (
+        select(sessions.c.id)
+        .join(leases, leases.c.session == sessions.c.id)
+        .where(leases.c.host.is_(None), sessions.c.status == "waiting")
+    )
+    return [row.id for row in connection.execute(query)]
+
+
+def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
+    """Return a session as others are told of it. ``name`` is the database's."""
+    waiting: list[Event] = []
+    if row.pending:
+        query = (
+            select(events.c.seq, events.c.data)
+            .join(requests, (requests.c.session == events.c.session) & _IS_ASKED)
+            .where(requests.c.session == row.id, requests.c.id.in_(row.pending))
+            .order_by(events.c.seq)
+        )
+        waiting = [_event(name, row.id, one) for one in connection.execute(query)]
+    same = {field: getattr(row, field) for field in _SAME}
+    return SessionInfo(
+        **same,
+        pending=tuple(one for one in waiting if isinstance(one, Request)),
+        limits={key: row.options[key] for key in LIMITS if row.options.get(key) is not None},
+        host=row.address,
+        parent=row.parent or None,
+    )
+
+
+_IS_ASKED = requests.c.asked == events.c.seq
+_SAME = tuple(
+    name
+    for name in SessionInfo.__struct_fields__
+    if name not in {"pending", "limits", "host", "parent"}
+)
+
+
+# Within one session -------------------------------------------------------------------------
+
+
+def read_events(
+    connection: Connection, name: str, session: str, after: int, limit: int | None
+) -> list[Event]:
+    """Return the events after a ``seq``, the oldest first. ``name`` is the database's."""
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session, events.c.seq > after)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return [_event(name, session, row) for row in connection.execute(query)]
+
+
+def tail(connection: Connection, name: str, session: str, count: int) -> list[Event]:
+    """Return the newest events, the oldest of them first."""
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session)
+        .order_by(events.c.seq.desc())
+        .limit(count)
+    )
+    return [_event(name, session, row) for row in connection.execute(query)][::-1]
+
+
+def _event(name: str, session: str, row: AnyRow) -> Event:
+    try:
+        return decode(row.data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise _damaged(name, f"event {row.seq} of session {session} cannot be read") from error
+
+
+def _damaged(name: str, what: str) -> StoreRefused:
+    return StoreRefused(f"{name} is damaged: {what}", "other sessions are not affected")
+
+
+def past(connection: Connection, name: str, session: str) -> Past:
+    """Return what there is of a session, to go on with it.
+
+    Raises `StoreRefused` where an event is missing, or none that could follow the ones before it.
+    """
+    ended = select(func.max(events.c.seq)).where(
+        events.c.session == session, events.c.type == _TURN_ENDED
+    )
+    newest = connection.scalar(select(sessions.c.seq).where(sessions.c.id == session)) or 0
+    whole_after = max(0, min(connection.scalar(ended) or 0, newest - WHOLE))
+    matters = or_(events.c.seq > whole_after, events.c.type.not_in(_ONLY_SAID))
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session, matters)
+        .order_by(events.c.seq)
+    )
+    handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
+    found = [_event(name, session, row) for row in connection.execute(query)]
+    _check(name, session, found, whole_after, newest)
+    return Past(
+        events=found,
+        whole_after=whole_after,
+        handed=frozenset(connection.scalars(handed)),
+    )
+
+
+def _check(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> None:
+    """Nobody can go on from what has holes; better to say so than to fail somewhere later."""
+    state, expected = State(), whole_after
+    for event in found:
+        seq = event.seq or 0
+        if seq > whole_after:
+            expected += 1
+            if seq != expected:
+                raise _damaged(name, f"event {expected} of session {session} is missing")
+        try:
+            state.apply(event)
+        except (LookupError, ValueError) as error:
+            what = f"event {seq} of session {session} does not follow from those before it"
+            raise _damaged(name, what) from error
+    if expected < newest:
+        raise _damaged(name, f"event {expected + 1} of session {session} is missing")

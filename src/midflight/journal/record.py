@@ -1,0 +1,122 @@
+"""One session in the journal, as its owner holds it: the `Record` that a session writes to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from midflight.errors import StoreFailed
+from midflight.events import Event, encode
+from midflight.journal.base import Summary
+from midflight.journal.writer import Writer
+from midflight.journal.writes import Handed, Item
+
+__all__ = ["Holding"]
+
+
+class Holding:
+    """A lease on one session, and the way to write it. Made by the journal; see `Record`.
+
+    ``generation`` counts the session's owners; ``last_seq`` is the newest event that was there
+    when it was taken, or has been given since.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: str,
+        host: str,
+        generation: int,
+        last_seq: int,
+        writer: Writer,
+        give_back: Callable[[Holding], Awaitable[None]],
+    ) -> None:
+        """Hold it; ``give_back`` ends the lease."""
+        self.session = session
+        self.host = host
+        self.generation = generation
+        self.last_seq = last_seq
+        self.loop = asyncio.get_running_loop()
+        self.stopped = False
+        self._writer = writer
+        self._give_back = give_back
+        self._shown: Callable[[int], None] | None = None
+        self._failed: Callable[[Exception], None] | None = None
+        self._error: StoreFailed | None = None
+        self._given = 0
+        self._done = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._closed = False
+
+    def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
+        """See `Record.begin`."""
+        self.loop = asyncio.get_running_loop()
+        self._shown, self._failed = shown, failed
+        if self._error is not None:
+            self.loop.call_soon(failed, self._error)
+
+    def append(self, event: Event) -> None:
+        """See `Record.append`. Raises `ValueError` if this is not the next event."""
+        if event.seq != self.last_seq + 1:
+            raise ValueError(f"event {event.seq} cannot follow number {self.last_seq}")
+        self._put((event, encode(event).decode()))
+        self.last_seq += 1
+
+    def handed(self, message: str, *, back: bool = False) -> None:
+        """See `Record.handed`."""
+        self._put(Handed(message, back))
+
+    def note(self, summary: Summary) -> None:
+        """See `Record.note`."""
+        self._put(summary)
+
+    def _put(self, item: Item) -> None:
+        if self._error is None and not self._closed:
+            self._given += 1
+            self._writer.put(self, item)
+
+    def settled(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
+        """Take the news from the writer."""
+        if error is not None:
+            self.fail(error)
+        if self._error is not None:
+            return
+        self._done += count
+        if seq is not None and self._shown is not None:
+            self._shown(seq)
+        while self._waiting and self._waiting[0][0] <= self._done:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """See `Record.fail`. Tells everybody, once."""
+        if self._error is not None:
+            return
+        error = error if isinstance(error, StoreFailed) else StoreFailed(str(error))
+        self._error = error
+        self.stopped = True
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+        if self._failed is not None:
+            self._failed(error)
+
+    async def written(self) -> None:
+        """See `Record.written`."""
+        if self._error is not None:
+            raise self._error
+        if self._done == self._given:
+            return
+        waiter = self.loop.create_future()
+        self._waiting.append((self._given, waiter))
+        await waiter
+
+    async def close(self) -> None:
+        """See `Record.close`. What could not be written was told before; it is no error here."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._give_back(self)

@@ -1,0 +1,274 @@
+"""What is written about sessions: their making and removal, and their events in groups.
+
+Beside the events themselves, what lists and look-ups need is kept, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
+
+from midflight import events as e
+from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
+from midflight.journal.base import Summary
+from midflight.journal.lease import Here, is_owned, lock, owner_of, owners
+from midflight.journal.schema import events, leases, messages, requests, sessions
+from midflight.journal.stored_options import stored
+from midflight.options import Options
+
+__all__ = ["Batch", "Handed", "Item", "NewSession", "append", "create", "remove", "set_aside"]
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """A message is about to be handed over, or was given ``back``."""
+
+    message: str
+    back: bool = False
+
+
+Item = tuple[e.Event, str] | Handed | Summary
+"""An event with its JSON, where a message is, or a summary."""
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session to be made; ``parent`` is the id of the one that dispatched it."""
+
+    id: str
+    name: str
+    options: Options
+    parent: str
+
+
+class Batch:
+    """What one owner has to write about one session: in order, each kind by itself."""
+
+    def __init__(self, session: str, host: str, generation: int) -> None:
+        """Begin empty."""
+        self.session = session
+        self.host = host
+        self.generation = generation
+        self.events: list[tuple[e.Event, str]] = []
+        self.handed: list[Handed] = []
+        self.summary: Summary | None = None
+        self.size = 0
+
+    def add(self, item: Item) -> None:
+        """Add one more."""
+        self.size += 1
+        match item:
+            case Handed():
+                self.handed.append(item)
+            case Summary():
+                self.summary = item
+            case _:
+                self.events.append(item)
+
+
+# Sessions -----------------------------------------------------------------------------------
+
+
+def create(connection: Connection, new: NewSession, here: Here) -> None:
+    """Add a session that nobody owns yet. Raises `LeaseHeld` or `Conflict` if there is one.
+
+    Its name gets a number if another session has it, so that a name is enough to tell sessions.
+    One that never got an event was never shown to anybody, and is replaced.
+    """
+    if not _ID.fullmatch(new.id):
+        raise InvalidInput(
+            f"{new.id!r} cannot be the id of a session", "letters, digits, - and _; 64 at most"
+        )
+    lock(connection)
+    for known in owners(connection, [new.id]):
+        if is_owned(connection, known, here):
+            raise LeaseHeld(new.id, owner_of(known))
+        if known.seq:
+            raise Conflict(f"there is a session with the id {new.id}")
+        remove(connection, new.id)
+    options, now = new.options, time.time()
+    told = {
+        "id": new.id,
+        "name": _free(connection, _plain(new.name)),
+        "agent": options.agent,
+        "cwd": str(options.cwd),
+        "options": msgspec.json.encode(stored(options)).decode(),
+        "parent": new.parent,
+        "model": options.model or "",
+        "permission_mode": options.permission_mode,
+        "agent_session": options.resume or "",
+        "status": "starting",
+    }
+    zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
+    times = {"created": now, "updated": now}
+    connection.execute(insert(sessions).values(**told, **zero, **times))
+    connection.execute(insert(leases).values(session=new.id, host=None, generation=0))
+
+
+def _free(connection: Connection, name: str) -> str:
+    like = sessions.c.name.startswith(name, autoescape=True)
+    taken = set(connection.scalars(select(sessions.c.name).where(like)))
+    number = 1
+    free = name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def remove(connection: Connection, session: str) -> None:
+    """Delete a session with all that belongs to it."""
+    connection.execute(delete(sessions).where(sessions.c.id == session))
+
+
+def set_aside(connection: Connection, session: str, why: str) -> None:
+    """Have lists show of a session only why nobody can go on with it."""
+    said = {"status": "idle", "pending": "[]", "last": _plain(why)}
+    connection.execute(update(sessions).where(sessions.c.id == session).values(**said))
+
+
+# Events -------------------------------------------------------------------------------------
+
+
+def append(connection: Connection, batches: Collection[Batch]) -> dict[Batch, StoreFailed]:
+    """Write what the owners of sessions have to write; return what may not be, and why."""
+    found = {row.session: row for row in owners(connection, [one.session for one in batches])}
+    refused: dict[Batch, StoreFailed] = {}
+    for batch in batches:
+        row = found.get(batch.session)
+        if row is None or (row.host, row.generation) != (batch.host, batch.generation):
+            refused[batch] = LeaseLost(
+                f"session {batch.session} now belongs to {owner_of(row)}",
+                "midflight attach",
+            )
+        elif batch.events and batch.events[0][0].seq != row.seq + 1:
+            refused[batch] = StoreFailed(
+                f"session {batch.session} has {row.seq} events on disk; "
+                f"number {batch.events[0][0].seq} cannot follow"
+            )
+    _write(connection, [batch for batch in batches if batch not in refused])
+    return refused
+
+
+def _write(connection: Connection, batches: Iterable[Batch]) -> None:
+    now = time.time()
+    rows = _Rows()
+    for batch in batches:
+        for event, data in batch.events:
+            rows.take_in(batch.session, event, data)
+        rows.handed += [
+            {"s": batch.session, "i": one.message, "handed": not one.back} for one in batch.handed
+        ]
+        if batch.events:
+            seq = batch.events[-1][0].seq
+            rows.newest.append({"s": batch.session, "seq": seq, "updated": now})
+        if batch.summary is not None:
+            rows.summaries.append(_summary(batch.session, batch.summary, now))
+    for statement, values in (
+        (_ADD_EVENTS, rows.events),
+        (_FORGET_MESSAGES, rows.messages),  # an id may come again when its message is long over
+        (_ADD_MESSAGES, rows.messages),
+        (_MESSAGE, rows.changes),
+        (_MESSAGE, rows.handed),
+        (_MOVE_ON, rows.moves),
+        (_FORGET_REQUESTS, rows.requests),
+        (_ADD_REQUESTS, rows.requests),
+        (_RESOLVE, rows.resolved),
+        (_SUMMARISE, rows.newest),
+        (_SUMMARISE, rows.summaries),
+    ):
+        if values:
+            connection.execute(statement, values)
+
+
+# The keys of a row that are columns are set; "s" and "i" tell which row is meant.
+_ADD_EVENTS = insert(events)
+_ADD_MESSAGES = insert(messages)
+_ADD_REQUESTS = insert(requests)
+_FORGET_MESSAGES = delete(messages).where(
+    messages.c.session == bindparam("session"), messages.c.id == bindparam("id")
+)
+_FORGET_REQUESTS = delete(requests).where(
+    requests.c.session == bindparam("session"), requests.c.id == bindparam("id")
+)
+_MESSAGE = update(messages).where(
+    messages.c.session == bindparam("s"), messages.c.id == bindparam("i")
+)
+_MOVE_ON = _MESSAGE.values(
+    handed=False, turn=func.coalesce(bindparam("in_turn", type_=Integer), messages.c.turn)
+)
+_RESOLVE = update(requests).where(
+    requests.c.session == bindparam("s"), requests.c.id == bindparam("i")
+)
+_SUMMARISE = update(sessions).where(sessions.c.id == bindparam("s"))
+
+_Row = dict[str, Any]
+
+
+class _Rows:
+    """What a group changes, by statement. Each list is in the order of the events."""
+
+    def __init__(self) -> None:
+        self.events: list[_Row] = []
+        self.messages: list[_Row] = []
+        self.changes: list[_Row] = []
+        self.handed: list[_Row] = []
+        self.moves: list[_Row] = []
+        self.requests: list[_Row] = []
+        self.resolved: list[_Row] = []
+        self.newest: list[_Row] = []
+        self.summaries: list[_Row] = []
+
+    def take_in(self, session: str, event: e.Event, data: str) -> None:
+        """Add what one event changes."""
+        seq = event.seq
+        self.events.append(
+            {"session": session, "seq": seq, "type": event.type, "time": event.time, "data": data}
+        )
+        match event:
+            case e.MessageAccepted(message=message, delivery=delivery):
+                new = {"state": "accepted", "handed": False, "turn": None, "reason": ""}
+                self.messages.append(
+                    {"session": session, "id": message, "delivery": delivery, "said": seq, **new}
+                )
+            case e.MessageChanged(message=message, delivery=delivery):
+                self.changes.append({"s": session, "i": message, "delivery": delivery, "said": seq})
+            case (
+                e.MessageStarted(message=message)
+                | e.MessageSteered(message=message)
+                | e.MessageAnswered(message=message)
+                | e.MessageCancelled(message=message)
+                | e.MessageFailed(message=message)
+            ):
+                state, reason = event.type.partition(".")[2], getattr(event, "reason", "")
+                self.moves.append(
+                    {"s": session, "i": message, "state": state, "reason": reason}
+                    | {"in_turn": event.turn}
+                )
+            case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
+                self.requests.append(
+                    {"session": session, "id": request, "state": "pending", "by": "", "asked": seq}
+                )
+            case e.PermissionResolved(request=request, decision=decision, by=by):
+                self.resolved.append({"s": session, "i": request, "state": decision, "by": by})
+            case e.QuestionResolved(request=request, answers=answers, by=by):
+                state = "answered" if answers else "declined"
+                self.resolved.append({"s": session, "i": request, "state": state, "by": by})
+
+
+def _summary(session: str, summary: Summary, now: float) -> _Row:
+    row = msgspec.structs.asdict(summary)
+    row["pending"] = msgspec.json.encode(summary.pending).decode()
+    plain = {key: _plain(value) if isinstance(value, str) else value for key, value in row.items()}
+    return {"s": session, "updated": now, **plain}
+
+
+def _plain(text: str) -> str:
+    """Return text that every database takes: PostgreSQL knows no NUL, and none half a character."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -1,0 +1,178 @@
+"""What can be seen of a session, wherever it is: its state, its events and its receipts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+
+from midflight import events as e
+from midflight.agents.base import Support
+from midflight.errors import Conflict
+from midflight.options import Options
+from midflight.session.event_log import EventLog
+from midflight.session.message import Message
+from midflight.session.verbs import Verbs
+from midflight.state.requests import Request
+from midflight.state.session import SessionStatus, State
+
+__all__ = ["Surface"]
+
+
+class Surface(Verbs):
+    """The part of a session that is the same in the process that runs it and in any other.
+
+    ``id`` is unique, ``name`` is for people, ``first`` is the receipt of the dispatched task.
+    """
+
+    def __init__(self, id: str, name: str, log: EventLog) -> None:
+        """Begin without an event."""
+        self.id = id
+        self.name = name
+        self.first: Message | None = None
+        self._log = log
+        self._reader = log.reader()
+        self._stream: object = None
+        self._stream_waits = False
+        self._messages: dict[str, Message] = {}
+        self._newest: Message | None = None
+
+    @property
+    @abstractmethod
+    def _state(self) -> State:
+        """What the events so far amount to."""
+
+    @property
+    @abstractmethod
+    def _quiet(self) -> bool:
+        """No turn runs, nothing waits, no background task lives."""
+
+    @abstractmethod
+    def _check_entered(self) -> None:
+        """Raise `Conflict` where the session has not been entered."""
+
+    # What can be seen ---------------------------------------------------------------------
+
+    @property
+    def status(self) -> SessionStatus:
+        """``starting``, ``running``, ``waiting`` (for an answer), ``idle`` or ``closed``."""
+        return self._state.status
+
+    @property
+    def pending(self) -> tuple[Request, ...]:
+        """The permission requests and questions that wait for an answer."""
+        return tuple(self._state.requests.pending.values())
+
+    @property
+    def queued(self) -> tuple[Message, ...]:
+        """The messages that the agent has not read, first in line first."""
+        waiting = (entry.id for entry in self._state.outbox.waiting())
+        return tuple(self._messages[message] for message in waiting if message in self._messages)
+
+    @property
+    def total_cost_usd(self) -> float:
+        """US dollars so far; while a turn runs it may contain an estimate."""
+        return self._state.ledger.total_usd
+
+    @property
+    def agent_session(self) -> str | None:
+        """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
+        return self._state.started.agent_session if self._state.started else None
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest durable event, for `events`."""
+        return self._log.shown_seq
+
+    @property
+    def oldest_seq(self) -> int:
+        """The number of the oldest durable event in memory, 0 if there is none."""
+        return self._log.oldest_seq
+
+    @property
+    @abstractmethod
+    def options(self) -> Options:
+        """The options as they were given; see `midflight.Options`."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Mapping[str, Support]:
+        """For each thing an agent can do: supported, emulated by midflight, or not."""
+
+    @property
+    @abstractmethod
+    def permission_mode(self) -> str:
+        """The permission mode in force."""
+
+    @abstractmethod
+    def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
+        """Say whether somebody is there to answer; see `Options.attended`."""
+
+    # Events -------------------------------------------------------------------------------
+
+    async def stream(self) -> AsyncIterator[e.Event]:
+        """Yield events from where the last stream stopped, until the session is quiet.
+
+        Quiet: no turn runs, nothing is queued, no background task lives. A loop that is left
+        early, or cancelled, is gone on with by the next `stream`. Raises `Conflict` if another
+        stream is being read, `EventsExpired` if too much has happened since the last one.
+        """
+        self._check_entered()
+        self._check_stream(None)
+        mine = self._stream = object()
+        events = self._reader.read(lambda: self._quiet)
+        while True:
+            self._check_stream(mine)
+            self._stream_waits = True
+            try:
+                event = await anext(events, None)
+            finally:
+                self._stream_waits = False
+            if event is None:
+                return
+            yield event
+
+    def _check_stream(self, mine: object) -> None:
+        """Only a stream that waits is being read: Python may close one that was left much later."""
+        if self._stream_waits or (mine is not None and mine is not self._stream):
+            raise Conflict("this session's stream is being read elsewhere", "use events()")
+
+    async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
+        """Yield every event after a sequence number, until the session has ended.
+
+        Any number of readers. Raises `EventsExpired` when those events are no longer in memory.
+        """
+        reader = self._log.reader(max(0, after))
+        async for event in reader.read(lambda: self._state.ended is not None):
+            yield event
+
+    # Receipts -----------------------------------------------------------------------------
+
+    def _inform(self, event: e.Event) -> None:
+        """Let the receipts know of a durable event."""
+        match event:
+            case e.MessageAccepted(message=message):
+                self._newest = self._messages[message] = Message(self, event)
+            case e.TurnEnded(messages=messages):
+                for message in messages:
+                    self._apply(message, event)
+            case (
+                e.MessageChanged(message=message)
+                | e.MessageStarted(message=message)
+                | e.MessageSteered(message=message)
+                | e.MessageAnswered(message=message)
+                | e.MessageCancelled(message=message)
+                | e.MessageFailed(message=message)
+            ):
+                self._apply(message, event)
+
+    def _apply(self, message: str, event: e.Event) -> None:
+        if message in self._messages and self._messages[message].apply(event):
+            del self._messages[message]
+
+    def _receipt(self, message: str) -> Message:
+        # The newest may have ended already, for example because the budget is spent.
+        if self._newest is not None and self._newest.id == message:
+            return self._newest
+        if message not in self._messages:
+            raise Conflict(f"message {message} was sent before and has ended")
+        return self._messages[message]

@@ -1,0 +1,1 @@
+"""What the events of a session amount to: pure folds, the same for its owner and for any reader."""

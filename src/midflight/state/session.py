@@ -1,0 +1,172 @@
+"""The state of a session: a pure fold of its events, the same for its owner and for any reader."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from midflight.events import (
+    Event,
+    MessageFailed,
+    MessageSteered,
+    PermissionResolved,
+    SessionEnded,
+    SessionResumed,
+    SessionStarted,
+    TaskEnded,
+    TaskStarted,
+    Text,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+    UsageLimitReached,
+)
+from midflight.state.ledger import Ledger
+from midflight.state.outbox import Outbox
+from midflight.state.requests import Requests
+from midflight.values import Denial
+
+__all__ = ["AT_REST", "USAGE_LIMIT", "SessionStatus", "State", "Turn"]
+
+KEPT_CALLS = 1_000
+"""How many tool calls are remembered, so that one that is told twice is shown once."""
+
+LAST_CHARACTERS = 200
+"""How much of the last line is kept for lists."""
+
+AT_REST = ("parked", "host_died")
+"""Ends of a session that are none for its user: the next message goes on with it."""
+
+USAGE_LIMIT = "usage_limit"
+"""Why a turn ends when the account's usage limit is reached."""
+
+SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
+
+
+class Turn:
+    """The turn that runs: its id, its messages and its denials."""
+
+    __slots__ = ("denials", "id", "messages")
+
+    def __init__(self, event: TurnStarted) -> None:
+        """Begin with the messages that opened it."""
+        self.id = event.turn or 0
+        self.messages = list(event.messages)
+        self.denials: dict[str, Denial] = {}
+
+
+class State:
+    """What the events so far amount to. Only `apply` changes it.
+
+    ``cut`` says that the agent does not know how its last turn ended, because its host died;
+    ``limit`` is the usage limit that ended the last turn; ``last`` is one line of what the agent
+    said or did last.
+    """
+
+    def __init__(self, spent_usd: float = 0.0) -> None:
+        """Begin before the first event."""
+        self.outbox = Outbox()
+        self.requests = Requests()
+        self.ledger = Ledger(spent_usd)
+        self.turn: Turn | None = None
+        self.turns = 0
+        self.tasks: dict[str, TaskStarted] = {}
+        self.tools: dict[str, ToolStarted] = {}
+        self._calls: dict[str, None] = {}
+        self.started: SessionStarted | None = None
+        self.ended: str | None = None
+        self.cut = False
+        self.limit: UsageLimitReached | None = None
+        self.last = ""
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        self._note_denial(event)
+        self._note_last(event)
+        self._note_limit(event)
+        self.outbox.apply(event)
+        self.requests.apply(event)
+        self.ledger.apply(event)
+        match event:
+            case SessionStarted():
+                self.started = event
+            case SessionEnded(reason=reason):
+                self.ended = reason
+            case SessionResumed():
+                self.ended = None
+            case TurnStarted():
+                self.turn = Turn(event)
+                self.turns = event.turn or 0
+                self.cut = False
+            case MessageFailed(reason="host_died"):
+                self.cut = True
+            case MessageSteered(message=message) if self.turn:
+                self.turn.messages.append(message)
+            case TurnEnded(reason=reason):
+                self.turn = None
+                self.cut = reason == "host_died"
+            case ToolStarted(call=call):
+                self.tools[call] = event
+                self._remember(call)
+            case ToolEnded(call=call):
+                self.tools.pop(call, None)
+            case TaskStarted(task=task):
+                self.tasks[task] = event
+            case TaskEnded(task=task):
+                self.tasks.pop(task, None)
+
+    def _note_denial(self, event: Event) -> None:
+        if self.turn and isinstance(event, PermissionResolved) and event.decision == "deny":
+            asked = self.requests.pending.get(event.request)
+            call = getattr(asked, "call", "")
+            self.turn.denials[call] = Denial(
+                call=call, name=getattr(asked, "name", ""), reason=event.reason
+            )
+
+    def _note_last(self, event: Event) -> None:
+        if isinstance(event, Text):
+            self.last = _one_line(event.text)
+        elif isinstance(event, ToolStarted):
+            self.last = _one_line(f"{event.name} {event.title}")
+
+    def _note_limit(self, event: Event) -> None:
+        if isinstance(event, UsageLimitReached):
+            self.limit = event
+        elif isinstance(event, TurnEnded) and event.reason != USAGE_LIMIT:
+            self.limit = None
+
+    def _remember(self, call: str) -> None:
+        self._calls[call] = None
+        if len(self._calls) > KEPT_CALLS:
+            del self._calls[next(iter(self._calls))]
+
+    def seen(self, call: str) -> bool:
+        """Tell whether a tool call has started before, whether it has ended or not."""
+        return call in self._calls
+
+    @property
+    def wait(self) -> UsageLimitReached | None:
+        """The usage limit whose reset is waited for, until its message is read or promoted."""
+        entry = self.outbox.find(self.limit.message or "") if self.limit else None
+        waits = entry is not None and entry.state == "accepted" and entry.delivery == "queue"
+        return self.limit if waits else None
+
+    @property
+    def busy(self) -> bool:
+        """A turn runs, messages are on their way to one, or somebody is asked something."""
+        return bool(self.turn or self.outbox.waiting() or self.requests.pending)
+
+    @property
+    def status(self) -> SessionStatus:
+        """One word for the whole."""
+        if self.ended is not None and not (self.ended in AT_REST and self.wait):
+            return "idle" if self.ended in AT_REST else "closed"
+        if self.requests.pending or self.wait:
+            return "waiting"
+        return "running" if self.busy else "idle"
+
+
+def _one_line(text: str) -> str:
+    """Return the last line that says something, cut to what a list can show."""
+    lines = [line.strip() for line in text[-LAST_CHARACTERS * 4 :].splitlines() if line.strip()]
+    return lines[-1][:LAST_CHARACTERS] if lines else ""

@@ -1,0 +1,33 @@
+"""What every agent has to do, and the checks of it."""
+
+from midflight.testing.conformance.matrix import ACP_CLAUDE as ACP_CLAUDE
+from midflight.testing.conformance.matrix import ACP_OPENCODE as ACP_OPENCODE
+from midflight.testing.conformance.matrix import CELLS as CELLS
+from midflight.testing.conformance.matrix import CLAUDE as CLAUDE
+from midflight.testing.conformance.matrix import FAKE as FAKE
+from midflight.testing.conformance.matrix import OPENCODE as OPENCODE
+from midflight.testing.conformance.matrix import RIGS as RIGS
+from midflight.testing.conformance.matrix import Rig as Rig
+from midflight.testing.conformance.matrix import (
+    assert_everything_ended_once as assert_everything_ended_once,
+)
+from midflight.testing.conformance.matrix import cells as cells
+from midflight.testing.conformance.matrix import check_cells as check_cells
+from midflight.testing.conformance.matrix import outcome as outcome
+from midflight.testing.conformance.matrix import sessions as sessions
+
+__all__ = [
+    "ACP_CLAUDE",
+    "ACP_OPENCODE",
+    "CELLS",
+    "CLAUDE",
+    "FAKE",
+    "OPENCODE",
+    "RIGS",
+    "Rig",
+    "assert_everything_ended_once",
+    "cells",
+    "check_cells",
+    "outcome",
+    "sessions",
+]

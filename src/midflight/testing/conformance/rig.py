@@ -1,0 +1,271 @@
+"""The agents that the conformance suite runs on, and what each needs around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import midflight
+from midflight import events as e
+from midflight.agents import AGENTS, PRESETS
+from midflight.agents.acp import program as acp_setup
+from midflight.agents.claude import program as claude_cli
+from midflight.errors import AgentUnavailable
+from midflight.testing._home import make_home
+from midflight.testing.fake.model import FakeModel
+from midflight.testing.model.script import ModelRequest, Script
+from midflight.testing.model.server import ScriptedModel
+
+if TYPE_CHECKING:
+    from midflight.agents.base import Support
+    from midflight.testing.opencode import OpenCodeServer
+
+__all__ = [
+    "ACP_CLAUDE",
+    "ACP_OPENCODE",
+    "CLAUDE",
+    "FAKE",
+    "OPENCODE",
+    "RIGS",
+    "Play",
+    "Rig",
+    "Stage",
+]
+
+PATIENCE_S = 20.0
+"""How long a play waits for anything; only a fault makes it wait that long."""
+
+
+class Play:
+    """One session on a stage, with the model that it asks."""
+
+    def __init__(self, session: midflight.Session, model: ScriptedModel) -> None:
+        """Take the two, both of them open."""
+        self.session = session
+        self.model = model
+
+    @property
+    def requests(self) -> list[ModelRequest]:
+        """What the model was asked so far."""
+        return self.model.requests
+
+    async def ask(self, text: str = "go") -> midflight.Result:
+        """Send a message and wait for its result."""
+        async with asyncio.timeout(PATIENCE_S):
+            message = await self.session.send(text)
+            return await message.result()
+
+    async def events(self) -> list[e.Event]:
+        """Return what is new, up to the next quiet."""
+        async with asyncio.timeout(PATIENCE_S):
+            return [event async for event in self.session.stream()]
+
+    async def everything(self) -> list[e.Event]:
+        """Close the session and return all its durable events."""
+        await self.session.close()
+        async with asyncio.timeout(PATIENCE_S):
+            return [event async for event in self.session.events() if event.durable]
+
+
+_learnt: dict[Rig, tuple[Mapping[str, Support], Mapping[str, str]]] = {}
+
+
+class Stage:
+    """A rig set up for one use: a home, a working directory, a place for a model to listen."""
+
+    def __init__(self, rig: Rig, folder: Path, *, own: bool = False) -> None:
+        """Prepare the folders, below ``folder`` or, if the rig has a server, those it shares.
+
+        ``own`` asks for folders and an agent of its own even so.
+        """
+        self.rig = rig
+        self.folder = folder
+        self._server = None if own else rig.server
+        server = self._server
+        self.home = folder / "home" if server is None else server.home
+        self.cwd = folder / "cwd" if server is None else server.cwd
+        make_home(self.home)
+        self.cwd.mkdir(exist_ok=True, parents=True)
+        if self._server is not None:
+            for left in self.cwd.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        self.models: list[ScriptedModel] = []
+        self.version = ""
+        self.can = rig.capabilities
+        self.limits = rig.limits
+
+    async def learn(self) -> None:
+        """Find out what the agent can do, where only the agent itself can tell."""
+        if not self.rig.announces:
+            return
+        if self.rig not in _learnt:
+            async with self.play([]) as on:
+                agent = on.session._conductor.agent  # noqa: SLF001 - only the driver says why
+                _learnt[self.rig] = (agent.capabilities, agent.limits)
+        self.can, self.limits = _learnt[self.rig]
+
+    def model(self, script: Script) -> ScriptedModel:
+        """Return a scripted model where the agent will look for it; enter its block."""
+        places = {} if self._server is None else {"port": self._server.model_port}
+        model = self.rig.model(script, **places)
+        self.models.append(model)
+        return model
+
+    def options(self, model: ScriptedModel) -> dict[str, Any]:
+        """Return the options of a session whose agent asks this model."""
+        env = model.env(self.home) | dict(self.rig.env())
+        options: dict[str, Any] = {"agent": self.rig.agent, "cwd": self.cwd, "env": env}
+        if self._server is not None:
+            options |= {"env": env | self._server.env, "server_url": self._server.url}
+        return options
+
+    async def rest(self) -> None:
+        """Wait until a shared server is at rest."""
+        if self._server is not None:
+            await self._server.rest()
+
+    @contextlib.asynccontextmanager
+    async def play(self, script: Script, **options: Any) -> AsyncIterator[Play]:
+        """Open a session whose model plays the script: ``async with stage.play(steps) as on``."""
+        async with self.model(script) as model, self.session(model, **options) as play:
+            yield play
+
+    @contextlib.asynccontextmanager
+    async def session(self, asks: ScriptedModel, /, **options: Any) -> AsyncIterator[Play]:
+        """Open a session that asks this model; several may do so one after another."""
+        given = self.options(asks)
+        env = {**given["env"], **options.pop("env", {})}
+        async with midflight.open(**{**given, **options, "env": env}) as session:
+            yield Play(session, asks)
+        self.version = await _version(session) or self.version
+
+
+async def _version(session: midflight.Session) -> str:
+    """Return the agent's version, as it told at the start of a session that has ended."""
+    async for event in session.events():
+        if isinstance(event, e.SessionStarted):
+            return event.agent_version
+    return ""
+
+
+async def _kill_program(on: Stage) -> None:
+    """Kill the agent's program, and nothing else, as the system does when memory runs out."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get("HOME") == str(on.home):
+                child.kill()
+
+
+async def _kill_fake(on: Stage) -> None:
+    model = on.models[-1]
+    assert isinstance(model, FakeModel)
+    await model.agents[-1].die()
+
+
+@dataclass(frozen=True)
+class Rig:
+    """An agent to run the suite on.
+
+    name: what tables call it. agent: the option's value. model: the kind of scripted model.
+    program: what must be on PATH, with ``install`` to get it. env: what the agent must be told
+    beside that. announces: what it says when it runs that it can do, beyond what its driver says
+    of every agent; it is believed then, this serves to know before. kill: ends the agent's program
+    as if it had crashed; a stage of its own is needed for that. server: the server that stages
+    share.
+    """
+
+    name: str
+    agent: str
+    model: Callable[..., ScriptedModel] = ScriptedModel
+    program: str = ""
+    install: str = ""
+    env: Callable[[], Mapping[str, str]] = dict
+    announces: Mapping[str, Support] = field(default_factory=dict, hash=False)
+    kill: Callable[[Stage], Awaitable[None]] = _kill_program
+    server: OpenCodeServer | None = None
+
+    def on(self, server: OpenCodeServer) -> Rig:
+        """Return this rig with a server that its stages share."""
+        return replace(self, server=server)
+
+    def missing(self) -> str:
+        """Return what has to be installed first, for a person; empty if nothing."""
+        if self.program and not shutil.which(self.program):
+            return f"{self.program} is not on PATH: {self.install}"
+        if self.agent in PRESETS:
+            try:
+                acp_setup.protocol_version()
+            except AgentUnavailable as error:
+                return str(error)
+        return ""
+
+    @property
+    def driver(self) -> Any:
+        """The class of the agent's driver."""
+        kind = "acp" if self.agent in PRESETS else self.agent
+        module, name = AGENTS[kind].split(":")
+        return getattr(importlib.import_module(module), name)
+
+    @property
+    def capabilities(self) -> Mapping[str, Support]:
+        """What the agent can do, as far as it is known before it runs."""
+        return {**self.driver.capabilities, **self.announces}
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """How the driver says that it makes what the agent lacks, or why it does not."""
+        limits: Mapping[str, str] = self.driver.limits
+        return limits
+
+
+_OPENCODE = ("opencode", PRESETS["opencode-acp"].install)
+
+
+def _own_claude() -> Mapping[str, str]:
+    """Have the adapter start the Claude Code that midflight comes with, not another one."""
+    return {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
+
+
+CLAUDE = Rig("claude", "claude")
+FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake)
+OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE)
+ACP_OPENCODE = Rig(
+    "opencode-acp",
+    "opencode-acp",
+    ScriptedModel,
+    *_OPENCODE,
+    announces={
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "resume": "supported",
+    },
+)
+ACP_CLAUDE = Rig(
+    "claude-acp",
+    "claude-acp",
+    ScriptedModel,
+    "claude-agent-acp",
+    PRESETS["claude-acp"].install,
+    _own_claude,
+    announces={
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "add_dirs": "supported",
+        "resume": "supported",
+        "subagents": "emulated",
+    },
+)
+
+RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)
+"""Every agent that the suite runs on."""

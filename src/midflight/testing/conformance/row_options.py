@@ -1,0 +1,240 @@
+"""Checks of what reaches an agent by options, and of what it tells beside text and tools."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from midflight import events as e
+from midflight.errors import UnsupportedOption
+from midflight.testing.conformance.rig import Stage
+from midflight.testing.conformance.row_verbs import BASH, in_turn
+from midflight.testing.model.script import HttpError, ModelRequest, Step, Text, ToolCall, Usage
+
+__all__ = [
+    "DEAR_USD",
+    "EFFORT_FIELDS",
+    "EFFORT_MODEL",
+    "MCP_SERVER",
+    "TASK_CALL",
+    "add_dirs",
+    "background",
+    "effort",
+    "make_skill",
+    "mcp_servers",
+    "no_background",
+    "plan",
+    "plugins",
+    "refused",
+    "resume",
+    "retries",
+    "skills",
+    "subagents",
+    "system_prompt",
+]
+
+MCP_SERVER = Path(__file__).with_name("_mcp_server.py")
+TASK_CALL = "toolu_task"
+DEAR_USD = 0.1
+EFFORT_MODEL = "opus"
+EFFORT_FIELDS = ("output_config", "thinking", "effort")
+"""Where a request tells of effort."""
+
+
+def make_skill(folder: Path, name: str) -> None:
+    """Write a skill below a folder of skills."""
+    path = folder / name / "SKILL.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"---\nname: {name}\ndescription: The {name} skill\n---\nBe {name}.\n")
+
+
+async def refused(stage: Stage, option: str, value: Any) -> None:
+    """See that an option is an error by name, before anything starts."""
+    try:
+        async with stage.play([], **{option: value}):
+            pass
+    except UnsupportedOption as error:
+        told = str(error)
+    else:
+        raise AssertionError(f"{option} was taken")
+    assert option in told
+
+
+async def plugins(stage: Stage) -> None:
+    """Give a plugin's folder, and one that is not there: skills, and a problem."""
+    plugin = stage.folder / "myplug"
+    (plugin / ".claude-plugin").mkdir(parents=True)
+    (plugin / ".claude-plugin" / "plugin.json").write_text(json.dumps({"name": "myplug"}))
+    make_skill(plugin / "skills", "hello-skill")
+    folders = [plugin, stage.folder / "nowhere"]
+    async with stage.play([Text("x")], plugins=folders) as on:
+        await on.ask()
+        started = next(v for v in await on.events() if isinstance(v, e.SessionStarted))
+        assert any("hello-skill" in skill for skill in started.skills)
+        assert "nowhere" in str(started.problems)
+        assert "The hello-skill skill" in json.dumps(on.requests[0].body)
+
+
+async def skills(stage: Stage) -> None:
+    """Name one of two skills, and one that is not there: the first alone, and a problem.
+
+    Where that is made by midflight, the model may see the second, but it cannot have it.
+    """
+    for name in ("alpha", "beta"):
+        make_skill(stage.cwd / ".claude" / "skills", name)
+    steps: list[Step] = [ToolCall("Skill", {"skill": "beta"}), Text("x")]
+    async with stage.play(steps, skills=["alpha", "gamma"]) as on:
+        await on.ask()
+        started = next(v for v in await on.events() if isinstance(v, e.SessionStarted))
+        assert "gamma" in str(started.problems)
+        said = json.dumps(on.requests[0].body)
+        assert "The alpha skill" in said
+        if stage.can["skills"] == "supported":
+            assert "The beta skill" not in said
+        assert "Be beta." not in str(on.requests[1].messages)
+
+
+async def mcp_servers(stage: Stage) -> None:
+    """Give an MCP server: the model calls its tool."""
+    servers = {"good": {"command": sys.executable, "args": [str(MCP_SERVER)]}}
+    tool = "mcp__good__shout"
+    steps: list[Step] = [ToolCall(tool, {"text": "hello"}), Text("x")]
+    async with stage.play(steps, mcp_servers=servers, allowed_tools=[tool]) as on:
+        await on.ask()
+        assert "HELLO" in str(on.requests[1].tool_results)
+
+
+async def system_prompt(stage: Stage) -> None:
+    """Give a prompt: it stands where the agent's own did."""
+    async with stage.play([Text("x")], system_prompt="You are a gardener.") as on:
+        await on.ask()
+        assert "You are a gardener." in on.requests[0].system
+
+
+async def effort(stage: Stage) -> None:
+    """Choose two efforts: the model is asked differently."""
+    asked = []
+    for level in ("low", "high"):
+        async with stage.play([Text("x")], effort=level, model=EFFORT_MODEL) as on:
+            await on.ask()
+            asked.append({name: on.requests[0].body.get(name) for name in EFFORT_FIELDS})
+    assert asked[0] != asked[1]
+
+
+async def add_dirs(stage: Stage) -> None:
+    """Add a folder: a file in it is read, and nobody is asked."""
+    other = stage.folder / "other"
+    other.mkdir()
+    (other / "there.txt").write_text("a far file")
+    steps: list[Step] = [ToolCall("Read", {"file_path": str(other / "there.txt")}), Text("x")]
+    async with stage.play(steps, add_dirs=[other], attended=False) as on:
+        await on.ask()
+        assert "a far file" in str(on.requests[1].tool_results)
+
+
+async def resume(stage: Stage) -> None:
+    """Go on with a conversation in another session: it knows what was said."""
+    async with stage.model([Text("one"), Text("two")]) as model:
+        async with stage.session(model) as on:
+            await on.ask("remember the word plum")
+            earlier = on.session.agent_session
+        async with stage.session(model, resume=earlier) as on:
+            await on.ask("which word?")
+            assert "remember the word plum" in json.dumps(on.requests[1].messages)
+            assert on.session.agent_session == earlier
+
+
+async def retries(stage: Stage) -> None:
+    """Fail once: the new attempt is told, or not, as the agent's row says."""
+    overloaded = HttpError(529, headers={"retry-after": "1"})
+    async with stage.play([overloaded, Text("fine")]) as on:
+        assert (await on.ask()).text == "fine"
+        told = [v.attempt for v in await on.events() if isinstance(v, e.Retry)]
+        assert told == ([1] if _has(stage, "retries") else [])
+
+
+async def plan(stage: Stage) -> None:
+    """Have the agent write its list of things to do: it is told, or not, as the row says."""
+    todos = [
+        {"content": "dig", "status": "completed", "activeForm": "digging"},
+        {"content": "sow", "status": "pending", "activeForm": "sowing"},
+    ]
+    async with stage.play([ToolCall("TodoWrite", {"todos": todos}), Text("x")]) as on:
+        await on.ask()
+        told = [v.entries for v in await on.events() if isinstance(v, e.Plan)]
+    if _has(stage, "plan"):
+        assert [(one.text, one.status) for one in told[-1]] == [
+            ("dig", "completed"),
+            ("sow", "pending"),
+        ]
+    else:
+        assert told == []
+
+
+async def background(stage: Stage) -> None:
+    """Start a command that outlives its turn: it is told, and so is the turn that it wakes."""
+    release = stage.cwd / "release"
+    command = f"while [ ! -e '{release}' ]; do sleep 0.05; done"
+    steps: list[Step] = [
+        ToolCall("Bash", {"command": command, "run_in_background": True}),
+        Text("started"),
+        Text("it has ended"),
+    ]
+    async with stage.play(steps, **BASH) as on:
+        await on.session.send("go")
+        origins = []
+        async for event in on.session.stream():
+            if isinstance(event, e.TurnStarted):
+                origins.append(event.origin)
+            if isinstance(event, e.TurnEnded):
+                release.touch()
+        assert origins == ["message", "background"]
+        assert any(isinstance(event, e.TaskEnded) for event in await on.everything())
+
+
+async def no_background(stage: Stage) -> None:
+    """Start a command that should outlive its turn: nothing of that is told."""
+    call = ToolCall("Bash", {"command": "echo > made", "run_in_background": True})
+    async with stage.play(in_turn([call]), **BASH) as on:
+        await on.ask()
+        seen = await on.everything()
+        assert [v.origin for v in seen if isinstance(v, e.TurnStarted)] == ["message"]
+        assert not any(isinstance(event, e.TaskStarted) for event in seen)
+
+
+async def subagents(stage: Stage) -> None:
+    """Have a sub-agent run a command: its request and its call name the call they belong to."""
+    async with stage.play(_with_sub_agent) as on:
+        await on.session.send("go")
+        asked = []
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                asked.append(event.parent)
+                await on.session.answer(event)
+        seen = await on.everything()
+        below = [v.kind for v in seen if isinstance(v, e.ToolStarted) and v.parent == TASK_CALL]
+        if _has(stage, "subagents"):
+            assert asked == [TASK_CALL]
+            assert below == ["execute"]
+            # Where midflight has a part in it, a sub-agent's money may be told with the next turn.
+            assert stage.can["subagents"] == "emulated" or on.session.total_cost_usd > DEAR_USD
+        else:
+            assert below == []
+
+
+def _with_sub_agent(request: ModelRequest) -> Step:
+    said = json.dumps(request.messages)
+    if TASK_CALL in said:
+        return Text("done")
+    if "sub: say hi" not in said:
+        task = {"description": "look", "prompt": "sub: say hi", "subagent_type": "general-purpose"}
+        return ToolCall("Agent", task, id=TASK_CALL)
+    if not request.tool_results:
+        return ToolCall("Bash", {"command": "touch made"})
+    return [Usage(50_000, 1_000), Text("hi from below")]
+
+
+def _has(stage: Stage, row: str) -> bool:
+    return stage.can[row] != "not"

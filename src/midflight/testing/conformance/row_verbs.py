@@ -1,0 +1,375 @@
+"""Checks of what a session's verbs and limits do, one for each row of the capabilities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from midflight import events as e
+from midflight.errors import Conflict, InvalidInput
+from midflight.testing.conformance.rig import PATIENCE_S, Play, Stage
+from midflight.testing.conformance.scene import QUESTION
+from midflight.testing.model.dialect import offers
+from midflight.testing.model.script import ModelRequest, Silence, Step, Text, ToolCall, Usage, Wait
+
+__all__ = [
+    "BASH",
+    "cancel",
+    "commands_with",
+    "edited_input",
+    "held",
+    "in_turn",
+    "interrupt",
+    "max_budget_usd",
+    "max_turns",
+    "no_edited_input",
+    "no_questions",
+    "no_set_model",
+    "no_set_permission_mode",
+    "permissions",
+    "questions",
+    "queue",
+    "redirect",
+    "set_model",
+    "set_permission_mode",
+    "stall_timeout",
+    "steer",
+    "timeout",
+    "until",
+    "write",
+]
+
+BASH = {"allowed_tools": ["Bash"]}
+
+
+def write(path: Path, content: str = "by the agent") -> ToolCall:
+    """Return a call that writes a file."""
+    return ToolCall("Write", {"file_path": str(path), "content": content})
+
+
+def held(release: Path) -> ToolCall:
+    """Return a command that runs until a file is there, and a moment longer.
+
+    Nothing tells when a message that was sent has reached an agent.
+    """
+    command = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
+    return ToolCall("Bash", {"command": command})
+
+
+async def until(on: Play, kind: type[e.Event]) -> None:
+    """Wait for the first event of a kind."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in on.session.events():
+            if isinstance(event, kind):
+                return
+
+
+async def steer(stage: Stage) -> None:
+    """Send a message while a tool runs: the same turn reads it, or it says that it waits."""
+    release = stage.cwd / "release"
+    steps: list[Step] = [held(release), Text("one")]
+    steered = stage.can["steer"] == "supported"
+    if not steered:
+        steps.append(Text("two"))
+    async with stage.play(steps, **BASH) as on:
+        first = await on.session.send("first")
+        await until(on, e.ToolStarted)
+        second = await on.session.send("also this")
+        release.touch()
+        await second.result()
+        seen = await on.everything()
+        told = [v.message for v in seen if isinstance(v, e.MessageSteered)]
+        assert told == ([second.id] if steered else [])
+        if steered:
+            assert second.turn == first.turn
+            assert "also this" in str(on.requests[1].messages)
+        else:
+            assert second.turn != first.turn
+            assert any("waits its turn" in v.text for v in seen if isinstance(v, e.Notice))
+
+
+async def queue(stage: Stage) -> None:
+    """Queue messages; change, move and take back some; each has a turn of its own."""
+    steps: list[Step] = [[Wait("go"), Text("one")], Text("two"), Text("three"), Text("four")]
+    async with stage.play(steps) as on:
+        await on.session.send("first")
+        second, third, fourth, fifth = [
+            await on.session.send(text, delivery="queue") for text in ("b", "c", "d", "e")
+        ]
+        await third.edit("c, but better")
+        await fourth.move(before=second)
+        assert await fifth.cancel()
+        on.model.signal("go")
+        results = [await message.result() for message in (second, third, fourth)]
+        assert [result.text for result in results] == ["three", "four", "two"]
+        asked = [request.last_user_text for request in on.requests]
+        assert asked == ["first", "d", "b", "c, but better"]
+
+
+async def redirect(stage: Stage) -> None:
+    """Redirect in the middle of a sentence, with another message waiting."""
+    async with stage.play([[Text("hm "), Wait("never")], Text("fine"), Text("later")]) as on:
+        first = await on.session.send("first")
+        queued = await on.session.send("after that", delivery="queue")
+        await until(on, e.TextDelta)
+        urgent = await on.session.redirect("no, this")
+        assert (await first.result()).reason == "redirected"
+        assert (await urgent.result()).text == "fine"
+        assert (await queued.result()).text == "later"
+        on.model.signal("never")
+
+
+async def interrupt(stage: Stage) -> None:
+    """Interrupt a command that ignores the TERM signal; no process of it is left."""
+    stubborn = "trap : TERM; while true; do sleep 0.2; done"
+    async with stage.play([ToolCall("Bash", {"command": stubborn}), Text("fine")], **BASH) as on:
+        message = await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.ToolStarted):
+                async with asyncio.timeout(PATIENCE_S):
+                    while not commands_with(stubborn):  # noqa: ASYNC110 - a birth has no event
+                        await asyncio.sleep(0.01)
+                await on.session.interrupt()
+            if isinstance(event, e.TurnEnded):
+                assert commands_with(stubborn) == []
+        assert (await message.result()).reason == "interrupted"
+        assert (await on.ask()).text == "fine"
+
+
+def commands_with(text: str) -> list[int]:
+    """Return the living descendants of this process whose command line has the text."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if text in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:  # It has ended meanwhile.
+            continue
+    return found
+
+
+async def cancel(stage: Stage) -> None:
+    """Take messages back before they are read; one that has been read stays.
+
+    Where that is made by midflight, a message that the agent has got already may stay too.
+    """
+    back = stage.can["cancel"] == "supported" or stage.can["steer"] != "supported"
+    steps: list[Step] = [[Wait("go"), Text("one")]]
+    if not back:
+        steps.append(Text("two"))
+    async with stage.play(steps) as on:
+        first = await on.session.send("first")
+        await on.model.reached("go")
+        handed = await on.session.send("and this")
+        queued = await on.session.send("never mind", delivery="queue")
+        assert await queued.cancel()
+        assert await handed.cancel() == back
+        assert not await first.cancel()
+        on.model.signal("go")
+        await on.events()
+        assert [message.state for message in (first, queued)] == ["answered", "cancelled"]
+        assert handed.state == ("cancelled" if back else "answered")
+        assert "never mind" not in str(on.requests[-1].messages)
+
+
+async def permissions(stage: Stage) -> None:
+    """Allow one call and deny another with a reason, which the model is told.
+
+    Where midflight has a part in it, the model may be told no more than that it was denied, or
+    the turn may end there.
+    """
+    first, second = stage.cwd / "a.txt", stage.cwd / "b.txt"
+    unasked = ToolCall("Bash", {"command": "echo hi > made"})
+    script = in_turn([[unasked, write(first)], write(second), Text("x")])
+    async with stage.play(script, attended=True, **BASH) as on:
+        message = await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                if "a.txt" in str(event.input):
+                    await on.session.answer(event)
+                else:
+                    await on.session.answer(event, "deny", reason="not this one")
+        assert first.read_text() == "by the agent"
+        assert not second.exists()
+        assert (stage.cwd / "made").exists()
+        assert [denial.reason for denial in (await message.result()).denials] == ["not this one"]
+        if stage.can["permissions"] == "supported":
+            assert "not this one" in str(on.requests[2].tool_results)
+    async with stage.play([Text("ok")], disallowed_tools=["Bash"]) as on:
+        await on.ask()
+        if stage.can["permissions"] == "supported":
+            assert not offers(on.requests[0], "Bash")
+        assert offers(on.requests[0], "Read")
+
+
+def in_turn(steps: list[Step]) -> Callable[[ModelRequest], Step]:
+    """Return a script that plays steps in turn, and need not be played to its end."""
+    left = iter(steps)
+    return lambda _: next(left, Text("done"))
+
+
+async def edited_input(stage: Stage) -> None:
+    """Allow a call with another input: its effect is that of the other input."""
+    target = stage.cwd / "a.txt"
+
+    def script(request: ModelRequest) -> Step:
+        """Play a model that does as it is told, where the agent has to tell it."""
+        told = str(request.tool_results)
+        if target.exists():
+            return Text("done")
+        return write(target, "by the person" if "by the person" in told else "by the agent")
+
+    async with stage.play(script, attended=True) as on:
+        message = await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                changed = {**event.input, "content": "by the person"}
+                await on.session.answer(event, input=None if event.input == changed else changed)
+        assert target.read_text() == "by the person"
+        assert (await message.result()).status == "completed"
+
+
+async def no_edited_input(stage: Stage) -> None:
+    """Try to allow a call with another input: that is refused, and the request stays open."""
+    script = in_turn([write(stage.cwd / "a.txt")])
+    async with stage.play(script, attended=True) as on:
+        await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                await _refused(on.session.answer(event, input={"content": "x"}), InvalidInput)
+                await on.session.answer(event, "deny", reason="no")
+
+
+async def questions(stage: Stage) -> None:
+    """Have the agent ask: the question reaches the reader, and its answer the model."""
+    async with stage.play([ToolCall("AskUserQuestion", QUESTION), Text("Blue it is")]) as on:
+        message = await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.QuestionRequested):
+                (question,) = event.questions
+                assert [option.label for option in question.options] == ["Blue", "Red"]
+                await on.session.answer(event, answers={question.question: "Blue"})
+        assert (await message.result()).text == "Blue it is"
+        assert "Blue" in str(on.requests[1].tool_results)
+
+
+async def no_questions(stage: Stage) -> None:
+    """See that the model is not offered to ask."""
+    async with stage.play([Text("x")]) as on:
+        await on.ask()
+        assert not offers(on.requests[0], "AskUserQuestion")
+
+
+async def set_model(stage: Stage) -> None:
+    """Choose a model, then another one."""
+    async with stage.play([Text("one"), Text("two")], model="sonnet") as on:
+        await on.ask()
+        await on.session.set_model("haiku")
+        await on.ask()
+        first, second = on.requests
+        assert "sonnet" in first.model
+        assert "haiku" in second.model
+
+
+async def no_set_model(stage: Stage) -> None:
+    """Try to choose another model: that is refused."""
+    async with stage.play([]) as on:
+        await _refused(on.session.set_model("haiku"), Conflict)
+
+
+async def set_permission_mode(stage: Stage) -> None:
+    """Switch to bypassPermissions: what was denied before is asked of nobody."""
+    target = stage.cwd / "a.txt"
+
+    asked: set[str] = set()
+
+    def script(request: ModelRequest) -> Step:
+        """Write once for each message."""
+        new = request.last_user_text not in asked
+        asked.add(request.last_user_text)
+        return write(target) if new else Text("done")
+
+    async with stage.play(script, attended=False) as on:
+        await on.ask("try")
+        assert not target.exists()
+        await on.session.set_permission_mode("bypassPermissions")
+        assert (await on.ask("try again")).denials == ()
+        assert target.exists()
+
+
+async def no_set_permission_mode(stage: Stage) -> None:
+    """Try to switch the permission mode: that is refused."""
+    async with stage.play([]) as on:
+        await _refused(on.session.set_permission_mode("acceptEdits"), Conflict)
+
+
+async def _refused(doing: Any, error: type[Exception]) -> None:
+    try:
+        await doing
+    except error:
+        return
+    raise AssertionError(f"no {error.__name__}")
+
+
+async def max_turns(stage: Stage) -> None:
+    """End a turn after two model calls; the next turn counts anew.
+
+    Where midflight counts, a third call may have been made, and is aborted.
+    """
+    first, second = (ToolCall("Bash", {"command": f"echo {number}"}) for number in range(2))
+    script_of_first = in_turn([first, second, [Wait("never"), Text("one too many")]])
+
+    def script(request: ModelRequest) -> Step:
+        """Answer the second message in one call."""
+        if "once more" in request.last_user_text:
+            return Text("fine")
+        return script_of_first(request)
+
+    async with stage.play(script, max_turns=2, **BASH) as on:
+        cut = await on.ask()
+        assert (cut.status, cut.reason, cut.steps) == ("limit", "max_turns", 2)
+        assert (await on.ask("once more")).status == "completed"
+
+
+async def max_budget_usd(stage: Stage) -> None:
+    """Spend too much: the turn ends, and no later one asks the model.
+
+    Where midflight counts, the agent may tell what it spent at the end of its turn only.
+    """
+    dear: Step = [Usage(100_000, 10_000), ToolCall("Bash", {"command": "echo"})]
+    limits: dict[str, Any] = {"max_budget_usd": 0.4, "model": "sonnet"}
+    async with stage.play(in_turn([dear] * 4), **limits, **BASH) as on:
+        result = await on.ask()
+        if stage.can["max_budget_usd"] == "supported":
+            assert (result.status, result.reason) == ("limit", "max_budget")
+        assert result.total_cost_usd >= limits["max_budget_usd"]
+        calls = len(on.requests)
+        after = await on.ask()
+        assert (after.status, after.reason) == ("limit", "max_budget")
+        assert len(on.requests) == calls
+
+
+async def timeout(stage: Stage) -> None:
+    """End a turn after its time, while a tool runs; the session goes on."""
+    steps: list[Step] = [
+        ToolCall("Bash", {"command": "while true; do sleep 1; done"}),
+        Text("fine"),
+    ]
+    async with stage.play(steps, timeout=1.5, **BASH) as on:
+        result = await on.ask()
+        assert (result.status, result.reason) == ("limit", "timeout")
+        assert (await on.ask()).status == "completed"
+
+
+async def stall_timeout(stage: Stage) -> None:
+    """Be silent: that is told first, and ends the turn later; the session goes on."""
+    async with stage.play([[Text("well "), Silence()], Text("fine")], stall_timeout=3.0) as on:
+        result = await on.ask()
+        assert (result.status, result.reason) == ("limit", "stalled")
+        kinds = [type(event) for event in await on.events()]
+        assert kinds.index(e.Stalled) < kinds.index(e.TurnEnded)
+        assert (await on.ask()).status == "completed"

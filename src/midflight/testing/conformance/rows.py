@@ -1,0 +1,121 @@
+"""One check for each row of the capabilities: what an agent can do is seen, not believed.
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_my_agent(row, tmp_path):
+    await check_row(MY_RIG, row, tmp_path)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from midflight.testing.conformance import row_options, row_verbs
+from midflight.testing.conformance.rig import Rig, Stage
+
+__all__ = ["ROWS", "Row", "RowSeen", "check_row", "record", "recorded"]
+
+Check = Callable[[Stage], Awaitable[None]]
+
+
+class Row(NamedTuple):
+    """How a row is seen on an agent that has it, and on one that lacks it.
+
+    ``own`` is set where the agent must be started for the row, or must find a new folder.
+    """
+
+    has: Check
+    lacks: Check | None = None
+    own: bool = False
+
+
+class RowSeen(NamedTuple):
+    """What was seen of one row: the driver's word for it, which has been checked.
+
+    ``version`` is empty where the agent was not even started; ``how`` tells how it is made, or
+    why it is not there.
+    """
+
+    agent: str
+    version: str
+    row: str
+    verdict: str
+    how: str
+
+
+def _option(name: str, value: object) -> Check:
+    return partial(row_options.refused, option=name, value=value)
+
+
+_SERVERS = {"good": {"command": "true"}}
+
+ROWS: Mapping[str, Row] = {
+    "steer": Row(row_verbs.steer),
+    "queue": Row(row_verbs.queue),
+    "redirect": Row(row_verbs.redirect),
+    "interrupt": Row(row_verbs.interrupt, own=True),
+    "cancel": Row(row_verbs.cancel),
+    "permissions": Row(row_verbs.permissions),
+    "edited_input": Row(row_verbs.edited_input, row_verbs.no_edited_input),
+    "questions": Row(row_verbs.questions, row_verbs.no_questions),
+    "set_model": Row(row_verbs.set_model, row_verbs.no_set_model),
+    "set_permission_mode": Row(row_verbs.set_permission_mode, row_verbs.no_set_permission_mode),
+    "max_turns": Row(row_verbs.max_turns, _option("max_turns", 2)),
+    "max_budget_usd": Row(row_verbs.max_budget_usd, _option("max_budget_usd", 1.0)),
+    "timeout": Row(row_verbs.timeout),
+    "stall_timeout": Row(row_verbs.stall_timeout),
+    "plugins": Row(row_options.plugins, _option("plugins", ["plugin"]), own=True),
+    "skills": Row(row_options.skills, _option("skills", ["alpha"]), own=True),
+    "mcp_servers": Row(row_options.mcp_servers, _option("mcp_servers", _SERVERS), own=True),
+    "system_prompt": Row(
+        row_options.system_prompt, _option("system_prompt", "You are a gardener."), own=True
+    ),
+    "effort": Row(row_options.effort, _option("effort", "low")),
+    "add_dirs": Row(row_options.add_dirs, _option("add_dirs", ["/tmp"])),  # noqa: S108 - it exists
+    "resume": Row(row_options.resume, _option("resume", "some-conversation")),
+    "retries": Row(row_options.retries, row_options.retries),
+    "plan": Row(row_options.plan, row_options.plan),
+    "background": Row(row_options.background, row_options.no_background),
+    "subagents": Row(row_options.subagents, row_options.subagents, own=True),
+}
+"""The rows of `midflight.agents.base.CAPABILITIES`, each with its check."""
+
+
+async def check_row(rig: Rig, name: str, folder: Path, *, tried: bool = True) -> RowSeen:
+    """Do what a row is about, and raise AssertionError if it is not as the driver says.
+
+    ``folder`` must be an empty folder for this one use. Without ``tried`` driver and rig are only
+    asked: for a row that is tried elsewhere.
+    """
+    row = ROWS[name]
+    stage = Stage(rig, folder, own=row.own)
+    if tried:
+        await stage.learn()
+    verdict = stage.can[name]
+    how = "" if verdict == "supported" else stage.limits.get(name, "")
+    check = row.lacks if verdict == "not" else row.has
+    if check is None:
+        raise AssertionError(f"every agent has {name}; {rig.name} says it has not")
+    if tried:
+        await check(stage)
+    if verdict != "supported" and not how:
+        raise AssertionError(f"{rig.name} does not say how it comes that {name} is {verdict!r}")
+    return RowSeen(rig.name, stage.version, name, verdict, how)
+
+
+def record(seen: RowSeen, folder: Path) -> None:
+    """Write down what was seen, one file for each row, so that tests at once do not meet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{seen.agent}.{seen.row}.json"
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(seen._asdict()) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def recorded(folder: Path) -> list[RowSeen]:
+    """Return what was written down."""
+    return [RowSeen(**json.loads(path.read_text("utf-8"))) for path in folder.glob("*.json")]

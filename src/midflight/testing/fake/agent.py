@@ -1,0 +1,196 @@
+"""An agent without a program: plays scripts in process, for tests that need speed.
+
+It behaves as the driver of Claude Code does: it reads a steer after the running tool, merges what
+waits into the next turn, asks before it changes anything, tries again, keeps limits, and is woken
+by background work. Bash, Read and Write are real; so are their effects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Mapping
+
+from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
+from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
+from midflight.options import Options
+from midflight.testing.fake.model import FakeModel
+from midflight.testing.fake.tools import Toolbox
+from midflight.testing.fake.turn import Mind
+
+__all__ = ["FakeAgent"]
+
+LACKS = (
+    "server_url",
+    "plugins",
+    "skills",
+    "mcp_servers",
+    "system_prompt",
+    "effort",
+    "add_dirs",
+    "subagents",
+)
+"""What it lacks of options and capabilities; the options are refused."""
+
+
+class FakeAgent:
+    """One conversation with the `FakeModel` that ``env`` names; see `FakeModel.env`."""
+
+    name = "fake"
+    capabilities: Mapping[str, Support] = {
+        "steer": "supported",
+        "queue": "emulated",
+        "redirect": "emulated",
+        "interrupt": "supported",
+        "cancel": "supported",
+        "permissions": "supported",
+        "edited_input": "supported",
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "max_turns": "supported",
+        "max_budget_usd": "supported",
+        "timeout": "emulated",
+        "stall_timeout": "emulated",
+        "plugins": "not",
+        "skills": "not",
+        "mcp_servers": "not",
+        "system_prompt": "not",
+        "effort": "not",
+        "add_dirs": "not",
+        "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
+        "background": "supported",
+        "subagents": "not",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an interrupt, then the message",
+        "timeout": "midflight's clock, then an interrupt",
+        "stall_timeout": "midflight's clock, then an interrupt",
+        **dict.fromkeys(LACKS[1:], "the fake agent has none"),
+    }
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        for name in LACKS:
+            if getattr(options, name, None):
+                raise UnsupportedOption(name, "the fake agent has none")
+        self._options = options
+        self._signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._stirred = asyncio.Event()
+        self._tools = Toolbox(options, self._say, self._stirred.set)
+        self._mind: Mind | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._turn: asyncio.Task[None] | None = None
+        self._dead = False
+
+    # Life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
+        model = FakeModel.at(self._options.env.get("ANTHROPIC_BASE_URL"))
+        if model is None:
+            raise AgentUnavailable(
+                "the fake agent has no model", "env=model.env(home) of a FakeModel"
+            )
+        session = self._options.resume or str(uuid.uuid4())
+        if self._options.resume and session not in model.conversations:
+            raise ConversationLost(f"No conversation found with session ID: {session}")
+        self._mind = Mind(model, self._options, session, self._tools, self._say)
+        model.agents.append(self)
+        self._say(Up())
+        self._life = asyncio.get_running_loop().create_task(self._live(self._mind))
+
+    async def _live(self, mind: Mind) -> None:
+        """Work whenever there is something to do; an error in that is the agent's death."""
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            while mind.unread or self._tools.notes:
+                self._turn = asyncio.get_running_loop().create_task(mind.turn())
+                await asyncio.wait({self._turn})
+                if not self._turn.cancelled() and (error := self._turn.exception()):
+                    self._end(f"{type(error).__name__}: {error}")
+                    return
+            self._say(Idle())
+
+    def _say(self, signal: Signal) -> None:
+        if not self._dead:
+            self._signals.put_nowait(signal)
+
+    def _end(self, last_words: str) -> None:
+        self._say(Died(last_words))
+        self._dead = True
+
+    async def die(self, last_words: str = "killed by signal 9") -> None:
+        """Die as a program does: at once, in the middle of whatever it was at."""
+        self._end(last_words)
+        for task in (self._life, self._turn):
+            if task is not None and not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        await self._tools.close()
+
+    async def kill(self) -> None:
+        """End at once, with every process that was started."""
+        await self.die()
+
+    async def close(self) -> None:
+        """End, with every process that was started."""
+        await self.die("it was closed")
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Yield what the agent reports; the last is `Died`."""
+        signal: Signal = Idle()
+        while not isinstance(signal, Died):
+            signal = await self._signals.get()
+            yield signal
+
+    # Verbs --------------------------------------------------------------------------------
+
+    def _alive(self) -> Mind:
+        if self._dead or self._mind is None:
+            raise AgentFailed("the fake agent is not running")
+        return self._mind
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Take a message: the running turn reads it after a tool, else the next turn does."""
+        self._alive().unread[message] = text
+        self._stirred.set()
+
+    async def cancel(self, message: str) -> None:
+        """Give an unread message back."""
+        if self._alive().unread.pop(message, None) is not None:
+            self._say(Dropped(message))
+
+    async def interrupt(self) -> None:
+        """Stop the turn with its tools, and give back every unread message."""
+        mind = self._alive()
+        while mind.unread:
+            message, _ = mind.unread.popitem()
+            self._say(Dropped(message))
+        if self._turn is not None:
+            self._turn.cancel()
+
+    async def reply(self, reply: Reply) -> None:
+        """Take the answer to a request."""
+        self._alive()
+        self._tools.reply(reply)
+
+    async def set_model(self, model: str) -> None:
+        """Name this model in the requests that follow."""
+        self._alive().model_name = model
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """Ask by this mode before the tool calls that follow."""
+        self._alive()
+        self._tools.mode = mode
+
+    async def stop_task(self, task: str) -> None:
+        """Stop a background command."""
+        self._alive()
+        await self._tools.stop_task(task)

@@ -1,0 +1,237 @@
+"""The tools of `FakeAgent`, and the rules by which it asks before it uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from midflight import events as e
+from midflight.agents.base import Reply, Signal, Withdrawn
+from midflight.agents.shared.content import questions
+from midflight.options import Options
+from midflight.testing.model.script import ToolCall
+from midflight.values import Denial, Kind, PlanEntry
+
+__all__ = ["STOPPED", "TOOLS", "Toolbox"]
+
+TOOLS: Mapping[str, Kind] = {
+    "AskUserQuestion": "other",
+    "Bash": "execute",
+    "Read": "read",
+    "TodoWrite": "other",
+    "Write": "edit",
+}
+STOPPED = "The user doesn't want to proceed with this tool use; it was stopped while running."
+
+_OUTPUT_CHARS = 10_000
+_HARMLESS = re.compile(r"(cat|echo|ls|pwd|true)(\s[^;&|<>`$\n]*)?")
+
+
+class _ToolFailedError(Exception):
+    """The text is what the model is told."""
+
+
+class Toolbox:
+    """Runs tool calls, asks for leave, and keeps what runs in the background.
+
+    ``notes`` are what the model is to be told about background work that has ended.
+    """
+
+    def __init__(
+        self, options: Options, say: Callable[[Signal], None], wake: Callable[[], None]
+    ) -> None:
+        """``wake`` is called when there is a new note, or when a task was stopped."""
+        self._options = options
+        self._say = say
+        self._wake = wake
+        self._asked: dict[str, asyncio.Future[Reply]] = {}
+        self._tasks: dict[str, tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = {}
+        self.mode = options.permission_mode
+        self.notes: deque[str] = deque()
+        self.denials: list[Denial] = []
+
+    @property
+    def offered(self) -> list[str]:
+        """The names of the tools that the model may call."""
+        return [name for name in TOOLS if name not in (self._options.disallowed_tools or ())]
+
+    async def use(self, call: str, tool: ToolCall) -> str:
+        """Run one call to its end, and return what the model is told."""
+        try:
+            output = await self._use(call, tool.name, dict(tool.input))
+            ended = e.ToolEnded(call=call, name=tool.name, status="completed", output=output)
+        except (_ToolFailedError, OSError, KeyError, ValueError) as error:
+            ended = e.ToolEnded(call=call, name=tool.name, status="failed", output=str(error))
+        self._say(ended)
+        return ended.output
+
+    async def _use(self, call: str, name: str, given: dict[str, Any]) -> str:
+        if name not in self.offered:
+            raise _ToolFailedError(f"No such tool available: {name}")
+        if name == "AskUserQuestion":
+            return await self._question(call, given)
+        given = await self._permitted(call, name, given)
+        match name:
+            case "Bash" if given.get("run_in_background"):
+                return await self._background(given)
+            case "Bash":
+                return await self._bash(given["command"])
+            case "Read":
+                return self._path(given).read_text("utf-8")[:_OUTPUT_CHARS]
+            case "Write":
+                self._path(given).write_text(given["content"], "utf-8")
+                return f"File written: {given['file_path']}"
+            case _:
+                entries = (PlanEntry(text=t["content"], status=t["status"]) for t in given["todos"])
+                self._say(e.Plan(entries=tuple(entries)))
+                return "Todos have been modified"
+
+    # Permissions --------------------------------------------------------------------------
+
+    async def _permitted(self, call: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the input to run with, which may have been edited."""
+        verdict = self._verdict(name, given)
+        if verdict == "allow":
+            return given
+        if verdict == "deny":
+            self._say(e.Notice(level="warning", text=f"{name} was denied"))
+            self.denials.append(Denial(call=call, name=name))
+            raise _ToolFailedError(f"{name} is not allowed in permission mode {self.mode}")
+        request = str(uuid.uuid4())
+        asked = e.PermissionRequested(request=request, call=call, name=name, input=given)
+        reply = await self._ask(asked, call, name)
+        return given if reply.input is None else reply.input
+
+    def _verdict(self, name: str, given: dict[str, Any]) -> Literal["allow", "ask", "deny"]:
+        match name:
+            case "Bash":
+                harmless = bool(_HARMLESS.fullmatch(given["command"]))
+            case "Read":
+                harmless = self._inside(given)
+            case _:
+                harmless = name == "TodoWrite"
+        if harmless:
+            return "allow"
+        if self.mode == "plan" and name != "Read":
+            return "deny"
+        accepted = self.mode == "acceptEdits" and name == "Write" and self._inside(given)
+        if accepted or name in (self._options.allowed_tools or ()):
+            return "allow"
+        return "deny" if self.mode == "dontAsk" else "ask"
+
+    def _path(self, given: dict[str, Any]) -> Path:
+        return self._options.cwd / str(given["file_path"])
+
+    def _inside(self, given: dict[str, Any]) -> bool:
+        path = self._path(given).resolve()
+        folders = (self._options.cwd, *self._options.add_dirs)
+        return any(path.is_relative_to(folder.resolve()) for folder in folders)
+
+    async def _question(self, call: str, given: dict[str, Any]) -> str:
+        asked = e.QuestionRequested(
+            request=str(uuid.uuid4()), questions=questions(given["questions"], "multiSelect")
+        )
+        reply = await self._ask(asked, call, "AskUserQuestion")
+        answers = [f'"{text}"="{answer}"' for text, answer in (reply.answers or {}).items()]
+        return f"User has answered your questions: {', '.join(answers)}"
+
+    async def _ask(
+        self, asked: e.PermissionRequested | e.QuestionRequested, call: str, name: str
+    ) -> Reply:
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked[asked.request] = answer
+        self._say(asked)
+        try:
+            reply = await answer
+        except asyncio.CancelledError:
+            self._say(Withdrawn(asked.request))
+            raise
+        finally:
+            del self._asked[asked.request]
+        if not reply.allow:
+            self.denials.append(Denial(call=call, name=name, reason=reply.reason))
+            raise _ToolFailedError(reply.reason or "the user denied this")
+        return reply
+
+    def reply(self, reply: Reply) -> None:
+        """Take an answer; one to a request that no longer waits is ignored."""
+        answer = self._asked.get(reply.request)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
+
+    # Programs -----------------------------------------------------------------------------
+
+    async def _spawn(self, command: str, output: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            command,
+            cwd=self._options.cwd,
+            env={**os.environ, **self._options.env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    async def _bash(self, command: str) -> str:
+        # A file and not a pipe: what the shell leaves in the background would hold a pipe open.
+        with tempfile.TemporaryFile() as file:
+            process = await self._spawn(command, file.fileno())
+            try:
+                code = await process.wait()
+            finally:
+                await _end(process)
+            file.seek(0)
+            output = file.read(_OUTPUT_CHARS).decode(errors="replace").rstrip("\n")
+        if code:
+            raise _ToolFailedError(f"Exit code {code}\n{output}")
+        return output
+
+    async def _background(self, given: dict[str, Any]) -> str:
+        process = await self._spawn(given["command"], asyncio.subprocess.DEVNULL)
+        task = f"b{process.pid}"
+        title = given.get("description", given["command"])
+        self._say(e.TaskStarted(task=task, title=title))
+        waiter = asyncio.get_running_loop().create_task(self._wait(task, process))
+        self._tasks[task] = (process, waiter)
+        return f"Command running in background with ID: {task}"
+
+    async def _wait(self, task: str, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        await _end(process)
+        del self._tasks[task]
+        if code == -signal.SIGKILL:
+            self._say(e.TaskEnded(task=task, status="cancelled"))
+        else:
+            self._say(e.TaskEnded(task=task, status="failed" if code else "completed"))
+            self.notes.append(f"Background command {task} ended with exit code {code}")
+        self._wake()
+
+    async def stop_task(self, task: str) -> None:
+        """End a background command; its end is reported, and wakes nobody."""
+        if task in self._tasks:
+            process, waiter = self._tasks[task]
+            await _end(process)
+            await waiter
+
+    async def close(self) -> None:
+        """End every program that is left."""
+        for task in list(self._tasks):
+            await self.stop_task(task)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a program and everything in its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

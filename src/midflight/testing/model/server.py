@@ -1,0 +1,300 @@
+"""A scripted model on loopback: the Anthropic Messages API for real agents that run offline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections import defaultdict, deque
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from midflight._util.uvicorn_server import serve
+from midflight.testing.model.answer import Answer, Signals
+from midflight.testing.model.dialect import translated
+from midflight.testing.model.script import (
+    HttpError,
+    ModelRequest,
+    Part,
+    Script,
+    SideRule,
+    Step,
+    parts_of,
+)
+from midflight.testing.model.side import side_step
+from midflight.testing.model.wire import error_body
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+__all__ = ["ScriptedModel", "env_for"]
+
+_KEY = "sk-ant-scripted"
+_SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
+_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
+_SHOWN = 200
+
+
+def env_for(
+    url: str, home: str | os.PathLike[str], *, subscription: bool = False
+) -> dict[str, str]:
+    """Return the whole environment of an agent that asks the model at ``url``.
+
+    With a ``subscription`` Claude Code has no key but is logged in to an account, which has usage
+    limits.
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    provider = {"options": {"baseURL": f"{url}/v1", "apiKey": _KEY}}
+    opencode = {"provider": {"anthropic": provider}, "model": "anthropic/claude-sonnet-4-5"}
+    return inherited | {
+        "HOME": os.fspath(home),
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/sh",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "ANTHROPIC_BASE_URL": url,
+        ("CLAUDE_CODE_OAUTH_TOKEN" if subscription else "ANTHROPIC_API_KEY"): _KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+        "OPENCODE_CONFIG_CONTENT": json.dumps(opencode),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # A catalogue of three models: OpenCode's own takes a third of its time to start.
+        "OPENCODE_MODELS_PATH": str(Path(__file__).with_name("opencode_models.json")),
+    }
+
+
+class ScriptedModel:
+    """A model server that plays a script. An async context manager.
+
+    The script is a list of steps, one for each request, or a function from a request to its step
+    (``None`` where it has no answer). Requests that an agent makes on the side (a session title, a
+    token count) use up no step: ``side`` may answer them, else built-in rules do. Leaving the block
+    without an exception calls `finish`.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        side: SideRule | None = None,
+        timeout_s: float = 30.0,
+        port: int = 0,
+    ) -> None:
+        """Check the script. ``timeout_s`` bounds every wait, in the script and in the test.
+
+        ``port`` is for an agent that outlives this model and shall find the next one; 0 is any.
+        """
+        self._function = script if callable(script) else None
+        self._steps: deque[tuple[Part, ...]] = deque()
+        if not callable(script):
+            for step in script:
+                parts = parts_of(step)
+                last = parts[-1] if parts else None
+                times = last.times if isinstance(last, HttpError) else 1
+                self._steps.extend([parts] * times)
+        self._side = side
+        self._timeout_s = timeout_s
+        self._problems: list[str] = []
+        self._signals = Signals()
+        self._recorded: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._server: uvicorn.Server | None = None
+        self._wanted_port = port
+        self._port = 0
+        self.requests: list[ModelRequest] = []
+        self.side_requests: list[ModelRequest] = []
+
+    @property
+    def url(self) -> str:
+        """The base URL of the API."""
+        if not self._port:
+            raise RuntimeError("the scripted model has no address before its block is entered")
+        return f"http://127.0.0.1:{self._port}"
+
+    def env(self, home: str | os.PathLike[str], *, subscription: bool = False) -> dict[str, str]:
+        """Return the whole environment of an agent that lives in ``home`` and asks this model.
+
+        With a ``subscription`` it has no key but an account, which has usage limits.
+        Next to nothing is inherited, so no key or setting of the user's own agent gets in.
+        """
+        return env_for(self.url, home, subscription=subscription)
+
+    def signal(self, name: str) -> None:
+        """Release every `Wait` for this signal, those to come as well."""
+        self._signals.given[name].set()
+
+    async def reached(self, name: str) -> None:
+        """Return once a `Wait` or `Mark` of this name has been reached."""
+        await self._bounded(self._signals.reached[name], f"no step reached {name!r}")
+
+    async def request(self, number: int) -> ModelRequest:
+        """Return the request of this number, counted from 1, once it has come."""
+        if len(self.requests) < number:
+            await self._bounded(self._recorded[number], f"request {number} did not come")
+        return self.requests[number - 1]
+
+    def finish(self) -> None:
+        """Raise AssertionError if a step is left over or an unforeseen request came.
+
+        Everything is reported once.
+        """
+        problems, self._problems = self._problems, []
+        if self._steps:
+            problems.append(
+                f"{len(self._steps)} step(s) left over after {len(self.requests)} request(s); "
+                f"the next one is {list(self._steps[0])!r}"
+            )
+            self._steps.clear()
+        if problems:
+            raise AssertionError("scripted model: " + "\n  ".join(problems))
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port of the loopback interface, within the running event loop."""
+        listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=512)
+        self._port = listener.getsockname()[1]
+        # An agent may reuse a connection after any pause.
+        self._server = await serve(self._app, listener, http="h11", keep_alive_s=3600)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close every connection at once; then verify, unless an exception is on its way."""
+        await self._close()
+        if exc_type is None:
+            self.finish()
+
+    async def _close(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+
+    async def _bounded(self, event: asyncio.Event, complaint: str) -> None:
+        try:
+            await asyncio.wait_for(event.wait(), self._timeout_s)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{complaint} within {self._timeout_s:g} s; {self._seen()}"
+            ) from None
+
+    def _seen(self) -> str:
+        if not self.requests:
+            return "no request has come"
+        return f"{len(self.requests)} request(s) have come, {_about(self.requests[-1])}"
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        from starlette.requests import Request
+        from starlette.responses import JSONResponse, Response
+
+        request = Request(scope, receive)
+        route = (request.method, request.url.path)
+        response: Response
+        if route[0] == "POST" and route[1] in ("/v1/messages", "/v1/messages/count_tokens"):
+            try:
+                recorded = await _record(request)
+            except ValueError as error:
+                self._problems.append(f"a request is not JSON: {error}")
+                response = _error(400, "invalid_request_error", "the body is not a JSON object")
+            else:
+                if route[1] == "/v1/messages":
+                    await self._messages(recorded, scope, receive, send)
+                    return
+                self.side_requests.append(recorded)
+                # Four bytes a token is near enough for an agent that only plans with the number.
+                response = JSONResponse({"input_tokens": len(str(recorded.body)) // 4})
+        elif route[0] in ("GET", "HEAD") and route[1] == "/":
+            response = Response()
+        else:
+            response = _error(404, "not_found_error", f"nothing is served at {route[1]}")
+        await response(scope, receive, send)
+
+    async def _messages(
+        self, request: ModelRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        parts = self._parts_for(request)
+        answer = Answer(request, self._signals, self._timeout_s, receive, send)
+        if problem := await answer.play(parts):
+            self._problems.append(f"{problem} ({_about(request)})")
+        if answer.cut:
+            self._cut(scope)
+            await answer.gone()
+
+    def _parts_for(self, request: ModelRequest) -> tuple[Part, ...]:
+        """Record the request and return what answers it, in the words of the agent that asks."""
+        return tuple(translated(part, request) for part in self._answer_to(request))
+
+    def _answer_to(self, request: ModelRequest) -> tuple[Part, ...]:
+        step = self._side(request) if self._side else None
+        if step is None:
+            step = side_step(request)
+        if step is not None:
+            self.side_requests.append(request)
+            return parts_of(step)
+        self.requests.append(request)
+        number = len(self.requests)
+        self._recorded[number].set()
+        try:
+            step = self._next(request)
+            if step is not None:
+                return parts_of(step)
+            problem = "no step is left for"
+        except Exception as error:  # noqa: BLE001 - whatever the script raises, finish() reports.
+            problem = f"the script raised {error!r} at"
+        problem = f"{problem} request {number} ({_about(request)})"
+        self._problems.append(problem)
+        # Agents ask again after most errors. Claude Code does so even after a 400, with less in it.
+        return (HttpError(402, "invalid_request_error", f"scripted model: {problem}"),)
+
+    def _next(self, request: ModelRequest) -> Step | None:
+        if self._function is not None:
+            return self._function(request)
+        return self._steps.popleft() if self._steps else None
+
+    def _cut(self, scope: Scope) -> None:
+        """Close the connection that this request came on, after what was written to it."""
+        if self._server is None:
+            return
+        for connection in self._server.server_state.connections:
+            if getattr(connection, "client", None) == tuple(scope["client"]):
+                connection.transport.close()
+
+
+async def _record(request: Request) -> ModelRequest:
+    body = await request.json()
+    if not isinstance(body, dict):
+        # To the client this is the same mistake as broken JSON.
+        raise ValueError(f"{type(body).__name__} instead of an object")  # noqa: TRY004
+    headers = {
+        name: "(removed)" if name in _SECRET_HEADERS else value
+        for name, value in request.headers.items()
+    }
+    return ModelRequest(request.url.path, body, headers)
+
+
+def _error(status: int, kind: str, message: str) -> Response:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(error_body(kind, message), status)
+
+
+def _about(request: ModelRequest) -> str:
+    text = request.last_user_text
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return f"model {request.model}, last user text {shown!r}"

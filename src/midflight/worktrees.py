@@ -1,0 +1,251 @@
+"""Sessions with a worktree of their own: beginning one, finding it, and what becomes of it.
+
+A session belongs to the worktree that its folder is in; neither stores anything of the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any, NamedTuple
+
+import msgspec
+
+from midflight import commands as c
+from midflight.client.client import Client
+from midflight.errors import Conflict, HostGone, MidflightError, NotFound
+from midflight.git import discard as discarding
+from midflight.git import merge as merging
+from midflight.git.diff import Changed, changed
+from midflight.git.location import plain_name
+from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
+from midflight.info import SessionInfo
+from midflight.options import slug
+
+__all__ = ["BUSY", "Branches", "Done", "Owned", "own_worktree"]
+
+BUSY = ("starting", "running", "waiting")
+"""The states of a session that works, or waits for an answer."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a verb.
+
+    session: whose worktree it is, empty if it is nobody's any more. commit: that of the merge, of
+    the branch, or of what was thrown away. into, folder: the branch that was merged into, and
+    where it is checked out. new: False if it was there already. conflicts: files, where nothing
+    was changed. told: the session was told of them. snapshot: the ref that holds what was thrown
+    away, if anything would have been lost. command: how to publish the branch.
+    """
+
+    action: str
+    session: str
+    worktree: str
+    branch: str
+    commit: str = ""
+    into: str = ""
+    folder: str = ""
+    new: bool = True
+    conflicts: list[str] = []
+    told: bool = False
+    snapshot: str = ""
+    command: str = ""
+
+
+class Owned(NamedTuple):
+    """A worktree, and the sessions whose folder is in it, the one that is meant first."""
+
+    tree: Worktree
+    sessions: Sequence[SessionInfo]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: its session, or the worktree where there is none."""
+        return self.sessions[0].name if self.sessions else self.tree.name
+
+
+@contextlib.asynccontextmanager
+async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Worktree]:
+    """Make a worktree for a session that is begun inside of the block, and change its options.
+
+    It works in the same folder of its worktree as it would have of the repository. A worktree whose
+    session cannot have begun is taken back. Raises `Conflict` where there is no repository.
+    """
+    cwd = Path.cwd() / (options.get("cwd") or "")
+    repository = await Repository.of(cwd)
+    tree = await repository.create(options.get("name") or slug(task), cwd)
+    try:
+        options["cwd"] = await same_place(tree, cwd)
+        options["name"] = options.get("name") or tree.name
+        yield tree
+    except Exception as error:  # who is cancelled, or gets no answer, may have begun it
+        if not isinstance(error, HostGone):
+            with contextlib.suppress(MidflightError):
+                await discarding.discard(tree)
+        raise
+
+
+class Branches:
+    """What can be done with the worktrees of sessions."""
+
+    def __init__(self, client: Client) -> None:
+        """``client`` has been entered."""
+        self._client = client
+
+    async def all(self, here: Path) -> list[Owned]:
+        """Return the worktrees of the repository that a folder belongs to, with their sessions."""
+        trees = await (await Repository.of(here)).worktrees()
+        infos = await self._client.sessions()
+        return [_with_sessions(tree, infos) for tree in trees]
+
+    async def find(self, name: str | None, here: Path) -> Owned:
+        """Return the worktree of a session, or the one with a name in the repository ``here``.
+
+        Without a name it is the one that this folder is in, or that of the newest session that has
+        one here. Raises `NotFound`, or `Conflict`.
+        """
+        if name is None:
+            return await self._latest(here)
+        try:
+            info = await self._client.info(name)
+        except NotFound:
+            return await self._named(name, here)
+        return await self.of(info, here)
+
+    async def of(self, info: SessionInfo, here: Path) -> Owned:
+        """Return the worktree of a session. Raises `Conflict` if it has none."""
+        tree = await worktree_at(Path(info.cwd), here)
+        if tree is None:
+            if not _is_folder(info.cwd):
+                raise Conflict(
+                    f"the folder of session {info.name} is gone: {info.cwd}",
+                    f"midflight rm {quote(info.name)}",
+                )
+            raise Conflict(
+                f"session {info.name} has no worktree of its own: it works in {info.cwd}",
+                "a new one gets one with --worktree",
+            )
+        owned = _with_sessions(tree, await self._client.sessions(), info.id)
+        if info.id not in {each.id for each in owned.sessions}:
+            raise Conflict(
+                f"the worktree of session {info.name} is gone; another one has its folder",
+                f"midflight worktree ls; midflight rm {quote(info.name)}",
+            )
+        return owned
+
+    async def _named(self, name: str, here: Path) -> Owned:
+        with contextlib.suppress(Conflict):  # a folder without git has none either
+            for each in await self.all(here):
+                if each.tree.name in {name, plain_name(name)}:
+                    return each
+        raise NotFound(f"no session and no worktree here is called {name!r}", "midflight ls --all")
+
+    async def _latest(self, here: Path) -> Owned:
+        everyone = await self.all(here)
+        inside = [each for each in everyone if is_in(here, each.tree.folder)]
+        taken = [each for each in everyone if each.sessions]
+        latest = sorted(taken, key=lambda each: each.sessions[0].created, reverse=True)
+        for each in (*inside, *latest):
+            return each
+        raise NotFound(
+            "no session has a worktree of this repository",
+            "midflight worktree ls; midflight run --worktree begins one",
+        )
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def diff(self, owned: Owned) -> Changed:
+        """Return what a merge would bring, with what is not committed yet."""
+        if owned.tree.gone:
+            raise Conflict(
+                f"the folder {owned.tree.folder} is gone",
+                f"what was committed is in its branch: git diff ...{owned.tree.branch}",
+            )
+        return await changed(owned.tree.folder, [await merging.start_of(owned.tree)])
+
+    async def merge(self, owned: Owned, *, tell: bool) -> Done:
+        """Merge it where it came from; a session whose branch conflicts is told to resolve that."""
+        await self._check(owned)
+        came = await merging.merge(owned.tree, owned.name)
+        told = bool(came.conflicts and tell and owned.sessions)
+        if told:
+            await self._client.carry_out(
+                owned.sessions[0].id,
+                c.Send(
+                    text=f"Your branch {owned.tree.branch} conflicts with {came.into.branch} in:"
+                    f" {merging.listed(came.conflicts)}. Merge {came.into.branch} into your branch"
+                    " in your folder, resolve the conflicts, commit, and say when it is done."
+                ),
+            )
+        return _done(
+            "merge",
+            owned,
+            commit=came.commit,
+            into=came.into.branch,
+            folder=_text(came.into.folder),
+            new=came.new,
+            conflicts=[_text(path) for path in came.conflicts],
+            told=told,
+        )
+
+    async def branch(self, owned: Owned, name: str = "") -> Done:
+        """Have its branch hold all of it, for a pull request; also as ``name`` if given."""
+        await self._check(owned)
+        ready = await merging.hand_over(owned.tree, owned.name, name)
+        done = _done("branch", owned, commit=ready.commit, command=ready.command)
+        return msgspec.structs.replace(done, branch=ready.branch)
+
+    async def discard(self, owned: Owned) -> Done:
+        """Throw it away, with a snapshot of all that is only there; its agents are ended."""
+        await self._check(owned)
+        for info in owned.sessions:
+            if info.host is not None:
+                await self._client.carry_out(info.id, c.Close())
+        came = await discarding.discard(owned.tree)
+        return _done("discard", owned, commit=came.commit, snapshot=came.snapshot)
+
+    async def _check(self, owned: Owned) -> None:
+        """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
+        for info in owned.sessions:
+            await self._client.reach.check(info.id, c.Close())
+            if info.status in BUSY:
+                raise Conflict(
+                    f"session {info.name} is at work in the worktree ({info.status})",
+                    f"wait for it, or midflight interrupt {quote(info.name)}",
+                )
+
+
+def _with_sessions(tree: Worktree, infos: Sequence[SessionInfo], meant: str = "") -> Owned:
+    since = _made_at(tree.folder)
+    there = [each for each in infos if is_in(each.cwd, tree.folder) and each.created >= since]
+    return Owned(tree, sorted(there, key=lambda info: (info.id != meant, -info.created)))
+
+
+def _made_at(folder: Path) -> float:
+    """Return when a worktree was made; one that is gone belongs to whoever was there."""
+    try:
+        return (folder / ".git").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir()
+
+
+def _text(path: str | Path) -> str:
+    """Return a path as text; not every path is."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _done(action: str, owned: Owned, **came: Any) -> Done:
+    return Done(
+        action=action,
+        session=owned.sessions[0].name if owned.sessions else "",
+        worktree=owned.tree.name,
+        branch=owned.tree.branch,
+        **came,
+    )
