@@ -13,7 +13,7 @@ from midflight.journal import Journal
 from midflight.lineage import UNKNOWN
 from midflight.state.requests import Request
 
-__all__ = ["EVERYTHING", "MAY_ANSWER", "QUESTIONS", "Leave", "Reach", "Said"]
+__all__ = ["EVERYTHING", "MAY_ANSWER", "QUESTIONS", "AnswerGrant", "Authorizer", "Said"]
 
 EVERYTHING, QUESTIONS = "everything", "questions"
 
@@ -24,7 +24,7 @@ Said = bool | Iterable[str]
 """What an agent may answer, as somebody says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
 
 
-class Leave:
+class AnswerGrant:
     """What an agent may answer of what its sessions ask; the rest is for the user."""
 
     def __init__(self, said: Said) -> None:
@@ -63,7 +63,7 @@ class Leave:
         return self.everything or tool in self._words - {QUESTIONS}
 
 
-class Reach:
+class Authorizer:
     """Knows which sessions the caller is a part of; nobody's agent is part of none."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Reach:
         self._journal = journal
         self._inside = lineage.inside() if inside is None else inside
         self._kin: tuple[str, ...] | None = None
-        self.leave = Leave(may_answer if self._inside else True)
+        self.leave = AnswerGrant(may_answer if self._inside else True)
 
     @property
     def parent(self) -> str:

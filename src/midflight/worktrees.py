@@ -25,13 +25,13 @@ from midflight.git.repository import Repository, Worktree, is_in, same_place, wo
 from midflight.info import SessionInfo
 from midflight.options import slug
 
-__all__ = ["BUSY", "Branches", "Done", "Owned", "own_worktree"]
+__all__ = ["BUSY", "SessionWorktree", "SessionWorktrees", "WorktreeOutcome", "own_worktree"]
 
 BUSY = ("starting", "running", "waiting")
 """The states of a session that works, or waits for an answer."""
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class WorktreeOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a verb.
 
     session: whose worktree it is, empty if it is nobody's any more. commit: that of the merge, of
@@ -55,7 +55,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
 
 
-class Owned(NamedTuple):
+class SessionWorktree(NamedTuple):
     """A worktree, and the sessions whose folder is in it, the one that is meant first."""
 
     tree: Worktree
@@ -88,20 +88,20 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
         raise
 
 
-class Branches:
+class SessionWorktrees:
     """What can be done with the worktrees of sessions."""
 
     def __init__(self, client: Client) -> None:
         """``client`` has been entered."""
         self._client = client
 
-    async def all(self, here: Path) -> list[Owned]:
+    async def all(self, here: Path) -> list[SessionWorktree]:
         """Return the worktrees of the repository that a folder belongs to, with their sessions."""
         trees = await (await Repository.of(here)).worktrees()
         infos = await self._client.sessions()
         return [_with_sessions(tree, infos) for tree in trees]
 
-    async def find(self, name: str | None, here: Path) -> Owned:
+    async def find(self, name: str | None, here: Path) -> SessionWorktree:
         """Return the worktree of a session, or the one with a name in the repository ``here``.
 
         Without a name it is the one that this folder is in, or that of the newest session that has
@@ -115,7 +115,7 @@ class Branches:
             return await self._named(name, here)
         return await self.of(info, here)
 
-    async def of(self, info: SessionInfo, here: Path) -> Owned:
+    async def of(self, info: SessionInfo, here: Path) -> SessionWorktree:
         """Return the worktree of a session. Raises `Conflict` if it has none."""
         tree = await worktree_at(Path(info.cwd), here)
         if tree is None:
@@ -136,14 +136,14 @@ class Branches:
             )
         return owned
 
-    async def _named(self, name: str, here: Path) -> Owned:
+    async def _named(self, name: str, here: Path) -> SessionWorktree:
         with contextlib.suppress(Conflict):  # a folder without git has none either
             for each in await self.all(here):
                 if each.tree.name in {name, plain_name(name)}:
                     return each
         raise NotFound(f"no session and no worktree here is called {name!r}", "midflight ls --all")
 
-    async def _latest(self, here: Path) -> Owned:
+    async def _latest(self, here: Path) -> SessionWorktree:
         everyone = await self.all(here)
         inside = [each for each in everyone if is_in(here, each.tree.folder)]
         taken = [each for each in everyone if each.sessions]
@@ -157,7 +157,7 @@ class Branches:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def diff(self, owned: Owned) -> Changed:
+    async def diff(self, owned: SessionWorktree) -> Changed:
         """Return what a merge would bring, with what is not committed yet."""
         if owned.tree.gone:
             raise Conflict(
@@ -166,7 +166,7 @@ class Branches:
             )
         return await changed(owned.tree.folder, [await merging.start_of(owned.tree)])
 
-    async def merge(self, owned: Owned, *, tell: bool) -> Done:
+    async def merge(self, owned: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
         """Merge it where it came from; a session whose branch conflicts is told to resolve that."""
         await self._check(owned)
         came = await merging.merge(owned.tree, owned.name)
@@ -191,14 +191,14 @@ class Branches:
             told=told,
         )
 
-    async def branch(self, owned: Owned, name: str = "") -> Done:
+    async def branch(self, owned: SessionWorktree, name: str = "") -> WorktreeOutcome:
         """Have its branch hold all of it, for a pull request; also as ``name`` if given."""
         await self._check(owned)
         ready = await merging.hand_over(owned.tree, owned.name, name)
         done = _done("branch", owned, commit=ready.commit, command=ready.command)
         return msgspec.structs.replace(done, branch=ready.branch)
 
-    async def discard(self, owned: Owned) -> Done:
+    async def discard(self, owned: SessionWorktree) -> WorktreeOutcome:
         """Throw it away, with a snapshot of all that is only there; its agents are ended."""
         await self._check(owned)
         for info in owned.sessions:
@@ -207,7 +207,7 @@ class Branches:
         came = await discarding.discard(owned.tree)
         return _done("discard", owned, commit=came.commit, snapshot=came.snapshot)
 
-    async def _check(self, owned: Owned) -> None:
+    async def _check(self, owned: SessionWorktree) -> None:
         """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
         for info in owned.sessions:
             await self._client.reach.check(info.id, c.Close())
@@ -218,10 +218,12 @@ class Branches:
                 )
 
 
-def _with_sessions(tree: Worktree, infos: Sequence[SessionInfo], meant: str = "") -> Owned:
+def _with_sessions(
+    tree: Worktree, infos: Sequence[SessionInfo], meant: str = ""
+) -> SessionWorktree:
     since = _made_at(tree.folder)
     there = [each for each in infos if is_in(each.cwd, tree.folder) and each.created >= since]
-    return Owned(tree, sorted(there, key=lambda info: (info.id != meant, -info.created)))
+    return SessionWorktree(tree, sorted(there, key=lambda info: (info.id != meant, -info.created)))
 
 
 def _made_at(folder: Path) -> float:
@@ -241,8 +243,8 @@ def _text(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def _done(action: str, owned: Owned, **came: Any) -> Done:
-    return Done(
+def _done(action: str, owned: SessionWorktree, **came: Any) -> WorktreeOutcome:
+    return WorktreeOutcome(
         action=action,
         session=owned.sessions[0].name if owned.sessions else "",
         worktree=owned.tree.name,

@@ -11,7 +11,7 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.rules.actions import Action, Hand, Interrupt
 from midflight.rules.context import Limits
-from midflight.rules.session import Conversation
+from midflight.rules.session import SessionRules
 from midflight.state.session import State
 
 EPOCH = 1_700_000_000.0
@@ -147,7 +147,7 @@ class Rules:
         self.barred: set[str] = set()
         self.interrupted = False
         self.lacks: dict[str, base.Support] = {}
-        self.conversation = Conversation(
+        self.conversation = SessionRules(
             Limits(**limits),
             tell=self.witness,
             act=self._act,

@@ -13,7 +13,7 @@ import sqlalchemy
 
 from midflight import Options
 from midflight import events as e
-from midflight.journal import Holding, Journal
+from midflight.journal import Journal, JournalRecord
 from midflight.journal.database import Database
 
 __all__ = ["PROGRAMS", "Program", "add", "begin", "options", "rows", "sql", "text", "texts"]
@@ -26,19 +26,19 @@ def options(**given: Any) -> Options:
     return Options.build(**{"agent": "fake", "cwd": Path("/"), **given})
 
 
-def text(holding: Holding, said: str = "hello") -> e.Event:
+def text(holding: JournalRecord, said: str = "hello") -> e.Event:
     """Return the next event of a session: a text."""
     return e.Text(text=said, seq=holding.last_seq + 1, session=holding.session, time=1.0)
 
 
-def add(holding: Holding, *events: e.Event) -> None:
+def add(holding: JournalRecord, *events: e.Event) -> None:
     """Give events their place in a session and have them written."""
     for event in events:
         seq = holding.last_seq + 1
         holding.append(e.stamp(event, seq=seq, session=holding.session, turn=event.turn, time=1.0))
 
 
-async def begin(journal: Journal, name: str = "fix", **given: Any) -> Holding:
+async def begin(journal: Journal, name: str = "fix", **given: Any) -> JournalRecord:
     """Make a session with one event."""
     _, holding = await journal.create(name, options(**given))
     holding.begin(lambda seq: None, lambda error: None)

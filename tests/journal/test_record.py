@@ -11,7 +11,7 @@ from tests.journal.helpers import add, begin, options, rows, sql, text, texts
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed
-from midflight.journal import Holding, Journal
+from midflight.journal import Journal, JournalRecord
 from midflight.journal.base import Record, Summary
 
 
@@ -75,7 +75,7 @@ async def test_two_hosts_write_at_once(where: str, journal: Journal, open_host: 
     hosts = [journal, await open_host(where)]
     holdings = [await begin(host) for host in hosts]
 
-    async def write(holding: Holding) -> None:
+    async def write(holding: JournalRecord) -> None:
         for _ in range(50):
             add(holding, e.Text(text="x"))
             await holding.written()

@@ -9,10 +9,10 @@ import pytest
 from tests.mcp.conftest import Opened, open_host, patience, state
 from tests.orchestrate.stage import Stage
 
-from midflight.authorization import Leave
+from midflight.authorization import AnswerGrant
 from midflight.client.client import connect
 from midflight.options import Options
-from midflight.orchestrate.children import Crew
+from midflight.orchestrate.children import Children
 
 __all__ = ["Staged", "open_host", "patience", "stage", "state"]
 
@@ -45,7 +45,7 @@ async def stage(open_host: Opened, tmp_path: Path) -> AsyncIterator[Staged]:
                 max_budget_usd=budget,
             )
             boss = await host.begin("boss", options)
-            crew = Crew(client, boss, Leave(may_answer), attend=True)
+            crew = Children(client, boss, AnswerGrant(may_answer), attend=True)
             await stack.enter_async_context(crew)
             return Stage(model, host, boss, crew)
 

@@ -10,13 +10,13 @@ from midflight import events as e
 from midflight.host import Host
 from midflight.options import Options
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.children import Crew
+from midflight.orchestrate.children import Children
 from midflight.session.session import Session
 from midflight.testing import FakeModel
 
 
 class Stage:
-    def __init__(self, model: FakeModel, host: Host, boss: Session, crew: Crew) -> None:
+    def __init__(self, model: FakeModel, host: Host, boss: Session, crew: Children) -> None:
         self.model = model
         self.host = host
         self.boss = boss

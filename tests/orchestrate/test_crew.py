@@ -12,11 +12,11 @@ from tests.orchestrate.conftest import Staged
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import Leave
+from midflight.authorization import AnswerGrant
 from midflight.client.client import connect
 from midflight.errors import StoreFailed
 from midflight.options import Options
-from midflight.orchestrate.children import Crew
+from midflight.orchestrate.children import Children
 from midflight.orchestrate.prompt import orchestrating
 from midflight.testing import Mark, Silence, Text, ToolCall, Usage, Wait
 
@@ -103,7 +103,7 @@ async def test_an_orchestrator_that_is_cut_off_from_its_journal_waits_for_nobody
         async with (
             asyncio.timeout(20),
             connect() as client,
-            Crew(client, on.boss, Leave(()), attend=False) as crew,
+            Children(client, on.boss, AnswerGrant(()), attend=False) as crew,
         ):
             await crew.look()
             with full_disk():

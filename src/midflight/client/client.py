@@ -15,7 +15,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, Reach, Said
+from midflight.authorization import MAY_ANSWER, Authorizer, Said
 from midflight.client.http import ask
 from midflight.client.session import RemoteSession
 from midflight.client.spawn import start_host
@@ -58,7 +58,7 @@ class Client:
     def __init__(self, where: Path | str | None, *, may_answer: Said = False) -> None:
         """Prepare; nothing is opened."""
         self.journal = Journal(where)
-        self.reach = Reach(self.journal, may_answer=may_answer)
+        self.reach = Authorizer(self.journal, may_answer=may_answer)
         self._where = where
         self._spare: str | None = None
 

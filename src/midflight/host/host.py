@@ -23,13 +23,13 @@ from midflight.errors import (
     NotFound,
     StoreFailed,
 )
-from midflight.host.housekeeping import Duties
-from midflight.host.http.listening import Door
+from midflight.host.housekeeping import Housekeeping
+from midflight.host.http.listening import UnixListener
 from midflight.host.idempotency import begun
 from midflight.host.recovery import settle, settle_all
-from midflight.host.secrets import Known
-from midflight.host.service import Access
-from midflight.host.starting import Arrivals
+from midflight.host.secrets import SessionSecrets
+from midflight.host.service import SessionService
+from midflight.host.starting import Starting
 from midflight.host.warm_pool import WarmAgents
 from midflight.journal import Journal
 from midflight.journal.base import Record
@@ -71,15 +71,15 @@ class Host:
         self.journal = Journal(where)
         self.address = ""
         self._agent = agent
-        self._access = Access(self)
-        self._door = Door()
+        self._access = SessionService(self)
+        self._door = UnixListener()
         self._warm = WarmAgents(agent)
-        self._duties = Duties(self, self._access, self._warm, park_after)
+        self._duties = Housekeeping(self, self._access, self._warm, park_after)
         self._tasks: list[asyncio.Task[None]] = []
         self._watches: dict[str, asyncio.Task[None]] = {}
         self.changed = asyncio.Event()
-        self.arrivals = Arrivals(self.changed)
-        self.known = Known()
+        self.arrivals = Starting(self.changed)
+        self.known = SessionSecrets()
         self.leaving = False
 
     # Life ---------------------------------------------------------------------------------

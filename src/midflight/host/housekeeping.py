@@ -14,17 +14,17 @@ from midflight.journal import BEAT_S
 
 if TYPE_CHECKING:
     from midflight.host.host import Host
-    from midflight.host.service import Access
+    from midflight.host.service import SessionService
     from midflight.host.warm_pool import WarmAgents
 
-__all__ = ["Duties"]
+__all__ = ["Housekeeping"]
 
 
-class Duties:
+class Housekeeping:
     """The duties of one host. What goes wrong in one round is told, and the next one follows."""
 
     def __init__(
-        self, host: Host, access: Access, warm: WarmAgents, park_after: float | None
+        self, host: Host, access: SessionService, warm: WarmAgents, park_after: float | None
     ) -> None:
         """Nothing is done yet."""
         self._host = host

@@ -11,7 +11,7 @@ from midflight.errors import MidflightError, StoreRefused
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Past, Record
 from midflight.rules.context import Limits
-from midflight.rules.session import Conversation
+from midflight.rules.session import SessionRules
 from midflight.session.recorder import summary
 
 __all__ = ["settle", "settle_all"]
@@ -55,7 +55,7 @@ async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = 
         record.append(event)
         return event
 
-    rules = Conversation(
+    rules = SessionRules(
         Limits(),
         tell=tell,
         act=lambda action: None,

@@ -9,10 +9,10 @@ from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
 from midflight.options import Options
 
-__all__ = ["Known"]
+__all__ = ["SessionSecrets"]
 
 
-class Known:
+class SessionSecrets:
     """The options of the sessions that this host has had, those at rest too."""
 
     def __init__(self) -> None:

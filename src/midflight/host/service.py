@@ -18,13 +18,13 @@ from midflight.session.session import Session
 if TYPE_CHECKING:
     from midflight.host.host import Host
 
-__all__ = ["Access"]
+__all__ = ["SessionService"]
 
 PAGE = 1_000
 """How many events are read from the journal at a time."""
 
 
-class Access:
+class SessionService:
     """Brings commands to sessions and events to readers, and knows who is there to answer.
 
     ``readers`` counts the readers of each session: one that is read is not laid to rest.

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from midflight.errors import HostGone
 from midflight.session.session import Session
 
-__all__ = ["Arrivals"]
+__all__ = ["Starting"]
 
 
-class Arrivals:
+class Starting:
     """Knows what is on its way. True while there is anything."""
 
     def __init__(self, changed: asyncio.Event) -> None:

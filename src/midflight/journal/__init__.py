@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from midflight.journal.journal import Journal
     from midflight.journal.lease import BEAT_S, TTL_S
     from midflight.journal.location import Place
-    from midflight.journal.record import Holding
+    from midflight.journal.record import JournalRecord
     from midflight.journal.rows import HostRow, SessionRow
     from midflight.journal.stored_options import restored, stored
 
 __all__ = [
     "BEAT_S",
     "TTL_S",
-    "Holding",
     "HostRow",
     "Journal",
+    "JournalRecord",
     "Place",
     "SessionRow",
     "restored",

@@ -23,7 +23,7 @@ from midflight.journal.base import Past
 from midflight.journal.database import Database
 from midflight.journal.location import Place
 from midflight.journal.migrations import prepare
-from midflight.journal.record import Holding
+from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
@@ -57,8 +57,8 @@ class Journal:
         self._url = str(where) if url else None
         self._folder = state if url or where is None else Path(where)
         self._id = uuid.uuid4().hex
-        self._here = lease.Here.find()
-        self._held: dict[str, Holding | None] = {}
+        self._here = lease.ProcessIdentity.find()
+        self._held: dict[str, JournalRecord | None] = {}
         self._place: Place
         self._database: Database
         self._writer: Writer
@@ -152,7 +152,7 @@ class Journal:
 
     async def create(
         self, name: str, options: Options, *, id: str | None = None, parent: str = ""
-    ) -> tuple[SessionRow, Holding]:
+    ) -> tuple[SessionRow, JournalRecord]:
         """Add a session and own it. Its name gets a number if another session has it.
 
         The same id again is no second session: `Conflict`, or `LeaseHeld` while somebody owns the
@@ -169,7 +169,7 @@ class Journal:
         async with self._claim(session):
             return self._hold(host, *await self._writer.do(made))
 
-    async def take(self, session: str) -> tuple[SessionRow, Holding, Past]:
+    async def take(self, session: str) -> tuple[SessionRow, JournalRecord, Past]:
         """Become the owner of a session that nobody owns, or whose owner is dead.
 
         Returns what lists show of it, the hold on it, and its `past`. Raises `NotFound`,
@@ -202,8 +202,10 @@ class Journal:
         generation = lease.take(connection, session, host, self._here)
         return reading.find(connection, self._here, session, exact=True), generation
 
-    def _hold(self, host: str, row: SessionRow, generation: int) -> tuple[SessionRow, Holding]:
-        holding = self._held[row.id] = Holding(
+    def _hold(
+        self, host: str, row: SessionRow, generation: int
+    ) -> tuple[SessionRow, JournalRecord]:
+        holding = self._held[row.id] = JournalRecord(
             session=row.id,
             host=host,
             generation=generation,
@@ -213,7 +215,7 @@ class Journal:
         )
         return row, holding
 
-    async def _give_back(self, holding: Holding) -> None:
+    async def _give_back(self, holding: JournalRecord) -> None:
         """Write the rest and end the lease; where the disk fails, the host's end will end it."""
         session, host, generation = holding.session, holding.host, holding.generation
         try:

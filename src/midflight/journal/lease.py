@@ -30,7 +30,7 @@ __all__ = [
     "BEAT_S",
     "TTL_S",
     "AnyRow",
-    "Here",
+    "ProcessIdentity",
     "beat",
     "forget",
     "is_owned",
@@ -52,7 +52,7 @@ TTL_S = 15.0
 AnyRow = Row[*tuple[Any, ...]]
 
 
-class Here(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """This process, as others can tell it from every other one.
 
     Process ids mean something only in their own ``space``: a container has one of its own.
@@ -65,7 +65,7 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
     born: float
 
     @classmethod
-    def find(cls) -> Here:
+    def find(cls) -> ProcessIdentity:
         """Look."""
         pid = os.getpid()
         return cls(
@@ -92,7 +92,7 @@ def _wall(connection: Connection) -> float | None:
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
 
 
-def _alive(host: AnyRow, here: Here, wall: float | None) -> bool:
+def _alive(host: AnyRow, here: ProcessIdentity, wall: float | None) -> bool:
     if host.boot != here.boot:
         # A file is used by one machine, and an earlier boot of it has no processes left.
         return wall is not None and wall - host.seen < TTL_S
@@ -109,7 +109,7 @@ def lock(connection: Connection) -> None:
 # Hosts --------------------------------------------------------------------------------------
 
 
-def register(connection: Connection, host: str, here: Here, address: str) -> None:
+def register(connection: Connection, host: str, here: ProcessIdentity, address: str) -> None:
     """Make this process known as a host."""
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address}
@@ -148,7 +148,7 @@ def leave(connection: Connection, host: str) -> None:
     connection.execute(hosts.delete().where(hosts.c.id == host))
 
 
-def list_hosts(connection: Connection, here: Here) -> list[HostRow]:
+def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return every host that is known, the living and the dead."""
     wall = _wall(connection)
     return [
@@ -164,7 +164,7 @@ def list_hosts(connection: Connection, here: Here) -> list[HostRow]:
     ]
 
 
-def forget(connection: Connection, host: str, here: Here) -> bool:
+def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
     """Remove a dead host that owns nothing any more; tell whether it is gone."""
     lock(connection)
     row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
@@ -192,7 +192,7 @@ def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
     return list(connection.execute(_OWNERS, {"wanted": wanted}))
 
 
-def is_owned(connection: Connection, row: AnyRow, here: Here) -> bool:
+def is_owned(connection: Connection, row: AnyRow, here: ProcessIdentity) -> bool:
     """Tell whether a lease has an owner who lives."""
     return row.boot is not None and _alive(row, here, _wall(connection))
 
@@ -223,7 +223,7 @@ _OWNERS = (
 )
 
 
-def take(connection: Connection, session: str, host: str, here: Here) -> int:
+def take(connection: Connection, session: str, host: str, here: ProcessIdentity) -> int:
     """Make a host the owner of a session that nobody who lives owns. Return its generation.
 
     Raises `NotFound`, or `LeaseHeld` that names the owner.

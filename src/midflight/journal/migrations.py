@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
-from midflight.journal.lease import Here, list_hosts
+from midflight.journal.lease import ProcessIdentity, list_hosts
 from midflight.journal.location import APPLICATION, Place
 from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
 
@@ -90,7 +90,7 @@ def _found(connection: Connection, version: int) -> int:
 
 def _check_unused(connection: Connection) -> None:
     """A host of the version before would go on writing to tables that it does not know."""
-    for host in list_hosts(connection, Here.find()):
+    for host in list_hosts(connection, ProcessIdentity.find()):
         if host.alive:
             raise StoreRefused(
                 f"an older midflight still uses the journal: process {host.pid} on {host.machine}",

@@ -13,7 +13,7 @@ from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, decode
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
-from midflight.journal.lease import AnyRow, Here, list_hosts
+from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.state.requests import Request
@@ -48,7 +48,7 @@ NAMED = 5
 """How many candidates an error names."""
 
 
-def _owned(connection: Connection, here: Here) -> ColumnElement[bool]:
+def _owned(connection: Connection, here: ProcessIdentity) -> ColumnElement[bool]:
     """Return what is true of a lease whose owner lives."""
     return leases.c.host.in_([host.id for host in list_hosts(connection, here) if host.alive])
 
@@ -60,7 +60,7 @@ def _shown(owned: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def list_sessions(
     connection: Connection,
-    here: Here,
+    here: ProcessIdentity,
     *,
     status: str | None = None,
     cwd: str | None = None,
@@ -110,7 +110,7 @@ def _session(fields: dict[str, Any]) -> SessionRow:
 
 def find(
     connection: Connection,
-    here: Here,
+    here: ProcessIdentity,
     text: str | None,
     cwd: str | None = None,
     *,
@@ -156,7 +156,9 @@ def find(
     return list_sessions(connection, here, id=fitting[0].id)[0]
 
 
-def unsettled(connection: Connection, here: Here, host: str, live: Collection[str]) -> list[str]:
+def unsettled(
+    connection: Connection, here: ProcessIdentity, host: str, live: Collection[str]
+) -> list[str]:
     """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
 
     An owner that lives may have given one back that it could not write any more. ``live`` are

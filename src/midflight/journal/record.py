@@ -12,10 +12,10 @@ from midflight.journal.base import Summary
 from midflight.journal.writer import Writer
 from midflight.journal.writes import Handed, Item
 
-__all__ = ["Holding"]
+__all__ = ["JournalRecord"]
 
 
-class Holding:
+class JournalRecord:
     """A lease on one session, and the way to write it. Made by the journal; see `Record`.
 
     ``generation`` counts the session's owners; ``last_seq`` is the newest event that was there
@@ -30,7 +30,7 @@ class Holding:
         generation: int,
         last_seq: int,
         writer: Writer,
-        give_back: Callable[[Holding], Awaitable[None]],
+        give_back: Callable[[JournalRecord], Awaitable[None]],
     ) -> None:
         """Hold it; ``give_back`` ends the lease."""
         self.session = session

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, sel
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.journal.base import Summary
-from midflight.journal.lease import Here, is_owned, lock, owner_of, owners
+from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import stored
 from midflight.options import Options
@@ -75,7 +75,7 @@ class Batch:
 # Sessions -----------------------------------------------------------------------------------
 
 
-def create(connection: Connection, new: NewSession, here: Here) -> None:
+def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> None:
     """Add a session that nobody owns yet. Raises `LeaseHeld` or `Conflict` if there is one.
 
     Its name gets a number if another session has it, so that a name is enough to tell sessions.

@@ -10,7 +10,7 @@ from midflight._util.sanitize import one_line
 from midflight.client.client import Client
 from midflight.info import SessionInfo
 from midflight.mcp.results import Outcome
-from midflight.worktrees import Branches, Done
+from midflight.worktrees import SessionWorktrees, WorktreeOutcome
 
 __all__ = ["take_over"]
 
@@ -22,7 +22,7 @@ async def take_over(
     client: Client, info: SessionInfo, action: Literal["merge", "branch", "discard"]
 ) -> Outcome:
     """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
-    branches = Branches(client)
+    branches = SessionWorktrees(client)
     owned = await branches.of(info, Path.cwd())
     if action == "merge":
         done = await branches.merge(owned, tell=True)
@@ -42,7 +42,7 @@ async def take_over(
     )
 
 
-def _next(done: Done) -> str:
+def _next(done: WorktreeOutcome) -> str:
     if done.conflicts:
         return "it was told to resolve them: wait for it, then merge again"
     if done.action == "merge":

@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import Leave
+from midflight.authorization import AnswerGrant
 from midflight.client.client import Client
 from midflight.errors import MidflightError, NotFound, StoreRefused
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.updates import Courier, item
+from midflight.orchestrate.updates import UpdateSender, item
 from midflight.session.session import Session
 
-__all__ = ["Crew"]
+__all__ = ["Children"]
 
 LOOK_AGAIN_S = 1.0
 """How often children are looked for that no tool has begun which was seen to end."""
@@ -32,14 +32,16 @@ _STOPS = re.compile(r"(mcp__)?midflight_+(interrupt|stop)")
 Heard = Callable[[Child, e.Event], None]
 
 
-class Crew:
+class Children:
     """The sessions below one session of this process. An async context manager.
 
     ``spent_usd`` is what all of them have cost, the orchestrator included; ``working`` are those
     that work or wait for an answer.
     """
 
-    def __init__(self, client: Client, session: Session, leave: Leave, *, attend: bool) -> None:
+    def __init__(
+        self, client: Client, session: Session, leave: AnswerGrant, *, attend: bool
+    ) -> None:
         """``leave`` is what the agent may answer; ``attend`` that a person is there for the rest.
 
         ``client`` and ``session`` have been entered.
@@ -53,7 +55,7 @@ class Crew:
         self._children: dict[str, Child] = {}
         self._unreadable: set[str] = set()
         self._costs: dict[str, float] = {}  # of those too that have been removed
-        self._courier = Courier(session)
+        self._courier = UpdateSender(session)
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -67,7 +69,7 @@ class Crew:
     async def __aenter__(self) -> Self:
         """Begin to follow. Raises `StoreFailed` where the journal cannot be read."""
         past = await self._client.journal.events(self.session.id, 0, None)
-        self._courier = Courier(self.session, past)
+        self._courier = UpdateSender(self.session, past)
         for work in (self._search(), self._listen(), self._keep_books(), self._courier.run()):
             self._begin(work)
         return self

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from midflight import events as e
 from midflight._util.sanitize import one_line
-from midflight.authorization import Leave
+from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
 from midflight.orchestrate.update_ids import MOST, is_news, new_id, positions, short
 from midflight.session.session import Session
 
-__all__ = ["LEAD", "Courier", "Item", "item", "told"]
+__all__ = ["LEAD", "Item", "UpdateSender", "item", "told"]
 
 LEAD = "[midflight]"
 """Stands before all news."""
@@ -37,7 +37,7 @@ class Item(NamedTuple):
     request: str | None = None
 
 
-def item(child: Child, event: e.Event, leave: Leave) -> Item | None:
+def item(child: Child, event: e.Event, leave: AnswerGrant) -> Item | None:
     """Return what there is to tell of an event; of most of them nothing."""
     text, request = _text(child, event, leave), None
     if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
@@ -45,7 +45,7 @@ def item(child: Child, event: e.Event, leave: Leave) -> Item | None:
     return Item(child, event.seq or 0, text, request) if text else None
 
 
-def _text(child: Child, event: e.Event, leave: Leave) -> str:
+def _text(child: Child, event: e.Event, leave: AnswerGrant) -> str:
     match event:
         case e.TurnEnded(status=status, reason=reason) if reason != "redirected":
             how = status if status in ("completed", reason) else f"{status} ({reason})"
@@ -61,7 +61,7 @@ def _text(child: Child, event: e.Event, leave: Leave) -> str:
     return ""
 
 
-def _whose(event: e.PermissionRequested | e.QuestionRequested, leave: Leave) -> str:
+def _whose(event: e.PermissionRequested | e.QuestionRequested, leave: AnswerGrant) -> str:
     return "you may answer it" if leave.covers(event) else "the user decides"
 
 
@@ -81,7 +81,7 @@ def told(past: Iterable[e.Event]) -> dict[str, int]:
     return far
 
 
-class Courier:
+class UpdateSender:
     """Brings news to the orchestrator's agent, one message at a time."""
 
     def __init__(self, session: Session, past: Iterable[e.Event] = ()) -> None:

@@ -13,7 +13,7 @@ from midflight.rules.actions import Action
 from midflight.rules.watchdog import Watchdog
 from midflight.state.session import State
 
-__all__ = ["MAX_WAIT_S", "Core", "Limits"]
+__all__ = ["MAX_WAIT_S", "Limits", "RulesContext"]
 
 MAX_WAIT_S = 6 * 3600.0
 """How long the reset of a usage limit is waited for if nothing else was said."""
@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float = MAX_WAIT_S
 
 
-class Core:
+class RulesContext:
     """State and outlets of one conversation.
 
     ``now`` is the time of the input that is being worked on (monotonic seconds); ``mode`` the

@@ -6,18 +6,18 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput
 from midflight.rules.actions import TakeBack
-from midflight.rules.context import Core
-from midflight.rules.turns import Turns
+from midflight.rules.context import RulesContext
+from midflight.rules.turns import TurnRules
 from midflight.state.outbox import Entry
 from midflight.values import Delivery
 
-__all__ = ["Mail"]
+__all__ = ["MessageRules"]
 
 
-class Mail:
+class MessageRules:
     """Carries out the commands that are about messages."""
 
-    def __init__(self, core: Core, turns: Turns) -> None:
+    def __init__(self, core: RulesContext, turns: TurnRules) -> None:
         """Begin without a message."""
         self._core = core
         self._turns = turns

@@ -13,21 +13,21 @@ from midflight.agents import base
 from midflight.commands import Answer
 from midflight.errors import InvalidInput
 from midflight.rules.actions import Reply
-from midflight.rules.context import Core
+from midflight.rules.context import RulesContext
 from midflight.state.requests import Request, check_answers
 from midflight.values import Decision, Question, Resolver
 
-__all__ = ["NOBODY", "Desk"]
+__all__ = ["NOBODY", "RequestRules"]
 
 NOBODY = "nobody is there to answer, so it was denied"
 
 Answers = dict[str, str | list[str]]
 
 
-class Desk:
+class RequestRules:
     """Puts the agent's requests to whoever can answer, and brings each to its one end."""
 
-    def __init__(self, core: Core, attended: Callable[[], bool | None]) -> None:
+    def __init__(self, core: RulesContext, attended: Callable[[], bool | None]) -> None:
         """``attended`` is as in `midflight.Options`, and is asked anew each time."""
         self._core = core
         self._attended = attended

@@ -1,6 +1,6 @@
 """The rules: what every command and every report of the agent means, and what follows from it.
 
-A `Conversation` does no input or output and reads no clock. It is fed commands and signals, tells
+A `SessionRules` does no input or output and reads no clock. It is fed commands and signals, tells
 what happened (``tell``: events) and what to do (``act``: actions), and is asked by `due` when to
 `look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
 stand in `midflight.rules.turns`, those of requests in `midflight.rules.requests`, those of messages
@@ -20,22 +20,22 @@ from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
 from midflight.rules.actions import Action, Hand, SetMode, SetModel, StopTask
-from midflight.rules.context import Core, Limits
-from midflight.rules.messages import Mail
-from midflight.rules.requests import Desk
-from midflight.rules.turns import WAKE_GRACE_S, Turns
-from midflight.rules.usage_limit import UsageLimits
+from midflight.rules.context import Limits, RulesContext
+from midflight.rules.messages import MessageRules
+from midflight.rules.requests import RequestRules
+from midflight.rules.turns import WAKE_GRACE_S, TurnRules
+from midflight.rules.usage_limit import UsageLimitRules
 from midflight.state.ledger import money
 from midflight.state.session import AT_REST, SessionStatus, State
 
-__all__ = ["Conversation"]
+__all__ = ["SessionRules"]
 
 
 _GOES_ON = (c.Send, c.Redirect, c.Promote)
 """The commands that have a session work again in which nothing was to start by itself."""
 
 
-class Conversation:
+class SessionRules:
     """One session's rules over its `State`."""
 
     def __init__(
@@ -56,13 +56,13 @@ class Conversation:
         of `midflight.agents.base.CAPABILITIES` whether the agent has it; ``wall`` tells the time
         of day.
         """
-        self._core = Core(
+        self._core = RulesContext(
             limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd, wall=wall
         )
-        self._desk = Desk(self._core, attended)
-        self._turns = Turns(self._core, self._desk)
-        self._mail = Mail(self._core, self._turns)
-        self._limits = UsageLimits(self._core, self._turns, self._desk, attended)
+        self._desk = RequestRules(self._core, attended)
+        self._turns = TurnRules(self._core, self._desk)
+        self._mail = MessageRules(self._core, self._turns)
+        self._limits = UsageLimitRules(self._core, self._turns, self._desk, attended)
 
     @property
     def state(self) -> State:

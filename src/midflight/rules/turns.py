@@ -7,14 +7,14 @@ import msgspec
 from midflight import events as e
 from midflight.agents import base
 from midflight.rules.actions import Back, Hand, Interrupt, Kill
-from midflight.rules.context import Core
-from midflight.rules.requests import Desk
+from midflight.rules.context import RulesContext
+from midflight.rules.requests import RequestRules
 from midflight.state.ledger import money, sane
 from midflight.state.outbox import Entry
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Denial, Origin, Status
 
-__all__ = ["QUEUE_ENDS", "STOP_GRACE_S", "Turns"]
+__all__ = ["QUEUE_ENDS", "STOP_GRACE_S", "TurnRules"]
 
 STOP_GRACE_S = 10.0
 """How long an agent may take to obey an interrupt before its program is killed."""
@@ -43,13 +43,13 @@ class _Stop(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class Turns:
+class TurnRules:
     """Brings messages to the agent and turns to their one end.
 
     ``resting`` says that what waits goes on waiting: nothing starts by itself after a crash.
     """
 
-    def __init__(self, core: Core, desk: Desk) -> None:
+    def __init__(self, core: RulesContext, desk: RequestRules) -> None:
         """Begin idle."""
         self._core = core
         self._desk = desk

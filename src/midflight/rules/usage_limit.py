@@ -13,13 +13,13 @@ from datetime import datetime
 
 from midflight import events as e
 from midflight.agents import base
-from midflight.rules.context import Core
-from midflight.rules.requests import Answers, Desk
-from midflight.rules.turns import Turns
+from midflight.rules.context import RulesContext
+from midflight.rules.requests import Answers, RequestRules
+from midflight.rules.turns import TurnRules
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Question, QuestionOption
 
-__all__ = ["AGAIN_S", "GO_ON", "GRACE_S", "LOOK_S", "UsageLimits"]
+__all__ = ["AGAIN_S", "GO_ON", "GRACE_S", "LOOK_S", "UsageLimitRules"]
 
 GRACE_S = 1.0
 """How long after the reset the agent goes on: clocks differ, and the reset is told in seconds."""
@@ -36,11 +36,15 @@ GO_ON = "(The usage limit that cut your last turn has been reset. Go on where yo
 _WAIT, _STOP = "Wait", "Stop"
 
 
-class UsageLimits:
+class UsageLimitRules:
     """Decides what follows a turn that the account's usage limit has ended."""
 
     def __init__(
-        self, core: Core, turns: Turns, desk: Desk, attended: Callable[[], bool | None]
+        self,
+        core: RulesContext,
+        turns: TurnRules,
+        desk: RequestRules,
+        attended: Callable[[], bool | None],
     ) -> None:
         """``attended`` is as in `midflight.Options`, and is asked anew each time."""
         self._core = core

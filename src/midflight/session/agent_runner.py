@@ -15,10 +15,10 @@ from midflight.events import TextDelta, ThinkingDelta
 from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
-from midflight.rules.session import Conversation
+from midflight.rules.session import SessionRules
 from midflight.state.ledger import load_prices, prices_loaded
 
-__all__ = ["Conductor"]
+__all__ = ["AgentRunner"]
 
 START_TIMEOUT_S = 60.0
 """How long an agent's program may take until it answers."""
@@ -30,7 +30,7 @@ ACTION_TIMEOUT_S = 20.0
 """How long one call of a driver may take; drivers have tighter bounds of their own."""
 
 
-class Conductor:
+class AgentRunner:
     """Owns the agent and the two tasks around it: one writes, one reads, neither waits for ever.
 
     An agent that has died is started anew, in the same conversation, for the next message.
@@ -38,7 +38,7 @@ class Conductor:
 
     def __init__(
         self,
-        rules: Conversation,
+        rules: SessionRules,
         options: Options,
         factory: Callable[[Options], Agent],
         *,

@@ -14,10 +14,10 @@ from midflight.options import RequestHandler
 from midflight.session.verbs import Verbs
 from midflight.state.requests import Request
 
-__all__ = ["Handling"]
+__all__ = ["RequestHandlerRunner"]
 
 
-class Handling:
+class RequestHandlerRunner:
     """Calls the program's handler for each request, in a task of its own."""
 
     def __init__(

@@ -17,12 +17,12 @@ from midflight.lineage import marked
 from midflight.options import Options, slug
 from midflight.rules.actions import Action, Back, Hand
 from midflight.rules.context import Limits
-from midflight.rules.session import Conversation
-from midflight.session.agent_runner import Conductor
+from midflight.rules.session import SessionRules
+from midflight.session.agent_runner import AgentRunner
 from midflight.session.base import Surface
 from midflight.session.event_log import EventLog
 from midflight.session.recorder import Recorder, summary
-from midflight.session.request_handler import Handling
+from midflight.session.request_handler import RequestHandlerRunner
 from midflight.state.session import SessionStatus, State
 
 __all__ = ["Workings"]
@@ -61,12 +61,12 @@ class Workings(Surface):
         self._kept = record is not None
         self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._handling = Handling(self, options.on_request, self._waits)
+        self._handling = RequestHandlerRunner(self, options.on_request, self._waits)
         self._alarm = Alarm(self._look)
         self._closer: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._idle_since: float | None = None
-        self._rules = Conversation(
+        self._rules = SessionRules(
             Limits(**{name: getattr(options, name) for name in Limits.__struct_fields__}),
             tell=self._tell,
             act=self._act,
@@ -75,7 +75,7 @@ class Workings(Surface):
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
         )
-        self._conductor = Conductor(
+        self._conductor = AgentRunner(
             self._rules,
             marked(options, self.id, kept=self._kept),
             agent,

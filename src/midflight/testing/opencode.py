@@ -29,7 +29,7 @@ import psutil
 
 from midflight.agents.opencode.program import GO_ON
 from midflight.agents.opencode.v1.client import Client
-from midflight.agents.process.reaper import MARKER, Leash
+from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentUnavailable
 from midflight.testing._home import make_home
 from midflight.testing.model.server import env_for
@@ -74,7 +74,7 @@ class OpenCodeServer:
             raise AgentUnavailable("opencode was not found on PATH", INSTALL)
         self._program = str(found)
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: Leash | None = None
+        self._leash: Reaper | None = None
         self._marker = uuid.uuid4().hex
         self.home = folder / "home"
         self.cwd = folder / "cwd"
@@ -122,7 +122,7 @@ class OpenCodeServer:
             marks = {MARKER: self._marker, SHARED: "1"}
             self._process = self._start(model | self.env | marks, output)
         try:
-            self._leash = Leash(self._process.pid, self._marker, None)
+            self._leash = Reaper(self._process.pid, self._marker, None)
             self._wait(log)
         except BaseException:
             self._kill()

@@ -10,12 +10,12 @@ from pathlib import Path
 from midflight import Options
 from midflight import events as e
 from midflight.errors import StoreFailed
-from midflight.journal import Holding, Journal
+from midflight.journal import Journal, JournalRecord
 
 LIMIT = 300_000
 
 
-async def fill(holding: Holding) -> int:
+async def fill(holding: JournalRecord) -> int:
     """Write until it fails; return what was on disk by then."""
     written = holding.last_seq
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from midflight import Options
 from midflight import events as e
-from midflight.journal import Holding, Journal
+from midflight.journal import Journal, JournalRecord
 
 
 async def write(journal: Journal, id: str) -> None:
@@ -26,7 +26,7 @@ async def write(journal: Journal, id: str) -> None:
         await tell(holding)
 
 
-async def tell(holding: Holding) -> None:
+async def tell(holding: JournalRecord) -> None:
     """Say what is on disk."""
     seq = holding.last_seq
     await holding.written()

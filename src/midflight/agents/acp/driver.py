@@ -14,7 +14,7 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program as acp_setup
-from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, Answer, Refused, Wire
+from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, Answer, JsonRpc, Refused
 from midflight.agents.acp.permissions import Policy
 from midflight.agents.acp.requests import Asks
 from midflight.agents.acp.results import AUTH_REQUIRED
@@ -56,7 +56,7 @@ class AcpAgent:
         paid = None if options.resume is None else options.spent_usd
         self._translate = Translator(self._policy, redact, paid)
         self._process = AgentProcess()
-        self._wire = Wire(self._process, self._received, self._noise, redact)
+        self._wire = JsonRpc(self._process, self._received, self._noise, redact)
         self._reader: asyncio.Task[None] | None = None
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._session = ""

@@ -13,7 +13,7 @@ from midflight._util import lines as framing
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed
 
-__all__ = ["METHOD_NOT_FOUND", "Answer", "Refused", "Wire", "complaint"]
+__all__ = ["METHOD_NOT_FOUND", "Answer", "JsonRpc", "Refused", "complaint"]
 
 METHOD_NOT_FOUND = -32601
 
@@ -42,7 +42,7 @@ def complaint(error: Mapping[str, Any]) -> str:
     return ": ".join(part for part in parts if isinstance(part, str)) or "no reason given"
 
 
-class Wire:
+class JsonRpc:
     """Speaks to one agent. Answers go to who asked, everything else to ``on_message``.
 
     ``on_noise`` gets a line for a person about output that should have been a message. Both are

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.acp.jsonrpc import Wire
+from midflight.agents.acp.jsonrpc import JsonRpc
 from midflight.agents.acp.permissions import Policy
 from midflight.agents.acp.questions import Form, read_form
 from midflight.agents.acp.updates import Translator
@@ -27,7 +27,7 @@ class Asks:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: JsonRpc,
         policy: Policy,
         translate: Translator,
         report: Callable[[Iterable[Signal]], None],

@@ -18,10 +18,10 @@ from midflight.events import ToolStarted
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["Book"]
+__all__ = ["RunningCommands"]
 
 
-class Book:
+class RunningCommands:
     """The commands that a session has running, and the processes that must not outlive a stop."""
 
     def __init__(self, server: Server, directory: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from midflight._util.lines import Framer
 from midflight._util.redact import Redactor
 from midflight.agents.process.orphans import new_marker
-from midflight.agents.process.reaper import MARKER, Leash
+from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._exited = asyncio.Event()
         self._eof = False
         self._stderr_eof = asyncio.Event()
-        self._leash: Leash | None = None
+        self._leash: Reaper | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: asyncio.Task[None] | None = None
@@ -101,7 +101,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             ) from error
         self._transport = transport
         self._started = time.monotonic()
-        self._leash = Leash(self.pid, self.marker, folder)
+        self._leash = Reaper(self.pid, self.marker, folder)
 
     @property
     def pid(self) -> int:

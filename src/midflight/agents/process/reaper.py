@@ -14,7 +14,7 @@ from pathlib import Path
 
 from midflight.errors import AgentUnavailable
 
-__all__ = ["MARKER", "Leash"]
+__all__ = ["MARKER", "Reaper"]
 
 MARKER = "MIDFLIGHT_PROCESS"
 """The environment variable whose value names the agent that a process belongs to."""
@@ -39,7 +39,7 @@ for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
 """
 
 
-class Leash:
+class Reaper:
     """Watches over one agent's program."""
 
     def __init__(self, pid: int, marker: str, folder: Path | None) -> None:

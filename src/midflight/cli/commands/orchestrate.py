@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from midflight.authorization import QUESTIONS, Leave
+from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.commands.hosted import VARIABLE, hosted
 from midflight.cli.commands.run import Stopper, told_if_slow, until_stopped
 from midflight.cli.config.options import in_the_words_of, settled_options
@@ -24,12 +24,12 @@ from midflight.orchestrate.prompt import orchestrating
 if TYPE_CHECKING:
     from midflight import events as e
     from midflight.orchestrate.child import Child
-    from midflight.orchestrate.children import Crew
+    from midflight.orchestrate.children import Children
     from midflight.session.session import Session
 
 __all__ = ["orchestrate"]
 
-NOTHING = Leave(())
+NOTHING = AnswerGrant(())
 
 OURS = ("system_prompt", "mcp_servers")
 """Options that the person has not given."""
@@ -89,15 +89,15 @@ async def _in_session(
 ) -> int:
     """Run in the form that fits where the output goes, and say at the end who is still at work."""
     from midflight.client.client import connect
-    from midflight.orchestrate.children import Crew
+    from midflight.orchestrate.children import Children
 
     attend = at_terminal() and not given.json
-    leave, then = Leave(_may_answer(given)), given.then or []
+    leave, then = AnswerGrant(_may_answer(given)), given.then or []
     async with contextlib.AsyncExitStack() as stack:
         with told_if_slow(options, wanted=attend):
             session = await stack.enter_async_context(hosted(given.task, options, new))
         client = await stack.enter_async_context(connect())
-        crew = await stack.enter_async_context(Crew(client, session, leave, attend=attend))
+        crew = await stack.enter_async_context(Children(client, session, leave, attend=attend))
         stopper.session = session
         try:
             if given.json:
@@ -112,7 +112,7 @@ async def _in_session(
             _tell_who_works(crew.working)
 
 
-async def _at_terminal(session: Session, then: Sequence[str], crew: Crew) -> int:
+async def _at_terminal(session: Session, then: Sequence[str], crew: Children) -> int:
     """Run until the person quits; say what it has cost, and how to go on."""
     from midflight.cli.terminal.console import Console
     from midflight.cli.terminal.tree import Tree
@@ -126,7 +126,7 @@ async def _at_terminal(session: Session, then: Sequence[str], crew: Crew) -> int
     return code
 
 
-async def _plain(session: Session, then: Sequence[str], crew: Crew) -> int:
+async def _plain(session: Session, then: Sequence[str], crew: Children) -> int:
     """Print what happens; end when nobody works any more, and everything has been told."""
     transcript, outcome = Transcript(session.options.cwd), Outcome()
     crew.followers.append(_tell)

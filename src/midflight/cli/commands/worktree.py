@@ -17,7 +17,7 @@ from midflight.client.client import connect
 from midflight.errors import InvalidInput
 from midflight.git.merge import listed, start_of
 from midflight.git.repository import ahead, uncommitted
-from midflight.worktrees import Branches, Done, Owned, own_worktree
+from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome, own_worktree
 
 __all__ = ["begun_in", "how_to_go_on", "worktree"]
 
@@ -52,7 +52,7 @@ def worktree(given: argparse.Namespace) -> int:
 async def _worktree(given: argparse.Namespace) -> int:
     here = Path.cwd()
     async with connect() as client:
-        branches = Branches(client)
+        branches = SessionWorktrees(client)
         if given.action == "ls":
             lines = [await _line(owned) for owned in await branches.all(here)]
             write(json_line(msgspec.json.encode(lines)) if given.json else _table(lines))
@@ -73,7 +73,7 @@ async def _worktree(given: argparse.Namespace) -> int:
     return 1 if done.conflicts else 0
 
 
-async def _line(owned: Owned) -> Line:
+async def _line(owned: SessionWorktree) -> Line:
     tree = owned.tree
     return Line(
         worktree=tree.name,
@@ -125,7 +125,7 @@ def _diff(text: str) -> list[Fragment]:
     return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
 
 
-def _said(done: Done, owned: Owned) -> str:
+def _said(done: WorktreeOutcome, owned: SessionWorktree) -> str:
     """Return what came of it, and what can be done next."""
     if done.action == "discard":
         return _discarded(done)
@@ -143,7 +143,7 @@ def _said(done: Done, owned: Owned) -> str:
     return f"{text}To throw the worktree away: midflight worktree discard {_named(owned)}\n"
 
 
-def _conflicting(done: Done, owned: Owned) -> str:
+def _conflicting(done: WorktreeOutcome, owned: SessionWorktree) -> str:
     name, into = _named(owned), one_line(done.into)
     text = (
         f"{done.branch} conflicts with {into} in: {listed(done.conflicts)}\n"
@@ -160,7 +160,7 @@ def _conflicting(done: Done, owned: Owned) -> str:
     return f"{text}When it is resolved: midflight worktree merge {name}\n"
 
 
-def _discarded(done: Done) -> str:
+def _discarded(done: WorktreeOutcome) -> str:
     text = f"threw away the worktree {done.worktree} and its branch {done.branch}\n"
     if not done.snapshot:
         return f"{text}Nothing is lost: other branches have all of it.\n"
@@ -170,7 +170,7 @@ def _discarded(done: Done) -> str:
     )
 
 
-def _named(owned: Owned) -> str:
+def _named(owned: SessionWorktree) -> str:
     return quote(one_line(owned.name))
 
 

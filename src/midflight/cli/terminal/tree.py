@@ -10,7 +10,7 @@ from midflight.cli.commands.ls import age, cut
 from midflight.cli.output import one_line
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.children import Crew
+from midflight.orchestrate.children import Children
 
 __all__ = ["Tree", "tree_lines"]
 
@@ -32,7 +32,7 @@ Line = tuple[str, str]
 class Tree:
     """What the terminal shows of a crew, and where answers go."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Children) -> None:
         """``crew`` is being followed."""
         self.crew = crew
 

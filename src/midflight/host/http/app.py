@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, Leave, Reach
+from midflight.authorization import MAY_ANSWER, AnswerGrant, Authorizer
 from midflight.errors import (
     AgentFailed,
     AgentUnavailable,
@@ -44,7 +44,7 @@ from midflight.options import Options
 
 if TYPE_CHECKING:
     from midflight.host.host import Host
-    from midflight.host.service import Access
+    from midflight.host.service import SessionService
 
 __all__ = ["make_app"]
 
@@ -73,7 +73,7 @@ _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
 )
 
 
-def make_app(host: Host, access: Access) -> Guarded:
+def make_app(host: Host, access: SessionService) -> Guarded:
     """Return the application of a host."""
     api = _Api(host, access)
     routes = [
@@ -137,15 +137,15 @@ async def _body(request: Request) -> bytes:
 class _Api:
     """The endpoints."""
 
-    def __init__(self, host: Host, access: Access) -> None:
+    def __init__(self, host: Host, access: SessionService) -> None:
         self._host = host
         self._access = access
 
-    def _reach(self, request: Request) -> Reach:
+    def _reach(self, request: Request) -> Authorizer:
         """Return what whoever asks may do: an agent's programs are known by their environment."""
-        may_answer = Leave.read(request.headers.get(MAY_ANSWER, ""))
+        may_answer = AnswerGrant.read(request.headers.get(MAY_ANSWER, ""))
         who: Peer = getattr(request.state, PEER)
-        return Reach(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
+        return Authorizer(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
 
     async def health(self, request: Request) -> Response:
         told: dict[str, object] = {"status": "leaving" if self._host.leaving else "ok"}

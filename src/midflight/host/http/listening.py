@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from midflight.host.http.serving import Serving
 
-__all__ = ["Door", "listen"]
+__all__ = ["UnixListener", "listen"]
 
 BACKLOG = 1_024
 """How many may knock at the same time: asyncio takes being turned away for being let in."""
@@ -29,7 +29,7 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-class Door:
+class UnixListener:
     """Where a host is reached. Whoever knocks before it answers waits."""
 
     def __init__(self) -> None:

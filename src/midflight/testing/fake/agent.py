@@ -17,7 +17,7 @@ from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, Un
 from midflight.options import Options
 from midflight.testing.fake.model import FakeModel
 from midflight.testing.fake.tools import Toolbox
-from midflight.testing.fake.turn import Mind
+from midflight.testing.fake.turn import FakeTurn
 
 __all__ = ["FakeAgent"]
 
@@ -82,7 +82,7 @@ class FakeAgent:
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._stirred = asyncio.Event()
         self._tools = Toolbox(options, self._say, self._stirred.set)
-        self._mind: Mind | None = None
+        self._mind: FakeTurn | None = None
         self._life: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._dead = False
@@ -99,12 +99,12 @@ class FakeAgent:
         session = self._options.resume or str(uuid.uuid4())
         if self._options.resume and session not in model.conversations:
             raise ConversationLost(f"No conversation found with session ID: {session}")
-        self._mind = Mind(model, self._options, session, self._tools, self._say)
+        self._mind = FakeTurn(model, self._options, session, self._tools, self._say)
         model.agents.append(self)
         self._say(Up())
         self._life = asyncio.get_running_loop().create_task(self._live(self._mind))
 
-    async def _live(self, mind: Mind) -> None:
+    async def _live(self, mind: FakeTurn) -> None:
         """Work whenever there is something to do; an error in that is the agent's death."""
         while True:
             await self._stirred.wait()
@@ -152,7 +152,7 @@ class FakeAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    def _alive(self) -> Mind:
+    def _alive(self) -> FakeTurn:
         if self._dead or self._mind is None:
             raise AgentFailed("the fake agent is not running")
         return self._mind

@@ -15,7 +15,7 @@ from midflight.testing.fake.tools import STOPPED, TOOLS, Toolbox
 from midflight.testing.model import script
 from midflight.values import Status, TokenUsage
 
-__all__ = ["Mind"]
+__all__ = ["FakeTurn"]
 
 INPUT_USD = 3e-6
 CACHED_USD = 0.3e-6
@@ -54,7 +54,7 @@ class _Answer:
         return bool(self.text or self.content)
 
 
-class Mind:
+class FakeTurn:
     """The agent's side of one conversation. ``unread`` are the messages that wait, by their ids."""
 
     def __init__(

@@ -25,7 +25,7 @@ from midflight.agents.base import (
 from midflight.agents.opencode import program as setup
 from midflight.agents.opencode.models import Choice
 from midflight.agents.opencode.permissions import Policy
-from midflight.agents.opencode.processes import Book
+from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import Server
 from midflight.agents.opencode.shared_server import lease
 from midflight.agents.opencode.v1 import conversation
@@ -71,7 +71,7 @@ class OpenCodeAgent:
         self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
         self._client: Client
-        self._book: Book
+        self._book: RunningCommands
         self._choice: Choice
         self._translate: Translator
         self._session = ""
@@ -84,7 +84,7 @@ class OpenCodeAgent:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
         self._server = await lease(options)
-        self._book = Book(self._server, options.cwd)
+        self._book = RunningCommands(self._server, options.cwd)
         try:
             self._feed = await self._server.feed(options.cwd)
             self._client = self._feed.client
