@@ -9,9 +9,9 @@ from midflight import commands as c
 from midflight import events as e
 from midflight import lineage
 from midflight.errors import NotAllowed, NotFound
+from midflight.events import Request
 from midflight.journal import Journal
 from midflight.lineage import UNKNOWN
-from midflight.state.requests import Request
 
 __all__ = ["EVERYTHING", "MAY_ANSWER", "QUESTIONS", "AnswerGrant", "Authorizer", "Said"]
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from midflight.event import Event, stamp
 from midflight.values import (
     Decision,
     Delivery,
@@ -47,6 +46,7 @@ __all__ = [
     "QuestionRequested",
     "QuestionResolved",
     "Raw",
+    "Request",
     "Retry",
     "SessionCharged",
     "SessionEnded",
@@ -70,6 +70,32 @@ __all__ = [
     "encode",
     "stamp",
 ]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The fields that every event has.
+
+    ``time`` is seconds since the epoch (UTC); ``parent`` is the tool call of the sub-agent that
+    the event comes from. Order events by ``seq``, never by ``time``.
+    """
+
+    durable: ClassVar[bool] = True
+
+    seq: int | None = None
+    session: str = ""
+    turn: int | None = None
+    time: float = 0.0
+    parent: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The event's name in JSON, for example ``turn.ended``."""
+        return str(self.__struct_config__.tag)
+
+
+def stamp(event: Event, *, seq: int | None, session: str, turn: int | None, time: float) -> Event:
+    """Return the event with its place in a session filled in."""
+    return msgspec.structs.replace(event, seq=seq, session=session, turn=turn, time=time)
 
 
 Level = Literal["info", "warning", "error"]
@@ -364,6 +390,9 @@ class Raw(Event, frozen=True, kw_only=True, tag="raw"):
 
     data: Any
 
+
+Request = PermissionRequested | QuestionRequested
+"""What an agent waits for."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.state.requests import Request
+from midflight.events import Request
 from midflight.values import Support
 
 __all__ = ["AgentInfo", "Outcome", "SessionInfo"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.program import Done, Program
-from tests.cli.terminal import Terminal
+from tests.support.program import Done, Program
+from tests.support.terminal import Terminal
 
 from midflight.cli.main import _main
 from midflight.host import Host

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.terminal import Terminal
+from tests.support.terminal import Terminal
 
 from midflight import events as e
 from midflight.host import Host

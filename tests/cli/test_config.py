@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.program import COMMAND
 from tests.faults.manifest import fault
+from tests.support.program import COMMAND
 
 from midflight.agents.claude.program import MINIMUM
 

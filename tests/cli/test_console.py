@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.terminal import Terminal
 from tests.faults.manifest import fault
+from tests.support.terminal import Terminal
 
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.program import COMMAND, Program
+from tests.support.program import COMMAND, Program
 
 from midflight.testing.plugin import need
 

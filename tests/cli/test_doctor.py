@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.program import COMMAND
+from tests.support.program import COMMAND
 
 from midflight.agents.claude import program as claude_cli
 

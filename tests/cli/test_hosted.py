@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.cli.conftest import environment
-from tests.cli.program import Done, Program
-from tests.cli.terminal import Terminal
+from tests.support.program import Done, Program
+from tests.support.terminal import Terminal
 
 from midflight.journal import Journal
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.program import Program, events
 from tests.faults.manifest import fault
+from tests.support.program import Program, events
 
 from midflight import events as e
 from midflight.cli.jsonl import LineSplitter

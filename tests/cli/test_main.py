@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from tests.cli.program import COMMAND
 from tests.faults.manifest import fault
+from tests.support.program import COMMAND
 
 from midflight.cli.main import _with_command
 

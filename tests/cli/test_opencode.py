@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.program import Program
-from tests.cli.terminal import Terminal
+from tests.support.program import Program
+from tests.support.terminal import Terminal
 
 from midflight.testing import ScriptedModel, Step, Text, ToolCall, Wait, Words
 from midflight.testing.opencode import OpenCodeServer

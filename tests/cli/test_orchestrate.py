@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from tests.cli.program import Done, events
+from tests.support.program import Done, events
 
 from midflight import events as e
 from midflight.cli.terminal.requests import Asking

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.program import Program
+from tests.support.program import Program
 
 from midflight.testing import (
     Drop,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.cli.program import COMMAND
+from tests.support.program import COMMAND
 
 from midflight.agents import AGENTS
 from midflight.agents.base import Support

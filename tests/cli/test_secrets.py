@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.cli.program import Program
 from tests.faults.manifest import fault
+from tests.support.program import Program
 
 from midflight.testing import HttpError, ScriptedModel, Wait, Words
 

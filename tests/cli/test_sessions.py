@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.cli.program import Done
+from tests.support.program import Done
 
 from midflight import events as e
 from midflight.cli.commands.verbs import request_of

@@ -32,9 +32,10 @@ ELSEWHERE = {
 
 Those of the first three lines are all the ACP driver's and tried with claude-acp; most of the verbs
 among them are in this agent's part of the matrix too. What the agent itself adds to those of the
-last two lines is tried in tests/agents/test_acp.py: it asks, obeys a denial, takes another mode,
-tells its cost and its plan, thinks as hard as it is told, goes on with an earlier conversation, and
-tells of no new attempt, no question and no sub-agent. That it takes another model is in the matrix.
+last two lines is tried in tests/agents/acp/test_driver.py: it asks, obeys a denial, takes another
+mode, tells its cost and its plan, thinks as hard as it is told, goes on with an earlier
+conversation, and tells of no new attempt, no question and no sub-agent. That it takes another model
+is in the matrix.
 """
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]

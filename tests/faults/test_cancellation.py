@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.helpers import (
+from tests.faults.manifest import fault
+from tests.support.faults import (
     Fake,
     Models,
     Use,
@@ -22,7 +23,6 @@ from tests.faults.helpers import (
     pipe,
     read,
 )
-from tests.faults.manifest import fault
 
 import midflight
 from midflight.testing import Silence, Text, ToolCall, Wait, Words

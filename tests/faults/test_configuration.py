@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.helpers import Models, Use, agents, read
 from tests.faults.manifest import fault
+from tests.support.faults import Models, Use, agents, read
 
 import midflight
 from midflight.testing import Text

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults import chaos
-from tests.faults.helpers import Models, gone, pid_in, pipe
 from tests.faults.manifest import fault
+from tests.support.faults import Models, gone, pid_in, pipe
 
 import midflight
 from midflight import events as e

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.helpers import Fake, Models, Use, agents, ended, of, read, until
 from tests.faults.manifest import fault
+from tests.support.faults import Fake, Models, Use, agents, ended, of, read, until
 
 import midflight
 from midflight import commands

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.faults.helpers import Models, Use, agents, ended, memory_bytes, of, read
 from tests.faults.manifest import fault
+from tests.support.faults import Models, Use, agents, ended, memory_bytes, of, read
 
 import midflight
 from midflight.testing import FakeModel, ModelRequest, Step, Text, ToolCall, Wait

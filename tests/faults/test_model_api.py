@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.faults.helpers import Models, Use, ended, of, read
 from tests.faults.manifest import fault
+from tests.support.faults import Models, Use, ended, of, read
 
 import midflight
 from midflight.testing import (

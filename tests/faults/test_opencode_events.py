@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
-from tests.agents.opencode_events import Told, delta, message, step_finish, text
-from tests.faults.helpers import ended, of, read, until
 from tests.faults.manifest import fault
-from tests.faults.relay import Relay
+from tests.support.faults import ended, of, read, until
+from tests.support.opencode_events import Told, delta, message, step_finish, text
+from tests.support.relay import Relay
 
 import midflight
 from midflight.agents.opencode.v1.client import Client

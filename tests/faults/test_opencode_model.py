@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.faults.helpers import of
 from tests.faults.manifest import fault
+from tests.support.faults import of
 
 import midflight
 from midflight.testing import (

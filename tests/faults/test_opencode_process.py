@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.helpers import agents, ended, gone, of, open_pipe, pid_in, pipe, read
 from tests.faults.manifest import fault
+from tests.support.faults import agents, ended, gone, of, open_pipe, pid_in, pipe, read
 
 import midflight
 from midflight.agents.process import tree

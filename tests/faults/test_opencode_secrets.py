@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 import psutil
-from tests.faults.helpers import agents, ended, pid_in, pipe, read
 from tests.faults.manifest import fault
+from tests.support.faults import agents, ended, pid_in, pipe, read
 
 import midflight
 from midflight.agents.opencode.v1.client import USER, Client

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.faults.helpers import (
+from tests.faults.manifest import fault
+from tests.support.faults import (
     ended,
     memory_bytes,
     of,
@@ -17,8 +18,7 @@ from tests.faults.helpers import (
     read,
     until,
 )
-from tests.faults.manifest import fault
-from tests.faults.relay import Relay
+from tests.support.relay import Relay
 
 import midflight
 from midflight.agents.opencode.program import configuration

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.helpers import PROGRAMS, agents, ended
 from tests.faults.manifest import fault
+from tests.support.faults import PROGRAMS, agents, ended
 
 import midflight
 from midflight.testing import FakeModel, Text

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.helpers import (
+from tests.faults.manifest import fault
+from tests.support.faults import (
     PROGRAMS,
     Models,
     Use,
@@ -22,7 +23,6 @@ from tests.faults.helpers import (
     read,
     until,
 )
-from tests.faults.manifest import fault
 
 import midflight
 from midflight.agents.claude import program as claude_cli

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.faults.helpers import PROGRAMS, Models, Use, ended, memory_bytes, of, read
 from tests.faults.manifest import fault
+from tests.support.faults import PROGRAMS, Models, Use, ended, memory_bytes, of, read
 
 import midflight
 from midflight.agents.claude import program as claude_cli

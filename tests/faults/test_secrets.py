@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.helpers import Models, Use, agents, ended, of, read, until
 from tests.faults.manifest import fault
+from tests.support.faults import Models, Use, agents, ended, of, read, until
 
 import midflight
 from midflight.testing import HttpError, Text, ToolCall, Wait

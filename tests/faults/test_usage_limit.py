@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.faults.helpers import Models, of, read, until
+from tests.support.faults import Models, of, read, until
 
 import midflight
 from midflight.rules.usage_limit import GO_ON

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.host.raw import call, dial
+from tests.support.raw_http import call, dial
 
 import midflight
 from midflight import events as e
@@ -39,7 +39,7 @@ Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Attach = Callable[..., Awaitable[RemoteSession]]
 Hosts = Callable[..., Awaitable[Host]]
 
-PROGRAMS = Path(__file__).parent / "programs"
+PROGRAMS = Path(__file__).parents[1] / "support" / "programs"
 SSE = {"accept": "text/event-stream"}
 WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
 SLEEP = ToolCall("Bash", {"command": "echo $$ > pid; sleep 300"})

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.host.raw import call, dial
+from tests.support.raw_http import call, dial
 
 from midflight import events as e
 from midflight.host import Host

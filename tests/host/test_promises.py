@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from tests.faults.chaos import check_events
 from tests.faults.manifest import fault
-from tests.host.raw import call, dial
-from tests.journal.helpers import rows
+from tests.support.journal import rows
+from tests.support.raw_http import call, dial
 
 from midflight import events as e
 from midflight.client.client import RemoteSession

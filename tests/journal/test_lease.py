@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import PROGRAMS, Program, add, begin, options, rows, sql, texts
+from tests.support.journal import PROGRAMS, Program, add, begin, options, rows, sql, texts
 
 from midflight import events as e
 from midflight.errors import LeaseHeld, LeaseLost, NotFound

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import add, begin, options, sql
+from tests.support.journal import add, begin, options, sql
 
 from midflight import events as e
 from midflight.errors import Conflict, NotFound

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import Program, add, begin, check_whole, rows, sql, texts
+from tests.support.journal import Program, add, begin, check_whole, rows, sql, texts
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import add, begin, options, rows, sql, text, texts
+from tests.support.journal import add, begin, options, rows, sql, text, texts
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed

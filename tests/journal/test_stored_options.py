@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.journal.helpers import options
+from tests.support.journal import options
 
 from midflight import Options
 from midflight.errors import InvalidOption

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from mcp.client.client import Client
-from tests.mcp.desk import Desk
+from tests.support.mcp_desk import Desk
 
 from midflight.agents import create
 from midflight.agents.base import Agent

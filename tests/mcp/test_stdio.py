@@ -17,7 +17,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.faults.manifest import fault
 from tests.mcp.conftest import Opened
-from tests.mcp.desk import Desk
+from tests.support.mcp_desk import Desk
 
 import midflight
 from midflight.agents.claude.program import find

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.git.conftest import Repo, own_home, repo
 from tests.mcp.conftest import Desks, Opened
-from tests.worktrees.conftest import Repo, own_home, repo
 
 from midflight import events as e
 from midflight.git.discard import discard

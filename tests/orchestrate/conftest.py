@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.mcp.conftest import Opened, open_host, patience, state
-from tests.orchestrate.stage import Stage
+from tests.support.orchestra import Stage
 
 from midflight.authorization import AnswerGrant
 from midflight.client.client import connect

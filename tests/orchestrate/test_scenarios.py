@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 from tests.cli.conftest import environment
-from tests.cli.program import Program
-from tests.cli.terminal import Terminal
 from tests.faults.manifest import fault
 from tests.orchestrate.play import Boss, by_task, claude, opencode
+from tests.support.program import Program
+from tests.support.terminal import Terminal
 
 from midflight.client.client import connect
 from midflight.info import SessionInfo

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.testing.claude_process import ClaudeProcess
+from tests.support.claude_process import ClaudeProcess
 
 from midflight.testing import (
     Drop,

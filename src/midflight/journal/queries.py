@@ -10,13 +10,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from midflight.errors import Conflict, NotFound, StoreRefused
-from midflight.events import Event, decode
+from midflight.events import Event, Request, decode
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
-from midflight.state.requests import Request
 from midflight.state.session import State
 
 __all__ = [

@@ -10,6 +10,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client
 from midflight.errors import InvalidInput, MidflightError, NotAllowed, NotFound
+from midflight.events import Request
 from midflight.git.repository import branch_of
 from midflight.git.working_tree import changes
 from midflight.info import SessionInfo
@@ -17,7 +18,6 @@ from midflight.mcp import arguments as t
 from midflight.mcp import results as r
 from midflight.mcp.dispatch import Dispatching, Limits
 from midflight.mcp.worktree import take_over
-from midflight.state.requests import Request
 from midflight.worktrees import BUSY
 
 __all__ = ["Handlers", "Limits", "Progress"]

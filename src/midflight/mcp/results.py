@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from midflight import events as e
 from midflight._util.sanitize import exact, inert, one_line
-from midflight.state.requests import Request
+from midflight.events import Request
 from midflight.values import Question
 
 __all__ = [

@@ -6,7 +6,7 @@ import asyncio
 
 from midflight import events as e
 from midflight.client.session import RemoteSession
-from midflight.state.requests import Request
+from midflight.events import Request
 
 __all__ = ["Child"]
 

@@ -12,9 +12,10 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.commands import Answer
 from midflight.errors import InvalidInput
+from midflight.events import Request
 from midflight.rules.actions import Reply
 from midflight.rules.context import RulesContext
-from midflight.state.requests import Request, check_answers
+from midflight.state.requests import check_answers
 from midflight.values import Decision, Question, Resolver
 
 __all__ = ["NOBODY", "RequestRules"]

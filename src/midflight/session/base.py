@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from midflight import events as e
 from midflight.agents.base import Support
 from midflight.errors import Conflict
+from midflight.events import Request
 from midflight.options import Options
 from midflight.session.event_log import EventLog
 from midflight.session.message import Message
 from midflight.session.verbs import Verbs
-from midflight.state.requests import Request
 from midflight.state.session import SessionStatus, State
 
 __all__ = ["Surface"]

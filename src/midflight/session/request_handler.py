@@ -10,9 +10,9 @@ import msgspec
 
 from midflight.commands import Answer
 from midflight.errors import AlreadyAnswered, InvalidInput, MidflightError
+from midflight.events import Request
 from midflight.options import RequestHandler
 from midflight.session.verbs import Verbs
-from midflight.state.requests import Request
 
 __all__ = ["RequestHandlerRunner"]
 

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from midflight import commands as c
 from midflight.errors import MidflightError
-from midflight.events import Level
+from midflight.events import Level, Request
 from midflight.session.message import Message
-from midflight.state.requests import Request
 
 __all__ = ["Verbs"]
 

@@ -9,12 +9,11 @@ from midflight.events import (
     PermissionResolved,
     QuestionRequested,
     QuestionResolved,
+    Request,
 )
 from midflight.values import Question
 
-__all__ = ["Request", "Requests", "check_answers"]
-
-Request = PermissionRequested | QuestionRequested
+__all__ = ["Requests", "check_answers"]
 
 KEPT_RESOLVED = 1_000
 """How many resolved requests are remembered, to name the first answer to a second one."""

@@ -15,8 +15,8 @@ from midflight import events as e
 from midflight.cli.output import Fragment, json_line, one_line, write
 from midflight.cli.terminal.requests import Asking
 from midflight.errors import Conflict
+from midflight.events import Request
 from midflight.info import SessionInfo
-from midflight.state.requests import Request
 
 if TYPE_CHECKING:
     from midflight.client.client import Client

@@ -13,8 +13,8 @@ from midflight.cli.terminal.requests import choose
 from midflight.cli.terminal.transcript import Outcome, Transcript
 from midflight.client.client import Client, connect
 from midflight.errors import InvalidInput, NotFound
+from midflight.events import Request
 from midflight.info import SessionInfo
-from midflight.state.requests import Request
 
 __all__ = ["answer", "answer_to", "interrupt", "queue", "redirect", "request_of", "send", "stop"]
 

@@ -25,8 +25,8 @@ from midflight.cli.terminal.requests import Asking
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Outcome
+from midflight.events import Request
 from midflight.session.base import Surface
-from midflight.state.requests import Request
 from midflight.state.session import AT_REST
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from midflight import events as e
 from midflight.cli.output import Fragment, exact, one_line
 from midflight.cli.terminal.render import approval
 from midflight.commands import Answer
-from midflight.state.requests import Request
+from midflight.events import Request
 from midflight.values import Question
 
 __all__ = ["Asking", "choose"]

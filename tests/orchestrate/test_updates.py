@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from tests.faults.manifest import fault
-from tests.mcp.test_leave import ASK, WRITE
+from tests.mcp.test_answer_grant import ASK, WRITE
 from tests.orchestrate.conftest import Staged
 
 from midflight import events as e

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.scripted import PROGRAM, Open, Scripted
+from tests.support.acp_agent import PROGRAM, Open, Scripted
 
 import midflight
 

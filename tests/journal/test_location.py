@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.journal.helpers import PROGRAMS, begin, options
+from tests.support.journal import PROGRAMS, begin, options
 
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal import Journal, Place

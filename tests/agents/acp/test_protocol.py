@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.scripted import PROGRAM, Open, ask, cost, tool, words
+from tests.support.acp_agent import PROGRAM, Open, ask, cost, tool, words
 
 import midflight
 from midflight import events as e

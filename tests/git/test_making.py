@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.worktrees.conftest import Repo
+from tests.git.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.git.discard import discard

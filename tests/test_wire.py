@@ -22,7 +22,7 @@ from midflight.values import (
     TokenUsage,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 EVENTS = events.Event.__subclasses__()
 COMMANDS = commands.Command.__subclasses__()
 TEXT = st.text(st.characters(codec="utf-8"))

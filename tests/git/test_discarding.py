@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.worktrees.conftest import Repo
+from tests.git.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.discard import discard

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.host.test_faults import full_disk
-from tests.mcp.test_leave import ASK, WRITE
+from tests.mcp.test_answer_grant import ASK, WRITE
 from tests.orchestrate.conftest import Staged
 
 from midflight import commands as c

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from tests.agents.opencode_events import (
+from tests.faults.manifest import fault
+from tests.support.opencode_events import (
     Told,
     delta,
     failed,
@@ -20,7 +21,6 @@ from tests.agents.opencode_events import (
     text,
     tool,
 )
-from tests.faults.manifest import fault
 
 from midflight import events as e
 from midflight.agents.base import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.rules import ENDS, Rules, done, facts, fold
+from tests.support.rules import ENDS, Rules, done, facts, fold
 
 from midflight import commands as c
 from midflight import events as e

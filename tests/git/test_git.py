@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.worktrees.conftest import Repo
+from tests.git.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.command import Git

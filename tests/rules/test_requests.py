@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.core.rules import Rules, done, send
+from tests.support.rules import Rules, done, send
 
 from midflight import commands as c
 from midflight import events as e

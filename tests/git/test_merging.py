@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.worktrees.conftest import Repo
+from tests.git.conftest import Repo
 
 from midflight.errors import Conflict, InvalidInput
 from midflight.git.merge import hand_over, merge

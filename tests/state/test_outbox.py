@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.rules import Rules, send
+from tests.support.rules import Rules, send
 
 from midflight import commands as c
 from midflight import events as e
