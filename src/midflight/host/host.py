@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from midflight._util.finish import finished
+from midflight._util.aio import finished
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_strays

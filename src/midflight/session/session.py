@@ -12,7 +12,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight._util.finish import finished
+from midflight._util.aio import finished
 from midflight.errors import Conflict
 from midflight.journal.base import Past
 from midflight.options import Options

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from midflight import events as e
-from midflight._util.alarm import Alarm
+from midflight._util.aio import Alarm
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
 from midflight.errors import Conflict
