@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from midflight._util.text import slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
@@ -128,12 +129,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def _without_secrets(name: str, value: Any) -> str:
     """Return what may be shown of an option: of an environment and of servers only the names."""
     return repr(sorted(value) if name in _SECRETIVE else value)
-
-
-def slug(text: str) -> str:
-    """Return a short name for a task: lower-case words joined by hyphens, 40 characters at most."""
-    words = re.findall(r"[a-z0-9]+", text.lower())
-    return "-".join(words)[:40].strip("-") or "session"
 
 
 def _plain(name: str, value: Any) -> str:

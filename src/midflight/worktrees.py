@@ -20,7 +20,6 @@ from midflight.errors import Conflict, HostGone, MidflightError, NotFound
 from midflight.git import discard as discarding
 from midflight.git import merge as merging
 from midflight.git.diff import Changed, changed
-from midflight.git.location import plain_name
 from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
 from midflight.info import SessionInfo
 from midflight.options import slug
@@ -139,7 +138,7 @@ class SessionWorktrees:
     async def _named(self, name: str, here: Path) -> SessionWorktree:
         with contextlib.suppress(Conflict):  # a folder without git has none either
             for each in await self.all(here):
-                if each.tree.name in {name, plain_name(name)}:
+                if each.tree.name in {name, slug(name)}:
                     return each
         raise NotFound(f"no session and no worktree here is called {name!r}", "midflight ls --all")
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, MidflightError
 
-__all__ = ["WORK_S", "Git", "Said", "unbroken"]
+__all__ = ["WORK_S", "Git", "GitOutput", "unbroken"]
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ _KEPT = (
 _IDENTITY = (("name", "midflight"), ("email", "midflight@localhost"))
 
 
-class Said(NamedTuple):
+class GitOutput(NamedTuple):
     """What git has said, and how it ended."""
 
     code: int
@@ -143,14 +143,14 @@ class Git:
         said = await self.run(*arguments, timeout_s=timeout_s)
         return "" if said.code else said.text
 
-    async def must(self, *arguments: str, timeout_s: float = LOOK_S) -> Said:
+    async def must(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
         """Return what git says. Raises `Conflict` with its words where it fails."""
         said = await self.run(*arguments, timeout_s=timeout_s)
         if said.code:
             raise self.failed(arguments[0], said)
         return said
 
-    def failed(self, verb: str, said: Said) -> Conflict:
+    def failed(self, verb: str, said: GitOutput) -> Conflict:
         """Return the error that git has told."""
         if ".lock': File exists" in said.error:
             return self._locked(said.error.partition("'")[2].partition("'")[0])
@@ -176,7 +176,7 @@ class Git:
             if not named <= self._env.keys() and not await self.ask("config", f"user.{part}"):
                 self._settings.append(f"user.{part}={value}")
 
-    async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> Said:
+    async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
         """Run git and return what it says. Raises `MidflightError` where it takes too long."""
         settings = [part for each in self._settings for part in ("-c", each)]
         try:
@@ -205,7 +205,7 @@ class Git:
         except BaseException:
             await _end(process)
             raise
-        return Said(code, out, error.decode(errors="replace"))
+        return GitOutput(code, out, error.decode(errors="replace"))
 
 
 def _is_folder(path: Path) -> bool:

@@ -7,16 +7,16 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from shlex import quote
 
 from midflight._util.files import make_private
+from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError
 
-__all__ = ["alone", "plain_name", "room", "worktrees"]
+__all__ = ["alone", "room", "worktrees"]
 
 LOCK_S = 60.0
 """How long to wait for another midflight that works in the same repository."""
@@ -24,11 +24,6 @@ LOCK_S = 60.0
 LOOK_AGAIN_S = 0.05
 
 _OTHERS_WRITE = 0o022
-
-
-def plain_name(text: str) -> str:
-    """Return a name that can be a folder and a part of a branch's name everywhere."""
-    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-") or "session"
 
 
 def worktrees() -> Path:
@@ -44,7 +39,7 @@ def room(common: Path, main: Path) -> Path:
     ``common`` is its git folder, ``main`` its main checkout. Raises `MidflightError`.
     """
     digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
-    folder = worktrees() / f"{plain_name(main.name)}-{digest}"
+    folder = worktrees() / f"{slug(main.name)}-{digest}"
     try:
         make_private(folder)
         found = folder.stat()

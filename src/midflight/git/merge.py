@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, InvalidInput
-from midflight.git.command import WORK_S, Git, Said, unbroken
+from midflight.git.command import WORK_S, Git, GitOutput, unbroken
 from midflight.git.diff import add_all, unmerged
 from midflight.git.location import alone, room
 from midflight.git.repository import Checkout, Worktree, check_place
@@ -101,7 +101,7 @@ async def _abort(git: Git) -> None:
         await asyncio.sleep(ABORT_AGAIN_S)
 
 
-def _refused(git: Git, said: Said, into: Checkout) -> Conflict:
+def _refused(git: Git, said: GitOutput, into: Checkout) -> Conflict:
     """Return git's own words; most often they name files that the user has changed."""
     error = git.failed("merge", said)
     if "overwritten by merge" in said.error:

@@ -11,9 +11,10 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple, Self
 
+from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.git.command import WORK_S, Git
-from midflight.git.location import alone, plain_name, room, worktrees
+from midflight.git.location import alone, room, worktrees
 
 __all__ = [
     "Checkout",
@@ -140,7 +141,7 @@ class Repository(NamedTuple):
         origin = await git.ask("symbolic-ref", "--short", "--quiet", "HEAD")
         async with alone(place):
             taken = await git.ask("for-each-ref", "--format=%(refname)", f"{_HEADS}{PREFIX}")
-            name = _free(plain_name(wanted), place, taken.splitlines())
+            name = _free(slug(wanted), place, taken.splitlines())
             made = Worktree(self, name, place / name, base, origin, PREFIX + name, gone=False)
             await self._describe(git, made)
             said = await git.run(
