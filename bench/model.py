@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midflight.testing import ScriptedModel
-from midflight.testing._home import make_home
+from midflight.testing.home import make_home
 from midflight.testing.model.script import ModelRequest, Step, Text, Words
 
 if TYPE_CHECKING:

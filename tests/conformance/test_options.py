@@ -19,7 +19,7 @@ from midflight import events as e
 from midflight.testing import HttpError, Step, Text, ToolCall, Wait
 from midflight.testing.conformance import ACP_OPENCODE, RIGS, Rig
 from midflight.testing.conformance.rig import Play, Stage
-from midflight.testing.conformance.row_options import MCP_SERVER
+from midflight.testing.conformance.rows.options import MCP_SERVER
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 

@@ -33,7 +33,7 @@ from tests.faults.chaos_parts import SESSION, Folder
 from midflight import events as e
 from midflight.agents.process.reaper import MARKER
 from midflight.journal import Journal
-from midflight.testing._home import make_home
+from midflight.testing.home import make_home
 from midflight.testing.model.server import env_for
 from midflight.testing.opencode import free_port
 

@@ -18,7 +18,7 @@ import midflight
 from midflight.agents.opencode.v1.client import USER, Client
 from midflight.testing import ToolCall
 from midflight.testing.conformance.rig import OPENCODE, Stage
-from midflight.testing.conformance.row_options import MCP_SERVER
+from midflight.testing.conformance.rows.options import MCP_SERVER
 from midflight.testing.opencode import OpenCodeServer
 
 PASSWORD = "OPENCODE_SERVER_PASSWORD"

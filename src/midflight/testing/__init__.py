@@ -1,7 +1,7 @@
 """Test an orchestration offline: a scripted model for real agents."""
 
 from midflight.testing.fake.agent import FakeAgent as FakeAgent
-from midflight.testing.fake.model import FakeModel as FakeModel
+from midflight.testing.fake.agent import FakeModel as FakeModel
 from midflight.testing.model.script import Drop as Drop
 from midflight.testing.model.script import HttpError as HttpError
 from midflight.testing.model.script import Malformed as Malformed

@@ -31,7 +31,7 @@ from midflight.agents.opencode.program import GO_ON
 from midflight.agents.opencode.v1.client import Client
 from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentUnavailable
-from midflight.testing._home import make_home
+from midflight.testing.home import make_home
 from midflight.testing.model.server import env_for
 
 __all__ = ["SHARED", "OpenCodeServer", "free_port"]

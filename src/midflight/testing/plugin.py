@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from midflight.testing._home import make_home
+from midflight.testing.home import make_home
 
 if TYPE_CHECKING:
     import psutil

@@ -14,7 +14,7 @@ import midflight
 from midflight import events as e
 from midflight.agents.claude import program as claude_cli
 from midflight.testing import HttpError, ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
-from midflight.testing.conformance.row_options import EFFORT_FIELDS
+from midflight.testing.conformance.rows.options import EFFORT_FIELDS
 from midflight.testing.model.dialect import offers
 from midflight.testing.model.script import Script
 from midflight.testing.plugin import need

@@ -27,7 +27,7 @@ from midflight.cli.terminal.render import approval, output_lines
 from midflight.cli.terminal.transcript import Transcript
 from midflight.session.session import Session
 from midflight.testing import ScriptedModel
-from midflight.testing._home import make_home
+from midflight.testing.home import make_home
 
 __all__ = ["demo"]
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import midflight
 from midflight import events as e
-from midflight.agents import AGENTS, PRESETS
+from midflight.agents import AGENTS, PRESETS, create
 from midflight.agents.acp import program as acp_setup
+from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_cli
-from midflight.errors import AgentUnavailable
-from midflight.testing._home import make_home
-from midflight.testing.fake.model import FakeModel
+from midflight.errors import AgentFailed, AgentUnavailable
+from midflight.options import Options
+from midflight.testing.fake.agent import FakeModel
+from midflight.testing.home import make_home
 from midflight.testing.model.script import ModelRequest, Script
 from midflight.testing.model.server import ScriptedModel
 
 if TYPE_CHECKING:
-    from midflight.agents.base import Support
     from midflight.testing.opencode import OpenCodeServer
 
 __all__ = [
@@ -105,9 +106,13 @@ class Stage:
         if not self.rig.announces:
             return
         if self.rig not in _learnt:
-            async with self.play([]) as on:
-                agent = on.session._conductor.agent  # noqa: SLF001 - only the driver says why
-                _learnt[self.rig] = (agent.capabilities, agent.limits)
+            async with self.model([]) as model:
+                agent = create(Options.build(**self.options(model)))
+                try:
+                    await _started(agent)
+                    _learnt[self.rig] = (agent.capabilities, agent.limits)
+                finally:
+                    await agent.close()
         self.can, self.limits = _learnt[self.rig]
 
     def model(self, script: Script) -> ScriptedModel:
@@ -144,6 +149,17 @@ class Stage:
         async with midflight.open(**{**given, **options, "env": env}) as session:
             yield Play(session, asks)
         self.version = await _version(session) or self.version
+
+
+async def _started(agent: Agent) -> None:
+    """Start an agent's program and wait until it is up."""
+    await agent.start()
+    async with asyncio.timeout(PATIENCE_S):
+        async for signal in agent.events():
+            if isinstance(signal, Up):
+                return
+            if isinstance(signal, Died):
+                raise AgentFailed(signal.detail)
 
 
 async def _version(session: midflight.Session) -> str:

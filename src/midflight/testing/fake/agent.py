@@ -1,4 +1,4 @@
-"""An agent without a program: plays scripts in process, for tests that need speed.
+"""An agent without a program, and the model that it asks: scripts in process, for quick tests.
 
 It behaves as the driver of Claude Code does: it reads a steer after the running tool, merges what
 waits into the next turn, asks before it changes anything, tries again, keeps limits, and is woken
@@ -9,17 +9,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
 
 from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
-from midflight.testing.fake.model import FakeModel
+from midflight.testing.fake.conversation import FakeConversation, ModelError
 from midflight.testing.fake.tools import Toolbox
-from midflight.testing.fake.turn import FakeTurn
+from midflight.testing.model.script import (
+    Drop,
+    HttpError,
+    Malformed,
+    Mark,
+    ModelRequest,
+    Part,
+    Script,
+    Silence,
+    StreamError,
+    Text,
+    Wait,
+    Words,
+)
+from midflight.testing.model.server import ScriptedModel
+from midflight.testing.model.wire import words_of
 
-__all__ = ["FakeAgent"]
+__all__ = ["FakeAgent", "FakeModel"]
+
+_models: dict[str, FakeModel] = {}
+_numbers = itertools.count(1)
 
 LACKS = (
     "server_url",
@@ -82,7 +102,7 @@ class FakeAgent:
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._stirred = asyncio.Event()
         self._tools = Toolbox(options, self._say, self._stirred.set)
-        self._mind: FakeTurn | None = None
+        self._conversation: FakeConversation | None = None
         self._life: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._dead = False
@@ -99,18 +119,18 @@ class FakeAgent:
         session = self._options.resume or str(uuid.uuid4())
         if self._options.resume and session not in model.conversations:
             raise ConversationLost(f"No conversation found with session ID: {session}")
-        self._mind = FakeTurn(model, self._options, session, self._tools, self._say)
+        self._conversation = FakeConversation(model, self._options, session, self._tools, self._say)
         model.agents.append(self)
         self._say(Up())
-        self._life = asyncio.get_running_loop().create_task(self._live(self._mind))
+        self._life = asyncio.get_running_loop().create_task(self._live(self._conversation))
 
-    async def _live(self, mind: FakeTurn) -> None:
+    async def _live(self, conversation: FakeConversation) -> None:
         """Work whenever there is something to do; an error in that is the agent's death."""
         while True:
             await self._stirred.wait()
             self._stirred.clear()
-            while mind.unread or self._tools.notes:
-                self._turn = asyncio.get_running_loop().create_task(mind.turn())
+            while conversation.unread or self._tools.notes:
+                self._turn = asyncio.get_running_loop().create_task(conversation.turn())
                 await asyncio.wait({self._turn})
                 if not self._turn.cancelled() and (error := self._turn.exception()):
                     self._end(f"{type(error).__name__}: {error}")
@@ -152,10 +172,10 @@ class FakeAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    def _alive(self) -> FakeTurn:
-        if self._dead or self._mind is None:
+    def _alive(self) -> FakeConversation:
+        if self._dead or self._conversation is None:
             raise AgentFailed("the fake agent is not running")
-        return self._mind
+        return self._conversation
 
     async def send(self, message: str, text: str, *, steer: bool) -> None:
         """Take a message: the running turn reads it after a tool, else the next turn does."""
@@ -169,9 +189,9 @@ class FakeAgent:
 
     async def interrupt(self) -> None:
         """Stop the turn with its tools, and give back every unread message."""
-        mind = self._alive()
-        while mind.unread:
-            message, _ = mind.unread.popitem()
+        conversation = self._alive()
+        while conversation.unread:
+            message, _ = conversation.unread.popitem()
             self._say(Dropped(message))
         if self._turn is not None:
             self._turn.cancel()
@@ -194,3 +214,73 @@ class FakeAgent:
         """Stop a background command."""
         self._alive()
         await self._tools.stop_task(task)
+
+
+class FakeModel(ScriptedModel):
+    """A scripted model that a `FakeAgent` of the same process asks, used like its parent.
+
+    ``async with FakeModel([...]) as model``, then ``agent="fake"`` and ``env=model.env(home)``.
+    ``conversations`` holds what agents said, by their own session id, and is what ``resume``
+    goes on with; ``agents`` are those that have been started, so that a test can have one `die`.
+    """
+
+    def __init__(self, script: Script, *, timeout_s: float = 30.0) -> None:
+        """Check the script. ``timeout_s`` bounds every wait, in the script and in the test."""
+        super().__init__(script, timeout_s=timeout_s)
+        self._url = f"fake://{next(_numbers)}"
+        self.conversations: dict[str, list[dict[str, Any]]] = {}
+        self.agents: list[FakeAgent] = []
+
+    @property
+    def url(self) -> str:
+        """The name under which agents find this model."""
+        return self._url
+
+    @classmethod
+    def at(cls, url: str | None) -> FakeModel | None:
+        """Return the model of this name, while its block lasts."""
+        return _models.get(url or "")
+
+    async def __aenter__(self) -> Self:
+        """Let agents find this model."""
+        _models[self._url] = self
+        return self
+
+    async def _close(self) -> None:
+        _models.pop(self._url, None)
+
+    async def answer(self, request: ModelRequest) -> AsyncIterator[Part]:
+        """Yield what the next step says, word by word. Raises `ModelError`."""
+        for part in self._parts_for(request):
+            match part:
+                case HttpError():
+                    retry_after_s = float(part.headers.get("retry-after", 0))
+                    resets_at = part.headers.get("anthropic-ratelimit-unified-reset")
+                    limit = None if resets_at is None else float(resets_at)
+                    raise ModelError(part.status, part.message, retry_after_s, limit)
+                case Drop() | Malformed():
+                    raise ModelError(None, "the connection was dropped")
+                case StreamError():
+                    return
+                case Silence():
+                    await asyncio.get_running_loop().create_future()
+                case Mark(name):
+                    self._signals.reached[name].set()
+                case Wait(name):
+                    self._signals.reached[name].set()
+                    await self._hold(name)
+                case Words(pace_s=pace_s):
+                    for word in words_of(part):
+                        await asyncio.sleep(pace_s)
+                        yield Text(word)
+                case _:
+                    yield part
+
+    async def _hold(self, name: str) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._signals.given[name].wait()
+        except TimeoutError as error:
+            problem = f"signal {name!r} was not given within {self._timeout_s:g} s"
+            self._problems.append(problem)
+            raise ModelError(None, problem) from error

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from midflight._util.uvicorn_server import serve
-from midflight.testing.model.answer import Answer, Signals
 from midflight.testing.model.dialect import translated
+from midflight.testing.model.player import Signals, StepPlayer
 from midflight.testing.model.script import (
     HttpError,
     ModelRequest,
@@ -21,9 +21,9 @@ from midflight.testing.model.script import (
     Script,
     SideRule,
     Step,
+    Text,
     parts_of,
 )
-from midflight.testing.model.side import side_step
 from midflight.testing.model.wire import error_body
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ _KEY = "sk-ant-scripted"
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
 _INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
 _SHOWN = 200
+
+# Known by what the agent's system prompt says it is; the answer is the smallest it accepts.
+_BY_SYSTEM_PROMPT: dict[str, Step] = {
+    "You are naming a coding session": Text('{"title": "Scripted session"}'),
+    "You run a web search for another Claude model": Text("The scripted model finds nothing."),
+    # Asked in plan and auto mode about each call; a monitor in a test lets nothing through.
+    "You are a security monitor for autonomous AI coding agents": Text("<block>yes</block>"),
+    "You are a title generator": Text("Scripted session"),  # OpenCode
+}
 
 
 def env_for(
@@ -229,12 +238,12 @@ class ScriptedModel:
         self, request: ModelRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         parts = self._parts_for(request)
-        answer = Answer(request, self._signals, self._timeout_s, receive, send)
-        if problem := await answer.play(parts):
+        player = StepPlayer(request, self._signals, self._timeout_s, receive, send)
+        if problem := await player.play(parts):
             self._problems.append(f"{problem} ({_about(request)})")
-        if answer.cut:
+        if player.cut:
             self._cut(scope)
-            await answer.gone()
+            await player.gone()
 
     def _parts_for(self, request: ModelRequest) -> tuple[Part, ...]:
         """Record the request and return what answers it, in the words of the agent that asks."""
@@ -243,7 +252,7 @@ class ScriptedModel:
     def _answer_to(self, request: ModelRequest) -> tuple[Part, ...]:
         step = self._side(request) if self._side else None
         if step is None:
-            step = side_step(request)
+            step = _side_step(request)
         if step is not None:
             self.side_requests.append(request)
             return parts_of(step)
@@ -274,6 +283,16 @@ class ScriptedModel:
         for connection in self._server.server_state.connections:
             if getattr(connection, "client", None) == tuple(scope["client"]):
                 connection.transport.close()
+
+
+def _side_step(request: ModelRequest) -> Step | None:
+    """Return the answer to a request on the side, or None for a request of the conversation."""
+    if request.body.get("max_tokens") == 1:
+        return Text("ok")  # A check of the key or the quota.
+    for beginning, step in _BY_SYSTEM_PROMPT.items():
+        if beginning in request.system:
+            return step
+    return None
 
 
 async def _record(request: Request) -> ModelRequest:

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from midflight.testing.conformance import row_options, row_verbs
 from midflight.testing.conformance.rig import Rig, Stage
+from midflight.testing.conformance.rows import options, verbs
 
 __all__ = ["ROWS", "Row", "RowSeen", "check_row", "record", "recorded"]
 
@@ -48,39 +48,39 @@ class RowSeen(NamedTuple):
 
 
 def _option(name: str, value: object) -> Check:
-    return partial(row_options.refused, option=name, value=value)
+    return partial(options.refused, option=name, value=value)
 
 
 _SERVERS = {"good": {"command": "true"}}
 
 ROWS: Mapping[str, Row] = {
-    "steer": Row(row_verbs.steer),
-    "queue": Row(row_verbs.queue),
-    "redirect": Row(row_verbs.redirect),
-    "interrupt": Row(row_verbs.interrupt, own=True),
-    "cancel": Row(row_verbs.cancel),
-    "permissions": Row(row_verbs.permissions),
-    "edited_input": Row(row_verbs.edited_input, row_verbs.no_edited_input),
-    "questions": Row(row_verbs.questions, row_verbs.no_questions),
-    "set_model": Row(row_verbs.set_model, row_verbs.no_set_model),
-    "set_permission_mode": Row(row_verbs.set_permission_mode, row_verbs.no_set_permission_mode),
-    "max_turns": Row(row_verbs.max_turns, _option("max_turns", 2)),
-    "max_budget_usd": Row(row_verbs.max_budget_usd, _option("max_budget_usd", 1.0)),
-    "timeout": Row(row_verbs.timeout),
-    "stall_timeout": Row(row_verbs.stall_timeout),
-    "plugins": Row(row_options.plugins, _option("plugins", ["plugin"]), own=True),
-    "skills": Row(row_options.skills, _option("skills", ["alpha"]), own=True),
-    "mcp_servers": Row(row_options.mcp_servers, _option("mcp_servers", _SERVERS), own=True),
+    "steer": Row(verbs.steer),
+    "queue": Row(verbs.queue),
+    "redirect": Row(verbs.redirect),
+    "interrupt": Row(verbs.interrupt, own=True),
+    "cancel": Row(verbs.cancel),
+    "permissions": Row(verbs.permissions),
+    "edited_input": Row(verbs.edited_input, verbs.no_edited_input),
+    "questions": Row(verbs.questions, verbs.no_questions),
+    "set_model": Row(verbs.set_model, verbs.no_set_model),
+    "set_permission_mode": Row(verbs.set_permission_mode, verbs.no_set_permission_mode),
+    "max_turns": Row(verbs.max_turns, _option("max_turns", 2)),
+    "max_budget_usd": Row(verbs.max_budget_usd, _option("max_budget_usd", 1.0)),
+    "timeout": Row(verbs.timeout),
+    "stall_timeout": Row(verbs.stall_timeout),
+    "plugins": Row(options.plugins, _option("plugins", ["plugin"]), own=True),
+    "skills": Row(options.skills, _option("skills", ["alpha"]), own=True),
+    "mcp_servers": Row(options.mcp_servers, _option("mcp_servers", _SERVERS), own=True),
     "system_prompt": Row(
-        row_options.system_prompt, _option("system_prompt", "You are a gardener."), own=True
+        options.system_prompt, _option("system_prompt", "You are a gardener."), own=True
     ),
-    "effort": Row(row_options.effort, _option("effort", "low")),
-    "add_dirs": Row(row_options.add_dirs, _option("add_dirs", ["/tmp"])),  # noqa: S108 - it exists
-    "resume": Row(row_options.resume, _option("resume", "some-conversation")),
-    "retries": Row(row_options.retries, row_options.retries),
-    "plan": Row(row_options.plan, row_options.plan),
-    "background": Row(row_options.background, row_options.no_background),
-    "subagents": Row(row_options.subagents, row_options.subagents, own=True),
+    "effort": Row(options.effort, _option("effort", "low")),
+    "add_dirs": Row(options.add_dirs, _option("add_dirs", ["/tmp"])),  # noqa: S108 - it exists
+    "resume": Row(options.resume, _option("resume", "some-conversation")),
+    "retries": Row(options.retries, options.retries),
+    "plan": Row(options.plan, options.plan),
+    "background": Row(options.background, options.no_background),
+    "subagents": Row(options.subagents, options.subagents, own=True),
 }
 """The rows of `midflight.agents.base.CAPABILITIES`, each with its check."""
 

@@ -48,8 +48,8 @@ class Signals:
     )
 
 
-class Answer:
-    """The answer to one request. ``cut`` tells the server to close the connection after `play`."""
+class StepPlayer:
+    """Plays the answer to one request. ``cut`` has the server close the connection after `play`."""
 
     def __init__(
         self,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 from midflight import events as e
 from midflight.agents.base import Finished, Signal, Step, Taken, Unrecoverable, UsageLimit, Woke
 from midflight.options import Options
-from midflight.testing.fake.model import FakeModel, ModelError
 from midflight.testing.fake.tools import STOPPED, TOOLS, Toolbox
 from midflight.testing.model import script
 from midflight.values import Status, TokenUsage
 
-__all__ = ["FakeTurn"]
+__all__ = ["FakeConversation", "ModelError"]
 
 INPUT_USD = 3e-6
 CACHED_USD = 0.3e-6
@@ -39,7 +38,37 @@ _STOPS = {
 _Outcome = tuple[Status, str, str]
 
 
-class _Answer:
+class ModelError(Exception):
+    """The model did not answer; ``status`` is None when the connection was dropped."""
+
+    def __init__(
+        self,
+        status: int | None,
+        message: str,
+        retry_after_s: float = 0.0,
+        resets_at: float | None = None,
+    ) -> None:
+        """Keep what decides whether and when the agent tries again.
+
+        ``resets_at`` is when the account's usage limit is lifted, if that is what the error says.
+        """
+        super().__init__(f"API Error: {status or ''} {message}".replace("  ", " "))
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.resets_at = resets_at
+
+
+class Model(Protocol):
+    """What a conversation asks of `FakeModel`: what was said in each, and the next answer."""
+
+    conversations: dict[str, list[dict[str, Any]]]
+
+    def answer(self, request: script.ModelRequest) -> AsyncIterator[script.Part]:
+        """Yield what the model says. Raises `ModelError`."""
+        ...
+
+
+class _ModelMessage:
     """One answer of the model as it streams; ``text`` is the block of text that is being said."""
 
     def __init__(self) -> None:
@@ -54,12 +83,12 @@ class _Answer:
         return bool(self.text or self.content)
 
 
-class FakeTurn:
+class FakeConversation:
     """The agent's side of one conversation. ``unread`` are the messages that wait, by their ids."""
 
     def __init__(
         self,
-        model: FakeModel,
+        model: Model,
         options: Options,
         session: str,
         tools: Toolbox,
@@ -80,7 +109,7 @@ class FakeTurn:
 
     def _begin(self) -> None:
         self._messages: list[str] = []
-        self._answer = _Answer()
+        self._answer = _ModelMessage()
         self._open: dict[str, script.ToolCall] = {}
         self._tokens = TokenUsage()
         self._cost = 0.0
@@ -167,7 +196,7 @@ class FakeTurn:
 
     # Asking the model ---------------------------------------------------------------------
 
-    async def _ask(self) -> _Answer:
+    async def _ask(self) -> _ModelMessage:
         """Return a whole answer; what may pass is tried again. Raises `ModelError`."""
         attempt = 0
         while True:
@@ -187,8 +216,8 @@ class FakeTurn:
                 self._say(Unrecoverable("auth", "the model's service does not accept the key"))
             await asyncio.sleep(delay)
 
-    async def _ask_once(self) -> _Answer:
-        answer = self._answer = _Answer()
+    async def _ask_once(self) -> _ModelMessage:
+        answer = self._answer = _ModelMessage()
         body = {
             "model": self.model_name,
             "system": self._options.system_prompt or "",
@@ -212,7 +241,7 @@ class FakeTurn:
         self._count(answer)
         return answer
 
-    def _hear(self, answer: _Answer, part: script.Part) -> None:
+    def _hear(self, answer: _ModelMessage, part: script.Part) -> None:
         match part:
             case script.Text(text):
                 answer.text += text
@@ -239,14 +268,14 @@ class FakeTurn:
             case script.Stop(reason):
                 answer.stop = reason
 
-    def _end_text(self, answer: _Answer) -> None:
+    def _end_text(self, answer: _ModelMessage) -> None:
         """End the block of text that is being said, if there is one."""
         if answer.text:
             answer.content.append({"type": "text", "text": answer.text})
             self._say(e.Text(text=answer.text))
             answer.text = ""
 
-    def _count(self, answer: _Answer) -> None:
+    def _count(self, answer: _ModelMessage) -> None:
         """Tell what this model call cost."""
         usage = answer.usage
         tokens = TokenUsage(
@@ -267,7 +296,7 @@ class FakeTurn:
 
     # Tools and the end --------------------------------------------------------------------
 
-    async def _use_tools(self, answer: _Answer) -> None:
+    async def _use_tools(self, answer: _ModelMessage) -> None:
         """Run the calls one after another, then read what the user has said meanwhile."""
         content: list[dict[str, Any]] = []
         for call, tool in answer.calls.items():

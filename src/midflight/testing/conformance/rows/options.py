@@ -10,7 +10,7 @@ from typing import Any
 from midflight import events as e
 from midflight.errors import UnsupportedOption
 from midflight.testing.conformance.rig import Stage
-from midflight.testing.conformance.row_verbs import BASH, in_turn
+from midflight.testing.conformance.rows.verbs import BASH, in_turn
 from midflight.testing.model.script import HttpError, ModelRequest, Step, Text, ToolCall, Usage
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "system_prompt",
 ]
 
-MCP_SERVER = Path(__file__).with_name("_mcp_server.py")
+MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 TASK_CALL = "toolu_task"
 DEAR_USD = 0.1
 EFFORT_MODEL = "opus"
