@@ -19,7 +19,7 @@ from midflight.client.client import Client
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound
 from midflight.git import discard as discarding
 from midflight.git import merge as merging
-from midflight.git.diff import Changed, changed
+from midflight.git.diff import Diff, base_of, diff
 from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
 from midflight.info import SessionInfo
 from midflight.options import slug
@@ -156,14 +156,14 @@ class SessionWorktrees:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def diff(self, owned: SessionWorktree) -> Changed:
+    async def diff(self, owned: SessionWorktree) -> Diff:
         """Return what a merge would bring, with what is not committed yet."""
         if owned.tree.gone:
             raise Conflict(
                 f"the folder {owned.tree.folder} is gone",
                 f"what was committed is in its branch: git diff ...{owned.tree.branch}",
             )
-        return await changed(owned.tree.folder, [await merging.start_of(owned.tree)])
+        return await diff(owned.tree.folder, [await base_of(owned.tree)])
 
     async def merge(self, owned: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
         """Merge it where it came from; a session whose branch conflicts is told to resolve that."""

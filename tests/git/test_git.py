@@ -12,9 +12,9 @@ from tests.git.conftest import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.command import Git
-from midflight.git.diff import changed
+from midflight.git.diff import base_of, diff
 from midflight.git.discard import discard
-from midflight.git.merge import hand_over, merge, start_of
+from midflight.git.merge import hand_over, merge
 
 Trap = Callable[[str], str]
 
@@ -64,7 +64,7 @@ async def test_nothing_that_the_repository_names_is_run(trapped: Repo, sprung: P
     tree = await trapped.made()
     (tree.folder / "old").write_text("theirs\n")
     (tree.folder / "new").write_text("new\n")
-    assert "+theirs" in (await changed(tree.folder, [await start_of(tree)])).diff
+    assert "+theirs" in (await diff(tree.folder, [await base_of(tree)])).diff
     await hand_over(tree, "fix")
     assert (await merge(tree, "fix")).new
     (trapped.folder / "old").write_text("ours\n")
@@ -124,7 +124,7 @@ async def test_the_environment_cannot_lead_git_elsewhere(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
     repo.write("old", "two\n")
-    assert "+two" in (await changed(repo.folder, ["HEAD"])).diff
+    assert "+two" in (await diff(repo.folder, ["HEAD"])).diff
 
 
 async def test_nothing_is_fetched(repo: Repo, tmp_path: Path, sprung: Path) -> None:
@@ -155,14 +155,14 @@ async def test_changes_are_told_from_where_the_branch_left_the_one_it_came_from(
     repo.commit("theirs", "b\n")
     repo.git("merge", "-q", "--no-edit", "main", at=tree.folder)
     repo.write("new", "c\n", at=tree.folder)
-    told = await changed(tree.folder, [await start_of(tree)])
+    told = await diff(tree.folder, [await base_of(tree)])
     assert ("mine" in told.files, "new" in told.files, "theirs" in told.files) == (
         True,
         True,
         False,
     )
     repo.git("branch", "-m", "main", "renamed")
-    assert await start_of(await repo.seen()) == tree.base
+    assert await base_of(await repo.seen()) == tree.base
 
 
 async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
@@ -171,7 +171,7 @@ async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
     repo.commit("old", "ours\n")
     with pytest.raises(subprocess.CalledProcessError):
         repo.git("merge", "main", at=tree.folder)
-    assert "+<<<<<<< HEAD" in (await changed(tree.folder, [await start_of(tree)])).diff
+    assert "+<<<<<<< HEAD" in (await diff(tree.folder, [await base_of(tree)])).diff
 
 
 async def test_a_change_in_the_very_second_of_the_last_look_is_seen(repo: Repo) -> None:
@@ -186,7 +186,7 @@ async def test_a_change_in_the_very_second_of_the_last_look_is_seen(repo: Repo) 
         os.utime(file, (1, 1))
         if int(file.stat().st_ctime) == int(looked):
             break
-    assert "+two" in (await changed(repo.folder, ["HEAD"])).diff
+    assert "+two" in (await diff(repo.folder, ["HEAD"])).diff
 
 
 async def test_looking_changes_nothing(repo: Repo) -> None:
@@ -194,7 +194,7 @@ async def test_looking_changes_nothing(repo: Repo) -> None:
     repo.git("add", "--intent-to-add", "new")
     before = sorted(path for path in (repo.folder / ".git").rglob("*") if path.is_file())
     index = (repo.folder / ".git" / "index").read_bytes()
-    assert "+c" in (await changed(repo.folder, ["HEAD"])).diff
+    assert "+c" in (await diff(repo.folder, ["HEAD"])).diff
     assert sorted(path for path in (repo.folder / ".git").rglob("*") if path.is_file()) == before
     assert (repo.folder / ".git" / "index").read_bytes() == index
 
@@ -203,14 +203,14 @@ async def test_files_outside_of_a_sparse_checkout_have_not_changed(repo: Repo) -
     repo.commit("in/file", "a\n")
     repo.commit("out/file", "a\n")
     repo.git("sparse-checkout", "set", "in")
-    assert (await changed(repo.folder, ["HEAD"])).diff == ""
+    assert (await diff(repo.folder, ["HEAD"])).diff == ""
 
 
 async def test_a_folder_without_a_commit_has_only_new_files(tmp_path: Path) -> None:
     repo = Repo(tmp_path)
     repo.git("init", "-q")
     repo.write("new", "c\n")
-    told = await changed(tmp_path, ["HEAD"])
+    told = await diff(tmp_path, ["HEAD"])
     assert (told.commit, "+c" in told.diff) == ("", True)
 
 

@@ -16,7 +16,8 @@ from midflight.agents.base import Agent
 from midflight.authorization import Said
 from midflight.client.client import connect
 from midflight.host import Host
-from midflight.mcp.handlers import Handlers, Limits
+from midflight.mcp.dispatch import DispatchLimits
+from midflight.mcp.handlers import Handlers
 from midflight.mcp.server import make_server
 from midflight.options import Options
 from midflight.testing import FakeModel
@@ -74,7 +75,7 @@ async def sit_down(tmp_path: Path, patience: None) -> AsyncIterator[Desks]:
 
         async def start(*, may_answer: Said = False, **limits: Any) -> Desk:
             client = await stack.enter_async_context(connect(may_answer=may_answer))
-            handlers = Handlers(client, Limits(**limits))
+            handlers = Handlers(client, DispatchLimits(**limits))
             stack.push_async_callback(handlers.close)
             spoken = await stack.enter_async_context(Client(make_server(handlers)))
             return Desk(spoken, tmp_path / "work")

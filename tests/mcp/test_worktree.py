@@ -10,7 +10,7 @@ from midflight import events as e
 from midflight.git.discard import discard
 from midflight.git.repository import Worktree
 from midflight.host import Host
-from midflight.mcp.results import LEAD, Outcome, told
+from midflight.mcp.results import LEAD, WorktreeResult, told
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text
@@ -167,11 +167,13 @@ async def test_a_session_without_a_worktree_has_nothing_to_merge(
 
 
 def test_what_came_of_it_is_told_in_words_too() -> None:
-    conflict = Outcome(
+    conflict = WorktreeResult(
         session="fix", action="merge", branch="b", into="main", untrusted_conflicts=["x", "y"]
     )
     assert told(conflict) == f"fix · b · conflicts · with main\n{LEAD}x\ny"
-    merged = Outcome(session="fix", action="merge", branch="b", into="main", commit="1a2b")
+    merged = WorktreeResult(session="fix", action="merge", branch="b", into="main", commit="1a2b")
     assert told(merged) == "fix · b · merged · into main · 1a2b"
-    gone = Outcome(session="fix", action="discard", branch="b", commit="1a", snapshot="r", next="n")
+    gone = WorktreeResult(
+        session="fix", action="discard", branch="b", commit="1a", snapshot="r", next="n"
+    )
     assert told(gone) == "fix · b · discarded · 1a\nr\nn"

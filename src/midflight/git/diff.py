@@ -1,4 +1,4 @@
-"""What has changed in a folder since a commit, and an index beside the folder's own.
+"""What has changed in a folder since a commit or a moment, and an index beside the folder's own.
 
 Compared are the files as they are now, new ones included, whoever made them.
 """
@@ -10,12 +10,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from midflight.git.command import WORK_S, Git
-
-__all__ = ["Changed", "add_all", "beside", "changed", "unmerged"]
+from midflight.git.repository import Worktree, worktree_at
 
 NO_COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The tree without a file, for a repository without a commit."""
@@ -23,7 +23,7 @@ NO_COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SHOW = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
 
 
-class Changed(NamedTuple):
+class Diff(NamedTuple):
     """What is different: the files in a list, and all of it; ``commit`` is empty if there is none.
 
     It is text as git tells it, which the folder's files and their names are a part of.
@@ -74,18 +74,39 @@ async def add_all(git: Git, *how: str) -> None:
     await git.must("add", *how, *outside, "--", ".", timeout_s=WORK_S)
 
 
-async def changed(folder: Path, since: Sequence[str], paths: Sequence[str] = ()) -> Changed:
+async def base_of(tree: Worktree) -> str:
+    """Return the commit that its changes are told from: where it left the branch it came from."""
+    git = await Git.open(tree.folder)
+    origin = f"refs/heads/{tree.origin}"
+    return (await git.ask("merge-base", origin, "HEAD") if tree.origin else "") or tree.base
+
+
+async def diff_since(folder: Path, moment: float, paths: Sequence[str] = ()) -> Diff:
+    """Return what has changed in a folder since a moment, in seconds since the epoch.
+
+    Git's own log of HEAD remembers the commit that was checked out then. What was not committed at
+    that time shows as well, and so does what others have changed meanwhile. In a worktree of a
+    session's own it is what a merge would bring. Raises `Conflict` where there is no git.
+    """
+    tree = await worktree_at(folder)
+    if tree is not None:
+        return await diff(folder, [await base_of(tree)], paths)
+    then = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return await diff(folder, [f"HEAD@{{{then}}}", "HEAD"], paths)
+
+
+async def diff(folder: Path, bases: Sequence[str], paths: Sequence[str] = ()) -> Diff:
     """Return what has changed since the first of some revisions that is known.
 
     Raises `Conflict` where there is no git.
     """
     async with beside(folder) as git:
         commit = ""
-        for revision in since:
+        for revision in bases:
             commit = commit or await git.ask("rev-parse", "--verify", "--quiet", revision)
         base = commit or NO_COMMIT
         # New files are made known to the index only: no object is written.
         await git.run("add", "--intent-to-add", "--ignore-errors", "--", ".")
         files = await git.must("diff", *_SHOW, "--stat=100", base, "--", *paths)
-        diff = await git.must("diff", *_SHOW, base, "--", *paths)
-    return Changed(commit, files.text, diff.text)
+        patch = await git.must("diff", *_SHOW, base, "--", *paths)
+    return Diff(commit, files.text, patch.text)

@@ -14,7 +14,7 @@ from midflight.git.diff import add_all, unmerged
 from midflight.git.location import alone, room
 from midflight.git.repository import Checkout, Worktree, check_place
 
-__all__ = ["Merged", "Ready", "hand_over", "held", "listed", "merge", "start_of"]
+__all__ = ["Merged", "Ready", "hand_over", "held", "listed", "merge"]
 
 MAX_LISTED = 10
 
@@ -41,13 +41,6 @@ class Ready(NamedTuple):
     branch: str
     commit: str
     command: str
-
-
-async def start_of(tree: Worktree) -> str:
-    """Return the commit that its changes are told from: where it left the branch it came from."""
-    git = await Git.open(tree.folder)
-    origin = f"refs/heads/{tree.origin}"
-    return (await git.ask("merge-base", origin, "HEAD") if tree.origin else "") or tree.base
 
 
 async def merge(tree: Worktree, message: str) -> Merged:

@@ -10,21 +10,6 @@ from msgspec import Meta
 from midflight.agents import NAMES
 from midflight.commands import MAX_TEXT_BYTES
 
-__all__ = [
-    "Answer",
-    "Arguments",
-    "Diff",
-    "Dispatch",
-    "Interrupt",
-    "Read",
-    "Redirect",
-    "Send",
-    "Sessions",
-    "Stop",
-    "Wait",
-    "Worktree",
-]
-
 MAX_WAIT_S = 600
 MAX_PAGE = 20_000
 MAX_SESSIONS = 16
@@ -50,11 +35,11 @@ _Agent = Annotated[
 ]
 
 
-class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ToolArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a tool takes."""
 
 
-class Dispatch(Arguments, frozen=True, kw_only=True):
+class DispatchArgs(ToolArgs, frozen=True, kw_only=True):
     """What `dispatch` takes."""
 
     task: Annotated[
@@ -102,7 +87,7 @@ class Dispatch(Arguments, frozen=True, kw_only=True):
     ] = 0
 
 
-class Send(Arguments, frozen=True, kw_only=True):
+class SendArgs(ToolArgs, frozen=True, kw_only=True):
     """What `send` takes."""
 
     text: _Text
@@ -115,7 +100,7 @@ class Send(Arguments, frozen=True, kw_only=True):
     ] = "steer"
 
 
-class Redirect(Arguments, frozen=True, kw_only=True):
+class RedirectArgs(ToolArgs, frozen=True, kw_only=True):
     """What `redirect` takes."""
 
     text: _Text
@@ -123,14 +108,14 @@ class Redirect(Arguments, frozen=True, kw_only=True):
     drop_queued: Annotated[bool, Meta(description="Also cancel what is queued.")] = False
 
 
-class Interrupt(Arguments, frozen=True, kw_only=True):
+class InterruptArgs(ToolArgs, frozen=True, kw_only=True):
     """What `interrupt` takes."""
 
     session: _Session = ""
     keep_queued: Annotated[bool, Meta(description="Keep what is queued; it runs next.")] = False
 
 
-class Answer(Arguments, frozen=True, kw_only=True):
+class AnswerArgs(ToolArgs, frozen=True, kw_only=True):
     """What `answer` takes."""
 
     session: _Session = ""
@@ -150,7 +135,7 @@ class Answer(Arguments, frozen=True, kw_only=True):
     ] = ""
 
 
-class Wait(Arguments, frozen=True, kw_only=True):
+class WaitArgs(ToolArgs, frozen=True, kw_only=True):
     """What `wait` takes."""
 
     sessions: Annotated[
@@ -165,7 +150,7 @@ class Wait(Arguments, frozen=True, kw_only=True):
     ] = 60
 
 
-class Sessions(Arguments, frozen=True, kw_only=True):
+class SessionsArgs(ToolArgs, frozen=True, kw_only=True):
     """What `sessions` takes."""
 
     status: Annotated[
@@ -176,7 +161,7 @@ class Sessions(Arguments, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100, description="The newest so many.")] = 20
 
 
-class Read(Arguments, frozen=True, kw_only=True):
+class ReadArgs(ToolArgs, frozen=True, kw_only=True):
     """What `read` takes."""
 
     session: _Session = ""
@@ -185,7 +170,7 @@ class Read(Arguments, frozen=True, kw_only=True):
     max_chars: Annotated[int, Meta(ge=200, le=MAX_PAGE, description="How much at most.")] = 4000
 
 
-class Diff(Arguments, frozen=True, kw_only=True):
+class DiffArgs(ToolArgs, frozen=True, kw_only=True):
     """What `diff` takes."""
 
     session: _Session = ""
@@ -195,7 +180,7 @@ class Diff(Arguments, frozen=True, kw_only=True):
     max_chars: Annotated[int, Meta(ge=200, le=MAX_PAGE, description="How much at most.")] = 6000
 
 
-class Worktree(Arguments, frozen=True, kw_only=True):
+class WorktreeArgs(ToolArgs, frozen=True, kw_only=True):
     """What `worktree` takes."""
 
     action: Annotated[
@@ -208,7 +193,7 @@ class Worktree(Arguments, frozen=True, kw_only=True):
     session: _Session = ""
 
 
-class Stop(Arguments, frozen=True, kw_only=True):
+class StopArgs(ToolArgs, frozen=True, kw_only=True):
     """What `stop` takes."""
 
     session: _Session = ""

@@ -16,10 +16,8 @@ from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
 from midflight.worktrees import BUSY, own_worktree
 
-__all__ = ["Dispatching", "Limits"]
 
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class DispatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How far agents may go in dispatching agents, and where to.
 
     ``depth``: an agent that a person talks to is at 0. ``children``: how many sessions that one
@@ -35,13 +33,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Dispatching:
     """Starts one session at a time, so that no two take the last place that is left."""
 
-    def __init__(self, client: Client, limits: Limits) -> None:
+    def __init__(self, client: Client, limits: DispatchLimits) -> None:
         """``client`` has been entered."""
         self._client = client
         self._limits = limits
         self._lock = asyncio.Lock()
 
-    async def start(self, given: t.Dispatch, mine: Sequence[str]) -> RemoteSession:
+    async def start(self, given: t.DispatchArgs, mine: Sequence[str]) -> RemoteSession:
         """Start a session; ``mine`` is the caller's own list of what it uses, which grows.
 
         Raises `NotAllowed` for what an agent may not ask for, and where a limit is reached.

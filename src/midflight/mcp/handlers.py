@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client
-from midflight.errors import InvalidInput, MidflightError, NotAllowed, NotFound
+from midflight.errors import Conflict, InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.events import Request
+from midflight.git.diff import diff_since
 from midflight.git.repository import branch_of
-from midflight.git.working_tree import changes
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
 from midflight.mcp import results as r
-from midflight.mcp.dispatch import Dispatching, Limits
+from midflight.mcp.dispatch import Dispatching, DispatchLimits
 from midflight.mcp.worktree import take_over
 from midflight.worktrees import BUSY
-
-__all__ = ["Handlers", "Limits", "Progress"]
 
 MAX_NEWS = 3_000
 """How much of what is new is returned at once; it is shared where several sessions are asked."""
@@ -34,7 +33,7 @@ Progress = Callable[[str], Awaitable[None]]
 class Handlers:
     """Knows what the model at the other end has seen of each session, and which it used last."""
 
-    def __init__(self, client: Client, limits: Limits) -> None:
+    def __init__(self, client: Client, limits: DispatchLimits) -> None:
         """``client`` has been entered."""
         self._client = client
         self._seen: dict[str, int] = {}
@@ -87,30 +86,30 @@ class Handlers:
 
     # Tools that change something ----------------------------------------------------------
 
-    async def dispatch(self, given: t.Dispatch) -> r.Report:
+    async def dispatch(self, given: t.DispatchArgs) -> r.Report:
         """Start a session."""
         session = await self._dispatching.start(given, self._mine)
         self._use(session.id)
         self._attend(session.id)
         return await self._report(session.id, "wait for it")
 
-    async def send(self, given: t.Send) -> r.Report:
+    async def send(self, given: t.SendArgs) -> r.Report:
         """Steer, queue, or go on."""
         return await self._tell(given.session, c.Send(text=given.text, delivery=given.delivery))
 
-    async def redirect(self, given: t.Redirect) -> r.Report:
+    async def redirect(self, given: t.RedirectArgs) -> r.Report:
         """Stop what runs, and do this."""
         command = c.Redirect(text=given.text, drop_queued=given.drop_queued)
         return await self._tell(given.session, command)
 
-    async def interrupt(self, given: t.Interrupt) -> r.Report:
+    async def interrupt(self, given: t.InterruptArgs) -> r.Report:
         """Stop what runs."""
         info = await self._find(given.session)
         if info.host is not None:
             await self._client.carry_out(info.id, c.Interrupt(keep_queued=given.keep_queued))
         return await self._report(info.id)
 
-    async def stop(self, given: t.Stop) -> r.Report:
+    async def stop(self, given: t.StopArgs) -> r.Report:
         """End a session."""
         info = await self._find(given.session)
         if info.status != "closed":
@@ -124,7 +123,7 @@ class Handlers:
         self._attend(info.id)
         return await self._report(info.id, "wait for it")
 
-    async def answer(self, given: t.Answer) -> r.Report:
+    async def answer(self, given: t.AnswerArgs) -> r.Report:
         """Answer a request that has been shown here; none that has not."""
         info = await self._find(given.session)
         handles = {self._handle(info.id, one.request): one for one in info.pending}
@@ -142,7 +141,7 @@ class Handlers:
         self._attend(info.id)
         return await self._report(info.id, "wait for it")
 
-    async def worktree(self, given: t.Worktree) -> r.Outcome:
+    async def worktree(self, given: t.WorktreeArgs) -> r.WorktreeResult:
         """Take over what a session has done in a worktree of its own, or throw it away."""
         info = await self._find(given.session)
         done = await take_over(self._client, info, given.action)
@@ -152,7 +151,7 @@ class Handlers:
 
     # Tools that look ----------------------------------------------------------------------
 
-    async def wait(self, given: t.Wait, progress: Progress) -> r.Reports:
+    async def wait(self, given: t.WaitArgs, progress: Progress) -> r.Reports:
         """Wait until the first of some sessions is calm, or the time is over."""
         names = given.sessions or [""]
         infos = {info.id: info for info in [await self._find(name) for name in names]}
@@ -195,7 +194,7 @@ class Handlers:
                 if isinstance(event, (e.ToolStarted, e.TurnEnded)):
                     await progress(f"{info.name}: {r.news([event]) or 'turn ended'}")
 
-    async def sessions(self, given: t.Sessions) -> r.Listing:
+    async def sessions(self, given: t.SessionsArgs) -> r.Listing:
         """List sessions."""
         infos = await self._client.sessions(status=given.status or None, cwd=given.cwd or None)
         names = {info.id: info.name for info in infos}
@@ -215,7 +214,7 @@ class Handlers:
         ]
         return r.Listing(sessions=entries, left_out=max(0, len(infos) - given.limit))
 
-    async def read(self, given: t.Read) -> r.Page:
+    async def read(self, given: t.ReadArgs) -> r.Page:
         """Return a page of a turn."""
         info = await self._find(given.session)
         turn = given.turn or info.turns
@@ -230,10 +229,15 @@ class Handlers:
             next_offset=end if end < len(text) else 0,
         )
 
-    async def diff(self, given: t.Diff) -> r.Changes:
+    async def diff(self, given: t.DiffArgs) -> r.Changes:
         """Return what has changed in the session's folder."""
         info = await self._find(given.session)
-        return await changes(info, given.paths, given.max_chars)
+        try:
+            diff = await diff_since(Path(info.cwd), info.created, given.paths)
+        except Conflict as error:
+            error.hint = "read says what was done"
+            raise
+        return r.changes(info, diff, given.max_chars)
 
     # Reports ------------------------------------------------------------------------------
 
@@ -288,7 +292,7 @@ def _ended(event: e.TurnEnded) -> r.Ended:
     )
 
 
-def _answer(request: Request, given: t.Answer) -> c.Answer:
+def _answer(request: Request, given: t.AnswerArgs) -> c.Answer:
     if given.decision == "deny" or isinstance(request, e.PermissionRequested):
         return c.Answer(request=request.request, decision=given.decision, reason=given.reason)
     if len(given.answers) != len(request.questions):

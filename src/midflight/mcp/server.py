@@ -19,11 +19,10 @@ from midflight.authorization import Said
 from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
 from midflight.mcp import arguments as t
-from midflight.mcp.handlers import Handlers, Limits
+from midflight.mcp.dispatch import DispatchLimits
+from midflight.mcp.handlers import Handlers
 from midflight.mcp.results import told
 from midflight.mcp.tools import definitions
-
-__all__ = ["INSTRUCTIONS", "make_server", "serve"]
 
 INSTRUCTIONS = """\
 Dispatches coding agents and changes their course while they work. Usual order: dispatch, wait,
@@ -40,18 +39,18 @@ Context = ServerRequestContext[Any]
 
 def make_server(handlers: Handlers) -> Server[Any]:
     """Return a server with the tools."""
-    kinds: dict[str, tuple[type[t.Arguments], Callable[..., Awaitable[msgspec.Struct]]]] = {
-        "dispatch": (t.Dispatch, handlers.dispatch),
-        "send": (t.Send, handlers.send),
-        "redirect": (t.Redirect, handlers.redirect),
-        "interrupt": (t.Interrupt, handlers.interrupt),
-        "answer": (t.Answer, handlers.answer),
-        "wait": (t.Wait, handlers.wait),
-        "sessions": (t.Sessions, handlers.sessions),
-        "read": (t.Read, handlers.read),
-        "diff": (t.Diff, handlers.diff),
-        "worktree": (t.Worktree, handlers.worktree),
-        "stop": (t.Stop, handlers.stop),
+    kinds: dict[str, tuple[type[t.ToolArgs], Callable[..., Awaitable[msgspec.Struct]]]] = {
+        "dispatch": (t.DispatchArgs, handlers.dispatch),
+        "send": (t.SendArgs, handlers.send),
+        "redirect": (t.RedirectArgs, handlers.redirect),
+        "interrupt": (t.InterruptArgs, handlers.interrupt),
+        "answer": (t.AnswerArgs, handlers.answer),
+        "wait": (t.WaitArgs, handlers.wait),
+        "sessions": (t.SessionsArgs, handlers.sessions),
+        "read": (t.ReadArgs, handlers.read),
+        "diff": (t.DiffArgs, handlers.diff),
+        "worktree": (t.WorktreeArgs, handlers.worktree),
+        "stop": (t.StopArgs, handlers.stop),
     }
     tools = definitions(may_answer=handlers.answers)
     offered = {tool.name for tool in tools}
@@ -67,7 +66,7 @@ def make_server(handlers: Handlers) -> Server[Any]:
                 raise InvalidInput(f"there is no tool {params.name!r}", ", ".join(sorted(offered)))
             kind, handle = kinds[params.name]
             given = _checked(kind, params.arguments or {})
-            if isinstance(given, t.Wait):
+            if isinstance(given, t.WaitArgs):
                 result: msgspec.Struct = await _with_progress(ctx, handlers, given)
             else:
                 result = await handle(given)
@@ -89,14 +88,14 @@ def make_server(handlers: Handlers) -> Server[Any]:
     )
 
 
-def _checked(kind: type[t.Arguments], given: dict[str, Any]) -> t.Arguments:
+def _checked(kind: type[t.ToolArgs], given: dict[str, Any]) -> t.ToolArgs:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(str(error)) from error
 
 
-async def _with_progress(ctx: Context, handlers: Handlers, given: t.Wait) -> msgspec.Struct:
+async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) -> msgspec.Struct:
     """Wait, and say now and then that it goes on: clients give up on a server that is silent."""
     began = time.monotonic()
     last = 0.0
@@ -121,7 +120,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.Wait) -> msg
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def serve(where: Path | str | None, limits: Limits, *, may_answer: Said) -> None:
+async def serve(where: Path | str | None, limits: DispatchLimits, *, may_answer: Said) -> None:
     """Serve the client at the other end of standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
         handlers = Handlers(client, limits)

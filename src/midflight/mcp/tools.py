@@ -8,9 +8,7 @@ import mcp_types as types
 import msgspec
 
 from midflight.mcp import arguments as t
-from midflight.mcp.results import Changes, Listing, Outcome, Page, Report, Reports
-
-__all__ = ["definitions"]
+from midflight.mcp.results import Changes, Listing, Page, Report, Reports, WorktreeResult
 
 
 def _inlined(kind: type[msgspec.Struct]) -> dict[str, Any]:
@@ -23,7 +21,8 @@ def _inlined(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _tool(
-    takes: type[t.Arguments],
+    name: str,
+    takes: type[t.ToolArgs],
     gives: type[msgspec.Struct],
     title: str,
     description: str,
@@ -33,7 +32,7 @@ def _tool(
     again: bool = False,
 ) -> types.Tool:
     return types.Tool(
-        name=takes.__name__.lower(),
+        name=name,
         title=title,
         description=description,
         input_schema=_inlined(takes),
@@ -51,7 +50,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
     """Return the tools; one that could not answer anything has no `answer`."""
     tools = [
         _tool(
-            t.Dispatch,
+            "dispatch",
+            t.DispatchArgs,
             Report,
             "Dispatch a coding agent",
             "Start another coding agent on a task, in the background, and return at once. Give it"
@@ -59,7 +59,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             destroys=True,
         ),
         _tool(
-            t.Send,
+            "send",
+            t.SendArgs,
             Report,
             "Send a message",
             "Tell an agent something more. While it works, it reads it at its next step (steer), or"
@@ -68,7 +69,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             destroys=True,
         ),
         _tool(
-            t.Redirect,
+            "redirect",
+            t.RedirectArgs,
             Report,
             "Redirect",
             "Stop what an agent does, with its running commands, and have it do this instead, in"
@@ -76,7 +78,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             destroys=True,
         ),
         _tool(
-            t.Interrupt,
+            "interrupt",
+            t.InterruptArgs,
             Report,
             "Interrupt",
             "Stop what an agent does now. The session stays: send goes on with it.",
@@ -84,7 +87,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             again=True,
         ),
         _tool(
-            t.Answer,
+            "answer",
+            t.AnswerArgs,
             Report,
             "Answer a request",
             "Answer what an agent asks: allow or deny a permission, or choose for a question. Use"
@@ -92,7 +96,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             destroys=True,
         ),
         _tool(
-            t.Wait,
+            "wait",
+            t.WaitArgs,
             Reports,
             "Wait",
             "Wait until an agent is done, asks something, or the time is over, and return what is"
@@ -101,14 +106,16 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             reads=True,
         ),
         _tool(
-            t.Sessions,
+            "sessions",
+            t.SessionsArgs,
             Listing,
             "List sessions",
             "List the sessions on this machine, the newest first: name, status, cost.",
             reads=True,
         ),
         _tool(
-            t.Read,
+            "read",
+            t.ReadArgs,
             Page,
             "Read a turn",
             "Read what an agent said and did in one turn, in pages. Use it when what wait returned"
@@ -116,7 +123,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             reads=True,
         ),
         _tool(
-            t.Diff,
+            "diff",
+            t.DiffArgs,
             Changes,
             "Show changes",
             "Show what has changed in the files of a session's folder since it began, as git sees"
@@ -124,8 +132,9 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             reads=True,
         ),
         _tool(
-            t.Worktree,
-            Outcome,
+            "worktree",
+            t.WorktreeArgs,
+            WorktreeResult,
             "Take over a worktree",
             "Merge what a session has done in a worktree of its own, have its branch hold all of"
             " it, or throw it away. It has to be idle. Where a merge conflicts nothing is changed,"
@@ -133,7 +142,8 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             destroys=True,
         ),
         _tool(
-            t.Stop,
+            "stop",
+            t.StopArgs,
             Report,
             "Stop a session",
             "End a session, its agent and its commands. What is queued is cancelled. Use it when"

@@ -9,7 +9,7 @@ from typing import Literal
 from midflight._util.sanitize import one_line
 from midflight.client.client import Client
 from midflight.info import SessionInfo
-from midflight.mcp.results import Outcome
+from midflight.mcp.results import WorktreeResult
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome
 
 __all__ = ["take_over"]
@@ -20,7 +20,7 @@ MAX_CONFLICTS = 50
 
 async def take_over(
     client: Client, info: SessionInfo, action: Literal["merge", "branch", "discard"]
-) -> Outcome:
+) -> WorktreeResult:
     """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
     branches = SessionWorktrees(client)
     owned = await branches.of(info, Path.cwd())
@@ -30,7 +30,7 @@ async def take_over(
         done = await branches.branch(owned)
     else:
         done = await branches.discard(owned)
-    return Outcome(
+    return WorktreeResult(
         session=info.name,
         action=action,
         branch=one_line(done.branch),

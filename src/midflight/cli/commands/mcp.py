@@ -21,10 +21,12 @@ def mcp(given: argparse.Namespace) -> int:
         return _install(given)
     if given.user or given.print:
         raise InvalidInput("--user and --print go with install", "midflight mcp install claude")
-    from midflight.mcp.handlers import Limits
+    from midflight.mcp.dispatch import DispatchLimits
     from midflight.mcp.server import serve
 
-    limits = Limits(depth=given.max_depth, children=given.max_children, worktree=given.worktree)
+    limits = DispatchLimits(
+        depth=given.max_depth, children=given.max_children, worktree=given.worktree
+    )
     if given.session and os.environ.get(VARIABLE) != given.session:
         # Not all agents hand on whose they are, and others look at what a program began with.
         own = {**os.environ, VARIABLE: given.session}

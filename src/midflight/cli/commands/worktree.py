@@ -15,7 +15,8 @@ import msgspec
 from midflight.cli.output import Fragment, json_line, one_line, write
 from midflight.client.client import connect
 from midflight.errors import InvalidInput
-from midflight.git.merge import listed, start_of
+from midflight.git.diff import base_of
+from midflight.git.merge import listed
 from midflight.git.repository import ahead, uncommitted
 from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome, own_worktree
 
@@ -81,7 +82,7 @@ async def _line(owned: SessionWorktree) -> Line:
         origin=tree.origin,
         folder=str(tree.folder),
         gone=tree.gone,
-        commits=0 if tree.gone else await ahead(tree, await start_of(tree)),
+        commits=0 if tree.gone else await ahead(tree, await base_of(tree)),
         uncommitted=0 if tree.gone else await uncommitted(tree.folder),
         sessions={info.name: info.status for info in owned.sessions},
     )
