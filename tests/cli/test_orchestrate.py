@@ -13,8 +13,8 @@ from midflight import events as e
 from midflight.cli.terminal.requests import Asking
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.tree import MOST, tree_lines
-from midflight.orchestrate.update_ids import MOST as MOST_CHILDREN
-from midflight.orchestrate.update_ids import new_id, positions
+from midflight.orchestrate.updates import MOST as MOST_CHILDREN
+from midflight.orchestrate.updates import new_id, positions
 from midflight.testing import Text
 
 pytestmark = pytest.mark.anyio

@@ -1,10 +1,6 @@
-"""Git worktrees for sessions: a folder and a branch of their own, in a durable place.
+"""Git, without any session: worktrees with a branch of their own, and what has changed in a folder.
 
-`repository` finds and makes them, `merging` and `discarding` are what can be done with them,
-`changes` is what has changed in a folder, `place` is where they lie. `git` runs git, and nothing
-that a repository would have it run.
+`command` runs git, and nothing that a repository would have it run. `repository` finds worktrees
+and makes them, at the place that `location` tells. `diff` compares, `merge` and `discard` are what
+becomes of a worktree.
 """
-
-from __future__ import annotations
-
-__all__: list[str] = []

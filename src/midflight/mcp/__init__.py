@@ -1,10 +1,6 @@
 """An MCP server with which an agent dispatches other agents and changes their course.
 
-`tools` and `definitions` are what a model reads, `server` speaks the protocol, `handlers` carries
-out, `dispatching` starts sessions within their limits, `report` says what came of it in few words.
-Everything goes through `midflight.client.client`.
+`server` speaks the protocol. `tools` and `arguments` are what a model reads of each tool.
+`handlers` carries a call out, `dispatch` starts sessions within their limits, `worktree` takes over
+their work, and `results` is what a call returns. Everything goes through `midflight.client.client`.
 """
-
-from __future__ import annotations
-
-__all__: list[str] = []

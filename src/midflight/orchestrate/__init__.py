@@ -1,10 +1,6 @@
-"""A session whose agent drives others: what it is told, what it may spend, who is at work.
+"""A session whose agent drives others: its instructions, its budget, and its children.
 
-`instructions` is what its agent reads, `child` what is known of one session below it, `news` what
-of that its agent is told, `ids` how far it was told, `crew` follows them all. Everything goes
-through `midflight.client.client`.
+`prompt` makes a session an orchestrator. `children` follows every session below it, each of which
+is a `child`; `updates` are the messages that tell its agent of them. Everything goes through
+`midflight.client.client`.
 """
-
-from __future__ import annotations
-
-__all__: list[str] = []

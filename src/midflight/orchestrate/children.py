@@ -15,7 +15,7 @@ from midflight.authorization import AnswerGrant
 from midflight.client.client import Client
 from midflight.errors import MidflightError, NotFound, StoreRefused
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.updates import UpdateSender, item
+from midflight.orchestrate.updates import UpdateSender, update_of
 from midflight.session.session import Session
 
 __all__ = ["Children"]
@@ -170,7 +170,7 @@ class Children:
 
     def _take(self, child: Child, event: e.Event) -> None:
         child.take(event)
-        if not self._is_known(event) and (new := item(child, event, self._leave)) is not None:
+        if not self._is_known(event) and (new := update_of(child, event, self._leave)) is not None:
             self._courier.add(new)
         if isinstance(event, e.ToolEnded):
             self._wanted.set()

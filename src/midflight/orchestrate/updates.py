@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from midflight import events as e
@@ -12,10 +13,7 @@ from midflight._util.sanitize import one_line
 from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.update_ids import MOST, is_news, new_id, positions, short
 from midflight.session.session import Session
-
-__all__ = ["LEAD", "Item", "UpdateSender", "item", "told"]
 
 LEAD = "[midflight]"
 """Stands before all news."""
@@ -23,12 +21,17 @@ LEAD = "[midflight]"
 GATHER_S = 0.2
 """How long news waits for more, so that what comes together is told together."""
 
+MOST = 10
+"""How many children one message can be about: an id has 200 characters at most."""
+
+_PREFIX = "news-"
+
 NAME_WIDTH = 60
 _QUIET_ENDS = ("closed", "parked", "host_died")
 """Ends of a session that a turn's end has told, or that are none for its user."""
 
 
-class Item(NamedTuple):
+class Update(NamedTuple):
     """One thing to tell. ``request`` is what it says that is asked, if it does."""
 
     child: Child
@@ -37,12 +40,12 @@ class Item(NamedTuple):
     request: str | None = None
 
 
-def item(child: Child, event: e.Event, leave: AnswerGrant) -> Item | None:
+def update_of(child: Child, event: e.Event, leave: AnswerGrant) -> Update | None:
     """Return what there is to tell of an event; of most of them nothing."""
     text, request = _text(child, event, leave), None
     if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
         request = event.request
-    return Item(child, event.seq or 0, text, request) if text else None
+    return Update(child, event.seq or 0, text, request) if text else None
 
 
 def _text(child: Child, event: e.Event, leave: AnswerGrant) -> str:
@@ -88,8 +91,8 @@ class UpdateSender:
         """``past`` is what the session has told before: what was news then is none now."""
         self._session = session
         self._told = told(past)
-        self._items: list[Item] = []
-        self._sent: list[Item] = []
+        self._items: list[Update] = []
+        self._sent: list[Update] = []
         self._held = False
         self._unread = ""
         self._stirred = asyncio.Event()
@@ -100,7 +103,7 @@ class UpdateSender:
         """There is nothing that is about to be told."""
         return self.closed or self._held or not (self._items or self._unread)
 
-    def add(self, new: Item) -> None:
+    def add(self, new: Update) -> None:
         """Tell this, unless it has been told."""
         if new.seq > self._told.get(short(new.child.id), 0):
             self._items.append(new)
@@ -150,11 +153,38 @@ class UpdateSender:
         self._stirred.set()
 
 
-def _holds(new: Item) -> bool:
+def _holds(new: Update) -> bool:
     """Tell whether it is still true: what was asked may have its answer by now."""
     return new.request is None or any(asked.request == new.request for asked in new.child.pending)
 
 
-def _words(items: Iterable[Item]) -> str:
+def _words(items: Iterable[Update]) -> str:
     lines = [f"{one_line(each.child.name, NAME_WIDTH)}: {each.text}" for each in items]
     return "\n".join([f"{LEAD} News of your sessions:", *lines])
+
+
+# How far the agent has been told: in the ids of the messages -------------------------------
+
+
+def is_news(message: str) -> bool:
+    """Tell whether a message was sent by midflight itself, to tell of children."""
+    return message.startswith(_PREFIX)
+
+
+def short(child: str) -> str:
+    """Return how a child is called in ids."""
+    return child[:8]
+
+
+def new_id(far: Mapping[str, int]) -> str:
+    """Return a new id for news of these children, by their short names, up to these events."""
+    parts = "-".join(f"{child}.{seq}" for child, seq in far.items())
+    return f"{_PREFIX}{uuid.uuid4().hex[:8]}-{parts}"
+
+
+def positions(message: str) -> dict[str, int]:
+    """Return what `new_id` was given; nothing for any other id."""
+    if not is_news(message):
+        return {}
+    parts = (part.partition(".") for part in message.removeprefix(_PREFIX).split("-")[1:])
+    return {child: int(seq) for child, _, seq in parts if seq.isdecimal()}

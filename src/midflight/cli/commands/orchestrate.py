@@ -144,9 +144,9 @@ async def _plain(session: Session, then: Sequence[str], crew: Children) -> int:
 
 def _tell(child: Child, event: e.Event) -> None:
     """Tell what a child does, on standard error: the output is the orchestrator's."""
-    from midflight.orchestrate.updates import item
+    from midflight.orchestrate.updates import update_of
 
-    if new := item(child, event, NOTHING):
+    if new := update_of(child, event, NOTHING):
         write(f"[{one_line(child.name)}] {new.text}\n", error=True)
 
 

@@ -9,7 +9,7 @@ from midflight import events as e
 from midflight.cli.output import Fragment, inert, one_line
 from midflight.cli.terminal.render import Blocks, edit_diff, markdown, output_lines
 from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
-from midflight.orchestrate.update_ids import is_news
+from midflight.orchestrate.updates import is_news
 
 __all__ = ["Screen"]
 
