@@ -71,7 +71,6 @@ ROWS: dict[str, Row] = {
         "NUL, bidi and combining characters make the exact round trip; what is not text is "
         "refused by name; nothing crashes.",
         "a lone surrogate that the agent took and the log could not write",
-        not_yet="the round trip through a store and through SSE: neither exists yet",
     ),
     "I4": Row(
         "A value that looks like a command-line option never becomes one.",
@@ -254,7 +253,7 @@ ROWS: dict[str, Row] = {
     "S4": Row(
         "A key is in no event, no error, no argument list and no traceback.",
         "GitHub Actions: secrets in logs, also encoded",
-        not_yet="URLs, access logs, store and exports: " + HTTP,
+        not_yet="URLs, access logs and exports: " + HTTP,
     ),
     "S5": Row(
         "Markup in agent text is inert in the page.",
@@ -276,7 +275,7 @@ ROWS: dict[str, Row] = {
         "An agent cannot change our own configuration, token or store.",
         "CVE-2026-25725",
         tested=False,
-        not_yet="needs a state directory; so far nothing is kept on disk",
+        not_yet="our files are closed to other users, but an agent runs as the user whose they are",
     ),
     "S9": Row(
         "What was approved is exactly what runs, and was shown in full.",

@@ -283,13 +283,13 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
             assert (await call(host.address, "/sessions"))[0] == 200
 
 
-@fault("S6")
+@fault("I3", "S6")
 async def test_p8_agent_text_is_faithful_to_programs_and_inert_in_terminals(
     host: Host, begin: Begin, attach: Attach
 ) -> None:
     from midflight.cli.output import inert
 
-    hostile = "\x1b]52;c;aGk=\x07\x1b[2J\x1b]0;title\x07 a\u202eb [link=x]y[/link]\r\b"
+    hostile = "\x1b]52;c;aGk=\x07\x1b[2J\x1b]0;title\x07 a\u202eb e\u0301 \0 [link=x]y[/link]\r\b"
     _, session = await begin(Text(hostile), task="do")
     remote = await attach(session)
     assert session.first is not None
