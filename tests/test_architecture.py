@@ -1,9 +1,8 @@
-"""The shape of the package: what may import what, how large, how public, how quiet."""
+"""The shape of the package: how large, how public, how quiet. Its floors: `.importlinter`."""
 
 import __future__
 
 import ast
-import fnmatch
 import importlib
 import json
 import subprocess
@@ -17,124 +16,36 @@ import midflight
 SRC = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = SRC / "midflight"
 
-# ------------------------------------------------------------------ the table
-#
-# Each module of the package stands on one layer, and imports from its own and from lower layers.
-# Names are relative to `midflight`; "" is `midflight/__init__.py`, "x.*" all that is below x.
-
-FOUNDATION = (
-    "errors",
-    "values",
-    "event",
-    "events",
-    "commands",
-    "options",
-    "inert",
-    "private",
-    "birth",
-    "asgi",
-)
-PARTS = ("outbox", "requests", "ledger", "watchdog", "log", "record", "info", "lineage")
-RULES = ("state", "actions", "core", "desk", "turns", "mail", "usage_limit", "conversation")
-SESSION = (
-    "session",
-    "workings",
-    "surface",
-    "alarm",
-    "finish",
-    "recorder",
-    "message",
-    "verbs",
-    "handling",
-    "conductor",
+PUBLIC = {
+    "",
+    "agents",
+    "agents.base",
     "api",
-)
-PUBLIC = ("",)
-JOURNAL = ("journal", "journal.*")
-REACH = ("reach",)
-HOST = ("host", "host.*")
-CLIENT = ("client", "remote", "background", "link", "branches")
-WORKTREES = ("worktrees", "worktrees.*")
-MCP = ("mcp", "mcp.*")
-ORCHESTRATE = ("orchestrate", "orchestrate.*")
-AGENTS = ("agents", "agents.*")
-TESTING = ("testing", "testing.*")
-CONFIG = ("config", "config_file")
-CLI = ("cli", "cli.*", "__main__")
-
-# Files with defaults are for the command line alone: nothing else may import CONFIG.
-# The rules know an agent as the Protocol and its words; the session loads one by its name.
-PROTOCOL = ("agents.base",)
-REGISTRY = ("agents",)
-# The journal looks whether what it has of a session can be gone on with.
-FOLD = ("state",)
-# What a dead host leaves is told by the marker of its agents.
-STRAYS = ("agents.strays", "agents.leash")
-# What goes to a log is blanked out by what blanks out an agent's complaints.
-REDACT = ("agents.redact",)
-
-MAY_IMPORT: dict[tuple[str, ...], tuple[str, ...]] = {
-    FOUNDATION: FOUNDATION,
-    PARTS: FOUNDATION + PARTS,
-    RULES: FOUNDATION + PARTS + RULES + PROTOCOL,
-    AGENTS: FOUNDATION + PARTS + AGENTS,
-    SESSION: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION,
-    PUBLIC: FOUNDATION + PARTS + RULES + PROTOCOL + REGISTRY + SESSION + CLIENT + HOST,
-    TESTING: FOUNDATION + PARTS + RULES + SESSION + PUBLIC + AGENTS + TESTING,
-    JOURNAL: FOUNDATION + PARTS + FOLD + JOURNAL,
-    # Hosts and clients ask the same object what an agent may do.
-    REACH: FOUNDATION + PARTS + JOURNAL + REACH,
-    HOST: FOUNDATION
-    + PARTS
-    + RULES
-    + SESSION
-    + JOURNAL
-    + REACH
-    + HOST
-    + PROTOCOL
-    + REGISTRY
-    + STRAYS
-    + REDACT,
-    CLIENT: FOUNDATION
-    + PARTS
-    + RULES
-    + SESSION
-    + JOURNAL
-    + REACH
-    + CLIENT
-    + REGISTRY
-    + STRAYS
-    + WORKTREES,
-    # Git knows nothing of sessions.
-    WORKTREES: ("errors", "inert", "private", *WORKTREES),
-    MCP: FOUNDATION + PARTS + SESSION + REACH + CLIENT + REGISTRY + WORKTREES + MCP,
-    ORCHESTRATE: FOUNDATION + PARTS + SESSION + REACH + CLIENT + FOLD + ORCHESTRATE,
-    CONFIG: FOUNDATION + CONFIG,
-    CLI: FOUNDATION
-    + PARTS
-    + RULES
-    + SESSION
-    + PUBLIC
-    + AGENTS
-    + TESTING
-    + CONFIG
-    + JOURNAL
-    + REACH
-    + HOST
-    + CLIENT
-    + WORKTREES
-    + MCP
-    + ORCHESTRATE
-    + CLI,
+    "client",
+    "commands",
+    "errors",
+    "events",
+    "host",
+    "info",
+    "journal",
+    "options",
+    "session",
+    "testing",
+    "testing.conformance",
+    "testing.conformance.rows",
+    "testing.opencode",
+    "testing.plugin",
+    "values",
 }
+"""What others may import. Names are relative to `midflight`; "" is the package itself."""
 
 # The core knows no agent by name. A string in this table may be one, where it stands.
 AGENT_WORDS = ("claude", "opencode")
 AGENT_WORDS_ALLOWED = {"options": {"claude"}}  # the default of `agent=`
-NOT_CORE = AGENTS + TESTING + CLI
+NOT_CORE = ("agents", "testing", "cli")
 
-MAX_LINES = 400
-AIM_LINES = 300
+MAX_LINES = 600
+"""A file ends where its idea ends; over 400 lines it most often has two."""
 
 HEAVY = (
     "claude_agent_sdk",
@@ -146,7 +57,6 @@ HEAVY = (
     "rich",
     "sqlalchemy",
     "starlette",
-    "typer",
     "uvicorn",
 )
 
@@ -169,82 +79,12 @@ MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_bytes(), str(path)) for name, path in MODULES.items()}
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def _full(name: str) -> str:
     return f"midflight.{name}" if name else "midflight"
 
 
-def _relative_to_package(dotted: str) -> str | None:
-    if dotted == "midflight":
-        return ""
-    return dotted.removeprefix("midflight.") if dotted.startswith("midflight.") else None
-
-
-def _imported_from(module: str, node: ast.ImportFrom) -> Iterator[str]:
-    base = node.module or ""
-    if node.level:
-        is_package = MODULES[module].name == "__init__.py"
-        parts = _full(module).split(".")
-        parts = parts[: len(parts) - node.level + is_package]
-        base = ".".join([*parts, *([node.module] if node.module else [])])
-    target = _relative_to_package(base)
-    if target is None:
-        return
-    for alias in node.names:
-        inner = f"{target}.{alias.name}".lstrip(".")
-        yield inner if inner in MODULES else target
-
-
-def _imports(module: str) -> Iterator[tuple[int, str]]:
-    """Yield line and target of each import of a module of this package, wherever it stands."""
-    for node in ast.walk(TREES[module]):
-        match node:
-            case ast.Import(names=names):
-                for alias in names:
-                    if (target := _relative_to_package(alias.name)) is not None:
-                        yield node.lineno, target
-            case ast.ImportFrom():
-                for target in _imported_from(module, node):
-                    yield node.lineno, target
-            case ast.Call(
-                func=ast.Name(id="import_module" | "__import__")
-                | ast.Attribute(attr="import_module"),
-                args=[ast.Constant(value=str(dotted)), *_],
-            ) if (target := _relative_to_package(dotted)) is not None:
-                yield node.lineno, target
-
-
-def _place(module: str) -> tuple[str, ...] | None:
-    places = [place for place in MAY_IMPORT if _matches(module, place)]
-    assert len(places) <= 1, f"{module!r} has two places in the table"
-    return places[0] if places else None
-
-
-# ------------------------------------------------------------------ import direction
-
-
 def test_the_sources_are_found() -> None:
     assert MODULES.keys() >= {"", "errors", "events", "commands"}
-    assert dict.fromkeys(target for _, target in _imports("events"))
-
-
-def test_every_module_has_a_place_in_the_table() -> None:
-    homeless = [_full(module) for module in MODULES if _place(module) is None]
-    assert not homeless, f"give these a place in the table: {homeless}"
-
-
-def test_imports_go_one_way() -> None:
-    wrong = [
-        f"{MODULES[module].relative_to(SRC)}:{line} imports {_full(target)}"
-        for module in MODULES
-        if (place := _place(module)) is not None
-        for line, target in _imports(module)
-        if not _matches(target, MAY_IMPORT[place])
-    ]
-    assert not wrong, "\n".join(wrong)
 
 
 # ------------------------------------------------------------------ agents by name
@@ -277,7 +117,7 @@ def test_the_core_knows_no_agent_by_name() -> None:
     wrong = [
         f"{MODULES[module].relative_to(SRC)}:{line} says {text!r}"
         for module, tree in TREES.items()
-        if not _matches(module, NOT_CORE)
+        if module.split(".")[0] not in NOT_CORE
         for line, text in _words(tree)
         if any(word in text.lower() for word in AGENT_WORDS)
         and text not in AGENT_WORDS_ALLOWED.get(module, set())
@@ -290,21 +130,16 @@ def test_the_core_knows_no_agent_by_name() -> None:
 
 def test_no_module_is_too_long_to_read() -> None:
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
-    long = {name: count for name, count in lines.items() if count > AIM_LINES}
-    too_long = {name: count for name, count in long.items() if count > MAX_LINES}
-    assert not too_long, f"over {MAX_LINES} lines: {too_long}; over {AIM_LINES}: {long}"
+    too_long = {name: count for name, count in lines.items() if count > MAX_LINES}
+    assert not too_long, f"over {MAX_LINES} lines: {too_long}"
 
 
 # ------------------------------------------------------------------ public names
 
 
-def _is_public(module: str) -> bool:
-    return not any(part.startswith("_") for part in module.split("."))
-
-
 def test_every_public_module_declares_names_that_exist() -> None:
     problems = []
-    for module in filter(_is_public, MODULES):
+    for module in sorted(PUBLIC):
         loaded = importlib.import_module(_full(module))
         declared = getattr(loaded, "__all__", None)
         if declared is None:
@@ -427,7 +262,7 @@ def test_nothing_is_written_to_the_terminal_outside_the_one_output_module() -> N
 
 def test_one_function_of_the_output_module_writes() -> None:
     if OUTPUT not in TREES:
-        assert not any(_matches(module, ("cli", "cli.*")) for module in TREES)
+        assert not any(module.split(".")[0] == "cli" for module in TREES)
         return
     functions = [
         node.name
