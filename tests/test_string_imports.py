@@ -56,7 +56,7 @@ def _text(node: ast.AST) -> str | None:
 
 def _named(tree: ast.Module) -> Iterator[str]:
     """Yield each module that a string names, be it alone or in code to be run."""
-    skipped = set()
+    skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant() as docstring):
