@@ -16,8 +16,7 @@ import msgspec
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.acp.settings import Settings
 from midflight.agents.base import Support
-from midflight.agents.shared.checks import check_servers
-from midflight.agents.shared.environment import CLAUDE_CODE, inherited
+from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inherited
 from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
 from midflight.options import Options
 

@@ -16,8 +16,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from midflight.agents.shared.checks import check_servers, runnable
-from midflight.agents.shared.environment import CLAUDE_CODE, inherited
+from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
-from midflight.agents.shared.checks import check_servers, runnable
-from midflight.agents.shared.environment import inherited
+from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.options import Options

@@ -23,8 +23,6 @@ from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
 
-__all__ = ["Call", "Server"]
-
 START_TIMEOUT_S = 45.0
 FIND_TIMEOUT_S = 10.0
 """How long a server that runs already may take to answer."""
@@ -278,6 +276,34 @@ class Server:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+# One set of servers for each event loop: what belongs to one cannot be used in another.
+_servers: dict[tuple[object, ...], Server] = {}
+
+
+async def lease(options: Options) -> Server:
+    """Return a server for these options, shared with every session that needs the same one.
+
+    The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
+    """
+    if options.server_url is not None:
+        launch: setup.Launch | None = None
+        wants: tuple[object, ...] = (options.server_url, options.env.get(setup.PASSWORD))
+    else:
+        launch = setup.Launch.of(options)
+        wants = launch.key()
+    key = (asyncio.get_running_loop(), *wants)
+    server = _servers.get(key)
+    if server is None:
+
+        def forget() -> None:
+            if _servers.get(key) is server:
+                del _servers[key]
+
+        server = _servers[key] = Server(options, launch, forget)
+    await server.join()
+    return server
 
 
 def _free_port() -> int:

@@ -1,11 +1,13 @@
-"""The environment that an agent's program begins with: ours, without what would confuse it."""
+"""What an agent's program starts in: checked before anything starts, and its environment."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
-__all__ = ["CLAUDE_CODE", "inherited"]
+from midflight.errors import AgentUnavailable, UnsupportedOption
 
 CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 """Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
@@ -14,3 +16,21 @@ CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 def inherited(without: Collection[str]) -> dict[str, str]:
     """Return our own environment without some variables."""
     return {name: value for name, value in os.environ.items() if name not in without}
+
+
+def runnable(path: Path, install: str) -> Path:
+    """Return a program that can be run. Raises `AgentUnavailable` that says what to do."""
+    if not path.is_file():
+        raise AgentUnavailable(f"{path} does not exist", install)
+    if not os.access(path, os.X_OK):
+        raise AgentUnavailable(f"{path} is not executable", f"chmod +x {path}")
+    return path
+
+
+def check_servers(mcp_servers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `UnsupportedOption` for an MCP server within this program: no agent reaches it."""
+    for name, server in mcp_servers.items():
+        if server.get("type") == "sdk":
+            raise UnsupportedOption(
+                "mcp_servers", f"{name!r} is an in-process server", "run it over stdio or http"
+            )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from midflight import events as e
@@ -19,6 +19,7 @@ from midflight.agents.base import (
     Kept,
     Reply,
     Signal,
+    Support,
     Taken,
     Up,
 )
@@ -26,20 +27,15 @@ from midflight.agents.opencode import program as setup
 from midflight.agents.opencode.models import Choice
 from midflight.agents.opencode.permissions import Policy
 from midflight.agents.opencode.processes import RunningCommands
-from midflight.agents.opencode.server import Server
-from midflight.agents.opencode.shared_server import lease
+from midflight.agents.opencode.server import Server, lease
 from midflight.agents.opencode.v1 import conversation
-from midflight.agents.opencode.v1.capabilities import CAPABILITIES, LIMITS
-from midflight.agents.opencode.v1.catchup import adopt, missed
 from midflight.agents.opencode.v1.client import Client, Refused
 from midflight.agents.opencode.v1.events import Translator
-from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Item
-from midflight.agents.opencode.v1.replies import Asks
+from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Item, adopt, missed
+from midflight.agents.opencode.v1.requests import Asks
 from midflight.agents.process.tool_processes import farewell
 from midflight.errors import AgentFailed
 from midflight.options import Options
-
-__all__ = ["OpenCodeAgent"]
 
 SETTLE_S = 0.3
 """How long after an end that is not clear the server is asked what is the case."""
@@ -54,8 +50,47 @@ class OpenCodeAgent:
     """One conversation with OpenCode."""
 
     name = "opencode"
-    capabilities = CAPABILITIES
-    limits = LIMITS
+    capabilities: Mapping[str, Support] = {
+        "steer": "supported",
+        "queue": "emulated",
+        "redirect": "emulated",
+        "interrupt": "supported",
+        "cancel": "emulated",
+        "permissions": "supported",
+        "edited_input": "emulated",
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "emulated",
+        "max_turns": "emulated",
+        "max_budget_usd": "emulated",
+        "timeout": "emulated",
+        "stall_timeout": "emulated",
+        "plugins": "emulated",
+        "skills": "supported",
+        "mcp_servers": "supported",
+        "system_prompt": "supported",
+        "effort": "supported",
+        "add_dirs": "emulated",
+        "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
+        "background": "not",
+        "subagents": "supported",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox",
+        "redirect": "an abort, then the message",
+        "cancel": "in midflight's outbox; what a server at work has been given it keeps",
+        "edited_input": "the call is refused, and the agent told to make it again with that input",
+        "set_permission_mode": "OpenCode asks, midflight answers by the mode",
+        "max_turns": "model calls are counted, then an abort",
+        "max_budget_usd": "OpenCode's figures are added up, then an abort",
+        "timeout": "midflight's clock, then an abort",
+        "stall_timeout": "midflight's clock, then an abort",
+        "plugins": "of a plugin, OpenCode is given the skills",
+        "add_dirs": "OpenCode asks, midflight allows",
+        "background": "OpenCode's commands and sub-agents end with their turn",
+    }
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
