@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from midflight.agents.opencode.server import Call, Server
 from midflight.agents.process.tool_processes import end
@@ -24,7 +24,7 @@ __all__ = ["RunningCommands"]
 class RunningCommands:
     """The commands that a session has running, and the processes that must not outlive a stop."""
 
-    def __init__(self, server: Server, directory: Path) -> None:
+    def __init__(self, server: Server[Any], directory: Path) -> None:
         """A server that was only named shows none of its processes."""
         self._server = server
         self._directory = directory.resolve()
@@ -61,11 +61,14 @@ class RunningCommands:
         doomed, self._doomed = self._doomed, []
         await end(doomed)
 
-    async def end_orphans(self) -> None:
-        """End what commands have left running in the folder: no session works there any more."""
+    async def end_orphans(self, others: Iterable[Path]) -> None:
+        """End what commands have left running in the folder: no session works there any more.
+
+        ``others`` are the folders where sessions do.
+        """
         process = self._server.process
         if process is not None and process.running:
-            spare = [each.resolve() for each in self._server.directories]
+            spare = [each.resolve() for each in others]
             below = [each for each in spare if each != self._directory]
             await end(
                 await asyncio.to_thread(

@@ -1,6 +1,7 @@
 """OpenCode's server: started once for all sessions that can share it, and ended with the last one.
 
-It listens on the loopback interface, on a port and with a password of its own.
+It listens on the loopback interface, on a port and with a password of its own. How it is spoken to
+is for each version of its API: that brings a `Connection`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from midflight._util.redact import server_secrets
 from midflight.agents.opencode import program as setup
-from midflight.agents.opencode.v1.client import Client, Refused
-from midflight.agents.opencode.v1.feed import Feed
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
@@ -42,17 +41,56 @@ class Call(NamedTuple):
     directory: Path
 
 
-class Server:
+class Refused(AgentFailed):
+    """The server answered with an error; ``status`` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Keep the status beside the line for people."""
+        super().__init__(message)
+        self.status = status
+
+
+class Connection(Protocol):
+    """How a version of the API speaks to a server, for all sessions that share it."""
+
+    async def version(self) -> str:
+        """Return the server's version, asked once. Raises `Refused` or `AgentFailed`."""
+        ...
+
+    def end(self) -> None:
+        """The server's program has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+
+Connect = Callable[[str, str | None, Callable[[], bool]], C]
+"""Makes a connection from an address, a password, and what tells whether the server lives.
+
+It connects to nothing yet.
+"""
+
+
+class Server(Generic[C]):
     """One server, ours or one that was named, and who uses it."""
 
     def __init__(
-        self, options: Options, launch: setup.Launch | None, forget: Callable[[], None]
+        self,
+        options: Options,
+        connect: Connect[C],
+        launch: setup.Launch | None,
+        forget: Callable[[], None],
     ) -> None:
         """``launch`` tells how to start it, unless it was named and runs already.
 
         ``forget`` is called when nobody may begin to use it any more.
         """
         self._options = options
+        self._connect = connect
         self._how = launch
         self._forget = forget
         self._process: AgentProcess | None = None
@@ -60,11 +98,10 @@ class Server:
         self._started: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._listening: asyncio.Future[None] | None = None
-        self._feeds: dict[Path, Feed] = {}
         self._ending: asyncio.Task[None] | None = None
         self._users = 0
+        self._connection: C | None = None
         self.version = ""
-        self.client: Client
         self.calls: list[Call] = []
 
     # Using --------------------------------------------------------------------------------
@@ -92,36 +129,11 @@ class Server:
                 await self._started
         await self._end()
 
-    async def feed(self, directory: Path) -> Feed:
-        """Return the events of a directory, once they flow. Raises `AgentFailed`.
-
-        The caller must `release` them.
-        """
-        feed = self._feeds.get(directory)
-        if feed is None or feed.ended:
-            feed = self._feeds[directory] = Feed(self.client.at(directory), self.is_alive)
-        feed.users += 1
-        try:
-            await feed.ready()
-        except BaseException:
-            await self.release(feed)
-            raise
-        return feed
-
-    async def release(self, feed: Feed) -> bool:
-        """Let a directory's events go if nobody needs them; tells whether nobody does."""
-        feed.users -= 1
-        if feed.users:
-            return False
-        for directory in [known for known, each in self._feeds.items() if each is feed]:
-            del self._feeds[directory]
-        await feed.close()
-        return True
-
     @property
-    def directories(self) -> tuple[Path, ...]:
-        """The folders that sessions work in."""
-        return tuple(self._feeds)
+    def connection(self) -> C:
+        """How it is spoken to."""
+        assert self._connection is not None  # noqa: S101 - made before anybody has joined
+        return self._connection
 
     def is_alive(self) -> bool:
         """Tell whether its program runs, as far as that can be seen from here."""
@@ -162,7 +174,7 @@ class Server:
                     await self._launch()
                 else:
                     password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
-                    self.client = Client(url, password)
+                    self._connection = self._connect(url, password, self.is_alive)
                 self.version = setup.accept(await self._healthy())
         except TimeoutError:
             await self._end()
@@ -198,7 +210,8 @@ class Server:
             )
             self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
             # Made while the program starts: what it is made with takes a while to load.
-            client = Client(f"http://127.0.0.1:{port}", password)
+            url = f"http://127.0.0.1:{port}"
+            self._connection = self._connect(url, password, self.is_alive)
             try:
                 # Only its own word tells that it is this program which listens there.
                 await self._listening
@@ -207,7 +220,6 @@ class Server:
                 if left == 1 or "EADDRINUSE" not in self._process.last_words():
                     raise
             else:
-                self.client = client
                 return
 
     async def _read(self, process: AgentProcess) -> None:
@@ -226,14 +238,14 @@ class Server:
             )
             return  # Perhaps another try follows.
         self._forget()
-        for feed in self._feeds.values():
-            feed.end()
+        if self._connection is not None:
+            self._connection.end()
 
     async def _healthy(self) -> str:
         """Return the version, once the server answers."""
         while True:
             try:
-                return await self.client.version()
+                return await self.connection.version()
             except Refused as error:
                 if error.status in (401, 403):
                     raise AgentUnavailable(
@@ -260,9 +272,8 @@ class Server:
 
     async def _tear_down(self) -> None:
         """End the program and all that it started: it ignores TERM, and its state is on disk."""
-        for feed in self._feeds.values():
-            await feed.close()
-        self._feeds.clear()
+        if self._connection is not None:
+            await self._connection.close()
         if self._process is not None:
             await self._process.kill()
         if self._reader is not None:
@@ -271,18 +282,16 @@ class Server:
         told = self._listening
         if told is not None and told.done() and not told.cancelled():
             told.exception()  # Whoever waited for it has been told.
-        if hasattr(self, "client"):
-            await self.client.close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
 
 # One set of servers for each event loop: what belongs to one cannot be used in another.
-_servers: dict[tuple[object, ...], Server] = {}
+_servers: dict[tuple[object, ...], Server[Any]] = {}
 
 
-async def lease(options: Options) -> Server:
+async def join(options: Options, connect: Connect[C]) -> Server[C]:
     """Return a server for these options, shared with every session that needs the same one.
 
     The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
@@ -293,15 +302,15 @@ async def lease(options: Options) -> Server:
     else:
         launch = setup.Launch.of(options)
         wants = launch.key()
-    key = (asyncio.get_running_loop(), *wants)
-    server = _servers.get(key)
+    key = (asyncio.get_running_loop(), connect, *wants)
+    server: Server[C] | None = _servers.get(key)
     if server is None:
 
         def forget() -> None:
             if _servers.get(key) is server:
                 del _servers[key]
 
-        server = _servers[key] = Server(options, launch, forget)
+        server = _servers[key] = Server(options, connect, launch, forget)
     await server.join()
     return server
 

@@ -16,13 +16,12 @@ import msgspec
 
 from midflight._util import lines as framing
 from midflight._util.lines import OVERLONG, Framer
+from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.sse import pieces
 from midflight.errors import AgentFailed
 
 if TYPE_CHECKING:
     import httpx2
-
-__all__ = ["USER", "Client", "Refused"]
 
 USER = "opencode"
 """The user name that the server expects beside its password."""
@@ -36,15 +35,6 @@ _PREFIX = b"data:"
 _decode = msgspec.json.Decoder().decode
 
 Frame = dict[str, Any]
-
-
-class Refused(AgentFailed):
-    """The server answered with an error; ``status`` is its HTTP status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        """Keep the status beside the line for people."""
-        super().__init__(message)
-        self.status = status
 
 
 class Client:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from midflight.agents.opencode.models import Models
 from midflight.agents.opencode.permissions import rules
-from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.agents.opencode.server import Refused
+from midflight.agents.opencode.v1.client import Client
 from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 

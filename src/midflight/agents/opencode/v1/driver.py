@@ -27,11 +27,11 @@ from midflight.agents.opencode import program as setup
 from midflight.agents.opencode.models import Choice
 from midflight.agents.opencode.permissions import Policy
 from midflight.agents.opencode.processes import RunningCommands
-from midflight.agents.opencode.server import Server, lease
+from midflight.agents.opencode.server import Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
-from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.agents.opencode.v1.client import Client
 from midflight.agents.opencode.v1.events import Translator
-from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Item, adopt, missed
+from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Feeds, Item, adopt, missed
 from midflight.agents.opencode.v1.requests import Asks
 from midflight.agents.process.tool_processes import farewell
 from midflight.errors import AgentFailed
@@ -102,7 +102,7 @@ class OpenCodeAgent:
         self._clean = Redactor({**os.environ, **options.env}, secrets_of)
         self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()
-        self._server: Server | None = None
+        self._server: Server[Feeds] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
         self._client: Client
@@ -118,10 +118,10 @@ class OpenCodeAgent:
     async def start(self) -> None:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
-        self._server = await lease(options)
+        self._server = await join(options, Feeds)
         self._book = RunningCommands(self._server, options.cwd)
         try:
-            self._feed = await self._server.feed(options.cwd)
+            self._feed = await self._server.connection.join(options.cwd)
             self._client = self._feed.client
             models, told = await asyncio.gather(
                 conversation.models(self._client), conversation.told(self._client, options)
@@ -172,7 +172,7 @@ class OpenCodeAgent:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
-    async def _end(self, server: Server) -> None:
+    async def _end(self, server: Server[Feeds]) -> None:
         for task in self._errands:
             task.cancel()
         try:
@@ -183,13 +183,13 @@ class OpenCodeAgent:
                 await self._book.close()
             if self._feed is not None:
                 self._feed.leave(self._session)
-                if await server.release(self._feed):
-                    await self._book.end_orphans()
+                if await server.connection.leave(self._feed):
+                    await self._book.end_orphans(server.connection.directories)
         finally:
             await server.leave()
             self._inbox.put_nowait(GONE)
 
-    async def _stop(self, server: Server) -> None:
+    async def _stop(self, server: Server[Feeds]) -> None:
         """Abort, and wait until the session rests; a server that does not obey is ended."""
         with contextlib.suppress(AgentFailed, TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 from midflight.agents.base import Signal
@@ -137,6 +138,63 @@ class Feed:
     def adopt(self, child: str, session: str) -> None:
         """Note a sub-agent's session whose beginning was missed."""
         self._families[child] = session
+
+
+class Feeds:
+    """A server as v1 speaks to it: the client, and the events of each directory in use."""
+
+    def __init__(self, url: str, password: str | None, is_alive: Callable[[], bool]) -> None:
+        """Begin without a directory."""
+        self._client = Client(url, password)
+        self._is_alive = is_alive
+        self._feeds: dict[Path, Feed] = {}
+
+    async def version(self) -> str:
+        """Return the server's version. Raises `Refused` or `AgentFailed`."""
+        return await self._client.version()
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The folders that sessions work in."""
+        return tuple(self._feeds)
+
+    async def join(self, directory: Path) -> Feed:
+        """Return the events of a directory, once they flow. Raises `AgentFailed`.
+
+        The caller must `leave` them.
+        """
+        feed = self._feeds.get(directory)
+        if feed is None or feed.ended:
+            feed = self._feeds[directory] = Feed(self._client.at(directory), self._is_alive)
+        feed.users += 1
+        try:
+            await feed.ready()
+        except BaseException:
+            await self.leave(feed)
+            raise
+        return feed
+
+    async def leave(self, feed: Feed) -> bool:
+        """Let a directory's events go if nobody needs them; tells whether nobody does."""
+        feed.users -= 1
+        if feed.users:
+            return False
+        for directory in [known for known, each in self._feeds.items() if each is feed]:
+            del self._feeds[directory]
+        await feed.close()
+        return True
+
+    def end(self) -> None:
+        """Tell every session that the server is gone."""
+        for feed in self._feeds.values():
+            feed.end()
+
+    async def close(self) -> None:
+        """Stop to read, and close every connection."""
+        for feed in self._feeds.values():
+            await feed.close()
+        self._feeds.clear()
+        await self._client.close()
 
 
 # After a gap --------------------------------------------------------------------------

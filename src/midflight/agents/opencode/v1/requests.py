@@ -13,7 +13,8 @@ import msgspec
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.opencode.permissions import Asked, Policy, Verdict
-from midflight.agents.opencode.v1.client import Client, Refused
+from midflight.agents.opencode.server import Refused
+from midflight.agents.opencode.v1.client import Client
 from midflight.agents.opencode.v1.thread import Thread
 from midflight.agents.shared.content import questions
 from midflight.errors import AgentFailed
