@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from midflight._util import lines as framing
+from midflight._util.aio import TaskSet
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed
 
@@ -63,7 +64,7 @@ class JsonRpc:
         self._on_noise = on_noise
         self._asked: dict[int, Callable[[Answer], None]] = {}
         self._waiting: set[asyncio.Future[Answer]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending = TaskSet()
         self._last = 0
 
     async def read(self) -> None:
@@ -143,9 +144,7 @@ class JsonRpc:
 
     def soon(self, sending: Coroutine[Any, Any, None]) -> None:
         """Carry out a sending beside the reading, which must never wait for the writing."""
-        task = asyncio.get_running_loop().create_task(_send(sending))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._sending.start(_send(sending))
 
     async def _write(self, message: dict[str, object]) -> None:
         await self._process.write(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")

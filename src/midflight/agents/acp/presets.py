@@ -9,10 +9,6 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from midflight.agents.opencode.permissions import BASE, as_config
-
-__all__ = ["PRESETS", "Preset"]
-
 
 class Preset(NamedTuple):
     """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
@@ -26,10 +22,17 @@ class Preset(NamedTuple):
     env: Mapping[str, str] = {}
 
 
-# What OpenCode's sub-agents ask does not come through ACP, and they would wait for ever.
-# Three stand by name too: a user's own rule for one could come after the "*".
-_CHANGES = dict.fromkeys(("edit", "bash", "webfetch"), "ask")
-_ASK = json.dumps({**as_config(BASE), **_CHANGES, "task": "deny"})
+_OPENCODE_ASKS = {
+    "*": "ask",
+    # By name too: a user's own rule for one of these could come after the "*".
+    **dict.fromkeys(("bash", "edit", "webfetch"), "ask"),
+    **dict.fromkeys(("glob", "grep", "list", "lsp", "question", "skill"), "allow"),
+    **dict.fromkeys(("todoread", "todowrite", "plan_enter", "plan_exit"), "allow"),
+    "read": {"*": "allow", "*.env": "ask", "*.env.*": "ask"},
+    # What OpenCode's sub-agents ask does not come through ACP: they would wait for ever.
+    "task": "deny",
+}
+"""Without it OpenCode asks nothing; the driver of OpenCode itself asks the same."""
 
 PRESETS: Mapping[str, Preset] = {
     "auggie": Preset(
@@ -75,7 +78,7 @@ PRESETS: Mapping[str, Preset] = {
         "opencode acp",
         "npm install -g opencode-ai",
         "https://opencode.ai/docs/acp",
-        {"OPENCODE_PERMISSION": _ASK},
+        {"OPENCODE_PERMISSION": json.dumps(_OPENCODE_ASKS)},
     ),
     "qwen": Preset(
         "qwen --acp",

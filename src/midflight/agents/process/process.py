@@ -11,27 +11,18 @@ import contextlib
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midflight._util.lines import Framer
 from midflight._util.redact import Redactor
 from midflight.agents.process.orphans import new_marker
+from midflight.agents.process.output import OutputLines
 from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
     import psutil
-
-__all__ = ["AgentProcess"]
-
-FLOOD_S = 0.001
-"""Output that comes faster is read in batches: to wake up costs more than to read a line."""
-
-FLOOD_BEGINS = 16
-"""So many pieces of output in quick succession are a flood; fewer are read at once."""
 
 WRITE_TIMEOUT_S = 10.0
 GONE_TIMEOUT_S = 10.0
@@ -51,16 +42,10 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self.marker = new_marker()
         self.strays: list[int] = []
         self._transport: asyncio.SubprocessTransport | None = None
-        self._lines: deque[bytes] = deque()
-        self._framer = Framer()
+        self._output = OutputLines()
         self._stderr = bytearray()
         self._redact = Redactor({})
-        self._news: asyncio.Future[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._woken = 0.0
-        self._close_ones = 0
         self._exited = asyncio.Event()
-        self._eof = False
         self._stderr_eof = asyncio.Event()
         self._leash: Reaper | None = None
         self._writable = asyncio.Event()
@@ -100,6 +85,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
             ) from error
         self._transport = transport
+        self._output.open(transport.get_pipe_transport(1))
         self._started = time.monotonic()
         self._leash = Reaper(self.pid, self.marker, folder)
 
@@ -126,17 +112,13 @@ class AgentProcess(asyncio.SubprocessProtocol):
             self._stderr += data[-STDERR_BYTES:]
             del self._stderr[:-STDERR_BYTES]
             return
-        lines = self._framer.push(data)
-        if lines:
-            self._lines.extend(lines)
-            self._wake()
+        self._output.push(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Note the end of the output, or that nothing more can be written."""
         del exc
         if fd == 1:
-            self._eof = True
-            self._wake()
+            self._output.end()
         elif fd == 0:
             self._writable.set()
         else:
@@ -156,47 +138,14 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """There is room again."""
         self._writable.set()
 
-    def _wake(self) -> None:
-        """Let the reader look: at once, but in a flood it and the output wait a bit."""
-        if self._alarm is None:
-            loop = asyncio.get_running_loop()
-            close = loop.time() - self._woken < FLOOD_S
-            self._close_ones = self._close_ones + 1 if close else 0
-            if self._close_ones < FLOOD_BEGINS:
-                self._ring()
-            else:
-                self._alarm = loop.call_later(FLOOD_S, self._ring)
-                if (output := self._output()) is not None:
-                    output.pause_reading()
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if (output := self._output()) is not None:
-            output.resume_reading()
-        self._woken = asyncio.get_running_loop().time()
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
-
-    def _output(self) -> asyncio.ReadTransport | None:
-        pipe = self._transport.get_pipe_transport(1) if self._transport else None
-        return pipe if isinstance(pipe, asyncio.ReadTransport) else None
-
     # Talking ------------------------------------------------------------------------------
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    def lines(self) -> AsyncIterator[bytes]:
         """Yield each line of standard output, until it ends or the program is gone.
 
-        A line that is too long comes as `framing.OVERLONG`. One reader.
+        A line that is too long comes as `lines.OVERLONG`. One reader.
         """
-        while True:
-            while self._lines:
-                yield self._lines.popleft()
-            if self._eof:
-                break
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
-        if rest := self._framer.rest():
-            yield rest
+        return self._output.read()
 
     async def write(self, line: bytes) -> None:
         """Write a line, newline included. Raises `AgentFailed` if the program takes none."""
@@ -290,7 +239,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         }
         self.strays = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
         pipe = self._transport.get_pipe_transport(1) if self._transport else None
-        if pipe is not None and not self._eof:
+        if pipe is not None and not self._output.ended:
             pipe.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STDERR_GRACE_S):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from midflight import events as e
+from midflight._util.aio import TaskSet
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.base import (
     Calling,
@@ -101,7 +102,7 @@ class OpenCodeAgent:
         secrets_of = server_secrets(options.mcp_servers)
         self._clean = Redactor({**os.environ, **options.env}, secrets_of)
         self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands = TaskSet()
         self._server: Server[Feeds] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
@@ -173,8 +174,7 @@ class OpenCodeAgent:
             await asyncio.shield(self._ending)
 
     async def _end(self, server: Server[Feeds]) -> None:
-        for task in self._errands:
-            task.cancel()
+        self._errands.cancel()
         try:
             if self._session and server.is_alive():
                 await self._book.condemn()
@@ -253,9 +253,7 @@ class OpenCodeAgent:
             with contextlib.suppress(AgentFailed):
                 await errand
 
-        task = asyncio.get_running_loop().create_task(done())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands.start(done())
 
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; a stale one is none any more."""
