@@ -15,7 +15,7 @@ from tests.support.opencode_events import Told, delta, message, step_finish, tex
 from tests.support.relay import Relay
 
 import midflight
-from midflight.agents.opencode.v1.client import Client
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.testing import ModelRequest, Step, Text, ToolCall, Wait, Words
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer
@@ -51,7 +51,7 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 @asynccontextmanager
 async def _told(server: OpenCodeServer) -> AsyncIterator[Callable[[str], Any]]:
     """Return a function that waits until the server tells an event of a type, relay or not."""
-    client = Client(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
+    client = OpenCodeClient(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
     stream = cast("AsyncGenerator[dict[str, Any]]", client.events())
     await anext(stream)
 

@@ -15,7 +15,7 @@ from tests.faults.manifest import fault
 from tests.support.faults import agents, ended, pid_in, pipe, read
 
 import midflight
-from midflight.agents.opencode.v1.client import USER, Client
+from midflight.agents.opencode.v1.client import USER, OpenCodeClient
 from midflight.testing import ToolCall
 from midflight.testing.conformance.rig import OPENCODE, Stage
 from midflight.testing.conformance.rows.options import MCP_SERVER
@@ -30,7 +30,7 @@ ENOUGH_ROUTES = 90
 async def test_no_route_of_an_opencode_server_answers_without_the_right_password(
     opencode_server: OpenCodeServer,
 ) -> None:
-    client = Client(opencode_server.url, opencode_server.env[PASSWORD])
+    client = OpenCodeClient(opencode_server.url, opencode_server.env[PASSWORD])
     routes = [
         (method, re.sub(r"\{\w+\}", "x", path))
         for path, methods in (await client.get("/doc"))["paths"].items()

@@ -22,7 +22,7 @@ from tests.support.relay import Relay
 
 import midflight
 from midflight.agents.opencode.program import configuration
-from midflight.agents.opencode.v1.client import Client
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.options import Options
 from midflight.testing import Silence, Step, Text, ToolCall, Wait, Words
 from midflight.testing.conformance.rig import Stage
@@ -269,7 +269,7 @@ async def test_a_cancelled_task_ends_its_turn_on_a_server_that_lives_on(
         with pytest.raises(asyncio.CancelledError):
             await task
         server = opencode_server
-        client = Client(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
+        client = OpenCodeClient(server.url, server.env["OPENCODE_SERVER_PASSWORD"], server.cwd)
         assert await client.get("/session/status") == {}
         await client.close()
 
@@ -300,7 +300,7 @@ async def test_noise_splits_and_damage_between_events_lose_none_that_can_be_read
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        client = OpenCodeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
         async with asyncio.timeout(10):
             frames = [frame async for frame in client.events()]
         await client.close()

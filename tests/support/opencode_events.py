@@ -6,8 +6,8 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal
-from midflight.agents.opencode.permissions import Asked, Verdict
-from midflight.agents.opencode.v1.events import Translator
+from midflight.agents.opencode.permissions import PermissionRequest, Verdict
+from midflight.agents.opencode.v1.events import EventTranslator
 
 MAIN = "ses_main"
 
@@ -105,9 +105,9 @@ class Told:
 
     def __init__(self, *handed: int, since: str = "", decided: Any = "ask") -> None:
         """``handed`` are the numbers of the messages that the server has been given."""
-        self.asked: list[Asked] = []
+        self.asked: list[PermissionRequest] = []
         self.decided = decided
-        self.translate = Translator(
+        self.translate = EventTranslator(
             MAIN,
             lambda _, used: used.output_tokens / 100,
             self._judge,
@@ -118,7 +118,7 @@ class Told:
         for number in handed:
             self.hand(number)
 
-    def _judge(self, asked: Asked) -> Verdict:
+    def _judge(self, asked: PermissionRequest) -> Verdict:
         self.asked.append(asked)
         return Verdict(self.decided, "the reason")
 

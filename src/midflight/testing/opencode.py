@@ -28,7 +28,7 @@ from typing import IO, Self
 import psutil
 
 from midflight.agents.opencode.program import GO_ON
-from midflight.agents.opencode.v1.client import Client
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentUnavailable
 from midflight.testing.home import make_home
@@ -74,7 +74,7 @@ class OpenCodeServer:
             raise AgentUnavailable("opencode was not found on PATH", INSTALL)
         self._program = str(found)
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: Reaper | None = None
+        self._reaper: Reaper | None = None
         self._marker = uuid.uuid4().hex
         self.home = folder / "home"
         self.cwd = folder / "cwd"
@@ -94,7 +94,7 @@ class OpenCodeServer:
 
     async def rest(self) -> None:
         """Stop whatever an earlier session left at work: it would ask the next one's model."""
-        client = Client(self.url, self._password, self.cwd)
+        client = OpenCodeClient(self.url, self._password, self.cwd)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while busy := await client.get("/session/status"):
@@ -122,7 +122,7 @@ class OpenCodeServer:
             marks = {MARKER: self._marker, SHARED: "1"}
             self._process = self._start(model | self.env | marks, output)
         try:
-            self._leash = Reaper(self._process.pid, self._marker, None)
+            self._reaper = Reaper(self._process.pid, self._marker, None)
             self._wait(log)
         except BaseException:
             self._kill()
@@ -178,8 +178,8 @@ class OpenCodeServer:
             with contextlib.suppress(psutil.Error):
                 one.kill()
         process.wait()
-        if self._leash is not None:
-            self._leash.let_go()
+        if self._reaper is not None:
+            self._reaper.let_go()
 
 
 def _tree(pid: int) -> Iterator[psutil.Process]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from midflight.agents.opencode.v1.client import Client, trusted
+from midflight.agents.opencode.v1.client import OpenCodeClient, trusted
 from midflight.agents.opencode.v1.sse import Chunks
 from midflight.errors import AgentFailed
 
@@ -64,7 +64,7 @@ class Server:
         writer.close()
 
 
-async def heard(client: Client) -> list[dict[str, Any] | None]:
+async def heard(client: OpenCodeClient) -> list[dict[str, Any] | None]:
     """Return the events until they end."""
     try:
         async with asyncio.timeout(10):
@@ -76,7 +76,9 @@ async def heard(client: Client) -> list[dict[str, Any] | None]:
 async def test_the_stream_is_asked_for_with_the_password_and_for_the_directory() -> None:
     server = Server(OK + b"Transfer-Encoding: chunked\r\n\r\n23\r\n", CONNECTED + b"\r\n0\r\n\r\n")
     async with server.at() as place:
-        frames = await heard(Client(f"http://{place}/base", "s\u00e9same", Path("/a folder")))
+        frames = await heard(
+            OpenCodeClient(f"http://{place}/base", "s\u00e9same", Path("/a folder"))
+        )
     assert frames == [{"type": "server.connected"}]
     head = server.asked.decode().lower()
     key = base64.b64encode("opencode:s\u00e9same".encode()).decode()
@@ -89,7 +91,7 @@ async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:
     for given, used in ((None, "her:own"), ("word", "opencode:word")):
         server = Server(OK + b"\r\n" + CONNECTED)
         async with server.at() as place:
-            await heard(Client(f"http://her:own@{place}", given))
+            await heard(OpenCodeClient(f"http://her:own@{place}", given))
         assert base64.b64encode(used.encode()) in server.asked
 
 
@@ -107,7 +109,7 @@ async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:
 async def test_an_answer_that_is_no_stream_fails(answer: bytes) -> None:
     async with Server(answer).at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):
-            await heard(Client(f"http://{place}", "sesame"))
+            await heard(OpenCodeClient(f"http://{place}", "sesame"))
 
 
 async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +117,7 @@ async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.Mo
     server = Server(OK + b"\r\n", hang_up=False)
     async with server.at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):
-            await heard(Client(f"http://{place}", "sesame"))
+            await heard(OpenCodeClient(f"http://{place}", "sesame"))
         async with asyncio.timeout(10):
             await server.left.wait()
 
@@ -123,7 +125,7 @@ async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.Mo
 async def test_who_hears_enough_hangs_up() -> None:
     server = Server(OK + b"\r\n" + CONNECTED, hang_up=False)
     async with server.at() as place, asyncio.timeout(10):
-        client = Client(f"http://{place}", None)
+        client = OpenCodeClient(f"http://{place}", None)
         stream = cast("AsyncGenerator[Any]", client.events())
         assert await anext(stream) == {"type": "server.connected"}
         await stream.aclose()
@@ -135,6 +137,6 @@ async def test_over_https_nothing_is_sent_in_the_clear() -> None:
     server = Server(OK + b"\r\n" + CONNECTED)
     async with server.at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):
-            await heard(Client(f"https://{place}", "sesame"))
+            await heard(OpenCodeClient(f"https://{place}", "sesame"))
     assert server.asked[:1] == b"\x16"  # a handshake
     assert b"GET" not in server.asked

@@ -10,8 +10,8 @@ from tests.faults.manifest import fault
 
 from midflight.agents.opencode.permissions import (
     BASE,
-    Asked,
-    Policy,
+    OpenCodePermissions,
+    PermissionRequest,
     as_config,
     check,
     rules,
@@ -22,13 +22,15 @@ from midflight.errors import UnsupportedOption
 from midflight.options import PERMISSION_MODES, Options
 
 
-def asked(permission: str = "bash", name: str = "", patterns: Any = (), **given: Any) -> Asked:
+def asked(
+    permission: str = "bash", name: str = "", patterns: Any = (), **given: Any
+) -> PermissionRequest:
     told = {"id": "per", "sessionID": "ses", "permission": permission, "patterns": patterns}
-    return Asked(told, name or permission, given)
+    return PermissionRequest(told, name or permission, given)
 
 
-def verdict(request: Asked, **options: Any) -> str:
-    return Policy(Options.build(**options))(request).decision
+def verdict(request: PermissionRequest, **options: Any) -> str:
+    return OpenCodePermissions(Options.build(**options))(request).decision
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_only_the_text_of_a_command_counts_as_one() -> None:
 def test_a_mode_decides_what_it_is_about_and_leaves_the_rest_to_the_session(
     mode: str, edit: str, command: str, outside: str, unknown: str
 ) -> None:
-    policy = Policy(Options.build(permission_mode=mode))
+    policy = OpenCodePermissions(Options.build(permission_mode=mode))
     requests = [
         asked("edit", "write"),
         asked(command="make"),
@@ -127,7 +129,7 @@ def test_a_mode_decides_what_it_is_about_and_leaves_the_rest_to_the_session(
 
 
 def test_a_mode_can_be_switched_at_any_time() -> None:
-    policy = Policy(Options.build())
+    policy = OpenCodePermissions(Options.build())
     policy.mode = "acceptEdits"
     assert policy(asked("edit", "write")).decision == "allow"
 

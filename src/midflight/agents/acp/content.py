@@ -12,7 +12,7 @@ import msgspec
 from midflight.agents.shared.content import OUTPUT_CHARS
 from midflight.values import Kind
 
-__all__ = ["TOOLS", "Call", "changed", "kind_of", "output_of", "told_name", "told_parent"]
+__all__ = ["TOOLS", "AcpCall", "changed", "kind_of", "output_of", "told_name", "told_parent"]
 
 DIFF_LINES = 400
 """Longer texts are not compared: it takes time, and nobody reads it."""
@@ -45,7 +45,7 @@ TOOLS: Mapping[str, str] = {
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 
 
-class Call(msgspec.Struct):
+class AcpCall(msgspec.Struct):
     """A tool call as it is known so far.
 
     ``kind`` is ACP's own; ``shown`` that `ToolStarted` was told; ``asked`` that the agent asked
@@ -97,12 +97,12 @@ def _guess(title: str, kind: str) -> str:
     return title if _IDENTIFIER.fullmatch(title) else kind
 
 
-def kind_of(call: Call) -> Kind:
+def kind_of(call: AcpCall) -> Kind:
     """Return midflight's word for a call's kind."""
     return KINDS.get(call.kind, "other")
 
 
-def changed(call: Call) -> list[str]:
+def changed(call: AcpCall) -> list[str]:
     """Return the path of each file that the call says it changes. Raises `KeyError` for none."""
     items = call.content if isinstance(call.content, list) else []
     return [
@@ -129,7 +129,7 @@ def told_parent(told: Mapping[str, Any]) -> str | None:
     return _meta(told, "parentToolUseId") or None
 
 
-def output_of(call: Call, raw: object) -> str:
+def output_of(call: AcpCall, raw: object) -> str:
     """Return a tool's output as text, cut to `OUTPUT_CHARS`; ``raw`` is the agent's own form."""
     if isinstance(raw, dict):
         raw = next((raw[key] for key in ("output", "error") if isinstance(raw.get(key), str)), None)

@@ -14,12 +14,12 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program as acp_setup
-from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, Answer, JsonRpc, Refused
-from midflight.agents.acp.permissions import Policy
-from midflight.agents.acp.requests import Asks
+from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
+from midflight.agents.acp.permissions import AcpPermissions
+from midflight.agents.acp.requests import AcpRequests
 from midflight.agents.acp.results import AUTH_REQUIRED
 from midflight.agents.acp.settings import Settings
-from midflight.agents.acp.updates import Translator
+from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, farewell
@@ -47,20 +47,20 @@ class AcpAgent:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         acp_setup.refuse(options)
         self._options = options
-        self._command = acp_setup.Command.of(options)
-        self.name = self._command.name
-        self._env = self._command.environment(options)
-        self._policy = Policy(options)
+        self._program = acp_setup.AcpProgram.of(options)
+        self.name = self._program.name
+        self._env = self._program.environment(options)
+        self._permissions = AcpPermissions(options)
         self._secrets = server_secrets(options.mcp_servers)
         redact = Redactor(self._env, self._secrets)
         paid = None if options.resume is None else options.spent_usd
-        self._translate = Translator(self._policy, redact, paid)
+        self._translate = UpdateTranslator(self._permissions, redact, paid)
         self._process = AgentProcess()
-        self._wire = JsonRpc(self._process, self._received, self._noise, redact)
+        self._rpc = JsonRpc(self._process, self._received, self._noise, redact)
         self._reader: asyncio.Task[None] | None = None
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._session = ""
-        self._asks = Asks(self._wire, self._policy, self._translate, self._report)
+        self._requests = AcpRequests(self._rpc, self._permissions, self._translate, self._report)
         self._later: deque[tuple[str, str]] = deque()
         self._calls = OpenCalls(self._process)
 
@@ -69,9 +69,9 @@ class AcpAgent:
     async def start(self) -> None:
         """Start the program, greet it and open the session; an agent that will not do is ended."""
         version = acp_setup.protocol_version()
-        argv = self._command.found(self._env)
+        argv = self._program.found(self._env)
         await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
-        self._reader = asyncio.get_running_loop().create_task(self._wire.read())
+        self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
         try:
             await self._greet(version)
         except BaseException as error:
@@ -84,13 +84,13 @@ class AcpAgent:
 
     async def _greet(self, version: int) -> None:
         greeting = acp_setup.greeting(version)
-        answer = await self._wire.call("initialize", greeting, HANDSHAKE_TIMEOUT_S)
+        answer = await self._rpc.call("initialize", greeting, HANDSHAKE_TIMEOUT_S)
         announced = acp_setup.Announced(answer)
         announced.check(version, self.name)
         method, params = acp_setup.session(self._options, announced)
         try:
-            told = await self._wire.call(method, params, HANDSHAKE_TIMEOUT_S)
-        except Refused as error:
+            told = await self._rpc.call(method, params, HANDSHAKE_TIMEOUT_S)
+        except RpcError as error:
             if error.error.get("code") != AUTH_REQUIRED:
                 if self._options.resume is None:
                     raise
@@ -145,10 +145,10 @@ class AcpAgent:
         self._report(self._translate.begin())
         self._report([Taken(message)])  # ACP does not tell when a prompt is read
         params = self._of_session(prompt=[{"type": "text", "text": text}])
-        await self._wire.begin("session/prompt", params, self._answered)
+        await self._rpc.begin("session/prompt", params, self._answered)
 
     async def _steer(self, message: str, text: str) -> None:
-        def take(answer: Answer) -> None:
+        def take(answer: RpcResponse) -> None:
             outcome = answer.result.get("outcome")
             if outcome == "injected":
                 self._report([Taken(message)])
@@ -157,7 +157,7 @@ class AcpAgent:
             else:
                 if outcome == "startedNewTurn":
                     # Nothing would tell that turn's end: it gives way to a prompt, which has one.
-                    self._wire.soon(self._wire.tell("session/cancel", self._of_session()))
+                    self._rpc.soon(self._rpc.tell("session/cancel", self._of_session()))
                 self._later.append((message, text))
                 self._go_on()
 
@@ -165,17 +165,17 @@ class AcpAgent:
             prompt=[{"type": "text", "text": text}],
             _meta={"steering": {"idleBehavior": "promptRequired"}},
         )
-        await self._wire.begin("_session/steering", params, take)
+        await self._rpc.begin("_session/steering", params, take)
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: RpcResponse) -> None:
         """The prompt has its answer, and the turn its end."""
         self._report(self._translate.end(answer))
-        self._asks.forget()
+        self._requests.forget()
         self._go_on()
 
     def _go_on(self) -> None:
         if self._later and not self._translate.running:
-            self._wire.soon(self._prompt(*self._later.popleft()))
+            self._rpc.soon(self._prompt(*self._later.popleft()))
 
     async def cancel(self, message: str) -> None:
         """Take back a message that the agent has not been given yet."""
@@ -192,12 +192,12 @@ class AcpAgent:
             return
         self._translate.cancel()
         await self._calls.condemn()
-        await self._asks.withdraw()
-        await self._wire.tell("session/cancel", self._of_session())
+        await self._requests.withdraw()
+        await self._rpc.tell("session/cancel", self._of_session())
 
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; one that is gone is ignored."""
-        await self._asks.reply(reply)
+        await self._requests.reply(reply)
 
     async def set_model(self, model: str) -> None:
         """Use this model for the calls that follow."""
@@ -219,10 +219,10 @@ class AcpAgent:
         change = settings.to_mode(own)
         if change is not None:
             await self._change(*change)
-        self._policy.edits = mode == "acceptEdits" and own != mode
+        self._permissions.edits = mode == "acceptEdits" and own != mode
 
     async def _change(self, method: str, params: Mapping[str, object]) -> None:
-        told = await self._wire.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)
+        told = await self._rpc.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)
         self._translate.settings.update(told)
 
     async def stop_task(self, task: str) -> None:
@@ -261,13 +261,13 @@ class AcpAgent:
                     if self._session:
                         self._report(self._translate.update(update))
                         if self._translate.must_be_told_again():
-                            self._wire.soon(self._wire.tell("session/cancel", self._of_session()))
+                            self._rpc.soon(self._rpc.tell("session/cancel", self._of_session()))
                     else:
                         self._translate.settle(update)
                 case {"method": "session/request_permission", "id": request, "params": params}:
-                    self._asks.permission(request, params)
+                    self._requests.permission(request, params)
                 case {"method": "elicitation/create", "id": request, "params": params}:
-                    self._asks.form(request, params)
+                    self._requests.form(request, params)
                 case _:
                     self._unknown(message)
         except MALFORMED:
@@ -276,5 +276,5 @@ class AcpAgent:
     def _unknown(self, message: dict[str, Any]) -> None:
         if "id" in message:
             text = f"{message['method']} is not supported, or not understood"
-            self._wire.soon(self._wire.refuse(message["id"], METHOD_NOT_FOUND, text))
+            self._rpc.soon(self._rpc.refuse(message["id"], METHOD_NOT_FOUND, text))
         self._report([e.Raw(data=message)])

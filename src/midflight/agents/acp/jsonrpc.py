@@ -14,19 +14,19 @@ from midflight._util.aio import TaskSet
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed
 
-__all__ = ["METHOD_NOT_FOUND", "Answer", "JsonRpc", "Refused", "complaint"]
+__all__ = ["METHOD_NOT_FOUND", "JsonRpc", "RpcError", "RpcResponse", "complaint"]
 
 METHOD_NOT_FOUND = -32601
 
 
-class Answer(msgspec.Struct, frozen=True):
+class RpcResponse(msgspec.Struct, frozen=True):
     """What came back for a request: a result, or an error."""
 
     result: dict[str, Any] = {}
     error: dict[str, Any] | None = None
 
 
-class Refused(AgentFailed):
+class RpcError(AgentFailed):
     """The agent answered a request with an error; ``error`` is that error as it came."""
 
     def __init__(self, method: str, error: Mapping[str, Any], says: str) -> None:
@@ -62,8 +62,8 @@ class JsonRpc:
         self._process = process
         self._on_message = on_message
         self._on_noise = on_noise
-        self._asked: dict[int, Callable[[Answer], None]] = {}
-        self._waiting: set[asyncio.Future[Answer]] = set()
+        self._asked: dict[int, Callable[[RpcResponse], None]] = {}
+        self._waiting: set[asyncio.Future[RpcResponse]] = set()
         self._sending = TaskSet()
         self._last = 0
 
@@ -93,14 +93,14 @@ class JsonRpc:
                 return
             result = message.get("result")
             take(
-                Answer(
+                RpcResponse(
                     result if isinstance(result, dict) else {},
                     error if isinstance(error, dict) or error is None else {"message": str(error)},
                 )
             )
 
     async def begin(
-        self, method: str, params: Mapping[str, object], take: Callable[[Answer], None]
+        self, method: str, params: Mapping[str, object], take: Callable[[RpcResponse], None]
     ) -> None:
         """Make a request. ``take`` gets its answer; it is not called when the agent ends first."""
         self._last += 1
@@ -110,11 +110,11 @@ class JsonRpc:
     async def call(
         self, method: str, params: Mapping[str, object], timeout_s: float
     ) -> dict[str, Any]:
-        """Make a request and return its result. Raises `Refused`, or `AgentFailed` for none."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        """Make a request and return its result. Raises `RpcError`, or `AgentFailed` for none."""
+        future: asyncio.Future[RpcResponse] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
 
-        def take(answer: Answer) -> None:
+        def take(answer: RpcResponse) -> None:
             if not future.done():
                 future.set_result(answer)
 
@@ -127,7 +127,7 @@ class JsonRpc:
         finally:
             self._waiting.discard(future)
         if answer.error is not None:
-            raise Refused(method, answer.error, self._redact(complaint(answer.error)))
+            raise RpcError(method, answer.error, self._redact(complaint(answer.error)))
         return answer.result
 
     async def tell(self, method: str, params: Mapping[str, object]) -> None:

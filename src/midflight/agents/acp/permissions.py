@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from midflight.agents.acp.content import TOOLS, Call, changed
+from midflight.agents.acp.content import TOOLS, AcpCall, changed
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["Policy"]
+__all__ = ["AcpPermissions"]
 
 _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 _CHANGES = ("delete", "move")
 """What is refused too where ``edit`` is, and not allowed where only ``edit`` is."""
 
 
-class Policy:
+class AcpPermissions:
     """Judges calls by the options ``allowed_tools``, ``disallowed_tools`` and the folders.
 
     ``edits`` says that edits within the folders are allowed: `acceptEdits`, for an agent that has
@@ -43,11 +43,11 @@ class Policy:
         self._folders = [folder.resolve() for folder in (options.cwd, *options.add_dirs)]
         self.edits = False
 
-    def refuses(self, call: Call) -> bool:
+    def refuses(self, call: AcpCall) -> bool:
         """Tell whether the call must not run."""
         return any(_matches(rule, call, widely=True) for rule in self._refused)
 
-    def verdict(self, call: Call) -> Literal["allow", "deny", "ask"]:
+    def verdict(self, call: AcpCall) -> Literal["allow", "deny", "ask"]:
         """Judge a call that the agent asks about."""
         if self.refuses(call):
             return "deny"
@@ -60,7 +60,7 @@ class Policy:
             return "allow"
         return "ask"
 
-    def _within(self, call: Call) -> bool:
+    def _within(self, call: AcpCall) -> bool:
         """Tell whether every place that the call names lies in the session's folders."""
         places = [(self._folders[0] / place).resolve() for place in (*call.places, *changed(call))]
         return bool(places) and all(
@@ -76,7 +76,7 @@ def _names(rules: Iterable[str]) -> Iterator[str]:
             yield "_".join(rule.split("__")[1:])
 
 
-def _matches(rule: str, call: Call, *, widely: bool) -> bool:
+def _matches(rule: str, call: AcpCall, *, widely: bool) -> bool:
     name = call.name.casefold()
     if rule == name:
         return True

@@ -20,12 +20,12 @@ from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inhe
 from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["Announced", "Command", "can", "greeting", "protocol_version", "refuse", "session"]
+__all__ = ["AcpProgram", "Announced", "can", "greeting", "protocol_version", "refuse", "session"]
 
 _INSTALL = "pip install midflight[acp]"
 
 
-class Command(msgspec.Struct, frozen=True):
+class AcpProgram(msgspec.Struct, frozen=True):
     """What is run: a name for people, the words, how to install it, and variables that it wants."""
 
     name: str
@@ -34,7 +34,7 @@ class Command(msgspec.Struct, frozen=True):
     env: Mapping[str, str] = {}
 
     @classmethod
-    def of(cls, options: Options) -> Command:
+    def of(cls, options: Options) -> AcpProgram:
         """Read the option ``agent``: a preset's name, or ``acp:`` and a command."""
         preset = PRESETS.get(options.agent)
         line = preset.command if preset else options.agent.removeprefix("acp:")

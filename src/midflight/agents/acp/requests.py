@@ -10,8 +10,8 @@ import msgspec
 
 from midflight import events as e
 from midflight.agents.acp.jsonrpc import JsonRpc
-from midflight.agents.acp.permissions import Policy
-from midflight.agents.acp.updates import Translator
+from midflight.agents.acp.permissions import AcpPermissions
+from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Reply, Signal
 from midflight.values import Question, QuestionOption
 
@@ -59,19 +59,19 @@ class Form(msgspec.Struct, frozen=True):
         return content
 
 
-class Asks:
+class AcpRequests:
     """The requests that are open. Their ids are ours: an agent's begin anew with each program."""
 
     def __init__(
         self,
-        wire: JsonRpc,
-        policy: Policy,
-        translate: Translator,
+        rpc: JsonRpc,
+        policy: AcpPermissions,
+        translate: UpdateTranslator,
         report: Callable[[Iterable[Signal]], None],
     ) -> None:
         """Begin with none."""
-        self._wire = wire
-        self._policy = policy
+        self._rpc = rpc
+        self._permissions = policy
         self._translate = translate
         self._report = report
         self._open: dict[str, tuple[object, Form | Choices]] = {}
@@ -81,11 +81,11 @@ class Asks:
         choices = {str(each["kind"]): str(each["optionId"]) for each in params["options"]}
         call, signals = self._translate.asked(params["toolCall"])
         self._report(signals)
-        verdict = self._policy.verdict(call)
+        verdict = self._permissions.verdict(call)
         if verdict != "ask":
             if verdict == "deny":
                 self._translate.deny(call)
-            self._wire.soon(self._decide(request, choices, allow=verdict == "allow"))
+            self._rpc.soon(self._decide(request, choices, allow=verdict == "allow"))
             return
         self._report(
             [
@@ -103,7 +103,7 @@ class Asks:
         """Take a form: it is put as questions, or declined if it cannot be."""
         form = read_form(params)
         if form is None:
-            self._wire.soon(self._wire.answer(request, {"action": "decline"}))
+            self._rpc.soon(self._rpc.answer(request, {"action": "decline"}))
             text = "the agent asked for something that cannot be put as questions"
             self._report([e.Notice(level="warning", text=text)])
         else:
@@ -124,9 +124,9 @@ class Asks:
             await self._decide(request, asked, allow=reply.allow)
         elif reply.allow:
             content = asked.fill_in(reply.answers or {})
-            await self._wire.answer(request, {"action": "accept", "content": content})
+            await self._rpc.answer(request, {"action": "accept", "content": content})
         else:
-            await self._wire.answer(request, {"action": "decline"})
+            await self._rpc.answer(request, {"action": "decline"})
 
     async def _decide(self, request: object, choices: Choices, *, allow: bool) -> None:
         """Answer for this one time; an agent that offers only *always* gets no leave."""
@@ -136,14 +136,14 @@ class Asks:
             self._report([e.Notice(level="warning", text=text)])
         chosen = choices.get(_ONCE[allow])
         outcome = {"outcome": {"outcome": "selected", "optionId": chosen}}
-        await self._wire.answer(request, outcome if chosen else _CANCELLED)
+        await self._rpc.answer(request, outcome if chosen else _CANCELLED)
 
     async def withdraw(self) -> None:
         """Answer everything that is open: its prompt is being stopped, and so is the wait."""
         asks, self._open = self._open, {}
         for request, asked in asks.values():
             stopped = {"action": "cancel"} if isinstance(asked, Form) else _CANCELLED
-            await self._wire.answer(request, stopped)
+            await self._rpc.answer(request, stopped)
 
     def forget(self) -> None:
         """The prompt has been answered, so nothing in it waits any more."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from midflight.agents.acp.jsonrpc import Answer
+from midflight.agents.acp.jsonrpc import RpcResponse
 from midflight.agents.base import UsageLimit
 from midflight.agents.shared.limit_text import is_usage_limit, resets_at
 from midflight.values import Status, TokenUsage
@@ -34,7 +34,7 @@ _API = re.compile(
 )
 
 
-def outcome(answer: Answer, *, cancelled: bool) -> tuple[Status, str]:
+def outcome(answer: RpcResponse, *, cancelled: bool) -> tuple[Status, str]:
     """Return how the turn ended, and why; ``cancelled`` says that we asked for its end."""
     if answer.error is None:
         stop = answer.result.get("stopReason")
@@ -45,7 +45,7 @@ def outcome(answer: Answer, *, cancelled: bool) -> tuple[Status, str]:
     return ("limit", "usage_limit") if limited else ("failed", _why(answer.error))
 
 
-def usage_limit(answer: Answer, text: str) -> UsageLimit:
+def usage_limit(answer: RpcResponse, text: str) -> UsageLimit:
     """Return what an error that amounts to a usage limit says of it; ``text`` is for people."""
     return UsageLimit(resets_at=resets_at(_words(answer.error or {}), time.time()), text=text)
 

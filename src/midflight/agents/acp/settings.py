@@ -19,7 +19,10 @@ _MODES: Mapping[str, tuple[str, ...]] = {
     "acceptEdits": ("acceptedits", "autoedit"),
     "plan": ("plan",),
 }
-"""What agents call midflight's modes, without case and hyphens; `Policy` makes up the others."""
+"""What agents call midflight's modes, without case and hyphens.
+
+`AcpPermissions` makes up the others.
+"""
 
 _SHOWN = 8
 _Change = tuple[str, dict[str, object]]

@@ -11,15 +11,15 @@ from typing import Any
 
 from midflight import events as e
 from midflight._util.lines import MALFORMED
-from midflight.agents.acp.content import Call, kind_of, output_of
-from midflight.agents.acp.jsonrpc import Answer, complaint
-from midflight.agents.acp.permissions import Policy
+from midflight.agents.acp.content import AcpCall, kind_of, output_of
+from midflight.agents.acp.jsonrpc import RpcResponse, complaint
+from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.results import outcome, tokens, usage_limit
 from midflight.agents.acp.settings import Settings
 from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
 from midflight.values import Denial, PlanEntry, TokenUsage
 
-__all__ = ["Translator"]
+__all__ = ["UpdateTranslator"]
 
 KEPT_CALLS = 1_000
 
@@ -28,19 +28,19 @@ _ENDS = ("completed", "failed")
 _DENIED = "disallowed_tools"
 
 
-class Translator:
+class UpdateTranslator:
     """Knows what has been said of the running prompt, and of tools and money in the session."""
 
     def __init__(
-        self, policy: Policy, redact: Callable[[str], str], paid_usd: float | None = None
+        self, policy: AcpPermissions, redact: Callable[[str], str], paid_usd: float | None = None
     ) -> None:
         """Begin with nothing said. ``redact`` takes secrets out of the agent's complaints.
 
         ``paid_usd`` is, for a conversation that is gone on with, what it is known to have cost.
         """
-        self._policy = policy
+        self._permissions = policy
         self._redact = redact
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, AcpCall] = {}
         self._open: set[str] = set()
         self._block: type[e.Text | e.Thinking] | None = None
         self._parts: list[str] = []
@@ -81,7 +81,7 @@ class Translator:
         self._retold = self._retold or again
         return again
 
-    def end(self, answer: Answer) -> Iterator[Signal]:
+    def end(self, answer: RpcResponse) -> Iterator[Signal]:
         """The prompt has been answered."""
         yield from self._flush()
         for call in self._calls.values():
@@ -216,14 +216,14 @@ class Translator:
         elif update.get("content") and status == "in_progress":
             yield e.ToolProgress(call=call.id, text=output_of(call, None))
 
-    def _known(self, call: str) -> Call:
+    def _known(self, call: str) -> AcpCall:
         if call not in self._calls:
-            self._calls[call] = Call(call)
+            self._calls[call] = AcpCall(call)
             if len(self._calls) > KEPT_CALLS:
                 self._calls.pop(next(iter(self._calls)))
         return self._calls[call]
 
-    def _show(self, call: Call) -> Iterator[Signal]:
+    def _show(self, call: AcpCall) -> Iterator[Signal]:
         if call.shown:
             return
         call.shown = True
@@ -240,7 +240,7 @@ class Translator:
             # Some agents have a tool for their plan, and tell of the tool alone.
             yield e.Plan(entries=_entries(todos), parent=call.parent)
 
-    def _ended(self, call: Call, status: str, raw: object) -> Iterator[Signal]:
+    def _ended(self, call: AcpCall, status: str, raw: object) -> Iterator[Signal]:
         if call.id not in self._open:
             return
         self._open.discard(call.id)
@@ -249,7 +249,7 @@ class Translator:
         yield e.ToolEnded(
             call=call.id, name=call.name, status=ended, output=output, parent=call.parent
         )
-        if status == "completed" and not call.asked and self._policy.refuses(call):
+        if status == "completed" and not call.asked and self._permissions.refuses(call):
             text = f"the agent ran {call.name} without asking, which {_DENIED} forbids"
             yield Unrecoverable("agent_error", text)
         if self.running and call.parent is None and not self._open:
@@ -263,19 +263,19 @@ class Translator:
             self._stepped = True
             yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=0.0)
 
-    def asked(self, told: Mapping[str, Any]) -> tuple[Call, list[Signal]]:
+    def asked(self, told: Mapping[str, Any]) -> tuple[AcpCall, list[Signal]]:
         """Take in the call that the agent asks leave for; it is shown if it has not been."""
         signals = list(self._tool({**told, "status": None}))
         call = self._known(str(told["toolCallId"]))
         call.asked = True
         return call, [*signals, *self._show(call)]
 
-    def deny(self, call: Call) -> None:
+    def deny(self, call: AcpCall) -> None:
         """Note that our own policy refuses a call."""
         call.denied = True
         self._denials.append(Denial(call=call.id, name=call.name, reason=_DENIED))
 
-    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterator[Signal]]] = {
+    _HANDLERS: Mapping[str, Callable[[UpdateTranslator, dict[str, Any]], Iterator[Signal]]] = {
         "agent_message_chunk": _message,
         "agent_thought_chunk": _thought,
         "tool_call": _tool,

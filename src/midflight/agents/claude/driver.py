@@ -19,7 +19,7 @@ from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude import program as claude_cli
 from midflight.agents.claude.content import joined
-from midflight.agents.claude.frames import Translator
+from midflight.agents.claude.frames import FrameTranslator
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, farewell
 from midflight.errors import AgentFailed
@@ -76,7 +76,7 @@ class ClaudeAgent:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         self._options = options
         self._process = AgentProcess()
-        self._translate = Translator(self._message_of, options.skills or ())
+        self._translate = FrameTranslator(self._message_of, options.skills or ())
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
         self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}

@@ -17,11 +17,11 @@ from midflight._util.lines import MALFORMED
 from midflight.agents.base import Dropped, Signal, Step, Taken, UsageLimit, Withdrawn, Woke
 from midflight.agents.claude.content import KINDS, most, output, tokens
 from midflight.agents.claude.results import USAGE_LIMIT_REACHED, finished
-from midflight.agents.claude.system import System
+from midflight.agents.claude.system import SystemFrames
 from midflight.agents.shared.content import questions, title
 from midflight.values import PlanEntry, TokenUsage
 
-__all__ = ["Translator"]
+__all__ = ["FrameTranslator"]
 
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that comes twice counts once."""
@@ -30,7 +30,7 @@ _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"
 
 
 @dataclass
-class _Call:
+class _ModelCall:
     """A model call as it streams; ``whole`` once its end has come."""
 
     id: str = ""
@@ -40,7 +40,7 @@ class _Call:
     whole: bool = False
 
 
-class Translator:
+class FrameTranslator:
     """Turns frames into signals; remembers only what a later frame refers to."""
 
     def __init__(self, message_of: Callable[[str], str | None], skills: Iterable[str]) -> None:
@@ -49,11 +49,11 @@ class Translator:
         ``skills`` are those asked for; the CLI says nothing of one that it does not have.
         """
         self._message_of = message_of
-        self._tell = System(skills)
+        self._tell = SystemFrames(skills)
         self._tools: dict[str, tuple[str, str | None]] = {}
         self._in_turn = False
         self._frames: dict[str, None] = {}
-        self._call = _Call()
+        self._call = _ModelCall()
         self._void = False
         self._counted: deque[str] = deque(maxlen=KEPT_IDS)
         self._error = ""
@@ -106,7 +106,9 @@ class Translator:
             case "message_start":
                 yield from self._voided()
                 message = event["message"]
-                self._call = _Call(message["id"], message["model"], tokens(message.get("usage")))
+                self._call = _ModelCall(
+                    message["id"], message["model"], tokens(message.get("usage"))
+                )
             case "content_block_start":
                 call.blocks += 1
             case "message_delta":
@@ -260,7 +262,7 @@ class Translator:
         del frame
         yield from ()
 
-    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterable[Signal]]] = {
+    _HANDLERS: Mapping[str, Callable[[FrameTranslator, dict[str, Any]], Iterable[Signal]]] = {
         "stream_event": _stream,
         "assistant": _assistant,
         "user": _user,

@@ -8,7 +8,7 @@ from typing import Any
 from midflight import events as e
 from midflight.agents.base import Idle, Signal, Unrecoverable
 
-__all__ = ["System"]
+__all__ = ["SystemFrames"]
 
 _TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _SILENT = frozenset(
@@ -25,7 +25,7 @@ _SILENT = frozenset(
 """System frames that say nothing a reader needs; what matters in them comes by other frames."""
 
 
-class System:
+class SystemFrames:
     """Turns system frames into signals; remembers which background tasks live."""
 
     def __init__(self, skills: Iterable[str]) -> None:

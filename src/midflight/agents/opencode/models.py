@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.values import TokenUsage
 
-__all__ = ["Choice", "Model", "Models"]
+__all__ = ["Model", "ModelChoice", "Models"]
 
 PER_MILLION = 1_000_000
 _FREE_PROVIDER = "opencode"
@@ -99,7 +99,7 @@ class Models:
         ) / PER_MILLION
 
 
-class Choice:
+class ModelChoice:
     """Which model a session uses, and with which effort."""
 
     def __init__(self, models: Models) -> None:

@@ -18,8 +18,8 @@ from midflight.options import Options
 
 __all__ = [
     "BASE",
-    "Asked",
-    "Policy",
+    "OpenCodePermissions",
+    "PermissionRequest",
     "Verdict",
     "as_config",
     "check",
@@ -70,7 +70,7 @@ _NOBODY_ASKED = "this session does not allow {}"
 _PLAN = "plan mode changes nothing: say what you would do instead"
 
 
-class Asked:
+class PermissionRequest:
     """A permission request as OpenCode makes it, with the call that it is about."""
 
     def __init__(self, given: Mapping[str, Any], name: str, call_input: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ def as_config(given: Iterable[Rule]) -> dict[str, Any]:
     }
 
 
-class Policy:
+class OpenCodePermissions:
     """Decides requests by the options and the permission mode, as far as these decide."""
 
     def __init__(self, options: Options) -> None:
@@ -207,7 +207,7 @@ class Policy:
         named = options.skills
         self._skills = None if named is None else {name.split(":")[-1] for name in named}
 
-    def __call__(self, asked: Asked) -> Verdict:
+    def __call__(self, asked: PermissionRequest) -> Verdict:
         """Return the verdict on a request."""
         if self._is_denied(asked):
             return Verdict("deny", _NOBODY_ASKED.format(asked.name))
@@ -223,7 +223,7 @@ class Policy:
         edits = self.mode == "acceptEdits" and asked.permission == "edit"
         return Verdict("allow" if edits or _fits(asked.name, self._allowed) else "ask")
 
-    def _is_denied(self, asked: Asked) -> bool:
+    def _is_denied(self, asked: PermissionRequest) -> bool:
         """Tell whether the tool was ruled out; one editor is not another, but patches do both."""
         if asked.permission != "edit":
             return _fits(asked.name, self._denied) or _fits(asked.permission, self._denied)
@@ -231,7 +231,7 @@ class Policy:
             return bool(self._denied & _EDITORS)
         return asked.name in self._denied
 
-    def _inside(self, asked: Asked) -> bool:
+    def _inside(self, asked: PermissionRequest) -> bool:
         """Tell whether it is about folders added to the session's own, or OpenCode's own notes."""
         if asked.name == "read" and asked.patterns and all(map(_is_note, asked.patterns)):
             return True
@@ -244,7 +244,7 @@ class Policy:
             )
         )
 
-    def _reads_only(self, asked: Asked) -> bool:
+    def _reads_only(self, asked: PermissionRequest) -> bool:
         """Tell whether it is a plain command that reads, and no link leads it out of the folder."""
         command = asked.input.get("command")
         if asked.permission != "bash" or not isinstance(command, str):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midflight.agents.opencode.server import Call, Server
+from midflight.agents.opencode.server import RunningCommand, Server
 from midflight.agents.process.tool_processes import end
 from midflight.events import ToolStarted
 
@@ -29,14 +29,14 @@ class RunningCommands:
         self._server = server
         self._directory = directory.resolve()
         self._doomed: list[psutil.Process] = []
-        self._open: dict[str, Call] = {}
+        self._open: dict[str, RunningCommand] = {}
 
     def begin(self, started: ToolStarted) -> None:
         """A command has begun."""
         process = self._server.process
         if process is not None:
             folder = self._directory / str(started.input.get("workdir") or "")
-            call = Call(str(started.input.get("command") or ""), process.age_s, folder)
+            call = RunningCommand(str(started.input.get("command") or ""), process.age_s, folder)
             self._open[started.call] = call
             self._server.calls.append(call)
 
@@ -82,7 +82,7 @@ def _of_commands(
 ) -> list[psutil.Process]:
     from midflight.agents.process import tree
 
-    return tree.of_commands(pid, marker, [tree.Command(*each) for each in running])
+    return tree.of_commands(pid, marker, [tree.ServerCommand(*each) for each in running])
 
 
 def _orphans(pid: int, marker: str, directory: Path, spare: Iterable[Path]) -> list[psutil.Process]:

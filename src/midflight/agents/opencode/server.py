@@ -33,7 +33,7 @@ TRIES = 3
 _LISTENING = b"listening on http://127.0.0.1:"
 
 
-class Call(NamedTuple):
+class RunningCommand(NamedTuple):
     """A command that runs: its text, the age of the server when it began, and its folder."""
 
     command: str
@@ -102,7 +102,7 @@ class Server(Generic[C]):
         self._users = 0
         self._connection: C | None = None
         self.version = ""
-        self.calls: list[Call] = []
+        self.calls: list[RunningCommand] = []
 
     # Using --------------------------------------------------------------------------------
 

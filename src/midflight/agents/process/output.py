@@ -1,4 +1,4 @@
-"""A program's output as lines for one reader: it never waits for that, and a flood comes in batches."""
+"""A program's output as lines for one reader: it waits for nobody; a flood comes in batches."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._redact = Redactor({})
         self._exited = asyncio.Event()
         self._stderr_eof = asyncio.Event()
-        self._leash: Reaper | None = None
+        self._reaper: Reaper | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: asyncio.Task[None] | None = None
@@ -87,7 +87,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._transport = transport
         self._output.open(transport.get_pipe_transport(1))
         self._started = time.monotonic()
-        self._leash = Reaper(self.pid, self.marker, folder)
+        self._reaper = Reaper(self.pid, self.marker, folder)
 
     @property
     def pid(self) -> int:
@@ -244,8 +244,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STDERR_GRACE_S):
                 await self._stderr_eof.wait()
-        if self._leash is not None:
-            await self._leash.release()
+        if self._reaper is not None:
+            await self._reaper.release()
 
 
 def _family(pid: int, marker: str) -> list[psutil.Process]:

@@ -18,7 +18,7 @@ import psutil
 
 from midflight.agents.process.reaper import MARKER
 
-__all__ = ["Command", "born_after", "end", "marker_of", "of", "of_commands", "orphans_in"]
+__all__ = ["ServerCommand", "born_after", "end", "marker_of", "of", "of_commands", "orphans_in"]
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
@@ -94,7 +94,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-class Command(NamedTuple):
+class ServerCommand(NamedTuple):
     """A command that a server runs: its text, the server's age when it began, and its folder.
 
     ``ours`` tells whether it belongs to whoever asks.
@@ -106,7 +106,7 @@ class Command(NamedTuple):
     ours: bool
 
 
-def of_commands(pid: int, marker: str, running: Iterable[Command]) -> list[psutil.Process]:
+def of_commands(pid: int, marker: str, running: Iterable[ServerCommand]) -> list[psutil.Process]:
     """Return what a server runs for our commands; ``running`` are those of all its users.
 
     What has cut itself loose since the oldest of them began is ours if nobody else runs any.
@@ -128,7 +128,9 @@ def of_commands(pid: int, marker: str, running: Iterable[Command]) -> list[psuti
     return found
 
 
-def _owner(child: psutil.Process, age_s: float, commands: Iterable[Command]) -> Command | None:
+def _owner(
+    child: psutil.Process, age_s: float, commands: Iterable[ServerCommand]
+) -> ServerCommand | None:
     """Return the command that a process runs: of those that fit, the longest, then the newest."""
     line, folder = " ".join(child.cmdline()), Path(child.cwd())
     fitting = [

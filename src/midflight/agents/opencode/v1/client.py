@@ -37,7 +37,7 @@ _decode = msgspec.json.Decoder().decode
 Frame = dict[str, Any]
 
 
-class Client:
+class OpenCodeClient:
     """One directory's view of a server."""
 
     def __init__(self, url: str, password: str | None, directory: Path | None = None) -> None:
@@ -63,9 +63,9 @@ class Client:
             verify=self._trust,
         )
 
-    def at(self, directory: Path) -> Client:
+    def at(self, directory: Path) -> OpenCodeClient:
         """Return a client of the same server for a directory."""
-        return Client(self._url, self._password, directory)
+        return OpenCodeClient(self._url, self._password, directory)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -118,7 +118,7 @@ class Client:
         A connection made in the server's first moments is never answered, so each try is short
         and starts afresh. Raises `Refused` or `AgentFailed`.
         """
-        probe = Client(self._url, self._password)
+        probe = OpenCodeClient(self._url, self._password)
         try:
             probe._http.timeout = HEALTH_TIMEOUT_S
             told = await probe.get("/global/health")

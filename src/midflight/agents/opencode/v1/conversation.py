@@ -14,11 +14,11 @@ from typing import NamedTuple
 from midflight.agents.opencode.models import Models
 from midflight.agents.opencode.permissions import rules
 from midflight.agents.opencode.server import Refused
-from midflight.agents.opencode.v1.client import Client
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 
-__all__ = ["Ids", "Told", "begin", "models", "told"]
+__all__ = ["Ids", "Inventory", "begin", "models", "told"]
 
 SERVERS_START_S = 45.0
 """How long MCP servers may take to start: until then nobody is told of any."""
@@ -42,7 +42,7 @@ class Ids:
         return f"msg_{self._last & TIME_BITS:012x}{noise}"
 
 
-class Told(NamedTuple):
+class Inventory(NamedTuple):
     """What the server tells about itself; ``problems`` are lines for a person."""
 
     tools: tuple[str, ...]
@@ -50,13 +50,13 @@ class Told(NamedTuple):
     problems: tuple[str, ...]
 
 
-async def models(client: Client) -> Models:
+async def models(client: OpenCodeClient) -> Models:
     """Return the models that the server offers. Raises `AgentFailed`."""
     offered, config = await asyncio.gather(client.get("/config/providers"), client.get("/config"))
     return Models(offered, config.get("model"))
 
 
-async def begin(client: Client, options: Options) -> tuple[str, str]:
+async def begin(client: OpenCodeClient, options: Options) -> tuple[str, str]:
     """Open a session, or the one to go on with: its id, and the newest message in it.
 
     Raises `AgentFailed`.
@@ -80,7 +80,7 @@ async def begin(client: Client, options: Options) -> tuple[str, str]:
     return str(info["id"]), max(newest, default="")
 
 
-async def told(client: Client, options: Options) -> Told:
+async def told(client: OpenCodeClient, options: Options) -> Inventory:
     """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
     tools, offered, servers = await asyncio.gather(
         client.get("/experimental/tool/ids"),
@@ -96,4 +96,4 @@ async def told(client: Client, options: Options) -> Told:
     ]
     wanted = options.skills or ()
     problems += [f"skill {n}: not found" for n in wanted if n.split(":")[-1] not in names]
-    return Told(tuple(tools), names, tuple(problems))
+    return Inventory(tuple(tools), names, tuple(problems))

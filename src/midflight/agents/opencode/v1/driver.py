@@ -25,15 +25,15 @@ from midflight.agents.base import (
     Up,
 )
 from midflight.agents.opencode import program as setup
-from midflight.agents.opencode.models import Choice
-from midflight.agents.opencode.permissions import Policy
+from midflight.agents.opencode.models import ModelChoice
+from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
-from midflight.agents.opencode.v1.client import Client
-from midflight.agents.opencode.v1.events import Translator
-from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, Feeds, Item, adopt, missed
-from midflight.agents.opencode.v1.requests import Asks
+from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v1.events import EventTranslator
+from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, adopt, missed
+from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import farewell
 from midflight.errors import AgentFailed
 from midflight.options import Options
@@ -43,7 +43,7 @@ SETTLE_S = 0.3
 
 STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
-NUDGE: Item = {"type": "server.heartbeat", "properties": {}}
+NUDGE: FeedItem = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
 
 
@@ -97,19 +97,19 @@ class OpenCodeAgent:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         setup.check_options(options)
         self._options = options
-        self._policy = Policy(options)
-        self._asks: Asks
+        self._permissions = OpenCodePermissions(options)
+        self._replies: Replies
         secrets_of = server_secrets(options.mcp_servers)
         self._clean = Redactor({**os.environ, **options.env}, secrets_of)
-        self._inbox: asyncio.Queue[Item | Signal] = asyncio.Queue()
+        self._inbox: asyncio.Queue[FeedItem | Signal] = asyncio.Queue()
         self._errands = TaskSet()
         self._server: Server[Feeds] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
-        self._client: Client
-        self._book: RunningCommands
-        self._choice: Choice
-        self._translate: Translator
+        self._client: OpenCodeClient
+        self._commands: RunningCommands
+        self._model: ModelChoice
+        self._translate: EventTranslator
         self._session = ""
         self._ids = conversation.Ids()
         self._sent = 0.0
@@ -120,22 +120,22 @@ class OpenCodeAgent:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
         self._server = await join(options, Feeds)
-        self._book = RunningCommands(self._server, options.cwd)
+        self._commands = RunningCommands(self._server, options.cwd)
         try:
             self._feed = await self._server.connection.join(options.cwd)
             self._client = self._feed.client
             models, told = await asyncio.gather(
                 conversation.models(self._client), conversation.told(self._client, options)
             )
-            self._choice = Choice(models)
+            self._model = ModelChoice(models)
             if options.model is not None:
                 await self.set_model(options.model)
             if options.effort is not None:
-                self._choice.think(options.effort)
-            self._asks = Asks(self._client, self._policy, self._do)
+                self._model.think(options.effort)
+            self._replies = Replies(self._client, self._permissions, self._do)
             self._session, since = await conversation.begin(self._client, options)
-            self._translate = Translator(
-                self._session, models.price, self._asks, self._clean, since=since
+            self._translate = EventTranslator(
+                self._session, models.price, self._replies, self._clean, since=since
             )
             self._feed.join(self._session, self._inbox)
             if options.resume is not None:
@@ -146,13 +146,13 @@ class OpenCodeAgent:
             await self.kill()
             raise
 
-    def _introduction(self, told: conversation.Told) -> e.SessionStarted:
+    def _introduction(self, told: conversation.Inventory) -> e.SessionStarted:
         assert self._server is not None  # noqa: S101 - leased by start
         return e.SessionStarted(
             agent=self.name,
             agent_version=self._server.version,
             agent_session=self._session,
-            model=self._choice.name,
+            model=self._model.name,
             cwd=str(self._options.cwd),
             tools=told.tools,
             skills=told.skills,
@@ -177,14 +177,14 @@ class OpenCodeAgent:
         self._errands.cancel()
         try:
             if self._session and server.is_alive():
-                await self._book.condemn()
+                await self._commands.condemn()
                 if self._translate.in_turn or self._translate.handed:
                     await self._stop(server)
-                await self._book.close()
+                await self._commands.close()
             if self._feed is not None:
                 self._feed.leave(self._session)
                 if await server.connection.leave(self._feed):
-                    await self._book.end_orphans(server.connection.directories)
+                    await self._commands.end_orphans(server.connection.directories)
         finally:
             await server.leave()
             self._inbox.put_nowait(GONE)
@@ -210,7 +210,7 @@ class OpenCodeAgent:
         self._translate.stopping = False
         self._sent = time.monotonic()
         body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
-        body |= self._choice.told()
+        body |= self._model.told()
         try:
             await self._client.post(f"/session/{self._session}/prompt_async", body)
         except AgentFailed:
@@ -235,7 +235,7 @@ class OpenCodeAgent:
     async def interrupt(self) -> None:
         """Abort the turn, and take back what was not read; note what must not survive it."""
         self._translate.stopping = self._translate.unsettled = True
-        await self._book.condemn()
+        await self._commands.condemn()
         await self._abort()
         self._inbox.put_nowait(NUDGE)
         async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -257,18 +257,18 @@ class OpenCodeAgent:
 
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; a stale one is none any more."""
-        await self._asks.reply(reply)
+        await self._replies.reply(reply)
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on. Raises `UnsupportedOption`."""
-        own = self._choice.use(model)
+        own = self._model.use(model)
         if own != model:
             text = f"the model {model!r} means {own} here"
             self._inbox.put_nowait(e.Notice(level="info", text=text))
 
     async def set_permission_mode(self, mode: str) -> None:
         """Use this mode from the next request on."""
-        self._policy.mode = mode
+        self._permissions.mode = mode
 
     async def stop_task(self, task: str) -> None:
         """There is no background work."""
@@ -298,7 +298,7 @@ class OpenCodeAgent:
         for signal in farewell(await self._server.strays(), Died(words)):
             yield signal
 
-    async def _next(self) -> Item | Signal | None:
+    async def _next(self) -> FeedItem | Signal | None:
         """Wait for the next item; None when it is time to ask how things are."""
         if not (self._session and self._translate.unsettled):
             return await self._inbox.get()
@@ -312,11 +312,11 @@ class OpenCodeAgent:
         """Keep book of what runs, and end what an abort has left running."""
         match signal:
             case e.ToolStarted() if signal.kind == "execute":
-                self._book.begin(signal)
+                self._commands.begin(signal)
             case e.ToolEnded() if not self._translate.stopping:
-                self._book.over(signal.call)
+                self._commands.over(signal.call)
             case e.QuestionRequested() | e.PermissionRequested():
-                self._asks.note(signal)
+                self._replies.note(signal)
             case Taken() | Calling() if self._translate.stopping:
                 # The first abort came before there was a turn. Nothing may be sent before this
                 # one is through: it would be aborted too.
@@ -324,5 +324,5 @@ class OpenCodeAgent:
                     await self._abort()
             case Finished():
                 self._translate.stopping = False
-                self._asks.forget()
-                await self._book.close()
+                self._replies.forget()
+                await self._commands.close()

@@ -13,25 +13,25 @@ from typing import Any
 from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight.agents.base import Calling, Dropped, Finished, Signal, Taken, Woke
-from midflight.agents.opencode.permissions import Asked, Verdict
+from midflight.agents.opencode.permissions import PermissionRequest, Verdict
 from midflight.agents.opencode.v1.content import SILENT, outcome, plan, retry
-from midflight.agents.opencode.v1.requests import Requests
+from midflight.agents.opencode.v1.requests import TurnRequests
 from midflight.agents.opencode.v1.thread import Price, Thread
 
-__all__ = ["Translator"]
+__all__ = ["EventTranslator"]
 
 GOES_ON = ("tool-calls", "unknown", "")
 """How a model call ends after which the agent makes another one."""
 
 
-class Translator:
+class EventTranslator:
     """Turns events into signals; remembers only what a later event refers to."""
 
     def __init__(
         self,
         session: str,
         price: Price,
-        judge: Callable[[Asked], Verdict],
+        judge: Callable[[PermissionRequest], Verdict],
         clean: Callable[[str], str],
         *,
         since: str = "",
@@ -47,7 +47,7 @@ class Translator:
         self.stopping = False
         self.unsettled = False
         self._price = price
-        self._requests = Requests(judge)
+        self._requests = TurnRequests(judge)
         self._clean = clean
         self._threads: dict[str, Thread] = {session: Thread(price)}
         self._early: dict[str, list[dict[str, Any]]] = {}
@@ -284,7 +284,7 @@ class Translator:
         if thread is not None:
             yield e.Plan(entries=plan(given["todos"]), parent=thread.parent)
 
-    _HANDLERS: Mapping[str, Callable[[Translator, dict[str, Any]], Iterable[Signal]]] = {
+    _HANDLERS: Mapping[str, Callable[[EventTranslator, dict[str, Any]], Iterable[Signal]]] = {
         "message.updated": _message,
         "message.part.updated": _part,
         "message.part.delta": _delta,

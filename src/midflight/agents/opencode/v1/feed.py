@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midflight.agents.base import Signal
-from midflight.agents.opencode.v1.client import Client
-from midflight.agents.opencode.v1.events import Translator
+from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
 
 GAP: Literal["gap"] = "gap"
@@ -33,13 +33,13 @@ LOST_AFTER_S = 5.0
 """A server at rest that has not read a message after so long will never read it."""
 
 Frame = dict[str, Any]
-Item = Frame | Literal["gap", "gone"]
+FeedItem = Frame | Literal["gap", "gone"]
 
 
 class Feed:
     """Reads the stream for as long as anybody wants it, and connects anew when it stops."""
 
-    def __init__(self, client: Client, is_alive: Callable[[], bool]) -> None:
+    def __init__(self, client: OpenCodeClient, is_alive: Callable[[], bool]) -> None:
         """Begin to read. ``is_alive`` tells whether there is a server to connect to."""
         self.client = client
         self.inboxes: dict[str, asyncio.Queue[Any]] = {}
@@ -86,7 +86,7 @@ class Feed:
             await self._task
         await self.client.close()
 
-    def _tell(self, item: Item) -> None:
+    def _tell(self, item: FeedItem) -> None:
         for inbox in self.inboxes.values():
             inbox.put_nowait(item)
 
@@ -145,7 +145,7 @@ class Feeds:
 
     def __init__(self, url: str, password: str | None, is_alive: Callable[[], bool]) -> None:
         """Begin without a directory."""
-        self._client = Client(url, password)
+        self._client = OpenCodeClient(url, password)
         self._is_alive = is_alive
         self._feeds: dict[Path, Feed] = {}
 
@@ -200,7 +200,7 @@ class Feeds:
 # After a gap --------------------------------------------------------------------------
 
 
-async def missed(feed: Feed, translate: Translator, sent: float) -> list[Signal]:
+async def missed(feed: Feed, translate: EventTranslator, sent: float) -> list[Signal]:
     """Ask how things are, and return what was missed: nothing is lost, and nothing told twice.
 
     ``sent`` is when the newest message was given to the server (monotonic seconds).

@@ -12,9 +12,9 @@ import msgspec
 
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
-from midflight.agents.opencode.permissions import Asked, Policy, Verdict
+from midflight.agents.opencode.permissions import OpenCodePermissions, PermissionRequest, Verdict
 from midflight.agents.opencode.server import Refused
-from midflight.agents.opencode.v1.client import Client
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.thread import Thread
 from midflight.agents.shared.content import questions
 from midflight.errors import AgentFailed
@@ -33,10 +33,10 @@ PAUSE_S = 1.0
 EDITED = "The user changed this call. Make it again with exactly this input: {}"
 
 
-class Requests:
+class TurnRequests:
     """The requests of one turn, its sub-agents' too, and what was denied without anybody asked."""
 
-    def __init__(self, judge: Callable[[Asked], Verdict]) -> None:
+    def __init__(self, judge: Callable[[PermissionRequest], Verdict]) -> None:
         """``judge`` decides permission requests, as far as nobody needs to be asked."""
         self._judge = judge
         self._known: set[str] = set()
@@ -56,7 +56,7 @@ class Requests:
         about = given.get("tool") or {}
         call = thread.call(str(about.get("messageID")), str(about.get("callID", "")))
         name, input_ = thread.inputs.get(call, (given["permission"], given.get("metadata") or {}))
-        asked = Asked(given, name, input_)
+        asked = PermissionRequest(given, name, input_)
         self._known.add(asked.request)
         decision, reason = self._judge(asked)
         if decision == "deny":
@@ -91,22 +91,25 @@ class Requests:
             yield Withdrawn(request)
 
 
-class Asks:
+class Replies:
     """Answers a session's requests, each ``once``: an "always" would hold for other sessions."""
 
     def __init__(
-        self, client: Client, policy: Policy, do: Callable[[Coroutine[Any, Any, None]], None]
+        self,
+        client: OpenCodeClient,
+        policy: OpenCodePermissions,
+        do: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         """``do`` has an answer sent beside what is going on."""
         self._client = client
-        self._policy = policy
+        self._permissions = policy
         self._do = do
         self._questions: dict[str, e.QuestionRequested] = {}
         self._inputs: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, asked: Asked) -> Verdict:
+    def __call__(self, asked: PermissionRequest) -> Verdict:
         """Return what the policy says of a request, which is answered if it decides."""
-        verdict = self._policy(asked)
+        verdict = self._permissions(asked)
         if verdict.decision != "ask":
             allow = verdict.decision == "allow"
             self._do(self.reply(Reply(request=asked.request, allow=allow, reason=verdict.reason)))
