@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -25,11 +26,11 @@ def programs(folder: Path, **scripts: str) -> str:
     return str(folder)
 
 
-def doctor(home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def doctor(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run it where no agent is but the one that midflight comes with; to ask others takes time."""
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.run(
-        [*COMMAND, "doctor"],
+        [*COMMAND, "doctor", *arguments],
         cwd=home,
         env={"PATH": os.defpath, "HOME": str(home), **coverage, **more},
         capture_output=True,
@@ -116,3 +117,36 @@ def test_without_the_extra_no_agent_is_found_over_acp(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "acp       not here   pip install" in done.stdout
+
+
+def test_a_program_is_told_the_same_as_a_person_in_one_object(tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", opencode="echo 1.18.33", goose="exit")
+    (tmp_path / "midflight.toml").write_text('disallowed_tools = ["Edit"]\n')
+    more = {"PATH": path, "ANTHROPIC_API_KEY": SECRET}
+    text, done = doctor(tmp_path, **more), doctor(tmp_path, "--json", **more)
+    assert done.returncode == text.returncode == 0
+    assert SECRET not in done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert set(told) == {"ready", "usable", "facts"}
+    assert told["ready"]
+    assert told["usable"] == ["claude", "opencode", "goose", "opencode-acp"]
+    lines, before = [], ""
+    for fact in told["facts"]:
+        name = "" if fact["about"] == before else fact["about"]
+        before = fact["about"]
+        lines.append(f"{name:10}{fact['state']:10} {fact['detail']}".rstrip())
+    # The last two lines invite to start, in words.
+    assert [line.rstrip() for line in text.stdout.splitlines()[:-2]] == lines
+
+
+def test_a_program_is_told_that_nothing_can_be_used_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "midflight.toml").write_text("model = 3\n")
+    done = doctor(tmp_path, "--json", PATH=programs(tmp_path / "bin"))
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert not told["ready"]
+    assert told["usable"] == []
+    facts = [(fact["about"], fact["state"]) for fact in told["facts"]]
+    assert ("claude", "no key") in facts
+    assert ("claude", "do") in facts
+    assert ("project", "broken") in facts

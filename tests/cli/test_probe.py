@@ -103,6 +103,6 @@ def test_an_agent_that_cannot_be_tried_is_an_error_that_names_those_that_can(
 
 
 def test_what_belongs_to_a_probe_is_an_error_without_it(tmp_path: Path) -> None:
-    done = probe(tmp_path, "--json")
+    done = probe(tmp_path, "--agent", "fake")
     assert done.returncode == 2
     assert "midflight doctor --probe" in done.stderr

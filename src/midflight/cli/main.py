@@ -186,7 +186,7 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--probe", action="store_true", help="try what each agent can do, offline; takes minutes")
     add("--agent", metavar="A", help="with --probe: only this agent")
-    add("--json", action="store_true", help="with --probe: one row per line, as JSON")
+    add("--json", action="store_true", help="one JSON object; with --probe one row per line")
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -228,15 +228,15 @@ def _host(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    if not given.probe and (given.agent or given.json):
-        raise UsageError("--agent and --json go with --probe", "midflight doctor --probe")
+    if given.agent and not given.probe:
+        raise UsageError("--agent goes with --probe", "midflight doctor --probe")
     if given.probe:
         from midflight.cli.commands.probe import probe
 
         return probe(given.agent, as_json=given.json)
     from midflight.cli.commands.doctor import doctor
 
-    return doctor()
+    return doctor(as_json=given.json)
 
 
 COMMANDS: dict[str, Command] = {

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from midflight.agents import NAMES, PRESETS
 from midflight.agents.acp import program as acp_setup
 from midflight.agents.claude import program as claude_cli
@@ -18,7 +20,7 @@ from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.config.files import user_path
 from midflight.cli.config.merge import File
 from midflight.cli.config.options import VARIABLE, project_file, user_file
-from midflight.cli.output import Fragment, one_line, write
+from midflight.cli.output import Fragment, json_line, one_line, write
 from midflight.errors import AgentUnavailable, InvalidConfig
 
 __all__ = ["doctor", "login"]
@@ -29,46 +31,85 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 
 
-def doctor() -> int:
-    """Print what was found; return 0 if at least one agent can be used, else 1."""
-    _line("midflight", version("midflight"), "")
-    _line("Python", platform.python_version(), sys.executable)
+class Fact(msgspec.Struct, frozen=True):
+    """One line of what was found."""
+
+    about: str
+    state: str
+    detail: str
+
+
+class Report:
+    """What was found: each line is shown at once, or kept for the one object at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.facts: list[Fact] = []
+
+    def line(self, name: str, state: str, detail: str, style: str = "") -> None:
+        """Add a line; without a name it says more about the one before."""
+        state, detail = one_line(state), one_line(detail, 500)
+        self.facts.append(Fact(name or self.facts[-1].about, state, detail))
+        if self.as_json:
+            return
+        line: list[Fragment] = [
+            (BOLD, f"{name:10}"),
+            (style, f"{state:10}"),
+            ("", f" {detail}\n" if detail else "\n"),
+        ]
+        write(line)
+
+
+def doctor(*, as_json: bool = False) -> int:
+    """Tell what was found; return 0 if at least one agent can be used, else 1."""
+    report = Report(as_json=as_json)
+    report.line("midflight", version("midflight"), "")
+    report.line("Python", platform.python_version(), sys.executable)
     git = shutil.which("git")
-    _line("git", "found" if git else "not found (not needed, but it is how to undo)", git or "")
-    usable = [name for name, found in (("claude", _claude()), ("opencode", _opencode())) if found]
-    usable += _presets()
-    sound = _defaults()
-    if usable and sound:
+    report.line(
+        "git", "found" if git else "not found (not needed, but it is how to undo)", git or ""
+    )
+    ours = (("claude", _claude(report)), ("opencode", _opencode(report)))
+    usable = [name for name, found in ours if found]
+    usable += _presets(report)
+    sound = _defaults(report)
+    ready = bool(usable) and sound
+    if as_json:
+        told = {"ready": ready, "usable": usable, "facts": report.facts}
+        write(json_line(msgspec.json.encode(told)))
+    elif ready:
         agent = "" if usable[0] == "claude" else f"--agent {usable[0]} "
         write([("", "\n"), (GREEN, f'Ready: midflight {agent}"your task"'), ("", "\n")])
-        return 0
-    what = "The defaults must be mended first." if usable else "No agent can be used yet."
-    write([("", "\n"), (RED, what), ("", " `midflight demo` needs none.\n")])
-    return 1
+    else:
+        what = "The defaults must be mended first." if usable else "No agent can be used yet."
+        write([("", "\n"), (RED, what), ("", " `midflight demo` needs none.\n")])
+    return 0 if ready else 1
 
 
-def _defaults() -> bool:
-    """Print what sets defaults here, and return whether all of it can be used."""
+def _defaults(report: Report) -> bool:
+    """Tell what sets defaults here, and return whether all of it can be used."""
     if variable := os.environ.get(VARIABLE):
         known = variable in NAMES or ":" in variable
-        _line("agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED)
+        report.line(
+            "agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED
+        )
     found = (
-        _file("defaults", user_file, f"no {user_path() or 'home folder'}"),
-        _file("project", lambda: project_file(Path.cwd()), "no midflight.toml"),
+        _file(report, "defaults", user_file, f"no {user_path() or 'home folder'}"),
+        _file(report, "project", lambda: project_file(Path.cwd()), "no midflight.toml"),
     )
     return all(found)
 
 
-def _file(name: str, read: Callable[[], File | None], nothing: str) -> bool:
-    """Print what a file with defaults sets, and return whether it can be used."""
+def _file(report: Report, name: str, read: Callable[[], File | None], nothing: str) -> bool:
+    """Tell what a file with defaults sets, and return whether it can be used."""
     try:
         file = read()
     except InvalidConfig as error:
-        _line(name, "broken", error.message, RED)
+        report.line(name, "broken", error.message, RED)
         if error.hint:
-            _line("", "do", error.hint, YELLOW)
+            report.line("", "do", error.hint, YELLOW)
         return False
-    _line(
+    report.line(
         name,
         "read" if file else "none",
         f"{file.path}: {'; '.join(file.told())}" if file else nothing,
@@ -76,54 +117,54 @@ def _file(name: str, read: Callable[[], File | None], nothing: str) -> bool:
     return True
 
 
-def _claude() -> bool:
-    """Print what there is to say about Claude Code, and return whether it can be used."""
+def _claude(report: Report) -> bool:
+    """Tell what there is to say about Claude Code, and return whether it can be used."""
     try:
         path = claude_cli.find(None)
         found = asyncio.run(claude_cli.check(path))
     except AgentUnavailable as error:
-        _line("claude", "not usable", error.message, RED)
-        _line("", "do", error.hint, YELLOW)
+        report.line("claude", "not usable", error.message, RED)
+        report.line("", "do", error.hint, YELLOW)
         return False
-    _line("claude", found, str(path), GREEN)
+    report.line("claude", found, str(path), GREEN)
     what = login(Path.home())
     if what is None:
-        _line("", "no key", "no key and no login were found", RED)
-        _line("", "do", f"export ANTHROPIC_API_KEY=…, or run {path} and log in there", YELLOW)
+        report.line("", "no key", "no key and no login were found", RED)
+        report.line("", "do", f"export ANTHROPIC_API_KEY=…, or run {path} and log in there", YELLOW)
         return False
-    _line("", "key", what, GREEN)
+    report.line("", "key", what, GREEN)
     return True
 
 
-def _opencode() -> bool:
-    """Print what there is to say about OpenCode, and return whether it can be used."""
+def _opencode(report: Report) -> bool:
+    """Tell what there is to say about OpenCode, and return whether it can be used."""
     try:
         path = opencode_setup.find(None, Path.cwd())
     except AgentUnavailable:
-        _line("opencode", "not here", opencode_setup.INSTALL)
+        report.line("opencode", "not here", opencode_setup.INSTALL)
         return False
     try:
         found = opencode_setup.accept(asyncio.run(claude_cli.version(path)))
     except AgentUnavailable as error:
-        _line("opencode", "not usable", error.message, RED)
-        _line("", "do", f"{opencode_setup.INSTALL}@1.18", YELLOW)
+        report.line("opencode", "not usable", error.message, RED)
+        report.line("", "do", f"{opencode_setup.INSTALL}@1.18", YELLOW)
         return False
-    _line("opencode", found, str(path), GREEN)
-    _line("", "key", f"its own affair: {path.name} auth list")
+    report.line("opencode", found, str(path), GREEN)
+    report.line("", "key", f"its own affair: {path.name} auth list")
     return True
 
 
-def _presets() -> list[str]:
-    """Print which agents can be had over ACP, and return the names of those that can be used."""
+def _presets(report: Report) -> list[str]:
+    """Tell which agents can be had over ACP, and return the names of those that can be used."""
     found = [name for name, preset in PRESETS.items() if shutil.which(preset.command.split()[0])]
     try:
         acp_setup.protocol_version()
     except AgentUnavailable as error:
-        _line("acp", "not here", error.hint)
+        report.line("acp", "not here", error.hint)
         return []
     others = f"not here: {', '.join(name for name in PRESETS if name not in found)}"
-    _line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
-    _line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)
+    report.line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
+    report.line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)
     return found
 
 
@@ -141,12 +182,3 @@ def login(home: Path) -> str | None:
     if sys.platform == "darwin":
         return "perhaps logged in: the keychain is not looked into"
     return None
-
-
-def _line(name: str, state: str, detail: str, style: str = "") -> None:
-    line: list[Fragment] = [
-        (BOLD, f"{name:10}"),
-        (style, f"{one_line(state):10}"),
-        ("", f" {one_line(detail, 500)}\n" if detail else "\n"),
-    ]
-    write(line)
