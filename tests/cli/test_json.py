@@ -11,7 +11,7 @@ from tests.faults.manifest import fault
 from tests.support.program import Program, events
 
 from midflight import events as e
-from midflight.cli.jsonl import LineSplitter
+from midflight.cli.jsonl import _read_lines
 from midflight.cli.output import json_line
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
 
@@ -179,18 +179,17 @@ async def test_sigint_ends_the_run_also_while_the_input_is_open(
         assert await program.process.wait() == 130
 
 
-def test_lines_are_cut_where_they_end_whatever_the_chunks() -> None:
-    split = LineSplitter(10)
-    chunks = [b"on", b"e\ntwo\n\nthr", b"ee", b"\r\n", b"x" * 11, b"x\nlast"]
-    lines = [line for chunk in chunks for line in split.feed(chunk)]
-    assert [*lines, *split.end()] == [b"one", b"two", b"three", None, b"last"]
-
-
-def test_a_line_that_is_too_long_is_not_kept() -> None:
-    split = LineSplitter(10)
-    for _ in range(1000):
-        assert list(split.feed(b"x" * 10)) == []
-    assert sum(map(len, split._parts)) <= 10  # noqa: SLF001 - that it is bounded is the point
+def test_blank_lines_are_no_commands_and_the_last_needs_no_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("midflight.commands.MAX_COMMAND_BYTES", 10)
+    monkeypatch.setattr("midflight.cli.jsonl.CHUNK_BYTES", 3)
+    source = tmp_path / "input"
+    source.write_bytes(b"one\ntwo\n\n  \nthree\r\n" + b"x" * 12 + b"\nlast")
+    with source.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        lines = list(_read_lines())
+    assert lines == [b"one", b"two", b"three", None, b"last"]
 
 
 @fault("S6")

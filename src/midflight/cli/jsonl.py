@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 from midflight import commands as c
 from midflight import events as e
+from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import Outcome
 from midflight.errors import InvalidInput
 from midflight.session.session import Session
-
-__all__ = ["LineSplitter", "run_json"]
 
 CHUNK_BYTES = 65_536
 WAITING_LINES = 100
@@ -152,45 +152,19 @@ async def _lines() -> AsyncIterator[bytes | None]:
 
 
 def _read_lines() -> Iterator[bytes | None]:
-    split = LineSplitter(c.MAX_COMMAND_BYTES)
-    try:
+    splitter = LineSplitter(c.MAX_COMMAND_BYTES)
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        # No input, or one that goes away: the same as its end.
         descriptor = sys.stdin.fileno()
         while chunk := os.read(descriptor, CHUNK_BYTES):
-            yield from split.feed(chunk)
-    except (AttributeError, OSError, ValueError):
-        pass  # no input, or it went away: the same as its end
-    yield from split.end()
+            yield from _commands(splitter.push(chunk))
+    yield from _commands([splitter.rest()])
 
 
-class LineSplitter:
-    """Cuts bytes into lines and never holds more than one line of the permitted length."""
-
-    def __init__(self, limit: int) -> None:
-        """``limit`` is the most bytes that a line may have."""
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        """Yield the lines that a chunk completes; blank ones are left out, None is a long one."""
-        *ended, rest = chunk.split(b"\n")
-        for part in ended:
-            self._add(part)
-            yield from self.end()
-        self._add(rest)
-
-    def end(self) -> Iterator[bytes | None]:
-        """Yield the line that has come so far, as if it were ended."""
-        line, size = b"".join(self._parts).strip(), self._size
-        self._parts, self._size = [], 0
-        if size > self._limit:
+def _commands(lines: Iterable[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines that are not blank, and None for one that was too long."""
+    for line in lines:
+        if line is OVERLONG:
             yield None
-        elif line:
-            yield line
-
-    def _add(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > self._limit:
-            self._parts.clear()
-        elif part:
-            self._parts.append(part)
+        elif command := line.strip():
+            yield command

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import h11
 
+from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.errors import HostGone
 
 __all__ = ["Answer", "ask"]
@@ -48,11 +49,15 @@ class Answer:
         return b"".join([piece async for piece in self.pieces()])
 
     async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines of the body as they come. Raises `HostGone` if it breaks off."""
-        rest = b""
+        """Yield the lines of the body as they come.
+
+        Raises `HostGone` if it breaks off, or has a line that is too long.
+        """
+        splitter = LineSplitter()
         async for piece in self.pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
+            for line in splitter.push(piece):
+                if line is OVERLONG:
+                    raise HostGone("the session's host has sent a line that is too long")
                 yield line.decode()
 
     async def _next(self) -> object:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from midflight._util import lines as framing
 from midflight._util.aio import TaskSet
+from midflight._util.lines import OVERLONG, json_object, unreadable
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed
 
@@ -79,11 +79,11 @@ class JsonRpc:
                     future.set_exception(AgentFailed("the agent has ended"))
 
     def _take(self, line: bytes) -> None:
-        message = framing.frame(line)
+        message = json_object(line)
         if message is None:
             # Agents print other things too, against the rules; what looks like a message is told.
-            if line is framing.OVERLONG or line.startswith(b"{"):
-                self._on_noise(framing.unreadable(line))
+            if line is OVERLONG or line.startswith(b"{"):
+                self._on_noise(unreadable(line))
         elif "method" in message:
             self._on_message(message)
         else:

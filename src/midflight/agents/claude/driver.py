@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from midflight import events as e
-from midflight._util import lines as framing
-from midflight._util.lines import MALFORMED
+from midflight._util.lines import MALFORMED, OVERLONG, json_object, unreadable
 from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude import program as claude_cli
@@ -233,11 +232,11 @@ class ClaudeAgent:
     async def events(self) -> AsyncIterator[Signal]:
         """Read frames until the program has ended, and yield what they mean."""
         async for line in self._process.lines():
-            frame = framing.frame(line)
+            frame = json_object(line)
             if frame is None:
                 # Other output than frames is the CLI's chatter.
-                if line is framing.OVERLONG or line.startswith(b"{"):
-                    yield e.Notice(level="error", text=framing.unreadable(line))
+                if line is OVERLONG or line.startswith(b"{"):
+                    yield e.Notice(level="error", text=unreadable(line))
                 continue
             kind = frame.get("type")
             if kind == "control_response":

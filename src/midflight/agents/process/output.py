@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from midflight._util.lines import Framer
+from midflight._util.lines import LineSplitter
 
 FLOOD_S = 0.001
 """Output that comes faster is read in batches: to wake up costs more than to read a line."""
@@ -22,7 +22,7 @@ class OutputLines:
         """Begin with none."""
         self.ended = False
         self._lines: deque[bytes] = deque()
-        self._framer = Framer()
+        self._splitter = LineSplitter()
         self._news: asyncio.Future[None] | None = None
         self._gate = FloodGate(self._wake)
 
@@ -32,7 +32,7 @@ class OutputLines:
 
     def push(self, data: bytes) -> None:
         """Take in a piece of output."""
-        if lines := self._framer.push(data):
+        if lines := self._splitter.push(data):
             self._lines.extend(lines)
             self._gate.pass_on()
 
@@ -50,7 +50,7 @@ class OutputLines:
                 break
             self._news = asyncio.get_running_loop().create_future()
             await self._news
-        if rest := self._framer.rest():
+        if rest := self._splitter.rest():
             yield rest
 
     def _wake(self) -> None:

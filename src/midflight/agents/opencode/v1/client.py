@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from midflight._util import lines as framing
-from midflight._util.lines import OVERLONG, Framer
+from midflight._util.lines import OVERLONG, LineSplitter, json_object
 from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.sse import pieces
 from midflight.errors import AgentFailed
@@ -137,12 +136,12 @@ class OpenCodeClient:
         if self._auth is not None:
             request = next(self._auth.auth_flow(request))
         stream = pieces(request, self._trust, connect_s=CALL_TIMEOUT_S, silence_s=SILENCE_S)
-        framer = Framer()
+        splitter = LineSplitter()
         async with contextlib.aclosing(stream):
             async for piece in stream:
-                for line in framer.push(piece):
+                for line in splitter.push(piece):
                     if line.startswith(_PREFIX):
-                        yield framing.frame(line[len(_PREFIX) :])
+                        yield json_object(line[len(_PREFIX) :])
                     elif line is OVERLONG:
                         yield None
 
