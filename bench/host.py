@@ -179,7 +179,7 @@ async def attached(client: Client) -> float:
     """Return how long it takes until the last screen is there and the session is followed."""
     began = time.perf_counter()
     async with await client.session(LONG) as session:
-        screen = await client.journal.tail(session.id, SCREEN)
+        screen = await client.tail(session.id, SCREEN)
         took = time.perf_counter() - began
         assert any(isinstance(event, e.Text) and event.text == LAST_WORDS for event in screen)
         assert session.last_seq >= (screen[-1].seq or 0) - 1
@@ -310,10 +310,10 @@ async def text_after(session: Surface, began: float) -> float:
 
 async def end_hosts(client: Client) -> None:
     """End the hosts that were started in the background."""
-    for host in await client.journal.hosts():
+    for host in await client.hosts():
         os.kill(host.pid, signal.SIGTERM)
     async with asyncio.timeout(PATIENCE_S):
-        while await client.journal.hosts():  # noqa: ASYNC110 - of another process
+        while await client.hosts():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.05)
 
 

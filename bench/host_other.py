@@ -156,7 +156,7 @@ async def keep(folder: str, session: str) -> None:
 
     async with Host(Path(folder)) as host:
         await host.session(session)
-        tell(host.address)
+        tell(host.address())
         async for _ in said():
             pass
 

@@ -1,9 +1,13 @@
-"""What an agent may not do with midflight: decide about itself, and about those that began it."""
+"""Who asks, and what it may do: an agent decides neither about itself nor about its ancestors."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from typing import Self
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from midflight import commands as c
 from midflight import events as e
@@ -13,30 +17,51 @@ from midflight.events import Request
 from midflight.journal import Journal
 from midflight.lineage import UNKNOWN
 
-__all__ = ["EVERYTHING", "MAY_ANSWER", "QUESTIONS", "AnswerGrant", "Authorizer", "Said"]
-
 EVERYTHING, QUESTIONS = "everything", "questions"
 
 MAY_ANSWER = "midflight-may-answer"
 """The header with which a client tells a host what its user has said that it may answer."""
 
-Said = bool | Iterable[str]
-"""What an agent may answer, as somebody says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
+AnswerScope = bool | Iterable[str]
+"""What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks: a process on this machine, by its user and its id.
+
+    ``inside`` are the sessions that the caller is a part of, the outermost first; a caller that no
+    agent has started is a part of none. The bearer of a token and a worker will be callers too:
+    they are made here, and what is asked of a caller stays ``inside``.
+    """
+
+    uid: int
+    pid: int
+    inside: tuple[str, ...] = ()
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Return the process that runs this."""
+        return cls(os.getuid(), os.getpid(), lineage.inside())
+
+    @classmethod
+    def process(cls, uid: int, pid: int) -> Self:
+        """Return another process; an agent's programs are known by their environment."""
+        return cls(uid, pid, lineage.inside(pid))
 
 
 class AnswerGrant:
     """What an agent may answer of what its sessions ask; the rest is for the user."""
 
-    def __init__(self, said: Said) -> None:
-        """Nothing that is not ``said`` is given."""
-        if isinstance(said, bool):
-            said = [EVERYTHING] if said else []
-        self._words = frozenset({said} if isinstance(said, str) else said)
+    def __init__(self, scope: AnswerScope) -> None:
+        """Nothing that is not in the ``scope`` is granted."""
+        if isinstance(scope, bool):
+            scope = [EVERYTHING] if scope else []
+        self._words = frozenset({scope} if isinstance(scope, str) else scope)
 
     @classmethod
-    def read(cls, told: str) -> list[str]:
+    def read(cls, header: str) -> list[str]:
         """Return what `written` has written."""
-        return [unquote(word) for word in told.split(",") if word]
+        return [unquote(word) for word in header.split(",") if word]
 
     @property
     def written(self) -> str:
@@ -49,7 +74,7 @@ class AnswerGrant:
 
     @property
     def everything(self) -> bool:
-        """Nothing is for somebody else."""
+        """Nothing is left for the user."""
         return EVERYTHING in self._words
 
     def covers(self, request: Request) -> bool:
@@ -64,67 +89,62 @@ class AnswerGrant:
 
 
 class Authorizer:
-    """Knows which sessions the caller is a part of; nobody's agent is part of none."""
+    """Decides what a caller may do; one that is inside of no session may do everything."""
 
-    def __init__(
-        self, journal: Journal, *, may_answer: Said = False, inside: tuple[str, ...] | None = None
-    ) -> None:
-        """``may_answer`` says what an agent may answer of what the sessions it has begun ask.
-
-        ``inside`` are the sessions that the caller is a part of; without them it is this process.
-        """
+    def __init__(self, journal: Journal, caller: Caller, *, may_answer: AnswerScope) -> None:
+        """``may_answer`` is what an agent may answer of what the sessions it has begun ask."""
         self._journal = journal
-        self._inside = lineage.inside() if inside is None else inside
-        self._kin: tuple[str, ...] | None = None
-        self.leave = AnswerGrant(may_answer if self._inside else True)
+        self._inside = caller.inside
+        self._ancestry: tuple[str, ...] | None = None
+        self.grant = AnswerGrant(may_answer if self._inside else True)
 
     @property
     def parent(self) -> str:
         """The session that a new one is begun by, or nothing."""
         return self._inside[-1] if self._inside else ""
 
-    async def kin(self) -> tuple[str, ...]:
+    async def ancestry(self) -> tuple[str, ...]:
         """Return the caller's own session and its ancestors, itself first.
 
         Raises `NotAllowed` where it cannot be known.
         """
-        if self._kin is None:
+        if self._ancestry is None:
             if UNKNOWN in self._inside:
                 raise NotAllowed(
                     "it is not known which session this agent belongs to",
                     "give the server of its own session in mcp_servers=",
                 )
-            found: list[str] = []
+            line: list[str] = []
             for session in reversed(self._inside):
-                found += await self._upwards(session, found)
-            self._kin = tuple(found)
-        return self._kin
+                line += await self._upwards(session, line)
+            self._ancestry = tuple(line)
+        return self._ancestry
 
-    async def _upwards(self, session: str, found: list[str]) -> list[str]:
+    async def _upwards(self, session: str, known: list[str]) -> list[str]:
         line: list[str] = []
-        while session and session not in found + line:
+        while session and session not in known + line:
             line.append(session)
             try:
                 session = (await self._journal.find(session, exact=True)).parent
             except NotFound:
-                break  # it is in no journal: whatever has begun it stands before it in the variable
+                break  # it is in no journal: its parent stands before it in the variable
         return line
 
     async def check(self, session: str, command: c.Command) -> None:
         """Raise `NotAllowed` for a command that this caller must not give."""
         if not self._inside:
             return
-        kin = await self.kin()
-        if session in kin:
-            whose = "its own session" if session == kin[0] else "a session that it is a part of"
+        line = await self.ancestry()
+        if session in line:
+            whose = "its own session" if session == line[0] else "a session that it is a part of"
             raise NotAllowed(f"an agent cannot give commands to {whose}", "ask the user")
-        if isinstance(command, c.Answer) and not await self._may(session, command.request):
+        if isinstance(command, c.Answer) and not await self._may_answer(session, command.request):
             raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
 
-    async def _may(self, session: str, request: str) -> bool:
-        """Look what it is that is asked: a request that is not in the journal is none to answer."""
-        if self.leave.everything:
+    async def _may_answer(self, session: str, request: str) -> bool:
+        """Look what the request is: one that is not in the journal is none to answer."""
+        if self.grant.everything:
             return True
         row = await self._journal.find(session, exact=True)
         (info,) = await self._journal.infos([row])
-        return any(self.leave.covers(one) for one in info.pending if one.request == request)
+        return any(self.grant.covers(one) for one in info.pending if one.request == request)

@@ -209,7 +209,7 @@ class SessionWorktrees:
     async def _check(self, owned: SessionWorktree) -> None:
         """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
         for info in owned.sessions:
-            await self._client.reach.check(info.id, c.Close())
+            await self._client.check(info.id, c.Close())
             if info.status in BUSY:
                 raise Conflict(
                     f"session {info.name} is at work in the worktree ({info.status})",

@@ -117,7 +117,7 @@ async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stay
 ) -> None:
     monkeypatch.setattr("midflight.cli.commands.host.UNUSED_S", 0.0)
     async with warm_host(tmp_path, ready) as (client, options, _):
-        (host,) = await client.journal.hosts()
+        (host,) = await client.hosts()
         async with await client.dispatch("go", **options) as session:
             assert (await client.info(session.id)).host == host.address
             async for _ in session.stream():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.support.host import journal_of
 from tests.support.program import Done
 
 from midflight import events as e
@@ -94,7 +95,7 @@ async def test_ls_and_show_tell_the_objects_that_the_host_tells(
     assert shown == listed
     assert (shown["id"], shown["name"], shown["status"]) == (session.id, "make-it", "waiting")
     assert shown["limits"] == {"max_turns": 7}
-    assert shown["host"] == host.address
+    assert shown["host"] == host.address()
     assert [one["request"] for one in shown["pending"]] == [asked.request]
 
 
@@ -304,7 +305,7 @@ async def test_a_session_at_rest_is_removed_without_a_host(
     await until(session, e.TurnEnded)
     await session.close()
     assert (await say("rm", "make-it")).code == 0
-    assert await host.journal.sessions() == []
+    assert await journal_of(host).sessions() == []
 
 
 # Mistakes -----------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ async def test_a_session_in_the_background_gets_a_worktree_and_the_same_sub_fold
             done = await say(
                 *("run", "-d", "--worktree", "--agent", "fake", "--name", "Fix it", "do it")
             )
-            (session,) = host.sessions.values()
+            (session,) = host.live()
             async for event in session.events():
                 if isinstance(event, e.TurnEnded):
                     break

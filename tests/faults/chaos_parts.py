@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from midflight.client import client as client_module
+from midflight.address import Address
+from midflight.client import placement
 from midflight.client.client import Client, RemoteSession, connect
 from midflight.errors import MidflightError
 from midflight.host import Host
@@ -136,15 +137,15 @@ async def fake_host(folder: Folder, agent: str) -> None:
         assert fake.url == FAKE_URL
         fake.conversations = kept
         async with Host(folder.state) as host:
-            tell(host.address)
+            tell(host.address())
             unused = asyncio.ensure_future(host.unused(20.0))
             stopping = asyncio.ensure_future(stopped.wait())
             await asyncio.wait({unused, stopping}, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def start_fake_host(where: Path | str | None = None) -> str:
+async def start_fake_host(where: Path | str | None = None, **_: object) -> Address:
     """Start such a host instead of one in the background."""
-    return await asyncio.to_thread(_start_fake_host, where)
+    return Address.parse(await asyncio.to_thread(_start_fake_host, where))
 
 
 def _start_fake_host(where: Path | str | None) -> str:
@@ -261,7 +262,7 @@ def main() -> None:
     }
     part, folder, agent, *more = sys.argv[1:]
     if agent == "fake":
-        vars(client_module)["start_host"] = start_fake_host
+        vars(placement)["start_host"] = start_fake_host
 
     async def be() -> None:
         await parts[part](Folder(Path(folder)), agent, *more)

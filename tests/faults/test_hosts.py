@@ -31,7 +31,7 @@ async def client(
     """Return a client whose hosts are processes of their own; they are told to end at the end."""
     async with connect(tmp_path / "state") as client:
         yield client
-        for host in await client.journal.hosts():
+        for host in await client.hosts():
             if host.alive:
                 os.kill(host.pid, signal.SIGTERM)
 
@@ -68,7 +68,7 @@ async def test_p5_p6_a_host_is_killed_and_its_agent_ends_is_told_and_goes_on(
     session = await client.dispatch("sleep", cwd=tmp_path, allowed_tools=["Bash"], id="s1")
     async with session:
         tool = await pid_in(told)
-        (row,) = await client.journal.hosts()
+        (row,) = await client.hosts()
         host = psutil.Process(row.pid)
         agents = family(host)
         assert tool in agents
@@ -95,7 +95,7 @@ async def test_p5_p6_a_host_is_killed_and_its_agent_ends_is_told_and_goes_on(
     asked = model.requests[1]
     assert asked.last_user_text.count("was cut off in the middle") == 1
     assert "sleep" in str(asked.messages[0])
-    events = await client.journal.events("s1", 0, None)
+    events = await client.history("s1")
     assert chaos.check_events(events) == []
     assert [x.reason for x in events if isinstance(x, e.SessionResumed)] == ["host_died"]
 
@@ -113,19 +113,19 @@ async def test_a_host_in_the_background_ends_with_its_agents_when_it_is_told_to(
     async with await client.dispatch("do it", cwd=tmp_path) as session:
         assert session.first is not None
         assert (await session.first.result()).text == "done"
-        (row,) = await client.journal.hosts()
+        (row,) = await client.hosts()
         processes = [psutil.Process(row.pid), *family(psutil.Process(row.pid))]
         assert len(processes) > 1
         again = await client.dispatch("do it", cwd=tmp_path, id=session.id)
         assert again.id == session.id
-        assert len(await client.journal.hosts()) == 1
+        assert len(await client.hosts()) == 1
         os.kill(row.pid, signal.SIGTERM)
         async for _ in session.events():
             pass
     assert await gone(processes, 10)
     (info,) = await client.sessions()
     assert (info.status, info.host) == ("idle", None)
-    assert await client.journal.hosts() == []
+    assert await client.hosts() == []
 
 
 async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(

@@ -12,12 +12,15 @@ import pytest
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.address import Address
 from midflight.client.client import RemoteSession, connect
 from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
-from midflight.host.http.listening import listen
+from midflight.host.http.unix import listen
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, Wait
+
+ELSEWHERE = Address(Path("/elsewhere"))
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Hosts = Callable[..., Awaitable[Host]]
@@ -27,10 +30,10 @@ Attach = Callable[..., Awaitable[RemoteSession]]
 @contextlib.asynccontextmanager
 async def deaf(host: Host, state: Path) -> AsyncIterator[None]:
     """Stand before a host, and end it when it has answered: nobody gets to read the answer."""
-    path = f"{host.address}-before"
+    path = f"{host.address()}-before"
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_unix_connection(host.address)
+        inner, outer = await asyncio.open_unix_connection(host.address())
         outer.write(await reader.readuntil(b"}"))
         assert b" 202 " in await inner.readline()
         await host.__aexit__(None, None, None)
@@ -63,13 +66,13 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
     for name, value in model.env(state).items():
         monkeypatch.setenv(name, value)
 
-    async def start_host(where: object) -> str:
-        return (await open_host()).address
+    async def start_host(*_: object, **__: object) -> Address:
+        return Address.parse((await open_host()).address())
 
-    monkeypatch.setattr("midflight.client.client.start_host", start_host)
+    monkeypatch.setattr("midflight.client.placement.start_host", start_host)
     async with deaf(host, state), connect(state) as client:
         await client.carry_out(session.id, command)
-        events = await client.journal.events(session.id)
+        events = await client.history(session.id)
     assert [event.text for event in events if isinstance(event, e.MessageAccepted)] == ["deploy it"]
 
 
@@ -138,14 +141,14 @@ async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so
     tries = 0
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start_host(where: object) -> str:
+        async def start_host(*_: object, **__: object) -> Address:
             nonlocal tries
             tries += 1
             if tries == 1:
                 raise StoreFailed("the host in the background did not start")
-            return (await stack.enter_async_context(Host(copy))).address
+            return Address.parse((await stack.enter_async_context(Host(copy))).address())
 
-        monkeypatch.setattr("midflight.client.client.start_host", start_host)
+        monkeypatch.setattr("midflight.client.placement.start_host", start_host)
         monkeypatch.setattr("midflight.client.session.LOOK_AGAIN_S", 0.01)
         client = await stack.enter_async_context(connect(copy))
         remote = await stack.enter_async_context(await client.session(session.id))
@@ -157,10 +160,10 @@ async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so
 async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
     begin: Begin, open_host: Hosts, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def start(where: object) -> str:
+    async def start(*_: object, **__: object) -> Address:
         raise StoreFailed("no host is needed")
 
-    monkeypatch.setattr("midflight.client.client.start_host", start)
+    monkeypatch.setattr("midflight.client.placement.start_host", start)
     await open_host()  # has never heard of it
     _, session = await begin(Text("one"), Text("two"), task="first")
     async for _ in session.stream():
@@ -173,19 +176,19 @@ async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
 async def test_a_host_that_does_not_answer_is_not_asked_for_long_what_it_knows(
     begin: Begin, host: Host, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def start(where: object) -> str:
-        return "elsewhere"
+    async def start(*_: object, **__: object) -> Address:
+        return ELSEWHERE
 
-    monkeypatch.setattr("midflight.client.client.start_host", start)
-    monkeypatch.setattr("midflight.client.client.KNOWS_S", 0.1)
+    monkeypatch.setattr("midflight.client.placement.start_host", start)
+    monkeypatch.setattr("midflight.client.placement.KNOWS_S", 0.1)
     _, session = await begin(Text("one"), task="first")
     async for _ in session.stream():
         pass
     await session.close("parked")
-    path = f"{host.address}-mute"
+    path = f"{host.address()}-mute"
     with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection:
         connection.execute("UPDATE hosts SET address = ?", (path,))
         connection.commit()
     with contextlib.closing(listen(Path(path))):
         async with connect(state) as client:
-            assert await client.host_of(session.id) == "elsewhere"
+            assert await client._placement.host_of(session.id) == ELSEWHERE  # noqa: SLF001

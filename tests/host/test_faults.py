@@ -19,11 +19,13 @@ import msgspec
 import psutil
 import pytest
 from tests.faults.manifest import fault
+from tests.support.host import journal_of
 from tests.support.raw_http import call, dial
 
 import midflight
 from midflight import events as e
 from midflight._util.process_id import space
+from midflight.address import Address
 from midflight.agents.process.orphans import new_marker
 from midflight.agents.process.reaper import MARKER
 from midflight.client.client import Client, RemoteSession, connect
@@ -114,17 +116,17 @@ async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
         with pytest.raises(StoreFailed):
             await session.send("more")
         assert session.status == "closed"
-        status, told = await call(host.address, path, "POST", send)
+        status, told = await call(host.address(), path, "POST", send)
         assert (status, told["code"]) == (503, "store_failed")
         assert len(model.requests) == 1
-    shown = [event.seq for event in await host.journal.events(session.id, 0, None)]
+    shown = [event.seq for event in await journal_of(host).events(session.id, 0, None)]
     assert shown == list(range(1, session.last_seq + 1))
     del model._steps[0]  # noqa: SLF001 - what the agent would have been told after its tool
-    assert (await call(host.address, path, "POST", send))[0] == 202
-    again = host.sessions[session.id]
+    assert (await call(host.address(), path, "POST", send))[0] == 202
+    again = await host.session(session.id)
     async for _ in again.stream():
         pass
-    kept = await host.journal.events(session.id, 0, None)
+    kept = await journal_of(host).events(session.id, 0, None)
     ends = [event.reason for event in kept if isinstance(event, e.TurnEnded)]
     assert ends == ["host_died", "end_turn"]
     async for event in remote.events():
@@ -149,7 +151,7 @@ async def test_a_disk_that_hangs_is_not_waited_for_and_what_is_not_on_it_is_told
         writing.execute("BEGIN IMMEDIATE")
         stop = {"type": "close"}
         path = f"/sessions/{session.id}/commands"
-        status, told = await call(host.address, path, "POST", stop)
+        status, told = await call(host.address(), path, "POST", stop)
     assert (status, told["code"]) == (503, "store_failed")
     assert "0 seconds: 3 events" in told["message"]
     assert "(message.cancelled, turn.ended, session.ended)" in told["message"]
@@ -171,9 +173,9 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_a_session(
         for name in ("first", "second"):
             with pytest.raises(StoreFailed, match="has not answered for 0 seconds"):
                 await host.dispatch("do it", id=name, **given)
-    await host.journal.beat()
+    await journal_of(host).beat()
     with pytest.raises(NotFound):  # nobody waited for it any more when its turn came
-        await host.journal.find("second", exact=True)
+        await journal_of(host).find("second", exact=True)
 
 
 # The lease --------------------------------------------------------------------------------
@@ -189,9 +191,9 @@ async def test_a_session_of_a_host_that_lives_cannot_be_taken(
         await other.session(session.id)
     assert f"process {os.getpid()}" in caught.value.owner
     send = {"type": "send", "text": "x"}
-    status, told = await call(other.address, f"/sessions/{session.id}/commands", "POST", send)
+    status, told = await call(other.address(), f"/sessions/{session.id}/commands", "POST", send)
     assert (status, told["code"], told["owner"]) == (409, "lease_held", caught.value.owner)
-    assert (await call(host.address, f"/sessions/{session.id}/commands", "POST", send))[0] == 202
+    assert (await call(host.address(), f"/sessions/{session.id}/commands", "POST", send))[0] == 202
     async for _ in session.stream():
         pass
 
@@ -205,16 +207,16 @@ async def test_a_host_that_was_given_up_is_fenced_off_and_ends_its_agents(
     tool = await pid_of(tmp_path)
     silence(state)
     other = await open_host()
-    kept = await other.journal.events(session.id, 0, None)
+    kept = await journal_of(other).events(session.id, 0, None)
     assert kept[-1].type == "session.ended"
-    assert [one.id for one in await other.journal.hosts()] == [other.journal.host]
-    assert not is_there(host.address)
+    assert [one.id for one in await journal_of(other).hosts()] == [journal_of(other).host]
+    assert not is_there(host.address())
     with pytest.raises(LeaseLost):
         await session.send("more")
     await session.over()
     assert (await message.result()).reason == "store_failed"
     assert is_gone(tool)
-    assert await other.journal.events(session.id, 0, None) == kept
+    assert await journal_of(other).events(session.id, 0, None) == kept
 
 
 @fault("D4")
@@ -279,11 +281,11 @@ async def test_a_session_that_is_damaged_keeps_no_other_from_being_settled(
 
     other = await open_host()
 
-    assert (await other.journal.tail(sound.id, 1))[0].type == "session.ended"
-    found = await other.journal.find(damaged.id)
+    assert (await journal_of(other).tail(sound.id, 1))[0].type == "session.ended"
+    found = await journal_of(other).find(damaged.id)
     assert (found.host, found.status) == (None, "idle")
     assert found.last.endswith("is damaged: event 1 of session damaged is missing")
-    assert await other.journal.unsettled() == []  # the next host does not try it again
+    assert await journal_of(other).unsettled() == []  # the next host does not try it again
     with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):
         await other.session(damaged.id)
     with pytest.raises(StoreRefused, match="event 1 of session damaged is missing"):
@@ -329,7 +331,7 @@ async def test_a_host_that_is_told_to_end_twice_ends_streams_and_agents_in_good_
     async with connect(state) as client:
         (info,) = await client.sessions()
         assert (info.status, info.host) == ("idle", None)
-        assert await client.journal.hosts() == []
+        assert await client.hosts() == []
 
 
 @fault("N7")
@@ -342,17 +344,17 @@ async def test_who_asks_a_host_that_is_closing_is_sent_elsewhere(
     with contextlib.closing(writing):
         writing.execute("BEGIN IMMEDIATE")  # so that the close takes its time
         closing = asyncio.create_task(host.__aexit__(None, None, None))
-        while (await call(host.address, "/healthz"))[1] != {"status": "leaving"}:
+        while (await call(host.address(), "/healthz"))[1] != {"status": "leaving"}:
             pass
         for target, body in (
             (f"/sessions/{session.id}/commands", {"type": "send", "text": "x"}),
             ("/sessions", {"task": "x", "agent": "fake"}),
         ):
-            status, told = await call(host.address, target, "POST", body)
+            status, told = await call(host.address(), target, "POST", body)
             assert (status, told["code"]) == (503, "host_gone")
     await closing
     with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
-        await call(host.address, "/healthz")
+        await call(host.address(), "/healthz")
 
 
 @fault("A6")
@@ -368,13 +370,13 @@ async def test_a_message_after_the_death_of_the_host_goes_to_the_next_one(
         process.kill()
         process.wait()
 
-        async def start_host(where: object) -> str:
-            return (await start_other()).address
+        async def start_host(*_: object, **__: object) -> Address:
+            return Address.parse((await start_other()).address())
 
         async def start_other() -> Host:
             return await stack.enter_async_context(Host(state))
 
-        monkeypatch.setattr("midflight.client.client.start_host", start_host)
+        monkeypatch.setattr("midflight.client.placement.start_host", start_host)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", "fake://none")
         async with contextlib.AsyncExitStack() as stack:
             result = await first_message.result()  # which nobody had to ask for
@@ -402,15 +404,15 @@ async def test_a_clock_that_is_set_changes_nothing(
     other = await open_host()
     with pytest.raises(LeaseHeld):
         await other.session(session.id)
-    await host.journal.beat()
+    await journal_of(host).beat()
     for _ in range(10):
-        assert (await call(host.address, "/healthz"))[0] == 200
+        assert (await call(host.address(), "/healthz"))[0] == 200
     assert session.pending == (asked,)
     await session.answer(asked)
     result = await message.result()
     assert result.status == "completed"
     assert 0 <= result.duration_s < 60
-    kept = await host.journal.events(session.id, 0, None)
+    kept = await journal_of(host).events(session.id, 0, None)
     assert [event.seq for event in kept] == list(range(1, len(kept) + 1))
     assert len(model.requests) == 2
 
@@ -449,14 +451,14 @@ async def test_a_status_is_never_believed_when_its_host_is_gone(
         (info,) = await client.sessions()
         assert (info.status, info.host, info.pending) == ("idle", None, ())
         assert await client.sessions(status="running") == []
-    await host.journal.beat()
+    await journal_of(host).beat()
 
 
 async def test_six_copies_of_one_message_are_one_message(host: Host, begin: Begin) -> None:
     model, session = await begin(Text("once"))
     path = f"/sessions/{session.id}/commands"
     send = {"type": "send", "text": "do it", "id": "m1"}
-    answers = await asyncio.gather(*(call(host.address, path, "POST", send) for _ in range(6)))
+    answers = await asyncio.gather(*(call(host.address(), path, "POST", send) for _ in range(6)))
     assert {(status, outcome["message"]) for status, outcome in answers} == {(202, "m1")}
     async for _ in session.stream():
         pass
@@ -475,7 +477,7 @@ async def test_money_is_counted_once_across_hosts(host: Host, begin: Begin) -> N
     assert each > 0
     assert [cost for cost, _ in costs] == [each] * 3
     assert [total for _, total in costs] == pytest.approx([each, each * 2, each * 3])
-    (row,) = await host.journal.sessions()
+    (row,) = await journal_of(host).sessions()
     assert row.total_cost_usd == pytest.approx(each * 3)
 
 
@@ -489,4 +491,4 @@ async def test_options_of_the_environment_come_back_only_from_the_environment(
     with pytest.raises(midflight.Conflict, match="ANTHROPIC_BASE_URL"):
         await other.session(session.id)
     assert isinstance(session.options, Options)
-    assert (await call(other.address, f"/sessions/{session.id}", "DELETE"))[0] == 200
+    assert (await call(other.address(), f"/sessions/{session.id}", "DELETE"))[0] == 200

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.host import close, journal_of, post
 
 from midflight import commands as c
 from midflight import events as e
@@ -54,7 +55,7 @@ async def test_what_is_queued_waits_on_when_a_host_ends_in_good_order(
 ) -> None:
     session = await at_rest_with_two_that_wait(state, given)
     host = await open_host()
-    told = await host.journal.events(session)
+    told = await journal_of(host).events(session)
     ended = [event.message for event in told if isinstance(event, e.MessageFailed)]
     cancelled = [event.message for event in told if isinstance(event, e.MessageCancelled)]
     assert not {"m2", "m3"} & {*ended, *cancelled}
@@ -72,7 +73,7 @@ async def test_what_waits_goes_on_in_its_order_with_the_next_message(
     assert (await fourth.result()).text == "answer 4"
     started = [
         event.message
-        for event in await host.journal.events(kept)
+        for event in await journal_of(host).events(kept)
         if isinstance(event, e.MessageStarted)
     ]
     assert started[1:] == ["m2", "m3", fourth.id]
@@ -110,7 +111,7 @@ async def test_nothing_starts_by_itself_in_a_session_that_was_taken_up(
     await session.over()  # nothing keeps it from being laid to rest
     assert not [
         event
-        for event in await host.journal.events(kept, session.oldest_seq)
+        for event in await journal_of(host).events(kept, session.oldest_seq)
         if isinstance(event, e.TurnStarted) and (event.turn or 0) > 1
     ]
 
@@ -123,9 +124,8 @@ async def test_stopping_again_and_again_ends_a_session_once(
     async with connect(state) as client:
         stops = [client.carry_out(session.id, c.Close()) for _ in range(3)]
         await asyncio.gather(*stops)
-        path = f"/sessions/{session.id}/commands"
-        await client.call(host.address, "POST", path, c.encode(c.Close()))
-    told = [event.type for event in await host.journal.events(session.id)]
+        await close(host, session.id)
+    told = [event.type for event in await journal_of(host).events(session.id)]
     assert told.count("session.ended") == 1
     assert "session.resumed" not in told
 
@@ -135,12 +135,10 @@ async def test_a_session_at_rest_is_stopped_without_what_its_agent_would_need(
 ) -> None:
     kept = await at_rest_with_two_that_wait(state, given)
     host = await open_host()
-    path = f"/sessions/{kept}/commands"
-    async with connect(state) as client:
-        await client.call(host.address, "POST", path, c.encode(c.Close()))
-    (row,) = await host.journal.sessions()
+    await close(host, kept)
+    (row,) = await journal_of(host).sessions()
     assert row.status == "closed"
-    told = await host.journal.events(kept)
+    told = await journal_of(host).events(kept)
     assert isinstance(told[-1], e.SessionEnded)
     assert {x.message for x in told if isinstance(x, e.MessageCancelled)} >= {"m2", "m3"}
 
@@ -153,10 +151,10 @@ async def test_a_dispatch_that_is_repeated_does_not_wake_a_session_that_was_stop
     body["cwd"] = str(given["cwd"])
     async with connect(state) as client:
         for _ in range(2):
-            await client.call(host.address, "POST", "/sessions", msgspec.json.encode(body))
+            await post(host, "/sessions", msgspec.json.encode(body))
         await client.carry_out("once", c.Close())
-        await client.call(host.address, "POST", "/sessions", msgspec.json.encode(body))
-    assert [row.status for row in await host.journal.sessions()] == ["closed"]
+        await post(host, "/sessions", msgspec.json.encode(body))
+    assert [row.status for row in await journal_of(host).sessions()] == ["closed"]
 
 
 async def test_a_message_that_comes_again_with_another_text_is_refused_after_its_end_too(

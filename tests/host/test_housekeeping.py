@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.host import journal_of, table_of
 
 from midflight.errors import AgentUnavailable, HostGone
 from midflight.host import Host
@@ -63,8 +64,8 @@ async def test_a_host_that_closes_ends_the_start_of_an_agent(
     with pytest.raises(HostGone):
         await beginning
     other = await open_host()
-    assert await other.journal.sessions() == []
-    row, _ = await other.journal.create("x", Options.build(agent="fake"), id="again")
+    assert await journal_of(other).sessions() == []
+    row, _ = await journal_of(other).create("x", Options.build(agent="fake"), id="again")
     assert row.name == "x"
 
 
@@ -83,7 +84,7 @@ async def test_a_host_that_closes_ends_the_start_of_an_agent_that_is_to_go_on(
     await starts.wait()
     await host.__aexit__(None, None, None)
     assert message.state == "cancelled"
-    (row,) = await (await open_host()).journal.sessions()
+    (row,) = await journal_of(await open_host()).sessions()
     assert (row.status, row.host) == ("idle", None)
 
 
@@ -96,7 +97,7 @@ async def test_who_begins_a_session_and_is_cancelled_is_cancelled(
     beginning.cancel()
     with pytest.raises(asyncio.CancelledError):
         await beginning
-    assert (await host.journal.sessions(), bool(host.arrivals)) == ([], False)
+    assert (await journal_of(host).sessions(), bool(table_of(host))) == ([], False)
 
 
 async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
@@ -105,7 +106,7 @@ async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
     nowhere: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "name": "fix"}
     with pytest.raises(AgentUnavailable):
         await host.dispatch("do it", id="mine", **nowhere)
-    assert await host.journal.sessions() == []
+    assert await journal_of(host).sessions() == []
     _, session = await begin(Text("done"), task="do it", id="mine", name="fix")
     assert (session.id, session.name) == ("mine", "fix")
     async for _ in session.stream():
@@ -113,15 +114,15 @@ async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
 
 
 async def test_an_agent_that_was_ready_ends_with_the_session_that_could_not_have_it(
-    host: Host, tmp_path: Path
+    open_host: Hosts, tmp_path: Path
 ) -> None:
     def refuse(session: Session) -> None:
         raise RuntimeError("no session")
 
+    host = await open_host(on_session=refuse)
     async with FakeModel([]) as model:
         given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
         await host.keep_warm(**given)
-        host.followers.append(refuse)
         with pytest.raises(RuntimeError, match="no session"):
             await host.dispatch("do it", **given)
         assert model.agents[0]._dead  # noqa: SLF001 - another is made ready meanwhile
@@ -169,7 +170,7 @@ async def test_a_session_that_cannot_be_laid_to_rest_keeps_no_other_from_it(
         given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
         for task in ("one", "two"):
             await host.dispatch(task, **given)
-        while len(host.sessions) > 1:
-            host.changed.clear()
-            await host.changed.wait()
+        while len(host.live()) > 1:
+            table_of(host).changed.clear()
+            await table_of(host).changed.wait()
     assert [str(each["exception"]) for each in told] == ["not now"]

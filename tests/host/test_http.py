@@ -13,11 +13,12 @@ from typing import Any
 import psutil
 import pytest
 from tests.faults.manifest import fault
+from tests.support.host import journal_of, service_of
 from tests.support.raw_http import call, dial
 
 from midflight import events as e
 from midflight.host import Host
-from midflight.host.http.listening import listen
+from midflight.host.http.unix import listen
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -31,7 +32,7 @@ WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
 async def numbers(host: Host, session: Session, **headers: str) -> list[str]:
     """Return the ids that a stream sends until it ends."""
     path = f"/sessions/{session.id}/events"
-    async with dial(host.address, path, **SSE, **headers) as raw:
+    async with dial(host.address(), path, **SSE, **headers) as raw:
         return [seq async for seq, kind, _ in raw.events() if seq and not kind]
 
 
@@ -57,23 +58,23 @@ async def test_a_session_is_dispatched_watched_told_and_removed(
     model = await fake_model(Text("one"), Text("two"))
     wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "id": "my-id"}
     wanted["env"] = model.env(tmp_path)
-    status, info = await call(host.address, "/sessions", "POST", wanted)
+    status, info = await call(host.address(), "/sessions", "POST", wanted)
     assert (status, info["id"], info["name"]) == (201, "my-id", "do-it")
-    await _done(host.sessions["my-id"])
+    await _done(await host.session("my-id"))
     told = {"type": "send", "text": "more", "id": "m2"}
-    status, outcome = await call(host.address, "/sessions/my-id/commands", "POST", told)
+    status, outcome = await call(host.address(), "/sessions/my-id/commands", "POST", told)
     assert (status, outcome["message"], outcome["state"]) == (202, "m2", "accepted")
-    async for event in host.sessions["my-id"].events():
+    async for event in (await host.session("my-id")).events():
         if isinstance(event, e.TurnEnded) and event.turn == 2:
             break
-    status, page = await call(host.address, "/sessions/do-it/events?after=2&limit=3")
+    status, page = await call(host.address(), "/sessions/do-it/events?after=2&limit=3")
     assert (status, [event["seq"] for event in page]) == (200, [3, 4, 5])
-    status, shown = await call(host.address, "/sessions/my-id")
-    assert (status, shown["turns"], shown["host"]) == (200, 2, host.address)
-    assert await call(host.address, "/sessions?status=idle") == (200, [shown])
-    assert (await call(host.address, "/sessions/my-id", "DELETE"))[0] == 200
-    assert (await call(host.address, "/sessions/my-id"))[0] == 404
-    assert await call(host.address, "/healthz") == (200, {"status": "ok"})
+    status, shown = await call(host.address(), "/sessions/my-id")
+    assert (status, shown["turns"], shown["host"]) == (200, 2, host.address())
+    assert await call(host.address(), "/sessions?status=idle") == (200, [shown])
+    assert (await call(host.address(), "/sessions/my-id", "DELETE"))[0] == 200
+    assert (await call(host.address(), "/sessions/my-id"))[0] == 404
+    assert await call(host.address(), "/healthz") == (200, {"status": "ok"})
 
 
 @fault("I8")
@@ -84,15 +85,15 @@ async def test_the_same_id_returns_the_same_session_unless_something_else_is_mea
     wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "id": "my-id"}
     wanted["env"] = model.env(tmp_path)
     answers = await asyncio.gather(
-        *(call(host.address, "/sessions", "POST", wanted) for _ in range(3))
+        *(call(host.address(), "/sessions", "POST", wanted) for _ in range(3))
     )
     assert {info["id"] for status, info in answers if status in {200, 201}} == {"my-id"}
     assert {status for status, _ in answers} <= {200, 201, 409}
-    assert (await call(host.address, "/sessions", "POST", wanted))[0] == 200
+    assert (await call(host.address(), "/sessions", "POST", wanted))[0] == 200
     for other in ({"task": "do that"}, {"max_turns": 3}):
-        status, told = await call(host.address, "/sessions", "POST", wanted | other)
+        status, told = await call(host.address(), "/sessions", "POST", wanted | other)
         assert (status, told["code"]) == (422, "invalid_input")
-    await _done(host.sessions["my-id"])
+    await _done(await host.session("my-id"))
     assert len(model.requests) == 1
 
 
@@ -105,14 +106,14 @@ async def test_of_two_answers_the_second_is_409_and_names_the_first(
     answer = {"type": "answer", "request": (await asked(session)).request}
     path = f"/sessions/{session.id}/commands"
     both = await asyncio.gather(
-        call(host.address, path, "POST", answer | {"decision": "deny"}),
-        call(host.address, path, "POST", answer | {"decision": "allow"}),
+        call(host.address(), path, "POST", answer | {"decision": "deny"}),
+        call(host.address(), path, "POST", answer | {"decision": "allow"}),
     )
     assert sorted(status for status, _ in both) == [202, 409]
     late = next(told for status, told in both if status == 409)
     first = "deny" if (await message.result()).denials else "allow"
     assert (late["code"], late["decision"], late["by"]) == ("already_answered", first, "user")
-    status, told = await call(host.address, path, "POST", {"type": "answer", "request": "none"})
+    status, told = await call(host.address(), path, "POST", {"type": "answer", "request": "none"})
     assert (status, told["code"]) == (404, "not_found")
 
 
@@ -125,10 +126,13 @@ async def test_a_message_to_a_session_at_rest_or_closed_goes_on_with_it(
     for number, reason in ((2, "parked"), (3, "closed")):
         await session.close(reason)
         status, outcome = await call(
-            host.address, f"/sessions/{session.id}/commands", "POST", {"type": "send", "text": "on"}
+            host.address(),
+            f"/sessions/{session.id}/commands",
+            "POST",
+            {"type": "send", "text": "on"},
         )
         assert (status, outcome["state"]) == (202, "accepted")
-        session = host.sessions[session.id]
+        session = await host.session(session.id)
         events = [event async for event in session.stream()]
         assert [x.reason for x in events if isinstance(x, e.SessionResumed)][-1] == reason
         assert len(model.requests) == number
@@ -146,11 +150,11 @@ async def test_stopping_twice_and_while_a_request_waits_has_one_end(
     await asked(session)
     path = f"/sessions/{session.id}/commands"
     stop = {"type": "interrupt"}
-    answers = await asyncio.gather(*(call(host.address, path, "POST", stop) for _ in range(3)))
+    answers = await asyncio.gather(*(call(host.address(), path, "POST", stop) for _ in range(3)))
     assert [status for status, _ in answers] == [202, 202, 202]
     assert (await message.result()).reason == "interrupted"
-    assert (await call(host.address, path, "POST", stop))[0] == 202
-    ends = [x for x in await host.journal.events(session.id) if isinstance(x, e.TurnEnded)]
+    assert (await call(host.address(), path, "POST", stop))[0] == 202
+    ends = [x for x in await journal_of(host).events(session.id) if isinstance(x, e.TurnEnded)]
     assert [end.reason for end in ends] == ["interrupted"]
 
 
@@ -165,10 +169,10 @@ async def test_stopping_twice_and_while_a_request_waits_has_one_end(
 async def test_an_id_that_is_none_finds_nothing(host: Host, begin: Begin, name: str) -> None:
     _, session = await begin()
     for path in (f"/sessions/{name}", f"/sessions/{name}/events"):
-        assert (await call(host.address, path))[0] in {404, 400}
-    assert (await call(host.address, f"/sessions/{name}", "DELETE"))[0] in {404, 405, 400}
+        assert (await call(host.address(), path))[0] in {404, 400}
+    assert (await call(host.address(), f"/sessions/{name}", "DELETE"))[0] in {404, 405, 400}
     send = {"type": "send", "text": "x"}
-    assert (await call(host.address, f"/sessions/{name}/commands", "POST", send))[0] in {404, 400}
+    assert (await call(host.address(), f"/sessions/{name}/commands", "POST", send))[0] in {404, 400}
     assert session.status == "idle"
 
 
@@ -178,9 +182,9 @@ async def test_an_id_that_could_lead_elsewhere_is_refused(
     host: Host, wanted: object, tmp_path: Path
 ) -> None:
     given = {"task": "x", "agent": "fake", "cwd": str(tmp_path), "id": wanted}
-    status, told = await call(host.address, "/sessions", "POST", given)
+    status, told = await call(host.address(), "/sessions", "POST", given)
     assert (status, told["code"]) == (422, "invalid_input")
-    assert await host.journal.sessions() == []
+    assert await journal_of(host).sessions() == []
 
 
 @fault("I1", "I2")
@@ -201,10 +205,10 @@ async def test_an_id_that_could_lead_elsewhere_is_refused(
 async def test_a_task_that_cannot_be_begun_leaves_no_session(
     host: Host, body: bytes, status: int
 ) -> None:
-    found, told = await call(host.address, "/sessions", "POST", body)
+    found, told = await call(host.address(), "/sessions", "POST", body)
     assert (found, set(told)) == (status, set(told) | {"code", "message", "hint"})
-    assert [row.status for row in await host.journal.sessions() if row.host] == []
-    assert not host.sessions
+    assert [row.status for row in await journal_of(host).sessions() if row.host] == []
+    assert not host.live()
 
 
 @fault("I2")
@@ -212,9 +216,9 @@ async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) 
     _, session = await begin()
     path = f"/sessions/{session.id}/commands"
     send = b'{"type": "send", "text": "x"}'
-    assert (await call(host.address, path, "POST", send, content_type="text/plain"))[0] == 415
+    assert (await call(host.address(), path, "POST", send, content_type="text/plain"))[0] == 415
     long = {"content_length": str(10**9)}
-    async with dial(host.address, path, "POST", b"x" * (17 * 2**20), **long) as raw:
+    async with dial(host.address(), path, "POST", b"x" * (17 * 2**20), **long) as raw:
         assert raw.status == 413
     assert session.status == "idle"
 
@@ -233,14 +237,14 @@ async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) 
     ids=["bytes", "version", "endless", "length", "half", "pipelined"],
 )
 async def test_junk_stops_nothing(host: Host, junk: bytes) -> None:
-    reader, writer = await asyncio.open_unix_connection(host.address)
+    reader, writer = await asyncio.open_unix_connection(host.address())
     writer.write(junk)
     writer.write_eof()
     with contextlib.suppress(ConnectionError):
         await reader.read()
     writer.transport.abort()
-    assert await call(host.address, "/healthz") == (200, {"status": "ok"})
-    assert not host.sessions
+    assert await call(host.address(), "/healthz") == (200, {"status": "ok"})
+    assert not host.live()
 
 
 # Streams ----------------------------------------------------------------------------------
@@ -254,7 +258,7 @@ async def test_a_reader_that_comes_back_gets_exactly_what_it_missed(
     await session.send("go")
     await session.send("then", delivery="queue")
     seen = []
-    async with dial(host.address, f"/sessions/{session.id}/events", **SSE) as raw:
+    async with dial(host.address(), f"/sessions/{session.id}/events", **SSE) as raw:
         async for seq, _, event in raw.events():
             seen += [seq] if seq else []
             if event["type"] == "message.started":
@@ -275,7 +279,7 @@ async def test_a_last_event_id_that_cannot_be_is_refused(
     _, session = await begin(Text("one"))
     await (await session.send("go")).result()
     headers = {"last_event_id": last.encode().decode("latin-1")}
-    async with dial(host.address, f"/sessions/{session.id}/events", **SSE, **headers) as raw:
+    async with dial(host.address(), f"/sessions/{session.id}/events", **SSE, **headers) as raw:
         assert (raw.status, (await raw.body())["code"]) == (400, "http")
 
 
@@ -289,7 +293,7 @@ async def test_the_number_of_an_event_of_another_longer_session_is_refused(
         for text in texts:
             await (await session.send(text)).result()
     path = f"/sessions/{shorter.id}/events"
-    async with dial(host.address, path, **SSE, last_event_id=str(longer.last_seq)) as raw:
+    async with dial(host.address(), path, **SSE, last_event_id=str(longer.last_seq)) as raw:
         assert raw.status == 400
 
 
@@ -300,13 +304,13 @@ async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
     monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
     _, session = await begin()
     path = f"/sessions/{session.id}/events"
-    async with dial(host.address, path, **SSE) as raw:
+    async with dial(host.address(), path, **SSE) as raw:
         assert raw.headers["cache-control"] == "no-store"
         seen = b""
         while seen.count(b": still here") < 3:
             seen += await raw.reader.read(1_000)
         assert b": here" in seen
-    async with dial(host.address, path, "HEAD", **SSE) as raw:
+    async with dial(host.address(), path, "HEAD", **SSE) as raw:
         assert raw.status == 405
 
 
@@ -322,8 +326,8 @@ async def test_a_reader_that_stops_reading_is_cut_off_and_disturbs_nobody(
     message = await session.send("go")
     path = f"/sessions/{session.id}/events"
     async with (
-        dial(host.address, path, **SSE) as slow,
-        dial(host.address, path, **SSE) as quick,
+        dial(host.address(), path, **SSE) as slow,
+        dial(host.address(), path, **SSE) as quick,
     ):
         told, step = [], 0
         model.signal("0")
@@ -355,15 +359,15 @@ async def test_a_thousand_connections_leave_nothing_behind(host: Host, begin: Be
     _, session = await begin(Text("one"))
     await (await session.send("go")).result()
     path = f"/sessions/{session.id}/events"
-    await call(host.address, "/healthz")
+    await call(host.address(), "/healthz")
     before = _descriptors()
     for _ in range(800):
-        _, writer = await asyncio.open_unix_connection(host.address)
+        _, writer = await asyncio.open_unix_connection(host.address())
         writer.transport.abort()
     for _ in range(200):
-        async with dial(host.address, path, **SSE):
+        async with dial(host.address(), path, **SSE):
             pass
-    assert (await call(host.address, "/healthz"))[0] == 200
+    assert (await call(host.address(), "/healthz"))[0] == 200
     await _settled(host, before)
 
 
@@ -374,12 +378,12 @@ async def test_two_hundred_streams_are_served_at_once_and_leave_nothing(
     model, session = await begin([Wait("go"), Text("one")])
     await session.send("go")
     path = f"/sessions/{session.id}/events"
-    await call(host.address, "/healthz")
+    await call(host.address(), "/healthz")
     before = _descriptors()
     ready = asyncio.Barrier(201)
 
     async def watch() -> list[str]:
-        async with dial(host.address, path, **SSE) as raw:
+        async with dial(host.address(), path, **SSE) as raw:
             await ready.wait()
             return [seq async for seq, _, _ in _until_end(raw) if seq]
 
@@ -394,8 +398,8 @@ async def test_two_hundred_streams_are_served_at_once_and_leave_nothing(
 
 async def _settled(host: Host, descriptors: int) -> None:
     """Wait until the host has noticed who has left."""
-    while host._access.readers or _descriptors() > descriptors:  # noqa: SLF001
-        await call(host.address, "/healthz")
+    while service_of(host).readers or _descriptors() > descriptors:
+        await call(host.address(), "/healthz")
 
 
 def _descriptors() -> int:
@@ -407,7 +411,7 @@ def _descriptors() -> int:
 async def test_a_reader_who_attends_keeps_a_request_open(host: Host, begin: Begin) -> None:
     _, session = await begin([WRITE], Text("done"), request_timeout=0.2)
     path = f"/sessions/{session.id}/events?attend=1"
-    async with dial(host.address, path, **SSE) as raw:
+    async with dial(host.address(), path, **SSE) as raw:
         message = await session.send("write")
         async for _, _, event in raw.events():
             if event["type"] == "permission.requested":
@@ -423,8 +427,8 @@ async def test_a_reader_who_attends_keeps_a_request_open(host: Host, begin: Begi
 
 @fault("S12")
 async def test_the_socket_is_private(host: Host) -> None:
-    folder, _, _ = host.address.rpartition("/")
-    modes = [os.lstat(path).st_mode for path in (host.address, folder)]
+    folder, _, _ = host.address().rpartition("/")
+    modes = [os.lstat(path).st_mode for path in (host.address(), folder)]
     assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o700]
 
 
@@ -451,7 +455,7 @@ async def test_an_agent_is_told_nothing_of_its_host(host: Host, begin: Begin) ->
     assert "PATH=" in seen
     assert "socket" not in seen
     assert f"MIDFLIGHT_SESSION={session.id}" in seen  # which opens nothing
-    for secret in (host.address, Path(host.address).name, host.journal.host or ""):
+    for secret in (host.address(), Path(host.address()).name, journal_of(host).host or ""):
         assert secret not in seen
 
 
@@ -468,17 +472,17 @@ async def test_an_error_that_nobody_expected_is_told_with_a_code_and_logged_with
         raise RuntimeError(f"the key is {secret}")
 
     with monkeypatch.context() as broken:
-        broken.setattr(host.journal, "sessions", wrong)
-        broken.setattr(host.journal, "events", wrong)
-        status, body = await call(host.address, "/sessions")
+        broken.setattr(journal_of(host), "sessions", wrong)
+        broken.setattr(journal_of(host), "events", wrong)
+        status, body = await call(host.address(), "/sessions")
         assert (status, body["code"]) == (500, "internal")
         await session.close()
         await session.over()
         path = f"/sessions/{session.id}/events"
-        async with dial(host.address, path, accept="text/event-stream") as raw:
+        async with dial(host.address(), path, accept="text/event-stream") as raw:
             ((_, kind, data),) = [event async for event in raw.events()]
         assert (kind, data["code"]) == ("error", "internal")
-    assert (await call(host.address, "/sessions"))[0] == 200
+    assert (await call(host.address(), "/sessions"))[0] == 200
     assert secret not in str(body) + str(data)
     for each in told:
         assert "in wrong" in each["message"]

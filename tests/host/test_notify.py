@@ -30,6 +30,7 @@ ASK = ToolCall(
     {"questions": [{"question": "Which?", "header": "W", "options": [{"label": "A"}]}]},
 )
 
+Hosts = Callable[..., Awaitable[Host]]
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
 
@@ -67,18 +68,18 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def notified(host: Host, receiver: Receiver) -> AsyncIterator[Host]:
-    """Return the host, which tells the receiver."""
+async def host(open_host: Hosts, receiver: Receiver) -> AsyncIterator[Host]:
+    """Return a host that notifies the receiver."""
     notifier = Notifier(f"json://127.0.0.1:{receiver.port}")
-    host.followers.append(notifier.follow)
+    host = await open_host(on_session=notifier.follow)
     yield host
-    for session in list(host.sessions.values()):
+    for session in host.live():
         await session.close()
     await notifier.close()
 
 
 async def test_a_person_is_told_what_waits_and_what_is_done(
-    notified: Host, begin: Begin, receiver: Receiver
+    begin: Begin, receiver: Receiver
 ) -> None:
     _, session = await begin(WRITE, ASK, Text("All is done.\n\nReally."), task="go", name="here")
     assert await receiver.told.get() == ("here waits for you", "Write new")
@@ -88,22 +89,20 @@ async def test_a_person_is_told_what_waits_and_what_is_done(
     assert await receiver.told.get() == ("here is done", "All is done. Really.")
 
 
-async def test_what_is_answered_at_once_is_not_told(
-    notified: Host, begin: Begin, receiver: Receiver
-) -> None:
+async def test_what_is_answered_at_once_is_not_told(begin: Begin, receiver: Receiver) -> None:
     _, session = await begin(WRITE, Text("Done."), attended=False, task="go", name="here")
     assert await receiver.told.get() == ("here is done", "Done.")
     assert session.status == "idle"
 
 
-async def test_a_failure_is_told(notified: Host, begin: Begin, receiver: Receiver) -> None:
+async def test_a_failure_is_told(begin: Begin, receiver: Receiver) -> None:
     await begin(HttpError(402), task="go", name="here")
     title, _ = await receiver.told.get()
     assert title == "here has failed: api_error"
 
 
 async def test_what_cannot_be_told_is_one_notice_and_no_error(
-    notified: Host, begin: Begin, receiver: Receiver
+    begin: Begin, receiver: Receiver
 ) -> None:
     receiver.status = 500
     _, session = await begin(Text("one"), Text("two"), task="go")

@@ -49,7 +49,7 @@ async def ask(
     head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
     request = f"{method} {target} HTTP/1.1\r\n{head}\r\n{data}"
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-S", "-E", "-c", _ASK, host.address, request),
+        *(sys.executable, "-S", "-E", "-c", _ASK, host.address(), request),
         env={"PATH": os.environ["PATH"], VARIABLE: inside},
         stdout=subprocess.PIPE,
     )

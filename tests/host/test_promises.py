@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.faults.chaos import check_events
 from tests.faults.manifest import fault
+from tests.support.host import journal_of, share_secrets
 from tests.support.journal import rows
 from tests.support.raw_http import call, dial
 
@@ -51,7 +52,7 @@ def held_up(state: Path) -> Callable[[], Any]:
 async def a_while(host: Host) -> None:
     """Let the host do all that it can: it answers others meanwhile."""
     for _ in range(20):
-        assert (await call(host.address, "/sessions"))[0] == 200
+        assert (await call(host.address(), "/sessions"))[0] == 200
 
 
 async def test_p1_what_is_acknowledged_is_on_disk(
@@ -64,13 +65,15 @@ async def test_p1_what_is_acknowledged_is_on_disk(
         sending = [
             asyncio.ensure_future(session.send("here")),
             asyncio.ensure_future(remote.send("there")),
-            asyncio.ensure_future(call(host.address, path, "POST", {"type": "send", "text": "x"})),
+            asyncio.ensure_future(
+                call(host.address(), path, "POST", {"type": "send", "text": "x"})
+            ),
         ]
         await a_while(host)
         assert not any(each.done() for each in sending)
         assert (model.requests, session.last_seq, remote.last_seq) == ([], 0, 0)
     await asyncio.gather(*sending)
-    kept = await host.journal.events(session.id, 0, None)
+    kept = await journal_of(host).events(session.id, 0, None)
     assert len([event for event in kept if isinstance(event, e.MessageAccepted)]) == 3
     async for _ in session.stream():
         pass
@@ -110,7 +113,7 @@ async def test_p3_a_reader_gets_exactly_what_it_missed_from_wherever_it_left(
     for after in range(last + 1):
         path = f"/sessions/{session.id}/events"
         async with dial(
-            host.address, path, accept="text/event-stream", last_event_id=str(after)
+            host.address(), path, accept="text/event-stream", last_event_id=str(after)
         ) as raw:
             seen = [seq async for seq, kind, _ in raw.events() if not kind]
         assert seen == [str(number) for number in range(after + 1, last + 1)]
@@ -161,7 +164,7 @@ async def test_p4_everything_ends_exactly_once(
     with sqlite3.connect(state / "journal.sqlite") as connection:  # as if its host had died
         connection.execute("UPDATE hosts SET beat = -1000")
     other = await open_host()
-    settled = await other.journal.events(session.id, 0, None)
+    settled = await journal_of(other).events(session.id, 0, None)
     assert check_events(settled) == [f"P4: message {waiting.id} began 1 times, ended 0"]
     folded = State()
     for event in settled:
@@ -169,12 +172,12 @@ async def test_p4_everything_ends_exactly_once(
     assert (folded.status, folded.ended) == ("idle", "host_died")
     assert [entry.id for entry in folded.outbox.waiting()] == [waiting.id]
     assert not folded.requests.pending
-    other.known = host.known  # the values that are never stored
+    share_secrets(host, other)
     again = await other.session(session.id)
     await again.send("go on")
     await _quiet(again)
     await again.close()
-    assert check_events(await other.journal.events(session.id, 0, None)) == []
+    assert check_events(await journal_of(other).events(session.id, 0, None)) == []
 
 
 async def _quiet(session: Session) -> None:
@@ -219,7 +222,7 @@ async def test_p4_an_unread_steer_that_a_redirect_put_back_in_line_waits_through
         connection.execute("UPDATE hosts SET beat = -1000")
     other = await open_host()
     folded = State()
-    for event in await other.journal.events(session.id, 0, None):
+    for event in await journal_of(other).events(session.id, 0, None):
         folded.apply(event)
     assert folded.ended == "host_died"
     assert [entry.id for entry in folded.outbox.waiting()] == [steer.id]
@@ -236,7 +239,7 @@ async def test_p6_nothing_is_run_again_on_its_own(
     other = await open_host()
     await a_while(other)
     assert len(model.requests) == 1
-    other.known = host.known  # the values that are never stored
+    share_secrets(host, other)
     again = await other.session(session.id)
     assert len(model.requests) == 1
     message = await again.send("go on")
@@ -267,7 +270,7 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with Host(folder / "state") as host:
-            address = host.address
+            address = host.address()
 
             def connect() -> str:
                 command = [sys.executable, "-c", _CONNECT, address]
@@ -280,7 +283,7 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
             os.chmod(address, 0o666)  # noqa: PTH101, S103 - so that only the look at the peer is left
             seen = await asyncio.to_thread(connect)
             assert seen in {"b''", "ConnectionResetError", "BrokenPipeError"}
-            assert (await call(host.address, "/sessions"))[0] == 200
+            assert (await call(host.address(), "/sessions"))[0] == 200
 
 
 @fault("I3", "S6")
@@ -297,7 +300,7 @@ async def test_p8_agent_text_is_faithful_to_programs_and_inert_in_terminals(
     await session.close()
     told = [event.text async for event in remote.events() if isinstance(event, e.Text)]
     assert told == [hostile]
-    _, info = await call(host.address, f"/sessions/{session.id}")
+    _, info = await call(host.address(), f"/sessions/{session.id}")
     for text in (hostile, info["last"]):
         shown = inert(text)
         assert not {"\x1b", "\x07", "\r", "\b", "\u202e"} & set(shown)

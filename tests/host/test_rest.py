@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from tests.support.host import journal_of, post, table_of
 
 from midflight.agents import create
 from midflight.agents.base import Agent
@@ -47,7 +48,7 @@ async def test_a_quiet_session_is_laid_to_rest_and_its_next_message_goes_on(
     host = await open_host(park_after=0.01)
     session = await host.dispatch("this", **given(model, tmp_path))
     await session.over()
-    (row,) = await host.journal.sessions()
+    (row,) = await journal_of(host).sessions()
     assert (row.status, row.host, row.turns) == ("idle", None, 1)
     again = await host.session(session.id)
     message = await again.send("and that")
@@ -68,7 +69,7 @@ async def test_a_session_that_is_read_is_laid_to_rest_when_its_reader_has_gone(
             await asyncio.to_thread(lambda: None)
         while asyncio.get_running_loop().time() < session.idle_since + 0.3:
             await asyncio.to_thread(lambda: None)
-        host.changed.set()
+        table_of(host).changed.set()
         assert not session.closing
     await session.over()
 
@@ -83,7 +84,7 @@ async def test_sessions_at_rest_cost_no_task_no_thread_no_timer_and_no_descripto
     async def rest() -> tuple[int, ...]:
         session = await host.dispatch("this", **given(model, tmp_path))
         await session.over()
-        while host.sessions:
+        while host.live():
             await asyncio.to_thread(lambda: None)
         timers = len([one for one in loop._scheduled if not one.cancelled()])  # type: ignore[attr-defined]  # noqa: SLF001
         return (len(asyncio.all_tasks()), threading.active_count(), timers, process.num_fds())
@@ -152,11 +153,10 @@ async def test_an_agent_that_was_kept_ready_and_not_needed_ends_with_its_host(
 
 
 async def test_a_host_without_a_ready_agent_says_so_to_who_asks_for_one(
-    open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
+    open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model = await fake_model(lambda _: [])
     host = await open_host()
     task = {"task": "x", "agent": "fake", "cwd": str(tmp_path), "env": model.env(tmp_path)}
-    async with connect(state) as client:
-        with pytest.raises(Conflict, match="no agent is ready"):
-            await client.call(host.address, "POST", "/sessions?warm", msgspec.json.encode(task))
+    with pytest.raises(Conflict, match="no agent is ready"):
+        await post(host, "/sessions?warm", msgspec.json.encode(task))

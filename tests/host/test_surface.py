@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.host import journal_of
 
 import midflight
 from midflight import commands as c
@@ -117,7 +118,7 @@ async def test_every_event_is_as_it_was_told(host: Host, attach: Any, begin: Any
     await session.close()
     there = [event async for event in session.events() if event.seq]
     assert [event async for event in remote.events() if event.seq] == there
-    assert await host.journal.events(session.id, 0, None) == there
+    assert await journal_of(host).events(session.id, 0, None) == there
 
 
 # What can be seen -------------------------------------------------------------------------
@@ -318,7 +319,7 @@ async def test_close_ends_everything(open_: Open, host: Host) -> None:
     assert (await left.result()).reason == "closed"
     assert session.status == "closed"
     await session.close()
-    assert [row.status for row in await host.journal.sessions()] == ["closed"]
+    assert [row.status for row in await journal_of(host).sessions()] == ["closed"]
 
 
 # Errors -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ async def test_the_next_host_goes_on_with_the_wait(
     assert len(model.requests) == 1
     async with Host(state) as second:
         await second.wake()
-        taken = second.sessions[session.id]
+        taken = await second.session(session.id)
         events = [event async for event in taken.stream()]
         assert taken.status == "idle"
     assert [event.text for event in events if isinstance(event, e.Text)] == ["went on"]
@@ -63,4 +63,4 @@ async def test_a_session_that_waits_for_nothing_is_left_at_rest(
         await until(session, e.TurnEnded)
     async with Host(state) as second:
         await second.wake()
-        assert second.sessions == {}
+        assert second.live() == []

@@ -13,7 +13,7 @@ from tests.support.mcp_desk import Desk
 
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.authorization import Said
+from midflight.authorization import AnswerScope
 from midflight.client.client import connect
 from midflight.host import Host
 from midflight.mcp.dispatch import DispatchLimits
@@ -73,7 +73,7 @@ async def sit_down(tmp_path: Path, patience: None) -> AsyncIterator[Desks]:
     """Return a function that makes a server of this process, and the official client of it."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, may_answer: Said = False, **limits: Any) -> Desk:
+        async def start(*, may_answer: AnswerScope = False, **limits: Any) -> Desk:
             client = await stack.enter_async_context(connect(may_answer=may_answer))
             handlers = Handlers(client, DispatchLimits(**limits))
             stack.push_async_callback(handlers.close)

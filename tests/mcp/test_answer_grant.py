@@ -66,7 +66,7 @@ async def test_questions_may_be_answered_and_permissions_are_the_users(
     assert report["next"] == "the user has to answer it"
     for decision in ("allow", "deny"):
         assert "ask the user" in await desk.refused("answer", session="writes", decision=decision)
-    (child,) = [each for each in host.sessions.values() if each.name == "writes"]
+    (child,) = [each for each in host.live() if each.name == "writes"]
     assert child.pending
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.mcp.conftest import Desks, Opened
+from tests.support.host import journal_of
 
 import midflight
 from midflight import commands as c
@@ -74,7 +75,7 @@ async def test_a_session_in_no_journal_hides_nobody(
     assert seen.strip() == f"outer/{inner.id}"
     monkeypatch.setenv(VARIABLE, seen.strip())
     async with connect() as client:
-        assert await client.reach.kin() == (inner.id, "outer")
+        assert await client.ancestry() == (inner.id, "outer")
 
 
 async def test_what_an_agent_begins_is_its_child_whatever_way_it_takes(
@@ -84,7 +85,7 @@ async def test_what_an_agent_begins_is_its_child_whatever_way_it_takes(
     monkeypatch.setenv(VARIABLE, "outer")
     options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
     session = await host.begin("x", options)
-    assert [row.id for row in await host.journal.sessions(parent="outer")] == [session.id]
+    assert [row.id for row in await journal_of(host).sessions(parent="outer")] == [session.id]
 
 
 async def test_an_agent_that_was_ready_before_its_task_knows_that_it_does_not_know(
@@ -130,11 +131,11 @@ async def test_an_agent_dispatches_and_the_user_answers(
     report = await desk.wait()
     assert (report["status"], report["next"]) == ("waiting", "the user has to answer it")
     assert "no tool" in await desk.refused("answer")
-    (child,) = [session for session in host.sessions.values() if session.id != mine.id]
+    (child,) = [session for session in host.live() if session.id != mine.id]
     with pytest.raises(midflight.NotAllowed):
         async with connect() as client:
             await client.carry_out(child.id, c.Answer(request=child.pending[0].request))
-    (row,) = await host.journal.sessions(parent=mine.id)
+    (row,) = await journal_of(host).sessions(parent=mine.id)
     assert row.id == child.id
 
 

@@ -17,6 +17,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.faults.manifest import fault
 from tests.mcp.conftest import Opened
+from tests.support.host import journal_of
 from tests.support.mcp_desk import Desk
 
 import midflight
@@ -72,7 +73,7 @@ async def test_every_tool_works_over_standard_input_and_sessions_outlive_it(
         await desk.ask("redirect", text="no, that")
         report = await desk.wait()
         assert (report["status"], report["turns"]) == ("idle", 3)
-    (session,) = host.sessions.values()
+    (session,) = host.live()
     assert session.status == "idle"
     async with Client(stdio_client(server)) as client:
         desk = Desk(client, tmp_path / "work")
@@ -114,7 +115,7 @@ async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
     assert "No such tool" in ended[3].output
     assert all("not_allowed" in event.output for event in ended[4:])
     assert (len(ended), boss.status) == (6, "idle")
-    (child,) = await host.journal.infos(await host.journal.sessions(parent=boss.id))
+    (child,) = await journal_of(host).infos(await journal_of(host).sessions(parent=boss.id))
     assert (child.name, child.status, len(child.pending)) == ("child", "waiting", 1)
     assert not (tmp_path / "work" / "new").exists()
 
@@ -157,7 +158,7 @@ async def test_a_real_model_dispatches_another_one(
     async with midflight.connect(state) as client:
         (info,) = await client.sessions()
         assert (info.name, info.status, info.turns) == ("child", "closed", 1)
-        for host in await client.journal.hosts():
+        for host in await client.hosts():
             os.kill(host.pid, signal.SIGTERM)
 
 

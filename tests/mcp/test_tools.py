@@ -93,7 +93,7 @@ async def test_what_was_not_shown_whole_cannot_be_allowed(
     _, host = await open_host([long], Text("done"))
     desk = await sit_down()
     begun = await desk.dispatch("write it")
-    (session,) = host.sessions.values()
+    (session,) = host.live()
     async for event in session.events():
         if isinstance(event, e.PermissionRequested):
             break
@@ -146,7 +146,7 @@ async def test_a_wait_that_is_cancelled_changes_nothing(open_host: Opened, sit_d
     await asyncio.gather(waiting, return_exceptions=True)
     model.signal("go")
     (asked,) = (await desk.wait())["asks"]
-    (session,) = host.sessions.values()
+    (session,) = host.live()
     assert session.status == "waiting"
     await desk.ask("answer", request=asked["request"])
     assert (await desk.wait())["status"] == "idle"

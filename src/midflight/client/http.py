@@ -1,33 +1,40 @@
-"""HTTP over a host's Unix socket: one connection for each call, which is cheap there.
+"""HTTP to a host: one connection for each request, which is cheap on a Unix socket.
 
-`httpx2` could do the same, but takes a third of a second to load, which a command in a terminal
-would have to wait for, and its reads from Unix sockets cannot be cancelled without a trace.
+`httpx2` could do the same, but a command in a terminal would have to wait until it is loaded, and
+its reads from Unix sockets cannot be cancelled without a trace.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
 import h11
+import msgspec
 
+from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
-from midflight.errors import HostGone
+from midflight.address import Address
+from midflight.errors import HostGone, MidflightError
 
-__all__ = ["Answer", "ask"]
+BAD_REQUEST = 400
+"""From this status on the body of a response is an error."""
 
 SILENCE_S = 90.0
-"""How long an answer may keep silent: a command may have to wait for the start of an agent."""
+"""How long a response may keep silent: a command may have to wait for the start of an agent."""
 
 _PIECE = 65_536
 
+_STREAM = {"accept": "text/event-stream"}
 
-class Answer:
-    """What a host says: the ``status`` at once, the body as it comes."""
+
+class Response:
+    """What a host answers: the ``status`` at once, the body as it comes."""
 
     def __init__(self, reader: asyncio.StreamReader, protocol: h11.Connection) -> None:
-        """Made by `ask`."""
+        """Made by `request`."""
         self.status = 0
         self._reader = reader
         self._protocol = protocol
@@ -71,31 +78,76 @@ class Answer:
 
 
 @contextlib.asynccontextmanager
-async def ask(
-    address: str,
+async def request(
+    address: Address,
     method: str,
     path: str,
     body: bytes | None = None,
-    *,
-    accept: str = "*/*",
-    **more: str,
-) -> AsyncGenerator[Answer]:
-    """Ask a host something, and enter its answer. ``more`` are headers. Raises `HostGone`."""
+    headers: Mapping[str, str] = {},
+) -> AsyncGenerator[Response]:
+    """Send a request, and enter the response. Raises `HostGone`."""
     try:
-        reader, writer = await asyncio.open_unix_connection(address)
+        reader, writer = await asyncio.open_unix_connection(address.socket)
     except OSError as error:
         raise HostGone(f"the session's host does not answer: {error}") from error
     protocol = h11.Connection(h11.CLIENT)
-    headers = [("host", "midflight"), ("accept", accept), ("connection", "close"), *more.items()]
+    fields = [("host", "midflight"), ("connection", "close"), *headers.items()]
     if body is not None:
-        headers += [("content-type", "application/json"), ("content-length", str(len(body)))]
+        fields += [("content-type", "application/json"), ("content-length", str(len(body)))]
     try:
-        writer.write(protocol.send(h11.Request(method=method, target=path, headers=headers)) or b"")
+        writer.write(protocol.send(h11.Request(method=method, target=path, headers=fields)) or b"")
         if body:
             writer.write(protocol.send(h11.Data(data=body)) or b"")
         protocol.send(h11.EndOfMessage())
-        answer = Answer(reader, protocol)
-        await answer.begin()
-        yield answer
+        response = Response(reader, protocol)
+        await response.begin()
+        yield response
     finally:
         writer.transport.abort()
+
+
+async def call(
+    address: Address,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = {},
+) -> bytes:
+    """Send a request and return the body of the response. Raises the error that it carries."""
+    async with request(address, method, path, body, headers) as response:
+        content = await response.body()
+    if response.status >= BAD_REQUEST:
+        raise _error(content)
+    return content
+
+
+async def stream(address: Address, path: str) -> AsyncIterator[e.Event | None]:
+    """Yield the events that a host sends, until it ends them. Raises the error that it answers.
+
+    None says that the host is there, and knows of the reader. Where the reader was too slow the
+    host ends the events too: the reader asks for the rest.
+    """
+    async with request(address, "GET", path, None, _STREAM) as response:
+        if response.status >= BAD_REQUEST:
+            raise _error(await response.body())
+        kind = ""
+        async for line in response.lines():
+            name, _, value = line.partition(": ")
+            if line.startswith(":"):
+                yield None
+            elif name == "event":
+                kind = value
+            elif name == "data" and not kind:
+                yield e.decode(value)
+            elif name == "data" and kind == "error":
+                raise _error(value.encode())
+            elif name == "data":
+                return
+
+
+def _error(body: bytes) -> MidflightError:
+    """Return the error that a host has answered, as what it was there."""
+    try:
+        return MidflightError.from_plain(msgspec.json.decode(body, type=dict[str, Any]))
+    except (msgspec.MsgspecError, UnicodeError):
+        return MidflightError(f"the host has answered what cannot be read: {body[:200]!r}")

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.address import Address
 from midflight.agents import create
+from midflight.client.http import call, stream
+from midflight.client.placement import Placement
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
 from midflight.info import AgentInfo, Outcome, SessionInfo
-from midflight.journal import SessionRow, restored
+from midflight.journal import Journal, SessionRow, restored
 from midflight.options import Options
 from midflight.session.base import Surface
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
 from midflight.values import Support
-
-if TYPE_CHECKING:
-    from midflight.client.client import Client
 
 __all__ = ["RemoteSession"]
 
@@ -34,6 +34,10 @@ LOOK_AGAIN_S = 0.5
 """How often a session that is at rest is looked for, because anybody may go on with it."""
 
 
+CarryOut = Callable[[str, c.Command], Awaitable[Outcome]]
+"""Has the host of a session, by its id, carry out a command; see `Client.carry_out`."""
+
+
 class RemoteSession(Surface):
     """A session that another process runs, or that is at rest. An async context manager.
 
@@ -42,7 +46,14 @@ class RemoteSession(Surface):
     """
 
     def __init__(
-        self, client: Client, info: SessionInfo, *, fresh: bool = False, attend: bool = True
+        self,
+        info: SessionInfo,
+        *,
+        journal: Journal,
+        placement: Placement,
+        carry_out: CarryOut,
+        fresh: bool,
+        attend: bool,
     ) -> None:
         """Made by `Client.session` and `Client.dispatch`.
 
@@ -51,7 +62,9 @@ class RemoteSession(Surface):
         """
         super().__init__(info.id, info.name, EventLog())
         self.info = info
-        self._client = client
+        self._journal = journal
+        self._placement = placement
+        self._deliver = carry_out
         self._folded = State()
         self._fresh = fresh
         self._attend = attend
@@ -121,7 +134,7 @@ class RemoteSession(Surface):
         """
         if self._following is not None:
             raise Conflict("a session is entered once", "ask the client for it again")
-        past = await self._client.journal.past(self.id)
+        past = await self._journal.past(self.id)
         await self._look()
         for event in past.events:
             self._see(event)
@@ -153,9 +166,9 @@ class RemoteSession(Surface):
         when the session has been removed meanwhile.
         """
         while after < self._log.oldest_seq - 1:
-            page = await self._client.journal.events(self.id, after)
+            page = await self._journal.events(self.id, after)
             if not page:
-                await self._client.journal.find(self.id, exact=True)  # it may have been removed
+                await self._journal.find(self.id, exact=True)  # it may have been removed
                 return
             for event in page:
                 yield event
@@ -178,7 +191,7 @@ class RemoteSession(Surface):
             try:
                 with contextlib.suppress(HostGone):
                     await self._read()
-                for event in await self._client.journal.events(self.id, self._log.last_seq, None):
+                for event in await self._journal.events(self.id, self._log.last_seq, None):
                     self._take(event)
             except (NotFound, StoreRefused) as error:
                 self._fail(error)
@@ -212,18 +225,18 @@ class RemoteSession(Surface):
         Where the host has died, another one ends what that has left open, so that nobody waits
         for it.
         """
-        row = await self._client.journal.find(self.id, exact=True)
+        row = await self._journal.find(self.id, exact=True)
         if row.address is not None:
             path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
             path += "&attend=1" if self._attend else ""
-            async for event in self._client.stream(row.address, path):
+            async for event in stream(Address.parse(row.address), path):
                 self._there.set()
                 if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
                     await self._look()
                 if event is not None:
                     self._take(event)
         elif self._folded.ended is None and self._mourned != row.seq:
-            await self._client.settle()
+            await self._placement.settle()
             self._mourned = row.seq
 
     def _take(self, event: e.Event) -> None:
@@ -254,12 +267,12 @@ class RemoteSession(Surface):
 
     async def _look(self) -> None:
         """Look what the session's agent can do, and in which mode it works: no event tells it."""
-        self._row = await self._client.journal.find(self.id, exact=True)
+        self._row = await self._journal.find(self.id, exact=True)
         if self._row.address is not None:
             with contextlib.suppress(NotFound, HostGone):  # it is laid to rest just now
                 path = f"/sessions/{self.id}/agent"
-                told = await self._client.call(self._row.address, "GET", path)
-                self._agent = msgspec.json.decode(told, type=AgentInfo)
+                body = await call(Address.parse(self._row.address), "GET", path)
+                self._agent = msgspec.json.decode(body, type=AgentInfo)
                 return
         if self._agent is not None:
             mode = self._row.permission_mode
@@ -268,8 +281,7 @@ class RemoteSession(Surface):
     async def _carry_out(self, command: c.Command) -> Outcome:
         """Have a command carried out, and read on until what it did is among the events."""
         await self._there.wait()
-        told = await self._client.carry_out(self.id, command)
-        outcome = msgspec.json.decode(told, type=Outcome)
+        outcome = await self._deliver(self.id, command)
         self._stirred.set()
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):

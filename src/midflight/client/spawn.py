@@ -1,4 +1,4 @@
-"""Starts a host that outlives whoever asked for it: in the background, in a session of its own."""
+"""Starts a host that outlives its caller: in the background, in a session of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
 from midflight.errors import StoreFailed
 from midflight.journal.location import Place
 from midflight.lineage import VARIABLE
 
-__all__ = ["Ready", "start_host"]
+NOTIFY_VARIABLE = "MIDFLIGHT_NOTIFY"
+"""The environment variable with the address of ``--notify``, for a host that is started."""
 
 START_TIMEOUT_S = 30.0
 """How long a host may take until it answers."""
@@ -37,16 +39,17 @@ class Ready(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-async def start_host(where: Path | str | None = None) -> str:
+async def start_host(where: Path | str | None = None, *, notify: str = "") -> Address:
     """Start a host in the background and return its address. Raises `StoreFailed`.
 
-    What it has to complain of goes to ``hosts.log`` in the journal's folder.
+    ``notify`` is the address of apprise that it reports to. Its errors go to ``hosts.log`` in the
+    journal's folder.
     """
-    return await asyncio.to_thread(_start, where)
+    return Address.parse(await asyncio.to_thread(_start, where, notify))
 
 
 def _log(where: Path | str | None) -> int:
-    """Open the file for what hosts in the background complain of; only the user can read it."""
+    """Open the file for the errors of hosts in the background; only the user can read it."""
     place = Place(Path(where) if where is not None and "://" not in str(where) else None)
     file = place.open_file(place.folder / "hosts.log")
     if os.fstat(file).st_size > MAX_LOG_BYTES:
@@ -55,13 +58,16 @@ def _log(where: Path | str | None) -> int:
     return file
 
 
-def _start(where: Path | str | None) -> str:
+def _start(where: Path | str | None, notify: str) -> str:
     log = _log(where)
     reading, writing = os.pipe()
     # -P: a folder to work in may hold files that are named like modules, and they are not ours.
     command = [sys.executable, "-P", "-m", "midflight.cli.main", "host", "--ready", str(writing)]
     if where is not None:
         command += ["--journal", str(where)]
+    env = {k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}}
+    if notify:
+        env[NOTIFY_VARIABLE] = notify
     try:
         subprocess.run(
             ["/bin/sh", "-c", _DETACH, "sh", *command],
@@ -70,7 +76,7 @@ def _start(where: Path | str | None) -> str:
             stderr=log,
             start_new_session=True,
             pass_fds=[writing],
-            env={k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}},
+            env=env,
             timeout=START_TIMEOUT_S,
             check=True,
         )

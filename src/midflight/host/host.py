@@ -1,58 +1,44 @@
-"""A process that owns sessions: it starts them, brings them back, and lays them to rest."""
+"""A process that owns sessions: its journal, its socket, and what it does by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from midflight._util.aio import finished
+from midflight._util.aio import TaskSet, finished
+from midflight.address import Address
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_strays
 from midflight.commands import check_text
-from midflight.errors import (
-    HostGone,
-    MidflightError,
-    NotFound,
-    StoreFailed,
-)
+from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
-from midflight.host.http.listening import UnixListener
-from midflight.host.idempotency import begun
-from midflight.host.recovery import settle, settle_all
-from midflight.host.secrets import SessionSecrets
+from midflight.host.http.unix import UnixListener
+from midflight.host.recovery import settle_all
 from midflight.host.service import SessionService
-from midflight.host.starting import Starting
-from midflight.host.warm_pool import WarmAgents
+from midflight.host.sessions import OnSession, SessionTable
+from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal
-from midflight.journal.base import Record
-from midflight.lineage import own
-from midflight.options import Options, slug
+from midflight.options import Options
 from midflight.session.session import Session
 
 if TYPE_CHECKING:
-    from midflight.host.http.guard import Guarded
+    from midflight.host.http.app import Guarded
 
 __all__ = ["PARK_AFTER_S", "Host"]
 
 PARK_AFTER_S = 900.0
 """How long a session may be quiet before its agent is closed; the next message starts it again."""
 
-Factory = Callable[[Options], Agent]
-
 
 class Host:
-    """Owns sessions that outlive whoever looks at them. An async context manager.
+    """Owns sessions that outlive the programs that use them. An async context manager.
 
-    Entering it ends what hosts that died have left open, and opens the socket. Leaving it lays
-    every session to rest: it goes on with the next message, in whatever host that reaches.
+    Entering it ends what hosts that died have left open, and opens the socket. Leaving it parks
+    every session: the next message resumes it, in whatever host that reaches.
     """
 
     def __init__(
@@ -60,27 +46,24 @@ class Host:
         where: Path | str | None = None,
         *,
         park_after: float | None = PARK_AFTER_S,
-        agent: Factory = create,
+        agent: AgentFactory = create,
+        on_session: OnSession | None = None,
     ) -> None:
         """``where`` is the journal's folder or address, the user's own if not given.
 
         ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
+        ``on_session`` is called with each session that begins or is resumed here, before its agent
+        starts.
         """
-        self.sessions: dict[str, Session] = {}
-        self.followers: list[Callable[[Session], None]] = []  # told of each session that comes
-        self.journal = Journal(where)
-        self.address = ""
-        self._agent = agent
-        self._access = SessionService(self)
-        self._door = UnixListener()
+        self._journal = Journal(where)
         self._warm = WarmAgents(agent)
-        self._duties = Housekeeping(self, self._access, self._warm, park_after)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._watches: dict[str, asyncio.Task[None]] = {}
-        self.changed = asyncio.Event()
-        self.arrivals = Starting(self.changed)
-        self.known = SessionSecrets()
-        self.leaving = False
+        self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
+        self._service = SessionService(self._journal, self._sessions, self._warm)
+        self._housekeeping = Housekeeping(
+            self._journal, self._sessions, self._service, self._warm, park_after
+        )
+        self._listener = UnixListener()
+        self._tasks = TaskSet()
 
     # Life ---------------------------------------------------------------------------------
 
@@ -99,49 +82,47 @@ class Host:
 
         For a program that is in a hurry to begin one. Raises `StoreFailed` or `StoreRefused`.
         """
-        await self.journal.open()
+        await self._journal.open()
         try:
-            self._door.open(self.journal.socket_path())
-            self.address = str(self._door.path)
-            await self.journal.register(self.address)
+            self._listener.open(self._journal.socket_path())
+            await self._journal.register(self.address())
         except BaseException:
             await self._close()
             raise
-        self._tasks.append(asyncio.get_running_loop().create_task(self._duties.beat()))
+        self._tasks.start(self._housekeeping.beat())
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
         await asyncio.to_thread(end_strays)
-        self._door.clear(await settle_all(self.journal))
-        await self._door.answer(self._make_app)
-        self._tasks.append(asyncio.get_running_loop().create_task(self._duties.tend()))
+        self._listener.clear(await settle_all(self._journal))
+        await self._listener.answer(self._make_app)
+        self._tasks.start(self._housekeeping.tend())
 
     def _make_app(self) -> Guarded:
         from midflight.host.http.app import make_app
 
-        return make_app(self, self._access)
+        return make_app(self._service)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Lay the sessions to rest, also when the block was cancelled."""
+        """Park the sessions, also when the block was cancelled."""
         await finished(asyncio.get_running_loop().create_task(self._close()))
 
     async def _close(self) -> None:
-        self.leaving = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(
-            self.arrivals.cut(),
-            *(session.close("parked") for session in list(self.sessions.values())),
-            return_exceptions=True,
-        )
+        self._tasks.cancel()
+        await self._sessions.park()
         await self._warm.close()
-        await self._door.close()
-        await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
+        await self._listener.close()
+        await self._tasks.close()
+        await self._sessions.over()
         with contextlib.suppress(StoreFailed):
-            await self.journal.leave()
-        await self.journal.close()
+            await self._journal.leave()
+        await self._journal.close()
+
+    def address(self) -> str:
+        """Return where this host answers, as the journal has it; empty before it is opened."""
+        return str(Address(self._listener.path)) if self._listener.path else ""
 
     # Sessions -----------------------------------------------------------------------------
 
@@ -168,38 +149,22 @@ class Host:
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
         that begins it; without one it is the session whose agent runs this process, if any.
         """
-        new = uuid.uuid4().hex if id is None else id
-        async with self.arrivals.alone(new):
-            if not await begun(self.journal, new, task, options):
-                return await self._begin(task, options, new, ready, parent)
-        return await self.session(new)
+        return await self._sessions.begin(task, options, id, ready=ready, parent=parent)
 
-    async def _begin(
-        self, task: str | None, options: Options, id: str, ready: Agent | None, by: str | None
-    ) -> Session:
-        self._check_here()
-        name, parent = options.name or slug(task or options.cwd.name), own() if by is None else by
-        row, record = await self.journal.create(name, options, id=id, parent=parent)
-        ready = ready or self._warm.take(options)
-        options = msgspec.structs.replace(options, name=row.name)
-        try:
-            return await self._enter(
-                lambda: Session(options, task, self._agent, record=record, ready=ready), record
-            )
-        except BaseException:
-            if ready is not None:  # nobody may have come to have it
-                with contextlib.suppress(MidflightError):
-                    await ready.close()
-            await self._undo(row.id)
-            raise
+    async def session(self, id: str) -> Session:
+        """Return a session by its id: one of this host, or one at rest, which is resumed.
 
-    async def _undo(self, id: str) -> None:
-        """Free the id and the name of a session that did not start, unless its agent has worked."""
-        with contextlib.suppress(MidflightError):
-            with contextlib.suppress(NotFound):  # nothing was told of it
-                if (await self.journal.find(id, exact=True)).turns:
-                    return
-            await self.journal.remove(id)
+        Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
+        """
+        return await self._sessions.resume(id)
+
+    def live(self) -> list[Session]:
+        """Return the sessions that are live in this host."""
+        return self._sessions.live()
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it from the journal, with all its events."""
+        await self._sessions.remove(id)
 
     async def keep_warm(self, **options: Any) -> None:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
@@ -213,81 +178,20 @@ class Host:
         """Tell whether an agent is ready for a task with these options."""
         return self._warm.fits(options)
 
-    async def session(self, id: str) -> Session:
-        """Return a session by its id: one of this host, or one at rest, which is taken up.
-
-        Raises `NotFound`, `LeaseHeld` when it belongs to another host, or `HostGone`.
-        """
-        async with self.arrivals.alone(id):
-            while (session := self.sessions.get(id)) is not None and session.closing:
-                await asyncio.wait({self._watches[id]})  # then it is one at rest
-            self._check_here()
-            return session or await self._take_up(id)
-
-    async def _take_up(self, id: str) -> Session:
-        row, record, past = await self.journal.take(id)
-        try:
-            options = self.known.options(row)
-        except MidflightError:
-            await settle(row, record, past)  # and give it back
-            raise
-        return await self._enter(
-            lambda: Session(options, agent=self._agent, record=record, past=past), record
-        )
-
-    async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
-        """Enter a session and keep it; what could not be made or entered is given back."""
-        try:
-            self._check_here()
-            session = make()
-            for follow in self.followers:
-                follow(session)
-            await self.arrivals.enter(session)
-        except BaseException:
-            await record.close()
-            raise
-        if self.leaving:  # which began after this did
-            await session.close("parked")
-            self._check_here()
-        self.sessions[session.id] = session
-        self.known.keep(session.id, session.options)
-        watch = asyncio.get_running_loop().create_task(self._watch(session))
-        self._watches[session.id] = watch
-        self.changed.set()
-        return session
-
-    async def _watch(self, session: Session) -> None:
-        """Forget a session when it has ended."""
-        await session.over()
-        del self.sessions[session.id], self._watches[session.id]
-        self.changed.set()
-
-    def _check_here(self) -> None:
-        if self.leaving:
-            raise HostGone("this host is closing", "send it again: another host will take it")
-
-    async def remove(self, id: str) -> None:
-        """Stop a session and remove it from the journal, with everything it said."""
-        self._check_here()
-        if id in self.sessions:
-            await self.sessions[id].close("removed")
-        self.known.forget(id)
-        await self.journal.remove(id)
-
     async def unused(self, seconds: float) -> None:
         """Wait until this host has had no session, and none on its way, for so long."""
+        changed = self._sessions.changed
         while True:
-            self.changed.clear()
-            used = self.sessions or self.arrivals
+            changed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if used else seconds):
-                    await self.changed.wait()
+                async with asyncio.timeout(None if self._sessions else seconds):
+                    await changed.wait()
                     continue
-            if not self.sessions and not self.arrivals:
+            if not self._sessions:
                 return
 
     async def wake(self) -> None:
-        """Take up the sessions at rest that wait for the reset of a usage limit."""
-        for session in await self.journal.waiting():
+        """Resume the sessions at rest that wait for the reset of a usage limit."""
+        for session in await self._journal.waiting():
             with contextlib.suppress(MidflightError):  # another host was faster, or it lacks a key
                 await self.session(session)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
 
 from midflight import events as e
 from midflight.errors import MidflightError, StoreRefused
@@ -14,11 +13,9 @@ from midflight.rules.context import Limits
 from midflight.rules.session import SessionRules
 from midflight.session.recorder import summary
 
-__all__ = ["settle", "settle_all"]
 
-
-async def settle_all(journal: Journal) -> list[Path]:
-    """End what hosts that died have left open, and forget them; return where they answered."""
+async def settle_all(journal: Journal) -> list[str]:
+    """End what hosts that died have left open, and forget them; return their addresses."""
     for session in await journal.unsettled():
         try:
             await settle(*await journal.take(session))
@@ -29,7 +26,7 @@ async def settle_all(journal: Journal) -> list[Path]:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no other session's fault
             await _set_aside(journal, session, f"damaged: {type(error).__name__}: {error}")
     return [
-        Path(host.address)
+        host.address
         for host in await journal.hosts()
         if not host.alive and await journal.forget(host.id)
     ]

@@ -1,46 +1,107 @@
-"""What other processes do on a host: carry out commands, and read along."""
+"""What other processes can ask of a host: to begin sessions, command them, and read along."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.host.recovery import settle
-from midflight.info import Outcome
+from midflight.authorization import AnswerScope, Authorizer, Caller
+from midflight.errors import Conflict, NotFound
+from midflight.host.sessions import SessionTable
+from midflight.host.warm_pool import WarmAgents
+from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.journal import Journal
+from midflight.options import Options
 from midflight.session.session import Session
 
-if TYPE_CHECKING:
-    from midflight.host.host import Host
-
-__all__ = ["SessionService"]
-
 PAGE = 1_000
-"""How many events are read from the journal at a time."""
+"""How many events are read from the journal at a time, and a page has at most."""
 
 
 class SessionService:
-    """Brings commands to sessions and events to readers, and knows who is there to answer.
+    """Answers for the sessions of the journal, and knows which of them are read.
 
-    ``readers`` counts the readers of each session: one that is read is not laid to rest.
+    ``readers`` counts the readers of each session: one that is read is not parked.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, journal: Journal, sessions: SessionTable, warm: WarmAgents) -> None:
         """Begin without a reader."""
-        self._host = host
+        self._journal = journal
+        self._sessions = sessions
+        self._warm = warm
         self.readers: Counter[str] = Counter()
         self._attended: Counter[str] = Counter()
 
+    def authorizer(self, caller: Caller, may_answer: AnswerScope) -> Authorizer:
+        """Return what decides what a caller may do here."""
+        return Authorizer(self._journal, caller, may_answer=may_answer)
+
+    @property
+    def closing(self) -> bool:
+        """The host is about to end."""
+        return self._sessions.closing
+
+    def knows(self, id: str) -> bool:
+        """Tell whether this host has had a session, and can resume it with what is never stored."""
+        return id in self._sessions.secrets and not self.closing
+
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that this host knows."""
+        return self._sessions.secrets.masked(text)
+
+    # Sessions -----------------------------------------------------------------------------
+
+    async def sessions(
+        self, *, status: str | None = None, cwd: str | None = None, limit: int | None = None
+    ) -> list[SessionInfo]:
+        """Return the sessions that fit, the newest first."""
+        rows = await self._journal.sessions(status=status, cwd=cwd, limit=limit)
+        return await self._journal.infos(rows)
+
+    async def info(self, name: str, *, exact: bool = False) -> SessionInfo:
+        """Return a session by its id, its name, or the beginning of one; see `Journal.find`."""
+        row = await self._journal.find(name, exact=exact)
+        return (await self._journal.infos([row]))[0]
+
+    async def dispatch(
+        self, task: str | None, options: Options, id: str | None, parent: str, *, warm: bool
+    ) -> tuple[SessionInfo, bool]:
+        """Start a session, and tell whether it is new; one that is there is not resumed.
+
+        ``warm`` asks for one whose agent is ready: raises `Conflict` if none is.
+        """
+        if id is not None and await self._sessions.was_begun(id, task, options):
+            return await self.info(id, exact=True), False
+        if warm and not self._warm.fits(options):
+            raise Conflict("no agent is ready for this here", "ask without warm")
+        session = await self._sessions.begin(task, options, id, parent=parent)
+        return await self.info(session.id, exact=True), True
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it."""
+        await self._sessions.remove(id)
+
+    def agent(self, id: str) -> AgentInfo:
+        """Return what the agent of a live session can do. Raises `NotFound`."""
+        session = self._sessions.get(id)
+        if session is None:
+            raise NotFound("this session is not here, or at rest")
+        return AgentInfo(
+            capabilities=dict(session.capabilities), permission_mode=session.permission_mode
+        )
+
+    # Commands -----------------------------------------------------------------------------
+
     async def carry_out(self, id: str, command: c.Command) -> Outcome:
-        """Carry out a command on a session; one at rest is taken up. Raises as the verb does."""
+        """Carry out a command on a session; one at rest is resumed. Raises as the verb does."""
         if isinstance(command, c.Close):
-            return await self._close(id)
-        session = await self._host.session(id)
+            return Outcome(seq=await self._sessions.close(id))
+        session = await self._sessions.resume(id)
         if isinstance(command, c.Cancel):
             await session.withdraw(command.message)
             return _outcome(session, command.message)
@@ -50,26 +111,16 @@ class SessionService:
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))
 
-    async def _close(self, id: str) -> Outcome:
-        """Close a session, once: one that is closed, or about to be, is left as it is."""
-        async with self._host.arrivals.alone(id):
-            session = self._host.sessions.get(id)
-            if session is not None:
-                await session.close()
-                await session.over()
-                if session.lost is not None:  # asking such a disk for more would take as long
-                    raise session.lost
-            row = await self._host.journal.find(id, exact=True)
-            if row.status == "closed":
-                return Outcome(seq=row.seq)
-            row, record, past = await self._host.journal.take(id)
-            await settle(row, record, past, closed=True)
-            return Outcome(seq=(await self._host.journal.find(id, exact=True)).seq)
+    # Events -------------------------------------------------------------------------------
+
+    async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
+        """Return the durable events after a ``seq``, the oldest first."""
+        return await self._journal.events(id, after, min(limit or PAGE, PAGE))
 
     async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
         """Yield a session's events after a ``seq``: what is on disk, then what happens.
 
-        It ends when the session has, or is laid to rest. ``attends`` says that the reader answers
+        It ends when the session has, or is parked. ``attends`` says that the reader answers
         requests: as long as there is one they have no deadline. Raises `EventsExpired` when the
         reader falls too far behind.
         """
@@ -77,10 +128,8 @@ class SessionService:
         self._attended[id] += attends
         self._attend(id)
         try:
-            while (
-                session := self._host.sessions.get(id)
-            ) is None or after < session.oldest_seq - 1:
-                page = await self._host.journal.events(id, after, PAGE)
+            while (session := self._sessions.get(id)) is None or after < session.oldest_seq - 1:
+                page = await self._journal.events(id, after, PAGE)
                 for event in page:
                     yield event
                     after = event.seq or after
@@ -93,10 +142,10 @@ class SessionService:
             self._attended[id] -= attends
             self._attend(id)
             self.readers, self._attended = +self.readers, +self._attended
-            self._host.changed.set()
+            self._sessions.changed.set()
 
     def _attend(self, id: str) -> None:
-        session = self._host.sessions.get(id)
+        session = self._sessions.get(id)
         if session is not None and session.options.attended is not True:
             session.attend(True if self._attended[id] else session.options.attended)
 

@@ -5,71 +5,106 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
 
 import msgspec
 
-from midflight.agents.base import Agent, Died, Idle, Signal
+from midflight.agents.base import Agent, Died, Idle, Reply, Signal
 from midflight.errors import MidflightError
 from midflight.lineage import UNKNOWN, marked
 from midflight.options import Options
 
-__all__ = ["WarmAgents"]
-
-LAST_WORDS_S = 1.0
+LAST_SIGNALS_S = 1.0
 """How long an agent that was closed may take to say so."""
 
-Factory = Callable[[Options], Agent]
+AgentFactory = Callable[[Options], Agent]
+"""Makes the agent of a session from its options; it is not started."""
 
 
-class _Watched:
-    """An agent whose reports are read ahead, so that its death is known before it is needed.
+class _WatchedAgent:
+    """An agent whose signals are read ahead, so that its death is known before it is needed.
 
-    For whoever takes it, it is the agent: the reports are kept, everything else is passed on.
+    Whose it becomes reads the signals that were kept; every other call is passed on.
     """
 
     def __init__(self, agent: Agent) -> None:
         """Begin to read."""
         self.dead = False
+        self.name = agent.name
+        self.capabilities = agent.capabilities
+        self.limits = agent.limits
         self._agent = agent
-        self._told: asyncio.Queue[Signal] = asyncio.Queue()
+        self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
         last = Died("its reports ended")
         try:
             async for signal in self._agent.events():
-                self._told.put_nowait(signal)
+                # Both may have changed with what the signal reports.
+                self.capabilities, self.limits = self._agent.capabilities, self._agent.limits
+                self._signals.put_nowait(signal)
         except Exception as error:  # noqa: BLE001 - a driver's mistake is its death too
             last = Died(f"its reports could not be read: {type(error).__name__}: {error}")
         self.dead = True
-        self._told.put_nowait(last)
+        self._signals.put_nowait(last)
 
     async def events(self) -> AsyncIterator[Signal]:
         """See `Agent.events`."""
         signal: Signal = Idle()
         while not isinstance(signal, Died):
-            signal = await self._told.get()
+            signal = await self._signals.get()
             yield signal
+
+    async def start(self) -> None:
+        """See `Agent.start`."""
+        await self._agent.start()
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """See `Agent.send`."""
+        await self._agent.send(message, text, steer=steer)
+
+    async def cancel(self, message: str) -> None:
+        """See `Agent.cancel`."""
+        await self._agent.cancel(message)
+
+    async def interrupt(self) -> None:
+        """See `Agent.interrupt`."""
+        await self._agent.interrupt()
+
+    async def reply(self, reply: Reply) -> None:
+        """See `Agent.reply`."""
+        await self._agent.reply(reply)
+
+    async def set_model(self, model: str) -> None:
+        """See `Agent.set_model`."""
+        await self._agent.set_model(model)
+
+    async def set_permission_mode(self, mode: str) -> None:
+        """See `Agent.set_permission_mode`."""
+        await self._agent.set_permission_mode(mode)
+
+    async def stop_task(self, task: str) -> None:
+        """See `Agent.stop_task`."""
+        await self._agent.stop_task(task)
+
+    async def kill(self) -> None:
+        """See `Agent.kill`."""
+        await self._agent.kill()
 
     async def close(self) -> None:
         """See `Agent.close`."""
         await self._agent.close()
-        await asyncio.wait({self._reading}, timeout=LAST_WORDS_S)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the agent has."""
-        return getattr(self._agent, name)
+        await asyncio.wait({self._reading}, timeout=LAST_SIGNALS_S)
 
 
 class Warm:
     """Keeps one agent of one kind ready: for a folder and options, whatever the task."""
 
-    def __init__(self, options: Options, factory: Factory) -> None:
+    def __init__(self, options: Options, factory: AgentFactory) -> None:
         """Prepare; nothing is started."""
         self._options = options
         self._factory = factory
-        self._agent: _Watched | None = None
+        self._agent: _WatchedAgent | None = None
 
     async def keep(self) -> None:
         """Start an agent, if none is ready. Raises what `Agent.start` raises."""
@@ -78,7 +113,7 @@ class Warm:
         if self._agent is None:
             agent = self._factory(marked(self._options, UNKNOWN))
             await agent.start()
-            self._agent = _Watched(agent)
+            self._agent = _WatchedAgent(agent)
 
     def fits(self, options: Options) -> bool:
         """Tell whether an agent is ready that was started with these very options."""
@@ -86,11 +121,11 @@ class Warm:
         return same and self._agent is not None and not self._agent.dead
 
     def take(self, options: Options) -> Agent | None:
-        """Return the agent that is ready, if it fits; it is whoever takes it who ends it."""
+        """Return the agent that is ready, if it fits; the caller ends it."""
         if not self.fits(options):
             return None
         agent, self._agent = self._agent, None
-        return cast("Agent | None", agent)
+        return agent
 
     async def close(self) -> None:
         """End the agent that nobody needed."""
@@ -103,7 +138,7 @@ class Warm:
 class WarmAgents:
     """The agents that a host keeps ready, one for each task that was foreseen."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: AgentFactory) -> None:
         """Keep none yet."""
         self._factory = factory
         self._kept: list[Warm] = []

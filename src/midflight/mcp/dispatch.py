@@ -44,9 +44,9 @@ class Dispatching:
 
         Raises `NotAllowed` for what an agent may not ask for, and where a limit is reached.
         """
-        leave = self._client.reach.leave
-        edits = given.permission_mode == "acceptEdits" and not leave.everything
-        if edits or not all(map(leave.allows, given.allowed_tools)):
+        grant = self._client.grant
+        edits = given.permission_mode == "acceptEdits" and not grant.everything
+        if edits or not all(map(grant.allows, given.allowed_tools)):
             raise NotAllowed(
                 "an agent cannot allow another one anything beforehand",
                 "leave out allowed_tools and acceptEdits",
@@ -60,7 +60,7 @@ class Dispatching:
             options["permission_mode"] = given.permission_mode
         async with self._lock:
             everyone = await self._client.sessions()
-            kin = await self._client.reach.kin()
+            kin = await self._client.ancestry()
             self._check_limits(everyone, kin, mine)
             left = _left(everyone, kin)
             if left is not None:

@@ -46,7 +46,7 @@ class Handlers:
     @property
     def answers(self) -> bool:
         """Tell whether there may be a request to answer here."""
-        return bool(self._client.reach.leave)
+        return bool(self._client.grant)
 
     async def close(self) -> None:
         """Attend no longer; the sessions go on."""
@@ -75,7 +75,7 @@ class Handlers:
         That is for those who can answer whatever comes.
         """
         running = self._attending.get(session)
-        if self._client.reach.leave.everything and (running is None or running.done()):
+        if self._client.grant.everything and (running is None or running.done()):
             self._attending[session] = asyncio.create_task(self._stay(session))
 
     async def _stay(self, session: str) -> None:
@@ -183,7 +183,7 @@ class Handlers:
         return bool(done)
 
     async def _until_calm(self, info: SessionInfo, progress: Progress) -> None:
-        attend = self._client.reach.leave.everything
+        attend = self._client.grant.everything
         async with await self._client.session(info.id, attend=attend) as session:
             if session.pending:
                 return
@@ -218,7 +218,7 @@ class Handlers:
         """Return a page of a turn."""
         info = await self._find(given.session)
         turn = given.turn or info.turns
-        events = await self._client.journal.events(info.id, 0, None)
+        events = await self._client.history(info.id)
         text = r.transcript(event for event in events if event.turn == turn)
         end = given.offset + given.max_chars
         return r.Page(
@@ -243,10 +243,8 @@ class Handlers:
 
     async def _report(self, session: str, hint: str = "", most: int = MAX_NEWS) -> r.Report:
         """Tell what is new in a session, and that it has been told."""
-        (info,) = await self._client.journal.infos(
-            [await self._client.journal.find(session, exact=True)]
-        )
-        events = await self._client.journal.events(session, self._seen.get(session, 0), None)
+        info = await self._client.info(session, exact=True)
+        events = await self._client.history(session, self._seen.get(session, 0))
         self._seen[session] = events[-1].seq or 0 if events else self._seen.get(session, 0)
         new, left_out = r.tail(r.news(events), most)
         asks = [r.asked(one, self._handle(session, one.request)) for one in info.pending]
@@ -266,7 +264,7 @@ class Handlers:
 
     def _next(self, info: SessionInfo, asks: list[r.Asked]) -> str:
         if asks:
-            may = any(map(self._client.reach.leave.covers, info.pending))
+            may = any(map(self._client.grant.covers, info.pending))
             return "answer it, or ask the user" if may else "the user has to answer it"
         if info.status == "waiting":
             return "it waits for the reset of the account's usage limit"

@@ -15,7 +15,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
 from midflight._util.sanitize import one_line
-from midflight.authorization import Said
+from midflight.authorization import AnswerScope
 from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
 from midflight.mcp import arguments as t
@@ -120,7 +120,9 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) ->
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def serve(where: Path | str | None, limits: DispatchLimits, *, may_answer: Said) -> None:
+async def serve(
+    where: Path | str | None, limits: DispatchLimits, *, may_answer: AnswerScope
+) -> None:
     """Serve the client at the other end of standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
         handlers = Handlers(client, limits)

@@ -68,7 +68,7 @@ class Children:
 
     async def __aenter__(self) -> Self:
         """Begin to follow. Raises `StoreFailed` where the journal cannot be read."""
-        past = await self._client.journal.events(self.session.id, 0, None)
+        past = await self._client.history(self.session.id)
         self._courier = UpdateSender(self.session, past)
         for work in (self._search(), self._listen(), self._keep_books(), self._courier.run()):
             self._begin(work)
@@ -131,15 +131,15 @@ class Children:
         async with self._looking:
             line = [(self.session.id, 0)]
             for parent, depth in line:
-                for row in await self._client.journal.sessions(parent=parent):
-                    if row.id not in self._children and row.id not in self._unreadable:
+                for info in await self._client.sessions(parent=parent):
+                    if info.id not in self._children and info.id not in self._unreadable:
                         try:
-                            session = await self._client.session(row.id, attend=self._attend)
+                            session = await self._client.session(info.id, attend=self._attend)
                         except NotFound:  # it could not be started, or was removed
                             continue
-                        child = self._children[row.id] = Child(session, parent, depth + 1)
+                        child = self._children[info.id] = Child(session, parent, depth + 1)
                         self._begin(self._follow(child))
-                    line.append((row.id, depth + 1))
+                    line.append((info.id, depth + 1))
 
     async def _search(self) -> None:
         while True:

@@ -54,7 +54,7 @@ async def _console(client: Client, session: RemoteSession) -> int:
 
     info = session.info
     console = Console(session, Path(info.cwd), attached=True)
-    before = await client.journal.tail(info.id, LAST_EVENTS)
+    before = await client.tail(info.id, LAST_EVENTS)
     if earlier := (before[0].seq or 1) - 1 if before else 0:
         write([("2", f"  … {earlier} earlier events: midflight logs {one_line(info.name)}\n")])
     console.replay(before, info.model)

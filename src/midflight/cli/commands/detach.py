@@ -18,7 +18,7 @@ __all__ = ["detach"]
 
 async def detach(given: argparse.Namespace, options: Mapping[str, Any]) -> int:
     """Start the session, and return when its messages are accepted."""
-    async with connect() as client:
+    async with connect(notify=given.notify or "") as client:
         async with begun_in(given, options) as settled:
             session = await client.dispatch(given.task, **settled)
         async with session:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.cli.commands.hosted import PARK_AFTER, notifier_of_environment
+from midflight.cli.commands.hosted import PARK_AFTER, make_notifier
 from midflight.cli.config.options import in_the_words_of, said, settled_options
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
@@ -52,13 +52,12 @@ async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # its terminal may go, it stays
     try:
-        notifier = notifier_of_environment()
-        mine = Host(given.journal, park_after=_park_after(given))
-        if notifier is not None:
-            mine.followers.append(notifier.follow)
+        notifier = make_notifier(None)
+        on_session = notifier.follow if notifier else None
+        mine = Host(given.journal, park_after=_park_after(given), on_session=on_session)
         async with mine:
             ready, given.ready = given.ready, None  # closed, its number is soon somebody else's
-            _tell(ready, Ready(address=mine.address))
+            _tell(ready, Ready(address=mine.address()))
             await mine.wake()
             if warm is not None:
                 await mine.keep_warm(**warm)

@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from midflight.host import Host
     from midflight.host.notify import Notifier
 
-__all__ = ["PARK_AFTER", "VARIABLE", "alone", "hosted", "notifier_of_environment"]
-
-VARIABLE = "MIDFLIGHT_NOTIFY"
-"""The environment variable with the address of `--notify`, for hosts that others start."""
+__all__ = ["PARK_AFTER", "alone", "hosted", "make_notifier"]
 
 PARK_AFTER = "MIDFLIGHT_PARK_AFTER"
-"""The same for `--park-after`."""
+"""The environment variable with the time of ``--park-after``, for a host that is started."""
 
 
 @contextlib.asynccontextmanager
@@ -41,18 +38,18 @@ async def alone(task: str, options: Options) -> AsyncIterator[Session]:
 
 @contextlib.asynccontextmanager
 async def hosted(
-    task: str | None, options: Options, new: str | None = None
+    task: str | None, options: Options, new: str | None = None, *, notify: str | None = None
 ) -> AsyncIterator[Session]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
 
-    ``new`` is its id, if somebody has to know that before.
+    ``new`` is its id, if that has to be known before; ``notify`` the address of ``--notify``.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
     from midflight.journal import Place
 
     Place()  # a folder that cannot be used is told before anything is started
-    notifier = notifier_of_environment()
+    notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     agent = create(marked(options, new))
     opening = asyncio.get_running_loop().create_task(_open(notifier))
@@ -76,12 +73,14 @@ async def hosted(
         yield session
 
 
-def notifier_of_environment() -> Notifier | None:
-    """Return what tells a person who is not looking, if there is to be one; agents do not see it.
+def make_notifier(url: str | None) -> Notifier | None:
+    """Return what notifies the user, at an address or that of the environment, if there is one.
 
-    Raises `InvalidOption` if the address cannot be used.
+    Agents do not see the variable. Raises `InvalidOption` if the address cannot be used.
     """
-    url = os.environ.pop(VARIABLE, None)
+    from midflight.client.spawn import NOTIFY_VARIABLE
+
+    url = os.environ.pop(NOTIFY_VARIABLE, None) if url is None else url
     if not url:
         return None
     from midflight.host.notify import Notifier
@@ -90,17 +89,15 @@ def notifier_of_environment() -> Notifier | None:
 
 
 async def _open(notifier: Notifier | None) -> Host:
-    host = await asyncio.to_thread(_load)
-    if notifier is not None:
-        host.followers.append(notifier.follow)
+    host = await asyncio.to_thread(_load, notifier)
     await host.open()
     return host
 
 
-def _load() -> Host:
+def _load(notifier: Notifier | None) -> Host:
     from midflight.host import Host
 
-    return Host(park_after=None)
+    return Host(park_after=None, on_session=notifier.follow if notifier else None)
 
 
 async def _serve(host: Host, session: Session) -> None:

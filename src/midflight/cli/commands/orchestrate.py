@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from midflight.authorization import QUESTIONS, AnswerGrant
-from midflight.cli.commands.hosted import VARIABLE, hosted
+from midflight.cli.commands.hosted import hosted
 from midflight.cli.commands.run import Stopper, told_if_slow, until_stopped
 from midflight.cli.config.options import in_the_words_of, settled_options
 from midflight.cli.output import at_terminal, one_line, write
@@ -49,8 +49,6 @@ def orchestrate(given: argparse.Namespace) -> int:
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
     if min(given.max_depth, given.max_children) < 1:
         raise InvalidInput("--max-depth and --max-children are 1 at least")
-    if given.notify:
-        os.environ[VARIABLE] = given.notify
     new = uuid.uuid4().hex
     try:
         options = Options.build(attended=given.json or at_terminal(), **settled.options)
@@ -95,7 +93,8 @@ async def _in_session(
     leave, then = AnswerGrant(_may_answer(given)), given.then or []
     async with contextlib.AsyncExitStack() as stack:
         with told_if_slow(options, wanted=attend):
-            session = await stack.enter_async_context(hosted(given.task, options, new))
+            began = hosted(given.task, options, new, notify=given.notify)
+            session = await stack.enter_async_context(began)
         client = await stack.enter_async_context(connect())
         crew = await stack.enter_async_context(Children(client, session, leave, attend=attend))
         stopper.session = session

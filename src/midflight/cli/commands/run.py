@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.cli.commands.hosted import PARK_AFTER, VARIABLE, alone, hosted
+from midflight.cli.commands.hosted import PARK_AFTER, alone, hosted
 from midflight.cli.config.options import in_the_words_of, settled_options
 from midflight.cli.output import at_terminal, one_line, write
 from midflight.cli.terminal.transcript import Outcome, Transcript
@@ -33,8 +33,6 @@ SLOW_S = 1.0
 def run(given: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
     settled = settled_options(given)
-    if given.notify:
-        os.environ[VARIABLE] = given.notify
     if given.park_after is not None:
         os.environ[PARK_AFTER] = str(given.park_after)
     try:
@@ -84,9 +82,12 @@ async def _begun(given: argparse.Namespace, options: Options) -> AsyncIterator[S
     """Begin the session; others can reach it unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
         with told_if_slow(options, wanted=at_terminal() and not given.json):
-            begin = alone if given.no_journal else hosted
             async with _settled(given, options) as settled:
-                session = await stack.enter_async_context(begin(given.task, settled))
+                if given.no_journal:
+                    begun = alone(given.task, settled)
+                else:
+                    begun = hosted(given.task, settled, notify=given.notify)
+                session = await stack.enter_async_context(begun)
         yield session
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from midflight import commands as c
 from midflight import events as e
 from midflight.cli.output import Fragment, json_line, one_line, write
 from midflight.cli.terminal.requests import Asking
@@ -19,7 +18,7 @@ from midflight.events import Request
 from midflight.info import SessionInfo
 
 if TYPE_CHECKING:
-    from midflight.client.client import Client
+    pass
 
 __all__ = ["asked", "rm", "show"]
 
@@ -102,20 +101,8 @@ async def _rm(names: list[str], *, force: bool) -> int:
                     f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
                 )
         for info in found:
-            await _remove(client, info)
+            await client.remove(info.id)
             write(f"removed {one_line(info.name)}\n")
             if tree := await worktree_at(Path(info.cwd), Path.cwd()):
                 write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0
-
-
-async def _remove(client: Client, info: SessionInfo) -> None:
-    await client.reach.check(info.id, c.Close())
-    if info.host is not None:
-        await client.call(info.host, "DELETE", f"/sessions/{info.id}")
-        return
-    await client.journal.register("")  # for as long as it takes
-    try:
-        await client.journal.remove(info.id)
-    finally:
-        await client.journal.leave()

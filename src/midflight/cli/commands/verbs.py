@@ -6,6 +6,8 @@ import argparse
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from midflight import commands as c
 from midflight import events as e
 from midflight.cli.output import json_line, one_line, write
@@ -57,8 +59,9 @@ async def _carry_out(
 ) -> int:
     if given.wait:
         return await _until_quiet(client, info, command, as_json=given.json)
-    told = await client.carry_out(info.id, command)
-    write(json_line(told) if given.json else f"{done} {one_line(info.name)}\n")
+    outcome = await client.carry_out(info.id, command)
+    as_json = json_line(msgspec.json.encode(outcome))
+    write(as_json if given.json else f"{done} {one_line(info.name)}\n")
     return 0
 
 

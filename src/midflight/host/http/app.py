@@ -6,8 +6,9 @@ Errors are ``{"code": …, "message": …, "hint": …}`` with the status that f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, AnswerGrant, Authorizer
+from midflight.authorization import MAY_ANSWER, AnswerGrant, Authorizer, Caller
 from midflight.errors import (
     AgentFailed,
     AgentUnavailable,
@@ -35,24 +36,13 @@ from midflight.errors import (
     SessionClosed,
     StoreFailed,
 )
-from midflight.host.http.guard import Guarded, Unexpected, tell
-from midflight.host.http.peer import PEER, Peer
-from midflight.host.idempotency import begun
-from midflight.info import AgentInfo, SessionInfo
-from midflight.lineage import inside
+from midflight.host.http.unix import CALLER
+from midflight.host.service import SessionService
+from midflight.info import SessionInfo
 from midflight.options import Options
-
-if TYPE_CHECKING:
-    from midflight.host.host import Host
-    from midflight.host.service import SessionService
-
-__all__ = ["make_app"]
 
 HEARTBEAT_S = 15.0
 """How often a stream on which nothing happens says that it is alive."""
-
-PAGE = 1_000
-"""How many events a page has at most."""
 
 DIGITS = 18
 """No number of an event is longer."""
@@ -73,9 +63,9 @@ _STATUS: tuple[tuple[type[MidflightError], int], ...] = (
 )
 
 
-def make_app(host: Host, access: SessionService) -> Guarded:
+def make_app(service: SessionService) -> Guarded:
     """Return the application of a host."""
-    api = _Api(host, access)
+    api = _Api(service)
     routes = [
         Route("/healthz", api.health, methods=["GET"]),
         Route("/sessions", api.list, methods=["GET"]),
@@ -89,11 +79,46 @@ def make_app(host: Host, access: SessionService) -> Guarded:
     for route in routes:
         assert route.methods is not None  # noqa: S101 - they stand above
         route.methods.discard("HEAD")  # which would run the handler, and for a stream for ever
-    handlers = {MidflightError: _told, HTTPException: _refused, Exception: _unexpected}
-    return Guarded(Starlette(routes=routes, exception_handlers=handlers), host.known.masked)
+    handlers = {MidflightError: _problem, HTTPException: _refused, Exception: _unexpected}
+    return Guarded(Starlette(routes=routes, exception_handlers=handlers), service.masked)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+class Unexpected(MidflightError):
+    """A mistake in the host itself; what it was stands in the host's log only."""
+
+    code = "internal"
+
+    def __init__(self, error: Exception) -> None:
+        """Give no more than the kind of the error: its text may repeat anything."""
+        super().__init__(
+            f"the host has made a mistake: {type(error).__name__}",
+            "its log says more: hosts.log in the journal's folder",
+        )
+
+
+class Guarded:
+    """An application whose errors are logged here, without the secrets that they may repeat."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], masked: Callable[[str], str]) -> None:
+        """``masked`` blanks out what must not be read in a log."""
+        self._app = app
+        self._masked = masked
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer; by the time that an error comes here the caller has its answer."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            _log(error, self._masked)
+
+
+def _log(error: Exception, masked: Callable[[str], str]) -> None:
+    lines = "".join(traceback.format_exception(error))
+    context = {"message": masked(f"a request to the host has failed\n{lines}")}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, MidflightError)  # noqa: S101 - the table above says so
     return problem(error)
 
@@ -103,15 +128,15 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 
 
 def problem(error: MidflightError) -> Response:
-    """Return the answer that tells an error."""
+    """Return the response for an error."""
     status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
     return _json(error.plain(), status)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
-    told = {"code": "http", "message": str(error.detail), "hint": ""}
-    return _json(told, error.status_code)
+    content = {"code": "http", "message": str(error.detail), "hint": ""}
+    return _json(content, error.status_code)
 
 
 def _json(content: object, status: int = 200) -> Response:
@@ -137,86 +162,72 @@ async def _body(request: Request) -> bytes:
 class _Api:
     """The endpoints."""
 
-    def __init__(self, host: Host, access: SessionService) -> None:
-        self._host = host
-        self._access = access
+    def __init__(self, service: SessionService) -> None:
+        self._service = service
 
-    def _reach(self, request: Request) -> Authorizer:
-        """Return what whoever asks may do: an agent's programs are known by their environment."""
+    def _authorizer(self, request: Request) -> Authorizer:
         may_answer = AnswerGrant.read(request.headers.get(MAY_ANSWER, ""))
-        who: Peer = getattr(request.state, PEER)
-        return Authorizer(self._host.journal, may_answer=may_answer, inside=inside(who.pid))
+        caller: Caller = getattr(request.state, CALLER)
+        return self._service.authorizer(caller, may_answer)
 
     async def health(self, request: Request) -> Response:
-        told: dict[str, object] = {"status": "leaving" if self._host.leaving else "ok"}
+        body: dict[str, object] = {"status": "leaving" if self._service.closing else "ok"}
         if "knows" in request.query_params:
-            known = request.query_params["knows"] in self._host.known
-            told["knows"] = known and not self._host.leaving
-        return _json(told)
+            body["knows"] = self._service.knows(request.query_params["knows"])
+        return _json(body)
 
     async def list(self, request: Request) -> Response:
-        given = request.query_params
-        found = await self._host.journal.sessions(
-            status=given.get("status"), cwd=given.get("cwd"), limit=_number(given.get("limit"))
+        query = request.query_params
+        limit = _number(query.get("limit"))
+        infos = await self._service.sessions(
+            status=query.get("status"), cwd=query.get("cwd"), limit=limit
         )
-        return _json(await self._host.journal.infos(found))
+        return _json(infos)
 
     async def _info(self, request: Request) -> SessionInfo:
-        row = await self._host.journal.find(request.path_params["session"])
-        return (await self._host.journal.infos([row]))[0]
+        return await self._service.info(request.path_params["session"])
 
     async def show(self, request: Request) -> Response:
         return _json(await self._info(request))
 
     async def dispatch(self, request: Request) -> Response:
-        given = _decoded(await _body(request))
-        task, wanted = given.pop("task", None), given.pop("id", None)
-        parent = given.pop("parent", "")
+        fields = _decoded(await _body(request))
+        task, wanted = fields.pop("task", None), fields.pop("id", None)
+        parent = fields.pop("parent", "")
         if task is not None:
             c.check_text(task)
         if wanted is not None and not isinstance(wanted, str):
             raise InvalidInput("the id of a session is text")
         if not isinstance(parent, str):
             raise InvalidInput("the parent of a session is the id of one")
-        parent = self._reach(request).parent or parent
-        given.pop("on_request", None)  # a function does not come from another process
-        options = Options.build(**given)
-        known = wanted is not None and await begun(self._host.journal, wanted, task, options)
-        if "warm" in request.query_params and not known and not self._host.is_warm(options):
-            raise Conflict("no agent is ready for this here", "ask without warm")
-        if not known:  # one that is there is not taken up: this is no message
-            wanted = (await self._host.begin(task, options, wanted, parent=parent)).id
-        row = await self._host.journal.find(wanted, exact=True)
-        return _json((await self._host.journal.infos([row]))[0], 200 if known else 201)
+        parent = self._authorizer(request).parent or parent
+        fields.pop("on_request", None)  # a function does not come from another process
+        options = Options.build(**fields)
+        warm = "warm" in request.query_params
+        info, new = await self._service.dispatch(task, options, wanted, parent, warm=warm)
+        return _json(info, 201 if new else 200)
 
     async def remove(self, request: Request) -> Response:
         info = await self._info(request)
-        await self._reach(request).check(info.id, c.Close())
-        await self._host.remove(info.id)
+        await self._authorizer(request).check(info.id, c.Close())
+        await self._service.remove(info.id)
         return _json(info)
 
     async def command(self, request: Request) -> Response:
         command = c.decode(await _body(request))
         info = await self._info(request)
-        await self._reach(request).check(info.id, command)
-        outcome = await self._access.carry_out(info.id, command)
-        return _json(outcome, 202)
+        await self._authorizer(request).check(info.id, command)
+        return _json(await self._service.carry_out(info.id, command), 202)
 
     async def agent(self, request: Request) -> Response:
-        session = self._host.sessions.get(request.path_params["session"])
-        if session is None:
-            raise NotFound("this session is not here, or at rest")
-        told = AgentInfo(
-            capabilities=dict(session.capabilities), permission_mode=session.permission_mode
-        )
-        return _json(told)
+        return _json(self._service.agent(request.path_params["session"]))
 
     async def events(self, request: Request) -> Response:
         info = await self._info(request)
         after = _after(request, info)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            limit = min(_number(request.query_params.get("limit")) or PAGE, PAGE)
-            page = await self._host.journal.events(info.id, after, limit)
+            limit = _number(request.query_params.get("limit"))
+            page = await self._service.page(info.id, after, limit)
             return Response(_array(page), media_type="application/json")
         attends = request.query_params.get("attend") == "1"
         stream = self._stream(info.id, after, attends=attends)
@@ -224,8 +235,8 @@ class _Api:
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
-        """Yield the events, a heartbeat where nothing happens, and a word where it lagged."""
-        events = self._access.follow(id, after, attends=attends)
+        """Yield the events, a heartbeat where nothing happens, and that it lagged where it did."""
+        events = self._service.follow(id, after, attends=attends)
         waiting = asyncio.ensure_future(anext(events, None))
         try:
             await asyncio.sleep(0)  # until the reader is known to be there
@@ -245,8 +256,8 @@ class _Api:
             yield b"event: lagged\ndata: {}\n\n"
         except MidflightError as error:
             yield _sse_error(error)
-        except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
-            tell(error, self._host.known.masked)
+        except Exception as error:  # noqa: BLE001 - the reader has to be told
+            _log(error, self._service.masked)
             yield _sse_error(Unexpected(error))
         finally:
             waiting.cancel()

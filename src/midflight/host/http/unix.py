@@ -1,0 +1,143 @@
+"""The host's Unix socket: private, for the same user only, spoken to in HTTP.
+
+The socket is made early, because that loads nothing; what answers on it is loaded later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midflight._util.uvicorn_server import serve
+from midflight.address import Address
+from midflight.authorization import Caller
+from midflight.errors import HostGone
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+BACKLOG = 1_024
+"""How many may connect at the same time: asyncio takes being turned away for being let in."""
+
+CALLER = "caller"
+"""Where the application finds the `Caller`, in the state of a request."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long answers under way may take when the host closes."""
+
+IDLE_TIMEOUT_S = 30
+"""How long a connection may be idle before it is closed."""
+
+
+def listen(path: Path) -> socket.socket:
+    """Make a socket, 0600, in a folder that is private.
+
+    Connections are taken from now on, and answered when a server takes it over.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)  # before anybody can connect; a umask would be that of other threads too
+    listener.listen(BACKLOG)
+    return listener
+
+
+class UnixListener:
+    """The socket on which a host is reached. Connections that come before it answers wait."""
+
+    def __init__(self) -> None:
+        """Begin without a socket."""
+        self.path: Path | None = None
+        self._listener: socket.socket | None = None
+        self._server: Server | None = None
+
+    def open(self, path: Path) -> None:
+        """Take connections."""
+        self.path = path
+        self._listener = listen(path)
+
+    async def answer(self, make_app: Callable[[], Callable[..., Any]]) -> None:
+        """Answer. What the socket speaks takes a while to load, and nothing else waits for that."""
+        assert self._listener is not None  # noqa: S101 - `open` comes first
+        app, http = await asyncio.to_thread(lambda: (make_app(), _private_http()))
+        self._server = await serve(app, self._listener, http=http, keep_alive_s=IDLE_TIMEOUT_S)
+
+    def clear(self, dead: Iterable[str]) -> None:
+        """Remove the sockets of dead hosts, by their addresses, from the folder of this one."""
+        for text in dead:
+            try:
+                path = Address.parse(text).socket
+            except HostGone:
+                continue  # it had no socket
+            if self.path is not None and path.parent == self.path.parent:
+                path.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Take no more connections, and let the answers under way end."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+        server, self._server = self._server, None
+        if server is not None:
+            await _end(server)
+        if self._listener is not None:
+            self._listener.close()
+
+
+async def _end(server: Server) -> None:
+    for each in server.servers:
+        each.close()
+    tasks = list(server.server_state.tasks)
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    if tasks:  # readers that did not read on see that the host is gone
+        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _private_http() -> type[asyncio.Protocol]:
+    """Return HTTP that talks to processes of the same user only, and knows which it talks to."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class PrivateHTTP(H11Protocol):
+        def connection_made(  # type: ignore[override]
+            self, transport: asyncio.Transport
+        ) -> None:
+            """Look who is there before a byte is read."""
+            uid, pid = peer(transport.get_extra_info("socket"))
+            if uid not in {os.getuid(), 0}:
+                transport.abort()
+                return
+            self.app_state = {**self.app_state, CALLER: Caller.process(uid, pid)}
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Clean up, unless the peer was never let in."""
+            if self.transport is not None:
+                super().connection_lost(exc)
+
+    return PrivateHTTP
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Return the user and the process at the other end, as it was when it connected.
+
+    The process is 0 where the system does not tell.
+    """
+    if sys.platform == "linux":
+        size = struct.calcsize("3i")
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid, uid, _ = struct.unpack("3i", credentials)
+        return uid, pid
+    # struct xucred of <sys/ucred.h>: version, uid, and the groups behind it.
+    credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+    _, uid = struct.unpack_from("II", credentials)
+    return uid, 0

@@ -1,0 +1,271 @@
+"""The sessions of a host: those at work, those on their way, and how each begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+import weakref
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from midflight import events as e
+from midflight.agents.base import Agent
+from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
+from midflight.host.recovery import settle
+from midflight.host.secrets import SessionSecrets
+from midflight.host.warm_pool import AgentFactory, WarmAgents
+from midflight.journal import Journal, stored
+from midflight.journal.base import Record
+from midflight.lineage import own
+from midflight.options import Options, slug
+from midflight.session.session import Session
+
+OnSession = Callable[[Session], None]
+"""Called with each session of a host before it is entered."""
+
+
+class SessionTable:
+    """Knows the live sessions of a host by their ids, and lets each begin, resume and end once.
+
+    ``changed`` is set whenever a session has come or gone, or was about to. ``closing`` says that
+    the host ends: no session comes any more.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        warm: WarmAgents,
+        agent: AgentFactory,
+        on_session: OnSession | None = None,
+    ) -> None:
+        """Begin without a session; the journal is open before there is one."""
+        self.changed = asyncio.Event()
+        self.closing = False
+        self.secrets = SessionSecrets()
+        self._journal = journal
+        self._warm = warm
+        self._agent = agent
+        self._on_session = on_session
+        self._live: dict[str, Session] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._starts = _Starts(self.changed)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a session, or one on its way."""
+        return bool(self._live or self._starts)
+
+    def get(self, id: str) -> Session | None:
+        """Return a session that is live here."""
+        return self._live.get(id)
+
+    def live(self) -> list[Session]:
+        """Return the sessions that are live here."""
+        return list(self._live.values())
+
+    # Beginning ----------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        task: str | None,
+        options: Options,
+        id: str | None = None,
+        *,
+        ready: Agent | None = None,
+        parent: str | None = None,
+    ) -> Session:
+        """Start a session, or return the one that was begun with this id; see `Host.begin`."""
+        new = uuid.uuid4().hex if id is None else id
+        async with self._starts.alone(new):
+            if not await self.was_begun(new, task, options):
+                return await self._begin(task, options, new, ready, parent)
+        return await self.resume(new)
+
+    async def was_begun(self, id: str, task: str | None, options: Options) -> bool:
+        """Tell whether there is a session with this id: the same id twice is one session.
+
+        Raises `InvalidInput` if it was begun with anything else.
+        """
+        try:
+            row = await self._journal.find(id, exact=True)
+        except NotFound:
+            return False
+        first = await self._journal.events(id, 0, 1)
+        begun_with = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
+        same_options = row.options == msgspec.json.decode(msgspec.json.encode(stored(options)))
+        if begun_with != task or not same_options:
+            raise InvalidInput(f"session {id} was begun with another task or other options")
+        return True
+
+    async def _begin(
+        self, task: str | None, options: Options, id: str, ready: Agent | None, by: str | None
+    ) -> Session:
+        self._check_open()
+        name, parent = options.name or slug(task or options.cwd.name), own() if by is None else by
+        row, record = await self._journal.create(name, options, id=id, parent=parent)
+        ready = ready or self._warm.take(options)
+        options = msgspec.structs.replace(options, name=row.name)
+        try:
+            return await self._enter(
+                lambda: Session(options, task, self._agent, record=record, ready=ready), record
+            )
+        except BaseException:
+            if ready is not None:  # the session may not have come to have it
+                with contextlib.suppress(MidflightError):
+                    await ready.close()
+            await self._undo(row.id)
+            raise
+
+    async def _undo(self, id: str) -> None:
+        """Free the id and the name of a session that did not start, unless its agent has worked."""
+        with contextlib.suppress(MidflightError):
+            with contextlib.suppress(NotFound):  # it has no event
+                if (await self._journal.find(id, exact=True)).turns:
+                    return
+            await self._journal.remove(id)
+
+    async def resume(self, id: str) -> Session:
+        """Return a session: a live one, or one at rest, which is resumed; see `Host.session`."""
+        async with self._starts.alone(id):
+            while (session := self._live.get(id)) is not None and session.closing:
+                await asyncio.wait({self._watches[id]})  # then it is one at rest
+            self._check_open()
+            return session or await self._resume(id)
+
+    async def _resume(self, id: str) -> Session:
+        row, record, past = await self._journal.take(id)
+        try:
+            options = self.secrets.options(row)
+        except MidflightError:
+            await settle(row, record, past)  # and give it back
+            raise
+        return await self._enter(
+            lambda: Session(options, agent=self._agent, record=record, past=past), record
+        )
+
+    async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
+        """Enter a session and keep it; what could not be made or entered is given back."""
+        try:
+            self._check_open()
+            session = make()
+            if self._on_session is not None:
+                self._on_session(session)
+            await self._starts.enter(session)
+        except BaseException:
+            await record.close()
+            raise
+        if self.closing:  # which began after this did
+            await session.close("parked")
+            self._check_open()
+        self._live[session.id] = session
+        self.secrets.keep(session.id, session.options)
+        watch = asyncio.get_running_loop().create_task(self._watch(session))
+        self._watches[session.id] = watch
+        self.changed.set()
+        return session
+
+    async def _watch(self, session: Session) -> None:
+        """Forget a session when it has ended."""
+        await session.over()
+        del self._live[session.id], self._watches[session.id]
+        self.changed.set()
+
+    def _check_open(self) -> None:
+        if self.closing:
+            raise HostGone("this host is closing", "send it again: another host will take it")
+
+    # Ending -------------------------------------------------------------------------------
+
+    async def close(self, id: str) -> int:
+        """Close a session, once: one that is closed, or about to be, is left as it is.
+
+        Returns the ``seq`` of its newest event.
+        """
+        async with self._starts.alone(id):
+            session = self._live.get(id)
+            if session is not None:
+                await session.close()
+                await session.over()
+                if session.lost is not None:  # asking such a disk for more would take as long
+                    raise session.lost
+            row = await self._journal.find(id, exact=True)
+            if row.status == "closed":
+                return row.seq
+            row, record, past = await self._journal.take(id)
+            await settle(row, record, past, closed=True)
+            return (await self._journal.find(id, exact=True)).seq
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it from the journal, with all its events."""
+        self._check_open()
+        if id in self._live:
+            await self._live[id].close("removed")
+        self.secrets.forget(id)
+        await self._journal.remove(id)
+
+    async def park(self) -> None:
+        """Let no session come any more; end the starts under way, and park the live sessions."""
+        self.closing = True
+        await asyncio.gather(
+            self._starts.cut(),
+            *(session.close("parked") for session in self.live()),
+            return_exceptions=True,
+        )
+
+    async def over(self) -> None:
+        """Wait until every session has ended."""
+        await asyncio.gather(*self._watches.values(), return_exceptions=True)
+
+
+class _Starts:
+    """What is on its way: one by one for each id, and nothing that outlasts the host."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        """``changed`` is set whenever something has arrived, or has failed to."""
+        self._changed = changed
+        self._count = 0
+        self._locks = weakref.WeakValueDictionary[str, asyncio.Lock]()
+        self._entering: set[asyncio.Task[Session]] = set()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is on its way."""
+        return self._count > 0
+
+    @contextlib.asynccontextmanager
+    async def alone(self, id: str) -> AsyncIterator[None]:
+        """Keep others from beginning, resuming or closing this session; the host waits for it."""
+        self._count += 1
+        try:
+            async with self._locks.setdefault(id, asyncio.Lock()):
+                yield
+        finally:
+            self._count -= 1
+            self._changed.set()
+
+    async def enter(self, session: Session) -> None:
+        """Enter a session. Raises what that raises, or `HostGone` when the host ends first."""
+        entering = asyncio.get_running_loop().create_task(session.__aenter__())
+        self._entering.add(entering)
+        try:
+            await entering
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is None or me.cancelling():
+                raise
+            raise HostGone(
+                "this host has ended before the agent was there", "send it again"
+            ) from None
+        finally:
+            self._entering.discard(entering)
+
+    async def cut(self) -> None:
+        """End the starts under way, and wait until nothing is on its way any more.
+
+        How long an agent takes to start is for itself to say; a host that ends cannot wait for it.
+        """
+        for entering in self._entering:
+            entering.cancel()
+        while self._count:  # each ends by itself, and needs the journal for that
+            self._changed.clear()
+            await self._changed.wait()

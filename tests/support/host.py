@@ -1,0 +1,43 @@
+"""What tests see of a host from inside, in one place."""
+
+from __future__ import annotations
+
+from midflight import commands as c
+from midflight.address import Address
+from midflight.client.http import call as call_host
+from midflight.host import Host
+from midflight.host.service import SessionService
+from midflight.host.sessions import SessionTable
+from midflight.journal import Journal
+
+__all__ = ["close", "journal_of", "post", "service_of", "share_secrets", "table_of"]
+
+
+def journal_of(host: Host) -> Journal:
+    """Return the journal that a host writes to."""
+    return host._journal  # noqa: SLF001 - only a test looks into it
+
+
+def table_of(host: Host) -> SessionTable:
+    """Return what a host knows of its sessions."""
+    return host._sessions  # noqa: SLF001 - as above
+
+
+def service_of(host: Host) -> SessionService:
+    """Return what answers other processes."""
+    return host._service  # noqa: SLF001 - as above
+
+
+def share_secrets(host: Host, other: Host) -> None:
+    """Have another host know the values that are never stored."""
+    table_of(other).secrets = table_of(host).secrets
+
+
+async def post(host: Host, path: str, body: bytes) -> bytes:
+    """Have a host do something, as a client does. Raises the error that it answers."""
+    return await call_host(Address.parse(host.address()), "POST", path, body)
+
+
+async def close(host: Host, session: str) -> None:
+    """Have a host close a session."""
+    await post(host, f"/sessions/{session}/commands", c.encode(c.Close()))
