@@ -31,7 +31,7 @@ from midflight.journal import Journal
 
 if TYPE_CHECKING:
     from bench.probe import Samples, Size
-    from midflight.session.base import Surface
+    from midflight.session import BaseSession
 
 __all__ = ["PROBES"]
 
@@ -292,13 +292,13 @@ async def woken(state: Path, size: Size, samples: Samples) -> str:
     return session.id
 
 
-async def first_text(session: Surface, text: str) -> float:
+async def first_text(session: BaseSession, text: str) -> float:
     began = time.perf_counter()
     await session.send(text)
     return await text_after(session, began)
 
 
-async def text_after(session: Surface, began: float) -> float:
+async def text_after(session: BaseSession, began: float) -> float:
     """Read on until the session is quiet; return when the first text came."""
     took = 0.0
     async for event in session.stream():

@@ -72,7 +72,10 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
-    return st.builds(cls, **{field.name: values(field.type) for field in info.fields})
+    fields = {field.name: values(field.type) for field in info.fields}
+    if issubclass(cls, (commands.Send, commands.Redirect, commands.Edit)):
+        fields["text"] = TEXT.filter(str.strip)
+    return st.builds(cls, **fields)
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.__name__)
@@ -267,7 +270,6 @@ def test_only_deltas_and_progress_are_ephemeral() -> None:
         b'{"type":"sned","text":"x"}',
         b'{"type":"send"}',
         b'{"type":"send","text":7}',
-        b'{"type":"send","text":"x","delivery":"now"}',
         b'\xff{"type":"close"}',
         b'{"type":"answer","request":"r","input":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
@@ -275,6 +277,61 @@ def test_only_deltas_and_progress_are_ephemeral() -> None:
 def test_a_line_that_is_no_command_is_refused_with_an_example(line: bytes) -> None:
     with pytest.raises(InvalidInput, match='"type":"send"'):
         commands.decode(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"type":"send","text":"x","delivery":"qeue"}', "'qeue'.*did you mean queue"),
+        (
+            b'{"type":"send","text":"x","delivery":"now"}',
+            "delivery is .*, not 'now'",
+        ),
+        (b'{"type":"answer","request":"r","decision":"yes"}', "decision is one of allow, deny"),
+        (b'{"type":"promote","message":"m","delivery":"queue"}', "delivery is one of steer, now"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_the_right_ones(line: bytes, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        commands.decode(line)
+
+
+def test_python_refuses_a_wrong_choice_in_the_same_words() -> None:
+    wrong = commands.Send(text="x", delivery="qeue")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(InvalidInput, match="delivery is one of steer, queue"):
+        commands.checked(wrong)
+
+
+@pytest.mark.parametrize("kind", [commands.Send, commands.Redirect])
+@pytest.mark.parametrize("text", ["", " \n", "a\ud800", "x" * (commands.MAX_TEXT_BYTES + 1), 7])
+def test_a_command_refuses_a_text_that_no_agent_could_be_given(kind: Any, text: Any) -> None:
+    with pytest.raises(InvalidInput):
+        kind(text=text)
+    with pytest.raises(InvalidInput):
+        commands.Edit(message="m", text=text)
+
+
+def test_with_id_gives_each_message_an_id_of_its_own_once() -> None:
+    one, other = (commands.with_id(commands.Send(text="x")) for _ in range(2))
+    assert one.id
+    assert other.id
+    assert one.id != other.id
+    assert commands.with_id(one) is one
+    assert commands.with_id(commands.Interrupt()).id is None
+
+
+@pytest.mark.parametrize(
+    ("line", "id"),
+    [
+        (b'{"type":"send","text":" ","id":"k1"}', "k1"),
+        (b'{"type":"send","id":7}', None),
+        (b'{"id":"k1"', None),
+        (b"[1]", None),
+        (b"\xff", None),
+    ],
+)
+def test_the_id_of_a_line_that_is_no_command_is_found(line: bytes, id: str | None) -> None:
+    assert commands.id_in(line) == id
 
 
 def test_a_command_that_is_too_long_is_refused_unread() -> None:

@@ -4,41 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Unpack
 
 from midflight.commands import check_text
 from midflight.errors import InvalidOption
 from midflight.events import Event, TurnEnded
-from midflight.options import Options
-from midflight.session.session import Session
+from midflight.options import Options, SessionOptions, documented
+from midflight.session import Session
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Result
 
 __all__ = ["dispatch", "open", "run"]
 
 
-def dispatch(task: str, **options: Any) -> Session:
+@documented
+def dispatch(task: str, **options: Unpack[SessionOptions]) -> Session:
     """Open a session and send it the task as the first message.
 
-    Use it as ``async with midflight.dispatch(task) as session``. The options are those of
-    `Options`. Raises `InvalidOption` or `InvalidInput` at once; entering the block may raise
-    `AgentUnavailable`, `AgentFailed` or `UnsupportedOption`.
+    Use it as ``async with midflight.dispatch(task) as session``. Raises `InvalidOption` or
+    `InvalidInput` at once; entering the block may raise `AgentUnavailable`, `AgentFailed` or
+    `UnsupportedOption`. The options:
     """
     return Session(Options.build(**options), check_text(task))
 
 
-def open(**options: Any) -> Session:  # noqa: A001 - midflight.open is what it is called
-    """Open a session without a message; otherwise like `dispatch`."""
+@documented
+def open(**options: Unpack[SessionOptions]) -> Session:  # noqa: A001 - midflight.open is its name
+    """Open a session without a message; otherwise like `dispatch`.
+
+    The options:
+    """
     return Session(Options.build(**options))
 
 
-def run(task: str, *, on_event: Callable[[Event], object] | None = None, **options: Any) -> Result:
+@documented
+def run(
+    task: str,
+    *,
+    on_event: Callable[[Event], object] | None = None,
+    **options: Unpack[SessionOptions],
+) -> Result:
     """Dispatch a task, wait until the session is quiet, and return the result of the task.
 
-    If the account's usage limit cut the task and was waited for, that of the turn that went on.
+    If the account's usage limit cut the task and midflight waited for its reset, that is the
+    result of the turn that went on.
 
     The blocking form, for scripts; ``on_event`` gets every event as it happens. Raises what
-    `dispatch` raises; a task that fails is a `Result` that says so, not an exception.
+    `dispatch` raises; a task that fails is a `Result` that says so, not an exception. The options:
     """
     try:
         asyncio.get_running_loop()
@@ -48,7 +60,7 @@ def run(task: str, *, on_event: Callable[[Event], object] | None = None, **optio
 
 
 async def _run(
-    task: str, on_event: Callable[[Event], object] | None, options: dict[str, Any]
+    task: str, on_event: Callable[[Event], object] | None, options: SessionOptions
 ) -> Result:
     options.setdefault("attended", None if on_event or options.get("on_request") else False)
     session = dispatch(task, **options)

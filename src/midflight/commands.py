@@ -6,9 +6,12 @@ twice is one command.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import operator
-from typing import Annotated, Any, Literal
+import re
+import uuid
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -31,6 +34,8 @@ __all__ = [
     "checked",
     "decode",
     "encode",
+    "id_in",
+    "with_id",
 ]
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
@@ -41,7 +46,9 @@ MAX_COMMAND_BYTES = 16 * 1024 * 1024
 
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A name that whoever sends a command gives it: one line."""
+"""A name that the sender of a command gives it: one line."""
+
+_C = TypeVar("_C", bound="Command")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -56,12 +63,20 @@ class Send(Command, frozen=True, kw_only=True, tag="send"):
     text: str
     delivery: Literal["steer", "queue"] = "steer"
 
+    def __post_init__(self) -> None:
+        """Refuse a text that no agent could be given."""
+        check_text(self.text)
+
 
 class Redirect(Command, frozen=True, kw_only=True, tag="redirect"):
     """Stop the running turn and start one for this text, with nothing in between."""
 
     text: str
     drop_queued: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a text that no agent could be given."""
+        check_text(self.text)
 
 
 class Interrupt(Command, frozen=True, kw_only=True, tag="interrupt"):
@@ -81,6 +96,10 @@ class Edit(Command, frozen=True, kw_only=True, tag="edit"):
 
     message: str
     text: str
+
+    def __post_init__(self) -> None:
+        """Refuse a text that no agent could be given."""
+        check_text(self.text)
 
 
 class Move(Command, frozen=True, kw_only=True, tag="move"):
@@ -131,6 +150,7 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(
     functools.reduce(operator.or_, Command.__subclasses__())
 )
+_TYPES = {str(kind.__struct_config__.tag): kind for kind in Command.__subclasses__()}
 
 
 def encode(command: Command) -> bytes:
@@ -145,17 +165,35 @@ def decode(line: bytes | str) -> Command:
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(
-            f"not a command: {error}", 'for example {"type":"send","text":"also add tests"}'
-        ) from error
+        kind = _TYPES.get(_field_in(line, "type") or "")
+        hint = 'for example {"type":"send","text":"also add tests"}'
+        raise _invalid(error, kind, hint) from error
 
 
-def checked(command: Command) -> Command:
-    """Return the command as it would come from afar. Raises `InvalidInput` if it could not."""
+def id_in(line: bytes | str) -> str | None:
+    """Return the id in a line that is no valid command, so that its error can name it."""
+    return _field_in(line, "id")
+
+
+def checked(command: _C) -> _C:
+    """Return the command as if another process had sent it.
+
+    Raises `InvalidInput` if it could not have done so: Python itself checks no types.
+    """
     try:
         return msgspec.convert(msgspec.json.decode(_encoder.encode(command)), type(command))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"not a command: {error}") from error
+        raise _invalid(error, type(command)) from error
+
+
+def with_id(command: _C) -> _C:
+    """Return the command with an id where it makes a message: the message's id.
+
+    A sender that does not get the outcome sends the same command again, and it counts once.
+    """
+    if isinstance(command, (Send, Redirect)) and not command.id:
+        return msgspec.structs.replace(command, id=str(uuid.uuid4()))
+    return command
 
 
 def check_text(text: str) -> str:
@@ -171,3 +209,25 @@ def check_text(text: str) -> str:
     if size > MAX_TEXT_BYTES:
         raise InvalidInput(f"the message has {size} bytes; {MAX_TEXT_BYTES} are the most")
     return text
+
+
+def _field_in(line: bytes | str, name: str) -> str | None:
+    try:
+        value = msgspec.json.decode(line, type=dict[str, Any]).get(name)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _invalid(error: Exception, kind: type[Command] | None, hint: str = "") -> InvalidInput:
+    """Return the error in words: for a field with fixed choices, the choices."""
+    wrong = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)`$", str(error))
+    if wrong is None or kind is None:
+        return InvalidInput(f"not a command: {error}", hint)
+    value, field = wrong[1].strip("'"), wrong[2]
+    choices = [str(choice) for choice in get_args(get_type_hints(kind)[field])]
+    near = difflib.get_close_matches(value, choices, 1)
+    return InvalidInput(
+        f"{field} is one of {', '.join(choices)}, not {value!r}",
+        f"did you mean {near[0]}?" if near else "",
+    )

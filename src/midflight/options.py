@@ -3,40 +3,103 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict, TypeVar, get_args
 
 import msgspec
+from msgspec import Meta
 
 from midflight._util.text import slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
+from midflight.values import PermissionMode, UsageLimitChoice
 
-__all__ = ["PERMISSION_MODES", "Options", "RequestHandler", "slug"]
+__all__ = [
+    "PERMISSION_MODES",
+    "Limits",
+    "Options",
+    "RequestHandler",
+    "SessionOptions",
+    "documented",
+    "slug",
+]
 
-PERMISSION_MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+PERMISSION_MODES: tuple[PermissionMode, ...] = get_args(PermissionMode)
 
 RequestHandler = Callable[
     [PermissionRequested | QuestionRequested], Answer | Awaitable[Answer | None] | None
 ]
 """Answers requests in the program; None leaves the request to others."""
 
+StrPath = str | os.PathLike[str]
+Names = list[str] | tuple[str, ...]
+Paths = list[str] | list[Path] | tuple[StrPath, ...]
+
+_Count = Annotated[int, Meta(ge=1)]
+_Amount = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
+_Spent = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
 _SKILL = re.compile(r"[\w:.@/-]+")
-_SECONDS = ("timeout", "stall_timeout", "request_timeout", "max_wait")
-USAGE_LIMIT_CHOICES = ("wait", "fail")
-_ENDLESS = {"request_timeout": "a request", "max_wait": "a wait"}
 _SECRETIVE = ("env", "mcp_servers")
-_NAMES = ("allowed_tools", "disallowed_tools", "setting_sources")
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class SessionOptions(TypedDict, total=False):
+    """The options of a session as the keyword arguments that an editor and a type checker know.
+
+    What each means stands in `Options`, which has the same names.
+    """
+
+    agent: str
+    model: str | None
+    cwd: StrPath
+    name: str | None
+    max_turns: int | None
+    max_budget_usd: float | None
+    timeout: float | None
+    stall_timeout: float | None
+    request_timeout: float
+    on_usage_limit: UsageLimitChoice | None
+    max_wait: float
+    allowed_tools: Names | None
+    disallowed_tools: Names | None
+    permission_mode: PermissionMode
+    plugins: Paths | list[Mapping[str, str]] | list[dict[str, str]] | None
+    skills: Names | None
+    mcp_servers: Mapping[str, Mapping[str, Any]] | None
+    system_prompt: str | None
+    env: Mapping[str, str]
+    add_dirs: Paths | None
+    effort: str | None
+    setting_sources: Names | None
+    resume: str | None
+    spent_usd: float
+    on_request: RequestHandler | None
+    attended: bool | None
+    agent_path: StrPath | None
+    server_url: str | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a session and their defaults: the options that the rules enforce."""
+
+    max_turns: _Count | None = None
+    max_budget_usd: _Amount | None = None
+    timeout: _Amount | None = None
+    stall_timeout: _Amount | None = None
+    request_timeout: _Amount = 600.0
+    on_usage_limit: UsageLimitChoice | None = None
+    max_wait: _Amount = 6 * 3600.0
+
+
+class Options(Limits, frozen=True, kw_only=True):
     """The options of one session; `Options.build` makes a checked one.
 
     ``None`` means "not said" and leaves the agent's default; an empty list is passed on as empty.
@@ -51,19 +114,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     stall_timeout: seconds of silence that end a turn; without it a silence is only reported.
     request_timeout: seconds until a request that nobody attended is denied; default 600.
     on_usage_limit: what to do when the account's usage limit is reached: ``wait`` for its reset and
-        go on by itself, or ``fail``; without it whoever attends is asked.
+        go on by itself, or ``fail``; without it the person who attends is asked.
     max_wait: seconds that the reset of a usage limit may be away, at most; default 6 hours.
-    allowed_tools, disallowed_tools: tools that run without asking, and that never run.
-    permission_mode: one of `PERMISSION_MODES`.
-    plugins: folders of plugins. skills: names of skills to use.
+    allowed_tools: tools that run without asking.
+    disallowed_tools: tools that never run.
+    permission_mode: ``default``, ``acceptEdits``, ``plan``, ``dontAsk`` or ``bypassPermissions``.
+    plugins: folders of plugins.
+    skills: names of skills to use.
     mcp_servers: name → ``{"command": …, "args": […], "env": {…}}``, or ``{"type": "http",
         "url": …}``.
     system_prompt: replaces the agent's own.
     env: variables added to the agent's environment.
-    add_dirs: more folders that the agent may use. effort: the agent's word for reasoning effort.
+    add_dirs: more folders that the agent may use.
+    effort: the agent's word for reasoning effort.
     setting_sources: which of the agent's settings to load; ``[]`` loads none.
-    resume: the agent's own id of an earlier conversation to go on with. spent_usd: what that one
-        has cost so far; it counts towards ``max_budget_usd``.
+    resume: the agent's own id of an earlier conversation to go on with.
+    spent_usd: what that conversation has cost so far; it counts towards ``max_budget_usd``.
     on_request: called with each permission request and question.
     attended: True if a person is there to answer (requests then have no deadline), False if
         nobody is (they are denied at once), None to judge by whether anyone reads the events.
@@ -76,16 +142,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     cwd: Path
     name: str | None = None
-    max_turns: int | None = None
-    max_budget_usd: float | None = None
-    timeout: float | None = None
-    stall_timeout: float | None = None
-    request_timeout: float = 600.0
-    on_usage_limit: str | None = None
-    max_wait: float = 6 * 3600.0
     allowed_tools: tuple[str, ...] | None = None
     disallowed_tools: tuple[str, ...] | None = None
-    permission_mode: str = "default"
+    permission_mode: PermissionMode = "default"
     plugins: tuple[Path, ...] = ()
     skills: tuple[str, ...] | None = None
     mcp_servers: Mapping[str, Mapping[str, Any]] = {}
@@ -95,25 +154,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     effort: str | None = None
     setting_sources: tuple[str, ...] | None = None
     resume: str | None = None
-    spent_usd: float = 0.0
+    spent_usd: _Spent = 0.0
     on_request: RequestHandler | None = None
     attended: bool | None = None
     agent_path: Path | None = None
     server_url: str | None = None
 
     @classmethod
-    def build(cls, **given: Any) -> Options:
+    def build(cls, **options: Any) -> Options:
         """Check the options by name and return them in their final form.
 
         Raises `InvalidOption` that names the option, what is wrong and what would be right.
         """
-        for name in given:
+        for name in options:
             if name not in cls.__struct_fields__:
                 near = difflib.get_close_matches(name, cls.__struct_fields__, 1)
                 hint = f"did you mean {near[0]}?" if near else "see midflight.Options"
                 raise InvalidOption(name, "there is no such option", hint)
-        clean = {name: _CHECKS[name](name, value) for name, value in given.items()}
-        return cls(**{"cwd": _directory("cwd", Path.cwd()), **clean})
+        checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
+        return cls(**{"cwd": _directory("cwd", Path.cwd()), **checked})
 
     def __repr__(self) -> str:
         """Show what was said, without the values that may be secret."""
@@ -126,9 +185,43 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return f"Options({fields})"
 
 
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def documented(function: _F) -> _F:
+    """Add every option and its meaning to the docstring of a function that takes them."""
+    if function.__doc__ and Options.__doc__:  # Python -OO has neither
+        every = inspect.cleandoc(Options.__doc__).partition("\n")[2]
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n{every}"
+    return function
+
+
 def _without_secrets(name: str, value: Any) -> str:
     """Return what may be shown of an option: of an environment and of servers only the names."""
     return repr(sorted(value) if name in _SECRETIVE else value)
+
+
+def _typed(kind: Any, expected: str) -> Callable[[str, Any], Any]:
+    """Return a check by type and bounds alone."""
+
+    def check(name: str, value: Any) -> Any:
+        try:
+            return msgspec.convert(value, kind)
+        except (msgspec.ValidationError, OverflowError) as error:
+            raise InvalidOption(name, f"expected {expected}, got {value!r}") from error
+
+    return check
+
+
+def _one_of(*words: str | None) -> Callable[[str, Any], Any]:
+    """Return a check for one of a few words."""
+
+    def check(name: str, value: Any) -> Any:
+        if value not in words:
+            raise InvalidOption(name, f"{value!r} is not one of {', '.join(filter(None, words))}")
+        return value
+
+    return check
 
 
 def _plain(name: str, value: Any) -> str:
@@ -149,30 +242,6 @@ def _optional_plain(name: str, value: Any) -> str | None:
 def _prose(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or _UNSPEAKABLE.search(value)):
         raise InvalidOption(name, "expected text without NUL and lone surrogates")
-    return value
-
-
-def _positive(name: str, value: Any) -> float | None:
-    if value is None:
-        if name in _ENDLESS:
-            raise InvalidOption(name, f"{_ENDLESS[name]} must end; give a number of seconds")
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidOption(name, f"expected a number, got {value!r}")
-    if not 0 < value <= sys.float_info.max:
-        raise InvalidOption(name, f"expected a finite number above 0, got {value!r}")
-    return float(value)
-
-
-def _spent(name: str, value: Any) -> float:
-    return 0.0 if value == 0 and not isinstance(value, bool) else _positive(name, value) or 0.0
-
-
-def _count(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidOption(name, f"expected a whole number from 1 up, got {value!r}")
     return value
 
 
@@ -218,18 +287,6 @@ def _plugins(name: str, value: Any) -> tuple[Path, ...]:
             raise InvalidOption(name, f"expected a folder, got {item!r}")
         paths.append(Path(_plain(name, str(path))).expanduser().absolute())
     return tuple(paths)
-
-
-def _mode(name: str, value: Any) -> str:
-    if value not in PERMISSION_MODES:
-        raise InvalidOption(name, f"{value!r} is not one of {', '.join(PERMISSION_MODES)}")
-    return str(value)
-
-
-def _on_usage_limit(name: str, value: Any) -> str | None:
-    if value is not None and value not in USAGE_LIMIT_CHOICES:
-        raise InvalidOption(name, f"{value!r} is not one of {', '.join(USAGE_LIMIT_CHOICES)}")
-    return None if value is None else str(value)
 
 
 def _kind(value: object) -> str:
@@ -290,31 +347,28 @@ def _handler(name: str, value: Any) -> RequestHandler | None:
     return value  # type: ignore[no-any-return]  # callable() cannot tell mypy the signature
 
 
-def _tristate(name: str, value: Any) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise InvalidOption(name, f"expected True, False or None, got {value!r}")
-    return value
-
+_amount = _typed(_Amount | None, "a finite number above 0")
+_seconds = _typed(_Amount, "a finite number of seconds above 0")
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "agent": _plain,
     **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
     "server_url": _address,
     "cwd": _directory,
-    "max_turns": _count,
-    "max_budget_usd": _positive,
-    "spent_usd": _spent,
-    **dict.fromkeys(_SECONDS, _positive),
-    **dict.fromkeys(_NAMES, _names),
+    "max_turns": _typed(_Count | None, "a whole number from 1 up"),
+    **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout"), _amount),
+    **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
+    "spent_usd": _typed(_Spent, "a finite number from 0 up"),
+    **dict.fromkeys(("allowed_tools", "disallowed_tools", "setting_sources"), _names),
     "skills": _skills,
-    "permission_mode": _mode,
-    "on_usage_limit": _on_usage_limit,
+    "permission_mode": _one_of(*PERMISSION_MODES),
+    "on_usage_limit": _one_of(None, *get_args(UsageLimitChoice)),
     "plugins": _plugins,
     "mcp_servers": _servers,
     "system_prompt": _prose,
     "env": _environment,
     "add_dirs": _directories,
     "on_request": _handler,
-    "attended": _tristate,
+    "attended": _typed(bool | None, "True, False or None"),
     "agent_path": _file,
 }

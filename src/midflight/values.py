@@ -12,15 +12,18 @@ __all__ = [
     "Denial",
     "Kind",
     "Origin",
+    "PermissionMode",
     "PlanEntry",
     "Question",
     "QuestionOption",
     "Resolver",
     "Result",
+    "SessionStatus",
     "Status",
     "Support",
     "TokenUsage",
     "ToolStatus",
+    "UsageLimitChoice",
 ]
 
 Delivery = Literal["steer", "queue", "now"]
@@ -30,6 +33,9 @@ ToolStatus = Literal["completed", "failed", "denied", "cancelled"]
 Decision = Literal["allow", "deny", "cancelled"]
 Resolver = Literal["user", "policy", "deadline", "turn"]
 Origin = Literal["message", "background"]
+SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
+PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
+UsageLimitChoice = Literal["wait", "fail"]
 Support = Literal["supported", "emulated", "not"]
 """Whether an agent has a thing itself, midflight makes it, or neither."""
 

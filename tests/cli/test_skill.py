@@ -92,8 +92,8 @@ async def test_claude_code_finds_skill_and_tools_in_this_repository_as_a_plugin(
     scripted_model: Callable[..., Awaitable[ScriptedModel]], tmp_path: Path, no_agent_left: None
 ) -> None:
     model = await scripted_model([Text("done")])
-    options = {"cwd": tmp_path, "env": model.env(tmp_path), "plugins": [ROOT]}
-    async with midflight.dispatch("go", **options) as session:
+    env = model.env(tmp_path)
+    async with midflight.dispatch("go", cwd=tmp_path, env=env, plugins=[ROOT]) as session:
         events = [event async for event in session.stream()]
     (started,) = [event for event in events if isinstance(event, e.SessionStarted)]
     assert "midflight:midflight" in started.skills

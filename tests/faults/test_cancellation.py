@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.anyio
 TALK = [Words("one two"), Silence()]
 
 
-async def _dispatch(options: dict[str, object], said: asyncio.Event) -> None:
+async def _dispatch(options: dict[str, Any], said: asyncio.Event) -> None:
     """Run a session until it is cancelled; tell when the agent has begun to talk."""
     async with midflight.dispatch("go", **options) as session:
         async for event in session.stream():

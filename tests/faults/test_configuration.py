@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @fault("C1")
 def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(midflight.InvalidOption, match=r"max_turn: .*did you mean max_turns\?"):
-        midflight.dispatch("go", max_turn=3)
+        midflight.dispatch("go", max_turn=3)  # type: ignore[call-arg]  # on purpose
     with pytest.raises(midflight.InvalidOption, match=r"agent: 'claud'.*did you mean claude\?"):
         midflight.dispatch("go", agent="claud")
 
@@ -118,9 +118,9 @@ def test_a_limit_that_is_none_is_refused_by_its_name(name: str, value: object) -
 @fault("C5")
 def test_a_request_cannot_be_given_for_ever_and_a_fraction_is_no_count() -> None:
     with pytest.raises(midflight.InvalidOption, match=r"^request_timeout: "):
-        midflight.dispatch("go", request_timeout=None)
+        midflight.dispatch("go", request_timeout=None)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(midflight.InvalidOption, match=r"^max_turns: "):
-        midflight.dispatch("go", max_turns=2.5)
+        midflight.dispatch("go", max_turns=2.5)  # type: ignore[arg-type]  # on purpose
 
 
 @fault("C6")

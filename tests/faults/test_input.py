@@ -127,7 +127,7 @@ async def test_bytes_of_a_tool_that_are_no_text_harm_nobody(
 @pytest.mark.parametrize("name", ["model", "resume", "name", "effort", "agent"])
 def test_a_value_that_looks_like_an_option_is_refused(name: str, value: str) -> None:
     with pytest.raises(midflight.InvalidOption, match=f"^{name}: .*looks like"):
-        midflight.dispatch("go", **{name: value})
+        midflight.Options.build(**{name: value})
 
 
 @fault("I4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
@@ -42,7 +43,7 @@ async def test_ten_thousand_steers_cost_bounded_memory_and_each_has_its_end(
     tmp_path: Path,
 ) -> None:
     async with FakeModel([[Wait("on"), ToolCall("Bash", {"command": "true"})], Text("all")]) as m:
-        options = {"agent": "fake", "env": m.env(tmp_path), "cwd": tmp_path}
+        options: dict[str, Any] = {"agent": "fake", "env": m.env(tmp_path), "cwd": tmp_path}
         async with midflight.dispatch("go", allowed_tools=["Bash"], **options) as session:
             await m.reached("on")
             before = memory_bytes()

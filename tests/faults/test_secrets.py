@@ -138,8 +138,9 @@ async def test_what_an_mcp_server_is_given_is_not_in_the_last_words_of_the_agent
 
 @fault("S4")
 def test_a_key_in_an_option_of_the_wrong_form_is_not_repeated() -> None:
+    wrong = [f"ANTHROPIC_API_KEY={KEY}"]
     with pytest.raises(midflight.InvalidOption) as caught:
-        midflight.open(env=[f"ANTHROPIC_API_KEY={KEY}"])
+        midflight.open(env=wrong)  # type: ignore[arg-type]  # on purpose
     _shows_no_key(str(caught.value))
 
 

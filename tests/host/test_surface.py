@@ -16,7 +16,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import RemoteSession
 from midflight.host import Host
-from midflight.session.base import Surface
+from midflight.session import BaseSession
 from midflight.session.session import Session
 from midflight.testing import FakeAgent, FakeModel, Silence, Text, ToolCall, Usage, Wait, Words
 
@@ -37,18 +37,18 @@ def open_(
 ) -> Open:
     """Return a function from steps to a model and a session, here or over the socket."""
 
-    async def start(*steps: Any, **options: Any) -> tuple[FakeModel, Surface]:
+    async def start(*steps: Any, **options: Any) -> tuple[FakeModel, BaseSession]:
         model, session = await begin(*steps, **options)
         return model, (await attach(session) if request.param == "socket" else session)
 
     return start
 
 
-async def read(session: Surface) -> list[e.Event]:
+async def read(session: BaseSession) -> list[e.Event]:
     return [event async for event in session.stream()]
 
 
-async def until(session: Surface, kind: type[e.Event]) -> Any:
+async def until(session: BaseSession, kind: type[e.Event]) -> Any:
     """Return the first event of a kind."""
     async for event in session.events():
         if isinstance(event, kind):
@@ -299,7 +299,7 @@ async def test_a_denial_and_an_edited_input_reach_the_agent(open_: Open, tmp_pat
     assert (tmp_path / "new").read_text() == "edited"
 
 
-async def _second(session: Surface) -> e.PermissionRequested:
+async def _second(session: BaseSession) -> e.PermissionRequested:
     asked = [session.events()]
     seen = 0
     async for event in asked[0]:

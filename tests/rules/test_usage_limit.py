@@ -333,7 +333,7 @@ def again(rules: Rules, *, later: float) -> Rules:
     new = Rules(on_usage_limit="wait")
     new.now = rules.now + later
     kept = [event for event in rules.events if event.durable]
-    new.conversation.settle(Past(events=kept), new.now)
+    new.conversation.recover(Past(events=kept), new.now)
     new.conversation.resume(new.now)
     return new
 

@@ -17,7 +17,7 @@ def test_run_blocks_until_the_task_is_done(tmp_path: Path) -> None:
 
     async def play() -> FakeModel:
         async with FakeModel([Text("done")]) as model:
-            options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+            options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
             result = await asyncio.to_thread(
                 midflight.run, "x", on_event=lambda event: seen.append(event.type), **options
             )

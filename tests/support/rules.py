@@ -9,8 +9,8 @@ from typing import Any
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
+from midflight.options import Limits
 from midflight.rules.actions import Action, Hand, Interrupt
-from midflight.rules.context import Limits
 from midflight.rules.session import SessionRules
 from midflight.state.session import State
 
@@ -149,7 +149,7 @@ class Rules:
         self.lacks: dict[str, base.Support] = {}
         self.conversation = SessionRules(
             Limits(**limits),
-            tell=self.witness,
+            publish=self.witness,
             act=self._act,
             attended=lambda: self.attended,
             can=lambda capability: self.lacks.get(capability, "supported"),

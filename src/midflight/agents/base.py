@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from midflight.events import Event
-from midflight.values import Denial, Status, Support, TokenUsage
+from midflight.values import Denial, PermissionMode, Status, Support, TokenUsage
 
 __all__ = [
     "CAPABILITIES",
@@ -242,7 +242,7 @@ class Agent(Protocol):
         """Use this model for the calls that follow."""
         ...
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use this permission mode for the tool calls that follow."""
         ...
 

@@ -87,7 +87,7 @@ async def _obey(session: Session, quiet: Quiet) -> bool:
         try:
             command = c.decode(line)
         except InvalidInput as error:
-            session.notice("error", str(error))
+            session.notice("error", str(error), command=c.id_in(line))
             continue
         if isinstance(command, c.Close):
             return False

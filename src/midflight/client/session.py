@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
@@ -20,10 +20,10 @@ from midflight.errors import Conflict, HostGone, MidflightError, NotFound, Store
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal, SessionRow, restored
 from midflight.options import Options
-from midflight.session.base import Surface
+from midflight.session import BaseSession
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
-from midflight.values import Support
+from midflight.values import PermissionMode, Support
 
 __all__ = ["RemoteSession"]
 
@@ -38,7 +38,7 @@ CarryOut = Callable[[str, c.Command], Awaitable[Outcome]]
 """Has the host of a session, by its id, carry out a command; see `Client.carry_out`."""
 
 
-class RemoteSession(Surface):
+class RemoteSession(BaseSession):
     """A session that another process runs, or that is at rest. An async context manager.
 
     It has the verbs and the events of `midflight.Session`. Leaving the block leaves the session
@@ -60,7 +60,7 @@ class RemoteSession(Surface):
         `stream` begins with what happens after the block is entered, or, of a ``fresh`` session,
         with its first event.
         """
-        super().__init__(info.id, info.name, EventLog())
+        super().__init__(info.id, info.name, info.agent, EventLog())
         self.info = info
         self._journal = journal
         self._placement = placement
@@ -112,10 +112,11 @@ class RemoteSession(Surface):
         return self._agent.capabilities if self._agent else create(self.options).capabilities
 
     @property
-    def permission_mode(self) -> str:
+    def permission_mode(self) -> PermissionMode:
         """The permission mode in force."""
         found = self._found
-        return self._agent.permission_mode if self._agent else found.permission_mode
+        mode = self._agent.permission_mode if self._agent else found.permission_mode
+        return cast("PermissionMode", mode)  # as its host has checked it
 
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
         """Say whether somebody is here to answer; others may be elsewhere."""
@@ -259,8 +260,6 @@ class RemoteSession(Surface):
         if isinstance(command, c.Close):
             await self.close()
             return
-        if isinstance(command, (c.Send, c.Redirect, c.Edit)):
-            c.check_text(command.text)
         await self._carry_out(c.checked(command))
         if isinstance(command, c.SetPermissionMode):
             await self._look()

@@ -9,7 +9,7 @@ from midflight import events as e
 from midflight.errors import MidflightError, StoreRefused
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Past, Record
-from midflight.rules.context import Limits
+from midflight.options import Limits
 from midflight.rules.session import SessionRules
 from midflight.session.recorder import summary
 
@@ -54,14 +54,15 @@ async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = 
 
     rules = SessionRules(
         Limits(),
-        tell=tell,
+        publish=tell,
         act=lambda action: None,
         attended=lambda: False,
         can=lambda capability: "not",
+        wall=time.time,
     )
     record.begin(lambda seq: None, lambda error: None)
     try:
-        rules.settle(past, time.monotonic())
+        rules.recover(past, time.monotonic())
         if closed:
             rules.resume(time.monotonic())
             rules.begin_close("closed", time.monotonic())

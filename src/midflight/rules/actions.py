@@ -5,19 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from midflight.agents import base
-
-__all__ = [
-    "Action",
-    "Back",
-    "Hand",
-    "Interrupt",
-    "Kill",
-    "Reply",
-    "SetMode",
-    "SetModel",
-    "StopTask",
-    "TakeBack",
-]
+from midflight.values import PermissionMode
 
 
 class Hand(msgspec.Struct, frozen=True):
@@ -64,7 +52,7 @@ class SetModel(msgspec.Struct, frozen=True):
 class SetMode(msgspec.Struct, frozen=True):
     """Switch the agent's permission mode; ``command`` is as above."""
 
-    mode: str
+    mode: PermissionMode
     command: str | None = None
 
 

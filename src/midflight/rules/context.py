@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import msgspec
 
 from midflight.agents.base import Support, UsageLimit
 from midflight.events import Event, Level, Notice, UsageLimitReached
+from midflight.options import Limits
 from midflight.rules.actions import Action
 from midflight.rules.watchdog import Watchdog
 from midflight.state.session import State
-
-__all__ = ["MAX_WAIT_S", "Limits", "RulesContext"]
-
-MAX_WAIT_S = 6 * 3600.0
-"""How long the reset of a usage limit is waited for if nothing else was said."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits that the rules enforce; see `midflight.Options`."""
-
-    max_turns: int | None = None
-    max_budget_usd: float | None = None
-    timeout: float | None = None
-    stall_timeout: float | None = None
-    request_timeout: float = 600.0
-    on_usage_limit: str | None = None
-    max_wait: float = MAX_WAIT_S
+from midflight.values import PermissionMode
 
 
 class RulesContext:
@@ -43,12 +27,12 @@ class RulesContext:
         self,
         limits: Limits,
         *,
-        tell: Callable[[Event], Event],
+        publish: Callable[[Event], Event],
         act: Callable[[Action], None],
         can: Callable[[str], Support],
-        mode: str,
+        mode: PermissionMode,
         spent_usd: float,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float],
     ) -> None:
         """Begin with nothing said."""
         self.state = State(spent_usd)
@@ -61,17 +45,17 @@ class RulesContext:
         self.wall = wall
         self.act = act
         self.can = can
-        self._tell = tell
+        self._publish = publish
 
     def emit(self, event: Event) -> None:
-        """Stamp the running turn, tell the world and change the state: always all three.
+        """Stamp the running turn, publish the event and apply it to the state: always all three.
 
         The state is what the durable events amount to, as the world sees them; the others come
         by the thousand.
         """
         if event.turn is None and self.state.turn is not None:
             event = msgspec.structs.replace(event, turn=self.state.turn.id)
-        event = self._tell(event)
+        event = self._publish(event)
         if event.durable:
             self.state.apply(event)
 

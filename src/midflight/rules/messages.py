@@ -11,43 +11,41 @@ from midflight.rules.turns import TurnRules
 from midflight.state.outbox import Entry
 from midflight.values import Delivery
 
-__all__ = ["MessageRules"]
-
 
 class MessageRules:
     """Carries out the commands that are about messages."""
 
-    def __init__(self, core: RulesContext, turns: TurnRules) -> None:
+    def __init__(self, context: RulesContext, turns: TurnRules) -> None:
         """Begin without a message."""
-        self._core = core
+        self._context = context
         self._turns = turns
 
     def accept(self, message: str, text: str, delivery: Delivery) -> bool:
         """Take a message in; False if this very message was taken before."""
-        known = self._core.state.outbox.find(message)
+        known = self._context.state.outbox.find(message)
         if known is not None:
             if known.said != hash(text):
                 raise Conflict(f"message {message} was sent before with another text")
             return False
-        self._core.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
-        waited = self._core.wait is not None
+        self._context.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
+        waited = self._context.wait is not None
         self._turns.cut_wait("overtaken")
         if delivery == "steer":
-            entry = self._core.state.outbox.get(message)
-            if waited and len(self._core.state.outbox.waiting()) > 1:
+            entry = self._context.state.outbox.get(message)
+            if waited and len(self._context.state.outbox.waiting()) > 1:
                 self._put_first(entry, delivery)  # before those that have waited, as any steer
             self._steer(entry)
         return True
 
     def _steer(self, entry: Entry) -> None:
         """Have the running turn read a message, if there is one and the agent can do that."""
-        if not self._core.engaged or self._turns.stopping:
+        if not self._context.engaged or self._turns.stopping:
             return
-        if self._core.can("steer") == "supported":
+        if self._context.can("steer") == "supported":
             self._turns.hand(entry, steer=True)
         else:
             text = f"the agent cannot be steered: message {entry.id} waits its turn"
-            self._core.notice("info", text)
+            self._context.notice("info", text)
 
     def redirect(self, message: str, text: str, *, drop: bool) -> None:
         """Take a message in, and have it take the place of the turn that runs."""
@@ -56,9 +54,9 @@ class MessageRules:
 
     def _make_way(self, message: str, *, drop: bool) -> None:
         """Stop what runs, so that this message is next; an earlier redirect is overtaken."""
-        for entry in self._core.state.outbox.held():
+        for entry in self._context.state.outbox.held():
             if entry.id != message and (drop or entry.delivery == "now"):
-                self._core.emit(e.MessageCancelled(message=entry.id, reason="redirected"))
+                self._context.emit(e.MessageCancelled(message=entry.id, reason="redirected"))
         self._turns.stop("interrupted", "redirected", keep=not drop)
 
     def _held(self, message: str) -> Entry:
@@ -69,7 +67,7 @@ class MessageRules:
         return entry
 
     def _unread(self, message: str) -> Entry:
-        entry = self._core.state.outbox.get(message)
+        entry = self._context.state.outbox.get(message)
         if entry.state != "accepted":
             raise Conflict(f"message {message} is already {entry.state}")
         return entry
@@ -79,9 +77,9 @@ class MessageRules:
         entry = self._unread(message)
         if entry.handed:
             entry.leaving = True
-            self._core.act(TakeBack(message))
+            self._context.act(TakeBack(message))
         else:
-            self._core.emit(e.MessageCancelled(message=message, reason="cancelled"))
+            self._context.emit(e.MessageCancelled(message=message, reason="cancelled"))
 
     def _change(
         self,
@@ -91,7 +89,7 @@ class MessageRules:
         text: str | None = None,
         delivery: Delivery | None = None,
     ) -> None:
-        self._core.emit(
+        self._context.emit(
             e.MessageChanged(
                 message=entry.id,
                 text=entry.text if text is None else text,
@@ -101,21 +99,21 @@ class MessageRules:
         )
 
     def _put_first(self, entry: Entry, delivery: Delivery) -> None:
-        waiting = self._core.state.outbox.waiting()
+        waiting = self._context.state.outbox.waiting()
         first = next((other for other in waiting if other is not entry), None)
         self._change(entry, before=first.id if first else None, delivery=delivery)
 
     def kept(self, message: str) -> None:
         """The agent does not give a message back that was to be cancelled."""
-        entry = self._core.state.outbox.find(message)
+        entry = self._context.state.outbox.find(message)
         if entry is not None and entry.leaving:
             entry.leaving = False
-            self._core.notice("error", f"message {message} is not cancelled: the agent keeps it")
+            self._context.notice("error", f"message {message} is not cancelled: the agent keeps it")
 
     def edit(self, command: c.Edit) -> None:
         """Give a waiting message another text."""
         entry = self._held(command.message)
-        self._change(entry, before=self._core.state.outbox.after(entry.id), text=command.text)
+        self._change(entry, before=self._context.state.outbox.after(entry.id), text=command.text)
 
     def move(self, command: c.Move) -> None:
         """Give a waiting message another place in the line."""

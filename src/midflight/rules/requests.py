@@ -18,8 +18,6 @@ from midflight.rules.context import RulesContext
 from midflight.state.requests import check_answers
 from midflight.values import Decision, Question, Resolver
 
-__all__ = ["NOBODY", "RequestRules"]
-
 NOBODY = "nobody is there to answer, so it was denied"
 
 Answers = dict[str, str | list[str]]
@@ -28,20 +26,20 @@ Answers = dict[str, str | list[str]]
 class RequestRules:
     """Puts the agent's requests to whoever can answer, and brings each to its one end."""
 
-    def __init__(self, core: RulesContext, attended: Callable[[], bool | None]) -> None:
+    def __init__(self, context: RulesContext, attended: Callable[[], bool | None]) -> None:
         """``attended`` is as in `midflight.Options`, and is asked anew each time."""
-        self._core = core
+        self._context = context
         self._attended = attended
         self._deadlines: dict[str, float] = {}
         self._own: dict[str, Callable[[Answers], None]] = {}
 
     @property
     def _pending(self) -> dict[str, Request]:
-        return self._core.state.requests.pending
+        return self._context.state.requests.pending
 
     def ask(self, request: Request, *, refuse: bool) -> None:
         """Take a request in; ``refuse`` it unseen while the turn is being stopped."""
-        if self._core.state.requests.known(request.request):
+        if self._context.state.requests.known(request.request):
             return
         if refuse:
             self._reply(request, allow=False, reason="the turn is being stopped")
@@ -68,18 +66,18 @@ class RequestRules:
             self._resolve(self._pending[request], "cancelled", "turn", reason)
 
     def _put(self, request: Request) -> None:
-        timeout = self._core.limits.request_timeout
-        self._deadlines[request.request] = self._core.now + timeout
-        shown = self._core.wall() + timeout if self._attended() is None else None
-        self._core.emit(msgspec.structs.replace(request, deadline=shown))
+        timeout = self._context.limits.request_timeout
+        self._deadlines[request.request] = self._context.now + timeout
+        shown = self._context.wall() + timeout if self._attended() is None else None
+        self._context.emit(msgspec.structs.replace(request, deadline=shown))
         self._judge(self._pending[request.request])
 
     def _judge(self, request: Request) -> None:
         """Resolve a pending request by policy, if a policy says how."""
         permission = isinstance(request, e.PermissionRequested)
-        if permission and self._core.mode == "bypassPermissions":
+        if permission and self._context.mode == "bypassPermissions":
             self._resolve(request, "allow", "policy", "permission mode bypassPermissions")
-        elif permission and self._core.mode == "dontAsk":
+        elif permission and self._context.mode == "dontAsk":
             self._resolve(request, "deny", "policy", "permission mode dontAsk")
         elif self._attended() is False:
             self._resolve(request, "deny", "policy", NOBODY)
@@ -92,19 +90,19 @@ class RequestRules:
     def attendance_changed(self) -> None:
         """Somebody came or left: what is asked has as long as at first, from now on."""
         for request in self._pending:
-            self._deadlines[request] = self._core.now + self._core.limits.request_timeout
+            self._deadlines[request] = self._context.now + self._context.limits.request_timeout
         self.review()
 
     def answer(self, answer: Answer) -> None:
         """Take a user's answer. Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`."""
-        request = self._core.state.requests.get(answer.request)
+        request = self._context.state.requests.get(answer.request)
         if isinstance(request, e.QuestionRequested) and answer.decision == "allow":
             answers = check_answers(request.questions, answer.answers or {})
             self._resolve(request, "allow", "user", answer.reason, answers=answers)
             return
         if answer.answers:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
-        if answer.input is not None and self._core.can("edited_input") == "not":
+        if answer.input is not None and self._context.can("edited_input") == "not":
             raise InvalidInput(
                 "the agent takes no other input for a call", "deny it and say what to do instead"
             )
@@ -115,16 +113,16 @@ class RequestRules:
         if request in self._pending:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
-    def cancel_all(self, reason: str, *, tell: bool = False) -> None:
+    def cancel_all(self, reason: str, *, inform: bool = False) -> None:
         """The turn is over, or about to be: what the agent asked is void.
 
-        ``tell`` answers the agent too: one whose turn has ended may still wait elsewhere.
+        ``inform`` answers the agent too: one whose turn has ended may still wait elsewhere.
         """
         for request in list(self._pending.values()):
             if request.request in self._own:
                 continue
             self._resolve(request, "cancelled", "turn", reason)
-            if tell:
+            if inform:
                 self._reply(request, allow=False, reason=reason)
 
     def due(self) -> float | None:
@@ -138,7 +136,7 @@ class RequestRules:
         if self._attended() is True:
             return
         for request in list(self._pending.values()):
-            if self._core.now >= self._deadlines[request.request]:
+            if self._context.now >= self._deadlines[request.request]:
                 self._resolve(request, "deny", "deadline", "nobody answered in time")
 
     def _resolve(
@@ -170,7 +168,7 @@ class RequestRules:
                 reason=reason,
                 parent=request.parent,
             )
-        self._core.emit(event)
+        self._context.emit(event)
         own = self._own.pop(request.request, None)
         if by == "turn":
             return
@@ -189,8 +187,8 @@ class RequestRules:
         edited: dict[str, Any] | None = None,
         answers: Answers | None = None,
     ) -> None:
-        self._core.watchdog.heard(self._core.now)
-        self._core.act(
+        self._context.watchdog.heard(self._context.now)
+        self._context.act(
             Reply(
                 base.Reply(
                     request=request.request,

@@ -1,7 +1,7 @@
 """The rules: what every command and every report of the agent means, and what follows from it.
 
 A `SessionRules` does no input or output and reads no clock. It is fed commands and signals, tells
-what happened (``tell``: events) and what to do (``act``: actions), and is asked by `due` when to
+what happened (``publish``: events) and what to do (``act``: actions), and is asked by `due` when to
 `look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
 stand in `midflight.rules.turns`, those of requests in `midflight.rules.requests`, those of messages
 in `midflight.rules.messages`, those of the account's usage limit in `midflight.rules.usage_limit`.
@@ -9,8 +9,8 @@ in `midflight.rules.messages`, those of the account's usage limit in `midflight.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -19,17 +19,16 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
+from midflight.options import Limits
 from midflight.rules.actions import Action, Hand, SetMode, SetModel, StopTask
-from midflight.rules.context import Limits, RulesContext
+from midflight.rules.context import RulesContext
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
 from midflight.rules.turns import WAKE_GRACE_S, TurnRules
 from midflight.rules.usage_limit import UsageLimitRules
 from midflight.state.ledger import money
-from midflight.state.session import AT_REST, SessionStatus, State
-
-__all__ = ["SessionRules"]
-
+from midflight.state.session import AT_REST, State
+from midflight.values import PermissionMode, SessionStatus
 
 _GOES_ON = (c.Send, c.Redirect, c.Promote)
 """The commands that have a session work again in which nothing was to start by itself."""
@@ -42,43 +41,43 @@ class SessionRules:
         self,
         limits: Limits,
         *,
-        tell: Callable[[e.Event], e.Event],
+        publish: Callable[[e.Event], e.Event],
         act: Callable[[Action], None],
         attended: Callable[[], bool | None],
         can: Callable[[str], base.Support],
-        mode: str = "default",
+        wall: Callable[[], float],
+        mode: PermissionMode = "default",
         spent_usd: float = 0.0,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         """Begin with nothing said; ``spent_usd`` is what the conversation cost before.
 
-        ``tell`` returns the event with its place in the session filled in; ``can`` says of each
+        ``publish`` returns the event with its place in the session filled in; ``can`` says of each
         of `midflight.agents.base.CAPABILITIES` whether the agent has it; ``wall`` tells the time
         of day.
         """
-        self._core = RulesContext(
-            limits, tell=tell, act=act, can=can, mode=mode, spent_usd=spent_usd, wall=wall
+        self._context = RulesContext(
+            limits, publish=publish, act=act, can=can, mode=mode, spent_usd=spent_usd, wall=wall
         )
-        self._desk = RequestRules(self._core, attended)
-        self._turns = TurnRules(self._core, self._desk)
-        self._mail = MessageRules(self._core, self._turns)
-        self._limits = UsageLimitRules(self._core, self._turns, self._desk, attended)
+        self._requests = RequestRules(self._context, attended)
+        self._turns = TurnRules(self._context, self._requests)
+        self._messages = MessageRules(self._context, self._turns)
+        self._limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
 
     @property
     def state(self) -> State:
         """What the events so far amount to."""
-        return self._core.state
+        return self._context.state
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> PermissionMode:
         """The permission mode in force."""
-        return self._core.mode
+        return self._context.mode
 
     @property
     def quiet(self) -> bool:
         """No turn runs, nothing waits, no background task lives or is about to wake the agent."""
         if self._turns.resting:
-            return not self._core.engaged
+            return not self._context.engaged
         return not self.state.busy and not self.state.tasks and self._turns.wake_by is None
 
     @property
@@ -103,41 +102,41 @@ class SessionRules:
     @property
     def engaged(self) -> bool:
         """The agent works, or has been given something to work on."""
-        return self._core.engaged
+        return self._context.engaged
 
     # Commands -----------------------------------------------------------------------------
 
     def command(self, command: c.Command, now: float) -> None:
         """Carry out a command of a user. Raises the `MidflightError` that tells why not."""
-        self._core.now = now
-        if self.state.ended is not None or self._core.closing:
+        self._context.now = now
+        if self.state.ended is not None or self._context.closing:
             raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
         self._turns.resting &= not isinstance(command, _GOES_ON)
         match command:
             case c.Send():
-                self._mail.accept(command.id or "", command.text, command.delivery)
+                self._messages.accept(command.id or "", command.text, command.delivery)
             case c.Redirect():
-                self._mail.redirect(command.id or "", command.text, drop=command.drop_queued)
+                self._messages.redirect(command.id or "", command.text, drop=command.drop_queued)
             case c.Interrupt():
                 self._interrupt(keep=command.keep_queued)
             case c.Cancel():
-                self._mail.cancel(command.message)
+                self._messages.cancel(command.message)
             case c.Edit():
-                self._mail.edit(command)
+                self._messages.edit(command)
             case c.Move():
-                self._mail.move(command)
+                self._messages.move(command)
             case c.Promote():
-                self._mail.promote(command)
+                self._messages.promote(command)
             case c.Answer():
-                self._desk.answer(command)
+                self._requests.answer(command)
             case c.SetModel(model=model):
                 self._need("set_model")
-                self._core.act(SetModel(model, command.id))
+                self._context.act(SetModel(model, command.id))
             case c.SetPermissionMode(mode=mode):
                 self._need("set_permission_mode")
-                self._core.mode = mode
-                self._core.act(SetMode(mode, command.id))
-                self._desk.review()
+                self._context.mode = checked = cast("PermissionMode", mode)  # by the session
+                self._context.act(SetMode(checked, command.id))
+                self._requests.review()
         self._pump()
 
     def _pump(self) -> None:
@@ -147,28 +146,28 @@ class SessionRules:
 
     def _need(self, capability: str) -> None:
         """Raise `Conflict` if the agent does not have this."""
-        if self._core.can(capability) == "not":
+        if self._context.can(capability) == "not":
             raise Conflict(f"the agent has no {capability}", "see docs/capabilities.md")
 
     def _interrupt(self, *, keep: bool) -> None:
         """Stop the turn; where none runs, stop the background tasks."""
         self._turns.cut_wait("interrupted")
-        if not self._core.engaged:
+        if not self._context.engaged:
             for task in self.state.tasks:
-                self._core.act(StopTask(task))
-            self._desk.cancel_all("interrupted")
+                self._context.act(StopTask(task))
+            self._requests.cancel_all("interrupted")
         if not keep:
             for entry in self.state.outbox.held():
-                self._core.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
+                self._context.emit(e.MessageCancelled(message=entry.id, reason="interrupted"))
         self._turns.stop("interrupted", "interrupted", keep=keep)
 
     def charge(self, usd: float, now: float) -> None:
         """Count what others have cost so far on this session's account towards its budget."""
-        self._core.now = now
+        self._context.now = now
         if self.state.ended is not None or money(usd) <= self.state.ledger.charged_usd:
             return
-        self._core.emit(e.SessionCharged(usd=money(usd)))
-        if self._core.over_budget:
+        self._context.emit(e.SessionCharged(usd=money(usd)))
+        if self._context.over_budget:
             self._turns.stop("limit", "max_budget", keep=True)
         self._pump()
 
@@ -176,16 +175,16 @@ class SessionRules:
 
     def signal(self, signal: base.Signal, now: float) -> None:
         """Take in what the agent reports."""
-        self._core.now = now
+        self._context.now = now
         if self.state.ended is not None:
             return
-        self._core.watchdog.heard(now)
+        self._context.watchdog.heard(now)
         match signal:
             case e.TextDelta() | e.ThinkingDelta():
-                self._core.emit(signal)
+                self._context.emit(signal)
                 return
             case e.PermissionRequested() | e.QuestionRequested():
-                self._desk.ask(signal, refuse=self._turns.stopping or self._core.closing)
+                self._requests.ask(signal, refuse=self._turns.stopping or self._context.closing)
             case e.Event():
                 self._content(signal)
             case base.UsageLimit():
@@ -202,7 +201,7 @@ class SessionRules:
             case base.Dropped():
                 self._turns.dropped(signal)
             case base.Kept(message=message):
-                self._mail.kept(message)
+                self._messages.kept(message)
             case base.Woke():
                 self._turns.woke()
             case base.Calling():
@@ -212,7 +211,7 @@ class SessionRules:
             case base.Finished():
                 self._turns.finished(signal)
             case base.Withdrawn(request=request):
-                self._desk.withdraw(request)
+                self._requests.withdraw(request)
             case base.Unrecoverable():
                 self._turns.stop("failed", signal.reason, keep=True, text=signal.text)
             case base.Idle():
@@ -221,9 +220,9 @@ class SessionRules:
                 self._died(detail)
 
     def _died(self, detail: str) -> None:
-        if not self._core.closing:
-            self._core.notice("warning", f"the agent has ended: {detail}")
-        self._desk.cancel_all("agent_died")
+        if not self._context.closing:
+            self._context.notice("warning", f"the agent has ended: {detail}")
+        self._requests.cancel_all("agent_died")
         self._turns.died(detail)
 
     def _content(self, event: e.Event) -> None:
@@ -249,48 +248,48 @@ class SessionRules:
                 if task not in self.state.tasks:
                     return
                 event = msgspec.structs.replace(event, title=self.state.tasks[task].title)
-                self._turns.wake_by = self._core.now + WAKE_GRACE_S
+                self._turns.wake_by = self._context.now + WAKE_GRACE_S
             case e.Retry(delay_s=delay):
-                self._core.watchdog.heard(self._core.now + delay)
-        self._core.emit(event)
+                self._context.watchdog.heard(self._context.now + delay)
+        self._context.emit(event)
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events; ``command`` is the one that failed."""
         if self.state.ended is None:
-            self._core.notice(level, text, command)
+            self._context.notice(level, text, command)
 
-    def mode_refused(self, mode: str, held: str, now: float) -> None:
+    def mode_refused(self, mode: PermissionMode, held: PermissionMode, now: float) -> None:
         """The agent has not taken this mode, and keeps to the one before, unless that is over."""
-        self._core.now = now
-        if self._core.mode == mode:
-            self._core.mode = held
-            self._desk.review()
+        self._context.now = now
+        if self._context.mode == mode:
+            self._context.mode = held
+            self._requests.review()
 
     def reprice(self) -> None:
         """The price table is there: tell the estimates that had to wait for it."""
         usage = self.state.ledger.reprice() if self.state.ended is None else None
         if usage is not None:
-            self._core.emit(usage)
+            self._context.emit(usage)
 
     # Time ---------------------------------------------------------------------------------
 
     def due(self) -> float | None:
         """Return when `look` has something to do, on the monotonic clock, or None."""
-        times = (self._turns.due(), self._desk.due(), self._limits.due())
+        times = (self._turns.due(), self._requests.due(), self._limits.due())
         return min((time for time in times if time is not None), default=None)
 
     def look(self, now: float) -> None:
         """Do what the time demands."""
-        self._core.now = now
+        self._context.now = now
         if self.state.ended is None:
-            self._desk.look()
+            self._requests.look()
             self._turns.look()
             self._pump()
 
     def attendance_changed(self, now: float) -> None:
         """Somebody came or left: what nobody can answer any more is denied."""
-        self._core.now = now
-        self._desk.attendance_changed()
+        self._context.now = now
+        self._requests.attendance_changed()
 
     # The end ------------------------------------------------------------------------------
 
@@ -299,37 +298,37 @@ class SessionRules:
 
         Where the session is only laid to rest, what waits goes on waiting.
         """
-        self._core.now = now
+        self._context.now = now
         keep = reason in AT_REST
         for entry in () if keep else self.state.outbox.held():
-            self._core.emit(e.MessageCancelled(message=entry.id, reason="closed"))
-        self._desk.drop("closed")
+            self._context.emit(e.MessageCancelled(message=entry.id, reason="closed"))
+        self._requests.drop("closed")
         self._turns.stop("interrupted", "interrupted", keep=keep)
-        self._core.closing = True
+        self._context.closing = True
 
     def finish(self, reason: str, now: float) -> None:
         """End whatever is left, and the session. The agent is gone by now."""
-        self._core.now = now
+        self._context.now = now
         if self.state.ended is None:
             keep = reason in AT_REST
             self._turns.stop("interrupted", "interrupted", keep=keep)
-            self._desk.drop("closed")
+            self._requests.drop("closed")
             self._turns.died("the session was closed")
-            self._desk.cancel_all("closed")
+            self._requests.cancel_all("closed")
             if not keep:
                 self._turns.end_waiting("interrupted", "closed")
             self._pump()
-            self._core.emit(e.SessionEnded(reason=reason))
+            self._context.emit(e.SessionEnded(reason=reason))
 
     # From a journal -----------------------------------------------------------------------
 
-    def settle(self, past: Past, now: float) -> None:
+    def recover(self, past: Past, now: float) -> None:
         """Take in what is on disk, and end what a host that died has left open.
 
         Nothing is started. A message that was never handed to the agent goes on waiting; of one
         that was, nobody can say what became of it.
         """
-        self._core.now = now
+        self._context.now = now
         began = 0.0
         for event in past.events:
             self.state.apply(event)
@@ -340,12 +339,12 @@ class SessionRules:
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
-            self._desk.cancel_all("host_died")
+            self._requests.cancel_all("host_died")
             self._turns.died("the program that ran the session died", "host_died")
-            self._core.emit(e.SessionEnded(reason="host_died"))
+            self._context.emit(e.SessionEnded(reason="host_died"))
 
     def resume(self, now: float) -> None:
         """Go on with a session that has been settled."""
-        self._core.now = now
+        self._context.now = now
         self._turns.resting = self.state.wait is None
-        self._core.emit(e.SessionResumed(reason=self.state.ended or ""))
+        self._context.emit(e.SessionResumed(reason=self.state.ended or ""))

@@ -14,8 +14,6 @@ from midflight.state.outbox import Entry
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Denial, Origin, Status
 
-__all__ = ["QUEUE_ENDS", "STOP_GRACE_S", "TurnRules"]
-
 STOP_GRACE_S = 10.0
 """How long an agent may take to obey an interrupt before its program is killed."""
 
@@ -49,10 +47,10 @@ class TurnRules:
     ``resting`` says that what waits goes on waiting: nothing starts by itself after a crash.
     """
 
-    def __init__(self, core: RulesContext, desk: RequestRules) -> None:
+    def __init__(self, context: RulesContext, requests: RequestRules) -> None:
         """Begin idle."""
-        self._core = core
-        self._desk = desk
+        self._context = context
+        self._requests = requests
         self._steps = 0
         self._began = 0.0
         self._stop: _Stop | None = None
@@ -66,78 +64,78 @@ class TurnRules:
 
     def lasted(self, seconds: float) -> None:
         """Say how long the turn has run that another process began."""
-        self._began = self._core.now - seconds
+        self._began = self._context.now - seconds
 
     # The agent's reports ------------------------------------------------------------------
 
     def taken(self, message: str) -> None:
         """The agent has read a message: it opens a turn, or steers the one that runs."""
-        state = self._core.state
+        state = self._context.state
         entry = state.outbox.find(message)
         if entry is None or not entry.handed:
             return
         if state.turn is None:
             self._begin("message", (message,))
-            self._core.emit(e.MessageStarted(message=message))
+            self._context.emit(e.MessageStarted(message=message))
         else:
-            self._core.emit(e.MessageSteered(message=message))
+            self._context.emit(e.MessageSteered(message=message))
 
     def woke(self) -> None:
         """The agent works without having been asked."""
-        if self._core.state.turn is None:
+        if self._context.state.turn is None:
             self._begin("background", ())
 
     def _begin(self, origin: Origin, messages: tuple[str, ...]) -> None:
-        core = self._core
+        context = self._context
         self.wake_by = None
         self.cut_wait("overtaken")  # by an agent that goes on by itself
         self._steps = 0
-        self._began = core.now
-        core.watchdog.begin(core.now)
-        core.emit(e.TurnStarted(origin=origin, messages=messages, turn=core.state.turns + 1))
+        self._began = context.now
+        context.watchdog.begin(context.now)
+        context.emit(e.TurnStarted(origin=origin, messages=messages, turn=context.state.turns + 1))
 
     def dropped(self, signal: base.Dropped) -> None:
         """The agent gave a message back: the user or a stop took it away, or it refused."""
-        entry = self._core.state.outbox.find(signal.message)
+        entry = self._context.state.outbox.find(signal.message)
         if entry is None or not entry.handed:
             return
         entry.handed = False
         stop = self._stop
         if entry.leaving or (stop is None and not signal.reason):
-            self._core.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
+            self._context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
         elif stop is None:
             self._end_message(entry.id, "failed", signal.reason)
         elif entry.opener or not stop.keep:
             self._end_message(entry.id, stop.status, stop.reason)
         else:
-            self._core.act(Back(entry.id))
+            self._context.act(Back(entry.id))
 
     def calling(self) -> None:
         """The agent goes on to another model call, which may be one too many."""
-        limit = self._core.limits.max_turns
+        limit = self._context.limits.max_turns
         if limit and self._steps >= limit:
             self.stop("limit", "max_turns", keep=True)
 
     def step(self, step: base.Step) -> None:
         """Count a model call, and what it cost."""
-        core = self._core
-        if core.state.turn is None and not core.state.tasks:
+        context = self._context
+        if context.state.turn is None and not context.state.tasks:
             return
-        usage = core.state.ledger.step(
+        usage = context.state.ledger.step(
             step.model, step.tokens, step.cost_usd, estimated=step.estimated
         )
-        core.emit(usage)
+        context.emit(usage)
         self._steps += step.main
-        if core.limits.max_turns and self._steps > core.limits.max_turns:
+        if context.limits.max_turns and self._steps > context.limits.max_turns:
             self.stop("limit", "max_turns", keep=True)
-        elif step.cost_usd is not None and core.over_budget:
+        elif step.cost_usd is not None and context.over_budget:
             self.stop("limit", "max_budget", keep=True)
 
     def finished(self, signal: base.Finished) -> None:
         """The agent says that the turn is over. A second end of the same turn is none."""
         for message in signal.messages:
             self.taken(message)
-        turn = self._core.state.turn
+        turn = self._context.state.turn
         if turn and signal.messages and not set(signal.messages) & set(turn.messages):
             return  # a late word about an earlier turn, and not the end of this one
         if self._stop and signal.status != "completed":
@@ -149,45 +147,45 @@ class TurnRules:
 
     def died(self, detail: str, reason: str = "agent_died") -> None:
         """The agent is gone, and with it whatever it was at. The next message starts it anew."""
-        core = self._core
+        context = self._context
         stop, self._stop = self._stop, None
         self.wake_by = None
         status: Status = stop.status if stop else "failed"
         reason = stop.reason if stop else reason
         self._end_tools(background=True)
-        for task in list(core.state.tasks.values()):
-            core.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
-        for entry in core.state.outbox.handed():
+        for task in list(context.state.tasks.values()):
+            context.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
+        for entry in context.state.outbox.handed():
             if entry.leaving:
-                core.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
+                context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
             elif stop and stop.keep and not entry.opener:
                 entry.handed = False
-                core.act(Back(entry.id))
+                context.act(Back(entry.id))
             else:
                 self._end_message(entry.id, status, reason)
         self._end(base.Finished(status=status, reason=reason, text=detail))
-        if reason in QUEUE_ENDS and not self._on_hold and not core.closing:
+        if reason in QUEUE_ENDS and not self._on_hold and not context.closing:
             self.end_waiting(status, reason)
 
     # Ends ---------------------------------------------------------------------------------
 
     def _end(self, end: base.Finished) -> None:
         """End everything that belongs to the turn, then the turn."""
-        core = self._core
-        turn, ledger = core.state.turn, core.state.ledger
+        context = self._context
+        turn, ledger = context.state.turn, context.state.ledger
         if turn is None:
             return
         if end.reason != USAGE_LIMIT:
-            core.limit = None
-        if end.status != "completed" or not core.state.tasks:
+            context.limit = None
+        if end.status != "completed" or not context.state.tasks:
             # What still waits when a turn completes was asked by background work, which goes on.
-            self._desk.cancel_all(end.reason, tell=True)
+            self._requests.cancel_all(end.reason, inform=True)
         self._end_tools(background=False)
         for message in turn.messages:
             self._end_message(message, end.status, end.reason)
         denials: dict[str, Denial] = {denial.call: denial for denial in end.denials} | turn.denials
         cost = ledger.turn_usd if end.cost_usd is None else money(end.cost_usd)
-        core.emit(
+        context.emit(
             e.TurnEnded(
                 turn=turn.id,
                 status=end.status,
@@ -197,24 +195,24 @@ class TurnRules:
                 total_cost_usd=ledger.settled_usd + cost,
                 usage=ledger.tokens if end.tokens is None else sane(end.tokens),
                 steps=self._steps,
-                duration_s=core.now - self._began,
+                duration_s=context.now - self._began,
                 messages=tuple(turn.messages),
                 denials=tuple(denials.values()),
             )
         )
-        core.watchdog.end()
-        if core.engaged:
-            core.watchdog.begin(core.now)
+        context.watchdog.end()
+        if context.engaged:
+            context.watchdog.begin(context.now)
         if end.reason in QUEUE_ENDS:
             self.end_waiting(end.status, end.reason)
 
     def _end_tools(self, *, background: bool) -> None:
         """End the open tool calls; those of a background agent outlive the turn."""
-        tools = self._core.state.tools
+        tools = self._context.state.tools
         own = set(tools)
         for tool in list(tools.values()):
             if background or tool.parent is None or tool.parent in own:
-                self._core.emit(
+                self._context.emit(
                     e.ToolEnded(
                         call=tool.call, name=tool.name, status="cancelled", parent=tool.parent
                     )
@@ -222,15 +220,15 @@ class TurnRules:
 
     def _end_message(self, message: str, status: Status, reason: str) -> None:
         if status == "completed":
-            self._core.emit(e.MessageAnswered(message=message))
+            self._context.emit(e.MessageAnswered(message=message))
         elif status == "interrupted":
-            self._core.emit(e.MessageCancelled(message=message, reason=reason))
+            self._context.emit(e.MessageCancelled(message=message, reason=reason))
         else:
-            self._core.emit(e.MessageFailed(message=message, reason=reason))
+            self._context.emit(e.MessageFailed(message=message, reason=reason))
 
     def end_waiting(self, status: Status, reason: str) -> None:
         """End every message that has not been read."""
-        for entry in self._core.state.outbox.waiting():
+        for entry in self._context.state.outbox.waiting():
             self._end_message(entry.id, status, reason)
 
     # The usage limit; see `midflight.rules.usage_limit` ------------------------------------------
@@ -238,80 +236,80 @@ class TurnRules:
     @property
     def _on_hold(self) -> bool:
         """The reset of a usage limit is waited for, or somebody is asked whether to do that."""
-        return self._core.wait is not None or self._desk.inquiring
+        return self._context.wait is not None or self._requests.inquiring
 
     def cut_wait(self, reason: str) -> None:
         """Wait no longer for the reset of a usage limit, nor ask whether to do that."""
-        self._core.limit = None
-        self._desk.drop(reason)
-        wait = self._core.wait
+        self._context.limit = None
+        self._requests.drop(reason)
+        wait = self._context.wait
         if wait is not None and wait.message is not None:
-            self._core.emit(e.MessageCancelled(message=wait.message, reason=reason))
+            self._context.emit(e.MessageCancelled(message=wait.message, reason=reason))
 
     # Moving on ----------------------------------------------------------------------------
 
     def hand(self, entry: Entry, *, steer: bool) -> None:
         """Give a waiting message to the agent."""
         entry.handed, entry.opener = True, not steer
-        self._core.watchdog.begin(self._core.now)
-        text = f"{CUT}\n\n{entry.text}" if self._core.state.cut else entry.text
+        self._context.watchdog.begin(self._context.now)
+        text = f"{CUT}\n\n{entry.text}" if self._context.state.cut else entry.text
         order = Hand(entry.id, text, steer)
         entry.hand = order
-        self._core.act(order)
+        self._context.act(order)
 
     def stop(self, status: Status, reason: str, *, keep: bool, text: str = "") -> None:
         """Stop the agent's turn; the first of several stops gives the reason."""
-        core = self._core
+        context = self._context
         if self._stop and not keep:
             self._stop = msgspec.structs.replace(self._stop, keep=False)
-        if self._stop or not core.engaged:
+        if self._stop or not context.engaged:
             return
-        deadline = core.now + STOP_GRACE_S
+        deadline = context.now + STOP_GRACE_S
         self._stop = _Stop(status=status, reason=reason, keep=keep, deadline=deadline, text=text)
-        self._desk.cancel_all(reason)
-        core.act(Interrupt())
+        self._requests.cancel_all(reason)
+        context.act(Interrupt())
 
     def pump(self) -> None:
         """Finish a stop that is complete, then hand over the next message in line."""
-        core = self._core
-        if core.engaged:
+        context = self._context
+        if context.engaged:
             return
-        core.watchdog.end()
+        context.watchdog.end()
         stop, self._stop = self._stop, None
         if stop and stop.reason in QUEUE_ENDS:
             self.end_waiting(stop.status, stop.reason)
-        waiting = core.state.outbox.waiting()
-        if not waiting or core.closing or self.resting or self._desk.inquiring:
+        waiting = context.state.outbox.waiting()
+        if not waiting or context.closing or self.resting or self._requests.inquiring:
             return
-        if core.wait and core.wall() < (core.wait.at or 0.0):
+        if context.wait and context.wall() < (context.wait.at or 0.0):
             return
-        if core.over_budget:
+        if context.over_budget:
             self.end_waiting("limit", "max_budget")
         else:
             self.hand(waiting[0], steer=False)
 
     def paused(self) -> bool:
         """A silence is to be expected: a tool runs, or somebody is being asked."""
-        return bool(self._core.state.requests.pending) or bool(self._core.state.tools)
+        return bool(self._context.state.requests.pending) or bool(self._context.state.tools)
 
     def due(self) -> float | None:
         """Return when to look at the time again, or None."""
         deadline = self._stop.deadline if self._stop else None
-        silence = None if self._stop else self._core.watchdog.due(paused=self.paused())
+        silence = None if self._stop else self._context.watchdog.due(paused=self.paused())
         times = (silence, self.wake_by, deadline)
         return min((time for time in times if time is not None), default=None)
 
     def look(self) -> None:
         """Do what the time demands: report a silence, enforce a limit, kill what does not obey."""
-        core = self._core
-        if self.wake_by is not None and core.now >= self.wake_by:
+        context = self._context
+        if self.wake_by is not None and context.now >= self.wake_by:
             self.wake_by = None
-        verdict = core.watchdog.look(core.now, paused=self.paused())
+        verdict = context.watchdog.look(context.now, paused=self.paused())
         if verdict.limit:
             self.stop("limit", verdict.limit, keep=True)
         elif verdict.silent_s:
-            core.emit(e.Stalled(silent_s=verdict.silent_s))
-        if self._stop and core.now >= self._stop.deadline:
-            deadline = core.now + STOP_GRACE_S
+            context.emit(e.Stalled(silent_s=verdict.silent_s))
+        if self._stop and context.now >= self._stop.deadline:
+            deadline = context.now + STOP_GRACE_S
             self._stop = msgspec.structs.replace(self._stop, deadline=deadline)
-            core.act(Kill())
+            context.act(Kill())

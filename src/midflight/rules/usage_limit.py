@@ -19,8 +19,6 @@ from midflight.rules.turns import TurnRules
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Question, QuestionOption
 
-__all__ = ["AGAIN_S", "GO_ON", "GRACE_S", "LOOK_S", "UsageLimitRules"]
-
 GRACE_S = 1.0
 """How long after the reset the agent goes on: clocks differ, and the reset is told in seconds."""
 
@@ -41,39 +39,39 @@ class UsageLimitRules:
 
     def __init__(
         self,
-        core: RulesContext,
+        context: RulesContext,
         turns: TurnRules,
-        desk: RequestRules,
+        requests: RequestRules,
         attended: Callable[[], bool | None],
     ) -> None:
         """``attended`` is as in `midflight.Options`, and is asked anew each time."""
-        self._core = core
+        self._context = context
         self._turns = turns
-        self._desk = desk
+        self._requests = requests
         self._attended = attended
 
     def reached(self, signal: base.UsageLimit) -> None:
         """The agent says that the limit is reached: the turn ends, or must be ended."""
-        if self._core.state.turn is None or self._turns.stopping:
+        if self._context.state.turn is None or self._turns.stopping:
             return
-        self._core.limit = signal
+        self._context.limit = signal
         if signal.trying:
             self._turns.stop("limit", USAGE_LIMIT, keep=True, text=signal.text)
 
     def decide(self) -> None:
         """Say what follows, once the agent has nothing left to do."""
-        core, limit = self._core, self._core.limit
-        if limit is None or core.engaged or core.closing:
+        context, limit = self._context, self._context.limit
+        if limit is None or context.engaged or context.closing:
             return
-        core.limit = None
+        context.limit = None
         before = self._before()
-        now = core.wall()
+        now = context.wall()
         give_up_at = before.give_up_at if before else None
-        wanted = "wait" if before else core.limits.on_usage_limit
+        wanted = "wait" if before else context.limits.on_usage_limit
         event = e.UsageLimitReached(
             resets_at=limit.resets_at,
             at=max((limit.resets_at or 0.0) + GRACE_S, now + (AGAIN_S if before else 0.0)),
-            give_up_at=give_up_at or now + core.limits.max_wait,
+            give_up_at=give_up_at or now + context.limits.max_wait,
         )
         if wanted == "fail" or self._in_vain(event):
             self._fail(event)
@@ -86,7 +84,7 @@ class UsageLimitRules:
 
     def _before(self) -> e.UsageLimitReached | None:
         """Return the limit whose reset was waited for in vain just now, if this is one more."""
-        state = self._core.state
+        state = self._context.state
         entry = state.outbox.find(state.limit.message or "") if state.limit else None
         again = entry is not None and entry.state == "failed" and entry.turn == state.turns
         return state.limit if again else None
@@ -100,14 +98,14 @@ class UsageLimitRules:
             text = f"the usage limit resets at {_clock(event.at)}; max_wait allows until {until}"
         else:
             return False
-        self._core.notice("warning", text)
+        self._context.notice("warning", text)
         return True
 
     def _wait(self, event: e.UsageLimitReached) -> None:
         """Put a message at the head of the line that goes on after the reset."""
-        core, message = self._core, str(uuid.uuid4())
-        first = next(iter(core.state.outbox.waiting()), None)
-        core.emit(
+        context, message = self._context, str(uuid.uuid4())
+        first = next(iter(context.state.outbox.waiting()), None)
+        context.emit(
             e.UsageLimitReached(
                 resets_at=event.resets_at,
                 message=message,
@@ -115,15 +113,15 @@ class UsageLimitRules:
                 give_up_at=event.give_up_at,
             )
         )
-        core.emit(e.MessageAccepted(message=message, text=GO_ON, delivery="queue"))
+        context.emit(e.MessageAccepted(message=message, text=GO_ON, delivery="queue"))
         if first is not None:
-            core.emit(
+            context.emit(
                 e.MessageChanged(message=message, text=GO_ON, delivery="queue", before=first.id)
             )
 
     def _fail(self, event: e.UsageLimitReached) -> None:
         """Go no further: whatever waits would only meet the same limit."""
-        self._core.emit(e.UsageLimitReached(resets_at=event.resets_at))
+        self._context.emit(e.UsageLimitReached(resets_at=event.resets_at))
         self._turns.end_waiting("limit", USAGE_LIMIT)
 
     def _ask(self, event: e.UsageLimitReached) -> None:
@@ -144,15 +142,15 @@ class UsageLimitRules:
             else:
                 self._fail(event)
 
-        self._desk.inquire((question,), answered)
+        self._requests.inquire((question,), answered)
 
     def due(self) -> float | None:
         """Return when to look at the time of day again, or None; on the monotonic clock."""
-        core = self._core
-        wait = core.wait
-        if wait is None or core.engaged or core.closing or core.state.ended is not None:
+        context = self._context
+        wait = context.wait
+        if wait is None or context.engaged or context.closing or context.state.ended is not None:
             return None
-        return core.now + min(max((wait.at or 0.0) - core.wall(), 0.0), LOOK_S)
+        return context.now + min(max((wait.at or 0.0) - context.wall(), 0.0), LOOK_S)
 
 
 def _clock(at: float) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["SILENCE_S", "Verdict", "Watchdog"]
-
 SILENCE_S = 60.0
 """A silence of this length is reported, unless `stall_timeout` asks for a shorter one."""
 

@@ -18,8 +18,6 @@ from midflight.rules import turns
 from midflight.rules.session import SessionRules
 from midflight.state.ledger import load_prices, prices_loaded
 
-__all__ = ["AgentRunner"]
-
 START_TIMEOUT_S = 60.0
 """How long an agent's program may take until it answers."""
 

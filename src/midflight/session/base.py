@@ -1,33 +1,36 @@
-"""What can be seen of a session, wherever it is: its state, its events and its receipts."""
+"""What a session is to its user, wherever it runs: state, verbs, events and receipts."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
 
+from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Support
-from midflight.errors import Conflict
+from midflight.errors import Conflict, MidflightError
 from midflight.events import Request
 from midflight.options import Options
 from midflight.session.event_log import EventLog
 from midflight.session.message import Message
-from midflight.session.verbs import Verbs
-from midflight.state.session import SessionStatus, State
-
-__all__ = ["Surface"]
+from midflight.state.session import State
+from midflight.values import PermissionMode, SessionStatus
 
 
-class Surface(Verbs):
-    """The part of a session that is the same in the process that runs it and in any other.
+class BaseSession(ABC):
+    """A session, in the process that runs it or in any other.
 
-    ``id`` is unique, ``name`` is for people, ``first`` is the receipt of the dispatched task.
+    `Session` and `RemoteSession` are the two; annotate with this what works on both. ``id`` is
+    unique, ``name`` is for people, ``agent`` is the agent's name, and ``first`` the receipt of the
+    dispatched task.
     """
 
-    def __init__(self, id: str, name: str, log: EventLog) -> None:
+    def __init__(self, id: str, name: str, agent: str, log: EventLog) -> None:
         """Begin without an event."""
         self.id = id
         self.name = name
+        self.agent = agent
         self.first: Message | None = None
         self._log = log
         self._reader = log.reader()
@@ -49,6 +52,10 @@ class Surface(Verbs):
     @abstractmethod
     def _check_entered(self) -> None:
         """Raise `Conflict` where the session has not been entered."""
+
+    def __repr__(self) -> str:
+        """Show the name, the agent and the status."""
+        return f"<{type(self).__name__} {self.name!r} agent={self.agent} {self.status}>"
 
     # What can be seen ---------------------------------------------------------------------
 
@@ -100,20 +107,89 @@ class Surface(Verbs):
 
     @property
     @abstractmethod
-    def permission_mode(self) -> str:
+    def permission_mode(self) -> PermissionMode:
         """The permission mode in force."""
 
     @abstractmethod
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
-        """Say whether somebody is there to answer; see `Options.attended`."""
+        """Record whether a person is there to answer; see `Options.attended`."""
+
+    # Verbs --------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def command(self, command: c.Command) -> None:
+        """Carry out a command. Raises the `MidflightError` that tells why not."""
+
+    @abstractmethod
+    async def withdraw(self, message: str) -> bool:
+        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+
+    @abstractmethod
+    def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
+        """Put a line for people among the events."""
+
+    async def send(
+        self, text: str, delivery: Literal["steer", "queue"] = "steer", *, id: str | None = None
+    ) -> Message:
+        """Say something to the agent, and return the receipt at once.
+
+        Idle: a turn starts. Running, ``steer``: the agent reads it at its next step; ``queue``:
+        it gets a turn of its own after the running one. ``id`` makes a repeated call harmless.
+        """
+        return await self._message(c.Send(text=text, delivery=delivery, id=id))
+
+    async def redirect(
+        self, text: str, *, drop_queued: bool = False, id: str | None = None
+    ) -> Message:
+        """Stop the running turn with its tools, then start one for this text. Idle: like send."""
+        return await self._message(c.Redirect(text=text, drop_queued=drop_queued, id=id))
+
+    async def _message(self, command: c.Send | c.Redirect) -> Message:
+        command = c.with_id(command)
+        await self.command(command)
+        return self._receipt(command.id or "")
+
+    async def interrupt(self, *, keep_queued: bool = False) -> None:
+        """Stop the running turn and cancel what is queued. The session stays usable."""
+        await self.command(c.Interrupt(keep_queued=keep_queued))
+
+    async def answer(
+        self,
+        request: str | Request,
+        decision: Literal["allow", "deny"] = "allow",
+        *,
+        reason: str = "",
+        input: dict[str, Any] | None = None,
+        answers: dict[str, str | list[str]] | None = None,
+    ) -> None:
+        """Resolve a request by its id. Raises `AlreadyAnswered` if somebody was faster."""
+        asked = request if isinstance(request, str) else request.request
+        await self.command(
+            c.Answer(request=asked, decision=decision, reason=reason, input=input, answers=answers)
+        )
+
+    async def set_model(self, model: str) -> None:
+        """Switch the model for the calls that follow."""
+        await self.command(c.SetModel(model=model))
+
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
+        """Switch the permission mode for the tool calls that follow."""
+        await self.command(c.SetPermissionMode(mode=mode))
+
+    async def submit(self, command: c.Command) -> None:
+        """Carry out a command from afar: what fails becomes a `Notice` that names the command."""
+        try:
+            await self.command(command)
+        except MidflightError as error:
+            self.notice("error", str(error), command=command.id)
 
     # Events -------------------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[e.Event]:
         """Yield events from where the last stream stopped, until the session is quiet.
 
-        Quiet: no turn runs, nothing is queued, no background task lives. A loop that is left
-        early, or cancelled, is gone on with by the next `stream`. Raises `Conflict` if another
+        Quiet: no turn runs, nothing is queued, no background task lives. The next `stream`
+        continues a loop that was left early or cancelled. Raises `Conflict` if another
         stream is being read, `EventsExpired` if too much has happened since the last one.
         """
         self._check_entered()

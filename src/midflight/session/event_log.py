@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from midflight.errors import EventsExpired
 from midflight.events import Event
 
-__all__ = ["KEPT", "EventLog", "Reader"]
-
 KEPT = 10_000
 """How many durable events, and how many events of any kind, stay in memory."""
 

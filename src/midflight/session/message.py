@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.state.outbox import MessageState
 from midflight.values import Result, Status
-
-if TYPE_CHECKING:
-    from midflight.session.verbs import Verbs
-    from midflight.state.outbox import MessageState
-
-__all__ = ["Message"]
 
 LIMITS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
 """The reasons that mean a limit was hit, and not that something failed."""
+
+
+class _Session(Protocol):
+    """What a receipt needs of its session."""
+
+    async def command(self, command: c.Command) -> None:
+        """Carry out a command."""
+
+    async def withdraw(self, message: str) -> bool:
+        """Cancel a message, and tell whether that worked."""
 
 
 class Message:
@@ -26,7 +31,7 @@ class Message:
     or ``failed``: it always comes to one of these. ``turn`` is the turn that took it, or None.
     """
 
-    def __init__(self, session: Verbs, event: e.MessageAccepted) -> None:
+    def __init__(self, session: _Session, event: e.MessageAccepted) -> None:
         """Made by the session when it accepts the message."""
         self.id = event.message
         self.text = event.text

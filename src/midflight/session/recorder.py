@@ -11,8 +11,6 @@ from midflight.journal.base import Record, Summary
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
 
-__all__ = ["Recorder", "summary"]
-
 CLOSE_S = 15.0
 """How long the rest may take to be written: longer than other writers may keep a database."""
 

@@ -1,25 +1,35 @@
-"""A live session: what can be said to it, and its life from beginning to end."""
+"""A live session: the rules, an agent and the events, wired, and its life from begin to end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import time
 import uuid
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from midflight import commands as c
 from midflight import events as e
-from midflight._util.aio import finished
+from midflight._util.aio import Alarm, finished
+from midflight.agents import create
+from midflight.agents.base import Agent, Support
 from midflight.errors import Conflict
-from midflight.journal.base import Past
-from midflight.options import Options
-from midflight.session.workings import Workings
+from midflight.journal.base import Past, Record, Summary
+from midflight.lineage import marked
+from midflight.options import Options, slug
+from midflight.rules.actions import Action, Back, Hand
+from midflight.rules.session import SessionRules
+from midflight.session.agent_runner import AgentRunner
+from midflight.session.base import BaseSession
+from midflight.session.event_log import EventLog
+from midflight.session.recorder import Recorder, summary
+from midflight.session.request_handler import RequestHandlerRunner
 from midflight.state.outbox import Entry
-
-__all__ = ["Session"]
+from midflight.state.session import State
+from midflight.values import PermissionMode, SessionStatus
 
 CLOSE_GRACE_S = 2.0
 """How long a running turn may take to end by itself when the session is closed."""
@@ -27,8 +37,12 @@ CLOSE_GRACE_S = 2.0
 WITHDRAW_TIMEOUT_S = 5.0
 """How long an agent may take to say whether it gives a message back."""
 
+Factory = Callable[[Options], Agent]
 
-class Session(Workings):
+_log = logging.getLogger("midflight")
+
+
+class Session(BaseSession):
     """One live conversation with one agent. The object is the state: there is nothing else to keep.
 
     Made by `midflight.dispatch` or `midflight.open`; use it as an async context manager. Leaving
@@ -38,10 +52,117 @@ class Session(Workings):
     the agent supports itself, ``first`` is the receipt of the dispatched task.
     """
 
-    # Verbs; the others are in `midflight.session.verbs` -------------------------------------------
+    def __init__(
+        self,
+        options: Options,
+        task: str | None = None,
+        agent: Factory = create,
+        *,
+        record: Record | None = None,
+        past: Past | None = None,
+        ready: Agent | None = None,
+    ) -> None:
+        """Prepare a session; nothing is started. ``task`` is the first message.
+
+        With a ``record`` no event is shown before it is on disk; with a ``past`` the session
+        resumes from there, and the next message starts its agent. ``ready`` is an agent that was
+        started with these options.
+        """
+        name = options.name or slug(task or options.cwd.name)
+        log = EventLog(held=record is not None)
+        super().__init__(record.session if record else uuid.uuid4().hex, name, options.agent, log)
+        self._options = options
+        self._task = task
+        self._attended = options.attended
+        self._recorder = Recorder(record, log, self._shown, self.sever)
+        self._recorded = record is not None
+        self._past = past
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
+        self._alarm = Alarm(self._look)
+        self._closing: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+        self._idle_since: float | None = None
+        self._rules = SessionRules(
+            options,
+            publish=self._publish,
+            act=self._act,
+            attended=self._is_attended,
+            can=lambda capability: self.capabilities[capability],
+            wall=time.time,
+            mode=options.permission_mode,
+            spent_usd=options.spent_usd,
+        )
+        self._runner = AgentRunner(
+            self._rules,
+            marked(options, self.id, kept=self._recorded),
+            agent,
+            after=self._after,
+            before=self._before,
+            ready=ready,
+        )
+
+    # State --------------------------------------------------------------------------------
+
+    @property
+    def _state(self) -> State:
+        return self._rules.state
+
+    @property
+    def _quiet(self) -> bool:
+        return self._rules.quiet
+
+    @property
+    def status(self) -> SessionStatus:
+        """``starting``, ``running``, ``waiting`` (for an answer), ``idle`` or ``closed``."""
+        if self._log.error is not None:
+            return "closed"
+        starting = self._state.ended is None and not self._runner.up
+        return "starting" if starting else self._rules.status
+
+    @property
+    def options(self) -> Options:
+        """The options as they were given; see `midflight.Options`."""
+        return self._options
+
+    @property
+    def capabilities(self) -> Mapping[str, Support]:
+        """For each thing an agent can do: supported, emulated by midflight, or not."""
+        return self._runner.agent.capabilities
+
+    @property
+    def agent_session(self) -> str | None:
+        """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
+        return super().agent_session or self._options.resume
+
+    @property
+    def permission_mode(self) -> PermissionMode:
+        """The permission mode in force."""
+        return self._rules.mode
+
+    @property
+    def closing(self) -> bool:
+        """The session takes no more commands: it has ended, or is about to."""
+        return self._closing is not None
+
+    @property
+    def lost(self) -> Exception | None:
+        """Why the journal has not taken all of the session; None as long as it does."""
+        return self._log.error
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens, by the event loop's clock; None while something does."""
+        return self._idle_since
+
+    def entry(self, message: str) -> Entry | None:
+        """Return a message's place in the outbox, or None if it is not known (any more)."""
+        return self._state.outbox.find(message)
+
+    # Verbs; those that are one command each are in `BaseSession` ----------------------------
 
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
-        """Say whether somebody is there to answer; see `Options.attended`."""
+        """Record whether a person is there to answer; see `Options.attended`."""
         self._attended = attended
         self._rules.attendance_changed(self._now())
         self._after()
@@ -54,16 +175,13 @@ class Session(Workings):
         if isinstance(command, c.Close):
             await self.close()
             return
-        if isinstance(command, (c.Send, c.Redirect, c.Edit)):
-            c.check_text(command.text)
-        command = c.checked(command)
-        self._check_here()
-        if isinstance(command, (c.Send, c.Redirect)) and not command.id:
-            command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
         if isinstance(command, c.SetModel):
             Options.build(model=command.model)
         if isinstance(command, c.SetPermissionMode):
             Options.build(permission_mode=command.mode)
+        command = c.with_id(c.checked(command))
+        self._check_here()
+        _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         self._rules.command(command, self._now())
         self._after()
         await self._recorder.written()
@@ -77,14 +195,6 @@ class Session(Workings):
         self._rules.charge(usd, self._now())
         self._after()
         await self._recorder.written()
-
-    def _check_here(self) -> None:
-        """A session works in the event loop that it was entered in, and in no other."""
-        self._check_entered()
-        if self._log.error is not None:
-            raise self._log.error
-        if self._loop is not asyncio.get_running_loop():
-            raise Conflict("the session belongs to another event loop")
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Put a line for people among the events."""
@@ -104,9 +214,19 @@ class Session(Workings):
         await self._recorder.written()
         return entry.state == "cancelled"
 
-    def entry(self, message: str) -> Entry | None:
-        """Return a message's place in the outbox, or None if it is not known (any more)."""
-        return self._state.outbox.find(message)
+    def _check_entered(self) -> None:
+        if self._loop is None:
+            raise Conflict(
+                "the session has not been entered", "use: async with midflight.dispatch(…)"
+            )
+
+    def _check_here(self) -> None:
+        """A session works in the event loop that it was entered in, and in no other."""
+        self._check_entered()
+        if self._log.error is not None:
+            raise self._log.error
+        if self._loop is not asyncio.get_running_loop():
+            raise Conflict("the session belongs to another event loop")
 
     # Life ---------------------------------------------------------------------------------
 
@@ -121,27 +241,28 @@ class Session(Workings):
         self._loop = asyncio.get_running_loop()
         self._recorder.begin()
         if self._past is not None:
-            self._go_on(self._past)
+            self._resume(self._past)
             return self
         try:
-            await self._conductor.start()
+            await self._runner.start()
             if self._task is not None:
                 self.first = await self.send(self._task)
-            await self._conductor.wait_up()
+            await self._runner.wait_up()
         except BaseException:
             await self.close("failed to start")
             raise
         return self
 
-    def _go_on(self, past: Past) -> None:
+    def _resume(self, past: Past) -> None:
         self._log.restore(past.recent)
         self._reader = self._log.reader(self._log.last_seq)
-        self._rules.settle(past, self._now())
+        self._rules.recover(past, self._now())
         self._rules.resume(self._now())
         for entry in self._state.outbox.waiting():
-            told = e.MessageAccepted(message=entry.id, text=entry.text, delivery=entry.delivery)
-            self._inform(told)
-        self._conductor.begin()
+            self._inform(
+                e.MessageAccepted(message=entry.id, text=entry.text, delivery=entry.delivery)
+            )
+        self._runner.begin()
         self._after()
 
     async def __aexit__(
@@ -155,43 +276,114 @@ class Session(Workings):
 
         Runs to its end even if the calling task is cancelled meanwhile.
         """
-        if self._closer is None:
-            self._closer = asyncio.get_running_loop().create_task(self._close(reason))
-        await finished(self._closer)
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(reason))
+        await finished(self._closing)
 
     async def _close(self, reason: str) -> None:
+        _log.debug("session %s: close, %s", self.name, reason)
         self._rules.begin_close(reason, self._now())
         self._after()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
-                while self._rules.engaged and self._conductor.alive:
+                while self._rules.engaged and self._runner.alive:
                     await self._log.changed()
         try:
-            await self._conductor.close()
+            await self._runner.close()
         finally:
             self._rules.finish(reason, self._now())
-            self._handling.close()
+            self._handler.close()
             self._alarm.set(None)
             self._recorder.note(self._summary)
             await self._recorder.close()
             self._log.end()
             self._over.set()
 
-    @property
-    def closing(self) -> bool:
-        """The session takes no more commands: it has ended, or is about to."""
-        return self._closer is not None
+    def sever(self, error: Exception) -> None:
+        """The journal takes no more: end the agent, and show nothing that is not on disk.
 
-    @property
-    def lost(self) -> Exception | None:
-        """Why the journal has not taken all of the session; None as long as it does."""
-        return self._log.error
+        What became of the messages cannot be said here; the host that resumes the session from
+        the journal will.
+        """
+        if self._log.ended:
+            return
+        _log.debug("session %s: the journal takes no more: %s", self.name, error)
+        for message in list(self._messages.values()):
+            message.lose(str(error))
+        self._log.end(error)
+        self._recorder.fail(error)
+        self._handler.close()
+        self._closing = asyncio.get_running_loop().create_task(self._abandon())
+
+    async def _abandon(self) -> None:
+        await self._runner.abandon()
+        await self._recorder.close()
+        self._over.set()
 
     async def over(self) -> None:
         """Wait until the session has ended and its agent is gone."""
         await self._over.wait()
 
-    @property
-    def idle_since(self) -> float | None:
-        """Since when nothing happens, by the event loop's clock; None while something does."""
-        return self._idle_since
+    # What the rules ask of the session ------------------------------------------------------
+
+    def _publish(self, event: e.Event) -> e.Event:
+        """Give an event its place, have it recorded, and let readers see it when it may be seen."""
+        seq = self._log.last_seq + 1 if event.durable else None
+        event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
+        self._log.append(event)
+        if seq is not None:
+            self._recorder.append(event)
+        return event
+
+    def _shown(self, event: e.Event) -> None:
+        """A durable event may be seen now: tell the receipts and the program's handler."""
+        self._inform(event)
+        if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
+            self._handler.call(event)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, (Hand, Back)):  # recorded with what has led to it: one commit
+            self._recorder.handed(action.message, back=isinstance(action, Back))
+        if not isinstance(action, Back):
+            self._runner.put(action)
+
+    async def _before(self, action: Action) -> None:
+        """Do nothing to the agent before it is on disk why."""
+        await self._recorder.written()
+
+    def _is_pending(self, request: str) -> bool:
+        return request in self._rules.state.requests.pending
+
+    def _is_attended(self) -> bool | None:
+        if self._attended is not None:
+            return self._attended
+        reachable = self._options.on_request or self._recorded or self._log.read_by_somebody
+        return None if reachable else False
+
+    # Time ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _after(self) -> None:
+        """After every input: let readers look again, and set the clock for the next deadline."""
+        self._log.wake()
+        if not self._rules.quiet:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = self._now()
+        self._recorder.note(self._summary)
+        self._alarm.set(None if self._log.ended else self._rules.due())
+
+    def _look(self) -> None:
+        self._rules.look(self._now())
+        self._after()
+
+    def _summary(self) -> Summary:
+        return summary(
+            self._state,
+            status=self.status,
+            model=self._runner.model or "",
+            permission_mode=self._rules.mode,
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from midflight.events import (
     Event,
     MessageFailed,
@@ -24,9 +22,9 @@ from midflight.events import (
 from midflight.state.ledger import Ledger
 from midflight.state.outbox import Outbox
 from midflight.state.requests import Requests
-from midflight.values import Denial
+from midflight.values import Denial, SessionStatus
 
-__all__ = ["AT_REST", "USAGE_LIMIT", "SessionStatus", "State", "Turn"]
+__all__ = ["AT_REST", "USAGE_LIMIT", "State", "Turn"]
 
 KEPT_CALLS = 1_000
 """How many tool calls are remembered, so that one that is told twice is shown once."""
@@ -39,8 +37,6 @@ AT_REST = ("parked", "host_died")
 
 USAGE_LIMIT = "usage_limit"
 """Why a turn ends when the account's usage limit is reached."""
-
-SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
 
 
 class Turn:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,12 +40,13 @@ async def agent(
     need("" if shutil.which(PROGRAMS[name]) else f"{PROGRAMS[name]} is not on PATH")
 
     async def start(
-        *steps: Step, script: Script | None = None, **options: object
+        *steps: Step, script: Script | None = None, **options: Any
     ) -> tuple[midflight.Session, ScriptedModel]:
         model = await scripted_model(script or list(steps))
         # The adapter brings a program of its own; tests know the one that midflight comes with.
         own = {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
-        given = {"cwd": tmp_path, "env": agent_env(model) | own, "attended": True} | options
+        fixed = {"cwd": tmp_path, "env": agent_env(model) | own, "attended": True}
+        given: dict[str, Any] = fixed | options
         session = midflight.open(agent=name, **given)
         opened.append(await session.__aenter__())
         return session, model

@@ -25,6 +25,7 @@ from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, farewell
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
+from midflight.values import PermissionMode
 
 __all__ = ["AcpAgent"]
 
@@ -207,7 +208,7 @@ class AcpAgent:
             own = self._translate.settings.model
             self._report([e.Notice(level="info", text=f"the model {model} is {own} here")])
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use the agent's own mode of this meaning, or answer its asks accordingly.
 
         A bypass and `dontAsk` are the session's own doing, in whatever mode the agent asks most.

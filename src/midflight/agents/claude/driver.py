@@ -23,6 +23,7 @@ from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, farewell
 from midflight.errors import AgentFailed
 from midflight.options import Options
+from midflight.values import PermissionMode
 
 __all__ = ["ClaudeAgent"]
 
@@ -191,7 +192,7 @@ class ClaudeAgent:
         """Use this model from the next call on."""
         await self._ask("set_model", {"model": model})
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use this mode; a bypass is the session's own doing, see `claude_cli.arguments`."""
         mode = "default" if mode == "bypassPermissions" else mode
         await self._ask("set_permission_mode", {"mode": mode})

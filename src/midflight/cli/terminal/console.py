@@ -25,8 +25,9 @@ from midflight.cli.terminal.requests import Asking
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Outcome
+from midflight.errors import InvalidInput
 from midflight.events import Request
-from midflight.session.base import Surface
+from midflight.session import BaseSession
 from midflight.state.session import AT_REST
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Console:
 
     def __init__(
         self,
-        session: Surface,
+        session: BaseSession,
         cwd: Path,
         then: Sequence[str] = (),
         *,
@@ -286,7 +287,10 @@ class Console:
                 line = await self._prompt.prompt_async(
                     default=self._take_draft(), handle_sigint=False
                 )
-                await self._obey(line.strip())
+                try:
+                    await self._obey(line.strip())
+                except InvalidInput as error:  # a text that no agent could be given
+                    self._session.notice("error", str(error))
 
     async def _obey(self, line: str) -> None:
         """Do what a line says: a command, an answer, or a message."""

@@ -35,6 +35,7 @@ from midflight.testing.model.script import (
 )
 from midflight.testing.model.server import ScriptedModel
 from midflight.testing.model.wire import words_of
+from midflight.values import PermissionMode
 
 __all__ = ["FakeAgent", "FakeModel"]
 
@@ -205,7 +206,7 @@ class FakeAgent:
         """Name this model in the requests that follow."""
         self._alive().model_name = model
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Ask by this mode before the tool calls that follow."""
         self._alive()
         self._tools.mode = mode

@@ -37,6 +37,7 @@ from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import farewell
 from midflight.errors import AgentFailed
 from midflight.options import Options
+from midflight.values import PermissionMode
 
 SETTLE_S = 0.3
 """How long after an end that is not clear the server is asked what is the case."""
@@ -266,7 +267,7 @@ class OpenCodeAgent:
             text = f"the model {model!r} means {own} here"
             self._inbox.put_nowait(e.Notice(level="info", text=text))
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use this mode from the next request on."""
         self._permissions.mode = mode
 
