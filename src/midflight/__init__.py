@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midflight.api import dispatch, open, run
-    from midflight.client.client import Client, RemoteSession, connect
+    from midflight.client import Client, RemoteSession, connect
     from midflight.commands import Answer
     from midflight.errors import (
         AgentFailed,
@@ -66,9 +66,8 @@ if TYPE_CHECKING:
     )
     from midflight.host import Host
     from midflight.info import SessionInfo
-    from midflight.options import Options
-    from midflight.session.message import Message
-    from midflight.session.session import Session
+    from midflight.options import Options, SessionOptions
+    from midflight.session import BaseSession, Message, Session
     from midflight.values import Denial, PlanEntry, Question, QuestionOption, Result, TokenUsage
 
 __all__ = [
@@ -76,6 +75,7 @@ __all__ = [
     "AgentUnavailable",
     "AlreadyAnswered",
     "Answer",
+    "BaseSession",
     "Client",
     "Conflict",
     "Denial",
@@ -117,6 +117,7 @@ __all__ = [
     "SessionClosed",
     "SessionEnded",
     "SessionInfo",
+    "SessionOptions",
     "SessionResumed",
     "SessionStarted",
     "Stalled",
@@ -143,22 +144,90 @@ __all__ = [
     "run",
 ]
 
-_MODULES = (
-    *("errors", "values", "events", "commands", "options", "session", "api", "info"),
-    *("client", "host"),  # which are slow to load, and needed by few
-)
+_HOMES = {
+    "AgentFailed": "errors",
+    "AgentUnavailable": "errors",
+    "AlreadyAnswered": "errors",
+    "Conflict": "errors",
+    "EventsExpired": "errors",
+    "HostGone": "errors",
+    "InvalidInput": "errors",
+    "InvalidOption": "errors",
+    "LeaseHeld": "errors",
+    "LeaseLost": "errors",
+    "MidflightError": "errors",
+    "NotAllowed": "errors",
+    "NotFound": "errors",
+    "SessionClosed": "errors",
+    "StoreFailed": "errors",
+    "StoreRefused": "errors",
+    "UnsupportedOption": "errors",
+    "Denial": "values",
+    "PlanEntry": "values",
+    "Question": "values",
+    "QuestionOption": "values",
+    "Result": "values",
+    "TokenUsage": "values",
+    "Event": "events",
+    "MessageAccepted": "events",
+    "MessageAnswered": "events",
+    "MessageCancelled": "events",
+    "MessageChanged": "events",
+    "MessageFailed": "events",
+    "MessageStarted": "events",
+    "MessageSteered": "events",
+    "Notice": "events",
+    "PermissionRequested": "events",
+    "PermissionResolved": "events",
+    "Plan": "events",
+    "QuestionRequested": "events",
+    "QuestionResolved": "events",
+    "Raw": "events",
+    "Retry": "events",
+    "SessionCharged": "events",
+    "SessionEnded": "events",
+    "SessionResumed": "events",
+    "SessionStarted": "events",
+    "Stalled": "events",
+    "TaskEnded": "events",
+    "TaskStarted": "events",
+    "Text": "events",
+    "TextDelta": "events",
+    "Thinking": "events",
+    "ThinkingDelta": "events",
+    "ToolEnded": "events",
+    "ToolProgress": "events",
+    "ToolStarted": "events",
+    "TurnEnded": "events",
+    "TurnStarted": "events",
+    "Usage": "events",
+    "UsageLimitReached": "events",
+    "Answer": "commands",
+    "Options": "options",
+    "SessionOptions": "options",
+    "BaseSession": "session",
+    "Message": "session",
+    "Session": "session",
+    "dispatch": "api",
+    "open": "api",
+    "run": "api",
+    "SessionInfo": "info",
+    "Client": "client",
+    "RemoteSession": "client",
+    "connect": "client",
+    "Host": "host",
+}
+"""Where each public name is defined; its module is imported when the name is asked for."""
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Import what is asked for when it is asked for; the command line's help needs little."""
-        if name in _MODULES:
+        """Import a name, or a module of names, when it is asked for: ``--help`` needs few."""
+        if name in _HOMES:
+            home = importlib.import_module(f"midflight.{_HOMES[name]}")
+            return globals().setdefault(name, getattr(home, name))
+        if name in _HOMES.values():
             return importlib.import_module(f"midflight.{name}")
-        if name in __all__:
-            for module in _MODULES:
-                home = importlib.import_module(f"midflight.{module}")
-                if name in home.__all__:
-                    return globals().setdefault(name, getattr(home, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -18,11 +18,10 @@ from midflight._util.text import slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
-from midflight.values import PermissionMode, UsageLimitChoice
+from midflight.values import Amount, Count, Limits, PermissionMode, UsageLimitChoice
 
 __all__ = [
     "PERMISSION_MODES",
-    "Limits",
     "Options",
     "RequestHandler",
     "SessionOptions",
@@ -41,8 +40,6 @@ StrPath = str | os.PathLike[str]
 Names = list[str] | tuple[str, ...]
 Paths = list[str] | list[Path] | tuple[StrPath, ...]
 
-_Count = Annotated[int, Meta(ge=1)]
-_Amount = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 _Spent = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -85,18 +82,6 @@ class SessionOptions(TypedDict, total=False):
     attended: bool | None
     agent_path: StrPath | None
     server_url: str | None
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a session and their defaults: the options that the rules enforce."""
-
-    max_turns: _Count | None = None
-    max_budget_usd: _Amount | None = None
-    timeout: _Amount | None = None
-    stall_timeout: _Amount | None = None
-    request_timeout: _Amount = 600.0
-    on_usage_limit: UsageLimitChoice | None = None
-    max_wait: _Amount = 6 * 3600.0
 
 
 class Options(Limits, frozen=True, kw_only=True):
@@ -347,15 +332,15 @@ def _handler(name: str, value: Any) -> RequestHandler | None:
     return value  # type: ignore[no-any-return]  # callable() cannot tell mypy the signature
 
 
-_amount = _typed(_Amount | None, "a finite number above 0")
-_seconds = _typed(_Amount, "a finite number of seconds above 0")
+_amount = _typed(Amount | None, "a finite number above 0")
+_seconds = _typed(Amount, "a finite number of seconds above 0")
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "agent": _plain,
     **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
     "server_url": _address,
     "cwd": _directory,
-    "max_turns": _typed(_Count | None, "a whole number from 1 up"),
+    "max_turns": _typed(Count | None, "a whole number from 1 up"),
     **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
     "spent_usd": _typed(_Spent, "a finite number from 0 up"),

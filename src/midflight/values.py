@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from typing import Annotated, Literal
 
 import msgspec
 
 __all__ = [
+    "Amount",
+    "Count",
     "Decision",
     "Delivery",
     "Denial",
     "Kind",
+    "Limits",
     "Origin",
     "PermissionMode",
     "PlanEntry",
@@ -38,6 +42,22 @@ PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPer
 UsageLimitChoice = Literal["wait", "fail"]
 Support = Literal["supported", "emulated", "not"]
 """Whether an agent has a thing itself, midflight makes it, or neither."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Amount = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a session and their defaults: the options that the rules enforce."""
+
+    max_turns: Count | None = None
+    max_budget_usd: Amount | None = None
+    timeout: Amount | None = None
+    stall_timeout: Amount | None = None
+    request_timeout: Amount = 600.0
+    on_usage_limit: UsageLimitChoice | None = None
+    max_wait: Amount = 6 * 3600.0
 
 
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):

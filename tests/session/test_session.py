@@ -618,7 +618,7 @@ class Thrifty(FakeAgent):
 async def test_money_is_estimated_while_the_agent_does_not_tell_it(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.state.ledger._prices", {})
+    monkeypatch.setattr("midflight.state.pricing._prices", {})
     model: FakeModel = await fake_model([ASK], Text("done"))
     options = midflight.Options.build(agent="fake", env=model.env(tmp_path), attended=True)
     async with midflight.Session(options, agent=Thrifty) as session:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from midflight import events as e
-from midflight.state.ledger import Ledger, estimate, load_prices, money, prices_loaded, sane
+from midflight.state.ledger import Ledger
+from midflight.state.pricing import estimate, load_prices, money, prices_loaded, sane
 from midflight.values import TokenUsage
 
 MILLION = TokenUsage(input_tokens=1_000_000, output_tokens=1_000_000)
@@ -88,7 +89,7 @@ def test_a_decreasing_or_negative_count_takes_nothing_back() -> None:
 def test_estimates_wait_for_the_price_table(monkeypatch: pytest.MonkeyPatch) -> None:
     load_prices()
     with monkeypatch.context() as before:
-        before.setattr("midflight.state.ledger._prices", {})
+        before.setattr("midflight.state.pricing._prices", {})
         ledger = Ledger()
         usage = spend(ledger, None, tokens=1_000_000)
         assert (usage.cost_usd, usage.estimated) == (0.0, True)

@@ -9,10 +9,10 @@ from typing import Any
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
-from midflight.options import Limits
 from midflight.rules.actions import Action, Hand, Interrupt
 from midflight.rules.session import SessionRules
 from midflight.state.session import State
+from midflight.values import Limits
 
 EPOCH = 1_700_000_000.0
 """The time of day at the start of the monotonic clock."""

@@ -9,9 +9,9 @@ from midflight import events as e
 from midflight.errors import MidflightError, StoreRefused
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Past, Record
-from midflight.options import Limits
 from midflight.rules.session import SessionRules
 from midflight.session.recorder import summary
+from midflight.values import Limits
 
 
 async def settle_all(journal: Journal) -> list[str]:

@@ -8,11 +8,10 @@ import msgspec
 
 from midflight.agents.base import Support, UsageLimit
 from midflight.events import Event, Level, Notice, UsageLimitReached
-from midflight.options import Limits
 from midflight.rules.actions import Action
 from midflight.rules.watchdog import Watchdog
 from midflight.state.session import State
-from midflight.values import PermissionMode
+from midflight.values import Limits, PermissionMode
 
 
 class RulesContext:

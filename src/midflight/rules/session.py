@@ -19,16 +19,15 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
-from midflight.options import Limits
 from midflight.rules.actions import Action, Hand, SetMode, SetModel, StopTask
 from midflight.rules.context import RulesContext
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
 from midflight.rules.turns import WAKE_GRACE_S, TurnRules
 from midflight.rules.usage_limit import UsageLimitRules
-from midflight.state.ledger import money
+from midflight.state.pricing import money
 from midflight.state.session import AT_REST, State
-from midflight.values import PermissionMode, SessionStatus
+from midflight.values import Limits, PermissionMode, SessionStatus
 
 _GOES_ON = (c.Send, c.Redirect, c.Promote)
 """The commands that have a session work again in which nothing was to start by itself."""

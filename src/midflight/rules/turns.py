@@ -9,8 +9,8 @@ from midflight.agents import base
 from midflight.rules.actions import Back, Hand, Interrupt, Kill
 from midflight.rules.context import RulesContext
 from midflight.rules.requests import RequestRules
-from midflight.state.ledger import money, sane
 from midflight.state.outbox import Entry
+from midflight.state.pricing import money, sane
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Denial, Origin, Status
 

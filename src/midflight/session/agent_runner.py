@@ -1,14 +1,16 @@
-"""The hands of a session: starts the agent, carries out actions in order, and reads its reports."""
+"""Runs a session's agent: starts it, carries out actions in order, and reads its signals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from midflight._util.aio import TaskSet
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed
 from midflight.events import TextDelta, ThinkingDelta
@@ -16,7 +18,9 @@ from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
 from midflight.rules.session import SessionRules
-from midflight.state.ledger import load_prices, prices_loaded
+from midflight.state.pricing import load_prices, prices_loaded
+
+_log = logging.getLogger("midflight")
 
 START_TIMEOUT_S = 60.0
 """How long an agent's program may take until it answers."""
@@ -56,9 +60,9 @@ class AgentRunner:
         self._before = before
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers = TaskSet()
         self._up = asyncio.Event()
-        self._last_words = ""
+        self._last_detail = ""
         self._lost = False
         self._interrupted = 0.0
         self._pricing: asyncio.Task[None] | None = None
@@ -98,10 +102,10 @@ class AgentRunner:
                 await self._up.wait()
         except TimeoutError:
             await self.agent.kill()
-            self._last_words = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
+            self._last_detail = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
             self.alive = False
         if not self.alive:
-            text = f"{self.agent.name} did not start: {self._last_words}"
+            text = f"{self.agent.name} did not start: {self._last_detail}"
             raise (ConversationLost if self._lost else AgentFailed)(text, "midflight doctor")
 
     async def close(self) -> None:
@@ -109,11 +113,10 @@ class AgentRunner:
         if self._writer is not None:
             self._writer.cancel()
         await self.agent.close()
-        tasks = [task for task in (self._writer, *self._readers) if task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=ACTION_TIMEOUT_S)
-            for task in late:
-                task.cancel()
+        await self._readers.join(timeout=ACTION_TIMEOUT_S)
+        self._readers.cancel()
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=ACTION_TIMEOUT_S)
 
     async def abandon(self) -> None:
         """End the agent at once, and carry out nothing more."""
@@ -128,11 +131,10 @@ class AgentRunner:
         self._lost = False
         if not self._ready:
             await self.agent.start()
+        _log.debug("%s: the agent is started", self.agent.name)
         self._ready = False
         self.alive = True
-        task = asyncio.get_running_loop().create_task(self._read(self.agent))
-        self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
+        self._readers.start(self._read(self.agent))
 
     async def _read(self, agent: Agent) -> None:
         """Feed the rules with what the agent reports, until it has died."""
@@ -163,8 +165,9 @@ class AgentRunner:
                 self._want_prices()
                 if self._pricing is not None:
                     await self._pricing
+            _log.debug("%s: the agent has ended", agent.name)
             self.alive = False
-            self._last_words, self._lost = died.detail, died.lost
+            self._last_detail, self._lost = died.detail, died.lost
             self._up.set()
             if came_up:
                 signal_in(died, clock())
@@ -205,6 +208,7 @@ class AgentRunner:
 
     async def _perform(self, action: a.Action) -> None:
         agent = self.agent
+        _log.debug("%s: action %s", agent.name, type(action).__name__)
         match action:
             case a.Hand():
                 await self._hand(action)
@@ -247,7 +251,7 @@ class AgentRunner:
     async def _hand(self, hand: a.Hand) -> None:
         """Give the agent a message; one that has died is started anew first."""
         if not self.alive:
-            await self._start_again()
+            await self._restart()
         try:
             await self.agent.send(hand.message, hand.text, steer=hand.steer)
         except AgentFailed:
@@ -257,11 +261,10 @@ class AgentRunner:
 
     async def _ends(self) -> bool:
         """Tell whether the agent is about to end, and wait until its end has been told."""
-        if self._readers:
-            await asyncio.wait(self._readers, timeout=END_TIMEOUT_S)
+        await self._readers.join(timeout=END_TIMEOUT_S)
         return not self.alive
 
-    async def _start_again(self) -> None:
+    async def _restart(self) -> None:
         """Go on with a new agent in the same conversation, or, if that is lost, in a new one.
 
         An agent that was killed early may not have written its conversation down.
@@ -295,7 +298,7 @@ class AgentRunner:
         now = asyncio.get_running_loop().time()
         match action:
             case a.Hand() if not self.alive:
-                self._last_words = text
+                self._last_detail = text
                 self._rules.signal(Died(text), now)
             case a.Hand(message=message):
                 self._rules.signal(Dropped(message, "agent_error"), now)
@@ -303,4 +306,5 @@ class AgentRunner:
                 self._rules.mode_refused(mode, self._options.permission_mode, now)
         command = action.command if isinstance(action, (a.SetModel, a.SetMode)) else None
         name = re.sub(r"\B([A-Z])", r"_\1", type(action).__name__).lower()
+        _log.debug("%s: action %s failed: %s", self.agent.name, name, type(error).__name__)
         self._rules.notice("error", f"{name} failed: {text}", command)
