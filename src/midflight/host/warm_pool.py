@@ -12,6 +12,7 @@ from midflight.agents.base import Agent, Died, Idle, Reply, Signal
 from midflight.errors import MidflightError
 from midflight.lineage import UNKNOWN, marked
 from midflight.options import Options
+from midflight.values import PermissionMode
 
 LAST_SIGNALS_S = 1.0
 """How long an agent that was closed may take to say so."""
@@ -79,7 +80,7 @@ class _WatchedAgent:
         """See `Agent.set_model`."""
         await self._agent.set_model(model)
 
-    async def set_permission_mode(self, mode: str) -> None:
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
         """See `Agent.set_permission_mode`."""
         await self._agent.set_permission_mode(mode)
 
