@@ -170,18 +170,21 @@ async def test_an_agent_orchestrates_until_the_budget_of_all_is_spent(
     )
     read = ToolCall("Read", {"file_path": str(folder / "plan.md")})
     model: ScriptedModel = await scripted_model(
-        by_task(boss, spend=[[Usage(output_tokens=100_000), read], Silence()]), timeout_s=60
+        by_task(boss, spend=[[Wait("spend"), Usage(output_tokens=100_000), read], Silence()]),
+        timeout_s=60,
     )
     env = environment(model, claude_home) | {"XDG_STATE_HOME": str(state.parent)}
     program = await Program.start(
         ["orchestrate", "BUILD it", "--agent", agent, "--max-budget-usd", "0.5"], env, folder
     )
     try:
-        async with asyncio.timeout(120):
+        # The child waits for this: it would stop its parent in the middle of a word.
+        await program.reads("It is at work.", 60)
+        model.signal("spend")
+        async with asyncio.timeout(60):
             out, err = await program.process.communicate()
     finally:
         await program.kill()
-    assert "It is at work." in out.decode()
     assert "the budget of $0.5 is spent" in out.decode()
     assert program.process.returncode == 3, err
     spender = (await sessions(state))["spender"]

@@ -57,11 +57,11 @@ class Program:
                 if event["type"] == kind:
                     return event  # type: ignore[no-any-return]
 
-    async def reads(self, text: str) -> str:
+    async def reads(self, text: str, seconds: float = 30) -> str:
         """Read the output until it contains a text."""
         assert self.process.stdout is not None
         out = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(seconds):
             while text not in out:
                 chunk = await self.process.stdout.read(4096)
                 assert chunk, f"the program ended before {text!r}; it said {out!r}"
