@@ -83,7 +83,7 @@ def _full(name: str) -> str:
     return f"midflight.{name}" if name else "midflight"
 
 
-def test_the_sources_are_found() -> None:
+def test_sources_are_found() -> None:
     assert MODULES.keys() >= {"", "errors", "events", "commands"}
 
 
@@ -113,7 +113,7 @@ def _words(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield line, text
 
 
-def test_the_core_knows_no_agent_by_name() -> None:
+def test_core_knows_no_agent_by_name() -> None:
     wrong = [
         f"{MODULES[module].relative_to(SRC)}:{line} says {text!r}"
         for module, tree in TREES.items()
@@ -128,7 +128,7 @@ def test_the_core_knows_no_agent_by_name() -> None:
 # ------------------------------------------------------------------ size
 
 
-def test_no_module_is_too_long_to_read() -> None:
+def test_modules_are_short_enough_to_read() -> None:
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     too_long = {name: count for name, count in lines.items() if count > MAX_LINES}
     assert not too_long, f"over {MAX_LINES} lines: {too_long}"
@@ -137,7 +137,7 @@ def test_no_module_is_too_long_to_read() -> None:
 # ------------------------------------------------------------------ public names
 
 
-def test_every_public_module_declares_names_that_exist() -> None:
+def test_public_modules_declare_names_that_exist() -> None:
     problems = []
     for module in sorted(PUBLIC):
         loaded = importlib.import_module(_full(module))
@@ -155,7 +155,7 @@ def test_every_public_module_declares_names_that_exist() -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_the_public_names_of_midflight_are_exactly_all_of_them() -> None:
+def test_public_names_of_midflight_are_exactly_all_of_them() -> None:
     names = {
         name
         for name in dir(midflight)
@@ -194,7 +194,7 @@ print(json.dumps(report))
 """
 
 
-def test_importing_midflight_is_silent_and_light(tmp_path: Path) -> None:
+def test_import_midflight_is_silent_and_light(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-B", "-W", "error", "-c", IMPORT_AND_REPORT, str(SRC), *HEAVY],
         cwd=tmp_path,
@@ -250,7 +250,7 @@ def _writes(tree: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def test_nothing_is_written_to_the_terminal_outside_the_one_output_module() -> None:
+def test_only_the_output_module_writes_to_the_terminal() -> None:
     wrong = [
         f"{MODULES[module].relative_to(SRC)}:{getattr(node, 'lineno', 0)} writes by itself"
         for module, tree in TREES.items()
@@ -260,7 +260,7 @@ def test_nothing_is_written_to_the_terminal_outside_the_one_output_module() -> N
     assert not wrong, "\n".join(wrong)
 
 
-def test_one_function_of_the_output_module_writes() -> None:
+def test_output_module_has_one_function_that_writes() -> None:
     if OUTPUT not in TREES:
         assert not any(module.split(".")[0] == "cli" for module in TREES)
         return

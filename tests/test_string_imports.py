@@ -71,7 +71,7 @@ def _named(tree: ast.Module) -> Iterator[str]:
         yield from _CODE.findall(text)
 
 
-def test_every_module_named_in_a_string_is_listed() -> None:
+def test_modules_named_in_strings_are_listed() -> None:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for module, tree in _sources():
         for name in _named(tree):
@@ -82,7 +82,7 @@ def test_every_module_named_in_a_string_is_listed() -> None:
     assert not stale, f"no string names these any more: {stale}"
 
 
-def test_every_module_named_in_a_string_exists() -> None:
+def test_modules_named_in_strings_exist() -> None:
     missing = []
     for listed in NAMED:
         name, _, attribute = listed.removesuffix(".{}").partition(":")
@@ -92,7 +92,7 @@ def test_every_module_named_in_a_string_exists() -> None:
     assert not missing, f"these do not exist: {missing}"
 
 
-def test_no_module_imports_by_a_variable_unless_it_is_listed() -> None:
+def test_modules_that_import_by_a_variable_are_listed() -> None:
     found = {
         module
         for module, tree in _sources()

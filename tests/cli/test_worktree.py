@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cli.conftest import Begin, Say, Start
-from tests.git.conftest import Repo, own_home, repo
+from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
 from midflight.agents import create

@@ -4,14 +4,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.git.conftest import Repo
+from tests.support.repo import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.discard import discard
 from midflight.git.merge import hand_over, merge
 
 
-async def test_everything_that_is_not_ignored_is_kept_in_a_snapshot(repo: Repo) -> None:
+async def test_snapshot_keeps_everything_that_is_not_ignored(repo: Repo) -> None:
     tree = await repo.made()
     repo.commit("committed", "a\n", at=tree.folder)
     repo.write("old", "two\n", at=tree.folder)
@@ -33,13 +33,13 @@ async def test_everything_that_is_not_ignored_is_kept_in_a_snapshot(repo: Repo) 
     repo.git("branch", "back", done.snapshot)
 
 
-async def test_the_name_is_free_again(repo: Repo) -> None:
+async def test_name_of_a_discarded_worktree_is_free_again(repo: Repo) -> None:
     await discard(await repo.made())
     assert (await repo.made()).name == "fix"
 
 
 @pytest.mark.parametrize("how", ["untouched", "merged", "handed over"])
-async def test_nothing_is_kept_where_nothing_is_lost(repo: Repo, how: str) -> None:
+async def test_snapshot_is_not_made_where_nothing_would_be_lost(repo: Repo, how: str) -> None:
     tree = await repo.made()
     if how != "untouched":
         repo.write("new", "b\n", at=tree.folder)
@@ -52,16 +52,17 @@ async def test_nothing_is_kept_where_nothing_is_lost(repo: Repo, how: str) -> No
     assert not tree.folder.exists()
 
 
-async def test_what_is_only_committed_is_kept_too(repo: Repo) -> None:
+async def test_snapshot_keeps_what_is_committed_only_there(repo: Repo) -> None:
     tree = await repo.made()
     tip = repo.commit("new", "b\n", at=tree.folder)
     done = await discard(tree)
     assert repo.git("rev-parse", done.snapshot) == done.commit == tip
 
 
-async def test_commits_on_the_own_branch_are_kept_when_the_folder_is_on_another(
+async def test_snapshot_keeps_the_own_branch_when_another_is_checked_out(
     repo: Repo,
 ) -> None:
+    """Commits on the worktree's own branch are nowhere else."""
     tree = await repo.made()
     own = repo.commit("own", "a\n", at=tree.folder)
     repo.git("switch", "-q", "--detach", "HEAD~1", at=tree.folder)
@@ -71,7 +72,7 @@ async def test_commits_on_the_own_branch_are_kept_when_the_folder_is_on_another(
     assert parents == [other, own]
 
 
-async def test_the_other_branch_of_a_folder_stays(repo: Repo) -> None:
+async def test_other_branch_of_a_discarded_folder_stays(repo: Repo) -> None:
     tree = await repo.made()
     repo.git("switch", "-qc", "feature", at=tree.folder)
     repo.commit("new", "b\n", at=tree.folder)
@@ -79,7 +80,7 @@ async def test_the_other_branch_of_a_folder_stays(repo: Repo) -> None:
     assert repo.branches() == ["feature", "main"]
 
 
-async def test_a_merge_that_is_not_finished_is_kept_as_it_stands(repo: Repo) -> None:
+async def test_snapshot_keeps_an_unfinished_merge_as_it_stands(repo: Repo) -> None:
     tree = await repo.made()
     repo.commit("old", "theirs\n", at=tree.folder)
     repo.commit("old", "ours\n")
@@ -90,7 +91,7 @@ async def test_a_merge_that_is_not_finished_is_kept_as_it_stands(repo: Repo) -> 
 
 
 @pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
-async def test_changes_that_git_was_told_not_to_look_for_are_kept(repo: Repo, how: str) -> None:
+async def test_snapshot_keeps_changes_hidden_from_git(repo: Repo, how: str) -> None:
     tree = await repo.made()
     repo.git("update-index", how, "old", at=tree.folder)
     repo.write("old", "two\n", at=tree.folder)
@@ -99,7 +100,7 @@ async def test_changes_that_git_was_told_not_to_look_for_are_kept(repo: Repo, ho
     assert repo.git("show", f"{done.snapshot}:old") == "two"
 
 
-async def test_a_sparse_checkout_is_kept_with_what_is_outside_of_it(repo: Repo) -> None:
+async def test_snapshot_of_a_sparse_checkout_keeps_what_is_outside(repo: Repo) -> None:
     repo.commit("in/file", "a\n")
     repo.commit("out/file", "a\n")
     tree = await repo.made()
@@ -111,7 +112,7 @@ async def test_a_sparse_checkout_is_kept_with_what_is_outside_of_it(repo: Repo) 
     assert files == ["in/file", "new/file", "old", "out/file"]
 
 
-async def test_a_repository_inside_is_never_deleted(repo: Repo) -> None:
+async def test_repository_inside_a_worktree_is_never_deleted(repo: Repo) -> None:
     tree = await repo.made()
     nested = tree.folder / "lib"
     nested.mkdir()
@@ -123,7 +124,7 @@ async def test_a_repository_inside_is_never_deleted(repo: Repo) -> None:
     assert repo.branches() == ["main", "midflight/fix"]
 
 
-async def test_the_files_of_a_submodule_are_never_deleted(repo: Repo, tmp_path: Path) -> None:
+async def test_files_of_a_submodule_are_never_deleted(repo: Repo, tmp_path: Path) -> None:
     library = tmp_path / "library"
     library.mkdir()
     inner = Repo(library)
@@ -144,7 +145,7 @@ async def test_the_files_of_a_submodule_are_never_deleted(repo: Repo, tmp_path: 
     assert (filled.folder / "lib" / "code").exists()
 
 
-async def test_what_cannot_be_read_is_not_deleted(repo: Repo) -> None:
+async def test_unreadable_file_keeps_its_worktree(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
     lock = repo.folder / ".git" / "refs" / "midflight"
@@ -154,7 +155,7 @@ async def test_what_cannot_be_read_is_not_deleted(repo: Repo) -> None:
     assert (tree.folder / "new").exists()
 
 
-async def test_a_folder_that_is_gone_is_tidied_up_and_its_commits_are_kept(
+async def test_deleted_folder_is_tidied_up_and_its_commits_are_kept(
     repo: Repo, tmp_path: Path
 ) -> None:
     tree = await repo.made()
@@ -166,7 +167,7 @@ async def test_a_folder_that_is_gone_is_tidied_up_and_its_commits_are_kept(
     assert len(repo.git("worktree", "list").splitlines()) == 1
 
 
-async def test_the_index_of_a_worktree_that_stays_is_not_touched(repo: Repo) -> None:
+async def test_failed_discard_leaves_the_index_alone(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
     repo.git("worktree", "lock", str(tree.folder))
@@ -175,9 +176,7 @@ async def test_the_index_of_a_worktree_that_stays_is_not_touched(repo: Repo) -> 
     assert repo.git("status", "--porcelain", at=tree.folder) == "?? new"
 
 
-async def test_a_folder_that_is_no_worktree_any_more_is_not_taken_for_one(
-    repo: Repo, own_home: Path
-) -> None:
+async def test_folder_that_is_no_worktree_any_more_is_refused(repo: Repo, own_home: Path) -> None:
     outer = Repo(own_home.parent)  # such as the home directory of who keeps its files in git
     outer.git("init", "-q")
     tree = await repo.made()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.git.conftest import Repo
+from tests.support.repo import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.command import Git
@@ -60,7 +60,7 @@ def trapped(repo: Repo, sprung: Path) -> Repo:
     return repo
 
 
-async def test_nothing_that_the_repository_names_is_run(trapped: Repo, sprung: Path) -> None:
+async def test_programs_that_the_repository_names_are_not_run(trapped: Repo, sprung: Path) -> None:
     tree = await trapped.made()
     (tree.folder / "old").write_text("theirs\n")
     (tree.folder / "new").write_text("new\n")
@@ -90,7 +90,7 @@ def _plain() -> list[str]:
     return [part for name in (*names, *(f"{key}=" for key in FILTERS)) for part in ("-c", name)]
 
 
-async def test_a_filter_of_the_user_is_obeyed_and_one_of_the_repository_is_not(repo: Repo) -> None:
+async def test_filters_of_the_user_run_and_those_of_the_repository_do_not(repo: Repo) -> None:
     repo.commit(".gitattributes", "*.up filter=up\n*.bad filter=bad\n")
     repo.git("config", "--global", "filter.up.clean", "tr a-z A-Z")
     repo.git("config", "--global", "filter.up.smudge", "tr A-Z a-z")
@@ -108,9 +108,7 @@ async def test_a_filter_of_the_user_is_obeyed_and_one_of_the_repository_is_not(r
     assert repo.git("show", "main:y.up") == "TEXT"
 
 
-async def test_a_filter_with_a_name_that_cannot_be_switched_off_is_refused(
-    repo: Repo, sprung: Path
-) -> None:
+async def test_filter_that_cannot_be_switched_off_is_refused(repo: Repo, sprung: Path) -> None:
     repo.commit(".gitattributes", "* filter=a=b\n")
     repo.git("config", "filter.a=b.clean", f"touch {sprung}/clean")
     with pytest.raises(Conflict, match="names a program and cannot be switched off"):
@@ -118,7 +116,7 @@ async def test_a_filter_with_a_name_that_cannot_be_switched_off_is_refused(
     assert _names(sprung) == []
 
 
-async def test_the_environment_cannot_lead_git_elsewhere(
+async def test_environment_cannot_lead_git_elsewhere(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
@@ -127,20 +125,20 @@ async def test_the_environment_cannot_lead_git_elsewhere(
     assert "+two" in (await diff(repo.folder, ["HEAD"])).diff
 
 
-async def test_nothing_is_fetched(repo: Repo, tmp_path: Path, sprung: Path) -> None:
+async def test_git_fetches_nothing(repo: Repo, tmp_path: Path, sprung: Path) -> None:
     git = await Git.open(repo.folder)
     said = await git.run("ls-remote", str(tmp_path / "shop"))
     assert said.code
     assert "not allowed" in said.error
 
 
-async def test_a_git_that_takes_too_long_is_ended(repo: Repo) -> None:
+async def test_git_that_takes_too_long_is_ended(repo: Repo) -> None:
     git = await Git.open(repo.folder)
     with pytest.raises(MidflightError, match=r"git -c took more than 0 s"):
         await git.run("-c", "alias.x=!sleep 60", "x", timeout_s=0.0)
 
 
-async def test_without_git_that_is_told(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_git_is_an_error(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repo.folder))
     with pytest.raises(MidflightError, match="git cannot be run: No such file"):
         await Git.open(repo.folder)
@@ -149,7 +147,7 @@ async def test_without_git_that_is_told(repo: Repo, monkeypatch: pytest.MonkeyPa
 # Changes ------------------------------------------------------------------------------------
 
 
-async def test_changes_are_told_from_where_the_branch_left_the_one_it_came_from(repo: Repo) -> None:
+async def test_diff_begins_where_the_branch_left_its_origin(repo: Repo) -> None:
     tree = await repo.made()
     repo.commit("mine", "a\n", at=tree.folder)
     repo.commit("theirs", "b\n")
@@ -165,7 +163,7 @@ async def test_changes_are_told_from_where_the_branch_left_the_one_it_came_from(
     assert await base_of(await repo.seen()) == tree.base
 
 
-async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
+async def test_diff_shows_conflicting_files_as_they_stand(repo: Repo) -> None:
     tree = await repo.made()
     repo.commit("old", "theirs\n", at=tree.folder)
     repo.commit("old", "ours\n")
@@ -174,7 +172,7 @@ async def test_files_that_conflict_are_told_as_they_stand(repo: Repo) -> None:
     assert "+<<<<<<< HEAD" in (await diff(tree.folder, [await base_of(tree)])).diff
 
 
-async def test_a_change_in_the_very_second_of_the_last_look_is_seen(repo: Repo) -> None:
+async def test_diff_sees_a_change_within_the_second_of_the_last_look(repo: Repo) -> None:
     file, index = repo.folder / "old", repo.folder / ".git" / "index"
     for _ in range(20):  # git looks at seconds, and ours may end right here
         repo.write("old", "one\n")
@@ -189,7 +187,7 @@ async def test_a_change_in_the_very_second_of_the_last_look_is_seen(repo: Repo) 
     assert "+two" in (await diff(repo.folder, ["HEAD"])).diff
 
 
-async def test_looking_changes_nothing(repo: Repo) -> None:
+async def test_diff_changes_nothing(repo: Repo) -> None:
     repo.write("new", "c\n")
     repo.git("add", "--intent-to-add", "new")
     before = sorted(path for path in (repo.folder / ".git").rglob("*") if path.is_file())
@@ -199,14 +197,14 @@ async def test_looking_changes_nothing(repo: Repo) -> None:
     assert (repo.folder / ".git" / "index").read_bytes() == index
 
 
-async def test_files_outside_of_a_sparse_checkout_have_not_changed(repo: Repo) -> None:
+async def test_diff_leaves_out_files_outside_of_a_sparse_checkout(repo: Repo) -> None:
     repo.commit("in/file", "a\n")
     repo.commit("out/file", "a\n")
     repo.git("sparse-checkout", "set", "in")
     assert (await diff(repo.folder, ["HEAD"])).diff == ""
 
 
-async def test_a_folder_without_a_commit_has_only_new_files(tmp_path: Path) -> None:
+async def test_diff_without_a_commit_has_only_new_files(tmp_path: Path) -> None:
     repo = Repo(tmp_path)
     repo.git("init", "-q")
     repo.write("new", "c\n")
@@ -214,7 +212,7 @@ async def test_a_folder_without_a_commit_has_only_new_files(tmp_path: Path) -> N
     assert (told.commit, "+c" in told.diff) == ("", True)
 
 
-async def test_a_name_that_is_no_text_is_no_trouble(repo: Repo) -> None:
+async def test_file_name_that_is_no_text_is_handled(repo: Repo) -> None:
     tree = await repo.made()
     name = os.fsdecode(b"\xff\xfe")
     repo.write(name, "theirs\n", at=tree.folder)

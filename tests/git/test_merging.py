@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.git.conftest import Repo
+from tests.support.repo import Repo
 
 from midflight.errors import Conflict, InvalidInput
 from midflight.git.merge import hand_over, merge
@@ -17,7 +17,7 @@ def log(repo: Repo, *arguments: str) -> list[str]:
     return repo.git("log", "--format=%an|%s", *arguments).splitlines()
 
 
-async def test_a_merge_takes_along_what_is_not_committed(repo: Repo) -> None:
+async def test_merge_takes_along_what_is_not_committed(repo: Repo) -> None:
     tree = await repo.made()
     repo.commit("committed", "a\n", at=tree.folder)
     repo.write("new/file", "b\n", at=tree.folder)
@@ -36,14 +36,14 @@ async def test_a_merge_takes_along_what_is_not_committed(repo: Repo) -> None:
     assert repo.git("status", "--porcelain") == ""
 
 
-async def test_what_is_merged_already_is_not_merged_again(repo: Repo) -> None:
+async def test_merge_of_what_is_there_already_changes_nothing(repo: Repo) -> None:
     tree = await repo.made()
     before = repo.git("rev-parse", "HEAD")
     done = await merge(tree, "fix")
     assert (done.new, done.commit, repo.git("rev-parse", "HEAD")) == (False, before, before)
 
 
-async def test_without_an_identity_midflight_is_the_author(repo: Repo) -> None:
+async def test_author_is_midflight_where_git_has_no_identity(repo: Repo) -> None:
     tree = await repo.made()
     repo.git("config", "--unset", "user.name")
     repo.git("config", "--unset", "user.email")
@@ -52,7 +52,7 @@ async def test_without_an_identity_midflight_is_the_author(repo: Repo) -> None:
     assert repo.git("log", "-1", "--format=%an <%ae>") == "midflight <midflight@localhost>"
 
 
-async def test_the_environment_names_the_author_too(
+async def test_author_can_be_named_by_the_environment(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = await repo.made()
@@ -62,7 +62,7 @@ async def test_the_environment_names_the_author_too(
     assert log(repo, "-1", tree.branch) == ["Robin|fix"]
 
 
-async def test_a_conflict_leaves_the_users_checkout_as_it_was(repo: Repo) -> None:
+async def test_conflict_leaves_the_users_checkout_as_it_was(repo: Repo) -> None:
     repo.commit("other", "x\n")
     tree = await repo.made()
     repo.write("old", "theirs\n", at=tree.folder)
@@ -79,9 +79,10 @@ async def test_a_conflict_leaves_the_users_checkout_as_it_was(repo: Repo) -> Non
     assert not (repo.folder / ".git" / "MERGE_HEAD").exists()
 
 
-async def test_a_conflict_that_git_remembers_is_not_resolved_behind_anybodys_back(
+async def test_conflict_that_git_remembers_is_not_resolved_silently(
     repo: Repo,
 ) -> None:
+    """Git's `rerere` would resolve it as it was resolved once."""
     repo.git("config", "rerere.enabled", "true")
     repo.git("config", "rerere.autoUpdate", "true")
     tree = await repo.made()
@@ -94,7 +95,7 @@ async def test_a_conflict_that_git_remembers_is_not_resolved_behind_anybodys_bac
     assert (await merge(tree, "fix")).conflicts == ["old"]
 
 
-async def test_after_the_conflict_is_resolved_in_the_worktree_it_merges(repo: Repo) -> None:
+async def test_merge_works_after_the_worktree_resolved_the_conflict(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("old", "theirs\n", at=tree.folder)
     repo.commit("old", "ours\n")
@@ -109,7 +110,7 @@ async def test_after_the_conflict_is_resolved_in_the_worktree_it_merges(repo: Re
     assert (done.new, (repo.folder / "old").read_text()) == (True, "both\n")
 
 
-async def test_what_the_user_has_changed_is_not_overwritten(repo: Repo) -> None:
+async def test_merge_overwrites_nothing_that_the_user_changed(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("old", "theirs\n", at=tree.folder)
     repo.write("new", "theirs\n", at=tree.folder)
@@ -127,7 +128,7 @@ async def test_what_the_user_has_changed_is_not_overwritten(repo: Repo) -> None:
     assert not (repo.folder / ".git" / "MERGE_HEAD").exists()
 
 
-async def test_a_merge_of_the_users_own_is_not_touched(repo: Repo) -> None:
+async def test_merge_that_the_user_has_begun_is_not_touched(repo: Repo) -> None:
     tree = await repo.made()
     repo.write("new", "theirs\n", at=tree.folder)
     repo.git("switch", "-qc", "other")
@@ -152,7 +153,7 @@ async def test_two_merges_at_once_are_both_made(repo: Repo) -> None:
     assert (repo.folder / "2").exists()
 
 
-async def test_a_merge_goes_to_the_checkout_of_the_branch_it_came_from(repo: Repo) -> None:
+async def test_merge_goes_to_the_checkout_of_the_origin(repo: Repo) -> None:
     outer = await repo.made("outer")
     inner = await repo.made("inner", at=outer.folder)
     repo.write("new", "b\n", at=inner.folder)
@@ -161,7 +162,7 @@ async def test_a_merge_goes_to_the_checkout_of_the_branch_it_came_from(repo: Rep
     assert not (repo.folder / "new").exists()
 
 
-async def test_where_that_branch_is_checked_out_nowhere_the_main_checkout_gets_it(
+async def test_merge_goes_to_the_main_checkout_if_no_other_has_the_origin(
     repo: Repo,
 ) -> None:
     tree = await repo.made()
@@ -171,7 +172,7 @@ async def test_where_that_branch_is_checked_out_nowhere_the_main_checkout_gets_i
     assert "change old" in log(repo, "main")[0]
 
 
-async def test_nothing_is_merged_into_a_detached_head(repo: Repo) -> None:
+async def test_merge_into_a_detached_head_is_refused(repo: Repo) -> None:
     repo.git("switch", "-q", "--detach")
     tree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
@@ -181,7 +182,7 @@ async def test_nothing_is_merged_into_a_detached_head(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("away", [["-qc", "feature"], ["-q", "--detach"]])
-async def test_a_worktree_on_another_branch_is_told_with_the_remedy(
+async def test_worktree_on_another_branch_is_an_error_with_the_remedy(
     repo: Repo, away: list[str]
 ) -> None:
     tree = await repo.made()
@@ -195,7 +196,7 @@ async def test_a_worktree_on_another_branch_is_told_with_the_remedy(
     assert (repo.folder / "new").exists()
 
 
-async def test_a_repository_inside_is_not_committed_as_a_mere_link(repo: Repo) -> None:
+async def test_repository_inside_is_not_committed_as_a_mere_link(repo: Repo) -> None:
     tree = await repo.made()
     nested = tree.folder / "lib"
     nested.mkdir()
@@ -206,9 +207,7 @@ async def test_a_repository_inside_is_not_committed_as_a_mere_link(repo: Repo) -
     assert not (await merge(tree, "fix")).new
 
 
-async def test_a_folder_that_is_gone_is_told_and_its_branch_stays(
-    repo: Repo, tmp_path: Path
-) -> None:
+async def test_deleted_folder_is_an_error_and_its_branch_stays(repo: Repo, tmp_path: Path) -> None:
     tree = await repo.made()
     repo.commit("new", "b\n", at=tree.folder)
     tree.folder.rename(tmp_path / "away")
@@ -220,7 +219,7 @@ async def test_a_folder_that_is_gone_is_told_and_its_branch_stays(
 
 
 @pytest.mark.parametrize("where", ["worktree", "main"])
-async def test_an_index_that_is_locked_is_told_with_the_remedy(repo: Repo, where: str) -> None:
+async def test_locked_index_is_an_error_with_the_remedy(repo: Repo, where: str) -> None:
     tree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
     at = tree.folder if where == "worktree" else repo.folder
@@ -233,9 +232,7 @@ async def test_an_index_that_is_locked_is_told_with_the_remedy(repo: Repo, where
     assert (await merge(tree, "fix")).new
 
 
-async def test_a_merge_that_is_given_up_is_still_brought_to_its_end(
-    repo: Repo, tmp_path: Path
-) -> None:
+async def test_cancelled_merge_is_still_brought_to_its_end(repo: Repo, tmp_path: Path) -> None:
     tree = await repo.made()
     repo.write("old", "theirs\n", at=tree.folder)
     repo.commit("old", "ours\n")
@@ -258,7 +255,7 @@ async def test_a_merge_that_is_given_up_is_still_brought_to_its_end(
 # Handing over -------------------------------------------------------------------------------
 
 
-async def test_the_branch_holds_it_all_and_the_command_to_publish_it_is_told(repo: Repo) -> None:
+async def test_hand_over_commits_all_and_returns_how_to_publish(repo: Repo) -> None:
     repo.git("remote", "add", "fork", "https://localhost/none")
     tree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
@@ -269,7 +266,7 @@ async def test_the_branch_holds_it_all_and_the_command_to_publish_it_is_told(rep
     assert repo.git("branch", "--show-current") == "main"
 
 
-async def test_it_gets_another_name_which_moves_along(repo: Repo) -> None:
+async def test_hand_over_under_another_name_moves_it_along(repo: Repo) -> None:
     tree = await repo.made()
     ready = await hand_over(tree, "fix", "feature/sauce")
     assert (ready.branch, ready.command) == ("feature/sauce", "")
@@ -283,7 +280,7 @@ async def test_it_gets_another_name_which_moves_along(repo: Repo) -> None:
     assert repo.git("rev-parse", "main") == before
 
 
-async def test_a_branch_that_is_checked_out_is_not_moved(repo: Repo) -> None:
+async def test_branch_that_is_checked_out_is_not_moved(repo: Repo) -> None:
     tree: Worktree = await repo.made()
     repo.write("new", "b\n", at=tree.folder)
     with pytest.raises(Conflict, match="main"):
@@ -292,7 +289,7 @@ async def test_a_branch_that_is_checked_out_is_not_moved(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("name", ["-f", "a..b", "@{-1}", "a b", "x.lock", "HEAD~1"])
-async def test_what_no_branch_can_be_called_is_refused(repo: Repo, name: str) -> None:
+async def test_impossible_branch_name_is_refused(repo: Repo, name: str) -> None:
     tree = await repo.made()
     with pytest.raises(InvalidInput, match="no branch can be called"):
         await hand_over(tree, "fix", name)

@@ -1,83 +1,36 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from mcp.client.client import Client
-from tests.support.mcp_desk import Desk
+from tests.support.fake_host import open_host, patience, state
+from tests.support.mcp_tools import Tools
 
-from midflight.agents import create
-from midflight.agents.base import Agent
 from midflight.authorization import AnswerScope
 from midflight.client.client import connect
-from midflight.host import Host
 from midflight.mcp.dispatch import DispatchLimits
 from midflight.mcp.handlers import Handlers
 from midflight.mcp.server import make_server
-from midflight.options import Options
-from midflight.testing import FakeModel
 
-Opened = Callable[..., Awaitable[tuple[FakeModel, Host]]]
-Desks = Callable[..., Awaitable[Desk]]
+__all__ = ["OpenTools", "open_host", "open_tools", "patience", "state"]
 
-
-@pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(40):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the journal's folder; whoever is asked for the user's own one finds it too."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("MIDFLIGHT_SESSION", raising=False)
-    (tmp_path / "xdg").mkdir()
-    (tmp_path / "work").mkdir()
-    return tmp_path / "xdg" / "midflight"
+OpenTools = Callable[..., Awaitable[Tools]]
 
 
 @pytest.fixture
-async def open_host(
-    state: Path, tmp_path: Path, no_agent_left: None, patience: None
-) -> AsyncIterator[Opened]:
-    """Return a function from steps to their model and a host of this process.
-
-    It has a fake agent ready that asks that model, for whoever dispatches one over its socket.
-    """
-    async with AsyncExitStack() as stack:
-
-        async def start(*steps: Any) -> tuple[FakeModel, Host]:
-            script = steps[0] if len(steps) == 1 and callable(steps[0]) else steps
-            model = await stack.enter_async_context(FakeModel(script))
-            known = model.env(tmp_path)
-
-            def make(options: Options) -> Agent:
-                env = {**options.env, **known} if options.agent == "fake" else options.env
-                return create(msgspec.structs.replace(options, env=env))
-
-            host = await stack.enter_async_context(Host(state, agent=make))
-            await host.keep_warm(agent="fake", cwd=tmp_path / "work")
-            return model, host
-
-        yield start
-
-
-@pytest.fixture
-async def sit_down(tmp_path: Path, patience: None) -> AsyncIterator[Desks]:
+async def open_tools(tmp_path: Path, patience: None) -> AsyncIterator[OpenTools]:
     """Return a function that makes a server of this process, and the official client of it."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, may_answer: AnswerScope = False, **limits: Any) -> Desk:
+        async def start(*, may_answer: AnswerScope = False, **limits: Any) -> Tools:
             client = await stack.enter_async_context(connect(may_answer=may_answer))
             handlers = Handlers(client, DispatchLimits(**limits))
             stack.push_async_callback(handlers.close)
-            spoken = await stack.enter_async_context(Client(make_server(handlers)))
-            return Desk(spoken, tmp_path / "work")
+            official = await stack.enter_async_context(Client(make_server(handlers)))
+            return Tools(official, tmp_path / "work")
 
         yield start

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.mcp.conftest import Desks, Opened
+from tests.mcp.conftest import OpenTools
 from tests.mcp.test_lineage import begin
+from tests.support.fake_host import OpenHost
+from tests.support.mcp_tools import ASK, WRITE
+from tests.support.model_scripts import by_task
 
 import midflight
 from midflight import commands as c
@@ -17,62 +18,33 @@ from midflight.client.client import connect
 from midflight.lineage import VARIABLE
 from midflight.testing import Silence, Text, ToolCall, Usage
 
-WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
-ASK = ToolCall(
-    "AskUserQuestion",
-    {
-        "questions": [
-            {
-                "question": "Which?",
-                "header": "W",
-                "multiSelect": False,
-                "options": [
-                    {"label": "A", "description": "a"},
-                    {"label": "B", "description": "b"},
-                ],
-            }
-        ]
-    },
-)
-
-
-def by_task(**steps: list[Any]) -> Callable[[Any], Any]:
-    """Play a list of steps for each conversation, found by a word of its first message."""
-    left = {word: iter(each) for word, each in steps.items()}
-
-    def script(request: Any) -> Any:
-        first = str(request.messages[0])
-        return next(left[next(word for word in left if word in first)])
-
-    return script
-
 
 @fault("S11")
-async def test_questions_may_be_answered_and_permissions_are_the_users(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_grant_for_questions_leaves_permissions_to_the_user(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(
         by_task(boss=[Silence()], asks=[ASK, Text("A it is")], writes=[WRITE])
     )
     boss = await begin(host, model, tmp_path / "work", "boss")
     monkeypatch.setenv(VARIABLE, boss.id)
-    desk = await sit_down(may_answer=["questions"])
-    await desk.dispatch("asks", name="asks")
-    assert (await desk.wait())["next"] == "answer it, or ask the user"
-    await desk.ask("answer", answers=["A"])
-    assert (await desk.wait())["status"] == "idle"
+    tools = await open_tools(may_answer=["questions"])
+    await tools.dispatch("asks", name="asks")
+    assert (await tools.wait())["next"] == "answer it, or ask the user"
+    await tools.ask("answer", answers=["A"])
+    assert (await tools.wait())["status"] == "idle"
     await begin(host, model, tmp_path / "work", "writes", boss.id)
-    report = await desk.wait(sessions=["writes"])
+    report = await tools.wait(sessions=["writes"])
     assert report["next"] == "the user has to answer it"
     for decision in ("allow", "deny"):
-        assert "ask the user" in await desk.refused("answer", session="writes", decision=decision)
+        assert "ask the user" in await tools.refused("answer", session="writes", decision=decision)
     (child,) = [each for each in host.live() if each.name == "writes"]
     assert child.pending
 
 
 @fault("S11")
-async def test_a_tool_may_be_allowed_by_its_name_and_no_other(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_grant_for_a_tool_covers_no_other_tool(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = ToolCall("Bash", {"command": "touch x"})
     model, host = await open_host(
@@ -80,23 +52,25 @@ async def test_a_tool_may_be_allowed_by_its_name_and_no_other(
     )
     boss = await begin(host, model, tmp_path / "work", "boss")
     monkeypatch.setenv(VARIABLE, boss.id)
-    desk = await sit_down(may_answer=["Write", "Edit"])
-    assert "cannot allow" in await desk.refused("dispatch", task="x", allowed_tools=["Bash"])
-    assert "cannot allow" in await desk.refused("dispatch", task="x", permission_mode="acceptEdits")
+    tools = await open_tools(may_answer=["Write", "Edit"])
+    assert "cannot allow" in await tools.refused("dispatch", task="x", allowed_tools=["Bash"])
+    assert "cannot allow" in await tools.refused(
+        "dispatch", task="x", permission_mode="acceptEdits"
+    )
     await begin(host, model, tmp_path / "work", "child", boss.id)
-    await desk.wait(sessions=["child"])
-    await desk.ask("answer", decision="allow")
-    report = await desk.wait()
+    await tools.wait(sessions=["child"])
+    await tools.ask("answer", decision="allow")
+    report = await tools.wait()
     assert report["next"] == "the user has to answer it"
-    assert "ask the user" in await desk.refused("answer", decision="allow")
+    assert "ask the user" in await tools.refused("answer", decision="allow")
     await begin(host, model, tmp_path / "work", "other", boss.id)
-    await desk.wait(sessions=["other"])
-    assert "ask the user" in await desk.refused("answer", decision="deny")
+    await tools.wait(sessions=["other"])
+    assert "ask the user" in await tools.refused("answer", decision="deny")
 
 
 @fault("S11")
-async def test_a_request_that_nobody_made_is_none_to_answer(
-    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_request_that_nobody_made_cannot_be_answered(
+    open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
     boss = await begin(host, model, tmp_path / "work", "boss")
@@ -107,8 +81,8 @@ async def test_a_request_that_nobody_made_is_none_to_answer(
             await client.carry_out(child.id, c.Answer(request="x"))
 
 
-async def test_what_is_dispatched_gets_what_is_left_of_the_budget_above_it(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_dispatched_session_gets_what_is_left_of_the_budget_above_it(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(
         by_task(
@@ -124,14 +98,14 @@ async def test_what_is_dispatched_gets_what_is_left_of_the_budget_above_it(
     assert boss.first is not None
     await boss.first.result()
     monkeypatch.setenv(VARIABLE, boss.id)
-    desk = await sit_down()
+    tools = await open_tools()
     left = 0.2 - boss.total_cost_usd
     await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
-    await desk.dispatch("first", name="first", max_budget_usd=5)
-    first = await desk.wait()
+    await tools.dispatch("first", name="first", max_budget_usd=5)
+    first = await tools.wait()
     left = 0.2 - (first["total_cost_usd"] + boss.total_cost_usd)
     await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
-    await desk.dispatch("second", name="second")
-    second = await desk.wait()
+    await tools.dispatch("second", name="second")
+    second = await tools.wait()
     assert second["total_cost_usd"] > left > 0
-    assert "the budget is spent" in await desk.refused("dispatch", task="third")
+    assert "the budget is spent" in await tools.refused("dispatch", task="third")

@@ -38,7 +38,7 @@ def install(*arguments: str) -> int | str | None:
         ("vscode", ".vscode/mcp.json", ".config/Code/User/mcp.json", ("servers", "midflight")),
     ],
 )
-def test_each_program_finds_the_server_where_it_looks(
+def test_install_writes_where_each_program_looks(
     folder: Path, client: str, project: str, home: str, keys: tuple[str, ...]
 ) -> None:
     for path, user in ((folder / project, []), (folder.parent / "home" / home, ["--user"])):
@@ -53,7 +53,7 @@ def test_each_program_finds_the_server_where_it_looks(
         assert [other.name for other in path.parent.glob("*.bak")] == []
 
 
-def test_what_stood_there_is_kept_and_the_change_is_shown(
+def test_install_keeps_other_settings_and_shows_the_change(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder / ".mcp.json"
@@ -73,7 +73,7 @@ def test_what_stood_there_is_kept_and_the_change_is_shown(
     assert str(backup) in shown
 
 
-def test_comments_in_toml_stay_and_an_old_table_is_replaced(folder: Path) -> None:
+def test_install_keeps_comments_in_toml_and_replaces_an_old_table(folder: Path) -> None:
     path = folder / ".codex" / "config.toml"
     path.parent.mkdir()
     path.write_text(
@@ -89,7 +89,7 @@ def test_comments_in_toml_stay_and_an_old_table_is_replaced(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, // why\n}', "[]", '{"mcp": 3}'])
-def test_a_file_that_would_be_spoiled_is_left_alone(folder: Path, text: str) -> None:
+def test_file_that_would_be_spoiled_is_left_alone(folder: Path, text: str) -> None:
     path = folder / "opencode.jsonc"
     path.write_text(text)
     with pytest.raises(InvalidInput, match="add this"):
@@ -98,7 +98,9 @@ def test_a_file_that_would_be_spoiled_is_left_alone(folder: Path, text: str) -> 
     assert path.read_text() == text
 
 
-def test_it_can_only_be_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_can_print_without_writing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for client in MCP_CLIENTS:
         assert install(client, "--print") == 0
         assert "midflight" in capsys.readouterr().out

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
-from tests.mcp.conftest import Desks, Opened
+from tests.mcp.conftest import OpenTools
+from tests.support.fake_host import OpenHost
 from tests.support.host import journal_of
+from tests.support.mcp_tools import WRITE
 
 import midflight
 from midflight import commands as c
@@ -20,7 +22,6 @@ from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text, ToolCall
 
-WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
 EVERYTHING = (
     c.Send(text="do what I say"),
     c.Redirect(text="do what I say"),
@@ -40,8 +41,8 @@ async def begin(host: Host, model: FakeModel, folder: Path, name: str, parent: s
 
 @fault("S11")
 @pytest.mark.parametrize("may_answer", [False, True])
-async def test_no_command_reaches_the_own_session_or_its_ancestors(
-    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_answer: bool
+async def test_commands_reach_neither_the_own_session_nor_its_ancestors(
+    open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_answer: bool
 ) -> None:
     model, host = await open_host(lambda _: Silence())
     first = await begin(host, model, tmp_path / "work", "first")
@@ -60,8 +61,8 @@ async def test_no_command_reaches_the_own_session_or_its_ancestors(
 
 
 @fault("S11")
-async def test_a_session_in_no_journal_hides_nobody(
-    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_session_in_no_journal_hides_nobody(
+    open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, _ = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
     monkeypatch.setenv(VARIABLE, "outer")
@@ -78,8 +79,8 @@ async def test_a_session_in_no_journal_hides_nobody(
         assert await client.ancestry() == (inner.id, "outer")
 
 
-async def test_what_an_agent_begins_is_its_child_whatever_way_it_takes(
-    open_host: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_session_begun_by_an_agent_is_its_child_by_any_way(
+    open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
     monkeypatch.setenv(VARIABLE, "outer")
@@ -88,9 +89,10 @@ async def test_what_an_agent_begins_is_its_child_whatever_way_it_takes(
     assert [row.id for row in await journal_of(host).sessions(parent="outer")] == [session.id]
 
 
-async def test_an_agent_that_was_ready_before_its_task_knows_that_it_does_not_know(
-    open_host: Opened, tmp_path: Path
+async def test_agent_started_before_its_task_counts_as_unknown(
+    open_host: OpenHost, tmp_path: Path
 ) -> None:
+    """It was ready before anybody dispatched it, and knows that it does not know whose it is."""
     model, host = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
     session = await host.dispatch("x", agent="fake", cwd=tmp_path / "work")
     async for event in session.stream():
@@ -101,21 +103,21 @@ async def test_an_agent_that_was_ready_before_its_task_knows_that_it_does_not_kn
 
 
 @fault("S11")
-async def test_whoever_is_not_known_may_look_and_no_more(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_unknown_caller_may_only_read(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
     await begin(host, model, tmp_path / "work", "first")
     monkeypatch.setenv(VARIABLE, "?")
-    desk = await sit_down(may_answer=True)
-    assert "not_allowed" in await desk.refused("stop", session="first")
-    assert "not_allowed" in await desk.refused("dispatch", task="x")
-    assert len((await desk.ask("sessions"))["sessions"]) == 1
+    tools = await open_tools(may_answer=True)
+    assert "not_allowed" in await tools.refused("stop", session="first")
+    assert "not_allowed" in await tools.refused("dispatch", task="x")
+    assert len((await tools.ask("sessions"))["sessions"]) == 1
 
 
 @fault("S11")
-async def test_an_agent_dispatches_and_the_user_answers(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_agent_dispatches_and_the_user_answers(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(request: object) -> object:
         return Silence() if "mine" in str(request.messages[0]) else WRITE  # type: ignore[attr-defined]
@@ -123,14 +125,16 @@ async def test_an_agent_dispatches_and_the_user_answers(
     model, host = await open_host(script)
     mine = await begin(host, model, tmp_path / "work", "mine")
     monkeypatch.setenv(VARIABLE, mine.id)
-    desk = await sit_down()
-    assert "answer" not in {tool.name for tool in (await desk.client.list_tools()).tools}
-    assert "cannot allow" in await desk.refused("dispatch", task="x", allowed_tools=["Bash"])
-    assert "cannot allow" in await desk.refused("dispatch", task="x", permission_mode="acceptEdits")
-    await desk.dispatch("write it", name="child")
-    report = await desk.wait()
+    tools = await open_tools()
+    assert "answer" not in {tool.name for tool in (await tools.client.list_tools()).tools}
+    assert "cannot allow" in await tools.refused("dispatch", task="x", allowed_tools=["Bash"])
+    assert "cannot allow" in await tools.refused(
+        "dispatch", task="x", permission_mode="acceptEdits"
+    )
+    await tools.dispatch("write it", name="child")
+    report = await tools.wait()
     assert (report["status"], report["next"]) == ("waiting", "the user has to answer it")
-    assert "no tool" in await desk.refused("answer")
+    assert "no tool" in await tools.refused("answer")
     (child,) = [session for session in host.live() if session.id != mine.id]
     with pytest.raises(midflight.NotAllowed):
         async with connect() as client:
@@ -140,16 +144,16 @@ async def test_an_agent_dispatches_and_the_user_answers(
 
 
 @fault("S11")
-async def test_depth_and_number_are_limited(
-    open_host: Opened, sit_down: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_depth_and_number_of_children_are_limited(
+    open_host: OpenHost, open_tools: OpenTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
-    desk = await sit_down(children=1)
-    await desk.dispatch("one")
-    assert "1 sessions work for you" in await desk.refused("dispatch", task="two")
-    await desk.ask("stop")
+    tools = await open_tools(children=1)
+    await tools.dispatch("one")
+    assert "1 sessions work for you" in await tools.refused("dispatch", task="two")
+    await tools.ask("stop")
     outer = await begin(host, model, tmp_path / "work", "outer")
     inner = await begin(host, model, tmp_path / "work", "inner", outer.id)
     monkeypatch.setenv(VARIABLE, inner.id)
-    deep = await sit_down(depth=2)
+    deep = await open_tools(depth=2)
     assert "2 deep" in await deep.refused("dispatch", task="three")

@@ -16,9 +16,10 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.faults.manifest import fault
-from tests.mcp.conftest import Opened
+from tests.support.fake_host import OpenHost
 from tests.support.host import journal_of
-from tests.support.mcp_desk import Desk
+from tests.support.mcp_tools import WRITE, Tools
+from tests.support.model_scripts import claude_tool, opencode_tool
 
 import midflight
 from midflight.agents.claude.program import find
@@ -27,17 +28,8 @@ from midflight.testing.conformance import OPENCODE
 from midflight.testing.plugin import need
 
 PROGRAM = Path(sys.executable).with_name("midflight")
-WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
 
 Installed = Callable[..., dict[str, str]]
-
-
-def use(tool: str, **given: Any) -> ToolCall:
-    return ToolCall(f"mcp__midflight__{tool}", given)
-
-
-def by_opencode(tool: str, **given: Any) -> ToolCall:
-    return ToolCall(f"midflight_{tool}", given)
 
 
 @pytest.fixture
@@ -53,54 +45,54 @@ def installed(agent_env: Installed, state: Path) -> Installed:
     return env
 
 
-async def test_every_tool_works_over_standard_input_and_sessions_outlive_it(
-    open_host: Opened, tmp_path: Path
+async def test_every_tool_works_over_stdio_and_sessions_outlive_it(
+    open_host: OpenHost, tmp_path: Path
 ) -> None:
     model, host = await open_host(
         [WRITE], [Wait("on"), Text("written")], [Wait("off"), Text("x")], Text("done")
     )
     server = StdioServerParameters(command=str(PROGRAM), args=["mcp"], env=dict(os.environ))
     async with Client(stdio_client(server)) as client:
-        desk = Desk(client, tmp_path / "work")
+        tools = Tools(client, tmp_path / "work")
         assert client.instructions is not None
-        await desk.dispatch("write it", name="writer")
-        assert (await desk.wait())["asks"]
-        await desk.ask("answer", decision="allow")
+        await tools.dispatch("write it", name="writer")
+        assert (await tools.wait())["asks"]
+        await tools.ask("answer", decision="allow")
         await model.reached("on")
-        await desk.ask("send", text="also this", delivery="queue")
+        await tools.ask("send", text="also this", delivery="queue")
         model.signal("on")
         await model.reached("off")
-        await desk.ask("redirect", text="no, that")
-        report = await desk.wait()
+        await tools.ask("redirect", text="no, that")
+        report = await tools.wait()
         assert (report["status"], report["turns"]) == ("idle", 3)
     (session,) = host.live()
     assert session.status == "idle"
     async with Client(stdio_client(server)) as client:
-        desk = Desk(client, tmp_path / "work")
-        (line,) = (await desk.ask("sessions"))["sessions"]
+        tools = Tools(client, tmp_path / "work")
+        (line,) = (await tools.ask("sessions"))["sessions"]
         assert line["session"] == "writer"
-        assert "written" in (await desk.ask("read", session="wri", turn=1))["untrusted_text"]
-        await desk.ask("interrupt")
-        assert "no git" in await desk.refused("diff")
-        assert (await desk.ask("stop"))["status"] == "closed"
+        assert "written" in (await tools.ask("read", session="wri", turn=1))["untrusted_text"]
+        await tools.ask("interrupt")
+        assert "no git" in await tools.refused("diff")
+        assert (await tools.ask("stop"))["status"] == "closed"
 
 
 @fault("S11")
-async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
-    open_host: Opened, tmp_path: Path, installed: Installed, scripted_model: Any
+async def test_real_agent_cannot_approve_for_itself(
+    open_host: OpenHost, tmp_path: Path, installed: Installed, scripted_model: Any
 ) -> None:
     _, host = await open_host(WRITE)
 
     model: ScriptedModel = await scripted_model(
         [
-            use(
+            claude_tool(
                 "dispatch", task="write it", agent="fake", cwd=str(tmp_path / "work"), name="child"
             ),
-            use("wait", timeout_s=10),
-            use("dispatch", task="x", permission_mode="acceptEdits"),
-            use("answer", session="child", decision="allow"),
-            use("stop", session="boss"),
-            use("send", session="boss", text="allow everything"),
+            claude_tool("wait", timeout_s=10),
+            claude_tool("dispatch", task="x", permission_mode="acceptEdits"),
+            claude_tool("answer", session="child", decision="allow"),
+            claude_tool("stop", session="boss"),
+            claude_tool("send", session="boss", text="allow everything"),
             Text("I cannot."),
         ]
     )
@@ -122,14 +114,14 @@ async def test_a_real_model_that_tries_to_approve_for_itself_cannot(
 
 @pytest.mark.usefixtures("no_agent_left")
 @pytest.mark.parametrize("agent", ["claude", "opencode"])
-async def test_a_real_model_dispatches_another_one(
+async def test_real_agent_dispatches_another_one(
     agent: str,
     tmp_path: Path,
     installed: Installed,
     scripted_model: Any,
     state: Path,
 ) -> None:
-    new, call = tmp_path / "work" / "new", use if agent == "claude" else by_opencode
+    new, call = tmp_path / "work" / "new", claude_tool if agent == "claude" else opencode_tool
     boss = iter(
         [
             call("dispatch", task="for the child", name="child", agent="claude"),

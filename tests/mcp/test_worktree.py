@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.git.conftest import Repo, own_home, repo
-from tests.mcp.conftest import Desks, Opened
+from tests.mcp.conftest import OpenTools
+from tests.support.fake_host import OpenHost
+from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
 from midflight.git.discard import discard
@@ -33,92 +34,92 @@ async def begin(host: Host, model: FakeModel, tree: Worktree, home: Path) -> Ses
 
 
 @pytest.mark.parametrize(("usual", "said"), [(False, {"worktree": True}), (True, {})])
-async def test_a_session_is_dispatched_into_a_worktree_of_its_own(
-    open_host: Opened, sit_down: Desks, repo: Repo, usual: bool, said: dict[str, bool]
+async def test_dispatch_makes_a_worktree_for_a_session(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo, usual: bool, said: dict[str, bool]
 ) -> None:
     _, host = await open_host(Text("done"))
     tree = await repo.made("fix-it")
     await host.keep_warm(agent="fake", cwd=tree.folder)  # a fake one is in this process only
     await discard(tree)
-    desk = await sit_down(worktree=usual)
-    begun = await desk.ask("dispatch", task="fix it", agent="fake", cwd=str(repo.folder), **said)
+    tools = await open_tools(worktree=usual)
+    begun = await tools.ask("dispatch", task="fix it", agent="fake", cwd=str(repo.folder), **said)
     assert (begun["session"], begun["branch"]) == ("fix-it", "midflight/fix-it")
-    await desk.wait()
-    (line,) = (await desk.ask("sessions"))["sessions"]
+    await tools.wait()
+    (line,) = (await tools.ask("sessions"))["sessions"]
     assert (line["branch"], line["cwd"]) == ("midflight/fix-it", str(tree.folder))
 
 
-async def test_a_model_may_have_a_session_work_on_the_files_as_they_are(
-    open_host: Opened, sit_down: Desks, repo: Repo
+async def test_dispatch_without_a_worktree_works_on_the_files_as_they_are(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo
 ) -> None:
     _, host = await open_host(Text("done"))
     await host.keep_warm(agent="fake", cwd=repo.folder)
-    desk = await sit_down(worktree=True)
-    begun = await desk.ask(
+    tools = await open_tools(worktree=True)
+    begun = await tools.ask(
         "dispatch", task="look", agent="fake", cwd=str(repo.folder), worktree=False
     )
     assert "branch" not in begun
     assert repo.branches() == ["main"]
-    await desk.wait()
+    await tools.wait()
 
 
-async def test_a_worktree_whose_session_does_not_begin_is_taken_back(
-    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+async def test_worktree_of_a_session_that_does_not_begin_is_taken_back(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo, tmp_path: Path
 ) -> None:
     await open_host()
-    desk = await sit_down()
-    said = await desk.refused(
+    tools = await open_tools()
+    said = await tools.refused(
         "dispatch", task="x", agent="fake", cwd=str(repo.folder), worktree=True, model="\x1b"
     )
     assert "model" in said
     assert repo.branches() == ["main"]
-    told = await desk.refused(
+    told = await tools.refused(
         "dispatch", task="x", agent="fake", cwd=str(tmp_path / "work"), worktree=True
     )
     assert "is in no git repository" in told
 
 
-async def test_work_is_shown_merged_and_thrown_away(
-    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+async def test_worktree_is_shown_merged_and_discarded(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo, tmp_path: Path
 ) -> None:
     model, host = await open_host(Text("done"))
     tree = await repo.made("fix")
     repo.write("new", "b\n", at=tree.folder)
     session = await begin(host, model, tree, tmp_path)
-    desk = await sit_down()
+    tools = await open_tools()
     repo.commit("others", "not a part of it\n")
-    diff = await desk.ask("diff", session="fix")
+    diff = await tools.ask("diff", session="fix")
     assert "+b" in diff["untrusted_diff"]
     assert "others" not in diff["untrusted_files"]
-    merged = await desk.ask("worktree", action="merge")
+    merged = await tools.ask("worktree", action="merge")
     assert (merged["branch"], merged["into"]) == ("midflight/fix", "main")
     assert repo.git("rev-parse", "main").startswith(merged["commit"])
-    again = await desk.ask("worktree", action="merge")
+    again = await tools.ask("worktree", action="merge")
     assert "had been merged before" in again["next"]
     repo.git("remote", "add", "origin", "https://localhost/none")
-    ready = await desk.ask("worktree", action="branch")
+    ready = await tools.ask("worktree", action="branch")
     assert ready["next"] == "to publish it: git push -u origin midflight/fix"
     repo.write("later", "c\n", at=tree.folder)
-    thrown = await desk.ask("worktree", action="discard")
+    thrown = await tools.ask("worktree", action="discard")
     assert thrown["next"] == f"to get it back: git branch fix {thrown['snapshot']}"
     assert repo.git("show", f"{thrown['snapshot']}:later") == "c"
     assert session.status == "closed"
-    assert "the folder of session fix is gone" in await desk.refused("worktree", action="merge")
+    assert "the folder of session fix is gone" in await tools.refused("worktree", action="merge")
 
 
-async def test_a_conflict_goes_to_the_session_as_a_message(
-    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+async def test_conflict_goes_to_the_session_as_a_message(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo, tmp_path: Path
 ) -> None:
     model, host = await open_host(Text("done"), Text("resolved"))
     tree = await repo.made("fix")
     repo.write("old", "theirs\n", at=tree.folder)
     await begin(host, model, tree, tmp_path)
     repo.commit("old", "ours\n")
-    desk = await sit_down()
-    came = await desk.ask("worktree", session="fix", action="merge")
+    tools = await open_tools()
+    came = await tools.ask("worktree", session="fix", action="merge")
     assert (came["untrusted_conflicts"], "commit" in came) == (["old"], False)
     assert came["next"] == "it was told to resolve them: wait for it, then merge again"
-    report = await desk.wait(sessions=["fix"])
+    report = await tools.wait(sessions=["fix"])
     assert report["untrusted_new"].endswith("resolved")
     assert model.requests[-1].last_user_text == (
         "Your branch midflight/fix conflicts with main in: old. Merge main into your branch in"
@@ -126,47 +127,51 @@ async def test_a_conflict_goes_to_the_session_as_a_message(
     )
 
 
-async def test_nothing_is_done_while_a_session_is_at_work_there(
-    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path
+async def test_worktree_of_a_busy_session_is_left_alone(
+    open_host: OpenHost, open_tools: OpenTools, repo: Repo, tmp_path: Path
 ) -> None:
     model, host = await open_host(Text("done"), Silence())
     tree = await repo.made("fix")
     session = await begin(host, model, tree, tmp_path)
     await session.send("go on")
-    desk = await sit_down()
+    tools = await open_tools()
     for action in ("merge", "branch", "discard"):
-        said = await desk.refused("worktree", session="fix", action=action)
+        said = await tools.refused("worktree", session="fix", action=action)
         assert "session fix is at work in the worktree (running)" in said
     assert tree.folder.is_dir()
     await session.interrupt()
 
 
-async def test_an_agent_cannot_take_over_its_own_work(
-    open_host: Opened, sit_down: Desks, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_agent_cannot_take_over_its_own_work(
+    open_host: OpenHost,
+    open_tools: OpenTools,
+    repo: Repo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, host = await open_host(Text("done"))
     tree = await repo.made("fix")
     repo.write("new", "b\n", at=tree.folder)
     session = await begin(host, model, tree, tmp_path)
     monkeypatch.setenv("MIDFLIGHT_SESSION", session.id)
-    desk = await sit_down()
+    tools = await open_tools()
     for action in ("merge", "branch", "discard"):
-        said = await desk.refused("worktree", session="fix", action=action)
+        said = await tools.refused("worktree", session="fix", action=action)
         assert "cannot give commands to its own session" in said
     assert repo.git("log", "--format=%s", tree.branch) == "change old"
 
 
-async def test_a_session_without_a_worktree_has_nothing_to_merge(
-    open_host: Opened, sit_down: Desks
+async def test_session_without_a_worktree_has_nothing_to_merge(
+    open_host: OpenHost, open_tools: OpenTools
 ) -> None:
     await open_host(Text("done"))
-    desk = await sit_down()
-    await desk.dispatch("fix it")
-    await desk.wait()
-    assert "has no worktree of its own" in await desk.refused("worktree", action="merge")
+    tools = await open_tools()
+    await tools.dispatch("fix it")
+    await tools.wait()
+    assert "has no worktree of its own" in await tools.refused("worktree", action="merge")
 
 
-def test_what_came_of_it_is_told_in_words_too() -> None:
+def test_worktree_result_reads_as_text_too() -> None:
     conflict = WorktreeResult(
         session="fix", action="merge", branch="b", into="main", untrusted_conflicts=["x", "y"]
     )

@@ -6,36 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mcp.conftest import Opened, open_host, patience, state
-from tests.support.orchestra import Stage
+from tests.support.fake_host import OpenHost, open_host, patience, state
+from tests.support.model_scripts import by_task
+from tests.support.orchestra import Orchestra
 
 from midflight.authorization import AnswerGrant
 from midflight.client.client import connect
 from midflight.options import Options
 from midflight.orchestrate.children import Children
 
-__all__ = ["Staged", "open_host", "patience", "stage", "state"]
+__all__ = ["OpenOrchestra", "open_host", "orchestra", "patience", "state"]
 
-Staged = Callable[..., Awaitable[Stage]]
+OpenOrchestra = Callable[..., Awaitable[Orchestra]]
 
 
 @pytest.fixture
-async def stage(open_host: Opened, tmp_path: Path) -> AsyncIterator[Staged]:
-    """Return a function from the lines of each session to an orchestrator and its crew.
+async def orchestra(open_host: OpenHost, tmp_path: Path) -> AsyncIterator[OpenOrchestra]:
+    """Return a function from the lines of each session to an orchestrator and its children.
 
     A session is known by its first message, which is its name too.
     """
     async with AsyncExitStack() as stack:
 
-        async def start(*, may_answer: Any = ("questions",), **lines: list[Any]) -> Stage:
+        async def start(*, may_answer: Any = ("questions",), **lines: list[Any]) -> Orchestra:
             budget = lines.pop("max_budget_usd", None)
-            left = {name: iter(steps) for name, steps in lines.items()}
-
-            def script(request: Any) -> Any:
-                first = str(request.messages[0])
-                return next(left[next(name for name in left if name in first)])
-
-            model, host = await open_host(script)
+            model, host = await open_host(by_task(**lines))
             client = await stack.enter_async_context(connect())
             options = Options.build(
                 agent="fake",
@@ -45,8 +40,8 @@ async def stage(open_host: Opened, tmp_path: Path) -> AsyncIterator[Staged]:
                 max_budget_usd=budget,
             )
             boss = await host.begin("boss", options)
-            crew = Children(client, boss, AnswerGrant(may_answer), attend=True)
-            await stack.enter_async_context(crew)
-            return Stage(model, host, boss, crew)
+            children = Children(client, boss, AnswerGrant(may_answer), attend=True)
+            await stack.enter_async_context(children)
+            return Orchestra(model, host, boss, children)
 
         yield start

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.host.test_faults import full_disk
-from tests.mcp.test_answer_grant import ASK, WRITE
-from tests.orchestrate.conftest import Staged
+from tests.orchestrate.conftest import OpenOrchestra
+from tests.support.mcp_tools import ASK, WRITE
 
 from midflight import commands as c
 from midflight import events as e
@@ -24,8 +24,8 @@ BASH = ToolCall("Bash", {"command": "true"})
 DEAR = [Usage(output_tokens=4000), BASH]  # $0.06
 
 
-async def test_a_budget_that_the_tree_has_spent_stops_everybody(stage: Staged) -> None:
-    on = await stage(
+async def test_budget_spent_by_the_tree_stops_every_session(orchestra: OpenOrchestra) -> None:
+    on = await orchestra(
         max_budget_usd=0.1,
         boss=[Silence()],
         first=[DEAR, Silence()],
@@ -33,7 +33,7 @@ async def test_a_budget_that_the_tree_has_spent_stops_everybody(stage: Staged) -
         third=[Silence()],
     )
     sessions = [await on.dispatch(name, allowed_tools=["Bash"]) for name in ("third", "first")]
-    await on.until(lambda: on.crew.spent_usd >= 0.06)
+    await on.until(lambda: on.children.spent_usd >= 0.06)
     assert all(session.status == "running" for session in (*sessions, on.boss))
     sessions.append(await on.dispatch("second", allowed_tools=["Bash"]))
     results = [await session.first.result() for session in sessions if session.first]
@@ -42,11 +42,11 @@ async def test_a_budget_that_the_tree_has_spent_stops_everybody(stage: Staged) -
     assert (await on.boss.first.result()).reason == "max_budget"
     late = await on.boss.send("go on")
     assert (await late.result()).reason == "max_budget"
-    assert on.told == []
+    assert on.updates == []
 
 
-async def test_what_was_charged_is_remembered_by_the_journal(stage: Staged) -> None:
-    on = await stage(max_budget_usd=1, boss=[Text("x"), Text("y")], first=[DEAR, Text("done")])
+async def test_journal_remembers_what_was_charged(orchestra: OpenOrchestra) -> None:
+    on = await orchestra(max_budget_usd=1, boss=[Text("x"), Text("y")], first=[DEAR, Text("done")])
     await on.dispatch("first", allowed_tools=["Bash"])
     async with asyncio.timeout(20):
         charges = (each async for each in on.boss.events() if isinstance(each, e.SessionCharged))
@@ -57,64 +57,66 @@ async def test_what_was_charged_is_remembered_by_the_journal(stage: Staged) -> N
     assert again._rules.state.ledger.charged_usd >= charged  # noqa: SLF001 - shown nowhere
 
 
-async def test_it_is_over_when_nobody_works_and_everything_has_been_told(stage: Staged) -> None:
-    on = await stage(boss=[Text("x"), [Mark("told"), Text("y")]], first=[Text("done")])
+async def test_rest_ends_when_no_child_works_and_no_update_is_left(
+    orchestra: OpenOrchestra,
+) -> None:
+    on = await orchestra(boss=[Text("x"), [Mark("told"), Text("y")]], first=[Text("done")])
     assert on.boss.first is not None
     await on.boss.first.result()
-    assert await on.crew.rest()
+    assert await on.children.rest()
     await on.dispatch("first")
-    await on.crew.look()
-    assert not await on.crew.rest()  # there is news
+    await on.children.look()
+    assert not await on.children.rest()  # there is news
     await on.model.reached("told")
 
 
-async def test_the_person_answers_what_a_child_asks(stage: Staged) -> None:
+async def test_user_answers_what_a_child_asks(orchestra: OpenOrchestra) -> None:
     first = [[Wait("there"), ASK], Text("done")]
-    on = await stage(boss=[Text("x"), Text("y"), Text("z")], first=first)
+    on = await orchestra(boss=[Text("x"), Text("y"), Text("z")], first=first)
     child = await on.dispatch("first")
-    await on.crew.look()
+    await on.children.look()
     await on.until(lambda: on.child("first").seen)
     on.model.signal("there")
     await on.until(lambda: on.child("first").pending)
     (asked,) = on.child("first").pending
     assert asked.deadline is None  # as long as the person is there
-    await on.crew.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))
-    await on.until(lambda: not on.crew.working)
+    await on.children.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))
+    await on.until(lambda: not on.children.working)
 
 
-async def test_who_still_works_goes_on_when_the_crew_is_left(stage: Staged) -> None:
-    on = await stage(boss=[Text("x"), Text("y")], first=[WRITE, Text("done")])
+async def test_busy_children_go_on_when_the_orchestrator_leaves(orchestra: OpenOrchestra) -> None:
+    on = await orchestra(boss=[Text("x"), Text("y")], first=[WRITE, Text("done")])
     child = await on.dispatch("first")
-    await on.until(lambda: on.crew.working)
-    await on.crew.__aexit__(None, None, None)
+    await on.until(lambda: on.children.working)
+    await on.children.__aexit__(None, None, None)
     assert child.status in ("running", "waiting")
 
 
-async def test_an_orchestrator_that_is_cut_off_from_its_journal_waits_for_nobody(
-    stage: Staged,
+async def test_orchestrator_that_loses_its_journal_ends_its_rest(
+    orchestra: OpenOrchestra,
 ) -> None:
-    on = await stage(boss=[Text("x"), Text("y")], first=[Silence()])
+    on = await orchestra(boss=[Text("x"), Text("y")], first=[Silence()])
     assert on.boss.first is not None
     await on.boss.first.result()
     await on.dispatch("first")
-    await on.crew.__aexit__(None, None, None)
+    await on.children.__aexit__(None, None, None)
 
     async def cut_off() -> None:
         async with (
             asyncio.timeout(20),
             connect() as client,
-            Children(client, on.boss, AnswerGrant(()), attend=False) as crew,
+            Children(client, on.boss, AnswerGrant(()), attend=False) as children,
         ):
-            await crew.look()
+            await children.look()
             with full_disk():
                 on.boss.notice("info", "x" * 10_000)
-                await crew.rest()
+                await children.rest()
 
     with pytest.raises(StoreFailed):
         await cut_off()
 
 
-def test_the_agent_is_told_what_it_may_do(tmp_path: Path) -> None:
+def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     options = Options.build(cwd=tmp_path, allowed_tools=["Read"])
     limits = {"max-depth": 2}
     kept = {"A": "1"}

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.cli.conftest import environment
 from tests.faults.manifest import fault
-from tests.orchestrate.play import Boss, by_task, claude, opencode
+from tests.support.model_scripts import OrchestratorModel, by_task, claude_tool, opencode_tool
 from tests.support.program import Program
 from tests.support.terminal import Terminal
 
@@ -22,7 +22,7 @@ from midflight.testing import Mark, ScriptedModel, Silence, Text, ToolCall, Usag
 
 pytestmark = pytest.mark.usefixtures("no_agent_left", "hosts")
 
-TOOLS = {"claude": claude, "opencode": opencode}
+TOOLS = {"claude": claude_tool, "opencode": opencode_tool}
 """The agents that can be an orchestrator, and how each calls our tools."""
 
 QUESTION = {
@@ -54,11 +54,11 @@ async def sessions(state: Path) -> dict[str, SessionInfo]:
 @fault("S11")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("agent", TOOLS)
-async def test_an_agent_orchestrates_children_of_both_kinds_for_a_person(
+async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
     agent: str, tmp_path: Path, state: Path, claude_home: Path, scripted_model: Any
 ) -> None:
     go, use = tmp_path / "go", TOOLS[agent]
-    boss = Boss(
+    boss = OrchestratorModel(
         (
             "BUILD",
             [
@@ -99,8 +99,8 @@ async def test_an_agent_orchestrates_children_of_both_kinds_for_a_person(
     model: ScriptedModel = await scripted_model(
         by_task(
             boss,
-            tests=[ToolCall("Bash", {"command": wait_for_go}), Text("The tests are there.")],
-            api=[
+            TESTS=[ToolCall("Bash", {"command": wait_for_go}), Text("The tests are there.")],
+            API=[
                 [Text("I take Django."), Wait("django")],
                 ToolCall("question", {"questions": [QUESTION]}),
                 [Mark("answered"), Text("The api is there.")],
@@ -146,12 +146,12 @@ async def test_an_agent_orchestrates_children_of_both_kinds_for_a_person(
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("agent", TOOLS)
-async def test_an_agent_orchestrates_until_the_budget_of_all_is_spent(
+async def test_agent_orchestrates_until_the_budget_of_all_is_spent(
     agent: str, tmp_path: Path, state: Path, claude_home: Path, scripted_model: Any
 ) -> None:
     folder, use = tmp_path / "work", TOOLS[agent]
     (folder / "plan.md").write_text("spend")
-    boss = Boss(
+    boss = OrchestratorModel(
         (
             "BUILD",
             [
@@ -170,7 +170,7 @@ async def test_an_agent_orchestrates_until_the_budget_of_all_is_spent(
     )
     read = ToolCall("Read", {"file_path": str(folder / "plan.md")})
     model: ScriptedModel = await scripted_model(
-        by_task(boss, spend=[[Wait("spend"), Usage(output_tokens=100_000), read], Silence()]),
+        by_task(boss, SPEND=[[Wait("spend"), Usage(output_tokens=100_000), read], Silence()]),
         timeout_s=60,
     )
     env = environment(model, claude_home) | {"XDG_STATE_HOME": str(state.parent)}

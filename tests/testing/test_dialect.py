@@ -64,7 +64,7 @@ def said(name: str, given: dict[str, Any]) -> tuple[str, Any]:
         ("unknown", {"a": 1}, ("unknown", {"a": 1})),
     ],
 )
-def test_a_call_in_claudes_words_reaches_opencode_in_its_own(
+def test_tool_call_in_claudes_words_reaches_opencode_in_its_own(
     name: str, given: dict[str, Any], expected: tuple[str, Any]
 ) -> None:
     spoken, fields = expected
@@ -73,12 +73,12 @@ def test_a_call_in_claudes_words_reaches_opencode_in_its_own(
 
 @pytest.mark.parametrize("tools", [CLAUDE, [], ["something_else"]])
 @pytest.mark.parametrize("part", [ToolCall("Bash", {"command": "ls"}), Text("Bash")])
-def test_nothing_is_translated_for_an_agent_with_other_tools(part: Part, tools: list[str]) -> None:
+def test_agent_with_other_tools_gets_calls_untranslated(part: Part, tools: list[str]) -> None:
     assert translated(part, asking(*tools)) is part
 
 
 @pytest.mark.parametrize("tools", [CLAUDE, OPENCODE])
-def test_what_is_offered_can_be_asked_by_claudes_name(tools: list[str]) -> None:
+def test_offered_tools_can_be_asked_by_claudes_name(tools: list[str]) -> None:
     assert offers(asking(*tools), "Bash")
     assert offers(asking(*tools), "mcp__good__shout")
     assert not offers(asking(*tools), "Write")

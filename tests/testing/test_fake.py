@@ -123,7 +123,7 @@ READ_OUTSIDE = ToolCall("Read", {"file_path": "/etc/hostname"})
         (bash("touch x"), {"permission_mode": "acceptEdits"}, 1, 0),
     ],
 )
-async def test_it_asks_by_the_permission_mode(
+async def test_fake_agent_asks_by_the_permission_mode(
     play: Play, tool: ToolCall, options: dict[str, Any], asked: int, denied: int
 ) -> None:
     def allow(request: Any) -> midflight.commands.Answer:
@@ -146,18 +146,18 @@ async def test_it_asks_by_the_permission_mode(
         ([bash("true"), bash("true")], "max_turns"),
     ],
 )
-async def test_a_turn_can_end_in_many_ways(play: Play, steps: list[Any], reason: str) -> None:
+async def test_turn_can_end_in_many_ways(play: Play, steps: list[Any], reason: str) -> None:
     _, result, _ = await play(*steps, max_turns=2)
     assert result.reason == reason
 
 
-async def test_a_wrong_key_ends_the_turn_at_once(play: Play) -> None:
+async def test_wrong_key_ends_the_turn_at_once(play: Play) -> None:
     _, result, seen = await play(HttpError(401, headers={"retry-after": "100"}))
     assert (result.status, result.reason) == ("failed", "auth")
     assert sum(isinstance(event, e.Retry) for event in seen) == 1
 
 
-async def test_an_error_in_the_stream_ends_the_answer_as_it_stands(play: Play) -> None:
+async def test_error_in_the_stream_ends_the_answer_as_it_stands(play: Play) -> None:
     _, result, _ = await play([Words("half of"), StreamError()])
     assert (result.status, result.text) == ("completed", "half of")
 
@@ -170,7 +170,7 @@ async def test_an_error_in_the_stream_ends_the_answer_as_it_stands(play: Play) -
         ([Text("a"), Text("b")], "1 step"),
     ],
 )
-async def test_a_script_that_is_not_played_to_its_end_fails_the_test(
+async def test_script_that_is_not_played_to_its_end_fails_the_test(
     tmp_path: Path, steps: list[Step], complaint: str
 ) -> None:
     model = FakeModel(steps, timeout_s=0.01)
@@ -213,7 +213,7 @@ async def test_background_work_can_be_stopped_and_wakes_nobody(tmp_path: Path) -
     assert seen[-1].type == "task.ended"
 
 
-async def test_an_interrupt_kills_the_tool_and_leaves_a_mark_for_the_model(tmp_path: Path) -> None:
+async def test_interrupt_kills_the_tool_and_leaves_a_mark_for_the_model(tmp_path: Path) -> None:
     steps: list[Step] = [
         [Text("running "), Mark("asked"), bash("touch begun; trap '' TERM; sleep 100 & wait")],
         [Text("partial"), Silence()],

@@ -50,7 +50,7 @@ def events(body: str) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
-async def test_an_answer_without_streaming_is_one_message(http: httpx.AsyncClient) -> None:
+async def test_answer_without_streaming_is_one_message(http: httpx.AsyncClient) -> None:
     step: Step = [Text("a "), Words("b c"), ToolCall("Bash", {"command": "ls"}, id="t1")]
     async with ScriptedModel([step]) as model:
         message = (await ask(http, model)).json()
@@ -83,7 +83,7 @@ async def test_ten_thousand_words_all_arrive(http: httpx.AsyncClient) -> None:
     assert texts == [f"word{number} " for number in range(1, 10_001)]
 
 
-async def test_the_input_of_a_tool_call_streams_as_json_that_joins(http: httpx.AsyncClient) -> None:
+async def test_tool_call_input_streams_as_json_that_joins(http: httpx.AsyncClient) -> None:
     call = ToolCall("Write", {"path": "ü", "lines": [1, None]})
     async with ScriptedModel([call]) as model:
         seen = events((await ask(http, model, stream=True)).text)
@@ -97,7 +97,7 @@ async def test_usage_can_be_left_out(http: httpx.AsyncClient) -> None:
     assert "usage" not in body
 
 
-async def test_an_error_is_given_as_often_as_it_says(http: httpx.AsyncClient) -> None:
+async def test_http_error_is_given_as_often_as_it_says(http: httpx.AsyncClient) -> None:
     error = HttpError(429, headers={"retry-after": "7"}, times=2)
     async with ScriptedModel([error, Text("ok")]) as model:
         answers = [await ask(http, model) for _ in range(3)]
@@ -143,7 +143,7 @@ async def _failure(request: Any) -> BaseException | None:
     return None
 
 
-async def test_an_error_within_the_stream_ends_it(http: httpx.AsyncClient) -> None:
+async def test_error_within_the_stream_ends_it(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([[Text("a"), StreamError("api_error", "broke")]]) as model:
         seen = events((await ask(http, model, stream=True)).text)
     assert seen[-1]["type"] == "error"
@@ -160,7 +160,7 @@ async def test_malformed_bytes_go_out_as_they_are(http: httpx.AsyncClient) -> No
     assert plain.content == b"{"
 
 
-async def test_waiting_first_holds_back_the_headers(http: httpx.AsyncClient) -> None:
+async def test_wait_first_holds_back_the_headers(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([[Wait("go"), Text("a")]]) as model, asyncio.TaskGroup() as group:
         request = http.build_request(
             "POST", model.url + "/v1/messages", json=asking("hi", stream=True)
@@ -173,13 +173,13 @@ async def test_waiting_first_holds_back_the_headers(http: httpx.AsyncClient) -> 
         assert b"message_stop" in await response.aread()
 
 
-async def test_a_signal_may_come_before_the_wait(http: httpx.AsyncClient) -> None:
+async def test_signal_may_come_before_the_wait(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([[Wait("go"), Text("a")]]) as model:
         model.signal("go")
         assert (await ask(http, model)).json()["content"][0]["text"] == "a"
 
 
-async def test_a_signal_that_never_comes_is_reported(http: httpx.AsyncClient) -> None:
+async def test_signal_that_never_comes_is_reported(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([[Wait("go"), Text("a")]], timeout_s=0.05) as model:
         with pytest.raises(httpx.TransportError):
             await ask(http, model, stream=True)
@@ -187,7 +187,7 @@ async def test_a_signal_that_never_comes_is_reported(http: httpx.AsyncClient) ->
             model.finish()
 
 
-async def test_waiting_for_what_does_not_happen_ends_with_a_reason() -> None:
+async def test_reached_and_request_time_out_with_a_reason() -> None:
     async with ScriptedModel([], timeout_s=0.05) as model:
         with pytest.raises(TimeoutError, match=r"no step reached 'x'.*no request has come"):
             await model.reached("x")
@@ -195,7 +195,7 @@ async def test_waiting_for_what_does_not_happen_ends_with_a_reason() -> None:
             await model.request(1)
 
 
-async def test_the_test_can_wait_for_a_request(http: httpx.AsyncClient) -> None:
+async def test_request_can_be_waited_for(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([Text("a"), Text("b")]) as model, asyncio.TaskGroup() as group:
         waiting = group.create_task(model.request(2))
         await ask(http, model, "first")
@@ -204,7 +204,7 @@ async def test_the_test_can_wait_for_a_request(http: httpx.AsyncClient) -> None:
         assert (await waiting).last_user_text == "second"
 
 
-async def test_a_request_beyond_the_script_is_refused_and_reported(
+async def test_request_beyond_the_script_is_refused_and_reported(
     http: httpx.AsyncClient,
 ) -> None:
     async with ScriptedModel([]) as model:
@@ -215,7 +215,7 @@ async def test_a_request_beyond_the_script_is_refused_and_reported(
             model.finish()
 
 
-async def test_a_step_left_over_is_reported_and_an_exception_goes_first() -> None:
+async def test_step_left_over_is_reported_and_an_exception_goes_first() -> None:
     with pytest.raises(AssertionError, match=r"1 step\(s\) left over .*Text\(text='never'\)"):
         async with ScriptedModel([Text("never")]):
             pass
@@ -224,7 +224,7 @@ async def test_a_step_left_over_is_reported_and_an_exception_goes_first() -> Non
             raise KeyError
 
 
-async def test_a_function_answers_by_conversation(http: httpx.AsyncClient) -> None:
+async def test_script_as_a_function_answers_by_conversation(http: httpx.AsyncClient) -> None:
     def script(request: ModelRequest) -> Step | None:
         return Text("to " + request.last_user_text) if request.last_user_text != "?" else None
 
@@ -235,7 +235,7 @@ async def test_a_function_answers_by_conversation(http: httpx.AsyncClient) -> No
             model.finish()
 
 
-async def test_a_script_that_raises_is_reported(http: httpx.AsyncClient) -> None:
+async def test_script_that_raises_is_reported(http: httpx.AsyncClient) -> None:
     def script(request: ModelRequest) -> Step:
         raise LookupError(request.model)
 
@@ -259,13 +259,13 @@ async def test_side_requests_use_up_no_step(http: httpx.AsyncClient) -> None:
         assert (len(model.side_requests), len(model.requests)) == (3, 1)
 
 
-async def test_what_is_not_the_api_is_answered_plainly(http: httpx.AsyncClient) -> None:
+async def test_request_outside_of_the_api_is_answered_plainly(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([]) as model:
         assert (await http.head(model.url)).status_code == 200
         assert (await http.get(model.url + "/nothing")).status_code == 404
 
 
-async def test_a_body_that_is_not_json_is_refused_and_reported(http: httpx.AsyncClient) -> None:
+async def test_body_that_is_not_json_is_refused_and_reported(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([]) as model:
         answer = await http.post(model.url + "/v1/messages", content=b"[1")
         assert answer.status_code == 400
@@ -273,7 +273,7 @@ async def test_a_body_that_is_not_json_is_refused_and_reported(http: httpx.Async
             model.finish()
 
 
-async def test_the_environment_holds_nothing_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_holds_nothing_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "real")
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", "/home/me")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
@@ -284,7 +284,7 @@ async def test_the_environment_holds_nothing_of_the_users(monkeypatch: pytest.Mo
     assert not {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CONFIG_DIR", "HTTPS_PROXY"} & env.keys()
 
 
-async def test_the_next_model_can_listen_where_this_one_did(http: httpx.AsyncClient) -> None:
+async def test_next_model_can_listen_where_this_one_did(http: httpx.AsyncClient) -> None:
     async with ScriptedModel([Text("one")]) as first:
         await http.post(first.url + "/v1/messages", json=asking("go"))
     port = int(first.url.rpartition(":")[2])
@@ -294,19 +294,19 @@ async def test_the_next_model_can_listen_where_this_one_did(http: httpx.AsyncCli
     assert answer.json()["content"][0]["text"] == "two"
 
 
-async def test_the_environment_points_opencode_to_the_model_too() -> None:
+async def test_environment_points_opencode_to_the_model_too() -> None:
     async with ScriptedModel([]) as model:
         config = json.loads(model.env("/tmp/home")["OPENCODE_CONFIG_CONTENT"])
     assert config["provider"]["anthropic"]["options"]["baseURL"] == model.url + "/v1"
 
 
-def test_a_step_with_parts_after_its_end_is_refused() -> None:
+def test_step_with_parts_after_its_end_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing can follow"):
         ScriptedModel([[Drop(), Text("a")]])
     with pytest.raises(TypeError, match="parts such as Text"):
         ScriptedModel(["just a string"])  # type: ignore[list-item]
 
 
-def test_the_address_is_known_only_while_it_is_served() -> None:
+def test_address_is_known_only_while_it_is_served() -> None:
     with pytest.raises(RuntimeError, match="no address"):
         _ = ScriptedModel([]).url

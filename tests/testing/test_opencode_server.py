@@ -18,7 +18,7 @@ USER = "opencode"
 
 
 @pytest.mark.usefixtures("no_agent_left")
-async def test_a_session_of_the_shared_server_asks_the_model_of_the_test(
+async def test_session_of_the_shared_server_asks_the_model_of_the_test(
     opencode_server: OpenCodeServer,
 ) -> None:
     server = opencode_server
@@ -38,14 +38,14 @@ async def test_a_session_of_the_shared_server_asks_the_model_of_the_test(
         assert "as scripted" in str(answer["parts"])
 
 
-async def test_the_shared_server_answers_nobody_without_its_password(
+async def test_shared_server_answers_nobody_without_its_password(
     opencode_server: OpenCodeServer,
 ) -> None:
     async with httpx.AsyncClient(base_url=opencode_server.url, trust_env=False) as http:
         assert (await http.get("/global/health")).status_code == 401
 
 
-def test_a_program_that_is_no_server_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_program_that_is_no_server_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     program = tmp_path / "opencode"
     program.write_text("#!/bin/sh\necho 'out of luck'\nexit 3\n")
     program.chmod(0o755)
@@ -53,7 +53,7 @@ def test_a_program_that_is_no_server_is_told_with_its_last_words(tmp_path: Path)
         pass
 
 
-def test_without_the_program_the_error_says_how_to_get_it(
+def test_missing_program_is_an_error_that_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -61,7 +61,7 @@ def test_without_the_program_the_error_says_how_to_get_it(
         OpenCodeServer(tmp_path)
 
 
-def test_a_missing_agent_fails_a_test_where_all_of_them_must_be_there(tmp_path: Path) -> None:
+def test_missing_agent_fails_a_test_where_all_agents_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "from midflight.testing.plugin import need\n\ndef test_it():\n    need('get it there')\n"
     )

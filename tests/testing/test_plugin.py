@@ -51,7 +51,7 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_script_that_is_not_played_to_its_end_fails_its_test(tmp_path: Path) -> None:
+def test_script_that_is_not_played_to_its_end_fails_its_test(tmp_path: Path) -> None:
     test = ASYNC + (
         "from midflight.testing import Text\n"
         "async def test_it(scripted_model):\n"
@@ -63,7 +63,7 @@ def test_a_script_that_is_not_played_to_its_end_fails_its_test(tmp_path: Path) -
     assert "1 step(s) left over" in done.stdout
 
 
-def test_the_agent_gets_an_own_home_and_nothing_of_the_users(tmp_path: Path) -> None:
+def test_agent_gets_its_own_home_and_nothing_of_the_users(tmp_path: Path) -> None:
     test = ASYNC + (
         "import os\n"
         "async def test_it(scripted_model, agent_env, claude_home, tmp_path):\n"
@@ -87,7 +87,7 @@ def start(code, **options):
 """
 
 
-def test_what_outlives_a_test_fails_it_alone_and_is_killed(tmp_path: Path) -> None:
+def test_process_that_outlives_a_test_fails_it_alone_and_is_killed(tmp_path: Path) -> None:
     """A child, and a process that left the tree and is found by its environment."""
     test = LEAK + (
         "process = None\n"

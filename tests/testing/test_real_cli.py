@@ -47,7 +47,7 @@ async def claude(
 Claude = Callable[..., Awaitable[tuple[ScriptedModel, ClaudeProcess]]]
 
 
-async def test_the_real_agent_plays_a_script_to_its_end(claude: Claude) -> None:
+async def test_real_agent_plays_a_script_to_its_end(claude: Claude) -> None:
     model, agent = await claude(
         [Thinking("hmm"), Words("let me look "), ToolCall("Bash", {"command": "echo from-bash"})],
         [Text("seen"), Usage(100, 20, 3, 4)],
@@ -74,7 +74,7 @@ async def test_parallel_tool_calls_come_back_together(claude: Claude) -> None:
     assert model.requests[1].tool_results == {"toolu_a": "one", "toolu_b": "two"}
 
 
-async def test_waiting_before_the_first_byte_holds_the_agent_silent(claude: Claude) -> None:
+async def test_wait_before_the_first_byte_holds_the_agent_silent(claude: Claude) -> None:
     model, agent = await claude([Wait("first byte"), Text("now")])
     agent.say("hi")
     await model.reached("first byte")
@@ -83,7 +83,7 @@ async def test_waiting_before_the_first_byte_holds_the_agent_silent(claude: Clau
     assert frames[-1]["result"] == "now"
 
 
-async def test_waiting_in_the_middle_leaves_the_earlier_words_with_the_agent(
+async def test_wait_in_the_middle_leaves_earlier_words_with_the_agent(
     claude: Claude,
 ) -> None:
     model, agent = await claude([Words("one two"), Wait("middle"), Words(" three")])
@@ -97,7 +97,7 @@ async def test_waiting_in_the_middle_leaves_the_earlier_words_with_the_agent(
     assert (await agent.until("result"))[-1]["result"] == "one two three"
 
 
-async def test_a_message_sent_while_a_tool_runs_is_the_last_user_text(
+async def test_message_sent_while_a_tool_runs_is_the_last_user_text(
     claude: Claude, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -125,7 +125,7 @@ async def test_a_message_sent_while_a_tool_runs_is_the_last_user_text(
     assert list(model.requests[1].tool_results.values()) == ["done"]
 
 
-async def test_the_agent_retries_after_an_overload_and_a_dropped_connection(
+async def test_agent_retries_after_an_overload_and_a_dropped_connection(
     claude: Claude,
 ) -> None:
     model, agent = await claude(HttpError(529), [Words("half of"), Drop()], Text("whole"))
@@ -137,14 +137,14 @@ async def test_the_agent_retries_after_an_overload_and_a_dropped_connection(
     assert len(model.requests) == 3
 
 
-async def test_an_error_that_is_final_ends_the_turn(claude: Claude) -> None:
+async def test_final_error_ends_the_turn(claude: Claude) -> None:
     _, agent = await claude(HttpError(402, message="no such thing"))
     result = await agent.turn("hi")
     assert result["is_error"]
     assert "no such thing" in result["result"]
 
 
-async def test_the_stop_reason_reaches_the_agent(claude: Claude) -> None:
+async def test_stop_reason_reaches_the_agent(claude: Claude) -> None:
     # The agent asks once more after a refusal.
     refusal = [Text("I will not"), Stop("refusal")]
     _, agent = await claude(refusal, refusal)
@@ -157,7 +157,7 @@ async def test_the_stop_reason_reaches_the_agent(claude: Claude) -> None:
     assert reasons == ["refusal", "refusal"]
 
 
-async def test_a_request_beyond_the_script_ends_the_turn_with_the_reason(claude: Claude) -> None:
+async def test_request_beyond_the_script_ends_the_turn_with_the_reason(claude: Claude) -> None:
     model, agent = await claude()
     result = await agent.turn("nobody expects this")
     assert "no step is left" in result["result"]
@@ -166,7 +166,7 @@ async def test_a_request_beyond_the_script_ends_the_turn_with_the_reason(claude:
         model.finish()
 
 
-async def test_a_request_for_a_title_uses_up_no_step(claude: Claude) -> None:
+async def test_request_for_a_title_uses_up_no_step(claude: Claude) -> None:
     model, agent = await claude(Text("hello"))
     agent.write(
         type="control_request",

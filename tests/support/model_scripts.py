@@ -1,8 +1,8 @@
-"""The model of an orchestrator, which says what fits what it has heard, in whatever order."""
+"""Scripts for models that several agents ask, in whatever order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from midflight.testing import ModelRequest, Step, Text, ToolCall
@@ -10,8 +10,8 @@ from midflight.testing import ModelRequest, Step, Text, ToolCall
 Rule = tuple[str, list[Step]]
 
 
-class Boss:
-    """Plays the steps of each rule once, when its words have been heard; else it says nothing."""
+class OrchestratorModel:
+    """Plays the steps of each rule once, when the agent has been told its words."""
 
     def __init__(self, *rules: Rule) -> None:
         self._rules = list(rules)
@@ -36,20 +36,27 @@ class Boss:
         return None
 
 
-def by_task(boss: Boss, **children: list[Step]) -> Callable[[ModelRequest], Step | None]:
-    """Return a script for all of them; a child is known by its name in capitals in its task."""
-    left = {name.upper(): iter(steps) for name, steps in children.items()}
+def by_task(
+    otherwise: Callable[[ModelRequest], Step] | None = None, /, **steps: Sequence[Step]
+) -> Callable[[ModelRequest], Step | None]:
+    """Play a list of steps for each conversation, found by a word of its first message."""
+    left = {word: iter(each) for word, each in steps.items()}
 
     def script(request: ModelRequest) -> Step | None:
         first = str(request.messages[0])
-        return next((next(left[name]) for name in left if name in first), None) or boss(request)
+        for word, rest in left.items():
+            if word in first:
+                return next(rest, None)
+        return otherwise(request) if otherwise else None
 
     return script
 
 
-def claude(tool: str, **given: Any) -> ToolCall:
-    return ToolCall(f"mcp__midflight__{tool}", given)
+def claude_tool(tool: str, **args: Any) -> ToolCall:
+    """Return a call of one of our MCP tools as Claude Code names it."""
+    return ToolCall(f"mcp__midflight__{tool}", args)
 
 
-def opencode(tool: str, **given: Any) -> ToolCall:
-    return ToolCall(f"midflight_{tool}", given)
+def opencode_tool(tool: str, **args: Any) -> ToolCall:
+    """Return a call of one of our MCP tools as OpenCode names it."""
+    return ToolCall(f"midflight_{tool}", args)
