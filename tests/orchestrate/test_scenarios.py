@@ -178,10 +178,10 @@ async def test_agent_orchestrates_until_the_budget_of_all_is_spent(
         ["orchestrate", "BUILD it", "--agent", agent, "--max-budget-usd", "0.5"], env, folder
     )
     try:
-        # The child waits for this: it would stop its parent in the middle of a word.
-        await program.reads("It is at work.", 60)
-        model.signal("spend")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
+            # The child waits for this: it would stop its parent in the middle of a word.
+            await program.reads("It is at work.", 120)
+            model.signal("spend")
             out, err = await program.process.communicate()
     finally:
         await program.kill()
