@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import inspect
 import math
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +187,20 @@ def test_a_slug_is_short_and_made_of_words() -> None:
     assert slug("Fix the /users endpoint!") == "fix-the-users-endpoint"
     assert len(slug("word " * 50)) <= 40
     assert slug("…") == "session"
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        midflight.dispatch,
+        midflight.open,
+        midflight.run,
+        midflight.Client.dispatch,
+        midflight.Host.dispatch,
+    ],
+    ids=lambda door: door.__qualname__,
+)
+def test_help_lists_every_option_with_its_meaning(door: Callable[..., object]) -> None:
+    text = inspect.getdoc(door) or ""
+    for name in Options.__struct_fields__:
+        assert re.search(rf"^{name}: \S", text, re.MULTILINE), name

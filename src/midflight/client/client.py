@@ -6,7 +6,7 @@ import os
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 import msgspec
 
@@ -18,7 +18,8 @@ from midflight.client.session import RemoteSession
 from midflight.errors import Conflict
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
-from midflight.options import Options
+from midflight.options import Options, SessionOptions, documented
+from midflight.values import SessionStatus
 
 __all__ = ["Client", "RemoteSession", "connect"]
 
@@ -71,7 +72,7 @@ class Client:
     async def sessions(
         self,
         *,
-        status: str | None = None,
+        status: SessionStatus | None = None,
         cwd: str | os.PathLike[str] | None = None,
         parent: str | None = None,
     ) -> list[SessionInfo]:
@@ -151,12 +152,15 @@ class Client:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> RemoteSession:
+    @documented
+    async def dispatch(
+        self, task: str, *, id: str | None = None, **options: Unpack[SessionOptions]
+    ) -> RemoteSession:
         """Start a session in the background, and return it, to be entered.
 
         It gets a host that has an agent ready for just this, or else one of its own. The message
         is accepted when this returns. The same ``id`` again returns the same session. Raises what
-        `midflight.dispatch` raises.
+        `midflight.dispatch` raises. The options:
         """
         c.check_text(task)
         checked = Options.build(**options)
@@ -176,9 +180,7 @@ class Client:
         asked again, because the answer was lost, the host knows it for the same one.
         """
         await self.check(session, command)
-        if isinstance(command, (c.Send, c.Redirect)) and not command.id:
-            command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
-        outcome = await self._placement.command(session, c.encode(command))
+        outcome = await self._placement.command(session, c.encode(c.with_id(command)))
         return msgspec.json.decode(outcome, type=Outcome)
 
     async def remove(self, session: str) -> None:

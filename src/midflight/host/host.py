@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from midflight._util.aio import TaskSet, finished
 from midflight.address import Address
@@ -22,7 +22,7 @@ from midflight.host.service import SessionService
 from midflight.host.sessions import OnSession, SessionTable
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal
-from midflight.options import Options
+from midflight.options import Options, SessionOptions, documented
 from midflight.session.session import Session
 
 if TYPE_CHECKING:
@@ -126,11 +126,14 @@ class Host:
 
     # Sessions -----------------------------------------------------------------------------
 
-    async def dispatch(self, task: str, *, id: str | None = None, **options: Any) -> Session:
+    @documented
+    async def dispatch(
+        self, task: str, *, id: str | None = None, **options: Unpack[SessionOptions]
+    ) -> Session:
         """Start a session with a first message, and return it when that is accepted.
 
         The same ``id`` again returns the same session. Raises what `midflight.dispatch` raises on
-        its way into the block.
+        its way into the block. The options:
         """
         check_text(task)
         return await self.begin(task, Options.build(**options), id)
@@ -166,11 +169,12 @@ class Host:
         """Stop a session and remove it from the journal, with all its events."""
         await self._sessions.remove(id)
 
-    async def keep_warm(self, **options: Any) -> None:
+    @documented
+    async def keep_warm(self, **options: Unpack[SessionOptions]) -> None:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
 
         A task that finds it ready need not wait for its start; another one is started then.
-        Raises what `midflight.dispatch` raises.
+        Raises what `midflight.dispatch` raises. The options:
         """
         await self._warm.add(Options.build(**options))
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from midflight._util.redact import Redactor
 from midflight.agents.process.orphans import new_marker
@@ -23,6 +24,8 @@ from midflight.errors import AgentFailed, AgentUnavailable
 
 if TYPE_CHECKING:
     import psutil
+
+_log = logging.getLogger("midflight")
 
 WRITE_TIMEOUT_S = 10.0
 GONE_TIMEOUT_S = 10.0
@@ -41,6 +44,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """Prepare; `start` starts it."""
         self.marker = new_marker()
         self.strays: list[int] = []
+        self._name = ""
         self._transport: asyncio.SubprocessTransport | None = None
         self._output = OutputLines()
         self._stderr = bytearray()
@@ -72,6 +76,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         ``folder`` is removed if this host is killed.
         """
         self._redact = Redactor(env, secrets)
+        self._name = Path(argv[0]).name
         try:
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: self,
@@ -84,7 +89,6 @@ class AgentProcess(asyncio.SubprocessProtocol):
             raise AgentUnavailable(
                 f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
             ) from error
-        self._transport = transport
         self._output.open(transport.get_pipe_transport(1))
         self._started = time.monotonic()
         self._reaper = Reaper(self.pid, self.marker, folder)
@@ -106,6 +110,11 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     # What asyncio tells -------------------------------------------------------------------
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The program runs; it may have ended before `start` returns."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        _log.debug("process %s started: %s", self.pid, self._name)
+
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Take in output: whole lines are queued, the tail of standard error is kept."""
         if fd == 2:  # noqa: PLR2004 - standard error
@@ -126,6 +135,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         """The program has ended: what it leaves behind is ended too."""
+        _log.debug("process %s ended", self.pid)
         self._exited.set()
         self._writable.set()
         self._end = asyncio.get_running_loop().create_task(self._sweep())

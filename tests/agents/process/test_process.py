@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from midflight.agents.process.process import AgentProcess
+
+KEY = "sk-test-0123456789"
+
+
+async def test_a_process_is_logged_from_start_to_end_without_its_environment(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = AgentProcess()
+    with caplog.at_level(logging.DEBUG, "midflight"):
+        await process.start(["/bin/sh", "-c", f": {KEY}"], {"KEY": KEY}, tmp_path)
+        assert [line async for line in process.lines()] == []
+        await process.close()
+    lines = [record.getMessage() for record in caplog.records if record.name == "midflight"]
+    assert lines == [f"process {process.pid} started: sh", f"process {process.pid} ended"]
