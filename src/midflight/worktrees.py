@@ -23,11 +23,9 @@ from midflight.git.diff import Diff, base_of, diff
 from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
 from midflight.info import SessionInfo
 from midflight.options import slug
+from midflight.state.session import BUSY
 
-__all__ = ["BUSY", "SessionWorktree", "SessionWorktrees", "WorktreeOutcome", "own_worktree"]
-
-BUSY = ("starting", "running", "waiting")
-"""The states of a session that works, or waits for an answer."""
+__all__ = ["SessionWorktree", "SessionWorktrees", "WorktreeOutcome", "own_worktree"]
 
 
 class WorktreeOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
-from midflight.state.session import State
+from midflight.state.session import BUSY, State
 
 __all__ = [
     "find",
@@ -39,9 +39,6 @@ _ONLY_SAID = (
     *("retry", "stalled", "notice", "raw"),
 )
 """Events that no state of a session depends on, once the turn that they belong to has ended."""
-
-UNDER_WAY = ("starting", "running", "waiting")
-"""What is said of a session by an owner only."""
 
 NAMED = 5
 """How many candidates an error names."""
@@ -167,7 +164,7 @@ def unsettled(
     held = connection.execute(
         select(leases.c.session, leases.c.host)
         .join(sessions, sessions.c.id == leases.c.session)
-        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(UNDER_WAY)))
+        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(BUSY)))
         .where(sessions.c.seq > 0)
     )
     return [

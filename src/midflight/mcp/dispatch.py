@@ -14,7 +14,8 @@ from midflight.client.client import Client, RemoteSession
 from midflight.errors import NotAllowed
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
-from midflight.worktrees import BUSY, own_worktree
+from midflight.state.session import BUSY
+from midflight.worktrees import own_worktree
 
 
 class DispatchLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from midflight.mcp import arguments as t
 from midflight.mcp import results as r
 from midflight.mcp.dispatch import Dispatching, DispatchLimits
 from midflight.mcp.worktree import take_over
-from midflight.worktrees import BUSY
+from midflight.state.session import BUSY
 
 MAX_NEWS = 3_000
 """How much of what is new is returned at once; it is shared where several sessions are asked."""

@@ -7,10 +7,9 @@ import asyncio
 from midflight import events as e
 from midflight.client.session import RemoteSession
 from midflight.events import Request
+from midflight.state.session import BUSY
 
 __all__ = ["Child"]
-
-BUSY = ("starting", "running", "waiting")
 
 
 class Child:

@@ -24,13 +24,16 @@ from midflight.state.outbox import Outbox
 from midflight.state.requests import Requests
 from midflight.values import Denial, SessionStatus
 
-__all__ = ["AT_REST", "USAGE_LIMIT", "State", "Turn"]
+__all__ = ["AT_REST", "BUSY", "USAGE_LIMIT", "State", "Turn"]
 
 KEPT_CALLS = 1_000
 """How many tool calls are remembered, so that one that is told twice is shown once."""
 
 LAST_CHARACTERS = 200
 """How much of the last line is kept for lists."""
+
+BUSY: tuple[SessionStatus, ...] = ("starting", "running", "waiting")
+"""The statuses of a session that works, or waits for an answer or for a usage limit's reset."""
 
 AT_REST = ("parked", "host_died")
 """Ends of a session that are none for its user: the next message goes on with it."""

@@ -16,6 +16,7 @@ from midflight.cli.terminal.requests import Asking
 from midflight.errors import Conflict
 from midflight.events import Request
 from midflight.info import SessionInfo
+from midflight.state.session import BUSY
 
 if TYPE_CHECKING:
     pass
@@ -96,7 +97,7 @@ async def _rm(names: list[str], *, force: bool) -> int:
     async with connect() as client:
         found = [await client.info(name, cwd=Path.cwd()) for name in names]
         for info in found:
-            if info.status in ("starting", "running", "waiting") and not force:
+            if info.status in BUSY and not force:
                 raise Conflict(
                     f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
                 )
