@@ -1,10 +1,17 @@
-"""Folders that are ours alone."""
+"""Folders and files that are ours alone: made so from the first moment, and checked."""
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["make_private"]
+ANY_ACCESS = 0o077
+"""The bits of a mode that let others read, write or enter."""
+
+WRITE_ACCESS = 0o022
+"""The bits of a mode that let others write."""
 
 
 def make_private(folder: Path) -> None:
@@ -14,5 +21,20 @@ def make_private(folder: Path) -> None:
     """
     for missing in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
         if not missing.is_symlink():
-            # Whoever may write to a folder can put another one in place of those below it.
+            # A user who may write to a folder can put another one in place of those below it.
             missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_private(path: Path) -> int:
+    """Open a file to read and write, and return its descriptor; a new one is private.
+
+    A link is not followed. Raises `OSError`.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def exposed_by(status: os.stat_result, access: int = ANY_ACCESS) -> Literal["owner", "mode"] | None:
+    """Tell by what others have access to a file or folder: its owner, its mode, or nothing."""
+    if status.st_uid != os.geteuid():
+        return "owner"
+    return "mode" if stat.S_IMODE(status.st_mode) & access else None

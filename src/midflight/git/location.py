@@ -7,12 +7,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from shlex import quote
 
-from midflight._util.files import make_private
+from midflight._util.files import WRITE_ACCESS, exposed_by, make_private, open_private
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError
 
@@ -22,8 +21,6 @@ LOCK_S = 60.0
 """How long to wait for another midflight that works in the same repository."""
 
 LOOK_AGAIN_S = 0.05
-
-_OTHERS_WRITE = 0o022
 
 
 def worktrees() -> Path:
@@ -42,13 +39,13 @@ def room(common: Path, main: Path) -> Path:
     folder = worktrees() / f"{slug(main.name)}-{digest}"
     try:
         make_private(folder)
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise MidflightError(
             f"the folder {folder} cannot be made: {error.strerror}",
             "name another one with XDG_DATA_HOME",
         ) from error
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
+    if exposed_by(status, WRITE_ACCESS):
         raise MidflightError(f"others can write to {folder}", f"chmod 700 {quote(str(folder))}")
     return folder
 
@@ -56,7 +53,7 @@ def room(common: Path, main: Path) -> Path:
 @contextlib.asynccontextmanager
 async def alone(folder: Path) -> AsyncIterator[None]:
     """Be the only midflight that changes something there. Raises `Conflict` if that takes long."""
-    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    file = open_private(folder / ".lock")
     try:
         try:
             async with asyncio.timeout(LOCK_S):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight._util.files import WRITE_ACCESS, exposed_by
 from midflight.cli.config.merge import KEYS, NARROWING, File, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
@@ -95,11 +96,12 @@ def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
     """Refuse what is not a file, and a private one into which others could have written."""
     if not stat.S_ISREG(status.st_mode):
         raise InvalidConfig(str(path), "is not a regular file")
+    exposed = exposed_by(status, WRITE_ACCESS) if private else None
     quoted = shlex.quote(str(path))
-    if private and status.st_uid != os.geteuid():
+    if exposed == "owner":
         hint = f"read it, then: sudo chown {os.geteuid()} {quoted}"
         raise InvalidConfig(str(path), "belongs to another user", hint)
-    if private and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if exposed == "mode":
         hint = f"read it, then: chmod go-w {quoted}"
         raise InvalidConfig(str(path), "can be written by other users", hint)
 
