@@ -18,7 +18,7 @@ from tests.support.journal import Program, add, begin, check_whole, options, sql
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused
-from midflight.journal import Journal, Place
+from midflight.journal import Journal, JournalLocation
 from midflight.journal.database import Database
 from midflight.journal.migrations import prepare
 
@@ -100,9 +100,9 @@ async def test_what_waits_for_a_locked_file_is_told_after_a_bounded_time(
 
 @fault("D5")
 def test_a_commit_reaches_the_disk_before_it_returns(tmp_path: Path) -> None:
-    place = Place(tmp_path / "state")
-    database = Database.at(place.journal)
-    prepare(database, place)
+    location = JournalLocation(tmp_path / "state")
+    database = Database.at(location.journal)
+    prepare(database, location)
 
     def asked(connection: Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys")

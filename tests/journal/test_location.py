@@ -14,7 +14,7 @@ from tests.journal.conftest import Hosts
 from tests.support.journal import PROGRAMS, begin, options
 
 from midflight.errors import StoreFailed, StoreRefused
-from midflight.journal import Journal, Place
+from midflight.journal import Journal, JournalLocation
 
 
 @pytest.fixture
@@ -170,10 +170,10 @@ def test_the_state_folder_follows_the_system(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    place = Place()
+    location = JournalLocation()
 
-    assert place.folder.is_relative_to(tmp_path)
-    assert place.folder.name == "midflight"
+    assert location.folder.is_relative_to(tmp_path)
+    assert location.folder.name == "midflight"
 
 
 def test_a_socket_has_a_short_path_in_a_private_folder(
@@ -182,15 +182,15 @@ def test_a_socket_has_a_short_path_in_a_private_folder(
     short = Path(f"/tmp/mf-{os.getpid()}")
     monkeypatch.setattr("tempfile.tempdir", str(short))
 
-    place = Place(tmp_path / ("long" * 30))
+    location = JournalLocation(tmp_path / ("long" * 30))
     try:
-        path = place.socket("a" * 32)
+        path = location.socket("a" * 32)
         assert len(os.fsencode(path)) < 100
         assert path.is_relative_to(short)
         assert _mode(path.parent) == "0o700"
         path.parent.chmod(0o755)
         with pytest.raises(StoreRefused, match="open to others"):
-            place.socket("a")
+            location.socket("a")
     finally:
         path.parent.rmdir()
         short.rmdir()

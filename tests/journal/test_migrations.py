@@ -14,7 +14,7 @@ from tests.support.journal import Program, add, begin, check_whole, rows, sql, t
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused
-from midflight.journal import Journal, Place, restored
+from midflight.journal import Journal, JournalLocation, restored
 from midflight.journal.database import Database
 from midflight.journal.migrations import STEPS, Step, prepare
 from midflight.journal.schema import SCHEMA_VERSION
@@ -25,9 +25,9 @@ GOLDEN_ID = "0123456789abcdef"
 
 def _golden(folder: Path, version: int = 1) -> Path:
     """Make the journal that a version has left behind; return its folder."""
-    place = Place(folder)
-    place.check_journal()
-    connection = sqlite3.connect(place.journal)
+    location = JournalLocation(folder)
+    location.check_journal()
+    connection = sqlite3.connect(location.journal)
     connection.executescript((GOLDEN / f"journal-v{version}.sql").read_text(encoding="utf-8"))
     connection.close()
     return folder
@@ -39,10 +39,10 @@ def _tables(folder: Path) -> list[tuple[str]]:
 
 
 def _migrate(folder: Path, steps: dict[int, Step], version: int) -> None:
-    place = Place(folder)
-    database = Database.at(place.journal)
+    location = JournalLocation(folder)
+    database = Database.at(location.journal)
     try:
-        prepare(database, place, steps, version)
+        prepare(database, location, steps, version)
     finally:
         database.close()
 

@@ -14,7 +14,7 @@ import msgspec
 from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
 from midflight.errors import StoreFailed
-from midflight.journal.location import Place
+from midflight.journal.location import JournalLocation
 from midflight.lineage import VARIABLE
 
 NOTIFY_VARIABLE = "MIDFLIGHT_NOTIFY"
@@ -50,8 +50,10 @@ async def start_host(where: Path | str | None = None, *, notify: str = "") -> Ad
 
 def _log(where: Path | str | None) -> int:
     """Open the file for the errors of hosts in the background; only the user can read it."""
-    place = Place(Path(where) if where is not None and "://" not in str(where) else None)
-    file = place.open_file(place.folder / "hosts.log")
+    location = JournalLocation(
+        Path(where) if where is not None and "://" not in str(where) else None
+    )
+    file = location.open_file(location.folder / "hosts.log")
     if os.fstat(file).st_size > MAX_LOG_BYTES:
         os.ftruncate(file, 0)
     fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)

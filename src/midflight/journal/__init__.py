@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from midflight.journal.journal import Journal
     from midflight.journal.lease import BEAT_S, TTL_S
-    from midflight.journal.location import Place
+    from midflight.journal.location import JournalLocation
     from midflight.journal.record import JournalRecord
     from midflight.journal.rows import HostRow, SessionRow
     from midflight.journal.stored_options import restored, stored
@@ -34,22 +34,30 @@ __all__ = [
     "TTL_S",
     "HostRow",
     "Journal",
+    "JournalLocation",
     "JournalRecord",
-    "Place",
     "SessionRow",
     "restored",
     "stored",
 ]
 
-_MODULES = ("location", "stored_options", "rows", "lease", "record", "journal")
+_MODULES = {
+    "BEAT_S": "lease",
+    "TTL_S": "lease",
+    "HostRow": "rows",
+    "Journal": "journal",
+    "JournalLocation": "location",
+    "JournalRecord": "record",
+    "SessionRow": "rows",
+    "restored": "stored_options",
+    "stored": "stored_options",
+}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import what is asked for; most of it stands on SQLAlchemy."""
-        if name in __all__:
-            for module in _MODULES:
-                home = importlib.import_module(f"midflight.journal.{module}")
-                if name in home.__all__:
-                    return globals().setdefault(name, getattr(home, name))
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"midflight.journal.{_MODULES[name]}")
+        return globals().setdefault(name, getattr(module, name))

@@ -21,7 +21,7 @@ from midflight.journal import queries as reading
 from midflight.journal import writes as store
 from midflight.journal.base import Past
 from midflight.journal.database import Database
-from midflight.journal.location import Place
+from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
 from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, SessionRow
@@ -59,7 +59,7 @@ class Journal:
         self._id = uuid.uuid4().hex
         self._here = lease.ProcessIdentity.find()
         self._held: dict[str, JournalRecord | None] = {}
-        self._place: Place
+        self._location: JournalLocation
         self._database: Database
         self._writer: Writer
 
@@ -69,10 +69,10 @@ class Journal:
         self._writer = Writer(self._database)
 
     def _open(self) -> None:
-        self._place = Place(self._folder)
-        self._database = Database.at(self._url or self._place.journal)
+        self._location = JournalLocation(self._folder)
+        self._database = Database.at(self._url or self._location.journal)
         try:
-            prepare(self._database, None if self._url else self._place)
+            prepare(self._database, None if self._url else self._location)
         except BaseException:
             self._database.close()
             raise
@@ -100,7 +100,7 @@ class Journal:
 
     def socket_path(self) -> Path:
         """Return where this process may make a socket, in a private folder that exists."""
-        return self._place.socket(self._id)
+        return self._location.socket(self._id)
 
     async def register(self, address: str) -> None:
         """Make this process known as a host that can be reached at ``address``."""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
-from midflight._util.files import make_private
+from midflight._util.files import exposed_by, make_private, open_private
 from midflight.errors import StoreFailed, StoreRefused
 
-__all__ = ["APPLICATION", "Place"]
+__all__ = ["APPLICATION", "JournalLocation"]
 
 APPLICATION = 0x6D666C74
 """What a journal's header says of the program that it belongs to: "mflt" in ASCII."""
@@ -21,10 +21,8 @@ APPLICATION = 0x6D666C74
 MAX_SOCKET_BYTES = 100
 """A path of a Unix socket has to fit into 104 bytes on macOS and 108 on Linux."""
 
-_OTHERS = 0o077
 
-
-class Place:
+class JournalLocation:
     """A state folder that belongs to this user alone, and the paths in it."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -57,9 +55,8 @@ class Place:
 
         Raises `StoreRefused` if it is a link, or if others could get at it.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            file = os.open(path, flags, 0o600)
+            file = open_private(path)
         except OSError as error:
             if path.is_symlink():
                 raise StoreRefused(
@@ -132,11 +129,12 @@ def _check(path: Path, found: os.stat_result, mode: str, right_kind: Callable[[i
         raise StoreRefused(f"{path} is a symbolic link", f"rm {quote(str(path))}")
     if not right_kind(found.st_mode):
         raise StoreRefused(f"{path} is not what it should be", f"move {path} away")
-    if found.st_uid != os.geteuid():
+    exposed = exposed_by(found)
+    if exposed == "owner":
         raise StoreRefused(
             f"{path} belongs to another user (uid {found.st_uid})", f"move {path} away"
         )
-    if found.st_mode & _OTHERS:
+    if exposed == "mode":
         loose = stat.S_IMODE(found.st_mode)
         raise StoreRefused(
             f"{path} is open to others (mode {loose:o})", f"chmod {mode} {quote(str(path))}"

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
 from midflight.journal.lease import ProcessIdentity, list_hosts
-from midflight.journal.location import APPLICATION, Place
+from midflight.journal.location import APPLICATION, JournalLocation
 from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
 
 __all__ = ["STEPS", "Step", "prepare"]
@@ -39,29 +39,29 @@ _SERVER_LOCK = 0x6D666C74
 
 def prepare(
     database: Database,
-    place: Place | None,
+    location: JournalLocation | None,
     steps: Mapping[int, Step] = STEPS,
     version: int = SCHEMA_VERSION,
 ) -> None:
     """Bring a database to ``version``. Several processes may do this at once.
 
     Raises `StoreRefused` (and changes nothing) if it is newer, or if it is older and a host still
-    uses it. ``place`` is where a SQLite file lies.
+    uses it. ``location`` is where a SQLite file lies.
     """
     try:
-        if place is None:
+        if location is None:
             _bring(database, None, steps, version)
             return
-        with _alone(place):
-            place.check_journal()
-            _make_file_ours(place.journal)
-            _bring(database, place, steps, version)
+        with _alone(location):
+            location.check_journal()
+            _make_file_ours(location.journal)
+            _bring(database, location, steps, version)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.failure(error) from error
 
 
 def _bring(
-    database: Database, place: Place | None, steps: Mapping[int, Step], version: int
+    database: Database, location: JournalLocation | None, steps: Mapping[int, Step], version: int
 ) -> None:
     found = database.write(lambda connection: _found(connection, version))
     if found > version:
@@ -72,8 +72,10 @@ def _bring(
         )
     if found < version:
         database.write(_check_unused)
-    if found < version and place is not None:
-        _back_up(place.journal, place.folder / f"{place.journal.name}.v{found}.bak", place)
+    if found < version and location is not None:
+        _back_up(
+            location.journal, location.folder / f"{location.journal.name}.v{found}.bak", location
+        )
     while found < version:
         found = database.write(functools.partial(_advance, step=steps[found], version=found))
 
@@ -116,18 +118,18 @@ def _make_file_ours(file: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _back_up(file: Path, copy: Path, place: Place) -> None:
+def _back_up(file: Path, copy: Path, location: JournalLocation) -> None:
     """Write a copy beside the file, under its name only when it is whole and on disk."""
     half = copy.with_name(copy.name + ".part")
     half.unlink(missing_ok=True)
-    os.close(place.open_file(half))
+    os.close(location.open_file(half))
     with (
         contextlib.closing(sqlite3.connect(file)) as source,
         contextlib.closing(sqlite3.connect(half)) as target,
     ):
         source.backup(target)
     half.replace(copy)
-    folder = os.open(place.folder, os.O_RDONLY)
+    folder = os.open(location.folder, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name has to outlive a power cut as what was copied does
     finally:
@@ -135,9 +137,9 @@ def _back_up(file: Path, copy: Path, place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def _alone(location: JournalLocation) -> Iterator[None]:
     """Keep other processes from making or migrating the journal meanwhile."""
-    file = place.open_file(place.lock)
+    file = location.open_file(location.lock)
     try:
         until = time.monotonic() + BUSY_S
         while True:
@@ -147,7 +149,7 @@ def _alone(place: Place) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise StoreFailed(
-                        f"{place.journal} is being prepared by another process", "try again"
+                        f"{location.journal} is being prepared by another process", "try again"
                     ) from None
                 time.sleep(LOOK_AGAIN_S)
         yield

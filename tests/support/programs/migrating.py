@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from midflight.journal import Place
+from midflight.journal import JournalLocation
 from midflight.journal.database import Database
 from midflight.journal.migrations import prepare
 
@@ -39,6 +39,6 @@ def second(connection: Connection) -> None:
     reach("before the second commit")
 
 
-place = Place(Path(sys.argv[1]))
-prepare(Database.at(place.journal), place, {1: first, 2: second}, 3)
+location = JournalLocation(Path(sys.argv[1]))
+prepare(Database.at(location.journal), location, {1: first, 2: second}, 3)
 reach("at the end")

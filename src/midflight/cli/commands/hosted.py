@@ -46,9 +46,9 @@ async def hosted(
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
-    from midflight.journal import Place
+    from midflight.journal import JournalLocation
 
-    Place()  # a folder that cannot be used is told before anything is started
+    JournalLocation()  # a folder that cannot be used is told before anything is started
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     agent = create(marked(options, new))
