@@ -13,7 +13,6 @@ from midflight.address import Address
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_strays
-from midflight.commands import check_text
 from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
@@ -135,7 +134,6 @@ class Host:
         The same ``id`` again returns the same session. Raises what `midflight.dispatch` raises on
         its way into the block. The options:
         """
-        check_text(task)
         return await self.begin(task, Options.build(**options), id)
 
     async def begin(

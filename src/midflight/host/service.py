@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator
-
-import msgspec
 
 from midflight import commands as c
 from midflight import events as e
@@ -105,8 +102,7 @@ class SessionService:
         if isinstance(command, c.Cancel):
             await session.withdraw(command.message)
             return _outcome(session, command.message)
-        if isinstance(command, (c.Send, c.Redirect)) and not command.id:
-            command = msgspec.structs.replace(command, id=str(uuid.uuid4()))
+        command = c.with_id(command)
         await session.command(command)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))

@@ -12,6 +12,7 @@ import msgspec
 
 from midflight import events as e
 from midflight.agents.base import Agent
+from midflight.commands import check_text
 from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
 from midflight.host.recovery import settle
 from midflight.host.secrets import SessionSecrets
@@ -76,6 +77,8 @@ class SessionTable:
         parent: str | None = None,
     ) -> Session:
         """Start a session, or return the one that was begun with this id; see `Host.begin`."""
+        if task is not None:
+            check_text(task)
         new = uuid.uuid4().hex if id is None else id
         async with self._starts.alone(new):
             if not await self.was_begun(new, task, options):

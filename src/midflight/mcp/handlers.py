@@ -117,7 +117,6 @@ class Handlers:
         return await self._report(info.id)
 
     async def _tell(self, name: str, command: c.Send | c.Redirect) -> r.Report:
-        c.check_text(command.text)
         info = await self._find(name)
         await self._client.carry_out(info.id, command)
         self._attend(info.id)
