@@ -9,12 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from midflight.cli.parser import COMMANDS
+
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "midflight"
 
 NAMED = {
     "midflight.{}": "`import midflight` loads what stands behind a name when it is used",
     "midflight.journal.{}": "most of the journal stands on SQLAlchemy, which is slow to import",
-    "midflight.cli.commands.{}": "the command line loads one command, and not all of them",
+    **{command.handler: "loaded when its command is given" for command in COMMANDS.values()},
     "midflight.cli.main": "the program of a detached host, and of an orchestrator's MCP server",
     "midflight.agents.claude.driver:ClaudeAgent": "a driver is loaded when a session uses it",
     "midflight.agents.opencode.v1.driver:OpenCodeAgent": "a driver",
@@ -28,6 +30,7 @@ NO_MODULE = {"midflight.toml": "the file with a project's defaults"}
 
 BY_VARIABLE = {
     "agents": "loads a driver of its table",
+    "cli.main": "loads a handler of the table of commands",
     "testing.conformance.rig": "loads a driver of the same table, to ask its class",
 }
 """Modules that import what a variable names, and why."""

@@ -13,7 +13,7 @@ import pytest
 from tests.support.program import Done, Program
 from tests.support.terminal import Terminal
 
-from midflight.cli.main import _main
+from midflight.cli.main import execute
 from midflight.host import Host
 from midflight.options import Options
 from midflight.session.session import Session
@@ -149,7 +149,7 @@ def say(state: None, monkeypatch: pytest.MonkeyPatch) -> Say:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
-            code = await asyncio.to_thread(_main, arguments)
+            code = await asyncio.to_thread(execute, arguments)
         return Done(code, out.whole, err.whole)
 
     return carry_out

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from midflight.cli.commands.host import _host, _park_after
-from midflight.cli.commands.hosted import hosted
-from midflight.cli.main import _main
+from midflight.cli.foreground import hosted
+from midflight.cli.main import execute
 from midflight.client.client import Client, connect
 from midflight.client.spawn import Ready
 from midflight.errors import InvalidInput, StoreFailed
@@ -145,5 +145,5 @@ async def test_a_time_that_is_none_is_an_error_by_name(
 
 
 async def test_what_an_agent_is_like_goes_with_warm(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["host", "--model", "sonnet"]) == 2
+    assert execute(["host", "--model", "sonnet"]) == 2
     assert "--warm" in capsys.readouterr().err

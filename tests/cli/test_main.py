@@ -113,7 +113,7 @@ def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
         "from midflight.cli import main\n"
         "def fail(given):\n"
         "    raise ValueError('what\\nnow')\n"
-        "main.COMMANDS['demo'] = (*main.COMMANDS['demo'][:2], fail)\n"
+        "main.COMMANDS['demo'] = main.COMMANDS['demo']._replace(handler='__main__:fail')\n"
         "main.main(['demo'])\n"
     )
     done = subprocess.run(

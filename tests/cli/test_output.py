@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.faults.manifest import fault
 
 from midflight import events as e
-from midflight.cli.output import Fragment, exact, inert, one_line, write
+from midflight._util.sanitize import exact, inert, one_line
+from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.render import Blocks, approval, markdown
 from midflight.cli.terminal.requests import Asking
 from midflight.cli.terminal.screen import Screen

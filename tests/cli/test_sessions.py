@@ -16,7 +16,7 @@ from tests.support.host import journal_of
 from tests.support.program import Done
 
 from midflight import events as e
-from midflight.cli.commands.verbs import request_of
+from midflight.cli.commands.answer import request_of
 from midflight.errors import InvalidInput
 from midflight.host import Host
 from midflight.info import SessionInfo

@@ -12,10 +12,11 @@ from tests.support.program import Program
 from tests.support.terminal import Terminal
 
 from midflight import events as e
-from midflight.cli.main import UsageError, make_parser
+from midflight.cli.parser import make_parser
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
+from midflight.errors import InvalidInput
 from midflight.testing import ScriptedModel, Text, usage_limit
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +83,7 @@ def test_the_longest_wait_is_said_in_any_unit(said: str, seconds: float) -> None
 
 @pytest.mark.parametrize("said", ["soon", "", "h", "2d"])
 def test_a_wait_that_is_no_time_is_wrong_usage(said: str) -> None:
-    with pytest.raises(UsageError, match="max-wait"):
+    with pytest.raises(InvalidInput, match="max-wait"):
         make_parser().parse_args(["run", "x", "--max-wait", said])
 
 

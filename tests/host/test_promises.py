@@ -290,7 +290,7 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
 async def test_p8_agent_text_is_faithful_to_programs_and_inert_in_terminals(
     host: Host, begin: Begin, attach: Attach
 ) -> None:
-    from midflight.cli.output import inert
+    from midflight._util.sanitize import inert
 
     hostile = "\x1b]52;c;aGk=\x07\x1b[2J\x1b]0;title\x07 a\u202eb e\u0301 \0 [link=x]y[/link]\r\b"
     _, session = await begin(Text(hostile), task="do")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midflight import InvalidInput
-from midflight.cli.commands.mcp_install import plan
+from midflight.cli.install.mcp import plan
 from midflight.cli.main import main
 from midflight.cli.parser import MCP_CLIENTS
 

@@ -15,7 +15,7 @@ from tests.support.mcp_tools import WRITE
 
 import midflight
 from midflight import commands as c
-from midflight.cli.commands.show import rm
+from midflight.cli.commands.rm import rm
 from midflight.client.client import connect
 from midflight.host import Host
 from midflight.lineage import UNKNOWN, VARIABLE

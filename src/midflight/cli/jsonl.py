@@ -13,7 +13,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.cli.output import json_line, write
-from midflight.cli.terminal.transcript import Outcome
+from midflight.cli.terminal.transcript import ExitOutcome
 from midflight.errors import InvalidInput
 from midflight.session.session import Session
 
@@ -33,7 +33,7 @@ async def run_json(
     While the input is open the session stays open; when it has ended nobody can answer any more,
     and the run ends as soon as it is quiet, if ``rest`` says that it will stay so.
     """
-    outcome = Outcome()
+    outcome = ExitOutcome()
     try:
         async with asyncio.TaskGroup() as group:
             printing = group.create_task(_print(session, outcome))
@@ -72,7 +72,7 @@ async def _drive(
         await session.close()
 
 
-async def _print(session: Session, outcome: Outcome) -> None:
+async def _print(session: Session, outcome: ExitOutcome) -> None:
     async for event in session.events():
         outcome.take(event)
         write(json_line(e.encode(event)))

@@ -12,18 +12,7 @@ import re
 import sys
 from collections.abc import Iterable
 
-from midflight._util.sanitize import CONTROLS, exact, inert, one_line
-
-__all__ = [
-    "Fragment",
-    "at_terminal",
-    "exact",
-    "inert",
-    "json_line",
-    "one_line",
-    "styles_wanted",
-    "write",
-]
+from midflight._util.sanitize import CONTROLS, inert
 
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""

@@ -1,25 +1,30 @@
-"""What the commands about sessions that exist take, and which module carries each of them out."""
+"""The table of the command line: each command, its help, its options, and what carries it out.
+
+What a command needs is loaded when it is carried out and not before, so that ``--help`` answers at
+once. That is also why argparse reads the options: typer alone takes longer to import than that.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
-__all__ = [
-    "GROUPS",
-    "MAY_ANSWER",
-    "MCP",
-    "MCP_CLIENTS",
-    "SESSION_COMMANDS",
-    "SKILL",
-    "SKILL_READERS",
-    "WORKTREE_ACTIONS",
-    "Command",
-    "seconds",
-]
+from midflight.cli.output import write
+from midflight.errors import InvalidInput
 
-Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+DESCRIPTION = """\
+Dispatch a coding agent, watch it work, and change its course while it runs.
+"""
+
+EPILOG = """\
+exit codes:
+  0 completed · 1 failed · 2 wrong usage · 3 a limit was reached · 4 no such session
+  130 interrupted
+
+A task on its own is run: midflight "task" is midflight run "task". A session is named by its name,
+its id, or how one of them begins; without a name the latest one of this folder is meant.
+"""
 
 MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
 """Programs whose configuration `midflight mcp install` writes."""
@@ -28,6 +33,8 @@ SKILL_READERS = ("claude", "opencode", "codex")
 """Programs that `midflight skill install` gives the skill to."""
 
 WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
+
+SHELLS = ("bash", "zsh", "fish")
 
 SESSION_HELP = (
     "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
@@ -38,31 +45,79 @@ WORKTREE_HELP = (
     " here if left out"
 )
 
-
-MAY_ANSWER = (
+MAY_ANSWER_HELP = (
     "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
     " name, or everything; repeatable"
 )
 
 
-def seconds(said: str) -> float:
+def seconds(text: str) -> float:
     """Read a span of time: a number of seconds, or of the unit behind it."""
     units = {"s": 1, "m": 60, "h": 3600}
-    return float(said[:-1]) * units[said[-1]] if said[-1:] in units else float(said)
+    return float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+
+
+# Options that several commands have ---------------------------------------------------------
+
+
+def _agent(parser: argparse.ArgumentParser) -> None:
+    """Add what says which agent it is, and what it may do."""
+    add = parser.add_argument
+    add(
+        "--agent",
+        metavar="A",
+        help="the agent: claude (default), opencode, a preset or acp:COMMAND",
+    )
+    add("--model", metavar="M", help="the model, as the agent names it")
+    add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
+    add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
+    add("--allow", metavar="T,…", action="append", help="tools that run without asking")
+    add("--deny", metavar="T,…", action="append", help="tools that never run")
+    add(
+        "--permission-mode",
+        metavar="P",
+        help="default, acceptEdits, plan, dontAsk or bypassPermissions",
+    )
+    add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
+    add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
+    add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
+    add("--timeout", metavar="S", type=float, help="seconds that one turn may take")
+    add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
+    add(
+        "--on-usage-limit",
+        metavar="W",
+        help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
+    )
+    add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
+    add("--server-url", metavar="URL", help="an OpenCode server that runs already")
+
+
+def _park_after(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--park-after",
+        metavar="S",
+        type=seconds,
+        help="in the background: lay it to rest when it was quiet for so long (15m); inf: never",
+    )
+
+
+def _notify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--notify", metavar="URL", help="tell this apprise address what waits, ends or fails"
+    )
 
 
 def _session(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
 
 
-def _words(parser: argparse.ArgumentParser, *names: str) -> None:
-    shown = f"[S] {' '.join(names)}"
-    parser.usage = f"{parser.prog} [options] {shown}"
-    parser.add_argument("words", metavar=shown, nargs="+", help=SESSION_HELP)
+def _words(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.usage = f"{parser.prog} [options] [S] {words}"
+    parser.add_argument("words", metavar=f"[S] {words}", nargs="+", help=SESSION_HELP)
 
 
-def _json(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--json", action="store_true", help=what)
+def _json(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--json", action="store_true", help=meaning)
 
 
 def _wait(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +127,78 @@ def _wait(parser: argparse.ArgumentParser) -> None:
         help="show what follows until the session is quiet; the exit code is that of run",
     )
     _json(parser, "what came of it as JSON; with --wait, one event per line")
+
+
+def _journal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--journal", metavar="DIR", help="the journal's folder (default: your own)")
+
+
+def _max_depth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-depth", metavar="N", type=int, default=3, help="agents below agents, at most (3)"
+    )
+
+
+# The options of each command ----------------------------------------------------------------
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", help="what the agent should do")
+    _agent(parser)
+    add(
+        "--then",
+        metavar="TEXT",
+        action="append",
+        help="a message for a turn of its own after the task; repeatable",
+    )
+    add("--name", metavar="NAME", help="a short name for the session")
+    add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
+    add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    _park_after(parser)
+    _notify(parser)
+    add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
+    _json(parser, "one event per line out, one command per line in")
+
+
+def _orchestrate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", nargs="?", help="what is to be done; it can be typed later too")
+    _agent(parser)
+    add("--then", metavar="TEXT", action="append", help="a message after the task; repeatable")
+    add("--name", metavar="NAME", help="a short name for the session")
+    add(
+        "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
+    )
+    _max_depth(parser)
+    add("--max-children", metavar="N", type=int, default=8, help="that work at once, at most (8)")
+    add(
+        "--may-answer",
+        metavar="WHAT",
+        action="append",
+        help=f"{MAY_ANSWER_HELP}; or nothing (default: questions)",
+    )
+    _notify(parser)
+    _json(parser, "one event per line out, one command per line in")
+    parser.set_defaults(resume=None)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--agent",
+        metavar="A",
+        choices=("claude", "opencode"),
+        default="claude",
+        help="claude (default) or opencode",
+    )
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--probe", action="store_true", help="try what each agent can do, offline; takes minutes")
+    add("--agent", metavar="A", help="with --probe: only this agent")
+    _json(parser, "one JSON object; with --probe one row per line")
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
@@ -122,47 +249,6 @@ def _answer(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
-def _rm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="S", nargs="+", help=SESSION_HELP.rpartition(";")[0])
-    parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
-
-
-def _mcp(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("action", nargs="?", choices=("install",), help="instead of serving, tell a program of it")
-    add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
-    add("--user", action="store_true", help="with install: for all folders, not for this one")
-    add("--print", action="store_true", help="with install: only show what would be written")
-    add("--journal", metavar="DIR", help="the journal's folder (default: your own)")
-    add("--max-depth", metavar="N", type=int, default=3, help="agents below agents, at most (3)")
-    add(
-        "--max-children",
-        metavar="N",
-        type=int,
-        default=8,
-        help="sessions of one agent that work at the same time, at most (8)",
-    )
-    add(
-        "--may-answer",
-        metavar="WHAT",
-        action="append",
-        nargs="?",
-        const="everything",
-        default=[],
-        help=MAY_ANSWER,
-    )
-    add("--worktree", action="store_true", help="a git worktree for each session")
-    add("--session", help=argparse.SUPPRESS)
-
-
-def _skill(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("action", choices=("install",), help="write it where a program looks for skills")
-    add("client", choices=SKILL_READERS, help="which program")
-    add("--user", action="store_true", help="for all folders, not for this one")
-    add("--print", action="store_true", help="only show what would be written")
-
-
 def _worktree(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
@@ -181,66 +267,238 @@ def _worktree(parser: argparse.ArgumentParser) -> None:
     _json(parser, "what came of it as JSON")
 
 
+def _rm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sessions", metavar="S", nargs="+", help=SESSION_HELP.rpartition(";")[0])
+    parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
+
+
+def _mcp(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("install",), help="instead of serving, tell a program of it")
+    add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
+    add("--user", action="store_true", help="with install: for all folders, not for this one")
+    add("--print", action="store_true", help="with install: only show what would be written")
+    _journal(parser)
+    _max_depth(parser)
+    add(
+        "--max-children",
+        metavar="N",
+        type=int,
+        default=8,
+        help="sessions of one agent that work at the same time, at most (8)",
+    )
+    add(
+        "--may-answer",
+        metavar="WHAT",
+        action="append",
+        nargs="?",
+        const="everything",
+        default=[],
+        help=MAY_ANSWER_HELP,
+    )
+    add("--worktree", action="store_true", help="a git worktree for each session")
+    add("--session", help=argparse.SUPPRESS)
+
+
+def _skill(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", choices=("install",), help="write it where a program looks for skills")
+    add("client", choices=SKILL_READERS, help="which program")
+    add("--user", action="store_true", help="for all folders, not for this one")
+    add("--print", action="store_true", help="only show what would be written")
+
+
+def _host(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
+    _agent(parser)
+    parser.set_defaults(name=None, resume=None)
+    _journal(parser)
+    _park_after(parser)
+    add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell it is for")
+    parser.add_argument("shell", choices=SHELLS, help="the shell it is for")
 
 
-def _candidates(parser: argparse.ArgumentParser) -> None:
+def _complete(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs=argparse.REMAINDER)
 
 
-def _in(module: str, function: str) -> Callable[[argparse.Namespace], int]:
-    """Return a function of a module that is loaded when it is called."""
-
-    def call(given: argparse.Namespace) -> int:
-        code: int = getattr(importlib.import_module(f"midflight.cli.commands.{module}"), function)(
-            given
-        )
-        return code
-
-    return call
+# The commands -------------------------------------------------------------------------------
 
 
-SESSION_COMMANDS: dict[str, Command] = {
-    "ls": ("list the sessions; what waits for you comes first", _ls, _in("ls", "ls")),
-    "show": ("show one session, and what it asks", _show, _in("show", "show")),
-    "logs": ("print what a session has said and done", _logs, _in("logs", "logs")),
-    "attach": (
+class Command(NamedTuple):
+    """One command.
+
+    ``group`` is the title that the help lists it under; nothing hides it. ``handler`` is
+    ``module:function``: it takes what was parsed and returns the exit code.
+    """
+
+    group: str
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    handler: str
+
+
+COMMANDS = {
+    "run": Command(
+        "start",
+        "run a task here and show what the agent does",
+        _run,
+        "midflight.cli.commands.run:run",
+    ),
+    "orchestrate": Command(
+        "start",
+        "have an agent dispatch and steer others for you",
+        _orchestrate,
+        "midflight.cli.commands.orchestrate:orchestrate",
+    ),
+    "demo": Command(
+        "start",
+        "see it at work: a scripted tour, without key and network",
+        _demo,
+        "midflight.cli.commands.demo:demo",
+    ),
+    "doctor": Command(
+        "start",
+        "say which agents can be used, and what to do if not",
+        _doctor,
+        "midflight.cli.commands.doctor:doctor",
+    ),
+    "ls": Command(
+        "look",
+        "list the sessions; what waits for you comes first",
+        _ls,
+        "midflight.cli.commands.ls:ls",
+    ),
+    "show": Command(
+        "look", "show one session, and what it asks", _show, "midflight.cli.commands.show:show"
+    ),
+    "logs": Command(
+        "look", "print what a session has said and done", _logs, "midflight.cli.commands.logs:logs"
+    ),
+    "attach": Command(
+        "look",
         "take part in a session at this terminal; leaving does not stop it",
         _session,
-        _in("attach", "attach"),
+        "midflight.cli.commands.attach:attach",
     ),
-    "resume": ("attach, and hand over the messages that wait", _session, _in("attach", "resume")),
-    "send": ("say something: it is read at the agent's next step", _send, _in("verbs", "send")),
-    "queue": ("say something for a turn of its own, afterwards", _send, _in("verbs", "queue")),
-    "redirect": ("stop the turn and start one for this", _redirect, _in("verbs", "redirect")),
-    "interrupt": ("stop the turn", _interrupt, _in("verbs", "interrupt")),
-    "answer": ("answer what the agent asks", _answer, _in("verbs", "answer")),
-    "stop": ("end a session and its agent; a message goes on", _session, _in("verbs", "stop")),
-    "rm": ("remove sessions and all they said", _rm, _in("show", "rm")),
-    "worktree": (
+    "send": Command(
+        "step in",
+        "say something: it is read at the agent's next step",
+        _send,
+        "midflight.cli.commands.send:send",
+    ),
+    "queue": Command(
+        "step in",
+        "say something for a turn of its own, afterwards",
+        _send,
+        "midflight.cli.commands.send:queue",
+    ),
+    "redirect": Command(
+        "step in",
+        "stop the turn and start one for this",
+        _redirect,
+        "midflight.cli.commands.send:redirect",
+    ),
+    "interrupt": Command(
+        "step in", "stop the turn", _interrupt, "midflight.cli.commands.stop:interrupt"
+    ),
+    "answer": Command(
+        "step in", "answer what the agent asks", _answer, "midflight.cli.commands.answer:answer"
+    ),
+    "resume": Command(
+        "step in",
+        "attach, and hand over the messages that wait",
+        _session,
+        "midflight.cli.commands.attach:resume",
+    ),
+    "worktree": Command(
+        "take over",
         "look at, merge or throw away the worktrees of sessions",
         _worktree,
-        _in("worktree", "worktree"),
+        "midflight.cli.commands.worktree:worktree",
     ),
-    "completion": ("print what makes a shell complete", _completion, _in("completion", "script")),
-    "__complete": ("", _candidates, _in("completion", "complete")),
+    "stop": Command(
+        "end",
+        "end a session and its agent; a message goes on",
+        _session,
+        "midflight.cli.commands.stop:stop",
+    ),
+    "rm": Command("end", "remove sessions and all they said", _rm, "midflight.cli.commands.rm:rm"),
+    "mcp": Command(
+        "more",
+        "give another agent these sessions as tools, over MCP",
+        _mcp,
+        "midflight.cli.commands.mcp:mcp",
+    ),
+    "skill": Command(
+        "more",
+        "teach another agent when and how to use this",
+        _skill,
+        "midflight.cli.commands.skill:skill",
+    ),
+    "host": Command(
+        "more", "keep sessions in the background", _host, "midflight.cli.commands.host:host"
+    ),
+    "completion": Command(
+        "more",
+        "print what makes a shell complete",
+        _completion,
+        "midflight.cli.commands.completion:completion",
+    ),
+    "__complete": Command("", "", _complete, "midflight.cli.commands.completion:complete"),
 }
 
-MCP: Command = ("give another agent these sessions as tools, over MCP", _mcp, _in("mcp", "mcp"))
 
-SKILL: Command = (
-    "teach another agent when and how to use this",
-    _skill,
-    _in("skill", "skill"),
-)
+# The parser ---------------------------------------------------------------------------------
 
-GROUPS = {
-    "start": ("run", "orchestrate", "demo", "doctor"),
-    "look": ("ls", "show", "logs", "attach"),
-    "step in": ("send", "queue", "redirect", "interrupt", "answer", "resume"),
-    "take over": ("worktree",),
-    "end": ("stop", "rm"),
-    "more": ("mcp", "skill", "host", "completion"),
-}
-"""The commands as the help shows them; what stands in none is not shown."""
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(prog="midflight", description=DESCRIPTION + _groups(), epilog=EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    for name, command in COMMANDS.items():
+        text = command.help
+        one = commands.add_parser(name, description=text[:1].upper() + text[1:] + ".")
+        command.add_options(one)
+        one.set_defaults(command=name)
+    return parser
+
+
+def _groups() -> str:
+    """Return the commands as the help lists them."""
+    groups: dict[str, str] = {}
+    for name, command in COMMANDS.items():
+        if command.group:
+            title = f"\n{command.group}:\n"
+            groups[title] = groups.get(title, title) + f"  {name:11} {command.help}\n"
+    return "".join(groups.values())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what is wrong as an error, and prints through the one output function."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        options["allow_abbrev"] = False
+        super().__init__(*args, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(message, f"{self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        write(message)
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, and not before."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        write(f"midflight {version('midflight')}\n")
+        parser.exit()

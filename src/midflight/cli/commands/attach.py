@@ -7,11 +7,10 @@ import asyncio
 from pathlib import Path
 
 from midflight import commands as c
-from midflight.cli.output import at_terminal, one_line, write
+from midflight._util.sanitize import one_line
+from midflight.cli.output import at_terminal, write
 from midflight.client.client import Client, RemoteSession, connect
 from midflight.errors import InvalidInput
-
-__all__ = ["attach", "resume"]
 
 LAST_EVENTS = 100
 """How much is shown of what happened before."""

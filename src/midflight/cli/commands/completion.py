@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from midflight.cli.output import inert, write
-from midflight.cli.parser import WORKTREE_ACTIONS
-
-__all__ = ["candidates", "complete", "script"]
+from midflight._util.sanitize import inert
+from midflight.cli.output import write
+from midflight.cli.parser import COMMANDS, WORKTREE_ACTIONS
 
 _BASH = """\
 # eval "$(midflight completion bash)"
@@ -53,7 +52,7 @@ _NAMED = frozenset(
 """Commands whose first word may be a session."""
 
 
-def script(given: argparse.Namespace) -> int:
+def completion(given: argparse.Namespace) -> int:
     """Print the script for a shell."""
     write(_SCRIPTS[given.shell])
     return 0
@@ -72,7 +71,7 @@ def candidates(words: list[str]) -> list[str]:
     if begun.startswith("-"):
         found = _options(before[0] if before else "")
     elif not before:
-        found = _commands()
+        found = [name for name, command in COMMANDS.items() if command.group]
     elif before[0] in _NAMED:
         found = _sessions()
     elif before[0] == "worktree":
@@ -84,20 +83,12 @@ def candidates(words: list[str]) -> list[str]:
     return [each for each in found if each.startswith(begun)]
 
 
-def _commands() -> list[str]:
-    from midflight.cli.parser import GROUPS
-
-    return [name for names in GROUPS.values() for name in names]
-
-
-def _options(command: str) -> list[str]:
+def _options(name: str) -> list[str]:
     """Return the options of a command, as its parser has them."""
-    from midflight.cli.main import COMMANDS
-
-    if command not in COMMANDS:
+    if name not in COMMANDS:
         return ["--help", "--version"]
-    parser = argparse.ArgumentParser(prog=command)
-    COMMANDS[command][1](parser)
+    parser = argparse.ArgumentParser(prog=name)
+    COMMANDS[name].add_options(parser)
     return [text for text in parser._option_string_actions if text.startswith("--")]  # noqa: SLF001
 
 

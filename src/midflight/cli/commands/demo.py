@@ -6,6 +6,7 @@ and runs files in a temporary folder, and every step in is one that a person cou
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import difflib
@@ -21,15 +22,13 @@ from midflight import dispatch
 from midflight import events as e
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.commands.demo_script import AFTER, BEFORE, REDIRECT, STEER, TASK, TEST, steps
-from midflight.cli.commands.run import Stopper, until_stopped
 from midflight.cli.output import Fragment, write
+from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.render import approval, output_lines
 from midflight.cli.terminal.transcript import Transcript
 from midflight.session.session import Session
 from midflight.testing import ScriptedModel
 from midflight.testing.home import make_home
-
-__all__ = ["demo"]
 
 BOLD, DIM, CYAN, GREEN, RED = "1", "2", "1;36", "32", "31"
 PRIVATE = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "XDG_", "AWS_", "GOOGLE_", "VERTEX_")
@@ -47,11 +46,12 @@ folder. The model behind it is scripted: it needs no key and no network, and cos
 """
 
 
-def demo(agent: str) -> int:
+def demo(given: argparse.Namespace) -> int:
     """Play the tour; 0 if the files on disk are changed as they should be, else 1.
 
     Raises `AgentUnavailable` where the agent is not installed.
     """
+    agent: str = given.agent
     # With OpenCode the model is the one of the scripted model's own configuration.
     options: dict[str, Any] = {"agent": agent}
     if agent == "opencode":
@@ -64,18 +64,23 @@ def demo(agent: str) -> int:
         project.mkdir()
         make_home(home)
         (project / "users.py").write_text(BEFORE)
-        _isolate(home)
+        drop_user_environment()
+        _write_claude_state(home)
         git = _commit(project)
         write(INTRODUCTION.format(NAMES[agent]))
         code = asyncio.run(_play(project, home, options))
         return code or _show_changes(project, agent, git=git)
 
 
-def _isolate(home: Path) -> None:
-    """Take the user's keys and settings out of this process, before the agent inherits them."""
+def drop_user_environment() -> None:
+    """Take the user's keys and settings out of this process, before an agent inherits them."""
     for name in list(os.environ):
         if name.startswith(PRIVATE) or name.upper() in PROXIES:
             del os.environ[name]
+
+
+def _write_claude_state(home: Path) -> None:
+    """Have Claude Code ask nothing that it asks at its first start."""
     state = {"hasCompletedOnboarding": True, "hasTrustDialogAccepted": True}
     (home / ".claude.json").write_text(json.dumps(state))
 

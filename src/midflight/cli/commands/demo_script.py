@@ -7,17 +7,6 @@ from pathlib import Path
 
 from midflight.testing import Step, Text, ToolCall, Usage, Wait, Words
 
-__all__ = [
-    "AFTER",
-    "BEFORE",
-    "REDIRECT",
-    "STEER",
-    "TASK",
-    "TEST",
-    "TEST_COMMAND",
-    "steps",
-]
-
 TASK = "Add input validation to create_user in users.py"
 STEER = "An empty name must be refused too."
 REDIRECT = "No rewrite. The pattern refuses ada+test@example.org: fix that, and add a test."

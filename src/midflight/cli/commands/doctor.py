@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import platform
@@ -13,17 +14,16 @@ from pathlib import Path
 
 import msgspec
 
+from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
 from midflight.agents.acp import program as acp_setup
 from midflight.agents.claude import program as claude_cli
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.config.files import user_path
 from midflight.cli.config.merge import File
-from midflight.cli.config.options import VARIABLE, project_file, user_file
-from midflight.cli.output import Fragment, json_line, one_line, write
-from midflight.errors import AgentUnavailable, InvalidConfig
-
-__all__ = ["doctor", "login"]
+from midflight.cli.config.options import AGENT_VARIABLE, project_file, user_file
+from midflight.cli.output import Fragment, json_line, write
+from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput
 
 BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
 
@@ -60,8 +60,19 @@ class Report:
         write(line)
 
 
-def doctor(*, as_json: bool = False) -> int:
-    """Tell what was found; return 0 if at least one agent can be used, else 1."""
+def doctor(given: argparse.Namespace) -> int:
+    """Report what was found, or with ``--probe`` what was tried; return the exit code."""
+    if given.probe:
+        from midflight.cli.commands.probe import probe
+
+        return probe(given.agent, as_json=given.json)
+    if given.agent:
+        raise InvalidInput("--agent goes with --probe", "midflight doctor --probe")
+    return _doctor(as_json=given.json)
+
+
+def _doctor(*, as_json: bool) -> int:
+    """Report what was found; return 0 if at least one agent can be used, else 1."""
     report = Report(as_json=as_json)
     report.line("midflight", version("midflight"), "")
     report.line("Python", platform.python_version(), sys.executable)
@@ -88,10 +99,13 @@ def doctor(*, as_json: bool = False) -> int:
 
 def _defaults(report: Report) -> bool:
     """Tell what sets defaults here, and return whether all of it can be used."""
-    if variable := os.environ.get(VARIABLE):
+    if variable := os.environ.get(AGENT_VARIABLE):
         known = variable in NAMES or ":" in variable
         report.line(
-            "agent", variable if known else "unknown", f"set by {VARIABLE}", "" if known else RED
+            "agent",
+            variable if known else "unknown",
+            f"set by {AGENT_VARIABLE}",
+            "" if known else RED,
         )
     found = (
         _file(report, "defaults", user_file, f"no {user_path() or 'home folder'}"),

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from midflight.cli.commands.hosted import PARK_AFTER, make_notifier
 from midflight.cli.config.options import in_the_words_of, said, settled_options
+from midflight.cli.foreground import PARK_AFTER_VARIABLE, make_notifier
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
 from midflight.client.spawn import Ready
@@ -22,8 +22,6 @@ from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
 from midflight.options import Options
-
-__all__ = ["host"]
 
 UNUSED_S = 60.0
 """How long a host without a session waits for one."""
@@ -79,12 +77,12 @@ def _park_after(given: argparse.Namespace) -> float:
     """Return what was said here, or where this host was started from. Raises `InvalidInput`."""
     if given.park_after is not None:
         return float(given.park_after)
-    said = os.environ.get(PARK_AFTER)
+    said = os.environ.get(PARK_AFTER_VARIABLE)
     try:
         return seconds(said) if said else PARK_AFTER_S
     except ValueError as error:
         raise InvalidInput(
-            f"{PARK_AFTER} is no span of time: {said}", "such as 900 or 15m"
+            f"{PARK_AFTER_VARIABLE} is no span of time: {said}", "such as 900 or 15m"
         ) from error
 
 

@@ -12,8 +12,6 @@ from midflight.cli.terminal.transcript import Transcript
 from midflight.journal import Journal
 from midflight.state.session import AT_REST
 
-__all__ = ["logs"]
-
 
 def logs(given: argparse.Namespace) -> int:
     """Print the session."""

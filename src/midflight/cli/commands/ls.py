@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from midflight.cli.commands.show import asked
-from midflight.cli.output import Fragment, at_terminal, json_line, one_line, write
+from midflight._util.sanitize import one_line
+from midflight.cli.output import Fragment, at_terminal, json_line, write
+from midflight.cli.terminal.requests import summary
+from midflight.cli.terminal.table import STATUS_ORDER, age, align
 from midflight.info import SessionInfo
 from midflight.journal import Journal
-
-__all__ = ["age", "cut", "in_order", "ls", "table"]
 
 LOOK_AGAIN_S = 1.0
 """How often ``--watch`` looks for changes, at most."""
@@ -25,13 +25,10 @@ RECENT_S = 86_400.0
 """How long a closed session stays in the list."""
 
 NAME_WIDTH = 32
-LEAST_WIDTH = 20
 
 BOLD, DIM, YELLOW, GREEN = "1", "2", "33", "32"
-ORDER = ("waiting", "running", "starting", "idle", "closed")
 COLOURS = {"waiting": YELLOW, "running": GREEN, "starting": GREEN, "closed": DIM}
 HEAD = ("NAME", "AGENT", "STATUS", "AGE", "COST", "LAST")
-UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def ls(given: argparse.Namespace) -> int:
@@ -59,7 +56,7 @@ async def _find(journal: Journal, given: argparse.Namespace) -> list[SessionInfo
 
 def in_order(sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
     """Sort sessions: what waits for an answer, what runs, what is idle, what has ended."""
-    return sorted(sessions, key=lambda info: (ORDER.index(info.status), -info.updated))
+    return sorted(sessions, key=lambda info: (STATUS_ORDER.index(info.status), -info.updated))
 
 
 def _print(found: list[SessionInfo], *, as_json: bool, rows: int | None = None) -> int:
@@ -98,23 +95,13 @@ async def _watch(given: argparse.Namespace) -> None:
 
 def table(sessions: Iterable[SessionInfo], width: int, now: float) -> list[Fragment]:
     """Return the table, no line longer than the terminal is wide."""
-    rows = [_cells(info, now) for info in sessions]
-    columns = [HEAD, *rows]
-    widths = [max(_wide(row[at]) for row in columns) for at in range(len(HEAD) - 1)]
-    taken = sum(widths) + 2 * len(widths)
-    # On a narrow terminal what was said last goes first, then the end of the line.
-    rest = width - taken if width - taken >= LEAST_WIDTH else 0
-    fragments: list[Fragment] = []
-    for number, row in enumerate(columns):
-        style = BOLD if number == 0 else COLOURS.get(row[2], "")
-        parts = [_fit(cell, room) for cell, room in zip(row, widths, strict=False)]
-        line = "  ".join([*parts, cut(row[-1], rest)])
-        fragments.append((style, f"{cut(line.rstrip(), width)}\n"))
-    return fragments
+    rows = [HEAD, *(_cells(info, now) for info in sessions)]
+    styles = [BOLD, *(COLOURS.get(row[2], "") for row in rows[1:])]
+    return [(style, f"{line}\n") for style, line in zip(styles, align(rows, width), strict=True)]
 
 
 def _cells(info: SessionInfo, now: float) -> tuple[str, ...]:
-    last = f"asks: {asked(info.pending[0])}" if info.pending else info.last
+    last = f"asks: {summary(info.pending[0])}" if info.pending else info.last
     return (
         one_line(info.name, NAME_WIDTH),
         one_line(info.agent, NAME_WIDTH),
@@ -123,30 +110,3 @@ def _cells(info: SessionInfo, now: float) -> tuple[str, ...]:
         f"${info.total_cost_usd:.2f}",
         one_line(last),
     )
-
-
-def age(seconds: float) -> str:
-    """Return a span of time in its largest unit."""
-    for size, unit in UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return "0s"
-
-
-def _wide(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _fit(text: str, width: int) -> str:
-    return text + " " * max(0, width - _wide(text))
-
-
-def cut(text: str, width: int) -> str:
-    """Return a line, cut to so many columns of a terminal."""
-    from rich.cells import set_cell_size
-
-    if _wide(text) <= width:
-        return text
-    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""

@@ -8,11 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from midflight.cli.commands.install_plan import carry_out
+from midflight.cli.install.plan import carry_out
 from midflight.errors import InvalidInput
 from midflight.lineage import VARIABLE
-
-__all__ = ["mcp"]
 
 
 def mcp(given: argparse.Namespace) -> int:
@@ -36,7 +34,7 @@ def mcp(given: argparse.Namespace) -> int:
 
 
 def _install(given: argparse.Namespace) -> int:
-    from midflight.cli.commands.mcp_install import plan
+    from midflight.cli.install.mcp import plan
 
     if given.client is None:
         raise InvalidInput("say for which program", "midflight mcp install claude")

@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from midflight._util.sanitize import one_line
 from midflight.authorization import QUESTIONS, AnswerGrant
-from midflight.cli.commands.hosted import hosted
-from midflight.cli.commands.run import Stopper, told_if_slow, until_stopped
 from midflight.cli.config.options import in_the_words_of, settled_options
-from midflight.cli.output import at_terminal, one_line, write
-from midflight.cli.terminal.transcript import EXIT_CODES, Outcome, Transcript
+from midflight.cli.foreground import hosted, told_if_slow
+from midflight.cli.output import at_terminal, write
+from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.terminal.transcript import EXIT_CODES, ExitOutcome, Transcript
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from midflight.orchestrate.child import Child
     from midflight.orchestrate.children import Children
     from midflight.session.session import Session
-
-__all__ = ["orchestrate"]
 
 NOTHING = AnswerGrant(())
 
@@ -127,7 +126,7 @@ async def _at_terminal(session: Session, then: Sequence[str], crew: Children) ->
 
 async def _plain(session: Session, then: Sequence[str], crew: Children) -> int:
     """Print what happens; end when nobody works any more, and everything has been told."""
-    transcript, outcome = Transcript(session.options.cwd), Outcome()
+    transcript, outcome = Transcript(session.options.cwd), ExitOutcome()
     crew.followers.append(_tell)
     for text in then:
         await session.send(text, delivery="queue")

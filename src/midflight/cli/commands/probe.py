@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import tempfile
 import time
 import traceback
@@ -18,14 +17,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from midflight.cli.commands.demo import PRIVATE, PROXIES
-from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight._util.sanitize import one_line
+from midflight.cli.commands.demo import drop_user_environment
+from midflight.cli.output import Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
 from midflight.testing.conformance.rig import OPENCODE, RIGS, Rig
 from midflight.testing.conformance.rows import ROWS, check_row
 from midflight.testing.opencode import OpenCodeServer
-
-__all__ = ["probe"]
 
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 STYLES = {"supported": GREEN, "emulated": YELLOW, "not": DIM, "failed": RED}
@@ -34,7 +32,7 @@ ROW_TIMEOUT_S = 90.0
 """How long one row may take; on an idle machine it is a few seconds."""
 
 
-class Outcome(NamedTuple):
+class RowResult(NamedTuple):
     """One row as it was seen. ``how`` is, for a failed one, what was not as the driver says."""
 
     agent: str
@@ -50,9 +48,7 @@ def probe(agent: str | None, *, as_json: bool) -> int:
     Raises `InvalidOption` for an agent that the suite does not know, `AgentUnavailable` for one
     that is not here.
     """
-    for name in list(os.environ):
-        if name.startswith((*PRIVATE, "OPENCODE")) or name.upper() in PROXIES:
-            del os.environ[name]
+    drop_user_environment()
     failed = False
     for rig in _rigs(agent):
         outcomes = []
@@ -79,7 +75,7 @@ def _rigs(agent: str | None) -> list[Rig]:
     return [known[agent]]
 
 
-def _tried(rig: Rig) -> Iterator[Outcome]:
+def _tried(rig: Rig) -> Iterator[RowResult]:
     """Try the rows one after another, and yield each as it is seen."""
     with contextlib.ExitStack() as on:
         folder = Path(on.enter_context(tempfile.TemporaryDirectory(prefix="midflight-probe-")))
@@ -90,12 +86,12 @@ def _tried(rig: Rig) -> Iterator[Outcome]:
             yield asyncio.run(_try(rig, row, folder / row))
 
 
-async def _try(rig: Rig, row: str, folder: Path) -> Outcome:
+async def _try(rig: Rig, row: str, folder: Path) -> RowResult:
     try:
         async with asyncio.timeout(ROW_TIMEOUT_S):
-            return Outcome(*await check_row(rig, row, folder))
+            return RowResult(*await check_row(rig, row, folder))
     except Exception as error:  # noqa: BLE001 - a check that breaks has seen something odd too
-        return Outcome(rig.name, "", row, "failed", _what(error))
+        return RowResult(rig.name, "", row, "failed", _what(error))
 
 
 def _what(error: Exception) -> str:
@@ -106,7 +102,7 @@ def _what(error: Exception) -> str:
     return f"{type(error).__name__}: {told}"
 
 
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
+def _tell(outcome: RowResult, *, as_json: bool) -> None:
     if as_json:
         write(json_line(msgspec.json.encode(outcome._asdict())).decode())
         return
@@ -118,7 +114,7 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
     write(line)
 
 
-def _sum_up(outcomes: list[Outcome], seconds: float) -> None:
+def _sum_up(outcomes: list[RowResult], seconds: float) -> None:
     version = max(outcome.version for outcome in outcomes)
     failed = [outcome.row for outcome in outcomes if outcome.verdict == "failed"]
     counted = f"{len(outcomes) - len(failed)} of {len(outcomes)} rows are as they should be"

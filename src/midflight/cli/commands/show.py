@@ -1,4 +1,4 @@
-"""``midflight show`` and ``rm``, and what is said of a session in more than one place."""
+"""``midflight show``: one session, and what it asks."""
 
 from __future__ import annotations
 
@@ -6,33 +6,16 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from midflight import events as e
-from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight._util.sanitize import one_line
+from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.requests import Asking
-from midflight.errors import Conflict
-from midflight.events import Request
 from midflight.info import SessionInfo
-from midflight.state.session import BUSY
-
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["asked", "rm", "show"]
 
 BOLD, DIM, YELLOW = "1", "2", "33"
-
-
-def asked(request: Request) -> str:
-    """Return what a request is about, in one line."""
-    if isinstance(request, e.PermissionRequested):
-        given = request.input
-        detail = given.get("command") or given.get("file_path") or given.get("filePath") or ""
-        return one_line(f"{request.name} {detail}")
-    return one_line(" / ".join(question.question for question in request.questions))
 
 
 def show(given: argparse.Namespace) -> int:
@@ -83,27 +66,3 @@ def _page(info: SessionInfo) -> list[Fragment]:
 
 def _when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def rm(given: argparse.Namespace) -> int:
-    """Remove sessions."""
-    return asyncio.run(_rm(given.sessions, force=given.force))
-
-
-async def _rm(names: list[str], *, force: bool) -> int:
-    from midflight.client.client import connect  # what only looks need not wait for it
-    from midflight.git.repository import worktree_at
-
-    async with connect() as client:
-        found = [await client.info(name, cwd=Path.cwd()) for name in names]
-        for info in found:
-            if info.status in BUSY and not force:
-                raise Conflict(
-                    f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
-                )
-        for info in found:
-            await client.remove(info.id)
-            write(f"removed {one_line(info.name)}\n")
-            if tree := await worktree_at(Path(info.cwd), Path.cwd()):
-                write(f"its worktree stays: midflight worktree discard {tree.name}\n")
-    return 0

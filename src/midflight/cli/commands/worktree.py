@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import msgspec
 
-from midflight.cli.output import Fragment, json_line, one_line, write
+from midflight._util.sanitize import one_line
+from midflight.cli.output import Fragment, json_line, write
+from midflight.cli.terminal.table import align
 from midflight.client.client import connect
 from midflight.errors import InvalidInput
 from midflight.git.diff import base_of
 from midflight.git.merge import listed
 from midflight.git.repository import ahead, uncommitted
-from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome, own_worktree
-
-__all__ = ["begun_in", "how_to_go_on", "worktree"]
+from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome
 
 BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
 HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
@@ -92,12 +89,8 @@ def _table(lines: list[Line]) -> list[Fragment]:
     if not lines:
         return [("", 'No worktrees yet. To begin one: midflight run --worktree "your task"\n')]
     rows = [HEAD, *(_cells(line) for line in lines)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
-    shown: list[Fragment] = []
-    for number, row in enumerate(rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        shown.append((BOLD if number == 0 else "", f"{'  '.join(cells).rstrip()}\n"))
-    return shown
+    styles = [BOLD, *([""] * len(lines))]
+    return [(style, f"{text}\n") for style, text in zip(styles, align(rows), strict=True)]
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -173,38 +166,3 @@ def _discarded(done: WorktreeOutcome) -> str:
 
 def _named(owned: SessionWorktree) -> str:
     return quote(one_line(owned.name))
-
-
-# Sessions that begin ------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def begun_in(
-    given: argparse.Namespace, options: Mapping[str, Any]
-) -> AsyncIterator[dict[str, Any]]:
-    """Yield the options of a session that is begun in the block: with `--worktree`, in its own.
-
-    A worktree whose session does not begin is taken back.
-    """
-    changed = dict(options)
-    if not given.worktree:
-        yield changed
-        return
-    if given.resume:
-        raise InvalidInput(
-            "--resume goes on in the folder of its conversation, and --worktree is a new one",
-            "leave one of them out",
-        )
-    cwd = Path.cwd() / (options.get("cwd") or "")
-    async with own_worktree(given.task, changed) as tree:
-        folder = one_line(str(tree.folder), 1000)
-        lines = f"midflight: it works on the branch {tree.branch}, in {folder}\n"
-        if await uncommitted(cwd):
-            lines += "midflight: it begins with the last commit, without what is not committed\n"
-        write(lines, error=True)
-        yield changed
-
-
-def how_to_go_on(name: str) -> str:
-    """Return what can be done with the work of a session that has a worktree."""
-    return f"To take over its work: midflight worktree merge {quote(one_line(name))}\n"

@@ -16,8 +16,6 @@ from midflight.cli.config.merge import KEYS, NARROWING, File, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
 
-__all__ = ["read_project", "read_user", "user_path"]
-
 _PATHS = ("plugins", "add_dirs", "agent_path")
 _MAX_BYTES = 100_000
 

@@ -15,8 +15,6 @@ import msgspec
 
 from midflight.options import Options
 
-__all__ = ["KEYS", "NARROWING", "File", "Settled", "full_name", "settle"]
-
 NARROWING = (
     "max_turns",
     "max_budget_usd",

@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight._util.sanitize import one_line
 from midflight.agents import NAMES
 from midflight.cli.config.files import read_project, read_user
 from midflight.cli.config.merge import File, Settled, settle
-from midflight.cli.output import one_line, write
+from midflight.cli.output import write
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
-__all__ = ["VARIABLE", "in_the_words_of", "project_file", "said", "settled_options", "user_file"]
-
-VARIABLE = "MIDFLIGHT_AGENT"
+AGENT_VARIABLE = "MIDFLIGHT_AGENT"
 
 _FLAGS = {
     "allowed_tools": "--allow",
@@ -49,7 +48,7 @@ def settled_options(given: argparse.Namespace) -> Settled:
         raise in_the_words_of({}, error) from error
     settled = settle(
         {name: getattr(options, name) for name in told},
-        variable=os.environ.get(VARIABLE),
+        variable=os.environ.get(AGENT_VARIABLE),
         user=user_file(),
         project=project_file(options.cwd),
     )

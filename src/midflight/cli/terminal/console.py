@@ -20,11 +20,13 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.cli.output import Fragment, one_line, write
+from midflight._util.aio import TaskSet
+from midflight._util.sanitize import one_line
+from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.requests import Asking
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
-from midflight.cli.terminal.transcript import Outcome
+from midflight.cli.terminal.transcript import ExitOutcome
 from midflight.errors import InvalidInput
 from midflight.events import Request
 from midflight.session import BaseSession
@@ -33,7 +35,6 @@ from midflight.state.session import AT_REST
 if TYPE_CHECKING:
     from midflight.cli.terminal.tree import Tree
 
-__all__ = ["Console"]
 
 TWICE_S = 2.0
 """How soon a second Esc or Ctrl-C must come to mean: quit."""
@@ -80,12 +81,12 @@ class Console:
         self._screen = Screen(cwd)
         self._status = StatusLine()
         self._asking = Asking(cwd)
-        self._outcome = Outcome()
+        self._outcome = ExitOutcome()
         self._quit = asyncio.Event()
         self._stopped_at = float("-inf")
         self._draft = ""
         self._answering: Request | None = None
-        self._commands: set[asyncio.Task[None]] = set()
+        self._commands = TaskSet()
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
             bottom_toolbar=self._toolbar,
@@ -268,17 +269,12 @@ class Console:
         elif self._session.status in ("running", "waiting"):
             self._stopped_at = now
             self._print("  [stop] once more to quit\n")
-            self._run(c.Interrupt())
+            self._commands.start(self._session.submit(c.Interrupt()))
         elif self._prompt.default_buffer.text:
             self._prompt.default_buffer.reset()
         else:
             self._stopped_at = now
             self._print("  once more to quit\n")
-
-    def _run(self, command: c.Command) -> None:
-        task = asyncio.get_running_loop().create_task(self._session.submit(command))
-        self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
 
     async def _read(self) -> None:
         """Read lines until the person quits."""

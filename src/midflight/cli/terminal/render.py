@@ -9,13 +9,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from midflight.cli.output import Fragment, exact, inert
+from midflight._util.sanitize import exact, inert
+from midflight.cli.output import Fragment
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
     from rich.style import Style
 
-__all__ = ["Blocks", "approval", "edit_diff", "markdown", "output_lines", "unified"]
 
 BOLD, DIM, RED, GREEN, CYAN = "1", "2", "31", "32", "36"
 MAX_FILE_BYTES = 5_000_000
@@ -68,7 +68,7 @@ class Blocks:
     def flush(self) -> str:
         """Return what is left, and begin anew."""
         rest = self.rest
-        self.__init__()  # type: ignore[misc]  # beginning anew is what is meant
+        self._lines, self._partial, self._fence = [], "", ""
         return rest
 
     def _begins_block(self, line: str) -> bool:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from midflight import events as e
-from midflight.cli.output import Fragment, exact, one_line
+from midflight._util.sanitize import exact, one_line
+from midflight.cli.output import Fragment
 from midflight.cli.terminal.render import approval
 from midflight.commands import Answer
 from midflight.events import Request
 from midflight.values import Question
 
-__all__ = ["Asking", "choose"]
-
 BOLD, DIM, YELLOW = "1", "2", "33"
+
+
+def summary(request: Request) -> str:
+    """Return what a request is about, in one line."""
+    if isinstance(request, e.PermissionRequested):
+        body = request.input
+        detail = body.get("command") or body.get("file_path") or body.get("filePath") or ""
+        return one_line(f"{request.name} {detail}")
+    return one_line(" / ".join(question.question for question in request.questions))
 
 
 class Asking:

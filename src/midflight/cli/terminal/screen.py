@@ -6,12 +6,11 @@ import textwrap
 from pathlib import Path
 
 from midflight import events as e
-from midflight.cli.output import Fragment, inert, one_line
+from midflight._util.sanitize import inert, one_line
+from midflight.cli.output import Fragment
 from midflight.cli.terminal.render import Blocks, edit_diff, markdown, output_lines
 from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
 from midflight.orchestrate.updates import is_news
-
-__all__ = ["Screen"]
 
 BOLD, DIM, YELLOW = "1", "2", "33"
 DIFF_LINES = 60

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from midflight import events as e
-from midflight.cli.output import one_line
+from midflight._util.sanitize import one_line
 from midflight.cli.terminal.transcript import clock
-
-__all__ = ["StatusLine"]
 
 
 class StatusLine:

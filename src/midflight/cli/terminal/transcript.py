@@ -6,20 +6,9 @@ import time
 from pathlib import Path
 
 from midflight import events as e
-from midflight.cli.output import Fragment, one_line
+from midflight._util.sanitize import one_line
+from midflight.cli.output import Fragment
 from midflight.values import PlanEntry, Status
-
-__all__ = [
-    "EXIT_CODES",
-    "Outcome",
-    "Transcript",
-    "clock",
-    "cost_line",
-    "ending",
-    "limit_line",
-    "result_line",
-    "tool_line",
-]
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
@@ -33,7 +22,7 @@ COLOURS: dict[Status, str] = {
 }
 
 
-class Outcome:
+class ExitOutcome:
     """How the last message ended, as an exit code: a fold of the events."""
 
     def __init__(self) -> None:

@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 from midflight import commands as c
-from midflight.cli.commands.ls import age, cut
-from midflight.cli.output import one_line
+from midflight._util.sanitize import one_line
+from midflight.cli.terminal.table import STATUS_ORDER, age, cut
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
 from midflight.orchestrate.children import Children
-
-__all__ = ["Tree", "tree_lines"]
 
 MOST = 8
 """How many lines the tree has, the last one not counted."""
@@ -23,7 +21,6 @@ LEAST_LAST = 12
 
 MARKS = {"waiting": "?", "starting": "*", "running": "*", "closed": "x"}
 STYLES = {"waiting": "ansiyellow", "starting": "", "running": ""}
-ORDER = ("waiting", "running", "starting", "idle", "closed")
 
 Line = tuple[str, str]
 """A style of the terminal's library, and a line."""
@@ -67,7 +64,9 @@ def tree_lines(children: Sequence[Child], width: int, now: float) -> list[Line]:
 
     Where there are too many, those are shown that wait or work, and of the others the newest.
     """
-    ranked = sorted(range(len(children)), key=lambda at: (ORDER.index(children[at].status), -at))
+    ranked = sorted(
+        range(len(children)), key=lambda at: (STATUS_ORDER.index(children[at].status), -at)
+    )
     shown = sorted(ranked[:MOST])
     lines = [_line(children[at], width, now) for at in shown]
     if more := len(children) - len(shown):

@@ -1,4 +1,4 @@
-"""The session of ``run``: this program is its host, so that other terminals can reach it.
+"""A session in the foreground: this program is its host, so that other terminals can reach it.
 
 The agent's program comes up while SQLAlchemy is loaded and the journal opened, and what answers
 on the socket is loaded when the task is with the agent: none of it delays the first word by much.
@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
+from midflight._util.sanitize import one_line
 from midflight.agents import create
+from midflight.cli.output import write
 from midflight.errors import MidflightError
 from midflight.lineage import marked
 from midflight.options import Options
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from midflight.host import Host
     from midflight.host.notify import Notifier
 
-__all__ = ["PARK_AFTER", "alone", "hosted", "make_notifier"]
-
-PARK_AFTER = "MIDFLIGHT_PARK_AFTER"
+PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
 """The environment variable with the time of ``--park-after``, for a host that is started."""
+
+SLOW_S = 1.0
+"""How long an agent may take to start before that is told."""
 
 
 @contextlib.asynccontextmanager
@@ -106,3 +109,15 @@ async def _serve(host: Host, session: Session) -> None:
         await host.serve()
     except (MidflightError, OSError) as error:
         session.notice("warning", f"other terminals cannot reach this session: {error}")
+
+
+@contextlib.contextmanager
+def told_if_slow(options: Options, *, wanted: bool) -> Iterator[None]:
+    """Say that an agent is being started in the block, if that takes a while and is ``wanted``."""
+    told = f"  [starting] {one_line(options.agent)}\n"
+    delay_s = SLOW_S if wanted else float("inf")
+    waiting = asyncio.get_running_loop().call_later(delay_s, write, told)
+    try:
+        yield
+    finally:
+        waiting.cancel()

@@ -11,20 +11,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from midflight.cli.commands.install_plan import Plan, standing
+from midflight.cli.install.plan import Plan, config_home, standing
 from midflight.errors import InvalidInput
 from midflight.lineage import VARIABLE
-
-__all__ = ["config_home", "plan"]
 
 NAME = "midflight"
 
 TOOL_TIMEOUT_S = 660
 """How long a program that counts may wait for `wait`, whose most are 600 s."""
 
-Command = Sequence[str]
-Place = Callable[[Path, bool], Path]
-Make = Callable[[str, Path, Command], tuple[str, str]]
+Argv = Sequence[str]
+Locate = Callable[[Path, bool], Path]
+"""From a folder, and whether it is for all folders, to the file with the settings."""
+
+Edit = Callable[[str, Path, Argv], tuple[str, str]]
+"""From the file's text, its path and what starts the server to the new text and our part of it."""
 
 
 def plan(client: str, folder: Path, *, user: bool, arguments: Sequence[str] = ()) -> Plan:
@@ -32,11 +33,10 @@ def plan(client: str, folder: Path, *, user: bool, arguments: Sequence[str] = ()
 
     Raises `InvalidInput` for a file that cannot be changed without spoiling it.
     """
-    place, make, then = _CLIENTS[client]
-    path = place(folder, user)
+    locate, edit, then = _CLIENTS[client]
+    path = locate(folder, user)
     old = standing(path)
-    command = [_program(), "mcp", *arguments]
-    new, entry = make(old, path, command)
+    new, entry = edit(old, path, [_program(), "mcp", *arguments])
     return Plan(path=path, old=old, new=new, entry=entry, then=then)
 
 
@@ -49,9 +49,9 @@ def _program() -> str:
 # JSON --------------------------------------------------------------------------------------
 
 
-def _json(key: str, entry: Callable[[Command], dict[str, Any]]) -> Make:
-    def make(old: str, path: Path, command: Command) -> tuple[str, str]:
-        mine = entry(command)
+def _json(key: str, entry: Callable[[Argv], dict[str, Any]]) -> Edit:
+    def edit(old: str, path: Path, argv: Argv) -> tuple[str, str]:
+        mine = entry(argv)
         shown = json.dumps({key: {NAME: mine}}, indent=2)
         try:
             whole = json.loads(old) if old.strip() else {}
@@ -64,21 +64,21 @@ def _json(key: str, entry: Callable[[Command], dict[str, Any]]) -> Make:
             ) from error
         return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", shown
 
-    return make
+    return edit
 
 
-def _stdio(command: Command) -> dict[str, Any]:
-    return {"type": "stdio", "command": command[0], "args": list(command[1:])}
+def _stdio(argv: Argv) -> dict[str, Any]:
+    return {"type": "stdio", "command": argv[0], "args": list(argv[1:])}
 
 
-def _plain(command: Command) -> dict[str, Any]:
-    return {"command": command[0], "args": list(command[1:])}
+def _plain(argv: Argv) -> dict[str, Any]:
+    return {"command": argv[0], "args": list(argv[1:])}
 
 
-def _local(command: Command) -> dict[str, Any]:
+def _local(argv: Argv) -> dict[str, Any]:
     return {
         "type": "local",
-        "command": list(command),
+        "command": list(argv),
         "enabled": True,
         "timeout": TOOL_TIMEOUT_S * 1000,
     }
@@ -89,7 +89,7 @@ def _local(command: Command) -> dict[str, Any]:
 _TABLE = re.compile(rf"^\[mcp_servers\.{NAME}\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def _toml(old: str, path: Path, command: Command) -> tuple[str, str]:
+def _toml(old: str, path: Path, argv: Argv) -> tuple[str, str]:
     """Put a table into TOML; everything else stays as it stands, comments included.
 
     Codex hands only the variables that are named on to a server.
@@ -97,8 +97,8 @@ def _toml(old: str, path: Path, command: Command) -> tuple[str, str]:
     entry = "\n".join(
         [
             f"[mcp_servers.{NAME}]",
-            f"command = {json.dumps(command[0])}",
-            f"args = {json.dumps(list(command[1:]))}",
+            f"command = {json.dumps(argv[0])}",
+            f"args = {json.dumps(list(argv[1:]))}",
             f"env_vars = {json.dumps([VARIABLE, *_NEEDED])}",
             f"tool_timeout_sec = {TOOL_TIMEOUT_S}",
         ]
@@ -122,44 +122,39 @@ _NEEDED = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "XDG_STA
 """What agents that are dispatched from there need of the user's environment."""
 
 
-# Places ------------------------------------------------------------------------------------
+# Where they are --------------------------------------------------------------------------
 
 
-def _settings(project: str, home: str) -> Place:
+def _settings(project: str, home: str) -> Locate:
     return lambda folder, user: Path.home() / home if user else folder / project
 
 
-def config_home() -> Path:
-    """Return the folder in which programs keep a user's settings."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-
-
-def _claude(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
+def _claude(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Locate`
     own = os.environ.get("CLAUDE_CONFIG_DIR")
     home = Path(own) if own else Path.home()
     return home / ".claude.json" if user else folder / ".mcp.json"
 
 
-def _opencode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
+def _opencode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Locate`
     base = config_home() / "opencode" if user else folder
     commented = base / "opencode.jsonc"
     return commented if commented.exists() else base / "opencode.json"
 
 
-def _codex(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
+def _codex(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Locate`
     own = os.environ.get("CODEX_HOME")
     home = Path(own) if own else Path.home() / ".codex"
     return (home if user else folder / ".codex") / "config.toml"
 
 
-def _vscode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Place`
+def _vscode(folder: Path, user: bool) -> Path:  # noqa: FBT001 - a `Locate`
     if not user:
         return folder / ".vscode" / "mcp.json"
     mac = Path.home() / "Library" / "Application Support"
     return (mac if sys.platform == "darwin" else config_home()) / "Code" / "User" / "mcp.json"
 
 
-_CLIENTS: dict[str, tuple[Place, Make, str]] = {
+_CLIENTS: dict[str, tuple[Locate, Edit, str]] = {
     "claude": (
         _claude,
         _json("mcpServers", _stdio),

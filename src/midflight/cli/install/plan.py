@@ -12,8 +12,6 @@ import msgspec
 from midflight.cli.output import write
 from midflight.errors import MidflightError
 
-__all__ = ["Plan", "carry_out", "standing"]
-
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What would be written: a whole file; ``entry`` is the part that is ours.
@@ -47,6 +45,11 @@ def _write(path: Path, text: str, mode: int) -> None:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
+
+
+def config_home() -> Path:
+    """Return the folder in which programs keep a user's settings."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
 def standing(path: Path) -> str:

@@ -1,0 +1,36 @@
+"""``midflight rm``: sessions, removed with all they said."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from midflight._util.sanitize import one_line
+from midflight.cli.output import write
+from midflight.client.client import connect
+from midflight.errors import Conflict
+from midflight.state.session import BUSY
+
+
+def rm(given: argparse.Namespace) -> int:
+    """Remove sessions."""
+    return asyncio.run(_rm(given.sessions, force=given.force))
+
+
+async def _rm(names: list[str], *, force: bool) -> int:
+    from midflight.git.repository import worktree_at
+
+    async with connect() as client:
+        found = [await client.info(name, cwd=Path.cwd()) for name in names]
+        for info in found:
+            if info.status in BUSY and not force:
+                raise Conflict(
+                    f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
+                )
+        for info in found:
+            await client.remove(info.id)
+            write(f"removed {one_line(info.name)}\n")
+            if tree := await worktree_at(Path(info.cwd), Path.cwd()):
+                write(f"its worktree stays: midflight worktree discard {tree.name}\n")
+    return 0

@@ -1,0 +1,44 @@
+"""``midflight interrupt`` and ``stop``: a turn that is stopped, a session that is ended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from midflight import commands as c
+from midflight._util.sanitize import one_line
+from midflight.cli.output import write
+from midflight.client.client import connect
+
+
+def interrupt(given: argparse.Namespace) -> int:
+    """Stop the turn."""
+    return asyncio.run(_interrupt(given.session, keep_queued=given.keep_queued))
+
+
+async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
+    async with connect() as client:
+        info = await client.info(name, cwd=Path.cwd())
+        if info.host is None:
+            write(f"{one_line(info.name)} is {info.status}: there is nothing to stop\n")
+            return 0
+        await client.carry_out(info.id, c.Interrupt(keep_queued=keep_queued))
+        write(f"interrupted {one_line(info.name)}\n")
+    return 0
+
+
+def stop(given: argparse.Namespace) -> int:
+    """End the session."""
+    return asyncio.run(_stop(given.session))
+
+
+async def _stop(name: str | None) -> int:
+    async with connect() as client:
+        info = await client.info(name, cwd=Path.cwd())
+        if info.status == "closed":
+            write(f"{one_line(info.name)} has ended already\n")
+            return 0
+        await client.carry_out(info.id, c.Close())
+        write(f"stopped {one_line(info.name)}\n")
+    return 0

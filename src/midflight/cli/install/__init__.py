@@ -1,0 +1,1 @@
+"""What ``mcp install`` and ``skill install`` write into the files of other programs."""

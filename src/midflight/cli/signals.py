@@ -1,0 +1,62 @@
+"""What SIGINT, SIGTERM and SIGHUP do to a command that runs a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from midflight.session.session import Session
+
+INTERRUPTED = 130
+"""The exit code of a program that a signal has ended."""
+
+
+class Stopper:
+    """What the signals do: the first SIGINT stops the turn, a second one or SIGTERM everything."""
+
+    def __init__(self) -> None:
+        """Without a ``session`` there is no turn to stop, and the first SIGINT ends the program."""
+        self.session: Session | None = None
+        self._task: asyncio.Task[int] | None = None
+        self._stop: asyncio.Task[None] | None = None
+        self.stopped = False
+
+    def interrupt(self) -> None:
+        """Stop the turn, if that has not been tried yet; else everything."""
+        session = self.session
+        if session is None or self._stop is not None or session.status == "starting":
+            self.quit()
+            return
+        self.stopped = True
+        self._stop = asyncio.get_running_loop().create_task(self._stop_turn(session))
+
+    async def _stop_turn(self, session: Session) -> None:
+        await session.interrupt()
+        await session.close("interrupted")  # which first lets the turn come to its end
+
+    def quit(self) -> None:
+        """End the program in an orderly way."""
+        self.stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def listen(self, task: asyncio.Task[int]) -> None:
+        """Take the signals from now on."""
+        self._task = task
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self.quit)
+        loop.add_signal_handler(signal.SIGHUP, self.quit)
+
+
+async def until_stopped(stopper: Stopper, program: Coroutine[Any, Any, int]) -> int:
+    """Run a program to its end, or until a signal has stopped it; return the exit code."""
+    task = asyncio.get_running_loop().create_task(program)
+    stopper.listen(task)
+    with contextlib.suppress(asyncio.CancelledError):
+        code = await task
+        return INTERRUPTED if stopper.stopped else code
+    return INTERRUPTED
