@@ -13,7 +13,7 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight.cli.config.files import read_project, read_user, user_path
-from midflight.cli.config.merge import KEYS, NARROWING, File, settle
+from midflight.cli.config.merge import KEYS, NARROWING, Defaults, resolve
 from midflight.errors import InvalidConfig
 from midflight.options import PERMISSION_MODES, Options
 
@@ -64,8 +64,8 @@ def settled(
     variable: str | None = None,
 ) -> dict[str, Any]:
     """Return the options that come of values in these places, without the agent's name."""
-    files = {"user": File(top=user or {}), "project": File(top=project or {})}
-    options = dict(settle(said or {}, variable=variable, **files).options)
+    files = {"user": Defaults(top=user or {}), "project": Defaults(top=project or {})}
+    options = dict(resolve(said or {}, variable=variable, **files).options)
     del options["agent"]
     return options
 
@@ -74,16 +74,16 @@ def settled(
 
 
 def test_without_defaults_only_what_was_said_counts() -> None:
-    nothing = settle({"max_turns": 3}, variable=None, user=None, project=None)
+    nothing = resolve({"max_turns": 3}, variable=None, user=None, project=None)
     assert nothing.options == {"agent": Options(cwd=Path()).agent, "max_turns": 3}
     assert not nothing.overruled
 
 
 def test_the_agent_is_chosen_by_the_command_line_the_variable_and_the_file_in_this_order() -> None:
-    file = File(top={"agent": "of the file"})
+    file = Defaults(top={"agent": "of the file"})
 
-    def chosen(said: dict[str, Any], variable: str | None, user: File | None) -> str:
-        agent = settle(said, variable=variable, user=user, project=None).options["agent"]
+    def chosen(said: dict[str, Any], variable: str | None, user: Defaults | None) -> str:
+        agent = resolve(said, variable=variable, user=user, project=None).options["agent"]
         assert isinstance(agent, str)
         return agent
 
@@ -94,7 +94,7 @@ def test_the_agent_is_chosen_by_the_command_line_the_variable_and_the_file_in_th
 
 
 def test_the_table_of_an_agent_is_for_that_agent_and_wins_over_the_top() -> None:
-    file = File(
+    file = Defaults(
         top={"max_turns": 1, "timeout": 5.0},
         agents={"claude": {"max_turns": 2}, "fake": {"max_turns": 3, "effort": "low"}},
     )
@@ -105,9 +105,14 @@ def test_the_table_of_an_agent_is_for_that_agent_and_wins_over_the_top() -> None
 
 def test_a_model_beside_an_agent_is_not_given_to_another_agent() -> None:
     named = {"agent": "fake", "model": "m", "effort": "low", "agent_path": "/a", "timeout": 5.0}
-    assert File(top=named).values("claude") == {"timeout": 5.0}
-    assert File(top=named).values("fake").keys() == {"model", "effort", "agent_path", "timeout"}
-    assert File(top={"model": "m"}).values("claude") == {"model": "m"}
+    assert Defaults(top=named).values("claude") == {"timeout": 5.0}
+    assert Defaults(top=named).values("fake").keys() == {
+        "model",
+        "effort",
+        "agent_path",
+        "timeout",
+    }
+    assert Defaults(top={"model": "m"}).values("claude") == {"model": "m"}
 
 
 @pytest.mark.parametrize("limit", ["max_turns", "max_budget_usd", "timeout", "stall_timeout"])
@@ -184,8 +189,8 @@ def test_no_project_widens_anything(user: dict[str, Any], project: dict[str, Any
 def test_the_command_line_holds_against_the_project_and_that_is_told() -> None:
     said = {"max_turns": 9, "permission_mode": "acceptEdits", "allowed_tools": ("Edit", "Bash")}
     project = {"max_turns": 3, "permission_mode": "plan", "allowed_tools": ("Edit",)}
-    file = File(path=Path("p.toml"), top=project, lines={"max_turns": 4})
-    result = settle(said, variable=None, user=None, project=file)
+    file = Defaults(path=Path("p.toml"), top=project, lines={"max_turns": 4})
+    result = resolve(said, variable=None, user=None, project=file)
     assert {name: result.options[name] for name in said} == said
     assert result.overruled == {
         "max_turns": "p.toml:4: max_turns",
@@ -196,8 +201,10 @@ def test_the_command_line_holds_against_the_project_and_that_is_told() -> None:
 
 def test_what_was_said_and_is_narrow_enough_is_not_told() -> None:
     said = {"max_turns": 2, "disallowed_tools": ("Bash",), "permission_mode": "plan"}
-    project = File(top={"max_turns": 3, "disallowed_tools": ("Edit",), "permission_mode": "plan"})
-    assert settle(said, variable=None, user=None, project=project).overruled == {}
+    project = Defaults(
+        top={"max_turns": 3, "disallowed_tools": ("Edit",), "permission_mode": "plan"}
+    )
+    assert resolve(said, variable=None, user=None, project=project).overruled == {}
 
 
 def test_denials_add_up_whoever_says_them() -> None:
@@ -213,21 +220,21 @@ def test_what_the_command_line_allows_to_the_letter_is_not_denied_by_a_file() ->
     said = {"allowed_tools": ("Edit", "Bash(ls)")}
     denials = {"disallowed_tools": ("Edit", "Bash")}
     assert settled(said, user=denials)["disallowed_tools"] == ("Bash",)
-    file = File(path=Path("p.toml"), top=denials)
-    result = settle(said, variable=None, user=None, project=file)
+    file = Defaults(path=Path("p.toml"), top=denials)
+    result = resolve(said, variable=None, user=None, project=file)
     assert result.options["disallowed_tools"] == ("Bash",)
     assert result.overruled == {"disallowed_tools": "p.toml: disallowed_tools"}
 
 
 def test_each_default_tells_where_it_comes_from() -> None:
-    user = File(
+    user = Defaults(
         path=Path("u.toml"),
         top={"timeout": 9.0, "max_turns": 9, "model": "m"},
         agents={"fake": {"effort": "low"}},
         lines={"timeout": 2, "agents.fake.effort": 5},
     )
-    project = File(path=Path("p.toml"), top={"timeout": 10.0, "max_turns": 3})
-    sources = settle({"model": "x"}, variable="fake", user=user, project=project).sources
+    project = Defaults(path=Path("p.toml"), top={"timeout": 10.0, "max_turns": 3})
+    sources = resolve({"model": "x"}, variable="fake", user=user, project=project).sources
     assert sources == {
         "agent": "MIDFLIGHT_AGENT",
         "timeout": "u.toml:2: timeout",
@@ -321,7 +328,7 @@ def test_paths_in_a_file_are_relative_to_it(user: Write, home: Path) -> None:
 def test_the_table_of_an_agent_behind_a_command_is_for_that_command(user: Write) -> None:
     user('agent = "acp:some agent"\n[agents."acp:some agent"]\nmax_turns = 4\n')
     file = read_user(AGENTS)
-    assert settle({}, variable=None, user=file, project=None).options == {
+    assert resolve({}, variable=None, user=file, project=None).options == {
         "agent": "acp:some agent",
         "max_turns": 4,
     }
@@ -480,7 +487,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert own is not None
     assert narrow is not None
     assert set(own.top) == set(KEYS)
-    options = settle({}, variable=None, user=own, project=narrow).options
+    options = resolve({}, variable=None, user=own, project=narrow).options
     assert (options["max_turns"], options["max_budget_usd"]) == (30, 2.5)
     assert options["permission_mode"] == "default"
     assert options["disallowed_tools"] == ("WebFetch", "Bash(git push *)")

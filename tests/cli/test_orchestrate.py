@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from tests.support.program import Done, events
 
 from midflight import events as e
-from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.tree import MOST, tree_lines
 from midflight.orchestrate.updates import MOST as MOST_CHILDREN
@@ -64,7 +64,7 @@ def test_of_too_many_those_are_shown_that_wait_or_work() -> None:
 
 
 def test_two_sessions_may_call_their_requests_the_same(tmp_path: Path) -> None:
-    asking = Asking(tmp_path)
+    asking = PendingRequests(tmp_path)
     own = e.PermissionRequested(session="own", request="1", name="Bash", call="", input={})
     childs = e.PermissionRequested(session="child", request="1", name="Edit", call="", input={})
     asking.add(own)

@@ -16,7 +16,7 @@ from midflight import events as e
 from midflight._util.sanitize import exact, inert, one_line
 from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.render import Blocks, approval, markdown
-from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
@@ -176,7 +176,7 @@ def test_no_field_of_any_event_drives_the_terminal(
     status.take(event, 0.0)
     line = status.line(0.0, 80, asking=False, queued=0)
     if isinstance(event, e.PermissionRequested | e.QuestionRequested):
-        asking = Asking(tmp_path)
+        asking = PendingRequests(tmp_path)
         asking.add(event)
         write(asking.shown())
         assert DANGEROUS.search(asking.prompt) is None
@@ -207,7 +207,7 @@ def test_plain_text_is_made_inert_on_its_way_out(
 def test_nothing_in_a_question_is_hidden(tmp_path: Path) -> None:
     option = QuestionOption(label="yes\x1b[8m no", description="\u202eon")
     question = Question(question="Sure\r?", options=(option,))
-    asking = Asking(tmp_path)
+    asking = PendingRequests(tmp_path)
     asking.add(e.QuestionRequested(request="r", questions=(question,)))
     shown = _text(asking.shown())
     for part in ("Sure<U+000D>?", "yes<U+001B>[8m no", "<U+202E>on"):

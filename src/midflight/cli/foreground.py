@@ -29,12 +29,12 @@ PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
 """The environment variable with the time of ``--park-after``, for a host that is started."""
 
 SLOW_S = 1.0
-"""How long an agent may take to start before that is told."""
+"""How long an agent may take to start before that is reported."""
 
 
 @contextlib.asynccontextmanager
 async def alone(task: str, options: Options) -> AsyncIterator[Session]:
-    """Begin a session that nobody else knows of, and close it at the end."""
+    """Begin a session that no other program knows of, and close it at the end."""
     async with Session(options, task) as session:
         yield session
 
@@ -104,7 +104,7 @@ def _load(notifier: Notifier | None) -> Host:
 
 
 async def _serve(host: Host, session: Session) -> None:
-    """Answer on the socket; the session goes on if that does not work."""
+    """Answer on the socket; the session continues if that does not work."""
     try:
         await host.serve()
     except (MidflightError, OSError) as error:
@@ -112,11 +112,11 @@ async def _serve(host: Host, session: Session) -> None:
 
 
 @contextlib.contextmanager
-def told_if_slow(options: Options, *, wanted: bool) -> Iterator[None]:
-    """Say that an agent is being started in the block, if that takes a while and is ``wanted``."""
-    told = f"  [starting] {one_line(options.agent)}\n"
+def report_slow_start(options: Options, *, wanted: bool) -> Iterator[None]:
+    """Print that the block is starting an agent, if that takes a while and is ``wanted``."""
+    line = f"  [starting] {one_line(options.agent)}\n"
     delay_s = SLOW_S if wanted else float("inf")
-    waiting = asyncio.get_running_loop().call_later(delay_s, write, told)
+    waiting = asyncio.get_running_loop().call_later(delay_s, write, line)
     try:
         yield
     finally:

@@ -30,8 +30,8 @@ async def run_json(
 ) -> int:
     """Run with events on standard output and commands from standard input.
 
-    While the input is open the session stays open; when it has ended nobody can answer any more,
-    and the run ends as soon as it is quiet, if ``rest`` says that it will stay so.
+    While the input is open the session stays open; when it has ended, requests cannot be
+    answered any more, and the run ends as soon as it is quiet, if ``rest`` says that it stays so.
     """
     outcome = ExitOutcome()
     try:
@@ -55,20 +55,20 @@ async def _drive(
     """Carry out what comes in, and close the session when nothing more can come."""
     quiet = Quiet(session)
     watching = asyncio.get_running_loop().create_task(quiet.watch())
-    obeying = asyncio.get_running_loop().create_task(_obey(session, quiet))
+    commands = asyncio.get_running_loop().create_task(_run_commands(session, quiet))
     try:
         for text in then:
             await session.send(text, delivery="queue")
         # A signal ends the session, and with it the printing.
-        await asyncio.wait([obeying, printing], return_when=asyncio.FIRST_COMPLETED)
-        if obeying.done() and obeying.result():
+        await asyncio.wait([commands, printing], return_when=asyncio.FIRST_COMPLETED)
+        if commands.done() and commands.result():
             session.attend(attended=False)
             await quiet.reached()
             while not await rest():
                 await quiet.reached()
     finally:
         watching.cancel()
-        obeying.cancel()
+        commands.cancel()
         await session.close()
 
 
@@ -78,7 +78,7 @@ async def _print(session: Session, outcome: ExitOutcome) -> None:
         write(json_line(e.encode(event)))
 
 
-async def _obey(session: Session, quiet: Quiet) -> bool:
+async def _run_commands(session: Session, quiet: Quiet) -> bool:
     """Carry out the commands; True if their source has ended, False if one was to close."""
     async for line in _lines():
         if line is None:
@@ -97,7 +97,7 @@ async def _obey(session: Session, quiet: Quiet) -> bool:
 
 
 class Quiet:
-    """Knows whether the session is quiet. It reads along, so that nothing piles up for it."""
+    """Knows whether the session is quiet. It reads all events, so that none pile up for it."""
 
     def __init__(self, session: Session) -> None:
         """Begin not quiet."""
@@ -106,7 +106,7 @@ class Quiet:
         self._disturbed = asyncio.Event()
 
     def disturb(self) -> None:
-        """Say that a command is coming: look again."""
+        """Report that a command is coming: look again."""
         self._is.clear()
         self._disturbed.set()
 
@@ -116,7 +116,7 @@ class Quiet:
         await self._is.wait()
 
     async def watch(self) -> None:
-        """Read along until cancelled."""
+        """Read the events until cancelled."""
         while True:
             self._disturbed.clear()
             async for _ in self._session.stream():

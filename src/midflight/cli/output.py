@@ -1,6 +1,6 @@
 """The one place that writes to the terminal, and that makes text harmless before it does.
 
-Whatever an agent says may end up here. `write` lets nothing through that a terminal would obey,
+Any text of an agent may end up here. `write` lets nothing through that a terminal would obey,
 see `midflight._util.sanitize`. Styling is not part of the text: it comes beside it, as parameters
 of the one escape sequence (SGR) that only changes how text looks.
 """
@@ -21,7 +21,7 @@ _SGR = re.compile(r"[0-9;]+")
 
 
 def json_line(encoded: bytes) -> bytes:
-    """Return a line of JSON that says the same and has no character that a terminal obeys.
+    """Return a line of JSON of the same meaning, without a character that a terminal obeys.
 
     The characters concerned can only stand inside of strings, where JSON has an escape for them.
     """
@@ -31,8 +31,8 @@ def json_line(encoded: bytes) -> bytes:
     return text.encode() + b"\n"
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    utf16 = found.group().encode("utf-16-be")
+def _json_escape(match: re.Match[str]) -> str:
+    utf16 = match.group().encode("utf-16-be")
     units = (utf16[at : at + 2].hex() for at in range(0, len(utf16), 2))
     return "".join(f"\\u{unit}" for unit in units)
 
@@ -55,8 +55,8 @@ def write(what: str | bytes | Iterable[Fragment], *, error: bool = False, over: 
     """Write text, styled fragments, or a `json_line`, and flush. The only function that writes.
 
     ``over`` is how many of the lines above are wiped for it, at a terminal.
-    Every text is made inert here, whatever has been done to it before. Raises `BrokenPipeError`
-    when nobody reads any more.
+    Every text is made inert here, whatever was done to it before. Raises `BrokenPipeError`
+    when the reader has gone.
     """
     stream = sys.stderr if error else sys.stdout
     if isinstance(what, bytes):

@@ -16,20 +16,20 @@ from midflight.events import Request
 from midflight.info import SessionInfo
 
 
-def answer(given: argparse.Namespace) -> int:
+def answer(args: argparse.Namespace) -> int:
     """Answer a request."""
-    return asyncio.run(_answer(given))
+    return asyncio.run(_answer(args))
 
 
-async def _answer(given: argparse.Namespace) -> int:
-    if len(given.words) > 3:  # noqa: PLR2004 - session, request, answer
+async def _answer(args: argparse.Namespace) -> int:
+    if len(args.words) > 3:  # noqa: PLR2004 - session, request, answer
         raise InvalidInput("one answer is expected", "put it in quotes")
-    *names, said = given.words
+    *names, text = args.words
     async with connect() as client:
-        info, asked = await _find(client, names)
-        request = request_of(info, asked)
-        command = answer_to(request, said, given.reason)
-        return await carry_out(client, info, command, given, "answered")
+        info, wanted = await _find(client, names)
+        request = request_of(info, wanted)
+        command = answer_to(request, text, args.reason)
+        return await carry_out(client, info, command, args, "answered")
 
 
 async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | None]:
@@ -45,33 +45,33 @@ async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | No
     return info, names[1] if len(names) > 1 else None
 
 
-def request_of(info: SessionInfo, asked: str | None) -> Request:
-    """Return the request that is meant: the one that waits, if none is named."""
-    fitting = [one for one in info.pending if one.request.startswith(asked or "")]
-    if not fitting:
-        what = f"request {asked}" if asked else "nothing"
+def request_of(info: SessionInfo, wanted: str | None) -> Request:
+    """Return the request that is named; without a name, the one that waits."""
+    matches = [one for one in info.pending if one.request.startswith(wanted or "")]
+    if not matches:
+        what = f"request {wanted}" if wanted else "nothing"
         raise NotFound(f"{what} waits in session {info.name}", f"midflight show {info.name}")
-    if len(fitting) > 1:
+    if len(matches) > 1:
         raise InvalidInput(
-            f"{len(fitting)} requests wait in session {info.name}: say which",
-            ", ".join(one.request for one in fitting),
+            f"{len(matches)} requests wait in session {info.name}: say which",
+            ", ".join(one.request for one in matches),
         )
-    return fitting[0]
+    return matches[0]
 
 
-def answer_to(request: Request, said: str, reason: str) -> c.Answer:
+def answer_to(request: Request, text: str, reason: str) -> c.Answer:
     """Read an answer: ``allow``, ``deny``, why not, or what a question is answered with.
 
     Where several questions are asked at once, their answers stand in order, with ``;`` between.
     """
-    word = said.strip().lower()
+    word = text.strip().lower()
     if word == "deny":
         return c.Answer(request=request.request, decision="deny", reason=reason)
     if isinstance(request, e.PermissionRequested):
         if word == "allow":
             return c.Answer(request=request.request)
-        return c.Answer(request=request.request, decision="deny", reason=said.strip())
-    parts = said.split(";") if len(request.questions) > 1 else [said]
+        return c.Answer(request=request.request, decision="deny", reason=text.strip())
+    parts = text.split(";") if len(request.questions) > 1 else [text]
     if len(parts) != len(request.questions):
         raise InvalidInput(
             f"{len(request.questions)} questions wait for an answer",

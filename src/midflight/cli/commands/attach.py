@@ -16,16 +16,16 @@ LAST_EVENTS = 100
 """How much is shown of what happened before."""
 
 
-def attach(given: argparse.Namespace) -> int:
-    """Take part in a session until the person leaves; the session goes on."""
+def attach(args: argparse.Namespace) -> int:
+    """Take part in a session until the person leaves; the session continues."""
     if not at_terminal():
         raise InvalidInput("attach needs a terminal", "midflight logs -f shows it anywhere")
-    return asyncio.run(_attach(given.session, hand_over=False))
+    return asyncio.run(_attach(args.session, hand_over=False))
 
 
-def resume(given: argparse.Namespace) -> int:
-    """Attach, and have the agent go on with the messages that wait."""
-    return asyncio.run(_attach(given.session, hand_over=True))
+def resume(args: argparse.Namespace) -> int:
+    """Attach, and hand the agent the messages that wait."""
+    return asyncio.run(_attach(args.session, hand_over=True))
 
 
 async def _attach(name: str | None, *, hand_over: bool) -> int:
@@ -43,7 +43,7 @@ async def _attach(name: str | None, *, hand_over: bool) -> int:
 
 
 async def _hand_over(session: RemoteSession) -> None:
-    """Have a host take up the session: its first message goes on."""
+    """Have a host resume the session with its first message."""
     if session.queued:
         await session.command(c.Promote(message=session.queued[0].id, delivery="steer"))
 

@@ -52,15 +52,15 @@ _NAMED = frozenset(
 """Commands whose first word may be a session."""
 
 
-def completion(given: argparse.Namespace) -> int:
+def completion(args: argparse.Namespace) -> int:
     """Print the script for a shell."""
-    write(_SCRIPTS[given.shell])
+    write(_SCRIPTS[args.shell])
     return 0
 
 
-def complete(given: argparse.Namespace) -> int:
+def complete(args: argparse.Namespace) -> int:
     """Print what the last word can become, one candidate per line."""
-    for candidate in candidates(given.words):
+    for candidate in candidates(args.words):
         write(f"{inert(candidate)}\n")
     return 0
 
@@ -69,18 +69,18 @@ def candidates(words: list[str]) -> list[str]:
     """Return what the last of the words can become."""
     *before, begun = words or [""]
     if begun.startswith("-"):
-        found = _options(before[0] if before else "")
+        words = _options(before[0] if before else "")
     elif not before:
-        found = [name for name, command in COMMANDS.items() if command.group]
+        words = [name for name, command in COMMANDS.items() if command.group]
     elif before[0] in _NAMED:
-        found = _sessions()
+        words = _sessions()
     elif before[0] == "worktree":
-        found = _sessions() if len(before) > 1 else list(WORKTREE_ACTIONS)
+        words = _sessions() if len(before) > 1 else list(WORKTREE_ACTIONS)
     elif before[0] == "completion":
-        found = sorted(_SCRIPTS)
+        words = sorted(_SCRIPTS)
     else:
-        found = []
-    return [each for each in found if each.startswith(begun)]
+        words = []
+    return [each for each in words if each.startswith(begun)]
 
 
 def _options(name: str) -> list[str]:

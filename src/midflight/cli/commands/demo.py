@@ -33,7 +33,7 @@ from midflight.testing.home import make_home
 BOLD, DIM, CYAN, GREEN, RED = "1", "2", "1;36", "32", "31"
 PRIVATE = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "XDG_", "AWS_", "GOOGLE_", "VERTEX_")
 READING_S = 0.8
-"""How long the person reads before they say something."""
+"""How long the person reads before they type something."""
 
 NAMES = {"claude": "Claude Code", "opencode": "OpenCode"}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -46,12 +46,12 @@ folder. The model behind it is scripted: it needs no key and no network, and cos
 """
 
 
-def demo(given: argparse.Namespace) -> int:
+def demo(args: argparse.Namespace) -> int:
     """Play the tour; 0 if the files on disk are changed as they should be, else 1.
 
     Raises `AgentUnavailable` where the agent is not installed.
     """
-    agent: str = given.agent
+    agent: str = args.agent
     # With OpenCode the model is the one of the scripted model's own configuration.
     options: dict[str, Any] = {"agent": agent}
     if agent == "opencode":
@@ -135,7 +135,7 @@ class Tour:
 
     async def run(self) -> int:
         """Show the session to its end; 0 if the last turn was completed."""
-        self._says(f'midflight "{TASK}"')
+        self._type(f'midflight "{TASK}"')
         stepping_in = asyncio.get_running_loop().create_task(self._step_in())
         completed = False
         try:
@@ -154,27 +154,27 @@ class Tour:
         return 0 if completed else 1
 
     async def _step_in(self) -> None:
-        """Say what the person says, each time the model has come to the place for it."""
+        """Type what the person types, each time the model has reached the place for it."""
         await self._model.reached("steer")
         await asyncio.sleep(READING_S)
-        self._says(STEER, "steers: the agent reads it at its next step")
+        self._type(STEER, "steers: the agent reads it at its next step")
         await self._session.send(STEER)
         self._model.signal("steer")
         await self._model.reached("redirect")
         await asyncio.sleep(READING_S)
-        self._says(f"/redirect {REDIRECT}", "stops the turn, and starts one for this")
+        self._type(f"/redirect {REDIRECT}", "stops the turn, and starts one for this")
         await self._session.redirect(REDIRECT)
 
-    async def _approve(self, asked: e.PermissionRequested) -> None:
-        """Show what the agent asks leave for, and give it, as the person would."""
-        shown = approval(asked.name, asked.input, self._session.options.cwd)
-        head = (BOLD, f"\nThe agent asks for leave to use {asked.name}:\n")
+    async def _approve(self, request: e.PermissionRequested) -> None:
+        """Show what the agent asks permission for, and allow it, as the person would."""
+        shown = approval(request.name, request.input, self._session.options.cwd)
+        head = (BOLD, f"\nThe agent asks for leave to use {request.name}:\n")
         write(self._transcript.lines([head, *shown]))
         await asyncio.sleep(READING_S)
-        self._says("y", "allows exactly this")
-        await self._session.answer(asked.request, "allow")
+        self._type("y", "allows exactly this")
+        await self._session.answer(request.request, "allow")
 
-    def _says(self, text: str, what: str = "") -> None:
+    def _type(self, text: str, what: str = "") -> None:
         lines: list[Fragment] = [(CYAN, f"\nyou> {text}\n")]
         if what:
             lines.append((DIM, f"     ({what})\n"))
@@ -182,7 +182,7 @@ class Tour:
 
 
 def _show_changes(project: Path, agent: str, *, git: bool) -> int:
-    """Show what is different on disk, and say whether it is what was asked for."""
+    """Show what is different on disk, and check it against what was asked for."""
     write([(BOLD, "\nWhat has changed on disk:\n\n")])
     if git:
         _git(project, "add", "--intent-to-add", ".")

@@ -1,4 +1,4 @@
-"""What the scripted model of `midflight demo` says, and the files that come of it."""
+"""The script of `midflight demo`'s model, and the files that result from it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from midflight.agents.acp import program as acp_setup
 from midflight.agents.claude import program as claude_cli
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.config.files import user_path
-from midflight.cli.config.merge import File
+from midflight.cli.config.merge import Defaults
 from midflight.cli.config.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput
@@ -60,15 +60,15 @@ class Report:
         write(line)
 
 
-def doctor(given: argparse.Namespace) -> int:
+def doctor(args: argparse.Namespace) -> int:
     """Report what was found, or with ``--probe`` what was tried; return the exit code."""
-    if given.probe:
+    if args.probe:
         from midflight.cli.commands.probe import probe
 
-        return probe(given.agent, as_json=given.json)
-    if given.agent:
+        return probe(args.agent, as_json=args.json)
+    if args.agent:
         raise InvalidInput("--agent goes with --probe", "midflight doctor --probe")
-    return _doctor(as_json=given.json)
+    return _doctor(as_json=args.json)
 
 
 def _doctor(*, as_json: bool) -> int:
@@ -86,8 +86,8 @@ def _doctor(*, as_json: bool) -> int:
     sound = _defaults(report)
     ready = bool(usable) and sound
     if as_json:
-        told = {"ready": ready, "usable": usable, "facts": report.facts}
-        write(json_line(msgspec.json.encode(told)))
+        found = {"ready": ready, "usable": usable, "facts": report.facts}
+        write(json_line(msgspec.json.encode(found)))
     elif ready:
         agent = "" if usable[0] == "claude" else f"--agent {usable[0]} "
         write([("", "\n"), (GREEN, f'Ready: midflight {agent}"your task"'), ("", "\n")])
@@ -114,7 +114,7 @@ def _defaults(report: Report) -> bool:
     return all(found)
 
 
-def _file(report: Report, name: str, read: Callable[[], File | None], nothing: str) -> bool:
+def _file(report: Report, name: str, read: Callable[[], Defaults | None], nothing: str) -> bool:
     """Tell what a file with defaults sets, and return whether it can be used."""
     try:
         file = read()
@@ -126,7 +126,7 @@ def _file(report: Report, name: str, read: Callable[[], File | None], nothing: s
     report.line(
         name,
         "read" if file else "none",
-        f"{file.path}: {'; '.join(file.told())}" if file else nothing,
+        f"{file.path}: {'; '.join(file.settings())}" if file else nothing,
     )
     return True
 

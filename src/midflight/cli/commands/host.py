@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.cli.config.options import in_the_words_of, said, settled_options
+from midflight.cli.config.options import command_line_options, name_source, resolve_options
 from midflight.cli.foreground import PARK_AFTER_VARIABLE, make_notifier
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
@@ -27,23 +27,23 @@ UNUSED_S = 60.0
 """How long a host without a session waits for one."""
 
 
-def host(given: argparse.Namespace) -> int:
-    """Be a host until nobody needs it, or SIGTERM; return the exit code.
+def host(args: argparse.Namespace) -> int:
+    """Be a host until it is not needed any more, or SIGTERM; return the exit code.
 
-    One that keeps an agent warm is needed until it is ended.
+    A host that keeps an agent warm is needed until it is ended.
     """
-    if not given.warm:
-        if said(given):
+    if not args.warm:
+        if command_line_options(args):
             raise InvalidInput("what an agent is like goes with --warm", "midflight host --help")
-        return asyncio.run(_host(given))
-    settled = settled_options(given)
+        return asyncio.run(_host(args))
+    resolved = resolve_options(args)
     try:
-        return asyncio.run(_host(given, settled.options))
+        return asyncio.run(_host(args, resolved.options))
     except InvalidOption as error:
-        raise in_the_words_of(settled.sources, error) from error
+        raise name_source(resolved.sources, error) from error
 
 
-async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None) -> int:
+async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -52,10 +52,10 @@ async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None
     try:
         notifier = make_notifier(None)
         on_session = notifier.follow if notifier else None
-        mine = Host(given.journal, park_after=_park_after(given), on_session=on_session)
+        mine = Host(args.journal, park_after=_park_after(args), on_session=on_session)
         async with mine:
-            ready, given.ready = given.ready, None  # closed, its number is soon somebody else's
-            _tell(ready, Ready(address=mine.address()))
+            ready, args.ready = args.ready, None  # once closed, its number is used again
+            _report_ready(ready, Ready(address=mine.address()))
             await mine.wake()
             if warm is not None:
                 await mine.keep_warm(**warm)
@@ -68,26 +68,26 @@ async def _host(given: argparse.Namespace, warm: Mapping[str, Any] | None = None
         if notifier is not None:
             await notifier.close()
     except MidflightError as error:
-        _tell(given.ready, Ready(error=error.message, hint=error.hint))
+        _report_ready(args.ready, Ready(error=error.message, hint=error.hint))
         raise
     return 0
 
 
-def _park_after(given: argparse.Namespace) -> float:
-    """Return what was said here, or where this host was started from. Raises `InvalidInput`."""
-    if given.park_after is not None:
-        return float(given.park_after)
-    said = os.environ.get(PARK_AFTER_VARIABLE)
+def _park_after(args: argparse.Namespace) -> float:
+    """Return the option, or what the environment has. Raises `InvalidInput`."""
+    if args.park_after is not None:
+        return float(args.park_after)
+    text = os.environ.get(PARK_AFTER_VARIABLE)
     try:
-        return seconds(said) if said else PARK_AFTER_S
+        return seconds(text) if text else PARK_AFTER_S
     except ValueError as error:
         raise InvalidInput(
-            f"{PARK_AFTER_VARIABLE} is no span of time: {said}", "such as 900 or 15m"
+            f"{PARK_AFTER_VARIABLE} is no span of time: {text}", "such as 900 or 15m"
         ) from error
 
 
-def _tell(descriptor: int | None, ready: Ready) -> None:
-    """Say how it went to whoever has started this host and waits for it."""
+def _report_ready(descriptor: int | None, ready: Ready) -> None:
+    """Report to the program that has started this host, and waits, whether it is ready."""
     if descriptor is not None:
         with contextlib.suppress(OSError):
             os.write(descriptor, msgspec.json.encode(ready) + b"\n")

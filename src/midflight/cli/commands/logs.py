@@ -1,4 +1,4 @@
-"""``midflight logs``: what a session has said and done, from its journal, and what it does."""
+"""``midflight logs``: a session's events from the journal, and with ``-f`` those that follow."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from midflight.journal import Journal
 from midflight.state.session import AT_REST
 
 
-def logs(given: argparse.Namespace) -> int:
+def logs(args: argparse.Namespace) -> int:
     """Print the session."""
-    return asyncio.run(_logs(given))
+    return asyncio.run(_logs(args))
 
 
-async def _logs(given: argparse.Namespace) -> int:
+async def _logs(args: argparse.Namespace) -> int:
     async with Journal() as journal:
-        row = await journal.find(given.session, str(Path.cwd()))
-        printer = _Printer(Path(row.cwd), as_json=given.json)
+        row = await journal.find(args.session, str(Path.cwd()))
+        printer = _Printer(Path(row.cwd), as_json=args.json)
         after = 0
         while page := await journal.events(row.id, after):
             for event in page:
                 printer.take(event)
             after = page[-1].seq or after
-    if given.follow and row.host is not None:
+    if args.follow and row.host is not None:
         await _follow(row.id, after, printer)
     return 0
 
 
 async def _follow(session: str, after: int, printer: _Printer) -> None:
-    """Print what happens until the session ends or is laid to rest; a host that dies is no end."""
+    """Print what happens until the session ends or is parked; a host that dies is no end."""
     from midflight.client.client import connect
 
     async with (

@@ -31,25 +31,25 @@ COLOURS = {"waiting": YELLOW, "running": GREEN, "starting": GREEN, "closed": DIM
 HEAD = ("NAME", "AGENT", "STATUS", "AGE", "COST", "LAST")
 
 
-def ls(given: argparse.Namespace) -> int:
+def ls(args: argparse.Namespace) -> int:
     """List the sessions, once or until Ctrl-C."""
-    given.cwd = str(Path(given.cwd).absolute()) if given.cwd else None
+    args.cwd = str(Path(args.cwd).absolute()) if args.cwd else None
     try:
-        asyncio.run(_watch(given) if given.watch else _once(given))
+        asyncio.run(_watch(args) if args.watch else _once(args))
     except KeyboardInterrupt:
-        if not given.watch:
+        if not args.watch:
             raise
     return 0
 
 
-async def _once(given: argparse.Namespace) -> None:
+async def _once(args: argparse.Namespace) -> None:
     async with Journal() as journal:
-        _print(await _find(journal, given), as_json=given.json)
+        _print(await _find(journal, args), as_json=args.json)
 
 
-async def _find(journal: Journal, given: argparse.Namespace) -> list[SessionInfo]:
-    since = 0.0 if given.all else time.time() - RECENT_S
-    rows = await journal.sessions(cwd=given.cwd)
+async def _find(journal: Journal, args: argparse.Namespace) -> list[SessionInfo]:
+    since = 0.0 if args.all else time.time() - RECENT_S
+    rows = await journal.sessions(cwd=args.cwd)
     recent = [row for row in rows if row.status != "closed" or row.updated > since]
     return in_order(await journal.infos(recent))
 
@@ -59,37 +59,37 @@ def in_order(sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
     return sorted(sessions, key=lambda info: (STATUS_ORDER.index(info.status), -info.updated))
 
 
-def _print(found: list[SessionInfo], *, as_json: bool, rows: int | None = None) -> int:
+def _print(sessions: list[SessionInfo], *, as_json: bool, rows: int | None = None) -> int:
     """Print a list, and return how many lines that were."""
     if as_json:
-        write(json_line(msgspec.json.encode(found)))
+        write(json_line(msgspec.json.encode(sessions)))
         return 1
-    if not found:
+    if not sessions:
         write('No sessions yet. To start one: midflight run -d "your task"\n')
         return 1
     width = shutil.get_terminal_size().columns
-    shown = found if rows is None else found[:rows]
+    shown = sessions if rows is None else sessions[:rows]
     lines = table(shown, width, time.time())
-    if len(found) > len(shown):
-        lines.append((DIM, f"… {len(found) - len(shown)} more\n"))
+    if len(sessions) > len(shown):
+        lines.append((DIM, f"… {len(sessions) - len(shown)} more\n"))
     write(lines)
-    return len(shown) + 1 + (len(found) > len(shown))
+    return len(shown) + 1 + (len(sessions) > len(shown))
 
 
-async def _watch(given: argparse.Namespace) -> None:
+async def _watch(args: argparse.Namespace) -> None:
     """Print the list whenever it has changed; at a terminal in the same place."""
-    live = at_terminal() and not given.json
+    live = at_terminal() and not args.json
     before: list[SessionInfo] | None = None
     above = 0
     async with Journal() as journal:
         while True:
-            found = await _find(journal, given)
-            if live or found != before:  # ages change too, where one line replaces another
+            sessions = await _find(journal, args)
+            if live or sessions != before:  # ages change too, where one line replaces another
                 if live:
                     write("", over=above)
                 rows = shutil.get_terminal_size().lines - 3 if live else None
-                above = _print(found, as_json=given.json, rows=rows)
-                before = found
+                above = _print(sessions, as_json=args.json, rows=rows)
+                before = sessions
             await asyncio.sleep(LOOK_AGAIN_S)
 
 

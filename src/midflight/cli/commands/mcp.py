@@ -13,34 +13,34 @@ from midflight.errors import InvalidInput
 from midflight.lineage import VARIABLE
 
 
-def mcp(given: argparse.Namespace) -> int:
+def mcp(args: argparse.Namespace) -> int:
     """Serve, or tell a program how to start this; return the exit code."""
-    if given.action == "install":
-        return _install(given)
-    if given.user or given.print:
+    if args.action == "install":
+        return _install(args)
+    if args.user or args.print:
         raise InvalidInput("--user and --print go with install", "midflight mcp install claude")
     from midflight.mcp.dispatch import DispatchLimits
     from midflight.mcp.server import serve
 
     limits = DispatchLimits(
-        depth=given.max_depth, children=given.max_children, worktree=given.worktree
+        depth=args.max_depth, children=args.max_children, worktree=args.worktree
     )
-    if given.session and os.environ.get(VARIABLE) != given.session:
+    if args.session and os.environ.get(VARIABLE) != args.session:
         # Not all agents hand on whose they are, and others look at what a program began with.
-        own = {**os.environ, VARIABLE: given.session}
+        own = {**os.environ, VARIABLE: args.session}
         os.execve(sys.executable, sys.orig_argv, own)  # noqa: S606 - it is this very program
-    asyncio.run(serve(given.journal, limits, may_answer=given.may_answer))
+    asyncio.run(serve(args.journal, limits, may_answer=args.may_answer))
     return 0
 
 
-def _install(given: argparse.Namespace) -> int:
+def _install(args: argparse.Namespace) -> int:
     from midflight.cli.install.mcp import plan
 
-    if given.client is None:
+    if args.client is None:
         raise InvalidInput("say for which program", "midflight mcp install claude")
-    arguments = ["--journal", str(Path(given.journal).absolute())] if given.journal else []
-    for what in given.may_answer:
+    arguments = ["--journal", str(Path(args.journal).absolute())] if args.journal else []
+    for what in args.may_answer:
         arguments += ["--may-answer", what]
-    arguments += ["--worktree"] if given.worktree else []
-    planned = plan(given.client, Path.cwd(), user=given.user, arguments=arguments)
-    return carry_out(planned, only_print=given.print)
+    arguments += ["--worktree"] if args.worktree else []
+    planned = plan(args.client, Path.cwd(), user=args.user, arguments=arguments)
+    return carry_out(planned, only_print=args.print)

@@ -1,4 +1,4 @@
-"""``midflight doctor --probe``: what the agents on this machine can do, seen and not believed.
+"""``midflight doctor --probe``: what the agents on this machine can do, tried and not believed.
 
 Each row of the capabilities is tried on the real programs, in a temporary folder with a home of its
 own. The model is scripted and local, so there is no key, no cost and no network.
@@ -33,7 +33,7 @@ ROW_TIMEOUT_S = 90.0
 
 
 class RowResult(NamedTuple):
-    """One row as it was seen. ``how`` is, for a failed one, what was not as the driver says."""
+    """One row as it was observed. For a failed one ``how`` says what contradicts the driver."""
 
     agent: str
     version: str
@@ -43,7 +43,7 @@ class RowResult(NamedTuple):
 
 
 def probe(agent: str | None, *, as_json: bool) -> int:
-    """Try every row on the agents that are here, or on one; return 1 if any is not as it says.
+    """Try every row on the agents that are here, or on one; return 1 if any contradicts its driver.
 
     Raises `InvalidOption` for an agent that the suite does not know, `AgentUnavailable` for one
     that is not here.
@@ -55,12 +55,12 @@ def probe(agent: str | None, *, as_json: bool) -> int:
         began = time.monotonic()
         if not as_json:
             write([(BOLD, f"{rig.name}\n")])
-        for outcome in _tried(rig):
+        for outcome in _try_rows(rig):
             outcomes.append(outcome)
-            _tell(outcome, as_json=as_json)
+            _print(outcome, as_json=as_json)
         failed = failed or any(outcome.verdict == "failed" for outcome in outcomes)
         if not as_json:
-            _sum_up(outcomes, time.monotonic() - began)
+            _print_summary(outcomes, time.monotonic() - began)
     return 1 if failed else 0
 
 
@@ -75,7 +75,7 @@ def _rigs(agent: str | None) -> list[Rig]:
     return [known[agent]]
 
 
-def _tried(rig: Rig) -> Iterator[RowResult]:
+def _try_rows(rig: Rig) -> Iterator[RowResult]:
     """Try the rows one after another, and yield each as it is seen."""
     with contextlib.ExitStack() as on:
         folder = Path(on.enter_context(tempfile.TemporaryDirectory(prefix="midflight-probe-")))
@@ -90,19 +90,19 @@ async def _try(rig: Rig, row: str, folder: Path) -> RowResult:
     try:
         async with asyncio.timeout(ROW_TIMEOUT_S):
             return RowResult(*await check_row(rig, row, folder))
-    except Exception as error:  # noqa: BLE001 - a check that breaks has seen something odd too
-        return RowResult(rig.name, "", row, "failed", _what(error))
+    except Exception as error:  # noqa: BLE001 - a check that breaks has found something too
+        return RowResult(rig.name, "", row, "failed", _reason(error))
 
 
-def _what(error: Exception) -> str:
-    """Say what was not as it should be: in words, or by the line that says so."""
+def _reason(error: Exception) -> str:
+    """Return what was wrong: the message, or the line of code that failed."""
     if isinstance(error, MidflightError):
         return error.message
-    told = str(error) or str(traceback.extract_tb(error.__traceback__)[-1].line)
-    return f"{type(error).__name__}: {told}"
+    text = str(error) or str(traceback.extract_tb(error.__traceback__)[-1].line)
+    return f"{type(error).__name__}: {text}"
 
 
-def _tell(outcome: RowResult, *, as_json: bool) -> None:
+def _print(outcome: RowResult, *, as_json: bool) -> None:
     if as_json:
         write(json_line(msgspec.json.encode(outcome._asdict())).decode())
         return
@@ -114,9 +114,9 @@ def _tell(outcome: RowResult, *, as_json: bool) -> None:
     write(line)
 
 
-def _sum_up(outcomes: list[RowResult], seconds: float) -> None:
+def _print_summary(outcomes: list[RowResult], seconds: float) -> None:
     version = max(outcome.version for outcome in outcomes)
     failed = [outcome.row for outcome in outcomes if outcome.verdict == "failed"]
     counted = f"{len(outcomes) - len(failed)} of {len(outcomes)} rows are as they should be"
-    told = one_line(f"{outcomes[0].agent} {version}: {counted}, seen in {seconds:.0f} s")
-    write([(RED if failed else GREEN, told), ("", "\n\n")])
+    line = one_line(f"{outcomes[0].agent} {version}: {counted}, seen in {seconds:.0f} s")
+    write([(RED if failed else GREEN, line), ("", "\n\n")])

@@ -13,9 +13,9 @@ from midflight.errors import Conflict
 from midflight.state.session import BUSY
 
 
-def rm(given: argparse.Namespace) -> int:
+def rm(args: argparse.Namespace) -> int:
     """Remove sessions."""
-    return asyncio.run(_rm(given.sessions, force=given.force))
+    return asyncio.run(_rm(args.sessions, force=args.force))
 
 
 async def _rm(names: list[str], *, force: bool) -> int:

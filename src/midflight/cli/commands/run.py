@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from midflight._util.sanitize import one_line
-from midflight.cli.config.options import in_the_words_of, settled_options
+from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.foreground import (
     PARK_AFTER_VARIABLE,
     alone,
     hosted,
-    told_if_slow,
+    report_slow_start,
 )
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
@@ -30,67 +30,67 @@ from midflight.options import Options
 from midflight.session.session import Session
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
-    settled = settled_options(given)
-    if given.park_after is not None:
-        os.environ[PARK_AFTER_VARIABLE] = str(given.park_after)
+    resolved = resolve_options(args)
+    if args.park_after is not None:
+        os.environ[PARK_AFTER_VARIABLE] = str(args.park_after)
     try:
-        if given.detach:
-            return asyncio.run(_detach(given, settled.options))
-        options = Options.build(attended=given.json or at_terminal(), **settled.options)
-        check_text(given.task)
-        return asyncio.run(_run(given, options))
+        if args.detach:
+            return asyncio.run(_detach(args, resolved.options))
+        options = Options.build(attended=args.json or at_terminal(), **resolved.options)
+        check_text(args.task)
+        return asyncio.run(_run(args, options))
     except InvalidOption as error:
-        raise in_the_words_of(settled.sources, error) from error
+        raise name_source(resolved.sources, error) from error
     except ConversationLost as error:
         raise NotFound(
-            f"no conversation has the id {given.resume}",
-            "--resume takes the agent_session that session.started told, in the same folder",
+            f"no conversation has the id {args.resume}",
+            "--resume takes the agent_session of session.started, in the same folder",
         ) from error
 
 
-async def _run(given: argparse.Namespace, options: Options) -> int:
+async def _run(args: argparse.Namespace, options: Options) -> int:
     stopper = Stopper()
-    return await until_stopped(stopper, _in_session(given, options, stopper))
+    return await until_stopped(stopper, _in_session(args, options, stopper))
 
 
-async def _in_session(given: argparse.Namespace, options: Options, stopper: Stopper) -> int:
+async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopper) -> int:
     """Run the session in the form that fits where the output goes."""
-    then = given.then or []
-    async with _open_session(given, options) as session:
+    then = args.then or []
+    async with _open_session(args, options) as session:
         stopper.session = session
-        if given.json:
+        if args.json:
             from midflight.cli.jsonl import run_json
 
             return await run_json(session, then)
         if at_terminal():
-            code = await _run_console(session, then, journal=not given.no_journal)
+            code = await _run_console(session, then, journal=not args.no_journal)
         else:
             code = await _run_plain(session, then)
-        if given.worktree:
+        if args.worktree:
             write(_how_to_merge(session.name), error=not at_terminal())
         return code
 
 
 @contextlib.asynccontextmanager
-async def _open_session(given: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
-    """Begin the session; others can reach it unless it is to leave no trace."""
+async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
+    """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
-        with told_if_slow(options, wanted=at_terminal() and not given.json):
+        with report_slow_start(options, wanted=at_terminal() and not args.json):
             changes = {"cwd": options.cwd, "name": options.name}
-            async with _in_worktree(given, changes) as changed:
+            async with _in_worktree(args, changes) as changed:
                 options = msgspec.structs.replace(options, **changed)
-                if given.no_journal:
-                    starting = alone(given.task, options)
+                if args.no_journal:
+                    starting = alone(args.task, options)
                 else:
-                    starting = hosted(given.task, options, notify=given.notify)
+                    starting = hosted(args.task, options, notify=args.notify)
                 session = await stack.enter_async_context(starting)
         yield session
 
 
 async def _run_console(session: Session, then: list[str], *, journal: bool) -> int:
-    """Run at the terminal, and say at the end what it has cost and how to go on."""
+    """Run at the terminal, and print at the end what it has cost and how to resume it."""
     from midflight.cli.terminal.console import Console
 
     try:
@@ -118,40 +118,40 @@ async def _run_plain(session: Session, then: list[str]) -> int:
     return outcome.code
 
 
-async def _detach(given: argparse.Namespace, options: Mapping[str, Any]) -> int:
+async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     """Start the session, and return when its messages are accepted."""
     from midflight.client.client import connect
 
-    async with connect(notify=given.notify or "") as client:
-        async with _in_worktree(given, options) as changed:
-            session = await client.dispatch(given.task, **changed)
+    async with connect(notify=args.notify or "") as client:
+        async with _in_worktree(args, options) as changed:
+            session = await client.dispatch(args.task, **changed)
         async with session:
-            for text in given.then or []:
+            for text in args.then or []:
                 await session.send(text, delivery="queue")
-        if given.json:
+        if args.json:
             info = await client.info(session.id)
             write(json_line(msgspec.json.encode(info)))
         else:
             name = one_line(session.name)
             write(f"{name}\nTo follow it: midflight attach {shlex.quote(name)}\n")
-            if given.worktree:
+            if args.worktree:
                 write(_how_to_merge(session.name))
     return 0
 
 
 @contextlib.asynccontextmanager
 async def _in_worktree(
-    given: argparse.Namespace, options: Mapping[str, Any]
+    args: argparse.Namespace, options: Mapping[str, Any]
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the options of a session that is begun in the block: with `--worktree`, in its own.
+    """Yield the options of a session that the block begins; with `--worktree` it gets its own.
 
-    A worktree whose session does not begin is taken back.
+    The worktree is removed again if the session does not begin.
     """
     changed = dict(options)
-    if not given.worktree:
+    if not args.worktree:
         yield changed
         return
-    if given.resume:
+    if args.resume:
         raise InvalidInput(
             "--resume goes on in the folder of its conversation, and --worktree is a new one",
             "leave one of them out",
@@ -160,7 +160,7 @@ async def _in_worktree(
     from midflight.worktrees import own_worktree
 
     cwd = Path.cwd() / (options.get("cwd") or "")
-    async with own_worktree(given.task, changed) as tree:
+    async with own_worktree(args.task, changed) as tree:
         folder = one_line(str(tree.folder), 1000)
         lines = f"midflight: it works on the branch {tree.branch}, in {folder}\n"
         if await uncommitted(cwd):
@@ -170,5 +170,5 @@ async def _in_worktree(
 
 
 def _how_to_merge(name: str) -> str:
-    """Return what can be done with the work of a session that has a worktree."""
+    """Return how the work of a session in a worktree is merged."""
     return f"To take over its work: midflight worktree merge {shlex.quote(one_line(name))}\n"

@@ -18,56 +18,56 @@ from midflight.errors import InvalidInput
 from midflight.info import SessionInfo
 
 
-def send(given: argparse.Namespace) -> int:
+def send(args: argparse.Namespace) -> int:
     """Steer the running turn, or start one."""
-    name, text = _said(given.words)
-    return asyncio.run(_tell(given, name, c.Send(text=text), "sent to"))
+    name, text = _session_and_text(args.words)
+    return asyncio.run(_send(args, name, c.Send(text=text), "sent to"))
 
 
-def queue(given: argparse.Namespace) -> int:
+def queue(args: argparse.Namespace) -> int:
     """Have a turn of its own for a message."""
-    name, text = _said(given.words)
-    return asyncio.run(_tell(given, name, c.Send(text=text, delivery="queue"), "queued for"))
+    name, text = _session_and_text(args.words)
+    return asyncio.run(_send(args, name, c.Send(text=text, delivery="queue"), "queued for"))
 
 
-def redirect(given: argparse.Namespace) -> int:
+def redirect(args: argparse.Namespace) -> int:
     """Stop the turn, and start one for a message."""
-    name, text = _said(given.words)
-    command = c.Redirect(text=text, drop_queued=given.drop_queued)
-    return asyncio.run(_tell(given, name, command, "redirected"))
+    name, text = _session_and_text(args.words)
+    command = c.Redirect(text=text, drop_queued=args.drop_queued)
+    return asyncio.run(_send(args, name, command, "redirected"))
 
 
-def _said(words: list[str]) -> tuple[str | None, str]:
-    """Tell the session from the text: one word is the text, two are both."""
+def _session_and_text(words: list[str]) -> tuple[str | None, str]:
+    """Return the session's name and the text: one word is the text, two are both."""
     if len(words) > 2:  # noqa: PLR2004 - the two that were just named
         raise InvalidInput("one text is expected", 'put it in quotes: midflight send "your text"')
     *names, text = words
     return (names[0] if names else None), c.check_text(text)
 
 
-async def _tell(given: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
+async def _send(args: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
     async with connect() as client:
         info = await client.info(name, cwd=Path.cwd())
-        return await carry_out(client, info, command, given, done)
+        return await carry_out(client, info, command, args, done)
 
 
 async def carry_out(
-    client: Client, info: SessionInfo, command: c.Command, given: argparse.Namespace, done: str
+    client: Client, info: SessionInfo, command: c.Command, args: argparse.Namespace, done: str
 ) -> int:
     """Carry out a command, print what came of it, and return the exit code."""
-    if given.wait:
-        return await _until_quiet(client, info, command, as_json=given.json)
+    if args.wait:
+        return await _until_quiet(client, info, command, as_json=args.json)
     outcome = await client.carry_out(info.id, command)
     as_json = json_line(msgspec.json.encode(outcome))
-    write(as_json if given.json else f"{done} {one_line(info.name)}\n")
+    write(as_json if args.json else f"{done} {one_line(info.name)}\n")
     return 0
 
 
 async def _until_quiet(
     client: Client, info: SessionInfo, command: c.Command, *, as_json: bool
 ) -> int:
-    """Print what follows on a command; nobody is here to answer what may be asked."""
-    # Whoever has sent a message need not be told that its turn begins.
+    """Print what follows on a command; requests are not answered here."""
+    # The person who has sent a message knows it; after an answer it is shown.
     transcript = Transcript(Path(info.cwd), whole=isinstance(command, c.Answer))
     outcome = ExitOutcome()
     async with await client.session(info.id, attend=False) as session:

@@ -12,15 +12,15 @@ import msgspec
 from midflight import events as e
 from midflight._util.sanitize import one_line
 from midflight.cli.output import Fragment, json_line, write
-from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.requests import PendingRequests
 from midflight.info import SessionInfo
 
 BOLD, DIM, YELLOW = "1", "2", "33"
 
 
-def show(given: argparse.Namespace) -> int:
+def show(args: argparse.Namespace) -> int:
     """Show one session."""
-    return asyncio.run(_show(given.session, as_json=given.json))
+    return asyncio.run(_show(args.session, as_json=args.json))
 
 
 async def _show(name: str | None, *, as_json: bool) -> int:
@@ -55,7 +55,7 @@ def _page(info: SessionInfo) -> list[Fragment]:
         if value:
             lines += [(DIM, f"  {name:8} "), ("", f"{one_line(value, 1000)}\n")]
     for request in info.pending:
-        asking = Asking(Path(info.cwd))
+        asking = PendingRequests(Path(info.cwd))
         asking.add(request)
         how = "allow|deny" if isinstance(request, e.PermissionRequested) else '"your answer"'
         which = f"{request.request} " if len(info.pending) > 1 else ""

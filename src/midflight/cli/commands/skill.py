@@ -9,7 +9,7 @@ from midflight.cli.install.plan import carry_out
 from midflight.cli.install.skill import plan
 
 
-def skill(given: argparse.Namespace) -> int:
+def skill(args: argparse.Namespace) -> int:
     """Write the skill, or only show it; return the exit code."""
-    planned = plan(given.client, Path.cwd(), user=given.user)
-    return carry_out(planned, only_print=given.print)
+    planned = plan(args.client, Path.cwd(), user=args.user)
+    return carry_out(planned, only_print=args.print)

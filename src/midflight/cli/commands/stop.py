@@ -12,9 +12,9 @@ from midflight.cli.output import write
 from midflight.client.client import connect
 
 
-def interrupt(given: argparse.Namespace) -> int:
+def interrupt(args: argparse.Namespace) -> int:
     """Stop the turn."""
-    return asyncio.run(_interrupt(given.session, keep_queued=given.keep_queued))
+    return asyncio.run(_interrupt(args.session, keep_queued=args.keep_queued))
 
 
 async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
@@ -28,9 +28,9 @@ async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
     return 0
 
 
-def stop(given: argparse.Namespace) -> int:
+def stop(args: argparse.Namespace) -> int:
     """End the session."""
-    return asyncio.run(_stop(given.session))
+    return asyncio.run(_stop(args.session))
 
 
 async def _stop(name: str | None) -> int:

@@ -1,4 +1,4 @@
-"""``midflight worktree``: what becomes of the work of sessions that have a folder of their own."""
+"""``midflight worktree``: the work of sessions in worktrees of their own, merged or discarded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
 HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     """One worktree of a list.
 
     ``commits`` are those that a merge would bring, ``uncommitted`` the files that are new or
@@ -40,40 +40,40 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     sessions: dict[str, str]
 
 
-def worktree(given: argparse.Namespace) -> int:
-    """Carry out what is said of a worktree."""
-    if given.name and given.action != "branch":
+def worktree(args: argparse.Namespace) -> int:
+    """List, show, merge, publish or discard worktrees; return the exit code."""
+    if args.name and args.action != "branch":
         raise InvalidInput("--as goes with branch", "midflight worktree branch --as NAME")
-    return asyncio.run(_worktree(given))
+    return asyncio.run(_worktree(args))
 
 
-async def _worktree(given: argparse.Namespace) -> int:
+async def _worktree(args: argparse.Namespace) -> int:
     here = Path.cwd()
     async with connect() as client:
-        branches = SessionWorktrees(client)
-        if given.action == "ls":
-            lines = [await _line(owned) for owned in await branches.all(here)]
-            write(json_line(msgspec.json.encode(lines)) if given.json else _table(lines))
+        worktrees = SessionWorktrees(client)
+        if args.action == "ls":
+            lines = [await _line(owned) for owned in await worktrees.all(here)]
+            write(json_line(msgspec.json.encode(lines)) if args.json else _table(lines))
             return 0
-        owned = await branches.find(given.session, here)
-        if given.action == "diff":
-            told = await branches.diff(owned)
-            text = json_line(msgspec.json.encode(told._asdict()))
-            write(text if given.json else _diff(told.diff))
+        owned = await worktrees.find(args.session, here)
+        if args.action == "diff":
+            diff = await worktrees.diff(owned)
+            text = json_line(msgspec.json.encode(diff._asdict()))
+            write(text if args.json else _diff(diff.diff))
             return 0
-        if given.action == "merge":
-            done = await branches.merge(owned, tell=not given.no_message)
-        elif given.action == "branch":
-            done = await branches.branch(owned, given.name or "")
+        if args.action == "merge":
+            done = await worktrees.merge(owned, tell=not args.no_message)
+        elif args.action == "branch":
+            done = await worktrees.branch(owned, args.name or "")
         else:
-            done = await branches.discard(owned)
-    write(json_line(msgspec.json.encode(done)) if given.json else _said(done, owned))
+            done = await worktrees.discard(owned)
+    write(json_line(msgspec.json.encode(done)) if args.json else _report(done, owned))
     return 1 if done.conflicts else 0
 
 
-async def _line(owned: SessionWorktree) -> Line:
+async def _line(owned: SessionWorktree) -> WorktreeRow:
     tree = owned.tree
-    return Line(
+    return WorktreeRow(
         worktree=tree.name,
         branch=tree.on,
         origin=tree.origin,
@@ -85,7 +85,7 @@ async def _line(owned: SessionWorktree) -> Line:
     )
 
 
-def _table(lines: list[Line]) -> list[Fragment]:
+def _table(lines: list[WorktreeRow]) -> list[Fragment]:
     if not lines:
         return [("", 'No worktrees yet. To begin one: midflight run --worktree "your task"\n')]
     rows = [HEAD, *(_cells(line) for line in lines)]
@@ -93,13 +93,13 @@ def _table(lines: list[Line]) -> list[Fragment]:
     return [(style, f"{text}\n") for style, text in zip(styles, align(rows), strict=True)]
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: WorktreeRow) -> tuple[str, ...]:
     sessions = ", ".join(f"{name} ({status})" for name, status in line.sessions.items())
     cells = (line.worktree, line.origin or "-", _changes(line), sessions or "-", line.folder)
     return tuple(map(one_line, cells))
 
 
-def _changes(line: Line) -> str:
+def _changes(line: WorktreeRow) -> str:
     """Return how much there is to merge, in words."""
     if line.gone:
         return "its folder is gone"
@@ -119,7 +119,7 @@ def _diff(text: str) -> list[Fragment]:
     return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
 
 
-def _said(done: WorktreeOutcome, owned: SessionWorktree) -> str:
+def _report(done: WorktreeOutcome, owned: SessionWorktree) -> str:
     """Return what came of it, and what can be done next."""
     if done.action == "discard":
         return _discarded(done)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from midflight._util.files import WRITE_ACCESS, exposed_by
-from midflight.cli.config.merge import KEYS, NARROWING, File, full_name
+from midflight.cli.config.merge import KEYS, NARROWING, Defaults, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
 
@@ -34,7 +34,7 @@ def user_path() -> Path | None:
         return None
 
 
-def read_user(agents: Collection[str]) -> File | None:
+def read_user(agents: Collection[str]) -> Defaults | None:
     """Return the user's file, None if there is none. Raises `InvalidConfig`.
 
     ``agents`` are the names for which a file may have a table of its own.
@@ -44,7 +44,7 @@ def read_user(agents: Collection[str]) -> File | None:
     return _file(path, data, KEYS, agents) if path and data is not None else None
 
 
-def read_project(folder: Path, agents: Collection[str]) -> File | None:
+def read_project(folder: Path, agents: Collection[str]) -> Defaults | None:
     """Return the file of the project that a folder belongs to; otherwise like `read_user`."""
     for place in _up_to_the_root(folder.resolve()):
         path = place / "midflight.toml"
@@ -104,7 +104,7 @@ def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
         raise InvalidConfig(str(path), "can be written by other users", hint)
 
 
-def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str]) -> File:
+def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str]) -> Defaults:
     """Return the checked file. Raises `InvalidConfig` that names the place."""
     document, lines = _parsed(path, data)
 
@@ -124,11 +124,11 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
             try:
                 table[key] = _checked(path.parent, key, value)
             except InvalidOption as error:
-                said = error.message.removeprefix(f"{key}: ")
-                raise wrong(name, said, error.hint) from error
+                message = error.message.removeprefix(f"{key}: ")
+                raise wrong(name, message, error.hint) from error
     if "agent" in document:
         _check_agent("agent", document["agent"], agents, wrong)
-    return File(path, document, for_agents, lines)
+    return Defaults(path, document, for_agents, lines)
 
 
 Wrong = Callable[..., InvalidConfig]
@@ -192,8 +192,8 @@ def _parsed(path: Path, data: bytes) -> tuple[dict[str, Any], Mapping[str, int]]
         line = data.count(b"\n", 0, error.start) + 1
         raise InvalidConfig(str(path), "is not UTF-8 text", line=line) from error
     except (ValueError, RecursionError) as error:
-        found = _POSITION.search(str(error))
-        line = int(found[1]) if found else data.count(b"\n") + 1
+        position = _POSITION.search(str(error))
+        line = int(position[1]) if position else data.count(b"\n") + 1
         raise InvalidConfig(str(path), f"is not TOML: {error}", line=line) from error
 
 

@@ -1,7 +1,8 @@
 """Defaults of the command line: the user's file, and what a project's file takes away from them.
 
-Only the command line reads files. `midflight.dispatch`, `open` and `run` use what they are given.
-`midflight.cli.config.files` reads and checks them; in here stands who wins.
+Only the command line reads files. `midflight.dispatch`, `open` and `run` take what their caller
+passes. `midflight.cli.config.files` reads and checks the files; this module decides which value
+wins.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def full_name(agent: str, key: str) -> str:
     return f"agents.{agent}.{key}" if agent else key
 
 
-class File(msgspec.Struct, frozen=True):
+class Defaults(msgspec.Struct, frozen=True):
     """A file that was read; every value in it has been checked.
 
-    path: where it is. top: what it says for every agent. agents: what it says for one, by its name.
+    path: where it is. top: the values for every agent. agents: those for one agent, by its name.
     lines: the line of each key, by its full name, as far as it is known.
     """
 
@@ -56,7 +57,7 @@ class File(msgspec.Struct, frozen=True):
     lines: Mapping[str, int] = {}
 
     def values(self, agent: str) -> dict[str, Any]:
-        """Return what the file says for this agent.
+        """Return the values for this agent.
 
         Where the file names an agent, the model (and what else fits only one agent) at the top
         level is meant for that one.
@@ -72,8 +73,8 @@ class File(msgspec.Struct, frozen=True):
         line = self.lines.get(name)
         return f"{self.path}:{line}: {name}" if line else f"{self.path}: {name}"
 
-    def told(self) -> list[str]:
-        """Return what the file sets, a text for each key."""
+    def settings(self) -> list[str]:
+        """Return what the file sets, as a text for each key."""
         return [
             f"{full_name(agent, key)} = {msgspec.json.encode(value, enc_hook=str).decode()}"
             for agent, table in {"": self.top, **self.agents}.items()
@@ -81,11 +82,11 @@ class File(msgspec.Struct, frozen=True):
         ]
 
 
-class Settled(msgspec.Struct, frozen=True):
+class ResolvedOptions(msgspec.Struct, frozen=True):
     """The options of a run, and where they come from.
 
-    options: as `midflight.dispatch` takes them. sources: for what was not said on the command line,
-    where it was. overruled: where a project asks for less than the command line says, by option.
+    options: as `midflight.dispatch` takes them. sources: where each option was set that is not from
+    the command line. overruled: where a project asks for less than the command line, by option.
     """
 
     options: Mapping[str, Any]
@@ -93,17 +94,21 @@ class Settled(msgspec.Struct, frozen=True):
     overruled: Mapping[str, str]
 
 
-def settle(
-    said: Mapping[str, Any], *, variable: str | None, user: File | None, project: File | None
-) -> Settled:
-    """Put together what the command line, ``MIDFLIGHT_AGENT`` and the two files say.
+def resolve(
+    typed: Mapping[str, Any],
+    *,
+    variable: str | None,
+    user: Defaults | None,
+    project: Defaults | None,
+) -> ResolvedOptions:
+    """Put together the command line, ``MIDFLIGHT_AGENT`` and the two files.
 
-    ``said`` holds checked options. It wins over the variable, and that over the user's file. The
-    project narrows these defaults, but not what was said. Only denials add up, whoever says them;
-    a rule that is in ``said`` as allowed is none of them.
+    ``typed`` holds the checked options of the command line. They win over the variable, and that
+    over the user's file. The project narrows these defaults, but not what was typed. Only denials
+    add up, wherever they stand; a rule that ``typed`` allows is none of them.
     """
-    user, project = user or File(), project or File()
-    agent, source = _agent(said, variable, user)
+    user, project = user or Defaults(), project or Defaults()
+    agent, source = _agent(typed, variable, user)
     defaults = user.values(agent)
     sources = {"agent": source, **{key: user.where(agent, key) for key in defaults}}
     wishes = project.values(agent)
@@ -111,21 +116,23 @@ def settle(
         mine = defaults.get(key, getattr(_UNSET, key))
         if (narrower := _narrowed(key, mine, value)) != mine:
             defaults[key], sources[key] = narrower, project.where(agent, key)
-    options = {"agent": agent, **defaults, **said}
+    options = {"agent": agent, **defaults, **typed}
     if "disallowed_tools" in defaults:
-        options["disallowed_tools"] = _denied(said, defaults["disallowed_tools"])
+        options["disallowed_tools"] = _denied(typed, defaults["disallowed_tools"])
     overruled = {
         key: project.where(agent, key)
         for key, value in wishes.items()
         if key in options and _narrowed(key, options[key], value) != options[key]
     }
-    return Settled(options, {key: sources[key] for key in sources if key not in said}, overruled)
+    return ResolvedOptions(
+        options, {key: sources[key] for key in sources if key not in typed}, overruled
+    )
 
 
-def _agent(said: Mapping[str, Any], variable: str | None, user: File) -> tuple[str, str]:
-    """Return the agent's name and who says it."""
-    if "agent" in said:
-        return said["agent"], "--agent"
+def _agent(typed: Mapping[str, Any], variable: str | None, user: Defaults) -> tuple[str, str]:
+    """Return the agent's name and where it was set."""
+    if "agent" in typed:
+        return typed["agent"], "--agent"
     if variable:
         return variable, "MIDFLIGHT_AGENT"
     if "agent" in user.top:
@@ -153,8 +160,8 @@ def _within(rules: Iterable[str], others: Collection[str]) -> Iterator[str]:
             yield rule
 
 
-def _denied(said: Mapping[str, Any], defaults: Iterable[str]) -> tuple[str, ...]:
+def _denied(typed: Mapping[str, Any], defaults: Iterable[str]) -> tuple[str, ...]:
     """Return all denials: those of the command line, and the defaults that it does not allow."""
-    allowed = said.get("allowed_tools") or ()
+    allowed = typed.get("allowed_tools") or ()
     kept = (rule for rule in defaults if rule not in allowed)
-    return tuple(dict.fromkeys((*(said.get("disallowed_tools") or ()), *kept)))
+    return tuple(dict.fromkeys((*(typed.get("disallowed_tools") or ()), *kept)))

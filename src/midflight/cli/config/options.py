@@ -1,4 +1,4 @@
-"""The options of a run: what the command line says, on top of the defaults."""
+"""The options of a run: those of the command line, on top of the defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES
 from midflight.cli.config.files import read_project, read_user
-from midflight.cli.config.merge import File, Settled, settle
+from midflight.cli.config.merge import Defaults, ResolvedOptions, resolve
 from midflight.cli.output import write
 from midflight.errors import InvalidOption
 from midflight.options import Options
@@ -26,66 +26,66 @@ _FLAGS = {
 }
 
 
-def user_file() -> File | None:
+def user_file() -> Defaults | None:
     """Read the user's defaults. Raises `InvalidConfig`."""
     return read_user(NAMES)
 
 
-def project_file(folder: Path) -> File | None:
+def project_file(folder: Path) -> Defaults | None:
     """Read what the project of this folder narrows. Raises `InvalidConfig`."""
     return read_project(folder, NAMES)
 
 
-def settled_options(given: argparse.Namespace) -> Settled:
-    """Return the options of a run, and tell where a project's wish gives way to the command line.
+def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
+    """Return the options of a run, and report where the command line overrules a project.
 
     Raises `InvalidOption` in the words of the command line, and `InvalidConfig`.
     """
-    told = said(given)
+    typed = command_line_options(args)
     try:
-        options = Options.build(**told)
+        options = Options.build(**typed)
     except InvalidOption as error:
-        raise in_the_words_of({}, error) from error
-    settled = settle(
-        {name: getattr(options, name) for name in told},
+        raise name_source({}, error) from error
+    resolved = resolve(
+        {name: getattr(options, name) for name in typed},
         variable=os.environ.get(AGENT_VARIABLE),
         user=user_file(),
         project=project_file(options.cwd),
     )
-    for option, where in settled.overruled.items():
+    for option, where in resolved.overruled.items():
         flag = "--allow" if option == "disallowed_tools" else _flag(option)
         write(f"midflight: {one_line(where)} asks for less; {flag} stands\n", error=True)
-    return settled
+    return resolved
 
 
-def in_the_words_of(sources: Mapping[str, str], error: InvalidOption) -> InvalidOption:
-    """Return the error with the place where the option was set, instead of its name."""
+def name_source(sources: Mapping[str, str], error: InvalidOption) -> InvalidOption:
+    """Return the error that names where the option was set, instead of the option."""
     place = sources.get(error.option)
     hint = error.hint or ("midflight doctor" if place else "midflight run --help")
     message = error.message.removeprefix(f"{error.option}: ")
     return InvalidOption(place or _flag(error.option), message, hint)
 
 
-def said(given: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said on the command line."""
+def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that stand on the command line."""
     options = {
-        "agent": given.agent,
-        "model": given.model,
-        "max_turns": given.max_turns,
-        "max_budget_usd": given.max_budget_usd,
-        "allowed_tools": _listed(given.allow),
-        "disallowed_tools": _listed(given.deny),
-        "permission_mode": given.permission_mode,
-        "plugins": given.plugin,
-        "skills": given.skill,
-        "cwd": given.cwd,
-        "timeout": given.timeout,
-        "stall_timeout": given.stall_timeout,
-        "on_usage_limit": given.on_usage_limit,
-        "max_wait": given.max_wait,
-        "name": given.name,
-        "resume": given.resume,
-        "server_url": given.server_url,
+        "agent": args.agent,
+        "model": args.model,
+        "max_turns": args.max_turns,
+        "max_budget_usd": args.max_budget_usd,
+        "allowed_tools": _listed(args.allow),
+        "disallowed_tools": _listed(args.deny),
+        "permission_mode": args.permission_mode,
+        "plugins": args.plugin,
+        "skills": args.skill,
+        "cwd": args.cwd,
+        "timeout": args.timeout,
+        "stall_timeout": args.stall_timeout,
+        "on_usage_limit": args.on_usage_limit,
+        "max_wait": args.max_wait,
+        "name": args.name,
+        "resume": args.resume,
+        "server_url": args.server_url,
     }
     return {name: value for name, value in options.items() if value is not None}
 
@@ -94,13 +94,13 @@ def _flag(option: str) -> str:
     return _FLAGS.get(option, f"--{option.replace('_', '-')}")
 
 
-def _listed(given: Iterable[str] | None) -> list[str] | None:
+def _listed(values: Iterable[str] | None) -> list[str] | None:
     """Split ``Bash(git add, git commit),Edit`` at the commas outside of brackets."""
-    if given is None:
+    if values is None:
         return None
     names = [""]
     depth = 0
-    for char in ",".join(given):
+    for char in ",".join(values):
         depth += (char == "(") - (char == ")")
         if char == "," and depth <= 0:
             names.append("")

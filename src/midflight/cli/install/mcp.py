@@ -1,4 +1,4 @@
-"""How each program is told of the server: which file, and what stands in it."""
+"""How each program learns of the server: which file, and the entry in it."""
 
 from __future__ import annotations
 

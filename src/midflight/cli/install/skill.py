@@ -1,6 +1,6 @@
 """Where each program looks for skills, and the skill that is put there.
 
-Where that is, and what must stand at the top of the file, is told by
+Where that is, and what must stand at the top of the file:
 https://code.claude.com/docs/en/skills, https://opencode.ai/v1/docs/skills/ and
 https://developers.openai.com/codex/skills.
 """

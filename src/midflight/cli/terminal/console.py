@@ -23,7 +23,7 @@ from midflight import events as e
 from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line
 from midflight.cli.output import Fragment, write
-from midflight.cli.terminal.requests import Asking
+from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import ExitOutcome
@@ -40,7 +40,7 @@ TWICE_S = 2.0
 """How soon a second Esc or Ctrl-C must come to mean: quit."""
 
 LOOK_AGAIN_S = 0.5
-"""How often an attached terminal looks whether somebody goes on with a session at rest."""
+"""How often an attached terminal looks whether a parked session was resumed."""
 
 HELP = """
   text             steers the running turn, or starts one
@@ -68,19 +68,19 @@ class Console:
     ) -> None:
         """``then`` are messages that are queued behind the task.
 
-        ``attached`` says that the session goes on when the person quits. ``tree`` are the
+        ``attached`` says that the session continues when the person quits. ``tree`` are the
         sessions below it; what they ask is asked here.
         """
         self._tree = tree
         if tree is not None:
-            tree.crew.followers.append(lambda _, event: self._hear(event))
+            tree.children.followers.append(lambda _, event: self._show_child(event))
         self._session = session
         self._then = then
         self._attached = attached
         self._shown = 0
         self._screen = Screen(cwd)
         self._status = StatusLine()
-        self._asking = Asking(cwd)
+        self._requests = PendingRequests(cwd)
         self._outcome = ExitOutcome()
         self._quit = asyncio.Event()
         self._stopped_at = float("-inf")
@@ -135,7 +135,7 @@ class Console:
             self._ask(request)
 
     async def _watch(self) -> None:
-        """Show the events until the session has ended; one at rest can go on at any time."""
+        """Show the events until the session has ended; a parked one can be resumed at any time."""
         while True:
             async for event in self._session.events(self._shown):
                 self._shown = event.seq or self._shown
@@ -156,24 +156,24 @@ class Console:
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
-                self._settled(event.session, request)
+                self._resolved(event.session, request)
         self._prompt.app.invalidate()
 
-    def _hear(self, event: e.Event) -> None:
-        """Show what a child asks, and what became of it; the rest is seen in the tree."""
+    def _show_child(self, event: e.Event) -> None:
+        """Show what a child asks, and how that was answered; the tree shows the rest."""
         match event:
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
                 asker = self._tree.asker(event.session) if self._tree else ""
                 self._print([("", f"  {asker}:"), *self._screen.take(event, self._width)])
-                self._settled(event.session, request)
+                self._resolved(event.session, request)
         self._prompt.app.invalidate()
 
     def _print(self, what: str | list[Fragment]) -> None:
         """Write above the input line.
 
-        The line is taken away, and drawn again by the program's next breath. prompt_toolkit's own
+        The line is taken away, and drawn again by the program's next redraw. prompt_toolkit's own
         way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
         and takes Ctrl-C and Ctrl-D for itself.
         """
@@ -189,35 +189,35 @@ class Console:
 
     def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
-        first = self._asking.current is None
-        self._asking.add(request, self._tree.asker(request.session) if self._tree else "")
+        first = self._requests.current is None
+        self._requests.add(request, self._tree.asker(request.session) if self._tree else "")
         if first:
             buffer = self._prompt.default_buffer
             if self._prompt.app.is_running and not self._prompt.app.is_done:
                 self._draft, buffer.text = self._draft or buffer.text, ""
             self._show_request()
 
-    def _settled(self, session: str, request: str) -> None:
-        """A request has its answer: go on to the next one, or back to what was being typed."""
-        if not self._asking.remove(session, request):
+    def _resolved(self, session: str, request: str) -> None:
+        """A request has its answer: show the next one, or what was being typed."""
+        if not self._requests.remove(session, request):
             return
-        if self._asking.current is not None:
+        if self._requests.current is not None:
             self._show_request()
         elif self._prompt.app.is_running and not self._prompt.default_buffer.text:
             self._prompt.default_buffer.document = Document(self._take_draft())
 
     def _take_draft(self) -> str:
         """Return what was put aside when a request came, once it has its answer."""
-        if self._asking.current is not None:
+        if self._requests.current is not None:
             return ""
         draft, self._draft = self._draft, ""
         return draft
 
     def _show_request(self) -> None:
         """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
-        shown = self._asking.shown()
+        shown = self._requests.shown()
         if shown and is_dumb_terminal():
-            shown = [*shown, ("", f"{self._asking.prompt}:\n")]
+            shown = [*shown, ("", f"{self._requests.prompt}:\n")]
         self._print(shown)
 
     # What the person sees at the bottom ---------------------------------------------------
@@ -230,15 +230,15 @@ class Console:
         live: StyleAndTextTuples = [("", f"{line}\n") for line in self._screen.live(self._width)]
         if self._tree is not None:
             live += [(style, f"{line}\n") for style, line in self._tree.lines(self._width - 1)]
-        if self._asking.current is not None:
-            return [*live, ("bold", f"{self._asking.prompt} > ")]
+        if self._requests.current is not None:
+            return [*live, ("bold", f"{self._requests.prompt} > ")]
         return [*live, ("bold", "> ")]
 
     def _toolbar(self) -> str:
         return self._status.line(
             time.monotonic(),
             self._width,
-            asking=self._asking.current is not None,
+            asking=self._requests.current is not None,
             queued=len(self._session.queued),
         )
 
@@ -251,7 +251,7 @@ class Console:
         @keys.add("enter", eager=True)
         def _(event: KeyPressEvent) -> None:
             # What the line answers is what was asked when it was sent off, and nothing later.
-            self._answering = self._asking.current
+            self._answering = self._requests.current
             event.current_buffer.validate_and_handle()
 
         @keys.add("escape")
@@ -284,12 +284,12 @@ class Console:
                     default=self._take_draft(), handle_sigint=False
                 )
                 try:
-                    await self._obey(line.strip())
+                    await self._execute(line.strip())
                 except InvalidInput as error:  # a text that no agent could be given
                     self._session.notice("error", str(error))
 
-    async def _obey(self, line: str) -> None:
-        """Do what a line says: a command, an answer, or a message."""
+    async def _execute(self, line: str) -> None:
+        """Carry out a line: a command, an answer, or a message."""
         if line.startswith("/") and not line.startswith("//"):
             await self._command(*_split(line))
             return
@@ -299,10 +299,10 @@ class Console:
             await self._session.submit(c.Send(text=line.removeprefix("/")))
 
     async def _answer(self, line: str) -> None:
-        if self._answering is None or self._answering is not self._asking.current:
+        if self._answering is None or self._answering is not self._requests.current:
             self._print("  that is no longer asked, so nothing was answered\n")
             return
-        answer = self._asking.answer(line)
+        answer = self._requests.answer(line)
         if isinstance(answer, str):
             self._print(f"  {answer}\n")
         elif answer is None:
@@ -312,11 +312,11 @@ class Console:
             if wrong := await self._tree.answer(session, answer):
                 self._print(f"  {wrong}\n")
             else:
-                self._settled(session, answer.request)
+                self._resolved(session, answer.request)
         else:
             await self._session.submit(answer)
             if all(each.request != answer.request for each in self._session.pending):
-                self._settled(self._session.id, answer.request)
+                self._resolved(self._session.id, answer.request)
 
     async def _command(self, name: str, text: str) -> None:
         if name in _WITH_TEXT and not text:

@@ -1,4 +1,4 @@
-"""How the terminal shows what an agent says and wants: Markdown, diffs, and inputs to approve."""
+"""How the terminal shows Markdown, diffs, and inputs to approve."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Blocks:
 
     @property
     def rest(self) -> str:
-        """What has come and is not part of a finished block."""
+        """The text that is not part of a finished block."""
         return "".join(self._lines) + self._partial
 
     def feed(self, text: str) -> list[str]:
@@ -126,8 +126,8 @@ def _sgr(style: Style | None) -> str:
 
     if style is None:
         return ""
-    found = re.match(r"\x1b\[([0-9;]+)m", style.render("x", color_system=ColorSystem.STANDARD))
-    return found[1] if found else ""
+    match = re.match(r"\x1b\[([0-9;]+)m", style.render("x", color_system=ColorSystem.STANDARD))
+    return match[1] if match else ""
 
 
 # ------------------------------------------------------------------ diffs
@@ -151,27 +151,27 @@ def _diff_line(line: str) -> list[Fragment]:
     return [(style, f"  {exact(line)}\n"), (DIM, "  \\ no newline at the end\n")]
 
 
-def edit_diff(name: str, given: dict[str, Any], cwd: Path) -> list[Fragment] | None:
+def edit_diff(name: str, arguments: dict[str, Any], cwd: Path) -> list[Fragment] | None:
     """Return what an Edit or Write changes in its file; None if it is not one of these.
 
     ``None`` too when the file is not what the edit expects: then the input itself is the truth.
     """
-    name, given = name.capitalize(), _in_claudes_words(given)
-    path, new = given.get("file_path"), given.get("new_string", given.get("content"))
+    name, arguments = name.capitalize(), _in_claudes_words(arguments)
+    path, new = arguments.get("file_path"), arguments.get("new_string", arguments.get("content"))
     if not isinstance(path, str) or not isinstance(new, str):
         return None
     before = _content(cwd / path)
     if name == "Write":
         return None if before is None else unified(before, new, path)
-    old = given.get("old_string")
+    old = arguments.get("old_string")
     if name != "Edit" or not isinstance(old, str) or not before or not old or old not in before:
         return None
-    count = -1 if given.get("replace_all") else 1
+    count = -1 if arguments.get("replace_all") else 1
     return unified(before, before.replace(old, new, count), path)
 
 
-def _in_claudes_words(given: dict[str, Any]) -> dict[str, Any]:
-    return {_OPENCODES.get(key, key): value for key, value in given.items()}
+def _in_claudes_words(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {_OPENCODES.get(key, key): value for key, value in arguments.items()}
 
 
 def _content(path: Path) -> str | None:
@@ -187,7 +187,7 @@ def _content(path: Path) -> str | None:
 
 
 def output_lines(text: str) -> list[Fragment]:
-    """Return the first lines of what a command said."""
+    """Return the first lines of a command's output."""
     lines = text.strip("\n").splitlines()
     shown = [
         (DIM, f"    {inert(line).rstrip()[:OUTPUT_WIDTH]}\n")
@@ -211,21 +211,21 @@ _OPENCODES = {
 _SHOWN_BY_DIFF = {"file_path", "old_string", "new_string", "content", "replace_all"}
 
 
-def approval(name: str, given: dict[str, Any], cwd: Path) -> list[Fragment]:
+def approval(name: str, arguments: dict[str, Any], cwd: Path) -> list[Fragment]:
     """Return the whole input of a tool, for a person to judge; nothing is hidden or cut."""
-    diff = edit_diff(name, given, cwd)
+    diff = edit_diff(name, arguments, cwd)
     if diff is not None:
-        given = _in_claudes_words(given)
-        every = [(BOLD, "  (every occurrence)\n")] if given.get("replace_all") else []
-        rest = {key: value for key, value in given.items() if key not in _SHOWN_BY_DIFF}
+        arguments = _in_claudes_words(arguments)
+        every = [(BOLD, "  (every occurrence)\n")] if arguments.get("replace_all") else []
+        rest = {key: value for key, value in arguments.items() if key not in _SHOWN_BY_DIFF}
         return [*every, *diff, *_fields(rest)]
-    return _fields(given)
+    return _fields(arguments)
 
 
-def _fields(given: dict[str, Any]) -> list[Fragment]:
+def _fields(arguments: dict[str, Any]) -> list[Fragment]:
     """Return each field: its name, and its value in full; a command stands out."""
     fragments: list[Fragment] = []
-    for key, value in given.items():
+    for key, value in arguments.items():
         text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
         style = BOLD if key == "command" else ""
         lines = exact(text).split("\n")

@@ -24,7 +24,7 @@ def summary(request: Request) -> str:
     return one_line(" / ".join(question.question for question in request.questions))
 
 
-class Asking:
+class PendingRequests:
     """The requests that wait, in order. The first is `current`; lines are answers to that one."""
 
     def __init__(self, cwd: Path) -> None:
@@ -138,7 +138,7 @@ def _decide(request: str, line: str) -> Answer | str:
 
 
 def choose(question: Question, line: str) -> str | list[str] | None:
-    """Read the numbers of options, or words of one's own; None for a number that is not there."""
+    """Read the numbers of options, or own words; None for a number that does not exist."""
     words = line.replace(",", " ").split()
     labels = [option.label for option in question.options]
     if not words:

@@ -127,10 +127,10 @@ class Screen:
     # Messages and requests ----------------------------------------------------------------
 
     def _message(self, event: e.Event) -> list[Fragment]:
-        """Acknowledge what the person said, and what becomes of it."""
+        """Acknowledge what the person typed, and what becomes of it."""
         match event:
             case e.UsageLimitReached(message=message):
-                self._waits = message  # which no person has said
+                self._waits = message  # which no person has typed
                 how = " – type to go on at once, Esc to stop" if message else ""
                 return _aside("usage limit", limit_line(event) + how)
             case e.MessageAccepted(message=message) if message == self._waits:

@@ -26,7 +26,7 @@ class ExitOutcome:
     """How the last message ended, as an exit code: a fold of the events."""
 
     def __init__(self) -> None:
-        """Begin with nothing said; a session that never had a message has completed."""
+        """Begin without a message; a session that never had one has completed."""
         self.status: Status = "completed"
         self._background: set[int | None] = set()
         self._in_turn: set[str] = set()
@@ -110,7 +110,7 @@ class Transcript:
     def __init__(self, cwd: Path, *, whole: bool = False) -> None:
         """Begin at the start of a line; paths below ``cwd`` are shown from there.
 
-        ``whole`` shows the first message too, which whoever has just typed it need not be told.
+        ``whole`` shows the first message too; the person who has just typed it knows it.
         """
         self._cwd = cwd
         self._whole_session = whole
@@ -140,7 +140,7 @@ class Transcript:
                 return self._messages(event)
 
     def _messages(self, event: e.Event) -> list[Fragment]:
-        """Follow the messages: each turn after the first begins with what was said."""
+        """Follow the messages: each turn after the first begins with its text."""
         match event:
             case e.MessageAccepted(message=message, text=text):
                 self._texts[message] = text
@@ -157,11 +157,11 @@ class Transcript:
                     text = " ".join(self._texts.get(message, "") for message in messages)
                     return self.lines([(BOLD, f"\n> {one_line(text)}\n")])
             case _:
-                return self._news(event)
+                return self._other(event)
         return []
 
-    def _news(self, event: e.Event) -> list[Fragment]:
-        """Return the rest: what is seldom and takes one line."""
+    def _other(self, event: e.Event) -> list[Fragment]:
+        """Return what is rare and takes one line."""
         match event:
             case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
                 self._asked[request] = event
@@ -215,7 +215,7 @@ class Transcript:
         return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
 
     def _plan(self, entries: tuple[PlanEntry, ...]) -> list[Fragment]:
-        """Tell how far the agent's plan is, and what it is at."""
+        """Return how far the agent's plan is, and its current entry."""
         done = sum(entry.status == "completed" for entry in entries)
         at = next((entry.text for entry in entries if entry.status == "in_progress"), "")
         return self._aside("plan", f"{done} of {len(entries)} done {at and '· ' + at}")

@@ -27,33 +27,33 @@ Line = tuple[str, str]
 
 
 class Tree:
-    """What the terminal shows of a crew, and where answers go."""
+    """What the terminal shows of the children, and where answers go."""
 
-    def __init__(self, crew: Children) -> None:
-        """``crew`` is being followed."""
-        self.crew = crew
+    def __init__(self, children: Children) -> None:
+        """``children`` are being followed."""
+        self.children = children
 
     def lines(self, width: int) -> list[Line]:
         """Return the tree as it is now; nothing before there is a child."""
-        crew = self.crew
-        if not crew.children:
+        children = self.children
+        if not children.children:
             return []
-        cap = crew.session.options.max_budget_usd
+        cap = children.session.options.max_budget_usd
         of = "" if cap is None else f" of ${cap:g}"
-        last = f"  {len(crew.working)} at work · ${crew.spent_usd:.4f}{of} for all"
+        last = f"  {len(children.working)} at work · ${children.spent_usd:.4f}{of} for all"
         return [
-            *tree_lines(crew.children, width, asyncio.get_running_loop().time()),
+            *tree_lines(children.children, width, asyncio.get_running_loop().time()),
             ("ansibrightblack", cut(last, width)),
         ]
 
     def asker(self, session: str) -> str:
         """Return the name of a child that asks something; nothing if it is none."""
-        return one_line(self.crew.named(session), NAME_WIDTH)
+        return one_line(self.children.named(session), NAME_WIDTH)
 
     async def answer(self, session: str, answer: c.Answer) -> str:
         """Answer a child; return what is wrong, or nothing."""
         try:
-            await self.crew.answer(session, answer)
+            await self.children.answer(session, answer)
         except MidflightError as error:
             return one_line(str(error))
         return ""
