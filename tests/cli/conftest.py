@@ -5,12 +5,12 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.program import Done, Program
+from tests.support.program import COMMAND, WITH_FAKE, Done, Program
 from tests.support.terminal import Terminal
 
 from midflight.cli.main import execute
@@ -51,40 +51,63 @@ def environment(model: ScriptedModel, home: Path) -> dict[str, str]:
 
 
 Start = Callable[..., Awaitable[Program]]
+Open = Callable[..., Awaitable[Terminal]]
+
+
+async def programs(project: Path, home: Path, command: Sequence[str]) -> AsyncIterator[Start]:
+    """Yield a function that starts the program; what is left of it is killed at the end."""
+    started: list[Program] = []
+
+    async def start(model: ScriptedModel, *arguments: str, **more: str) -> Program:
+        env = environment(model, home) | more
+        started.append(await Program.start(arguments, env, project, command))
+        return started[-1]
+
+    yield start
+    for program in started:
+        await program.kill()
+
+
+async def terminals(project: Path, home: Path, command: Sequence[str]) -> AsyncIterator[Open]:
+    """The same, for the program in a terminal of its own."""
+    started: list[Terminal] = []
+
+    async def start(model: ScriptedModel, *arguments: str, **more: str) -> Terminal:
+        env = environment(model, home) | {"TERM": "xterm-256color"} | more
+        started.append(await Terminal.start(arguments, env, project, command))
+        return started[-1]
+
+    yield start
+    for program in started:
+        await program.kill()
 
 
 @pytest.fixture
 async def midflight(project: Path, claude_home: Path) -> AsyncIterator[Start]:
-    """Start the real program; what is left of it is killed at the end."""
-    started: list[Program] = []
-
-    async def start(model: ScriptedModel, *arguments: str, **more: str) -> Program:
-        env = environment(model, claude_home) | more
-        program = await Program.start(arguments, env, project)
-        started.append(program)
-        return program
-
-    yield start
-    for program in started:
-        await program.kill()
+    """Start the program; its agent is Claude Code."""
+    async for start in programs(project, claude_home, COMMAND):
+        yield start
 
 
 @pytest.fixture
-async def terminal(
-    project: Path, claude_home: Path
-) -> AsyncIterator[Callable[..., Awaitable[Terminal]]]:
-    """Start the real program in a terminal of its own."""
-    started: list[Terminal] = []
+async def terminal(project: Path, claude_home: Path) -> AsyncIterator[Open]:
+    """Start the program in a terminal; its agent is Claude Code."""
+    async for start in terminals(project, claude_home, COMMAND):
+        yield start
 
-    async def start(model: ScriptedModel, *arguments: str, **more: str) -> Terminal:
-        env = environment(model, claude_home) | {"TERM": "xterm-256color"} | more
-        program = await Terminal.start(arguments, env, project)
-        started.append(program)
-        return program
 
-    yield start
-    for program in started:
-        await program.kill()
+@pytest.fixture
+async def fake_midflight(project: Path, claude_home: Path) -> AsyncIterator[Start]:
+    """Start the program with a fake agent, where no sentence is about the agent."""
+    async for start in programs(project, claude_home, WITH_FAKE):
+        yield start
+
+
+@pytest.fixture
+async def fake_terminal(project: Path, claude_home: Path) -> AsyncIterator[Open]:
+    """The same in a terminal."""
+    async for start in terminals(project, claude_home, WITH_FAKE):
+        yield start
 
 
 # Sessions of a host that is in the test's own process -----------------------------------------

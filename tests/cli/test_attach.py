@@ -65,7 +65,7 @@ async def test_several_terminals_take_part_and_leaving_stops_nothing(
     assert session.status == "idle"
 
 
-async def test_esc_interrupts_for_everybody(begin: Begin, attached: Open) -> None:
+async def test_esc_interrupts_for_every_terminal(begin: Begin, attached: Open) -> None:
     model, session = await begin([Wait("never")])
     await model.reached("never")
     screen = await attached()
@@ -88,7 +88,7 @@ async def test_only_the_last_screens_of_a_long_session_are_shown(
     assert "make it" not in screen.text
 
 
-async def test_a_session_that_ends_lets_the_terminal_go(begin: Begin, attached: Open) -> None:
+async def test_the_end_of_a_session_ends_its_terminals(begin: Begin, attached: Open) -> None:
     _, session = await begin(Text("Done."))
     screen = await attached()
     await screen.sees("idle")
@@ -97,7 +97,7 @@ async def test_a_session_that_ends_lets_the_terminal_go(begin: Begin, attached: 
     assert await screen.ends() == 0
 
 
-async def test_a_list_is_shown_anew_when_something_changes(
+async def test_a_watched_list_is_shown_again_when_something_changes(
     begin: Begin, host: Host, project: Path
 ) -> None:
     env = dict(os.environ) | {"TERM": "xterm-256color"}

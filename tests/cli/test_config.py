@@ -86,7 +86,7 @@ def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> Non
     assert "asks for less" not in done.stderr
 
 
-def test_what_is_typed_holds_and_where_the_project_asks_for_less_is_told(place: Place) -> None:
+def test_typed_options_hold_and_a_narrower_project_is_reported(place: Place) -> None:
     place.user(f'{AGENT}disallowed_tools = ["WebFetch", "Edit"]\n')
     path = place.narrows('permission_mode = "plan"\nmax_turns = 4\n')
     done = place.run(
@@ -113,7 +113,7 @@ def test_the_projects_file_is_that_of_the_folder_to_work_in(place: Place) -> Non
     assert "--max-turns=7" in place.told()
 
 
-def test_the_variable_chooses_the_agent_over_the_file_and_the_option_over_both(
+def test_the_variable_overrides_the_file_and_the_option_overrides_both(
     place: Place,
 ) -> None:
     place.user(f'agent = "claude"\n{AGENT}')
@@ -124,9 +124,7 @@ def test_the_variable_chooses_the_agent_over_the_file_and_the_option_over_both(
 
 
 @pytest.mark.parametrize("value", ["fak", " "])
-def test_an_agent_that_does_not_exist_is_told_with_the_variables_name(
-    place: Place, value: str
-) -> None:
+def test_an_unknown_agent_is_reported_with_the_variables_name(place: Place, value: str) -> None:
     done = place.run("hello", MIDFLIGHT_AGENT=value)
     assert done.returncode == 2
     assert done.stderr.startswith("midflight: MIDFLIGHT_AGENT: ")
@@ -170,7 +168,7 @@ def test_a_project_that_would_choose_the_agents_program_is_refused(place: Place)
     assert not place.started
 
 
-def test_an_option_that_is_wrong_is_told_in_the_words_of_the_command_line(place: Place) -> None:
+def test_a_wrong_option_is_reported_by_its_name_on_the_command_line(place: Place) -> None:
     place.user("max_turns = 3")
     done = place.run("hello", "--max-turns=0")
     assert done.stderr.startswith("midflight: --max-turns: expected")

@@ -73,13 +73,13 @@ def settled(
 # ------------------------------------------------------------------ who wins
 
 
-def test_without_defaults_only_what_was_said_counts() -> None:
+def test_without_defaults_only_the_command_line_counts() -> None:
     nothing = resolve({"max_turns": 3}, variable=None, user=None, project=None)
     assert nothing.options == {"agent": Options(cwd=Path()).agent, "max_turns": 3}
     assert not nothing.overruled
 
 
-def test_the_agent_is_chosen_by_the_command_line_the_variable_and_the_file_in_this_order() -> None:
+def test_command_line_then_variable_then_file_choose_the_agent() -> None:
     file = Defaults(top={"agent": "of the file"})
 
     def chosen(said: dict[str, Any], variable: str | None, user: Defaults | None) -> str:
@@ -199,7 +199,7 @@ def test_the_command_line_holds_against_the_project_and_that_is_told() -> None:
     }
 
 
-def test_what_was_said_and_is_narrow_enough_is_not_told() -> None:
+def test_options_that_are_narrow_enough_are_not_overruled() -> None:
     said = {"max_turns": 2, "disallowed_tools": ("Bash",), "permission_mode": "plan"}
     project = Defaults(
         top={"max_turns": 3, "disallowed_tools": ("Edit",), "permission_mode": "plan"}
@@ -207,7 +207,7 @@ def test_what_was_said_and_is_narrow_enough_is_not_told() -> None:
     assert resolve(said, variable=None, user=None, project=project).overruled == {}
 
 
-def test_denials_add_up_whoever_says_them() -> None:
+def test_denials_of_all_sources_add_up() -> None:
     three: dict[str, Any] = {
         place: {"disallowed_tools": (tool, "Bash")}
         for place, tool in (("said", "Edit"), ("user", "Write"), ("project", "Read"))
@@ -216,7 +216,7 @@ def test_denials_add_up_whoever_says_them() -> None:
     assert sorted(denied) == ["Bash", "Edit", "Read", "Write"]
 
 
-def test_what_the_command_line_allows_to_the_letter_is_not_denied_by_a_file() -> None:
+def test_a_tool_allowed_by_its_exact_rule_is_not_denied_by_a_file() -> None:
     said = {"allowed_tools": ("Edit", "Bash(ls)")}
     denials = {"disallowed_tools": ("Edit", "Bash")}
     assert settled(said, user=denials)["disallowed_tools"] == ("Bash",)
@@ -226,7 +226,7 @@ def test_what_the_command_line_allows_to_the_letter_is_not_denied_by_a_file() ->
     assert result.overruled == {"disallowed_tools": "p.toml: disallowed_tools"}
 
 
-def test_each_default_tells_where_it_comes_from() -> None:
+def test_each_default_names_its_source() -> None:
     user = Defaults(
         path=Path("u.toml"),
         top={"timeout": 9.0, "max_turns": 9, "model": "m"},
@@ -292,7 +292,7 @@ def test_where_there_is_no_file_there_are_no_defaults(home: Path, project: Path)
         ("#" * 100_001, ": is over 100000 bytes long"),
     ],
 )
-def test_what_cannot_be_meant_is_an_error_with_its_place(
+def test_an_invalid_entry_is_an_error_with_its_line(
     user: Write, content: str | bytes, said: str
 ) -> None:
     path = user(content)
@@ -337,9 +337,7 @@ def test_the_table_of_an_agent_behind_a_command_is_for_that_command(user: Write)
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_file_that_others_can_write_is_refused_with_the_command_that_mends_it(
-    user: Write, mode: int
-) -> None:
+def test_a_file_that_others_can_write_is_refused_with_the_remedy(user: Write, mode: int) -> None:
     path = user("max_turns = 3")
     path.chmod(mode)
     with pytest.raises(InvalidConfig, match="can be written by other users") as caught:
@@ -371,7 +369,7 @@ def test_a_link_counts_as_the_file_that_it_leads_to(user: Write, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
-def test_what_is_no_file_is_refused_and_not_waited_for(user: Write, kind: str) -> None:
+def test_a_pipe_or_device_is_refused_and_not_waited_for(user: Write, kind: str) -> None:
     path = user("")
     path.unlink()
     if kind == "folder":
@@ -396,7 +394,7 @@ def test_a_place_that_depends_on_the_current_folder_is_not_read(
     assert read_user(AGENTS) is None
 
 
-def test_who_has_no_home_folder_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_folder_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "here")
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)
     assert user_path() is None
@@ -493,7 +491,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert options["disallowed_tools"] == ("WebFetch", "Bash(git push *)")
 
 
-def test_the_documentation_tells_each_key_that_a_project_may_set() -> None:
+def test_the_documentation_lists_each_key_that_a_project_may_set() -> None:
     table = PAGE.read_text().split("## A project's file")[1].split("## What you type")[0]
     rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(NARROWING)

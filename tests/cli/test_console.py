@@ -28,10 +28,10 @@ def question(text: str, *labels: str, multiple: bool = False) -> dict[str, objec
 
 
 async def test_the_session_stays_for_more_until_the_person_quits(
-    model: Model, terminal: Start
+    model: Model, fake_terminal: Start
 ) -> None:
     scripted = await model(Text("All **done**."), Text("More done."))
-    screen = await terminal(scripted, "do x")
+    screen = await fake_terminal(scripted, "do x")
     await screen.sees("> do x")
     await screen.sees("All done.")
     await screen.sees("turn 1 completed")
@@ -46,7 +46,8 @@ async def test_the_session_stays_for_more_until_the_person_quits(
     assert await screen.ends() == 0
 
 
-async def test_what_is_typed_while_it_works_steers(model: Model, terminal: Start) -> None:
+@pytest.mark.agent
+async def test_typed_text_steers_the_running_turn(model: Model, terminal: Start) -> None:
     scripted = await model(
         [Words("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
     )
@@ -65,6 +66,7 @@ async def test_what_is_typed_while_it_works_steers(model: Model, terminal: Start
     assert await screen.ends() == 0
 
 
+@pytest.mark.agent
 async def test_an_edit_is_approved_by_its_diff(
     model: Model, terminal: Start, project: Path
 ) -> None:
@@ -94,13 +96,13 @@ async def test_an_edit_is_approved_by_its_diff(
 
 @fault("S9")
 async def test_a_command_is_shown_whole_and_denied_with_a_reason(
-    model: Model, terminal: Start, project: Path
+    model: Model, fake_terminal: Start, project: Path
 ) -> None:
     lines = "\n".join(f"touch file{number}" for number in range(60))
     scripted = await model(
         ToolCall("Bash", {"command": f"{lines}\ntouch the-hidden-tail"}), Text("I see.")
     )
-    screen = await terminal(scripted, "touch")
+    screen = await fake_terminal(scripted, "touch")
     await screen.sees("leave to use Bash")
     for number in range(60):
         await screen.sees(f"touch file{number}\n")
@@ -119,14 +121,14 @@ async def test_a_command_is_shown_whole_and_denied_with_a_reason(
 
 
 @fault("S9")
-async def test_what_was_being_typed_when_a_request_came_is_no_answer_to_it(
-    model: Model, terminal: Start, project: Path
+async def test_a_draft_is_put_aside_and_never_answers_a_request(
+    model: Model, fake_terminal: Start, project: Path
 ) -> None:
     write = {"file_path": str(project / "new.txt"), "content": "hello"}
     scripted = await model(
         [Words("soon "), Wait("go"), ToolCall("Write", write)], Text("well"), Text("done")
     )
-    screen = await terminal(scripted, "write")
+    screen = await fake_terminal(scripted, "write")
     await screen.sees("soon")
     screen.keys("yes, and the docs")
     await screen.sees("yes, and the docs")
@@ -147,7 +149,7 @@ async def test_what_was_being_typed_when_a_request_came_is_no_answer_to_it(
 
 
 async def test_questions_are_answered_by_number_and_in_own_words(
-    model: Model, terminal: Start
+    model: Model, fake_terminal: Start
 ) -> None:
     asked = [
         question("Which database?", "SQLite", "Postgres"),
@@ -155,7 +157,7 @@ async def test_questions_are_answered_by_number_and_in_own_words(
         question("Which name?", "Ada", "Bob"),
     ]
     scripted = await model(ToolCall("AskUserQuestion", {"questions": asked}), Text("thanks"))
-    screen = await terminal(scripted, "ask me")
+    screen = await fake_terminal(scripted, "ask me")
     await screen.sees("Which database?")
     await screen.sees("2. Postgres - about Postgres")
     screen.types("3")
@@ -176,10 +178,10 @@ async def test_questions_are_answered_by_number_and_in_own_words(
 
 @pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
 async def test_a_key_stops_the_turn_and_again_quits(
-    model: Model, terminal: Start, key: str
+    model: Model, fake_terminal: Start, key: str
 ) -> None:
     scripted = await model([Words("working "), Wait("never")])
-    screen = await terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "work")
     await screen.sees("working")
     screen.keys(key)
     await screen.sees("[stop]")
@@ -190,11 +192,11 @@ async def test_a_key_stops_the_turn_and_again_quits(
 
 
 @pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
-async def test_one_key_too_many_does_not_throw_an_idle_session_away(
-    model: Model, terminal: Start, key: str
+async def test_a_single_key_does_not_quit_an_idle_session(
+    model: Model, fake_terminal: Start, key: str
 ) -> None:
     scripted = await model(Text("done"), Text("more done"))
-    screen = await terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "work")
     await screen.sees("turn 1 completed")
     screen.keys(key)
     await screen.sees("once more to quit")
@@ -205,9 +207,9 @@ async def test_one_key_too_many_does_not_throw_an_idle_session_away(
     assert await screen.ends() == 0
 
 
-async def test_sigint_from_elsewhere_is_like_the_key(model: Model, terminal: Start) -> None:
+async def test_sigint_from_elsewhere_acts_like_the_key(model: Model, fake_terminal: Start) -> None:
     scripted = await model([Words("working "), Wait("never")])
-    screen = await terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "work")
     await screen.sees("working")
     screen.sends(signal.SIGINT)
     await screen.sees("turn 1 interrupted")
@@ -215,11 +217,11 @@ async def test_sigint_from_elsewhere_is_like_the_key(model: Model, terminal: Sta
     assert await screen.ends() == 130
 
 
-async def test_queue_redirect_model_mode_and_cost(model: Model, terminal: Start) -> None:
+async def test_queue_redirect_model_mode_and_cost(model: Model, fake_terminal: Start) -> None:
     scripted = await model(
         [Words("wrong way "), Wait("never")], Text("right way"), Text("later done")
     )
-    screen = await terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "work")
     await screen.sees("wrong")
     screen.types("/queue then this")
     await screen.sees("[queued]")
@@ -253,11 +255,11 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, terminal: Start)
     "plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "TERM=dumb"]
 )
 async def test_it_works_without_colour(
-    model: Model, terminal: Start, plain: dict[str, str], project: Path
+    model: Model, fake_terminal: Start, plain: dict[str, str], project: Path
 ) -> None:
     write = {"file_path": str(project / "new.txt"), "content": "hello\n"}
     scripted = await model([Text("# Title\n\nSome `code`."), ToolCall("Write", write)], Text("ok"))
-    screen = await terminal(scripted, "write", **plain)
+    screen = await fake_terminal(scripted, "write", **plain)
     await screen.sees("Title")
     await screen.sees("Some code.")
     await screen.sees("+hello")

@@ -33,6 +33,7 @@ async def demo(env: dict[str, str], cwd: Path, *more: str) -> tuple[int, str, st
         await program.kill()
 
 
+@pytest.mark.agent
 async def test_the_tour_shows_every_step_and_changes_real_files(
     claude_home: Path, project: Path
 ) -> None:
@@ -61,6 +62,7 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
     assert not found_in(project)
 
 
+@pytest.mark.agent
 async def test_on_opencode_it_is_the_same_tour(claude_home: Path, project: Path) -> None:
     need("" if shutil.which("opencode") else "OpenCode is not on PATH")
     before = found_in(claude_home)
@@ -89,6 +91,7 @@ async def test_without_opencode_its_tour_says_how_to_get_it(
     assert err == "midflight: OpenCode is not installed\nhint: npm install -g opencode-ai\n"
 
 
+@pytest.mark.agent
 async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
     claude_home: Path, project: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
     assert "sk-dummy" not in out
 
 
+@pytest.mark.agent
 async def test_it_can_be_stopped(claude_home: Path, project: Path) -> None:
     program = await Program.start(["demo"], bare(claude_home), project)
     try:

@@ -38,17 +38,17 @@ def run_options() -> list[str]:
     return [f"{flag} {value}" if value else flag for flag, value in given[2:]]
 
 
-def test_every_command_is_told() -> None:
+def test_every_command_is_documented() -> None:
     told = PAGE.split("## ")[0]
     for name in (name for name, command in COMMANDS.items() if command.group):
         assert f"| `midflight {name}" in told
 
 
-def test_every_option_is_told_and_no_other() -> None:
+def test_every_option_is_documented_and_no_other() -> None:
     assert first_column(section("Options of `run`")) == run_options()
 
 
-def test_every_option_of_the_commands_to_a_session_is_told() -> None:
+def test_every_option_of_a_session_command_is_documented() -> None:
     of_sessions = {n: each for n, each in COMMANDS.items() if each.group not in ("start", "more")}
     assert of_sessions
     for name, command in of_sessions.items():
@@ -58,7 +58,7 @@ def test_every_option_of_the_commands_to_a_session_is_told() -> None:
             assert f"`{option}" in PAGE, f"{name} {option}"
 
 
-def test_every_word_of_the_console_is_told_and_no_other() -> None:
+def test_every_word_of_the_console_is_documented_and_no_other() -> None:
     words = set(re.findall(r"(?<![\w/])/[a-z]+", HELP)) - {"/text"}
     assert set(re.findall(r"`(/[a-z]+)", section("In a terminal"))) - {"/text"} == words
 

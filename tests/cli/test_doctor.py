@@ -84,7 +84,7 @@ def test_opencode_alone_makes_it_ready_and_the_command_names_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("script", ["echo 2.0.1", "echo 1.17.9", "echo nothing", "exit 1"])
-def test_an_opencode_that_cannot_be_driven_is_told(tmp_path: Path, script: str) -> None:
+def test_an_unsupported_opencode_is_reported(tmp_path: Path, script: str) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin", opencode=script))
     assert "opencode  not usable" in done.stdout
     assert "npm install -g opencode-ai@1.18" in done.stdout

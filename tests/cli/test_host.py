@@ -108,7 +108,7 @@ async def warm_host(
         assert await serving == 0
 
 
-async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stays_until_its_end(
+async def test_a_warm_host_gives_its_agent_to_the_next_task_and_stays(
     state: None,
     tmp_path: Path,
     ready: asyncio.Event,
@@ -125,7 +125,7 @@ async def test_a_host_that_keeps_an_agent_warm_has_it_for_the_next_task_and_stay
             await session.close()
 
 
-async def test_how_long_a_quiet_session_keeps_its_agent_is_said_here_or_where_the_host_comes_from(
+async def test_the_park_time_comes_from_the_option_or_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, nothing = argparse.Namespace(park_after=60.0), argparse.Namespace(park_after=None)

@@ -57,6 +57,7 @@ async def the_host() -> int:
     return host.pid
 
 
+@pytest.mark.agent
 async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     model: Model, midflight: Midflight, tell: Say, claude_home: Path, project: Path
 ) -> None:
@@ -81,7 +82,8 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     assert "touch made" in str(scripted.requests[-1].messages)
 
 
-async def test_a_run_is_reached_while_it_lasts_and_gone_on_with_afterwards(
+@pytest.mark.agent
+async def test_a_run_is_reached_while_it_lasts_and_resumed_afterwards(
     model: Model, midflight: Midflight, tell: Say
 ) -> None:
     scripted = await model(
@@ -102,9 +104,9 @@ async def test_a_run_is_reached_while_it_lasts_and_gone_on_with_afterwards(
 
 
 async def test_a_run_without_a_journal_leaves_no_trace(
-    model: Model, midflight: Midflight, claude_home: Path
+    model: Model, fake_midflight: Midflight, claude_home: Path
 ) -> None:
-    program = await midflight(await model(Text("one")), "look", "--no-journal")
+    program = await fake_midflight(await model(Text("one")), "look", "--no-journal")
     assert (await program.done()).code == 0
     assert not (claude_home / ".local" / "state" / "midflight").exists()
 
@@ -115,7 +117,7 @@ async def test_a_run_without_a_journal_leaves_no_trace(
     [("--agent", "acp:nothing-there"), ("-d",)],
     ids=["here", "in the background"],
 )
-async def test_a_journal_that_cannot_be_used_is_told_before_anything_starts(
+async def test_an_unusable_journal_is_an_error_before_anything_starts(
     model: Model, midflight: Midflight, claude_home: Path, arguments: tuple[str, ...]
 ) -> None:
     folder = claude_home / ".local" / "state" / "midflight"
@@ -129,6 +131,7 @@ async def test_a_journal_that_cannot_be_used_is_told_before_anything_starts(
     ]
 
 
+@pytest.mark.agent
 async def test_messages_that_wait_are_handed_over_by_resume(
     model: Model, tell: Say, claude_home: Path, project: Path
 ) -> None:

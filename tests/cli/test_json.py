@@ -31,6 +31,7 @@ QUESTION = {
 }
 
 
+@pytest.mark.agent
 async def test_every_line_out_is_an_event_and_durable_ones_are_gapless(
     model: Model, midflight: Midflight
 ) -> None:
@@ -44,11 +45,11 @@ async def test_every_line_out_is_an_event_and_durable_ones_are_gapless(
     assert isinstance(told[-1], e.SessionEnded)
 
 
-async def test_a_steer_is_read_in_the_same_turn(model: Model, midflight: Midflight) -> None:
+async def test_a_steer_is_read_in_the_same_turn(model: Model, fake_midflight: Midflight) -> None:
     scripted = await model(
         [Words("looking"), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
     )
-    program = await midflight(scripted, "do x", "--json")
+    program = await fake_midflight(scripted, "do x", "--json")
     await program.until("text.delta")
     program.tell(type="send", text="also do y", id="m-2")
     await program.until("message.accepted")
@@ -61,7 +62,7 @@ async def test_a_steer_is_read_in_the_same_turn(model: Model, midflight: Midflig
 
 
 async def test_a_permission_and_a_question_are_answered_by_id(
-    model: Model, midflight: Midflight, project: Path
+    model: Model, fake_midflight: Midflight, project: Path
 ) -> None:
     target = project / "new.txt"
     scripted = await model(
@@ -69,7 +70,7 @@ async def test_a_permission_and_a_question_are_answered_by_id(
         ToolCall("AskUserQuestion", {"questions": [QUESTION]}),
         Text("done"),
     )
-    program = await midflight(scripted, "write", "--json")
+    program = await fake_midflight(scripted, "write", "--json")
     asked = await program.until("permission.requested")
     assert asked["input"] == {"file_path": str(target), "content": "hello"}
     program.tell(type="answer", request=asked["request"], decision="allow")
@@ -84,11 +85,11 @@ async def test_a_permission_and_a_question_are_answered_by_id(
 
 
 @fault("I2")
-async def test_a_line_that_is_no_command_is_answered_by_a_notice_and_the_run_goes_on(
-    model: Model, midflight: Midflight
+async def test_a_line_that_is_no_command_yields_a_notice_and_the_run_continues(
+    model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("a"), Wait("go"), Text("end")])
-    program = await midflight(scripted, "work", "--json")
+    program = await fake_midflight(scripted, "work", "--json")
     await program.until("text.delta")
     for line in (b"rubbish\n", b'{"type":"fly"}\n', b"[1]\n", b"\xff\xfe\n", b"\n"):
         program.write(line)
@@ -102,11 +103,11 @@ async def test_a_line_that_is_no_command_is_answered_by_a_notice_and_the_run_goe
 
 
 @fault("I2")
-async def test_a_line_over_16_megabytes_is_refused_and_the_run_goes_on(
-    model: Model, midflight: Midflight
+async def test_a_line_over_16_megabytes_is_refused_and_the_run_continues(
+    model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("a"), Wait("go"), Text("end")])
-    program = await midflight(scripted, "work", "--json")
+    program = await fake_midflight(scripted, "work", "--json")
     await program.until("text.delta")
     program.write(b'{"type":"send","text":"' + b"x" * (17 * 1024 * 1024) + b'"}\n')
     assert "was not read" in (await program.until("notice"))["text"]
@@ -115,9 +116,9 @@ async def test_a_line_over_16_megabytes_is_refused_and_the_run_goes_on(
 
 
 async def test_while_the_input_is_open_the_session_stays_and_close_ends_it(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
-    program = await midflight(await model(Text("one"), Text("two")), "first", "--json")
+    program = await fake_midflight(await model(Text("one"), Text("two")), "first", "--json")
     await program.until("turn.ended")
     program.tell(type="send", text="second")
     assert (await program.until("turn.ended"))["text"] == "two"
@@ -127,10 +128,10 @@ async def test_while_the_input_is_open_the_session_stays_and_close_ends_it(
 
 
 async def test_once_the_input_has_ended_a_request_is_denied_at_once(
-    model: Model, midflight: Midflight, project: Path
+    model: Model, fake_midflight: Midflight, project: Path
 ) -> None:
     write = ToolCall("Write", {"file_path": str(project / "new.txt"), "content": "hello"})
-    program = await midflight(await model(write, Text("I may not")), "write", "--json")
+    program = await fake_midflight(await model(write, Text("I may not")), "write", "--json")
     asked = await program.until("permission.requested")
     assert asked["deadline"] is None
     code, out, _ = await program.done()
@@ -140,10 +141,10 @@ async def test_once_the_input_has_ended_a_request_is_denied_at_once(
 
 
 async def test_the_model_is_switched_and_an_interrupt_ends_with_130(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model(Text("one"), [Words("two"), Wait("never")])
-    program = await midflight(scripted, "first", "--json")
+    program = await fake_midflight(scripted, "first", "--json")
     await program.until("turn.ended")
     program.tell(type="set_model", model="opus")
     assert "opus" in (await program.until("notice"))["text"]
@@ -156,10 +157,10 @@ async def test_the_model_is_switched_and_an_interrupt_ends_with_130(
 
 
 async def test_a_redirect_stops_the_turn_and_starts_its_own(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("wrong way"), Wait("never")], Text("right way"))
-    program = await midflight(scripted, "first", "--json")
+    program = await fake_midflight(scripted, "first", "--json")
     await program.until("text.delta")
     program.tell(type="redirect", text="not that way")
     assert (await program.until("turn.ended"))["reason"] == "redirected"
@@ -168,9 +169,9 @@ async def test_a_redirect_stops_the_turn_and_starts_its_own(
 
 
 async def test_sigint_ends_the_run_also_while_the_input_is_open(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
-    program = await midflight(await model([Words("a"), Wait("never")]), "work", "--json")
+    program = await fake_midflight(await model([Words("a"), Wait("never")]), "work", "--json")
     await program.until("text.delta")
     program.process.send_signal(signal.SIGINT)
     assert (await program.until("turn.ended"))["reason"] == "interrupted"
@@ -194,7 +195,7 @@ def test_blank_lines_are_no_commands_and_the_last_needs_no_end(
 
 @fault("S6")
 @pytest.mark.parametrize("char", ["\x9b", "\u202e", "\u2028", "\U000e0041", "é", "😀"])
-def test_json_says_the_same_and_cannot_drive_a_terminal(char: str) -> None:
+def test_json_keeps_the_text_and_cannot_drive_a_terminal(char: str) -> None:
     line = json_line(e.encode(e.Text(text=f"a{char}b")))
     assert json.loads(line)["text"] == f"a{char}b"
     assert (char.encode() in line) == (char in "é😀")

@@ -57,7 +57,7 @@ def test_help_loads_nothing_slow() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"midflight {version('midflight')}\n"
 
 

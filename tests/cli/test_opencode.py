@@ -63,6 +63,7 @@ def there(
     return There(opencode_server, scripted_model, midflight, terminal)
 
 
+@pytest.mark.agent
 async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
     scripted = await there.model(
         [Text("Let me look."), ToolCall("Bash", {"command": "ls"})], Text("Nothing."), Text("Sure.")
@@ -77,7 +78,8 @@ async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
     ]
 
 
-async def test_a_short_name_of_a_model_is_told_in_full(there: There) -> None:
+@pytest.mark.agent
+async def test_a_short_model_name_is_reported_in_full(there: There) -> None:
     scripted = await there.model(Text("Here."))
     code, out, _ = await (await there.starts(scripted, "hi", "--model", "haiku")).done()
     assert code == 0
@@ -85,18 +87,21 @@ async def test_a_short_name_of_a_model_is_told_in_full(there: There) -> None:
     assert "haiku" in scripted.requests[0].body["model"]
 
 
-async def test_an_unknown_model_is_wrong_usage_and_near_names_are_told(there: There) -> None:
+@pytest.mark.agent
+async def test_an_unknown_model_is_wrong_usage_and_near_names_are_shown(there: There) -> None:
     done = await (await there.starts(await there.model(), "hi", "--model", "sonet")).done()
     assert (done.code, done.out) == (2, "")
     assert done.err == "midflight: --model: OpenCode has no 'sonet'\nhint: did you mean sonnet?\n"
 
 
-async def test_no_conversation_of_that_id_is_exit_code_4(there: There) -> None:
+@pytest.mark.agent
+async def test_an_unknown_conversation_is_exit_code_4(there: There) -> None:
     done = await (await there.starts(await there.model(), "go on", "--resume", "ses_none")).done()
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith("midflight: no conversation has the id ses_none\nhint: ")
 
 
+@pytest.mark.agent
 async def test_sigint_stops_the_turn_and_ends_with_130(there: There) -> None:
     scripted = await there.model([Words("working"), Wait("never")])
     program = await there.starts(scripted, "work", "--then", "more")
@@ -107,7 +112,8 @@ async def test_sigint_stops_the_turn_and_ends_with_130(there: There) -> None:
     assert "Result: interrupted" in out
 
 
-async def test_json_tells_and_takes_what_it_does_with_any_agent(there: There) -> None:
+@pytest.mark.agent
+async def test_json_works_as_with_any_agent(there: There) -> None:
     scripted = await there.model(ToolCall("Bash", {"command": "touch made"}), Text("I may not."))
     program = await there.starts(scripted, "make it", "--json")
     asked = await program.until("permission.requested")
@@ -120,6 +126,7 @@ async def test_json_tells_and_takes_what_it_does_with_any_agent(there: There) ->
     assert not (there.cwd / "made").exists()
 
 
+@pytest.mark.agent
 async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> None:
     path = there.cwd / f"{uuid.uuid4().hex}.py"
     path.write_text("x = 1\n")
@@ -147,7 +154,7 @@ async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> No
     assert await program.ends() == 130
 
 
-async def test_a_slow_start_is_told_and_can_be_stopped(
+async def test_a_slow_start_is_reported_and_can_be_stopped(
     scripted_model: Callable[..., Awaitable[ScriptedModel]],
     terminal: Callable[..., Awaitable[Terminal]],
     tmp_path: Path,

@@ -55,7 +55,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert "\x1b" not in "".join(shown)
 
 
-def test_of_too_many_those_are_shown_that_wait_or_work() -> None:
+def test_a_long_tree_shows_the_children_that_wait_or_work() -> None:
     resting = [Known(f"resting{n}", "idle") for n in range(20)]
     shown = lines(*resting, Known("works"), Known("asks", "waiting"))
     assert len(shown) == MOST + 1
@@ -77,7 +77,7 @@ def test_two_sessions_may_call_their_requests_the_same(tmp_path: Path) -> None:
     assert not asking.remove("own", "1")
 
 
-def test_news_is_shown_as_such_and_not_as_what_the_person_said(tmp_path: Path) -> None:
+def test_an_update_is_shown_as_such_and_not_as_the_persons_text(tmp_path: Path) -> None:
     screen = Screen(tmp_path)
     news = e.MessageAccepted(
         message=new_id({"a": 1}), text="[midflight] News:\nx: turn 1 completed", delivery="steer"
@@ -86,7 +86,7 @@ def test_news_is_shown_as_such_and_not_as_what_the_person_said(tmp_path: Path) -
     assert screen.take(e.MessageSteered(message=news.message), 80) == []
 
 
-def test_an_id_says_how_far_the_agent_was_told() -> None:
+def test_an_update_id_holds_the_positions_reported_so_far() -> None:
     far = {f"{n:08x}": 10**6 + n for n in range(MOST_CHILDREN)}
     assert positions(new_id(far)) == far
     assert len(new_id(far)) <= 200
@@ -101,13 +101,12 @@ def test_an_id_says_how_far_the_agent_was_told() -> None:
         (("x", "--max-budget-usd", "0"), "--max-budget-usd"),
     ],
 )
-async def test_what_cannot_be_meant_is_refused(
-    say: Any, arguments: tuple[str, ...], why: str
-) -> None:
+async def test_invalid_options_are_refused(say: Any, arguments: tuple[str, ...], why: str) -> None:
     done: Done = await say("orchestrate", *arguments)
     assert (done.code, why in done.err) == (2, True)
 
 
+@pytest.mark.agent
 async def test_as_json_it_ends_when_its_input_has_and_nobody_works(
     midflight: Any, model: Any, tmp_path: Path
 ) -> None:

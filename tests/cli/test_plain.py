@@ -24,6 +24,7 @@ Model = Callable[..., Awaitable[ScriptedModel]]
 Midflight = Callable[..., Awaitable[Program]]
 
 
+@pytest.mark.agent
 async def test_a_bare_task_prints_text_tools_result_and_cost(
     model: Model, midflight: Midflight
 ) -> None:
@@ -47,10 +48,10 @@ async def test_a_bare_task_prints_text_tools_result_and_cost(
 
 
 async def test_each_then_gets_a_turn_of_its_own_in_order(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model(Text("one"), Text("two"), Text("three"))
-    program = await midflight(scripted, "first", "--then", "second", "--then", "third")
+    program = await fake_midflight(scripted, "first", "--then", "second", "--then", "third")
     code, out, _ = await program.done()
     assert code == 0
     assert [line for line in out.splitlines() if line.startswith(("Result", ">"))] == [
@@ -63,14 +64,14 @@ async def test_each_then_gets_a_turn_of_its_own_in_order(
     assert [each.last_user_text for each in scripted.requests] == ["first", "second", "third"]
 
 
-async def test_what_would_have_to_be_asked_is_denied_at_once_and_listed(
-    model: Model, midflight: Midflight, project: Path
+async def test_a_permission_request_is_denied_at_once_and_listed(
+    model: Model, fake_midflight: Midflight, project: Path
 ) -> None:
     target = project / "new.txt"
     scripted = await model(
         ToolCall("Write", {"file_path": str(target), "content": "hello"}), Text("I may not.")
     )
-    code, out, _ = await (await midflight(scripted, "write")).done()
+    code, out, _ = await (await fake_midflight(scripted, "write")).done()
     assert code == 0
     assert "  [tool] Write new.txt\n" in out
     assert "Denied: Write: nobody is there to answer" in out
@@ -78,23 +79,23 @@ async def test_what_would_have_to_be_asked_is_denied_at_once_and_listed(
 
 
 async def test_an_allowed_tool_changes_the_disk(
-    model: Model, midflight: Midflight, project: Path
+    model: Model, fake_midflight: Midflight, project: Path
 ) -> None:
     target = project / "new.txt"
     scripted = await model(
         ToolCall("Write", {"file_path": str(target), "content": "hello"}), Text("Done.")
     )
-    program = await midflight(scripted, "write", "--allow", "Write,Edit")
+    program = await fake_midflight(scripted, "write", "--allow", "Write,Edit")
     code, out, _ = await program.done()
     assert (code, "Denied" in out, target.read_text()) == (0, False, "hello")
 
 
 async def test_a_retry_says_that_the_text_before_it_is_void(
-    model: Model, midflight: Midflight
+    model: Model, fake_midflight: Midflight
 ) -> None:
     broken = [Words("I think tha"), Wait("shown"), Drop()]
     scripted = await model(broken, Text("I think that it works."))
-    program = await midflight(scripted, "think")
+    program = await fake_midflight(scripted, "think")
     out = await program.reads("tha")
     scripted.signal("shown")
     done = await program.done()
@@ -125,26 +126,30 @@ async def test_a_retry_says_that_the_text_before_it_is_void(
 )
 async def test_the_exit_code_tells_how_it_ended(
     model: Model,
-    midflight: Midflight,
+    fake_midflight: Midflight,
     arguments: tuple[str, ...],
     steps: list[HttpError],
     expected: tuple[int, str],
 ) -> None:
-    done = await (await midflight(await model(*steps), "work", *arguments)).done()
+    done = await (await fake_midflight(await model(*steps), "work", *arguments)).done()
     assert done.code == expected[0]
     assert expected[1] in done.out
     assert "Traceback" not in done.err
 
 
-async def test_the_exit_code_is_that_of_the_last_turn(model: Model, midflight: Midflight) -> None:
+async def test_the_exit_code_is_that_of_the_last_turn(
+    model: Model, fake_midflight: Midflight
+) -> None:
     scripted = await model(HttpError(402), Text("better"))
-    code, out, _ = await (await midflight(scripted, "first", "--then", "second")).done()
+    code, out, _ = await (await fake_midflight(scripted, "first", "--then", "second")).done()
     assert (code, "Result: better" in out) == (0, True)
 
 
-async def test_sigint_stops_the_turn_and_ends_with_130(model: Model, midflight: Midflight) -> None:
+async def test_sigint_stops_the_turn_and_ends_with_130(
+    model: Model, fake_midflight: Midflight
+) -> None:
     scripted = await model([Words("working"), Wait("never")])
-    program = await midflight(scripted, "work", "--then", "more")
+    program = await fake_midflight(scripted, "work", "--then", "more")
     await program.reads("working")
     program.process.send_signal(signal.SIGINT)
     code, out, err = await program.done()
@@ -153,6 +158,7 @@ async def test_sigint_stops_the_turn_and_ends_with_130(model: Model, midflight: 
     assert len(scripted.requests) == 1
 
 
+@pytest.mark.agent
 async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> None:
     scripted = await model([Words("working"), Wait("never")])
     program = await midflight(scripted, "work")
@@ -162,7 +168,8 @@ async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> Non
     assert (code, err) == (130, "")
 
 
-async def test_a_conversation_is_gone_on_with(model: Model, midflight: Midflight) -> None:
+@pytest.mark.agent
+async def test_a_conversation_is_resumed(model: Model, midflight: Midflight) -> None:
     scripted = await model(Text("I am one."), Text("I remember."))
     first = await midflight(scripted, "first", "--json")
     await first.until("message.accepted")
@@ -174,11 +181,11 @@ async def test_a_conversation_is_gone_on_with(model: Model, midflight: Midflight
     assert "I am one." in texts
 
 
-async def test_no_conversation_of_that_id_is_exit_code_4(
-    model: Model, midflight: Midflight
+async def test_an_unknown_conversation_is_exit_code_4(
+    model: Model, fake_midflight: Midflight
 ) -> None:
     missing = "11111111-1111-4111-8111-111111111111"
-    program = await midflight(await model(), "go on", "--resume", missing)
+    program = await fake_midflight(await model(), "go on", "--resume", missing)
     code, out, err = await program.done()
     assert (code, out) == (4, "")
     assert err.splitlines()[0] == f"midflight: no conversation has the id {missing}"
@@ -187,11 +194,11 @@ async def test_no_conversation_of_that_id_is_exit_code_4(
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
-async def test_a_reader_who_leaves_ends_the_run_without_a_traceback(
-    model: Model, midflight: Midflight, form: tuple[str, ...]
+async def test_a_closed_output_ends_the_run_without_a_traceback(
+    model: Model, fake_midflight: Midflight, form: tuple[str, ...]
 ) -> None:
     scripted = await model([Words("beginning"), Wait("go"), Words(2000)])
-    program = await midflight(scripted, "write", *form)
+    program = await fake_midflight(scripted, "write", *form)
     await program.reads("beginning")
     program.stop_reading()
     scripted.signal("go")

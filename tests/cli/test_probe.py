@@ -57,15 +57,16 @@ def test_a_probe_can_be_read_by_a_program(tmp_path: Path) -> None:
     }
 
 
-def test_a_row_that_is_not_as_the_driver_says_is_named_and_fails_the_probe(
+def test_a_row_that_contradicts_its_driver_is_named_and_fails_the_probe(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(AGENTS, "fake", f"{__name__}:Braggart")
+    monkeypatch.setattr("midflight.cli.commands.probe.ROWS", ("steer", "subagents", "effort"))
     assert probe_here("fake", as_json=False) == 1
     lines = capfd.readouterr().out.splitlines()
     (failed,) = [line for line in lines if " failed " in line]
     assert failed.split()[:3] == ["subagents", "failed", "AssertionError:"]
-    assert f"{len(ROWS) - 1} of {len(ROWS)} rows" in lines[-2]
+    assert "2 of 3 rows" in lines[-2]
 
 
 def test_a_check_that_breaks_is_a_failed_row_and_the_others_are_tried(
@@ -94,7 +95,7 @@ def test_a_probe_of_a_broken_agent_fails_and_says_what_it_said(tmp_path: Path) -
     assert "out of luck" in done.stderr
 
 
-def test_an_agent_that_cannot_be_tried_is_an_error_that_names_those_that_can(
+def test_an_agent_without_a_probe_is_an_error_that_names_the_others(
     tmp_path: Path,
 ) -> None:
     done = probe(tmp_path, "--probe", "--agent", "gemini")
@@ -102,7 +103,7 @@ def test_an_agent_that_cannot_be_tried_is_an_error_that_names_those_that_can(
     assert "known: claude, opencode" in done.stderr
 
 
-def test_what_belongs_to_a_probe_is_an_error_without_it(tmp_path: Path) -> None:
+def test_an_option_of_the_probe_is_an_error_without_it(tmp_path: Path) -> None:
     done = probe(tmp_path, "--agent", "fake")
     assert done.returncode == 2
     assert "midflight doctor --probe" in done.stderr

@@ -41,7 +41,7 @@ def shown(fragments: list[tuple[str, str]]) -> str:
 
 
 @pytest.mark.usefixtures("five_hours_ahead")
-def test_the_time_of_the_reset_is_told_in_the_persons_time(tmp_path: Path) -> None:
+def test_the_reset_is_shown_in_the_persons_time(tmp_path: Path) -> None:
     at = time.time() + 60
     told = e.UsageLimitReached(resets_at=at, message="m", at=at, give_up_at=at)
     clock = time.strftime("%H:%M", time.gmtime(at + 5 * 3600))
@@ -53,13 +53,13 @@ def test_the_time_of_the_reset_is_told_in_the_persons_time(tmp_path: Path) -> No
     assert f"waits until {clock} (your time) – type to go on at once, Esc to stop" in line
 
 
-def test_a_reset_on_another_day_is_told_with_its_date(tmp_path: Path) -> None:
+def test_a_reset_on_another_day_is_shown_with_its_date(tmp_path: Path) -> None:
     at = time.time() + 3 * 86400
     line = shown(Transcript(tmp_path).take(e.UsageLimitReached(resets_at=at)))
     assert re.search(r"resets at \d{4}-\d\d-\d\d \d\d:\d\d", line)
 
 
-def test_a_wait_that_is_over_is_shown_no_longer() -> None:
+def test_a_finished_wait_is_not_shown_any_more() -> None:
     at = time.time() + 60
     told = e.UsageLimitReached(resets_at=at, message="m", at=at, give_up_at=at)
     for end in (
@@ -77,7 +77,7 @@ def test_a_wait_that_is_over_is_shown_no_longer() -> None:
 @pytest.mark.parametrize(
     ("said", "seconds"), [("90", 90), ("45s", 45), ("90m", 5400), ("1.5h", 5400)]
 )
-def test_the_longest_wait_is_said_in_any_unit(said: str, seconds: float) -> None:
+def test_the_longest_wait_takes_any_unit(said: str, seconds: float) -> None:
     assert make_parser().parse_args(["run", "x", "--max-wait", said]).max_wait == seconds
 
 
@@ -88,11 +88,11 @@ def test_a_wait_that_is_no_time_is_wrong_usage(said: str) -> None:
 
 
 @pytest.mark.usefixtures("no_agent_left")
-async def test_without_a_terminal_it_ends_with_the_code_of_a_limit(
-    model: Model, midflight: Callable[..., Awaitable[Program]]
+async def test_without_a_terminal_a_usage_limit_ends_with_its_exit_code(
+    model: Model, fake_midflight: Callable[..., Awaitable[Program]]
 ) -> None:
     scripted = await model(usage_limit(HOURS))
-    program = await midflight(scripted, "do x", "--then", "do y", **ACCOUNT)
+    program = await fake_midflight(scripted, "do x", "--then", "do y", **ACCOUNT)
     code, out, err = await program.done()
     assert (code, err) == (3, "")
     assert "[usage limit] reached; it resets at" in out
@@ -100,19 +100,20 @@ async def test_without_a_terminal_it_ends_with_the_code_of_a_limit(
 
 
 @pytest.mark.usefixtures("no_agent_left")
-async def test_without_a_terminal_it_waits_if_it_is_told_to(
-    model: Model, midflight: Callable[..., Awaitable[Program]]
+async def test_without_a_terminal_a_run_waits_if_the_option_says_so(
+    model: Model, fake_midflight: Callable[..., Awaitable[Program]]
 ) -> None:
     scripted = await model(usage_limit(1), Text("went on"))
     options = ("--on-usage-limit", "wait", "--max-wait", "1m")
-    code, out, _ = await (await midflight(scripted, "do x", *options, **ACCOUNT)).done()
+    code, out, _ = await (await fake_midflight(scripted, "do x", *options, **ACCOUNT)).done()
     assert code == 0
     assert "[usage limit] reached, waits until" in out
     assert "Result: went on" in out
 
 
+@pytest.mark.agent
 @pytest.mark.usefixtures("no_agent_left")
-async def test_a_person_is_asked_waits_and_goes_on_by_typing(
+async def test_a_person_is_asked_waits_and_continues_by_typing(
     model: Model, terminal: Callable[..., Awaitable[Terminal]]
 ) -> None:
     scripted = await model(usage_limit(HOURS), Text("went on"))

@@ -214,7 +214,7 @@ async def test_removing_a_session_leaves_its_worktree_and_says_so(
 # Beginning ----------------------------------------------------------------------------------
 
 
-async def test_a_session_in_the_background_gets_a_worktree_and_the_same_sub_folder(
+async def test_a_background_session_gets_a_worktree_and_the_same_sub_folder(
     say: Say, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo.commit("sub/file", "a\n")
@@ -249,7 +249,7 @@ async def test_a_session_in_the_background_gets_a_worktree_and_the_same_sub_fold
 
 
 async def test_what_a_run_has_done_in_its_worktree_is_merged(
-    midflight: Start,
+    fake_midflight: Start,
     model: Callable[..., Awaitable[ScriptedModel]],
     project: Path,
     tmp_path: Path,
@@ -263,12 +263,12 @@ async def test_what_a_run_has_done_in_its_worktree_is_merged(
     scripted = await model([write], Text("It is done."))
     data = {"XDG_DATA_HOME": str(tmp_path / "data")}
     given = ("run", "--worktree", "--allow", "Bash", "--name", "fix", "do it")
-    done = await (await midflight(scripted, *given, **data)).done()
+    done = await (await fake_midflight(scripted, *given, **data)).done()
     assert (done.code, "It is done." in done.out) == (0, True)
     assert "it works on the branch midflight/fix, in" in done.err
     assert done.err.endswith("To take over its work: midflight worktree merge fix\n")
     assert (project / "old").read_text() == "one\n"
-    done = await (await midflight(scripted, "worktree", "merge", **data)).done()
+    done = await (await fake_midflight(scripted, "worktree", "merge", **data)).done()
     assert "merged midflight/fix into main" in done.out
     assert (project / "old").read_text() == "two\n"
 
@@ -292,7 +292,7 @@ async def test_no_worktree_is_made_where_it_makes_no_sense(
     assert repo.branches() == ["main"]
 
 
-async def test_a_session_whose_worktree_is_gone_has_no_part_in_the_next_one_of_that_name(
+async def test_a_session_of_a_gone_worktree_has_no_part_in_its_namesake(
     work: Work, say: Say, repo: Repo
 ) -> None:
     tree, session, _ = await work()

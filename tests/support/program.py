@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 COMMAND = (sys.executable, "-m", "midflight.cli.main")
+WITH_FAKE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_fake.py"))
+"""The same, with a fake agent that asks the scripted model of the test: no agent has to start."""
 
 
 class Done(NamedTuple):
@@ -25,9 +27,15 @@ class Program:
         self.seen: list[dict[str, Any]] = []
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], env: dict[str, str], cwd: Path) -> Self:
+    async def start(
+        cls,
+        arguments: Sequence[str],
+        env: dict[str, str],
+        cwd: Path,
+        command: Sequence[str] = COMMAND,
+    ) -> Self:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+            *command,
             *arguments,
             env=env,
             cwd=cwd,

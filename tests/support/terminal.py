@@ -27,12 +27,16 @@ class Terminal:
 
     @classmethod
     async def start(
-        cls, arguments: Sequence[str], env: dict[str, str], cwd: Path, columns: int = 80
+        cls,
+        arguments: Sequence[str],
+        env: dict[str, str],
+        cwd: Path,
+        command: Sequence[str] = COMMAND,
     ) -> Self:
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, columns))
+        termios.tcsetwinsize(theirs, (24, 80))
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+            *command,
             *arguments,
             env=env,
             cwd=cwd,
