@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 
 from midflight.agents.opencode.v1.client import OpenCodeClient, trusted
-from midflight.agents.opencode.v1.sse import Chunks
 from midflight.errors import AgentFailed
 
 CONNECTED = b'data: {"type":"server.connected"}\n\n'
@@ -25,14 +24,6 @@ def test_only_https_needs_authorities_and_plain_http_trusts_none() -> None:
     nobody = trusted("http://127.0.0.1:4096")
     assert nobody.cert_store_stats()["x509_ca"] == 0
     assert nobody.verify_mode == ssl.CERT_REQUIRED
-
-
-def test_a_body_is_whole_wherever_the_pieces_of_its_chunks_end() -> None:
-    sent = b"1\r\na\r\n1A;note=x\r\n\r\nbc\nd\r\n" + b"e" * 18 + b"\r\n2\r\nfg\r\n0\r\n\r\n"
-    for size in range(1, len(sent) + 1):
-        chunks = Chunks()
-        found = [chunks.push(sent[at : at + size]) for at in range(0, len(sent), size)]
-        assert b"".join(found) == b"a\r\nbc\nd\r\n" + b"e" * 18 + b"fg", size
 
 
 class Server:
@@ -85,6 +76,16 @@ async def test_the_stream_is_asked_for_with_the_password_and_for_the_directory()
     assert head.startswith("get /base/event?directory=%2fa+folder http/1.1\r\n")
     assert f"\r\nauthorization: basic {key.lower()}\r\n" in head
     assert f"\r\nhost: {place}\r\n" in head
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_events_are_whole_wherever_the_pieces_of_their_chunks_end(size: int) -> None:
+    chunk = b"%x;note=x\r\n%s\r\n" % (len(CONNECTED), CONNECTED)
+    sent = OK + b"Transfer-Encoding: chunked\r\n\r\n" + 2 * chunk + b"0\r\n\r\n"
+    server = Server(*(sent[at : at + size] for at in range(0, len(sent), size)))
+    async with server.at() as place:
+        frames = await heard(OpenCodeClient(f"http://{place}", "sesame"))
+    assert frames == 2 * [{"type": "server.connected"}]
 
 
 async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:

@@ -16,7 +16,6 @@ import msgspec
 
 from midflight._util.lines import OVERLONG, LineSplitter, json_object
 from midflight.agents.opencode.server import Refused
-from midflight.agents.opencode.v1.sse import pieces
 from midflight.errors import AgentFailed
 
 if TYPE_CHECKING:
@@ -48,18 +47,16 @@ class OpenCodeClient:
 
         self._url = url
         self._password = password
-        self._trust = trusted(url)
         there = httpx2.URL(url)
         user, word = (USER, password) if password else (there.username, there.password)
-        self._auth = httpx2.BasicAuth(user, word) if word else None
         # Whatever proxy the environment names is not for a server on this machine.
         self._http = httpx2.AsyncClient(
             base_url=url,
-            auth=self._auth,
+            auth=httpx2.BasicAuth(user, word) if word else None,
             params={"directory": str(directory)} if directory else None,
             timeout=CALL_TIMEOUT_S,
             trust_env=False,
-            verify=self._trust,
+            verify=trusted(url),
         )
 
     def at(self, directory: Path) -> OpenCodeClient:
@@ -131,19 +128,24 @@ class OpenCodeClient:
         The first one is ``server.connected``; one that cannot be read is None. Nothing is told
         again: what happened while nobody listened has to be asked for. Raises `AgentFailed`.
         """
-        headers = {"Accept-Encoding": "identity", "Connection": "close"}
-        request = self._http.build_request("GET", "/event", headers=headers)
-        if self._auth is not None:
-            request = next(self._auth.auth_flow(request))
-        stream = pieces(request, self._trust, connect_s=CALL_TIMEOUT_S, silence_s=SILENCE_S)
+        import httpx2
+
+        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
+        headers = {"Accept-Encoding": "identity"}
         splitter = LineSplitter()
-        async with contextlib.aclosing(stream):
-            async for piece in stream:
-                for line in splitter.push(piece):
-                    if line.startswith(_PREFIX):
-                        yield json_object(line[len(_PREFIX) :])
-                    elif line is OVERLONG:
-                        yield None
+        try:
+            async with self._http.stream(
+                "GET", "/event", headers=headers, timeout=timeout
+            ) as response:
+                response.raise_for_status()
+                async for piece in response.aiter_raw():
+                    for line in splitter.push(piece):
+                        if line.startswith(_PREFIX):
+                            yield json_object(line[len(_PREFIX) :])
+                        elif line is OVERLONG:
+                            yield None
+        except httpx2.HTTPError as error:
+            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
 
 
 def trusted(url: str) -> ssl.SSLContext:
