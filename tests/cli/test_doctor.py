@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -95,28 +94,6 @@ def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> Non
     assert done.returncode == 0
     assert "found      goose; not here: auggie" in done.stdout
     assert "agent     goose      set by MIDFLIGHT_AGENT" in done.stdout
-
-
-def test_without_the_extra_no_agent_is_found_over_acp(tmp_path: Path) -> None:
-    hides = tmp_path / "hides.py"
-    hides.write_text(
-        "import importlib.util\n"
-        "find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *more: "
-        "None if name == 'acp' else find(name, *more)\n"
-        "from midflight.cli.main import main\nmain(['doctor'])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, hides],
-        cwd=tmp_path,
-        env={"PATH": programs(tmp_path / "bin", goose="exit"), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 1
-    assert "acp       not here   pip install" in done.stdout
 
 
 def test_a_program_is_told_the_same_as_a_person_in_one_object(tmp_path: Path) -> None:

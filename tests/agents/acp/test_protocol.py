@@ -12,6 +12,7 @@ from tests.support.acp_agent import PROGRAM, Open, ask, cost, tool, words
 
 import midflight
 from midflight import events as e
+from midflight.agents.acp import program
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
@@ -222,6 +223,12 @@ async def test_an_agent_that_never_answers_is_ended_in_bounded_time(
     with pytest.raises(AgentFailed, match="no answer to initialize within 0"):
         async with scripted({"hello": None}):
             pass
+
+
+def test_protocol_version_is_that_of_the_protocols_own_package() -> None:
+    from acp.meta import PROTOCOL_VERSION
+
+    assert program.PROTOCOL_VERSION == PROTOCOL_VERSION
 
 
 async def test_an_agent_of_another_version_is_refused(scripted: Open) -> None:
@@ -567,13 +574,4 @@ async def test_an_agent_that_is_not_there_is_one_line_with_a_hint(
 async def test_a_name_that_means_no_agent_is_an_invalid_option(tmp_path: Path, agent: str) -> None:
     with pytest.raises(midflight.InvalidOption, match="agent"):
         async with midflight.open(agent=agent, cwd=tmp_path):
-            pass
-
-
-async def test_without_the_extra_it_is_named(
-    scripted: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(AgentUnavailable, match=r"pip install midflight\[acp\]"):
-        async with scripted():
             pass

@@ -69,12 +69,11 @@ class AcpAgent:
 
     async def start(self) -> None:
         """Start the program, greet it and open the session; an agent that will not do is ended."""
-        version = acp_setup.protocol_version()
         argv = self._program.found(self._env)
         await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
         try:
-            await self._greet(version)
+            await self._greet()
         except BaseException as error:
             await self.kill()
             if isinstance(error, AgentFailed):
@@ -83,11 +82,10 @@ class AcpAgent:
                 raise kind(text, "midflight doctor") from error
             raise
 
-    async def _greet(self, version: int) -> None:
-        greeting = acp_setup.greeting(version)
-        answer = await self._rpc.call("initialize", greeting, HANDSHAKE_TIMEOUT_S)
+    async def _greet(self) -> None:
+        answer = await self._rpc.call("initialize", acp_setup.greeting(), HANDSHAKE_TIMEOUT_S)
         announced = acp_setup.Announced(answer)
-        announced.check(version, self.name)
+        announced.check(self.name)
         method, params = acp_setup.session(self._options, announced)
         try:
             told = await self._rpc.call(method, params, HANDSHAKE_TIMEOUT_S)

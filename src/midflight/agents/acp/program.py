@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import runpy
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -20,9 +18,8 @@ from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inhe
 from midflight.errors import AgentFailed, AgentUnavailable, InvalidOption, UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["AcpProgram", "Announced", "can", "greeting", "protocol_version", "refuse", "session"]
-
-_INSTALL = "pip install midflight[acp]"
+PROTOCOL_VERSION = 1
+"""The version of ACP that is spoken."""
 
 
 class AcpProgram(msgspec.Struct, frozen=True):
@@ -65,20 +62,6 @@ class AcpProgram(msgspec.Struct, frozen=True):
         return {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
 
 
-def protocol_version() -> int:
-    """Return the version of ACP to speak, from the package that the extra brings.
-
-    Only its table of constants is run: to import the package takes a second, for its models.
-    Raises `AgentUnavailable` where the extra is missing.
-    """
-    spec = importlib.util.find_spec("acp")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        constants = Path(folder) / "meta.py"
-        if constants.exists():
-            return int(runpy.run_path(str(constants))["PROTOCOL_VERSION"])
-    raise AgentUnavailable("the package agent-client-protocol is not installed", _INSTALL)
-
-
 def refuse(options: Options) -> None:
     """Raise `UnsupportedOption` for what ACP has no word for, whatever the agent is."""
     for name in ("system_prompt", "skills", "setting_sources", "server_url"):
@@ -91,14 +74,14 @@ def refuse(options: Options) -> None:
     check_servers(options.mcp_servers)
 
 
-def greeting(version: int) -> dict[str, object]:
+def greeting() -> dict[str, object]:
     """Return the parameters of ``initialize``.
 
     Neither files nor terminals are offered: the agent's own tools do that work, in the agent's own
     process tree, which an interrupt can end.
     """
     return {
-        "protocolVersion": version,
+        "protocolVersion": PROTOCOL_VERSION,
         "clientCapabilities": {
             "fs": {"readTextFile": False, "writeTextFile": False},
             "terminal": False,
@@ -134,11 +117,11 @@ class Announced:
             if isinstance(method, dict)
         ]
 
-    def check(self, version: int, name: str) -> None:
+    def check(self, name: str) -> None:
         """Raise `AgentFailed` if the agent speaks another version of the protocol."""
-        if self.protocol != version:
+        if self.protocol != PROTOCOL_VERSION:
             raise AgentFailed(
-                f"{name} speaks version {self.protocol!r} of ACP, and {version} is needed"
+                f"{name} speaks version {self.protocol!r} of ACP, and {PROTOCOL_VERSION} is needed"
             )
 
 

@@ -16,7 +16,6 @@ import msgspec
 
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
-from midflight.agents.acp import program as acp_setup
 from midflight.agents.claude import program as claude_cli
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.config.files import user_path
@@ -171,11 +170,6 @@ def _opencode(report: Report) -> bool:
 def _presets(report: Report) -> list[str]:
     """Tell which agents can be had over ACP, and return the names of those that can be used."""
     found = [name for name, preset in PRESETS.items() if shutil.which(preset.command.split()[0])]
-    try:
-        acp_setup.protocol_version()
-    except AgentUnavailable as error:
-        report.line("acp", "not here", error.hint)
-        return []
     others = f"not here: {', '.join(name for name in PRESETS if name not in found)}"
     report.line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
     report.line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import midflight
 from midflight import events as e
 from midflight.agents import AGENTS, PRESETS, create
-from midflight.agents.acp import program as acp_setup
 from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_cli
-from midflight.errors import AgentFailed, AgentUnavailable
+from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.testing.fake.agent import FakeModel
 from midflight.testing.home import make_home
@@ -216,11 +215,6 @@ class Rig:
         """Return what has to be installed first, for a person; empty if nothing."""
         if self.program and not shutil.which(self.program):
             return f"{self.program} is not on PATH: {self.install}"
-        if self.agent in PRESETS:
-            try:
-                acp_setup.protocol_version()
-            except AgentUnavailable as error:
-                return str(error)
         return ""
 
     @property
