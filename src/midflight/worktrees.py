@@ -25,17 +25,15 @@ from midflight.info import SessionInfo
 from midflight.options import slug
 from midflight.state.session import BUSY
 
-__all__ = ["SessionWorktree", "SessionWorktrees", "WorktreeOutcome", "own_worktree"]
-
 
 class WorktreeOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a verb.
 
-    session: whose worktree it is, empty if it is nobody's any more. commit: that of the merge, of
+    session: whose worktree it is, empty if it has none any more. commit: that of the merge, of
     the branch, or of what was thrown away. into, folder: the branch that was merged into, and
     where it is checked out. new: False if it was there already. conflicts: files, where nothing
-    was changed. told: the session was told of them. snapshot: the ref that holds what was thrown
-    away, if anything would have been lost. command: how to publish the branch.
+    was changed. told: the session got a message about them. snapshot: the ref that holds what
+    was thrown away, if anything would have been lost. command: how to publish the branch.
     """
 
     action: str
@@ -78,7 +76,7 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
         options["cwd"] = await same_place(tree, cwd)
         options["name"] = options.get("name") or tree.name
         yield tree
-    except Exception as error:  # who is cancelled, or gets no answer, may have begun it
+    except Exception as error:  # after a cancel, or without an answer, the session may have begun
         if not isinstance(error, HostGone):
             with contextlib.suppress(MidflightError):
                 await discarding.discard(tree)
@@ -141,9 +139,9 @@ class SessionWorktrees:
         raise NotFound(f"no session and no worktree here is called {name!r}", "midflight ls --all")
 
     async def _latest(self, here: Path) -> SessionWorktree:
-        everyone = await self.all(here)
-        inside = [each for each in everyone if is_in(here, each.tree.folder)]
-        taken = [each for each in everyone if each.sessions]
+        worktrees = await self.all(here)
+        inside = [each for each in worktrees if is_in(here, each.tree.folder)]
+        taken = [each for each in worktrees if each.sessions]
         latest = sorted(taken, key=lambda each: each.sessions[0].created, reverse=True)
         for each in (*inside, *latest):
             return each
@@ -164,36 +162,37 @@ class SessionWorktrees:
         return await diff(owned.tree.folder, [await base_of(owned.tree)])
 
     async def merge(self, owned: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
-        """Merge it where it came from; a session whose branch conflicts is told to resolve that."""
+        """Merge it where it came from; with ``tell`` its session gets a message about conflicts."""
         await self._check(owned)
-        came = await merging.merge(owned.tree, owned.name)
-        told = bool(came.conflicts and tell and owned.sessions)
+        merged = await merging.merge(owned.tree, owned.name)
+        told = bool(merged.conflicts and tell and owned.sessions)
         if told:
             await self._client.carry_out(
                 owned.sessions[0].id,
                 c.Send(
-                    text=f"Your branch {owned.tree.branch} conflicts with {came.into.branch} in:"
-                    f" {merging.listed(came.conflicts)}. Merge {came.into.branch} into your branch"
-                    " in your folder, resolve the conflicts, commit, and say when it is done."
+                    text=f"Your branch {owned.tree.branch} conflicts with {merged.into.branch} in:"
+                    f" {merging.listed(merged.conflicts)}. Merge {merged.into.branch} into your"
+                    " branch in your folder, resolve the conflicts, commit, and say when it is"
+                    " done."
                 ),
             )
-        return _done(
+        return _outcome(
             "merge",
             owned,
-            commit=came.commit,
-            into=came.into.branch,
-            folder=_text(came.into.folder),
-            new=came.new,
-            conflicts=[_text(path) for path in came.conflicts],
+            commit=merged.commit,
+            into=merged.into.branch,
+            folder=_text(merged.into.folder),
+            new=merged.new,
+            conflicts=[_text(path) for path in merged.conflicts],
             told=told,
         )
 
     async def branch(self, owned: SessionWorktree, name: str = "") -> WorktreeOutcome:
-        """Have its branch hold all of it, for a pull request; also as ``name`` if given."""
+        """Have its branch hold all of it, for a pull request; also as ``name`` if it is set."""
         await self._check(owned)
         ready = await merging.hand_over(owned.tree, owned.name, name)
-        done = _done("branch", owned, commit=ready.commit, command=ready.command)
-        return msgspec.structs.replace(done, branch=ready.branch)
+        outcome = _outcome("branch", owned, commit=ready.commit, command=ready.command)
+        return msgspec.structs.replace(outcome, branch=ready.branch)
 
     async def discard(self, owned: SessionWorktree) -> WorktreeOutcome:
         """Throw it away, with a snapshot of all that is only there; its agents are ended."""
@@ -201,8 +200,8 @@ class SessionWorktrees:
         for info in owned.sessions:
             if info.host is not None:
                 await self._client.carry_out(info.id, c.Close())
-        came = await discarding.discard(owned.tree)
-        return _done("discard", owned, commit=came.commit, snapshot=came.snapshot)
+        discarded = await discarding.discard(owned.tree)
+        return _outcome("discard", owned, commit=discarded.commit, snapshot=discarded.snapshot)
 
     async def _check(self, owned: SessionWorktree) -> None:
         """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
@@ -224,7 +223,7 @@ def _with_sessions(
 
 
 def _made_at(folder: Path) -> float:
-    """Return when a worktree was made; one that is gone belongs to whoever was there."""
+    """Return when a worktree was made; one that is gone belongs to all sessions that were there."""
     try:
         return (folder / ".git").stat().st_mtime
     except OSError:
@@ -240,11 +239,11 @@ def _text(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def _done(action: str, owned: SessionWorktree, **came: Any) -> WorktreeOutcome:
+def _outcome(action: str, owned: SessionWorktree, **fields: Any) -> WorktreeOutcome:
     return WorktreeOutcome(
         action=action,
         session=owned.sessions[0].name if owned.sessions else "",
         worktree=owned.tree.name,
         branch=owned.tree.branch,
-        **came,
+        **fields,
     )

@@ -13,8 +13,7 @@ from midflight import events as e
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.tree import MOST, tree_lines
-from midflight.orchestrate.updates import MOST as MOST_CHILDREN
-from midflight.orchestrate.updates import new_id, positions
+from midflight.orchestrate.updates import MAX_CHILDREN, new_id, positions
 from midflight.testing import Text
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +86,7 @@ def test_an_update_is_shown_as_such_and_not_as_the_persons_text(tmp_path: Path) 
 
 
 def test_an_update_id_holds_the_positions_reported_so_far() -> None:
-    far = {f"{n:08x}": 10**6 + n for n in range(MOST_CHILDREN)}
+    far = {f"{n:08x}": 10**6 + n for n in range(MAX_CHILDREN)}
     assert positions(new_id(far)) == far
     assert len(new_id(far)) <= 200
     assert positions("mine") == {}

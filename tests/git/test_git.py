@@ -127,9 +127,9 @@ async def test_environment_cannot_lead_git_elsewhere(
 
 async def test_git_fetches_nothing(repo: Repo, tmp_path: Path, sprung: Path) -> None:
     git = await Git.open(repo.folder)
-    said = await git.run("ls-remote", str(tmp_path / "shop"))
-    assert said.code
-    assert "not allowed" in said.error
+    output = await git.run("ls-remote", str(tmp_path / "shop"))
+    assert output.code
+    assert "not allowed" in output.stderr
 
 
 async def test_git_that_takes_too_long_is_ended(repo: Repo) -> None:

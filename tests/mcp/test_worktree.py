@@ -11,7 +11,7 @@ from midflight import events as e
 from midflight.git.discard import discard
 from midflight.git.repository import Worktree
 from midflight.host import Host
-from midflight.mcp.results import LEAD, WorktreeResult, told
+from midflight.mcp.results import LEAD, WorktreeResult, as_text
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text
@@ -175,10 +175,10 @@ def test_worktree_result_reads_as_text_too() -> None:
     conflict = WorktreeResult(
         session="fix", action="merge", branch="b", into="main", untrusted_conflicts=["x", "y"]
     )
-    assert told(conflict) == f"fix · b · conflicts · with main\n{LEAD}x\ny"
+    assert as_text(conflict) == f"fix · b · conflicts · with main\n{LEAD}x\ny"
     merged = WorktreeResult(session="fix", action="merge", branch="b", into="main", commit="1a2b")
-    assert told(merged) == "fix · b · merged · into main · 1a2b"
+    assert as_text(merged) == "fix · b · merged · into main · 1a2b"
     gone = WorktreeResult(
         session="fix", action="discard", branch="b", commit="1a", snapshot="r", next="n"
     )
-    assert told(gone) == "fix · b · discarded · 1a\nr\nn"
+    assert as_text(gone) == "fix · b · discarded · 1a\nr\nn"

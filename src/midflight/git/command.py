@@ -1,9 +1,9 @@
 """Runs git in one folder, and nothing that the folder's repository would have it run.
 
 A repository can name programs in its settings: hooks, filters, merge drivers, monitors, signers,
-transports. Whatever works in the folder may have written them there, and nobody has agreed to
-them, so none is run. Filters and merge drivers that the *user's* own settings name (Git LFS) are
-part of how files are written, so those who write obey them; who only looks needs none.
+transports. An agent that works in the folder may have written them there, and the user has not
+agreed to them, so none is run. Filters and merge drivers that the *user's* own settings name (Git
+LFS) are part of how files are written, so commands that write obey them; those that read need none.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from typing import Any, NamedTuple, TypeVar
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, MidflightError
 
-__all__ = ["WORK_S", "Git", "GitOutput", "unbroken"]
-
 T = TypeVar("T")
 
 LOOK_S = 30.0
-"""How long a question may take."""
+"""How long a command that reads may take."""
 
 WORK_S = 600.0
 """How long it may take to write a large folder."""
@@ -33,7 +31,7 @@ END_S = 5.0
 """How long a git that took too long may tidy up."""
 
 MAX_READ = 64 * 1024 * 1024
-"""How much of git's answer is read: the list of half a million files."""
+"""How much of git's output is read: the list of half a million files."""
 
 _QUIET = (
     "core.fsmonitor=false",
@@ -65,21 +63,21 @@ _IDENTITY = (("name", "midflight"), ("email", "midflight@localhost"))
 
 
 class GitOutput(NamedTuple):
-    """What git has said, and how it ended."""
+    """What git put out, and how it ended."""
 
     code: int
-    out: bytes
-    error: str
+    stdout: bytes
+    stderr: str
 
     @property
     def text(self) -> str:
-        """The output without its last newline."""
-        return self.out.decode(errors="replace").rstrip("\n")
+        """The output as text, without its last newline."""
+        return self.stdout.decode(errors="replace").rstrip("\n")
 
     @property
     def names(self) -> list[str]:
         """The output of ``-z``: as paths, as the system takes them."""
-        return [os.fsdecode(each) for each in self.out.split(b"\0") if each]
+        return [os.fsdecode(each) for each in self.stdout.split(b"\0") if each]
 
 
 class Git:
@@ -108,7 +106,7 @@ class Git:
 
     @classmethod
     async def open(cls, folder: Path, *, index: Path | None = None, writes: bool = False) -> Git:
-        """Return git in a folder, with an index of its own if one is given.
+        """Return git in a folder, with an index of its own if ``index`` is set.
 
         One that ``writes`` obeys the filters and merge drivers of the user's settings. Raises
         `Conflict` where no files of a repository are.
@@ -120,8 +118,8 @@ class Git:
         return git
 
     async def _switch_off(self, *, writes: bool) -> None:
-        said = await self.run("config", "-z", "--show-scope", "--get-regexp", _PROGRAMS)
-        fields = said.out.decode(errors="surrogateescape").split("\0")
+        output = await self.run("config", "-z", "--show-scope", "--get-regexp", _PROGRAMS)
+        fields = output.stdout.decode(errors="surrogateescape").split("\0")
         users: dict[str, str] = {}
         foreign: set[str] = set()
         for scope, entry in zip(fields[::2], fields[1::2], strict=False):
@@ -131,7 +129,7 @@ class Git:
             else:
                 foreign.add(key)
         for key in sorted(foreign):
-            if "=" in key:  # which ends the name where a setting is given to git
+            if "=" in key:  # which ends the name of a setting in the option `-c`
                 raise Conflict(
                     f"a setting of {self.folder} names a program and cannot be switched off",
                     f"git config --unset {one_line(key)!r}",
@@ -139,22 +137,22 @@ class Git:
             self._settings.append(f"{key}={users.get(key, _harmless(key))}")
 
     async def ask(self, *arguments: str, timeout_s: float = LOOK_S) -> str:
-        """Return what git says, or nothing where it fails."""
-        said = await self.run(*arguments, timeout_s=timeout_s)
-        return "" if said.code else said.text
+        """Return git's output, or nothing where it fails."""
+        output = await self.run(*arguments, timeout_s=timeout_s)
+        return "" if output.code else output.text
 
     async def must(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
-        """Return what git says. Raises `Conflict` with its words where it fails."""
-        said = await self.run(*arguments, timeout_s=timeout_s)
-        if said.code:
-            raise self.failed(arguments[0], said)
-        return said
+        """Return git's output. Raises `Conflict` with its error where it fails."""
+        output = await self.run(*arguments, timeout_s=timeout_s)
+        if output.code:
+            raise self.failed(arguments[0], output)
+        return output
 
-    def failed(self, verb: str, said: GitOutput) -> Conflict:
-        """Return the error that git has told."""
-        if ".lock': File exists" in said.error:
-            return self._locked(said.error.partition("'")[2].partition("'")[0])
-        lines = [line for line in said.error.splitlines() if not line.startswith("hint:")]
+    def failed(self, verb: str, output: GitOutput) -> Conflict:
+        """Return the error of a command that failed."""
+        if ".lock': File exists" in output.stderr:
+            return self._locked(output.stderr.partition("'")[2].partition("'")[0])
+        lines = [line for line in output.stderr.splitlines() if not line.startswith("hint:")]
         return Conflict(f"git {verb} failed in {self.folder}: {one_line(' '.join(lines), 500)}")
 
     def _locked(self, lock: str) -> Conflict:
@@ -170,14 +168,14 @@ class Git:
             raise self._locked(str(lock))
 
     async def identity(self) -> None:
-        """See to it that commits have an author: the user, or midflight if git knows of none."""
+        """Have commits an author: the user, or midflight if git knows of none."""
         for part, value in _IDENTITY:
             named = {f"GIT_AUTHOR_{part.upper()}", f"GIT_COMMITTER_{part.upper()}"}
             if not named <= self._env.keys() and not await self.ask("config", f"user.{part}"):
                 self._settings.append(f"user.{part}={value}")
 
     async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
-        """Run git and return what it says. Raises `MidflightError` where it takes too long."""
+        """Run git and return its output. Raises `MidflightError` where it takes too long."""
         settings = [part for each in self._settings for part in ("-c", each)]
         try:
             process = await asyncio.create_subprocess_exec(
@@ -222,10 +220,10 @@ def _harmless(key: str) -> str:
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
-    said = b""
+    output = b""
     while piece := await stream.read(65_536):
-        said += piece[: max(0, MAX_READ - len(said))]
-    return said
+        output += piece[: max(0, MAX_READ - len(output))]
+    return output
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -240,7 +238,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
-    """Carry out what must not be left half done: whoever is cancelled waits for its end."""
+    """Carry out what must not be left half done: a caller that is cancelled waits for its end."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)

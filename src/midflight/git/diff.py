@@ -26,7 +26,7 @@ _SHOW = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=al
 class Diff(NamedTuple):
     """What is different: the files in a list, and all of it; ``commit`` is empty if there is none.
 
-    It is text as git tells it, which the folder's files and their names are a part of.
+    It is text as git writes it, with the folder's files and their names in it.
     """
 
     commit: str
@@ -38,16 +38,16 @@ class Diff(NamedTuple):
 async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
     """Yield git with an index that is like the folder's and forgotten at the end.
 
-    Nothing hides in it: files whose changes git has been told not to look for are looked at.
+    Nothing hides in it: files that git was set to take for unchanged are compared too.
     """
     with tempfile.TemporaryDirectory(prefix="midflight-") as scratch:
         index = Path(scratch) / "index"
         own = await Git.open(folder)
-        found = Path(await own.ask("rev-parse", "--git-path", "index"))
+        path = Path(await own.ask("rev-parse", "--git-path", "index"))
         git = await Git.open(folder, index=index, writes=writes)
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
             # Its age tells git which files may have changed within the second that it was written.
-            shutil.copy2(folder / found, index)
+            shutil.copy2(folder / path, index)
         for entry in (await git.must("ls-files", "-v", "-z")).names:
             tag, name = entry[0], entry[2:]
             if tag.islower():
@@ -62,9 +62,9 @@ def _is_there(path: Path) -> bool:
 
 
 async def unmerged(git: Git) -> list[str]:
-    """Return the files with conflicts that nobody has resolved."""
-    said = await git.run("diff", "--name-only", "--diff-filter=U", "--no-ext-diff", "-z")
-    return list(dict.fromkeys(said.names))
+    """Return the files with conflicts that are not resolved."""
+    output = await git.run("diff", "--name-only", "--diff-filter=U", "--no-ext-diff", "-z")
+    return list(dict.fromkeys(output.names))
 
 
 async def add_all(git: Git, *how: str) -> None:
@@ -75,7 +75,7 @@ async def add_all(git: Git, *how: str) -> None:
 
 
 async def base_of(tree: Worktree) -> str:
-    """Return the commit that its changes are told from: where it left the branch it came from."""
+    """Return the commit that its changes begin at: where it left the branch it came from."""
     git = await Git.open(tree.folder)
     origin = f"refs/heads/{tree.origin}"
     return (await git.ask("merge-base", origin, "HEAD") if tree.origin else "") or tree.base

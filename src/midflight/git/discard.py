@@ -7,11 +7,9 @@ from typing import NamedTuple
 from midflight.errors import Conflict
 from midflight.git.command import WORK_S, Git, unbroken
 from midflight.git.diff import add_all, beside
-from midflight.git.location import alone, room
-from midflight.git.merge import held, listed
+from midflight.git.location import exclusive, repository_folder
+from midflight.git.merge import listed, nested_repositories
 from midflight.git.repository import Worktree, check_place
-
-__all__ = ["Discarded", "discard"]
 
 SNAPSHOTS = "refs/midflight/snapshots"
 
@@ -29,7 +27,7 @@ async def discard(tree: Worktree) -> Discarded:
     It has the commits, and the files that are not ignored. Raises `Conflict`, with all in place,
     where a snapshot could not hold it.
     """
-    async with alone(room(tree.repository.common, tree.repository.main)):
+    async with exclusive(repository_folder(tree.repository.common, tree.repository.main)):
         return await unbroken(_discard(tree))
 
 
@@ -52,9 +50,9 @@ async def _all_of(tree: Worktree, tip: str) -> tuple[str, bool]:
     """Return a commit with everything that is in the folder, and whether it had to be made."""
     await check_place(tree)
     async with beside(tree.folder, writes=True) as git:
-        if strange := await held(git, tracked=True):
+        if nested := await nested_repositories(git, tracked=True):
             raise Conflict(
-                f"{listed(strange)} in {tree.folder} is a repository of its own,"
+                f"{listed(nested)} in {tree.folder} is a repository of its own,"
                 " which a snapshot cannot hold",
                 "move it away, or remove it when nothing in it is needed",
             )
@@ -62,19 +60,19 @@ async def _all_of(tree: Worktree, tip: str) -> tuple[str, bool]:
         before = (await git.must("rev-parse", "HEAD^{tree}")).text
         await add_all(git, "--all")
         now = (await git.must("write-tree")).text
-        # Who has switched to another branch may have left commits on the worktree's own.
+        # After a switch to another branch, commits may be left on the worktree's own.
         apart = tip and (await git.run("merge-base", "--is-ancestor", tip, head)).code
         parents = [head, tip] if apart else [head]
         if now == before and len(parents) == 1:
             return head, False
         await git.identity()
-        given = [part for parent in parents for part in ("-p", parent)]
+        parent_args = [part for parent in parents for part in ("-p", parent)]
         text = f"What was in the worktree {tree.name}"
-        made = await git.must("commit-tree", *given, "-m", text, now)
+        made = await git.must("commit-tree", *parent_args, "-m", text, now)
     return made.text, True
 
 
 async def _is_elsewhere(git: Git, commit: str, own: str) -> bool:
     """Tell whether another branch, tag or ref holds a commit."""
-    said = await git.must("for-each-ref", "--contains", commit, "--format=%(refname)")
-    return any(ref != own for ref in said.text.splitlines())
+    output = await git.must("for-each-ref", "--contains", commit, "--format=%(refname)")
+    return any(ref != own for ref in output.text.splitlines())

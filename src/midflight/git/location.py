@@ -15,28 +15,26 @@ from midflight._util.files import WRITE_ACCESS, exposed_by, make_private, open_p
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError
 
-__all__ = ["alone", "room", "worktrees"]
-
 LOCK_S = 60.0
 """How long to wait for another midflight that works in the same repository."""
 
 LOOK_AGAIN_S = 0.05
 
 
-def worktrees() -> Path:
+def worktrees_root() -> Path:
     """Return the folder for all of them."""
     import platformdirs
 
     return Path(platformdirs.user_data_path("midflight", appauthor=False)) / "worktrees"
 
 
-def room(common: Path, main: Path) -> Path:
+def repository_folder(common: Path, main: Path) -> Path:
     """Return the folder for the worktrees of one repository, which is made if it is missing.
 
     ``common`` is its git folder, ``main`` its main checkout. Raises `MidflightError`.
     """
     digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
-    folder = worktrees() / f"{slug(main.name)}-{digest}"
+    folder = worktrees_root() / f"{slug(main.name)}-{digest}"
     try:
         make_private(folder)
         status = folder.stat()
@@ -51,8 +49,8 @@ def room(common: Path, main: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def alone(folder: Path) -> AsyncIterator[None]:
-    """Be the only midflight that changes something there. Raises `Conflict` if that takes long."""
+async def exclusive(folder: Path) -> AsyncIterator[None]:
+    """Hold the lock of a folder against other midflights. Raises `Conflict` if one keeps it."""
     file = open_private(folder / ".lock")
     try:
         try:

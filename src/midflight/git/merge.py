@@ -11,10 +11,8 @@ from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, InvalidInput
 from midflight.git.command import WORK_S, Git, GitOutput, unbroken
 from midflight.git.diff import add_all, unmerged
-from midflight.git.location import alone, room
+from midflight.git.location import exclusive, repository_folder
 from midflight.git.repository import Checkout, Worktree, check_place
-
-__all__ = ["Merged", "Ready", "hand_over", "held", "listed", "merge"]
 
 MAX_LISTED = 10
 
@@ -49,7 +47,7 @@ async def merge(tree: Worktree, message: str) -> Merged:
     That is the checkout of the branch it was made from, and the main one if nothing has that
     branch checked out. Where it conflicts nothing is changed there. Raises `Conflict`.
     """
-    async with alone(room(tree.repository.common, tree.repository.main)):
+    async with exclusive(repository_folder(tree.repository.common, tree.repository.main)):
         tip = await _commit(tree, message)
         into = await _target(tree)
         git = await Git.open(into.folder, writes=True)
@@ -66,38 +64,38 @@ async def merge(tree: Worktree, message: str) -> Merged:
 
 
 async def _merge(git: Git, tree: Worktree, into: Checkout) -> Merged:
-    said = await git.run(
+    output = await git.run(
         *("merge", "--no-ff", "--commit", "--no-squash", "--no-edit", "--no-stat", "--quiet"),
         *("-m", f"Merge branch '{tree.branch}' into {into.branch}", tree.ref),
         timeout_s=WORK_S,
     )
-    if not said.code:
+    if not output.code:
         return Merged(into, (await git.must("rev-parse", "HEAD")).text, new=True, conflicts=[])
     conflicts = await unmerged(git)
     if await git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD"):
         await _abort(git)
     if conflicts:
         return Merged(into, "", new=False, conflicts=conflicts)
-    raise _refused(git, said, into)
+    raise _refused(git, output, into)
 
 
 async def _abort(git: Git) -> None:
     """Leave the checkout as it was; another git may hold its index for a moment."""
     for tries_left in reversed(range(ABORT_TRIES)):
-        said = await git.run("merge", "--abort", timeout_s=WORK_S)
-        if not said.code:
+        output = await git.run("merge", "--abort", timeout_s=WORK_S)
+        if not output.code:
             return
         if not tries_left:
-            error = git.failed("merge", said)
+            error = git.failed("merge", output)
             error.hint = f"{error.hint}, and then git -C {quote(str(git.folder))} merge --abort"
             raise error
         await asyncio.sleep(ABORT_AGAIN_S)
 
 
-def _refused(git: Git, said: GitOutput, into: Checkout) -> Conflict:
-    """Return git's own words; most often they name files that the user has changed."""
-    error = git.failed("merge", said)
-    if "overwritten by merge" in said.error:
+def _refused(git: Git, output: GitOutput, into: Checkout) -> Conflict:
+    """Return git's own error; most often it names files that the user has changed."""
+    error = git.failed("merge", output)
+    if "overwritten by merge" in output.stderr:
         error.hint = f"commit or put away what is not committed in {into.folder}; merge again"
     return error
 
@@ -116,11 +114,11 @@ async def _target(tree: Worktree) -> Checkout:
 
 
 async def hand_over(tree: Worktree, message: str, name: str = "") -> Ready:
-    """Commit what is not committed, so that the branch holds it all; also as ``name`` if given.
+    """Commit what is not committed, so that the branch holds it all; also as ``name`` if it is set.
 
     Raises `Conflict`, or `InvalidInput` for what no branch can be called.
     """
-    async with alone(room(tree.repository.common, tree.repository.main)):
+    async with exclusive(repository_folder(tree.repository.common, tree.repository.main)):
         git = await tree.repository.git()
         if name and not await _can_be_called(git, name):
             raise InvalidInput(f"no branch can be called {name!r}")
@@ -134,8 +132,8 @@ async def hand_over(tree: Worktree, message: str, name: str = "") -> Ready:
 
 
 async def _can_be_called(git: Git, name: str) -> bool:
-    said = await git.run("check-ref-format", f"refs/heads/{name}")
-    return not said.code and not name.startswith("-")
+    output = await git.run("check-ref-format", f"refs/heads/{name}")
+    return not output.code and not name.startswith("-")
 
 
 async def _put(git: Git, name: str, tip: str) -> None:
@@ -172,9 +170,9 @@ async def _commit(tree: Worktree, message: str) -> str:
             f"a merge in {tree.folder} is not finished; it conflicts in {listed(files)}",
             "have the session resolve it",
         )
-    if strange := await held(git, tracked=False):
+    if nested := await nested_repositories(git, tracked=False):
         raise Conflict(
-            f"{listed(strange)} in {tree.folder} is a repository of its own: it is not committed",
+            f"{listed(nested)} in {tree.folder} is a repository of its own: it is not committed",
             "move it away, or have it ignored",
         )
     await add_all(git, "--all")
@@ -187,18 +185,18 @@ async def _commit(tree: Worktree, message: str) -> str:
     return (await git.must("rev-parse", "--verify", tree.ref)).text
 
 
-async def held(git: Git, *, tracked: bool) -> list[str]:
+async def nested_repositories(git: Git, *, tracked: bool) -> list[str]:
     """Return the repositories inside of the folder, whose files git does not keep.
 
     With ``tracked`` also submodules whose files are there.
     """
     new = await git.must("ls-files", "-z", "--others", "--exclude-standard")
-    found = [name.rstrip("/") for name in new.names if name.endswith("/")]
+    paths = [name.rstrip("/") for name in new.names if name.endswith("/")]
     if tracked:
-        known = await git.must("ls-files", "-z", "--stage")
-        links = [entry.partition("\t")[2] for entry in known.names if entry.startswith("160000")]
-        found += [name for name in links if _is_filled(git.folder / name)]
-    return found
+        staged = await git.must("ls-files", "-z", "--stage")
+        links = [entry.partition("\t")[2] for entry in staged.names if entry.startswith("160000")]
+        paths += [name for name in links if _is_filled(git.folder / name)]
+    return paths
 
 
 def _is_filled(submodule: Path) -> bool:

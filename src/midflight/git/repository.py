@@ -14,20 +14,7 @@ from typing import NamedTuple, Self
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.git.command import WORK_S, Git
-from midflight.git.location import alone, room, worktrees
-
-__all__ = [
-    "Checkout",
-    "Repository",
-    "Worktree",
-    "ahead",
-    "branch_of",
-    "check_place",
-    "is_in",
-    "same_place",
-    "uncommitted",
-    "worktree_at",
-]
+from midflight.git.location import exclusive, repository_folder, worktrees_root
 
 PREFIX = "midflight/"
 _HEADS = "refs/heads/"
@@ -46,8 +33,9 @@ class Worktree(NamedTuple):
     """A folder and a branch of a session's own.
 
     ``base`` is the commit that it was made from, ``origin`` the branch that was checked out there
-    (empty if none was). ``on`` is the branch that its folder is on now: its own, unless somebody
-    has switched. ``gone`` says that the folder is not there any more, or is no worktree.
+    (empty if none was). ``on`` is the branch that its folder is on now: its own, unless the
+    agent or the user has switched. ``gone`` says that the folder is not there any more, or is no
+    worktree.
     """
 
     repository: Repository
@@ -106,17 +94,17 @@ class Repository(NamedTuple):
         """Return those that were made for sessions, in the order of their names."""
         git = await self.git()
         pattern = rf"^branch\.{PREFIX}.*\.({_BASE}|{_FROM})$".lower()
-        said = await git.ask("config", "-z", "--get-regexp", pattern)
-        facts = {key: value for key, _, value in (e.partition("\n") for e in said.split("\0"))}
-        found = []
+        output = await git.ask("config", "-z", "--get-regexp", pattern)
+        facts = {key: value for key, _, value in (e.partition("\n") for e in output.split("\0"))}
+        trees = []
         for checkout in (await _checkouts(git))[1:]:
             key = f"branch.{PREFIX}{checkout.folder.name}."
             base = facts.get(f"{key}{_BASE.lower()}")
             if base is not None:
                 origin = facts.get(f"{key}{_FROM.lower()}", "")
                 name, on = checkout.folder.name, checkout.branch
-                found.append(Worktree(self, name, checkout.folder, base, origin, on, checkout.gone))
-        return sorted(found, key=lambda each: each.name)
+                trees.append(Worktree(self, name, checkout.folder, base, origin, on, checkout.gone))
+        return sorted(trees, key=lambda each: each.name)
 
     async def worktree(self, name: str) -> Worktree:
         """Return the one with a name. Raises `NotFound`."""
@@ -131,7 +119,7 @@ class Repository(NamedTuple):
         Its name is made from the wanted one, with a number behind it if that is taken. Raises
         `Conflict`, as for a repository without a commit, and `MidflightError`.
         """
-        place = room(self.common, self.main)
+        place = repository_folder(self.common, self.main)
         git = await Git.open(at, writes=True)
         base = await git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if not base:
@@ -139,20 +127,20 @@ class Repository(NamedTuple):
                 f"{self.main} has no commit yet to begin with", 'git commit -m "first" makes one'
             )
         origin = await git.ask("symbolic-ref", "--short", "--quiet", "HEAD")
-        async with alone(place):
+        async with exclusive(place):
             taken = await git.ask("for-each-ref", "--format=%(refname)", f"{_HEADS}{PREFIX}")
             name = _free(slug(wanted), place, taken.splitlines())
-            made = Worktree(self, name, place / name, base, origin, PREFIX + name, gone=False)
-            await self._describe(git, made)
-            said = await git.run(
-                *("worktree", "add", "--quiet", "--no-track", "-b", made.branch),
-                *("--", str(made.folder), base),
+            tree = Worktree(self, name, place / name, base, origin, PREFIX + name, gone=False)
+            await self._describe(git, tree)
+            output = await git.run(
+                *("worktree", "add", "--quiet", "--no-track", "-b", tree.branch),
+                *("--", str(tree.folder), base),
                 timeout_s=WORK_S,
             )
-            if said.code:
-                await self.forget(git, made)
-                raise self._not_made(git.failed("worktree", said), taken)
-        return made
+            if output.code:
+                await self.forget(git, tree)
+                raise self._not_made(git.failed("worktree", output), taken)
+        return tree
 
     def _not_made(self, error: Conflict, taken: str) -> Conflict:
         if not taken and f"'{_HEADS}{PREFIX.rstrip('/')}' exists" in error.message:
@@ -163,26 +151,26 @@ class Repository(NamedTuple):
             )
         return error
 
-    async def _describe(self, git: Git, made: Worktree) -> None:
-        """Tell git first what the worktree is, so that there is none that is not known as ours."""
-        await git.must("config", f"branch.{made.branch}.{_BASE}", made.base)
-        if made.origin:
-            await git.must("config", f"branch.{made.branch}.{_FROM}", made.origin)
+    async def _describe(self, git: Git, tree: Worktree) -> None:
+        """Set first what the worktree is, so that there is none that is not known as ours."""
+        await git.must("config", f"branch.{tree.branch}.{_BASE}", tree.base)
+        if tree.origin:
+            await git.must("config", f"branch.{tree.branch}.{_FROM}", tree.origin)
 
     async def forget(self, git: Git, tree: Worktree) -> None:
-        """Take what `create` has noted out of the settings."""
+        """Remove the settings that `create` has made."""
         await git.run("config", "--remove-section", f"branch.{tree.branch}")
 
 
 async def _checkouts(git: Git) -> list[Checkout]:
-    said = await git.must("worktree", "list", "--porcelain")
-    found = []
-    for entry in os.fsdecode(said.out).split("\n\n"):
+    output = await git.must("worktree", "list", "--porcelain")
+    checkouts = []
+    for entry in os.fsdecode(output.stdout).split("\n\n"):
         facts = dict(line.partition(" ")[::2] for line in entry.splitlines())
         if "worktree" in facts:
             branch = facts.get("branch", "").removeprefix(_HEADS)
-            found.append(_checkout(Path(facts["worktree"]), branch))
-    return found
+            checkouts.append(_checkout(Path(facts["worktree"]), branch))
+    return checkouts
 
 
 def _checkout(folder: Path, branch: str) -> Checkout:
@@ -191,8 +179,8 @@ def _checkout(folder: Path, branch: str) -> Checkout:
 
 
 async def _path(git: Git, what: str) -> Path:
-    said = await git.must("rev-parse", what)
-    return (git.folder / os.fsdecode(said.out).rstrip("\n")).resolve()
+    output = await git.must("rev-parse", what)
+    return (git.folder / os.fsdecode(output.stdout).rstrip("\n")).resolve()
 
 
 def _free(name: str, place: Path, refs: list[str]) -> str:
@@ -251,8 +239,10 @@ def _made(folder: Path) -> Path:
 async def uncommitted(folder: Path) -> int:
     """Return how many files in a checkout are new or changed, and not committed."""
     git = await Git.open(folder)
-    said = await git.must("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
-    return len(said.names)
+    output = await git.must(
+        "status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"
+    )
+    return len(output.names)
 
 
 async def ahead(tree: Worktree, start: str) -> int:
@@ -264,9 +254,9 @@ async def ahead(tree: Worktree, start: str) -> int:
 def branch_of(folder: Path | str) -> str:
     """Return the branch that the worktree at a folder was made with, or nothing.
 
-    Git is not asked: where the folder lies tells it.
+    Git is not asked: it is known by where the folder lies.
     """
-    path, top = Path(folder), worktrees()
+    path, top = Path(folder), worktrees_root()
     below = path.parts[len(top.parts) :] if path.is_relative_to(top) else ()
     return PREFIX + below[1] if len(below) > 1 else ""
 

@@ -21,9 +21,9 @@ from midflight.worktrees import own_worktree
 class DispatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How far agents may go in dispatching agents, and where to.
 
-    ``depth``: an agent that a person talks to is at 0. ``children``: how many sessions that one
-    has dispatched may be busy at the same time. ``worktree``: each gets a git worktree of its own
-    unless something else is said.
+    ``depth``: an agent that the user talks to is at 0. ``children``: how many sessions that an
+    agent has dispatched may be busy at the same time. ``worktree``: each gets a git worktree of
+    its own unless the call says otherwise.
     """
 
     depth: int = 3
@@ -31,8 +31,8 @@ class DispatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     worktree: bool = False
 
 
-class Dispatching:
-    """Starts one session at a time, so that no two take the last place that is left."""
+class Dispatcher:
+    """Starts one session at a time, so that no two take the last free place."""
 
     def __init__(self, client: Client, limits: DispatchLimits) -> None:
         """``client`` has been entered."""
@@ -40,14 +40,14 @@ class Dispatching:
         self._limits = limits
         self._lock = asyncio.Lock()
 
-    async def start(self, given: t.DispatchArgs, mine: Sequence[str]) -> RemoteSession:
-        """Start a session; ``mine`` is the caller's own list of what it uses, which grows.
+    async def start(self, args: t.DispatchArgs, used: Sequence[str]) -> RemoteSession:
+        """Start a session; ``used`` are the sessions that the caller has used here.
 
         Raises `NotAllowed` for what an agent may not ask for, and where a limit is reached.
         """
         grant = self._client.grant
-        edits = given.permission_mode == "acceptEdits" and not grant.everything
-        if edits or not all(map(grant.allows, given.allowed_tools)):
+        edits = args.permission_mode == "acceptEdits" and not grant.everything
+        if edits or not all(map(grant.allows, args.allowed_tools)):
             raise NotAllowed(
                 "an agent cannot allow another one anything beforehand",
                 "leave out allowed_tools and acceptEdits",
@@ -55,35 +55,36 @@ class Dispatching:
         options: dict[str, Any] = {
             name: value
             for name in ("name", "agent", "model", "allowed_tools", "max_turns", "max_budget_usd")
-            if (value := getattr(given, name))
+            if (value := getattr(args, name))
         }
-        if given.permission_mode != "default":
-            options["permission_mode"] = given.permission_mode
+        if args.permission_mode != "default":
+            options["permission_mode"] = args.permission_mode
         async with self._lock:
-            everyone = await self._client.sessions()
-            kin = await self._client.ancestry()
-            self._check_limits(everyone, kin, mine)
-            left = _left(everyone, kin)
+            sessions = await self._client.sessions()
+            ancestors = await self._client.ancestry()
+            self._check_limits(sessions, ancestors, used)
+            left = _budget_left(sessions, ancestors)
             if left is not None:
-                options["max_budget_usd"] = min(given.max_budget_usd or left, left)
-            options["cwd"] = given.cwd or Path.cwd()
+                options["max_budget_usd"] = min(args.max_budget_usd or left, left)
+            options["cwd"] = args.cwd or Path.cwd()
             async with contextlib.AsyncExitStack() as stack:
-                if self._limits.worktree if given.worktree is None else given.worktree:
-                    await stack.enter_async_context(own_worktree(given.task, options))
-                return await self._client.dispatch(given.task, **options)
+                if self._limits.worktree if args.worktree is None else args.worktree:
+                    await stack.enter_async_context(own_worktree(args.task, options))
+                return await self._client.dispatch(args.task, **options)
 
     def _check_limits(
-        self, everyone: Sequence[SessionInfo], kin: Sequence[str], mine: Sequence[str]
+        self, sessions: Sequence[SessionInfo], ancestors: Sequence[str], used: Sequence[str]
     ) -> None:
-        if len(kin) >= self._limits.depth:
+        if len(ancestors) >= self._limits.depth:
             raise NotAllowed(
                 f"agents may dispatch agents {self._limits.depth} deep, and this one is there",
                 "do it yourself",
             )
         children = [
             info
-            for info in everyone
-            if info.status in BUSY and (info.parent == kin[0] if kin else info.id in mine)
+            for info in sessions
+            if info.status in BUSY
+            and (info.parent == ancestors[0] if ancestors else info.id in used)
         ]
         if len(children) >= self._limits.children:
             raise NotAllowed(
@@ -91,15 +92,15 @@ class Dispatching:
             )
 
 
-def _left(everyone: Sequence[SessionInfo], kin: Sequence[str]) -> float | None:
-    """Return the US dollars that the caller and those who have begun it leave; None: no limit.
+def _budget_left(sessions: Sequence[SessionInfo], ancestors: Sequence[str]) -> float | None:
+    """Return the US dollars left of the budgets of the caller and its ancestors; None: no limit.
 
-    The limit of a session is that of all that it has begun, and these have begun. Raises
+    The limit of a session holds for all its descendants together. Raises
     `NotAllowed` where nothing is left.
     """
-    parents = {info.id: info.parent for info in everyone}
-    spent = dict.fromkeys(kin, 0.0)
-    for info in everyone:
+    parents = {info.id: info.parent for info in sessions}
+    spent = dict.fromkeys(ancestors, 0.0)
+    for info in sessions:
         above: str | None = info.id
         seen: set[str] = set()
         while above and above not in seen:
@@ -107,8 +108,8 @@ def _left(everyone: Sequence[SessionInfo], kin: Sequence[str]) -> float | None:
             if above in spent:
                 spent[above] += info.total_cost_usd
             above = parents.get(above)
-    caps = {info.id: info.limits.get("max_budget_usd") for info in everyone}
-    left = [cap - spent[one] for one in kin if (cap := caps.get(one)) is not None]
+    caps = {info.id: info.limits.get("max_budget_usd") for info in sessions}
+    left = [cap - spent[one] for one in ancestors if (cap := caps.get(one)) is not None]
     if left and min(left) <= 0:
         raise NotAllowed("the budget is spent", "report what there is; the user can begin anew")
     return min(left, default=None)

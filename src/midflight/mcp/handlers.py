@@ -17,21 +17,21 @@ from midflight.git.repository import branch_of
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
 from midflight.mcp import results as r
-from midflight.mcp.dispatch import Dispatching, DispatchLimits
+from midflight.mcp.dispatch import Dispatcher, DispatchLimits
 from midflight.mcp.worktree import take_over
 from midflight.state.session import BUSY
 
-MAX_NEWS = 3_000
-"""How much of what is new is returned at once; it is shared where several sessions are asked."""
+MAX_NEW_CHARS = 3_000
+"""How much of what is new is returned at once; several sessions share it."""
 
-MIN_NEWS = 600
+MIN_NEW_CHARS = 600
 
 Progress = Callable[[str], Awaitable[None]]
-"""Tells a client that waits what happens meanwhile."""
+"""Reports to a waiting client what happens meanwhile."""
 
 
 class Handlers:
-    """Knows what the model at the other end has seen of each session, and which it used last."""
+    """The tools, and what the model has seen of each session and which it used last."""
 
     def __init__(self, client: Client, limits: DispatchLimits) -> None:
         """``client`` has been entered."""
@@ -39,17 +39,17 @@ class Handlers:
         self._seen: dict[str, int] = {}
         self._handles: dict[str, dict[str, str]] = {}
         self._shown: dict[str, dict[str, r.Asked]] = {}
-        self._mine: list[str] = []
+        self._used: list[str] = []
         self._attending: dict[str, asyncio.Task[None]] = {}
-        self._dispatching = Dispatching(client, limits)
+        self._dispatcher = Dispatcher(client, limits)
 
     @property
     def answers(self) -> bool:
-        """Tell whether there may be a request to answer here."""
+        """Whether any request may be answered here."""
         return bool(self._client.grant)
 
     async def close(self) -> None:
-        """Attend no longer; the sessions go on."""
+        """Stop attending the sessions, which go on."""
         for task in self._attending.values():
             task.cancel()
         await asyncio.gather(*self._attending.values(), return_exceptions=True)
@@ -57,22 +57,22 @@ class Handlers:
     # Which session ------------------------------------------------------------------------
 
     async def _find(self, name: str) -> SessionInfo:
-        """Return the session that is meant; without a name it is the one used last."""
-        if not name and not self._mine:
+        """Return a session by its name; without a name it is the one used last."""
+        if not name and not self._used:
             raise NotFound("no session has been used here yet", "give its name; see sessions")
-        info = await self._client.info(name or self._mine[-1])
+        info = await self._client.info(name or self._used[-1])
         self._use(info.id)
         return info
 
     def _use(self, session: str) -> None:
-        if session in self._mine:
-            self._mine.remove(session)
-        self._mine.append(session)
+        if session in self._used:
+            self._used.remove(session)
+        self._used.append(session)
 
     def _attend(self, session: str) -> None:
-        """Be there for a session's requests while it works: they have no deadline then.
+        """Attend a session while it works: its requests have no deadline then.
 
-        That is for those who can answer whatever comes.
+        Only a caller that may answer every request does.
         """
         running = self._attending.get(session)
         if self._client.grant.everything and (running is None or running.done()):
@@ -86,80 +86,80 @@ class Handlers:
 
     # Tools that change something ----------------------------------------------------------
 
-    async def dispatch(self, given: t.DispatchArgs) -> r.Report:
+    async def dispatch(self, args: t.DispatchArgs) -> r.Report:
         """Start a session."""
-        session = await self._dispatching.start(given, self._mine)
+        session = await self._dispatcher.start(args, self._used)
         self._use(session.id)
         self._attend(session.id)
         return await self._report(session.id, "wait for it")
 
-    async def send(self, given: t.SendArgs) -> r.Report:
-        """Steer, queue, or go on."""
-        return await self._tell(given.session, c.Send(text=given.text, delivery=given.delivery))
+    async def send(self, args: t.SendArgs) -> r.Report:
+        """Send a message: steer, queue, or resume."""
+        return await self._send(args.session, c.Send(text=args.text, delivery=args.delivery))
 
-    async def redirect(self, given: t.RedirectArgs) -> r.Report:
-        """Stop what runs, and do this."""
-        command = c.Redirect(text=given.text, drop_queued=given.drop_queued)
-        return await self._tell(given.session, command)
+    async def redirect(self, args: t.RedirectArgs) -> r.Report:
+        """Stop what runs, and do this instead."""
+        command = c.Redirect(text=args.text, drop_queued=args.drop_queued)
+        return await self._send(args.session, command)
 
-    async def interrupt(self, given: t.InterruptArgs) -> r.Report:
+    async def interrupt(self, args: t.InterruptArgs) -> r.Report:
         """Stop what runs."""
-        info = await self._find(given.session)
+        info = await self._find(args.session)
         if info.host is not None:
-            await self._client.carry_out(info.id, c.Interrupt(keep_queued=given.keep_queued))
+            await self._client.carry_out(info.id, c.Interrupt(keep_queued=args.keep_queued))
         return await self._report(info.id)
 
-    async def stop(self, given: t.StopArgs) -> r.Report:
+    async def stop(self, args: t.StopArgs) -> r.Report:
         """End a session."""
-        info = await self._find(given.session)
+        info = await self._find(args.session)
         if info.status != "closed":
             await self._client.carry_out(info.id, c.Close())
         return await self._report(info.id)
 
-    async def _tell(self, name: str, command: c.Send | c.Redirect) -> r.Report:
+    async def _send(self, name: str, command: c.Send | c.Redirect) -> r.Report:
         info = await self._find(name)
         await self._client.carry_out(info.id, command)
         self._attend(info.id)
         return await self._report(info.id, "wait for it")
 
-    async def answer(self, given: t.AnswerArgs) -> r.Report:
+    async def answer(self, args: t.AnswerArgs) -> r.Report:
         """Answer a request that has been shown here; none that has not."""
-        info = await self._find(given.session)
+        info = await self._find(args.session)
         handles = {self._handle(info.id, one.request): one for one in info.pending}
         shown = self._shown.get(info.id, {})
         known = [handle for handle in handles if handle in shown]
-        wanted = given.request or (known[0] if len(known) == len(handles) == 1 else "")
+        wanted = args.request or (known[0] if len(known) == len(handles) == 1 else "")
         if wanted not in known:
             raise InvalidInput(
                 f"session {info.name} has {len(handles)} requests that wait; say which",
                 f"shown so far: {', '.join(known) or 'none, wait shows them'}",
             )
-        if given.decision == "allow" and not shown[wanted].whole:
+        if args.decision == "allow" and not shown[wanted].whole:
             raise NotAllowed("the request is too long to be shown whole", "the user can answer it")
-        await self._client.carry_out(info.id, _answer(handles[wanted], given))
+        await self._client.carry_out(info.id, _answer(handles[wanted], args))
         self._attend(info.id)
         return await self._report(info.id, "wait for it")
 
-    async def worktree(self, given: t.WorktreeArgs) -> r.WorktreeResult:
+    async def worktree(self, args: t.WorktreeArgs) -> r.WorktreeResult:
         """Take over what a session has done in a worktree of its own, or throw it away."""
-        info = await self._find(given.session)
-        done = await take_over(self._client, info, given.action)
+        info = await self._find(args.session)
+        done = await take_over(self._client, info, args.action)
         if done.untrusted_conflicts:
             self._attend(info.id)
         return done
 
     # Tools that look ----------------------------------------------------------------------
 
-    async def wait(self, given: t.WaitArgs, progress: Progress) -> r.Reports:
-        """Wait until the first of some sessions is calm, or the time is over."""
-        names = given.sessions or [""]
+    async def wait(self, args: t.WaitArgs, progress: Progress) -> r.Reports:
+        """Wait until the first of some sessions has settled, or the time is over."""
+        names = args.sessions or [""]
         infos = {info.id: info for info in [await self._find(name) for name in names]}
-        news = [info for info in infos.values() if _calm(info) and self._is_new(info)]
-        busy = [info for info in infos.values() if not _calm(info)]
+        news = [info for info in infos.values() if _is_settled(info) and self._is_new(info)]
+        busy = [info for info in infos.values() if not _is_settled(info)]
         over = False
         if busy and not news:
-            over = not await self._first(busy, given.timeout_s, progress)
-        most = max(MIN_NEWS, MAX_NEWS // len(infos))
+            over = not await self._first(busy, args.timeout_s, progress)
+        most = max(MIN_NEW_CHARS, MAX_NEW_CHARS // len(infos))
         reports = [await self._report(session, most=most) for session in infos]
         return r.Reports(sessions=reports, timed_out=over)
 
@@ -167,8 +167,8 @@ class Handlers:
         return info.seq > self._seen.get(info.id, 0)
 
     async def _first(self, infos: list[SessionInfo], timeout_s: float, progress: Progress) -> bool:
-        """Wait until one of them is calm; tell whether one is."""
-        waiting = [asyncio.create_task(self._until_calm(info, progress)) for info in infos]
+        """Wait until one of them has settled; return whether one has."""
+        waiting = [asyncio.create_task(self._until_settled(info, progress)) for info in infos]
         try:
             done, _ = await asyncio.wait(
                 waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -181,7 +181,7 @@ class Handlers:
             await asyncio.gather(*waiting, return_exceptions=True)
         return bool(done)
 
-    async def _until_calm(self, info: SessionInfo, progress: Progress) -> None:
+    async def _until_settled(self, info: SessionInfo, progress: Progress) -> None:
         attend = self._client.grant.everything
         async with await self._client.session(info.id, attend=attend) as session:
             if session.pending:
@@ -191,11 +191,11 @@ class Handlers:
                 if session.pending:
                     return
                 if isinstance(event, (e.ToolStarted, e.TurnEnded)):
-                    await progress(f"{info.name}: {r.news([event]) or 'turn ended'}")
+                    await progress(f"{info.name}: {r.activity([event]) or 'turn ended'}")
 
-    async def sessions(self, given: t.SessionsArgs) -> r.Listing:
+    async def sessions(self, args: t.SessionsArgs) -> r.Listing:
         """List sessions."""
-        infos = await self._client.sessions(status=given.status or None, cwd=given.cwd or None)
+        infos = await self._client.sessions(status=args.status or None, cwd=args.cwd or None)
         names = {info.id: info.name for info in infos}
         entries = [
             r.Entry(
@@ -209,44 +209,44 @@ class Handlers:
                 parent=names.get(info.parent or "", info.parent or ""),
                 branch=branch_of(info.cwd),
             )
-            for info in infos[: given.limit]
+            for info in infos[: args.limit]
         ]
-        return r.Listing(sessions=entries, left_out=max(0, len(infos) - given.limit))
+        return r.Listing(sessions=entries, left_out=max(0, len(infos) - args.limit))
 
-    async def read(self, given: t.ReadArgs) -> r.Page:
+    async def read(self, args: t.ReadArgs) -> r.Page:
         """Return a page of a turn."""
-        info = await self._find(given.session)
-        turn = given.turn or info.turns
+        info = await self._find(args.session)
+        turn = args.turn or info.turns
         events = await self._client.history(info.id)
         text = r.transcript(event for event in events if event.turn == turn)
-        end = given.offset + given.max_chars
+        end = args.offset + args.max_chars
         return r.Page(
             session=info.name,
             turn=turn,
             turns=info.turns,
-            untrusted_text=r.LEAD + text[given.offset : end],
+            untrusted_text=r.LEAD + text[args.offset : end],
             next_offset=end if end < len(text) else 0,
         )
 
-    async def diff(self, given: t.DiffArgs) -> r.Changes:
+    async def diff(self, args: t.DiffArgs) -> r.Changes:
         """Return what has changed in the session's folder."""
-        info = await self._find(given.session)
+        info = await self._find(args.session)
         try:
-            diff = await diff_since(Path(info.cwd), info.created, given.paths)
+            diff = await diff_since(Path(info.cwd), info.created, args.paths)
         except Conflict as error:
             error.hint = "read says what was done"
             raise
-        return r.changes(info, diff, given.max_chars)
+        return r.changes(info, diff, args.max_chars)
 
     # Reports ------------------------------------------------------------------------------
 
-    async def _report(self, session: str, hint: str = "", most: int = MAX_NEWS) -> r.Report:
-        """Tell what is new in a session, and that it has been told."""
+    async def _report(self, session: str, hint: str = "", most: int = MAX_NEW_CHARS) -> r.Report:
+        """Return what is new in a session, and remember that it has been shown."""
         info = await self._client.info(session, exact=True)
         events = await self._client.history(session, self._seen.get(session, 0))
         self._seen[session] = events[-1].seq or 0 if events else self._seen.get(session, 0)
-        new, left_out = r.tail(r.news(events), most)
-        asks = [r.asked(one, self._handle(session, one.request)) for one in info.pending]
+        new, left_out = r.tail(r.activity(events), most)
+        asks = [r.as_asked(one, self._handle(session, one.request)) for one in info.pending]
         self._shown.setdefault(session, {}).update({each.request: each for each in asks})
         return r.Report(
             session=info.name,
@@ -275,8 +275,8 @@ class Handlers:
         return known.setdefault(request, f"r{len(known) + 1}")
 
 
-def _calm(info: SessionInfo) -> bool:
-    """Tell whether there is nothing to wait for: it is done, or it waits itself."""
+def _is_settled(info: SessionInfo) -> bool:
+    """Whether there is nothing to wait for: it is done, or waits for an answer."""
     return info.status not in BUSY or bool(info.pending)
 
 
@@ -289,13 +289,15 @@ def _ended(event: e.TurnEnded) -> r.Ended:
     )
 
 
-def _answer(request: Request, given: t.AnswerArgs) -> c.Answer:
-    if given.decision == "deny" or isinstance(request, e.PermissionRequested):
-        return c.Answer(request=request.request, decision=given.decision, reason=given.reason)
-    if len(given.answers) != len(request.questions):
+def _answer(request: Request, args: t.AnswerArgs) -> c.Answer:
+    if args.decision == "deny" or isinstance(request, e.PermissionRequested):
+        return c.Answer(request=request.request, decision=args.decision, reason=args.reason)
+    if len(args.answers) != len(request.questions):
         raise InvalidInput(f"{len(request.questions)} answers are needed, one for each question")
     answers: dict[str, str | list[str]] = {
-        question.question: [part.strip() for part in said.split(",")] if question.multiple else said
-        for question, said in zip(request.questions, given.answers, strict=True)
+        question.question: [part.strip() for part in answer.split(",")]
+        if question.multiple
+        else answer
+        for question, answer in zip(request.questions, args.answers, strict=True)
     }
     return c.Answer(request=request.request, answers=answers)

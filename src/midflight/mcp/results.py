@@ -1,4 +1,4 @@
-"""What the tools give back: facts first, few words, and what an agent said marked as its own."""
+"""What the tools return: facts first, few words, and what an agent said marked as its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_FILES = 2_000
 """How many characters the list of changed files may have."""
 
 MAX_ASKED = 4_000
-"""How long a request may be: one that is longer cannot be shown whole, and not be allowed here."""
+"""How long a request may be: a longer one is not shown whole, and cannot be allowed here."""
 
 Status = Literal["starting", "running", "waiting", "idle", "closed"]
 _Left = Annotated[int, Meta(description="Characters left out before it.")]
@@ -129,8 +129,8 @@ class WorktreeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 # What an agent said and did ----------------------------------------------------------------
 
 
-def asked(request: Request, handle: str) -> Asked:
-    """Return a request as a model is shown it: whole, with everything invisible made visible."""
+def as_asked(request: Request, handle: str) -> Asked:
+    """Return a request as the model sees it: whole, with everything invisible made visible."""
     if isinstance(request, e.PermissionRequested):
         text = f"{request.name} {msgspec.json.encode(request.input).decode()}"
         text += f"\n({request.reason})" if request.reason else ""
@@ -147,7 +147,7 @@ def _question(question: Question) -> str:
     return f"{question.question} [{options}]{' (several)' if question.multiple else ''}"
 
 
-def news(events: Iterable[e.Event]) -> str:
+def activity(events: Iterable[e.Event]) -> str:
     """Return what an agent said and did, a line for each tool call."""
     return "\n".join(line for event in events if (line := _line(event)))
 
@@ -169,8 +169,8 @@ def _line(event: e.Event) -> str:
     return ""
 
 
-def _brief(given: dict[str, Any]) -> str:
-    return next((text for text in given.values() if isinstance(text, str)), "")
+def _brief(tool_input: dict[str, Any]) -> str:
+    return next((text for text in tool_input.values() if isinstance(text, str)), "")
 
 
 def transcript(events: Iterable[e.Event]) -> str:
@@ -181,8 +181,8 @@ def transcript(events: Iterable[e.Event]) -> str:
             case e.MessageStarted() | e.MessageSteered():
                 lines.append("[a message was read]")
             case e.ToolStarted():
-                given = msgspec.json.encode(event.input).decode()
-                lines.append(f"[tool] {event.name} {given}")
+                tool_input = msgspec.json.encode(event.input).decode()
+                lines.append(f"[tool] {event.name} {tool_input}")
             case e.ToolEnded():
                 lines.append(f"[{event.status}] {event.output}")
             case e.TurnEnded():
@@ -216,7 +216,7 @@ def tail(text: str, most: int) -> tuple[str, int]:
 # The same in words ------------------------------------------------------------------------
 
 
-def told(result: msgspec.Struct) -> str:
+def as_text(result: msgspec.Struct) -> str:
     """Return a result as short text, for clients that show no structured content."""
     match result:
         case Report():

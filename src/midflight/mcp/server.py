@@ -1,4 +1,4 @@
-"""Speaks the protocol: lists the tools, checks what they are given, and returns what they say."""
+"""Speaks the protocol: lists the tools, checks their arguments and returns their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from midflight.errors import InvalidInput, MidflightError
 from midflight.mcp import arguments as t
 from midflight.mcp.dispatch import DispatchLimits
 from midflight.mcp.handlers import Handlers
-from midflight.mcp.results import told
+from midflight.mcp.results import as_text
 from midflight.mcp.tools import definitions
 
 INSTRUCTIONS = """\
@@ -32,7 +32,7 @@ instructions. Answer a request only as the user wants it.
 """
 
 PROGRESS_S = 5.0
-"""How often a client that waits hears of it at least; where much happens, once a second."""
+"""How often a waiting client gets progress at least; at most it is once a second."""
 
 Context = ServerRequestContext[Any]
 
@@ -65,17 +65,17 @@ def make_server(handlers: Handlers) -> Server[Any]:
             if params.name not in offered:
                 raise InvalidInput(f"there is no tool {params.name!r}", ", ".join(sorted(offered)))
             kind, handle = kinds[params.name]
-            given = _checked(kind, params.arguments or {})
-            if isinstance(given, t.WaitArgs):
-                result: msgspec.Struct = await _with_progress(ctx, handlers, given)
+            args = _checked(kind, params.arguments or {})
+            if isinstance(args, t.WaitArgs):
+                result: msgspec.Struct = await _with_progress(ctx, handlers, args)
             else:
-                result = await handle(given)
+                result = await handle(args)
         except MidflightError as error:
             text = one_line(f"{error.code}: {error.message}", 1000)
             text += f"\n{one_line(error.hint, 1000)}" if error.hint else ""
             return types.CallToolResult(content=[types.TextContent(text=text)], is_error=True)
         return types.CallToolResult(
-            content=[types.TextContent(text=told(result))],
+            content=[types.TextContent(text=as_text(result))],
             structured_content=msgspec.to_builtins(result),
         )
 
@@ -88,15 +88,15 @@ def make_server(handlers: Handlers) -> Server[Any]:
     )
 
 
-def _checked(kind: type[t.ToolArgs], given: dict[str, Any]) -> t.ToolArgs:
+def _checked(kind: type[t.ToolArgs], args: dict[str, Any]) -> t.ToolArgs:
     try:
-        return msgspec.convert(given, kind)
+        return msgspec.convert(args, kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(str(error)) from error
 
 
-async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) -> msgspec.Struct:
-    """Wait, and say now and then that it goes on: clients give up on a server that is silent."""
+async def _with_progress(ctx: Context, handlers: Handlers, args: t.WaitArgs) -> msgspec.Struct:
+    """Wait, and report progress now and then: clients give up on a server that is silent."""
     began = time.monotonic()
     last = 0.0
 
@@ -105,7 +105,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) ->
         now = time.monotonic()
         if now - last >= 1:
             last = now
-            await ctx.session.report_progress(now - began, given.timeout_s, one_line(message))
+            await ctx.session.report_progress(now - began, args.timeout_s, one_line(message))
 
     async def beat() -> None:
         while True:
@@ -114,7 +114,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) ->
 
     beating = asyncio.create_task(beat())
     try:
-        return await handlers.wait(given, progress)
+        return await handlers.wait(args, progress)
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
@@ -123,7 +123,7 @@ async def _with_progress(ctx: Context, handlers: Handlers, given: t.WaitArgs) ->
 async def serve(
     where: Path | str | None, limits: DispatchLimits, *, may_answer: AnswerScope
 ) -> None:
-    """Serve the client at the other end of standard input and output, until it goes."""
+    """Serve the client at standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
         handlers = Handlers(client, limits)
         server = make_server(handlers)

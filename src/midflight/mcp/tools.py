@@ -1,4 +1,4 @@
-"""The tools as a model reads them: what each gives back, when to use it, what it may destroy."""
+"""The tools as a model reads them: what each returns, when to use it, what it may destroy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _inlined(kind: type[msgspec.Struct]) -> dict[str, Any]:
 def _tool(
     name: str,
     takes: type[t.ToolArgs],
-    gives: type[msgspec.Struct],
+    returns: type[msgspec.Struct],
     title: str,
     description: str,
     *,
@@ -36,7 +36,7 @@ def _tool(
         title=title,
         description=description,
         input_schema=_inlined(takes),
-        output_schema=_inlined(gives),
+        output_schema=_inlined(returns),
         annotations=types.ToolAnnotations(
             read_only_hint=reads,
             destructive_hint=destroys,

@@ -12,8 +12,6 @@ from midflight.info import SessionInfo
 from midflight.mcp.results import WorktreeResult
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome
 
-__all__ = ["take_over"]
-
 MAX_CONFLICTS = 50
 """How many files are named at most."""
 

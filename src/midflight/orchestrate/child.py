@@ -9,13 +9,11 @@ from midflight.client.session import RemoteSession
 from midflight.events import Request
 from midflight.state.session import BUSY
 
-__all__ = ["Child"]
-
 
 class Child:
     """A session and what has been seen of it.
 
-    ``last`` is one line of what its agent said or did last; ``depth`` says how far below the
+    ``last`` is one line of what its agent said or did last; ``depth`` is how far below the
     orchestrator it is, from 1; ``seq`` is the newest event that was seen.
     """
 
@@ -42,7 +40,7 @@ class Child:
 
     @property
     def status(self) -> str:
-        """What it is at, in one word."""
+        """Its status, in one word."""
         return self.session.status if self.entered and self.seq else "starting"
 
     @property
@@ -52,7 +50,7 @@ class Child:
 
     @property
     def seen(self) -> bool:
-        """Everything that it has told has been seen here."""
+        """All its events have been seen here."""
         return self.entered and self.seq >= self.session.last_seq
 
     @property
@@ -62,7 +60,7 @@ class Child:
 
     @property
     def pending(self) -> tuple[Request, ...]:
-        """What it asks."""
+        """Its requests that wait for an answer."""
         return self.session.pending if self.entered else ()
 
     def take(self, event: e.Event) -> None:
@@ -77,5 +75,5 @@ class Child:
                 self._started.add(message)
 
     def started(self, message: str) -> bool:
-        """Tell whether a message has got a turn, whose end says what became of it."""
+        """Whether a message has got a turn, whose end says what became of it."""
         return message in self._started

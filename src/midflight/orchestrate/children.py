@@ -1,4 +1,4 @@
-"""Everybody who works for one orchestrator: found, followed, told of, and paid."""
+"""All sessions below one orchestrator: found, followed, reported and charged."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from midflight.orchestrate.child import Child
 from midflight.orchestrate.updates import UpdateSender, update_of
 from midflight.session.session import Session
 
-__all__ = ["Children"]
-
 LOOK_AGAIN_S = 1.0
-"""How often children are looked for that no tool has begun which was seen to end."""
+"""How often children are looked for that were not begun by a tool whose end was seen."""
 
 AT_REST_S = 0.5
-"""How often a child at rest is looked at, because anybody may go on with it."""
+"""How often a child at rest is looked at, because any client may resume it."""
 
 _STOPS = re.compile(r"(mcp__)?midflight_+(interrupt|stop)")
 """The tools, as agents call them, with which the orchestrator ends a turn itself."""
 
-Heard = Callable[[Child, e.Event], None]
+Follower = Callable[[Child, e.Event], None]
 
 
 class Children:
@@ -40,44 +38,44 @@ class Children:
     """
 
     def __init__(
-        self, client: Client, session: Session, leave: AnswerGrant, *, attend: bool
+        self, client: Client, session: Session, grant: AnswerGrant, *, attend: bool
     ) -> None:
-        """``leave`` is what the agent may answer; ``attend`` that a person is there for the rest.
+        """``grant`` is what the agent may answer; ``attend`` that the user is there for the rest.
 
         ``client`` and ``session`` have been entered.
         """
         self.session = session
-        self.followers: list[Heard] = []  # told of each event of a child
+        self.followers: list[Follower] = []  # called with each event of a child
         self.closed = False
         self._client = client
-        self._leave = leave
+        self._grant = grant
         self._attend = attend
         self._children: dict[str, Child] = {}
         self._unreadable: set[str] = set()
-        self._costs: dict[str, float] = {}  # of those too that have been removed
-        self._courier = UpdateSender(session)
+        self._costs: dict[str, float] = {}  # removed children included
+        self._updates = UpdateSender(session)
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
-        self._wanted = asyncio.Event()
+        self._search_now = asyncio.Event()
         self._changed = asyncio.Event()
-        self._paid = asyncio.Event()
+        self._cost_changed = asyncio.Event()
         self._stops_itself = False
         self._over = False
 
     # Life ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Begin to follow. Raises `StoreFailed` where the journal cannot be read."""
+        """Start to follow the children. Raises `StoreFailed` where the journal cannot be read."""
         past = await self._client.history(self.session.id)
-        self._courier = UpdateSender(self.session, past)
-        for work in (self._search(), self._listen(), self._keep_books(), self._courier.run()):
+        self._updates = UpdateSender(self.session, past)
+        for work in (self._search(), self._listen(), self._charge(), self._updates.run()):
             self._begin(work)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Follow no longer. The children go on."""
+        """Stop following the children, which go on."""
         self.closed = True
         for task in self._tasks:
             task.cancel()
@@ -88,11 +86,11 @@ class Children:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.get_running_loop().create_task(work))
 
-    # Who there is -------------------------------------------------------------------------
+    # Which there are ----------------------------------------------------------------------
 
     @property
     def children(self) -> tuple[Child, ...]:
-        """Everybody, each behind the one that has begun it."""
+        """All of them, each behind its parent."""
         return tuple(self._below(self.session.id))
 
     def _below(self, parent: str) -> Iterator[Child]:
@@ -113,11 +111,11 @@ class Children:
 
     @property
     def spent_usd(self) -> float:
-        """US dollars that all have cost, the orchestrator included."""
-        return self.session.total_cost_usd + self._theirs
+        """US dollars that all sessions have cost, the orchestrator included."""
+        return self.session.total_cost_usd + self._children_usd
 
     @property
-    def _theirs(self) -> float:
+    def _children_usd(self) -> float:
         for child in self._children.values():
             self._costs[child.id] = max(child.cost_usd, self._costs.get(child.id, 0.0))
         return sum(self._costs.values())
@@ -127,7 +125,7 @@ class Children:
         return self._children[session].name if session in self._children else ""
 
     async def look(self) -> None:
-        """Find the children that have come."""
+        """Find new children."""
         async with self._looking:
             line = [(self.session.id, 0)]
             for parent, depth in line:
@@ -147,13 +145,13 @@ class Children:
                 await self.look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
-                    await self._wanted.wait()
-            self._wanted.clear()
+                    await self._search_now.wait()
+            self._search_now.clear()
 
     # What they do -------------------------------------------------------------------------
 
     async def _follow(self, child: Child) -> None:
-        """Read what a child tells, in whatever host it is, until it is removed."""
+        """Read a child's events, whichever host runs it, until it is removed."""
         try:
             async with child.session as session:
                 child.entered = True
@@ -170,19 +168,19 @@ class Children:
 
     def _take(self, child: Child, event: e.Event) -> None:
         child.take(event)
-        if not self._is_known(event) and (new := update_of(child, event, self._leave)) is not None:
-            self._courier.add(new)
+        if not self._is_known(event) and (new := update_of(child, event, self._grant)) is not None:
+            self._updates.add(new)
         if isinstance(event, e.ToolEnded):
-            self._wanted.set()
+            self._search_now.set()
         if isinstance(event, (e.Usage, e.TurnEnded)):
-            self._paid.set()
-        for heard in self.followers:
-            heard(child, event)
+            self._cost_changed.set()
+        for follower in self.followers:
+            follower(child, event)
         if event.durable:
             self._changed.set()
 
     def _is_known(self, event: e.Event) -> bool:
-        """Tell whether the agent has done this itself."""
+        """Whether the orchestrator's own tools have caused this."""
         by_itself = isinstance(event, e.TurnEnded) and event.status == "interrupted"
         by_itself |= isinstance(event, e.SessionEnded)
         return by_itself and self._stops_itself
@@ -193,69 +191,69 @@ class Children:
             async for event in self.session.events(self.session.last_seq):
                 self._hear(event)
         finally:
-            self._changed.set()  # whoever waits for something to change looks why it ends
+            self._changed.set()  # `rest` finds out why it ends
 
     def _hear(self, event: e.Event) -> None:
-        self._courier.take(event)
+        self._updates.take(event)
         match event:
             case e.TurnStarted():
                 self._stops_itself = False
             case e.ToolStarted(name=name) if _STOPS.fullmatch(name):
                 self._stops_itself = True
             case e.ToolEnded():
-                self._wanted.set()
+                self._search_now.set()
             case e.Usage() | e.TurnEnded():
-                self._paid.set()
+                self._cost_changed.set()
         if event.durable:
             self._changed.set()
 
     # Money --------------------------------------------------------------------------------
 
-    async def _keep_books(self) -> None:
-        """Charge the session with what its children cost; where all is spent, stop everybody."""
+    async def _charge(self) -> None:
+        """Charge the session with what its children cost; stop all when the budget is spent."""
         cap = self.session.options.max_budget_usd
         while cap is not None:
-            await self._paid.wait()
-            self._paid.clear()
+            await self._cost_changed.wait()
+            self._cost_changed.clear()
             with contextlib.suppress(MidflightError):  # the session has ended
-                await self.session.charge(self._theirs)
+                await self.session.charge(self._children_usd)
             if self.spent_usd >= cap:
                 await self._stop_all(cap)
 
     async def _stop_all(self, cap: float) -> None:
         if not self._over:
-            self._over = self._courier.closed = True
+            self._over = self._updates.closed = True
             text = f"the budget of ${cap:g} is spent: every session is stopped"
             self.session.notice("warning", text)
         stops = [self._client.carry_out(child.id, c.Interrupt()) for child in self.working]
-        for came in await asyncio.gather(*stops, return_exceptions=True):
-            if isinstance(came, Exception) and not isinstance(came, MidflightError):
-                raise came  # the others say that it has ended, or its host has
+        for result in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, MidflightError):
+                raise result  # the session or its host has ended
 
     # What is done with them ---------------------------------------------------------------
 
     async def answer(self, session: str, answer: c.Answer) -> None:
-        """Answer what a child asks. Raises as the verb does."""
+        """Answer a child's request. Raises what the verb raises."""
         await self._client.carry_out(session, answer)
 
     async def rest(self) -> bool:
-        """Wait until the orchestrator has something to do, or nobody has; tell which: the latter.
+        """Wait while the orchestrator is idle; return True when no session has anything to do.
 
-        It has something to do when it is told of a child. Raises what has cut it off its journal.
+        An update makes it work again. Raises what has cut the session off its journal.
         """
         while self.session.idle_since is not None:
             if self.session.lost is not None:
                 raise self.session.lost
             self._changed.clear()
-            if self._calm:
+            if self._quiet:
                 await self.look()
-                if self._calm and self.session.idle_since is not None:
+                if self._quiet and self.session.idle_since is not None:
                     return True
                 continue
             await self._changed.wait()
         return False
 
     @property
-    def _calm(self) -> bool:
-        everybody = self._children.values()
-        return self._courier.idle and all(child.seen and not child.busy for child in everybody)
+    def _quiet(self) -> bool:
+        children = self._children.values()
+        return self._updates.idle and all(child.seen and not child.busy for child in children)

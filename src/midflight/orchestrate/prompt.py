@@ -1,4 +1,4 @@
-"""What makes a session an orchestrator: the words for its agent, and the tools that it gets."""
+"""What makes a session an orchestrator: its agent's instructions, and the tools that it gets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import msgspec
 from midflight.authorization import EVERYTHING, QUESTIONS
 from midflight.options import Options
 
-__all__ = ["SERVER", "TOOLS", "orchestrating"]
-
 SERVER = "midflight"
 """What the agent calls the MCP server."""
 
@@ -20,7 +18,7 @@ TOOLS = f"mcp__{SERVER}"
 """The rule that lets all of its tools run without asking."""
 
 WAIT_MS = 660_000
-"""How long a call may take: `wait` waits ten minutes at most."""
+"""How long a call may take: `wait` takes ten minutes at most."""
 
 TEXT = """\
 You are an orchestrator. The user talks with you; coding agents that you dispatch do the work, \
@@ -74,7 +72,7 @@ def orchestrating(
     """Return the options of a session with this id whose agent drives others.
 
     ``may_answer`` is what it may answer of what they ask, ``limits`` the options of the MCP server
-    by their names, ``env`` what its environment needs that its agent does not hand on.
+    by their names, ``env`` what that server needs and the agent does not pass on.
     """
     # -P: the folder may hold files that are named like modules, and they are not ours.
     arguments = ["-P", "-m", "midflight.cli.main", "mcp", "--session", session]
@@ -104,7 +102,7 @@ def orchestrating(
 
 
 def _answers(may_answer: Sequence[str]) -> str:
-    """Say what the agent may answer."""
+    """Return the sentence about what the agent may answer."""
     if EVERYTHING in may_answer:
         return "You may answer what sessions ask, as far as you know what the user wants."
     tools = [f"`{what}`" for what in may_answer if what != QUESTIONS]
