@@ -90,7 +90,7 @@ def agent_env(
     """Return a function from a scripted model to the environment of an agent that asks it.
 
     For the length of the test the variables of the user's own agents leave this process as well,
-    because an SDK adds its own environment to the one it is given.
+    because an SDK adds its own environment to the one that is passed.
     """
     for name in list(os.environ):
         if name == RUN_MARKER:
@@ -145,7 +145,7 @@ def no_agent_left(
     before = set(psutil.process_iter())
     yield
     new = _processes(run, homes, before)
-    # A process that has been told to end may take a moment to be gone.
+    # A process that was asked to end may take a moment to be gone.
     _, left = psutil.wait_procs(new, timeout=_GRACE_S)
     shown = [_describe(process) for process in left]
     for process in left:
@@ -160,7 +160,7 @@ def _processes(run: str, homes: str, before: set[psutil.Process]) -> list[psutil
     """Return the living processes that belong to this test, of those that were not there before."""
     import psutil
 
-    found = []
+    processes = []
     for process in psutil.process_iter():
         if process in before or process.pid in {os.getpid(), *_kept}:
             continue
@@ -168,12 +168,12 @@ def _processes(run: str, homes: str, before: set[psutil.Process]) -> list[psutil
         with suppress(psutil.Error, OSError):
             below = os.getpid() in {parent.pid for parent in process.parents()}
             if (below or _marked(process.environ(), run, homes)) and _lives(process):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def _marked(environment: Mapping[str, str], run: str, homes: str) -> bool:
-    """Say whether a process is of this test; another's session is none of its business."""
+    """Return whether a process belongs to this test; sessions of others do not."""
     return environment.get(RUN_MARKER) == run or (
         SESSION_MARKER in environment and environment.get("HOME", "").startswith(homes)
     )

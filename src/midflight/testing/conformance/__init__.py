@@ -1,13 +1,6 @@
 """What every agent has to do, and the checks of it."""
 
-from midflight.testing.conformance.matrix import ACP_CLAUDE as ACP_CLAUDE
-from midflight.testing.conformance.matrix import ACP_OPENCODE as ACP_OPENCODE
 from midflight.testing.conformance.matrix import CELLS as CELLS
-from midflight.testing.conformance.matrix import CLAUDE as CLAUDE
-from midflight.testing.conformance.matrix import FAKE as FAKE
-from midflight.testing.conformance.matrix import OPENCODE as OPENCODE
-from midflight.testing.conformance.matrix import RIGS as RIGS
-from midflight.testing.conformance.matrix import Rig as Rig
 from midflight.testing.conformance.matrix import (
     assert_everything_ended_once as assert_everything_ended_once,
 )
@@ -15,6 +8,13 @@ from midflight.testing.conformance.matrix import cells as cells
 from midflight.testing.conformance.matrix import check_cells as check_cells
 from midflight.testing.conformance.matrix import outcome as outcome
 from midflight.testing.conformance.matrix import sessions as sessions
+from midflight.testing.conformance.rig import ACP_CLAUDE as ACP_CLAUDE
+from midflight.testing.conformance.rig import ACP_OPENCODE as ACP_OPENCODE
+from midflight.testing.conformance.rig import CLAUDE as CLAUDE
+from midflight.testing.conformance.rig import FAKE as FAKE
+from midflight.testing.conformance.rig import OPENCODE as OPENCODE
+from midflight.testing.conformance.rig import RIGS as RIGS
+from midflight.testing.conformance.rig import Rig as Rig
 
 __all__ = [
     "ACP_CLAUDE",

@@ -14,33 +14,11 @@ from pathlib import Path
 import midflight
 from midflight import events as e
 from midflight.testing.conformance.rig import (
-    ACP_CLAUDE,
-    ACP_OPENCODE,
-    CLAUDE,
-    FAKE,
-    OPENCODE,
-    RIGS,
     Rig,
     Stage,
 )
 from midflight.testing.conformance.scene import Scene, scenes
 from midflight.testing.conformance.semantics import NEEDS, PHASES, TABLE, VERBS, Cell
-
-__all__ = [
-    "ACP_CLAUDE",
-    "ACP_OPENCODE",
-    "CELLS",
-    "CLAUDE",
-    "FAKE",
-    "OPENCODE",
-    "RIGS",
-    "Rig",
-    "assert_everything_ended_once",
-    "cells",
-    "check_cells",
-    "outcome",
-    "sessions",
-]
 
 Pair = tuple[str, str]
 """A verb, and the phase that it meets."""

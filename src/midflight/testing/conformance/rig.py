@@ -26,17 +26,6 @@ from midflight.testing.model.server import ScriptedModel
 if TYPE_CHECKING:
     from midflight.testing.opencode import OpenCodeServer
 
-__all__ = [
-    "ACP_CLAUDE",
-    "ACP_OPENCODE",
-    "CLAUDE",
-    "FAKE",
-    "OPENCODE",
-    "RIGS",
-    "Play",
-    "Rig",
-    "Stage",
-]
 
 PATIENCE_S = 20.0
 """How long a play waits for anything; only a fault makes it wait that long."""
@@ -143,9 +132,9 @@ class Stage:
     @contextlib.asynccontextmanager
     async def session(self, asks: ScriptedModel, /, **options: Any) -> AsyncIterator[Play]:
         """Open a session that asks this model; several may do so one after another."""
-        given = self.options(asks)
-        env = {**given["env"], **options.pop("env", {})}
-        async with midflight.open(**{**given, **options, "env": env}) as session:
+        own = self.options(asks)
+        env = {**own["env"], **options.pop("env", {})}
+        async with midflight.open(**{**own, **options, "env": env}) as session:
             yield Play(session, asks)
         self.version = await _version(session) or self.version
 
@@ -162,7 +151,7 @@ async def _started(agent: Agent) -> None:
 
 
 async def _version(session: midflight.Session) -> str:
-    """Return the agent's version, as it told at the start of a session that has ended."""
+    """Return the agent's version, as it reported at the start of a session that has ended."""
     async for event in session.events():
         if isinstance(event, e.SessionStarted):
             return event.agent_version
@@ -190,11 +179,10 @@ class Rig:
     """An agent to run the suite on.
 
     name: what tables call it. agent: the option's value. model: the kind of scripted model.
-    program: what must be on PATH, with ``install`` to get it. env: what the agent must be told
-    beside that. announces: what it says when it runs that it can do, beyond what its driver says
-    of every agent; it is believed then, this serves to know before. kill: ends the agent's program
-    as if it had crashed; a stage of its own is needed for that. server: the server that stages
-    share.
+    program: what must be on PATH, with ``install`` to get it. env: what the agent needs in its
+    environment beside that. announces: what it reports that it can do once it runs, beyond what its
+    driver says of every agent; here it stands to be known before. kill: ends the agent's program as
+    if it had crashed; a stage of its own is needed for that. server: the server that stages share.
     """
 
     name: str

@@ -25,8 +25,6 @@ from midflight.testing.model.script import (
     Wait,
 )
 
-__all__ = ["QUESTION", "Scene", "Scenes", "scenes"]
-
 RETRY_AFTER_S = "2"
 
 _E = TypeVar("_E", bound=e.Event)
@@ -49,7 +47,7 @@ QUESTION = {
 def _hold(started: Path, release: Path) -> str:
     """Return a shell command that says when it has started, and runs until it is released.
 
-    It runs on for a moment, since nothing tells when a message that was sent has reached an agent.
+    It runs on for a moment, since no event says when a message that was sent has reached an agent.
     """
     until_released = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
     return f"touch '{started}'; {until_released}; echo released"
@@ -63,7 +61,7 @@ class Scene:
     """
 
     def __init__(self, play: Play, phase: str, stage: Stage, number: int) -> None:
-        """Begin to record what the session tells from now on."""
+        """Record the session's events from now on."""
         self.session = play.session
         self.model = play.model
         self.phase = phase
@@ -95,7 +93,7 @@ class Scene:
 
     async def enter(self) -> None:
         """Dispatch the phase's message and wait until the session is in the phase."""
-        await asyncio.sleep(0)  # Who begins to read late misses what is told but not kept.
+        await asyncio.sleep(0)  # A late reader misses the events that are not kept.
         if self.phase == "accepted":
             # An agent that is up and idle, and a verb that follows with no chance to run between.
             warm_up = await self.session.send("warm up")

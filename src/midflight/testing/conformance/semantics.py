@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["NEEDS", "PHASES", "TABLE", "VERBS", "Cell", "as_markdown"]
-
 PHASES: Mapping[str, str] = {
     "accepted": "accepted but not started",
     "first byte": "waiting for the model's first byte",
@@ -49,7 +47,7 @@ NEEDS: Mapping[str, str] = {
 
 
 class Cell(NamedTuple):
-    """What must be seen. Where two things may happen (a race that nobody can win), both stand.
+    """What must be seen. Where two things may happen (a race without a winner), both stand.
 
     first: how the message ends that the phase is about. turn: how its turn ends (status/reason),
     ``none`` if it never gets one. new: how the verb's own message is taken (``steered`` into the

@@ -37,8 +37,6 @@ from midflight.testing.model.server import ScriptedModel
 from midflight.testing.model.wire import words_of
 from midflight.values import PermissionMode
 
-__all__ = ["FakeAgent", "FakeModel"]
-
 _models: dict[str, FakeModel] = {}
 _numbers = itertools.count(1)
 
@@ -280,7 +278,7 @@ class FakeModel(ScriptedModel):
     async def _hold(self, name: str) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._signals.given[name].wait()
+                await self._signals.released[name].wait()
         except TimeoutError as error:
             problem = f"signal {name!r} was not given within {self._timeout_s:g} s"
             self._problems.append(problem)

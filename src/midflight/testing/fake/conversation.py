@@ -14,8 +14,6 @@ from midflight.testing.fake.tools import STOPPED, TOOLS, Toolbox
 from midflight.testing.model import script
 from midflight.values import Status, TokenUsage
 
-__all__ = ["FakeConversation", "ModelError"]
-
 INPUT_USD = 3e-6
 CACHED_USD = 0.3e-6
 OUTPUT_USD = 15e-6
@@ -59,7 +57,7 @@ class ModelError(Exception):
 
 
 class Model(Protocol):
-    """What a conversation asks of `FakeModel`: what was said in each, and the next answer."""
+    """What a conversation asks of `FakeModel`: the history of each, and the next answer."""
 
     conversations: dict[str, list[dict[str, Any]]]
 
@@ -69,7 +67,7 @@ class Model(Protocol):
 
 
 class _ModelMessage:
-    """One answer of the model as it streams; ``text`` is the block of text that is being said."""
+    """One answer of the model as it streams; ``text`` is the block of text that streams."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -251,17 +249,17 @@ class FakeConversation:
                 answer.content.append({"type": "thinking", "thinking": text})
                 self._say(e.ThinkingDelta(text=text))
                 self._say(e.Thinking(text=text))
-            case script.ToolCall(name, given, call):
+            case script.ToolCall(name, args, call):
                 self._end_text(answer)
                 call = call or f"toolu_{uuid.uuid4().hex[:24]}"
                 answer.calls[call] = part
                 answer.content.append(
-                    {"type": "tool_use", "id": call, "name": name, "input": dict(given)}
+                    {"type": "tool_use", "id": call, "name": name, "input": dict(args)}
                 )
-                title = str(given.get("command", given.get("file_path", "")))
+                title = str(args.get("command", args.get("file_path", "")))
                 kind = TOOLS.get(name, "other")
                 self._say(
-                    e.ToolStarted(call=call, name=name, kind=kind, title=title, input=dict(given))
+                    e.ToolStarted(call=call, name=name, kind=kind, title=title, input=dict(args))
                 )
             case script.Usage():
                 answer.usage = part
@@ -269,14 +267,14 @@ class FakeConversation:
                 answer.stop = reason
 
     def _end_text(self, answer: _ModelMessage) -> None:
-        """End the block of text that is being said, if there is one."""
+        """End the block of text that streams, if there is one."""
         if answer.text:
             answer.content.append({"type": "text", "text": answer.text})
             self._say(e.Text(text=answer.text))
             answer.text = ""
 
     def _count(self, answer: _ModelMessage) -> None:
-        """Tell what this model call cost."""
+        """Report what this model call cost."""
         usage = answer.usage
         tokens = TokenUsage(
             input_tokens=usage.input_tokens or 0,
@@ -297,7 +295,7 @@ class FakeConversation:
     # Tools and the end --------------------------------------------------------------------
 
     async def _use_tools(self, answer: _ModelMessage) -> None:
-        """Run the calls one after another, then read what the user has said meanwhile."""
+        """Run the calls one after another, then read what the user has sent meanwhile."""
         content: list[dict[str, Any]] = []
         for call, tool in answer.calls.items():
             output = await self._tools.use(call, tool)
@@ -307,7 +305,7 @@ class FakeConversation:
         self._remember("user", content)
 
     def _interrupted(self) -> _Outcome:
-        """End what was being said and done, and leave a mark for the model."""
+        """End the text and the tools under way, and leave a mark for the model."""
         answer = self._answer
         if answer.text and not self._open:
             self._end_text(answer)

@@ -21,8 +21,6 @@ from midflight.options import Options
 from midflight.testing.model.script import ToolCall
 from midflight.values import Denial, Kind, PlanEntry
 
-__all__ = ["STOPPED", "TOOLS", "Toolbox"]
-
 TOOLS: Mapping[str, Kind] = {
     "AskUserQuestion": "other",
     "Bash": "execute",
@@ -37,13 +35,13 @@ _HARMLESS = re.compile(r"(cat|echo|ls|pwd|true)(\s[^;&|<>`$\n]*)?")
 
 
 class _ToolFailedError(Exception):
-    """The text is what the model is told."""
+    """The text is what the model gets."""
 
 
 class Toolbox:
-    """Runs tool calls, asks for leave, and keeps what runs in the background.
+    """Runs tool calls, asks for permission, and keeps what runs in the background.
 
-    ``notes`` are what the model is to be told about background work that has ended.
+    ``notes`` tell the model of background work that has ended.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Toolbox:
         return [name for name in TOOLS if name not in (self._options.disallowed_tools or ())]
 
     async def use(self, call: str, tool: ToolCall) -> str:
-        """Run one call to its end, and return what the model is told."""
+        """Run one call to its end, and return what the model gets."""
         try:
             output = await self._use(call, tool.name, dict(tool.input))
             ended = e.ToolEnded(call=call, name=tool.name, status="completed", output=output)
@@ -74,71 +72,71 @@ class Toolbox:
         self._say(ended)
         return ended.output
 
-    async def _use(self, call: str, name: str, given: dict[str, Any]) -> str:
+    async def _use(self, call: str, name: str, args: dict[str, Any]) -> str:
         if name not in self.offered:
             raise _ToolFailedError(f"No such tool available: {name}")
         if name == "AskUserQuestion":
-            return await self._question(call, given)
-        given = await self._permitted(call, name, given)
+            return await self._question(call, args)
+        args = await self._permitted(call, name, args)
         match name:
-            case "Bash" if given.get("run_in_background"):
-                return await self._background(given)
+            case "Bash" if args.get("run_in_background"):
+                return await self._background(args)
             case "Bash":
-                return await self._bash(given["command"])
+                return await self._bash(args["command"])
             case "Read":
-                return self._path(given).read_text("utf-8")[:_OUTPUT_CHARS]
+                return self._path(args).read_text("utf-8")[:_OUTPUT_CHARS]
             case "Write":
-                self._path(given).write_text(given["content"], "utf-8")
-                return f"File written: {given['file_path']}"
+                self._path(args).write_text(args["content"], "utf-8")
+                return f"File written: {args['file_path']}"
             case _:
-                entries = (PlanEntry(text=t["content"], status=t["status"]) for t in given["todos"])
+                entries = (PlanEntry(text=t["content"], status=t["status"]) for t in args["todos"])
                 self._say(e.Plan(entries=tuple(entries)))
                 return "Todos have been modified"
 
     # Permissions --------------------------------------------------------------------------
 
-    async def _permitted(self, call: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    async def _permitted(self, call: str, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """Return the input to run with, which may have been edited."""
-        verdict = self._verdict(name, given)
+        verdict = self._verdict(name, args)
         if verdict == "allow":
-            return given
+            return args
         if verdict == "deny":
             self._say(e.Notice(level="warning", text=f"{name} was denied"))
             self.denials.append(Denial(call=call, name=name))
             raise _ToolFailedError(f"{name} is not allowed in permission mode {self.mode}")
         request = str(uuid.uuid4())
-        asked = e.PermissionRequested(request=request, call=call, name=name, input=given)
+        asked = e.PermissionRequested(request=request, call=call, name=name, input=args)
         reply = await self._ask(asked, call, name)
-        return given if reply.input is None else reply.input
+        return args if reply.input is None else reply.input
 
-    def _verdict(self, name: str, given: dict[str, Any]) -> Literal["allow", "ask", "deny"]:
+    def _verdict(self, name: str, args: dict[str, Any]) -> Literal["allow", "ask", "deny"]:
         match name:
             case "Bash":
-                harmless = bool(_HARMLESS.fullmatch(given["command"]))
+                harmless = bool(_HARMLESS.fullmatch(args["command"]))
             case "Read":
-                harmless = self._inside(given)
+                harmless = self._inside(args)
             case _:
                 harmless = name == "TodoWrite"
         if harmless:
             return "allow"
         if self.mode == "plan" and name != "Read":
             return "deny"
-        accepted = self.mode == "acceptEdits" and name == "Write" and self._inside(given)
+        accepted = self.mode == "acceptEdits" and name == "Write" and self._inside(args)
         if accepted or name in (self._options.allowed_tools or ()):
             return "allow"
         return "deny" if self.mode == "dontAsk" else "ask"
 
-    def _path(self, given: dict[str, Any]) -> Path:
-        return self._options.cwd / str(given["file_path"])
+    def _path(self, args: dict[str, Any]) -> Path:
+        return self._options.cwd / str(args["file_path"])
 
-    def _inside(self, given: dict[str, Any]) -> bool:
-        path = self._path(given).resolve()
+    def _inside(self, args: dict[str, Any]) -> bool:
+        path = self._path(args).resolve()
         folders = (self._options.cwd, *self._options.add_dirs)
         return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
-    async def _question(self, call: str, given: dict[str, Any]) -> str:
+    async def _question(self, call: str, args: dict[str, Any]) -> str:
         asked = e.QuestionRequested(
-            request=str(uuid.uuid4()), questions=questions(given["questions"], "multiSelect")
+            request=str(uuid.uuid4()), questions=questions(args["questions"], "multiSelect")
         )
         reply = await self._ask(asked, call, "AskUserQuestion")
         answers = [f'"{text}"="{answer}"' for text, answer in (reply.answers or {}).items()]
@@ -197,10 +195,10 @@ class Toolbox:
             raise _ToolFailedError(f"Exit code {code}\n{output}")
         return output
 
-    async def _background(self, given: dict[str, Any]) -> str:
-        process = await self._spawn(given["command"], asyncio.subprocess.DEVNULL)
+    async def _background(self, args: dict[str, Any]) -> str:
+        process = await self._spawn(args["command"], asyncio.subprocess.DEVNULL)
         task = f"b{process.pid}"
-        title = given.get("description", given["command"])
+        title = args.get("description", args["command"])
         self._say(e.TaskStarted(task=task, title=title))
         waiter = asyncio.get_running_loop().create_task(self._wait(task, process))
         self._tasks[task] = (process, waiter)
@@ -218,7 +216,7 @@ class Toolbox:
         self._wake()
 
     async def stop_task(self, task: str) -> None:
-        """End a background command; its end is reported, and wakes nobody."""
+        """End a background command; its end is reported, and does not wake the agent."""
         if task in self._tasks:
             process, waiter = self._tasks[task]
             await _end(process)

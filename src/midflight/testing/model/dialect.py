@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from midflight.testing.model.script import ModelRequest, Part, ToolCall
 
-__all__ = ["OPENCODE", "offers", "translated"]
-
 MCP = "mcp__"
 """How Claude's names of MCP tools begin: ``mcp__server__tool``. OpenCode says ``server_tool``."""
 
@@ -90,7 +88,7 @@ def _input(part: ToolCall, tool: Tool) -> dict[str, Any]:
                 return tool.values.get(value, value)
         return value
 
-    given: dict[str, Any] = renamed(part.input)
+    args: dict[str, Any] = renamed(part.input)
     if not tool.each:
-        return {**tool.defaults, **given}
-    return {**given, tool.each: [{**tool.defaults, **item} for item in given[tool.each]]}
+        return {**tool.defaults, **args}
+    return {**args, tool.each: [{**tool.defaults, **item} for item in args[tool.each]]}

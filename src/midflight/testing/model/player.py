@@ -38,12 +38,12 @@ class _HeldTooLongError(Exception):
 
 @dataclass
 class Signals:
-    """Named events between a script and its test: those the script reached, those the test gave."""
+    """Named events between a script and its test: reached by the script, released by the test."""
 
     reached: defaultdict[str, asyncio.Event] = field(
         default_factory=lambda: defaultdict(asyncio.Event)
     )
-    given: defaultdict[str, asyncio.Event] = field(
+    released: defaultdict[str, asyncio.Event] = field(
         default_factory=lambda: defaultdict(asyncio.Event)
     )
 
@@ -145,21 +145,21 @@ class StepPlayer:
 
     async def _hold(self, name: str) -> None:
         """Wait for the test's signal, but not for a client that has left."""
-        given = asyncio.ensure_future(self._signals.given[name].wait())
+        released = asyncio.ensure_future(self._signals.released[name].wait())
         try:
             await asyncio.wait(
-                {given, self._gone},
+                {released, self._gone},
                 timeout=self._timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if self._gone.done():
                 raise _ClientGoneError
-            if not given.done():
+            if not released.done():
                 raise _HeldTooLongError(
                     f"signal {name!r} was not given within {self._timeout_s:g} s"
                 )
         finally:
-            given.cancel()
+            released.cancel()
 
     async def _whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Send an answer that is not a stream."""
@@ -177,7 +177,7 @@ class StepPlayer:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _flush(self, *, more: bool = True) -> None:
-        """Hand over what has been said so far; before the first word not even headers."""
+        """Send what has been encoded so far; before the first word not even headers."""
         if not self._buffer and more:
             return
         if not self._started:

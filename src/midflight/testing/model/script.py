@@ -19,29 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = [
-    "Drop",
-    "HttpError",
-    "Malformed",
-    "Mark",
-    "ModelRequest",
-    "Part",
-    "Script",
-    "SideRule",
-    "Silence",
-    "Step",
-    "Stop",
-    "StreamError",
-    "Text",
-    "Thinking",
-    "ToolCall",
-    "Usage",
-    "Wait",
-    "Words",
-    "parts_of",
-    "usage_limit",
-]
-
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -70,7 +47,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Text in one delta a word: the given text, or that many made-up words.
+    """Text in one delta a word: a text, or so many made-up words.
 
     ``pace_s`` is the pause before each word; 0 sends as fast as the client reads.
     """

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["ScriptedModel", "env_for"]
 
 _KEY = "sk-ant-scripted"
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
@@ -138,7 +137,7 @@ class ScriptedModel:
 
     def signal(self, name: str) -> None:
         """Release every `Wait` for this signal, those to come as well."""
-        self._signals.given[name].set()
+        self._signals.released[name].set()
 
     async def reached(self, name: str) -> None:
         """Return once a `Wait` or `Mark` of this name has been reached."""
@@ -151,7 +150,7 @@ class ScriptedModel:
         return self.requests[number - 1]
 
     def finish(self) -> None:
-        """Raise AssertionError if a step is left over or an unforeseen request came.
+        """Raise AssertionError if a step is left over or an unforeseen request arrived.
 
         Everything is reported once.
         """

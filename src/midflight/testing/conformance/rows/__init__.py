@@ -34,9 +34,9 @@ class Row(NamedTuple):
 
 
 class RowSeen(NamedTuple):
-    """What was seen of one row: the driver's word for it, which has been checked.
+    """What was seen of one row: the driver's claim, which has been checked.
 
-    ``version`` is empty where the agent was not even started; ``how`` tells how it is made, or
+    ``version`` is empty where the agent was not even started; ``how`` says how it is made, or
     why it is not there.
     """
 

@@ -1,4 +1,4 @@
-"""Checks of what reaches an agent by options, and of what it tells beside text and tools."""
+"""Checks of what reaches an agent by options, and of what it reports beside text and tools."""
 
 from __future__ import annotations
 
@@ -13,34 +13,12 @@ from midflight.testing.conformance.rig import Stage
 from midflight.testing.conformance.rows.verbs import BASH, in_turn
 from midflight.testing.model.script import HttpError, ModelRequest, Step, Text, ToolCall, Usage
 
-__all__ = [
-    "DEAR_USD",
-    "EFFORT_FIELDS",
-    "EFFORT_MODEL",
-    "MCP_SERVER",
-    "TASK_CALL",
-    "add_dirs",
-    "background",
-    "effort",
-    "make_skill",
-    "mcp_servers",
-    "no_background",
-    "plan",
-    "plugins",
-    "refused",
-    "resume",
-    "retries",
-    "skills",
-    "subagents",
-    "system_prompt",
-]
-
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 TASK_CALL = "toolu_task"
 DEAR_USD = 0.1
 EFFORT_MODEL = "opus"
 EFFORT_FIELDS = ("output_config", "thinking", "effort")
-"""Where a request tells of effort."""
+"""The fields of a request that hold the effort."""
 
 
 def make_skill(folder: Path, name: str) -> None:
@@ -56,10 +34,10 @@ async def refused(stage: Stage, option: str, value: Any) -> None:
         async with stage.play([], **{option: value}):
             pass
     except UnsupportedOption as error:
-        told = str(error)
+        message = str(error)
     else:
         raise AssertionError(f"{option} was taken")
-    assert option in told
+    assert option in message
 
 
 async def plugins(stage: Stage) -> None:
@@ -89,10 +67,10 @@ async def skills(stage: Stage) -> None:
         await on.ask()
         started = next(v for v in await on.events() if isinstance(v, e.SessionStarted))
         assert "gamma" in str(started.problems)
-        said = json.dumps(on.requests[0].body)
-        assert "The alpha skill" in said
+        body = json.dumps(on.requests[0].body)
+        assert "The alpha skill" in body
         if stage.can["skills"] == "supported":
-            assert "The beta skill" not in said
+            assert "The beta skill" not in body
         assert "Be beta." not in str(on.requests[1].messages)
 
 
@@ -124,7 +102,7 @@ async def effort(stage: Stage) -> None:
 
 
 async def add_dirs(stage: Stage) -> None:
-    """Add a folder: a file in it is read, and nobody is asked."""
+    """Add a folder: a file in it is read, without a request."""
     other = stage.folder / "other"
     other.mkdir()
     (other / "there.txt").write_text("a far file")
@@ -135,7 +113,7 @@ async def add_dirs(stage: Stage) -> None:
 
 
 async def resume(stage: Stage) -> None:
-    """Go on with a conversation in another session: it knows what was said."""
+    """Resume a conversation in another session: it knows the history."""
     async with stage.model([Text("one"), Text("two")]) as model:
         async with stage.session(model) as on:
             await on.ask("remember the word plum")
@@ -147,34 +125,34 @@ async def resume(stage: Stage) -> None:
 
 
 async def retries(stage: Stage) -> None:
-    """Fail once: the new attempt is told, or not, as the agent's row says."""
+    """Fail once: the new attempt is reported, or not, as the agent's row says."""
     overloaded = HttpError(529, headers={"retry-after": "1"})
     async with stage.play([overloaded, Text("fine")]) as on:
         assert (await on.ask()).text == "fine"
-        told = [v.attempt for v in await on.events() if isinstance(v, e.Retry)]
-        assert told == ([1] if _has(stage, "retries") else [])
+        attempts = [v.attempt for v in await on.events() if isinstance(v, e.Retry)]
+        assert attempts == ([1] if _has(stage, "retries") else [])
 
 
 async def plan(stage: Stage) -> None:
-    """Have the agent write its list of things to do: it is told, or not, as the row says."""
+    """Have the agent write its list of things to do: it is reported, or not, as the row says."""
     todos = [
         {"content": "dig", "status": "completed", "activeForm": "digging"},
         {"content": "sow", "status": "pending", "activeForm": "sowing"},
     ]
     async with stage.play([ToolCall("TodoWrite", {"todos": todos}), Text("x")]) as on:
         await on.ask()
-        told = [v.entries for v in await on.events() if isinstance(v, e.Plan)]
+        plans = [v.entries for v in await on.events() if isinstance(v, e.Plan)]
     if _has(stage, "plan"):
-        assert [(one.text, one.status) for one in told[-1]] == [
+        assert [(one.text, one.status) for one in plans[-1]] == [
             ("dig", "completed"),
             ("sow", "pending"),
         ]
     else:
-        assert told == []
+        assert plans == []
 
 
 async def background(stage: Stage) -> None:
-    """Start a command that outlives its turn: it is told, and so is the turn that it wakes."""
+    """Start a command that outlives its turn: it is reported, and so is the turn that it wakes."""
     release = stage.cwd / "release"
     command = f"while [ ! -e '{release}' ]; do sleep 0.05; done"
     steps: list[Step] = [
@@ -195,7 +173,7 @@ async def background(stage: Stage) -> None:
 
 
 async def no_background(stage: Stage) -> None:
-    """Start a command that should outlive its turn: nothing of that is told."""
+    """Start a command that should outlive its turn: nothing of that is reported."""
     call = ToolCall("Bash", {"command": "echo > made", "run_in_background": True})
     async with stage.play(in_turn([call]), **BASH) as on:
         await on.ask()
@@ -218,17 +196,17 @@ async def subagents(stage: Stage) -> None:
         if _has(stage, "subagents"):
             assert asked == [TASK_CALL]
             assert below == ["execute"]
-            # Where midflight has a part in it, a sub-agent's money may be told with the next turn.
+            # Where midflight has a part in it, a sub-agent's cost may come with the next turn.
             assert stage.can["subagents"] == "emulated" or on.session.total_cost_usd > DEAR_USD
         else:
             assert below == []
 
 
 def _with_sub_agent(request: ModelRequest) -> Step:
-    said = json.dumps(request.messages)
-    if TASK_CALL in said:
+    messages = json.dumps(request.messages)
+    if TASK_CALL in messages:
         return Text("done")
-    if "sub: say hi" not in said:
+    if "sub: say hi" not in messages:
         task = {"description": "look", "prompt": "sub: say hi", "subagent_type": "general-purpose"}
         return ToolCall("Agent", task, id=TASK_CALL)
     if not request.tool_results:

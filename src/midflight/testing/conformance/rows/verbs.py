@@ -14,33 +14,6 @@ from midflight.testing.conformance.scene import QUESTION
 from midflight.testing.model.dialect import offers
 from midflight.testing.model.script import ModelRequest, Silence, Step, Text, ToolCall, Usage, Wait
 
-__all__ = [
-    "BASH",
-    "cancel",
-    "commands_with",
-    "edited_input",
-    "held",
-    "in_turn",
-    "interrupt",
-    "max_budget_usd",
-    "max_turns",
-    "no_edited_input",
-    "no_questions",
-    "no_set_model",
-    "no_set_permission_mode",
-    "permissions",
-    "questions",
-    "queue",
-    "redirect",
-    "set_model",
-    "set_permission_mode",
-    "stall_timeout",
-    "steer",
-    "timeout",
-    "until",
-    "write",
-]
-
 BASH = {"allowed_tools": ["Bash"]}
 
 
@@ -52,7 +25,7 @@ def write(path: Path, content: str = "by the agent") -> ToolCall:
 def held(release: Path) -> ToolCall:
     """Return a command that runs until a file is there, and a moment longer.
 
-    Nothing tells when a message that was sent has reached an agent.
+    No event says when a message that was sent has reached an agent.
     """
     command = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
     return ToolCall("Bash", {"command": command})
@@ -80,8 +53,8 @@ async def steer(stage: Stage) -> None:
         release.touch()
         await second.result()
         seen = await on.everything()
-        told = [v.message for v in seen if isinstance(v, e.MessageSteered)]
-        assert told == ([second.id] if steered else [])
+        messages = [v.message for v in seen if isinstance(v, e.MessageSteered)]
+        assert messages == ([second.id] if steered else [])
         if steered:
             assert second.turn == first.turn
             assert "also this" in str(on.requests[1].messages)
@@ -142,14 +115,14 @@ def commands_with(text: str) -> list[int]:
     """Return the living descendants of this process whose command line has the text."""
     import psutil
 
-    found = []
+    pids = []
     for process in psutil.Process().children(recursive=True):
         try:
             if text in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
+                pids.append(process.pid)
         except psutil.Error:  # It has ended meanwhile.
             continue
-    return found
+    return pids
 
 
 async def cancel(stage: Stage) -> None:
@@ -177,9 +150,9 @@ async def cancel(stage: Stage) -> None:
 
 
 async def permissions(stage: Stage) -> None:
-    """Allow one call and deny another with a reason, which the model is told.
+    """Allow one call and deny another with a reason, which the model gets.
 
-    Where midflight has a part in it, the model may be told no more than that it was denied, or
+    Where midflight has a part in it, the model may get no more than that it was denied, or
     the turn may end there.
     """
     first, second = stage.cwd / "a.txt", stage.cwd / "b.txt"
@@ -217,11 +190,11 @@ async def edited_input(stage: Stage) -> None:
     target = stage.cwd / "a.txt"
 
     def script(request: ModelRequest) -> Step:
-        """Play a model that does as it is told, where the agent has to tell it."""
-        told = str(request.tool_results)
+        """Play a model that does what the agent says, where the agent has to say it."""
+        results = str(request.tool_results)
         if target.exists():
             return Text("done")
-        return write(target, "by the person" if "by the person" in told else "by the agent")
+        return write(target, "by the person" if "by the person" in results else "by the agent")
 
     async with stage.play(script, attended=True) as on:
         message = await on.session.send("go")
@@ -282,7 +255,7 @@ async def no_set_model(stage: Stage) -> None:
 
 
 async def set_permission_mode(stage: Stage) -> None:
-    """Switch to bypassPermissions: what was denied before is asked of nobody."""
+    """Switch to bypassPermissions: what was denied before runs without a request."""
     target = stage.cwd / "a.txt"
 
     asked: set[str] = set()
@@ -338,7 +311,7 @@ async def max_turns(stage: Stage) -> None:
 async def max_budget_usd(stage: Stage) -> None:
     """Spend too much: the turn ends, and no later one asks the model.
 
-    Where midflight counts, the agent may tell what it spent at the end of its turn only.
+    Where midflight counts, the agent may report what it spent at the end of its turn only.
     """
     dear: Step = [Usage(100_000, 10_000), ToolCall("Bash", {"command": "echo"})]
     limits: dict[str, Any] = {"max_budget_usd": 0.4, "model": "sonnet"}
@@ -366,7 +339,7 @@ async def timeout(stage: Stage) -> None:
 
 
 async def stall_timeout(stage: Stage) -> None:
-    """Be silent: that is told first, and ends the turn later; the session goes on."""
+    """Be silent: that is reported first, and ends the turn later; the session goes on."""
     async with stage.play([[Text("well "), Silence()], Text("fine")], stall_timeout=3.0) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "stalled")
