@@ -13,10 +13,24 @@ import sqlalchemy
 
 from midflight import Options
 from midflight import events as e
-from midflight.journal import Journal, JournalRecord
+from midflight.journal import TTL_S, Journal, JournalRecord
 from midflight.journal.database import Database
 
-__all__ = ["PROGRAMS", "Program", "add", "begin", "options", "rows", "sql", "text", "texts"]
+__all__ = [
+    "PROGRAMS",
+    "Program",
+    "add",
+    "begin",
+    "options",
+    "rows",
+    "silence",
+    "sql",
+    "text",
+    "texts",
+]
+
+SILENT_S = 16
+"""Longer than a host may be silent."""
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -59,6 +73,13 @@ def sql(where: str | Path, statement: str, **values: Any) -> None:
         database.write(lambda connection: connection.execute(sqlalchemy.text(statement), values))
     finally:
         database.close()
+
+
+def silence(where: str | Path, host: str | None) -> None:
+    """Let a host look as if it had hung for longer than it may."""
+    assert TTL_S < SILENT_S
+    statement = "UPDATE hosts SET beat = beat - :long, seen = seen - :long WHERE id = :host"
+    sql(where, statement, long=SILENT_S, host=host)
 
 
 def rows(where: str | Path, query: str) -> list[tuple[Any, ...]]:
