@@ -17,7 +17,7 @@ from midflight.client.client import connect
 from midflight.errors import StoreFailed
 from midflight.options import Options
 from midflight.orchestrate.children import Children
-from midflight.orchestrate.prompt import orchestrating
+from midflight.orchestrate.prompt import orchestrator_options
 from midflight.testing import Mark, Silence, Text, ToolCall, Usage, Wait
 
 BASH = ToolCall("Bash", {"command": "true"})
@@ -120,7 +120,7 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     options = Options.build(cwd=tmp_path, allowed_tools=["Read"])
     limits = {"max-depth": 2}
     kept = {"A": "1"}
-    made = orchestrating(
+    made = orchestrator_options(
         options, "id", may_answer=["questions", "Edit"], limits=limits, worktree=True, env=kept
     )
     assert made.allowed_tools == ("Read", "mcp__midflight")
@@ -133,7 +133,7 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     )
     assert "questions and permissions for `Edit`" in str(made.system_prompt)
     assert "a git worktree of its own" in str(made.system_prompt)
-    nothing = orchestrating(options, "id", may_answer=[], limits={}, worktree=False, env={})
+    nothing = orchestrator_options(options, "id", may_answer=[], limits={}, worktree=False, env={})
     assert "You answer nothing" in str(nothing.system_prompt)
     assert "worktree" not in str(nothing.system_prompt)
     assert "--worktree" not in nothing.mcp_servers["midflight"]["args"]

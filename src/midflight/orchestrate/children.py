@@ -60,7 +60,7 @@ class Children:
         self._changed = asyncio.Event()
         self._cost_changed = asyncio.Event()
         self._stops_itself = False
-        self._over = False
+        self._budget_spent = False
 
     # Life ---------------------------------------------------------------------------------
 
@@ -105,9 +105,9 @@ class Children:
         return [child for child in self.children if child.busy]
 
     @property
-    def over(self) -> bool:
+    def budget_spent(self) -> bool:
         """The budget has been spent."""
-        return self._over
+        return self._budget_spent
 
     @property
     def spent_usd(self) -> float:
@@ -221,8 +221,8 @@ class Children:
                 await self._stop_all(cap)
 
     async def _stop_all(self, cap: float) -> None:
-        if not self._over:
-            self._over = self._updates.closed = True
+        if not self._budget_spent:
+            self._budget_spent = self._updates.closed = True
             text = f"the budget of ${cap:g} is spent: every session is stopped"
             self.session.notice("warning", text)
         stops = [self._client.carry_out(child.id, c.Interrupt()) for child in self.working]

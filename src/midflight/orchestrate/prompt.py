@@ -60,7 +60,7 @@ WORKTREE = """
 is good. A conflict goes back to its session."""
 
 
-def orchestrating(
+def orchestrator_options(
     options: Options,
     session: str,
     *,

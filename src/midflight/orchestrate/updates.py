@@ -73,7 +73,7 @@ def reported(past: Iterable[e.Event]) -> dict[str, int]:
     messages: dict[str, dict[str, int]] = {}
     for event in past:
         match event:
-            case e.MessageAccepted(message=message) if is_news(message):
+            case e.MessageAccepted(message=message) if is_update(message):
                 messages[message] = positions(message)
             case e.MessageCancelled(message=message) | e.MessageFailed(message=message):
                 messages.pop(message, None)
@@ -166,7 +166,7 @@ def _message(updates: Iterable[Update]) -> str:
 # What has been reported stands in the ids of the messages ---------------------------------
 
 
-def is_news(message: str) -> bool:
+def is_update(message: str) -> bool:
     """Whether a message is an update that midflight has sent itself."""
     return message.startswith(_PREFIX)
 
@@ -184,7 +184,7 @@ def new_id(newest: Mapping[str, int]) -> str:
 
 def positions(message: str) -> dict[str, int]:
     """Return what `new_id` has put into an id; nothing for any other id."""
-    if not is_news(message):
+    if not is_update(message):
         return {}
     parts = (part.partition(".") for part in message.removeprefix(_PREFIX).split("-")[1:])
     return {child: int(seq) for child, _, seq in parts if seq.isdecimal()}

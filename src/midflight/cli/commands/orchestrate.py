@@ -20,7 +20,7 @@ from midflight.cli.terminal.transcript import EXIT_CODES, ExitOutcome, Transcrip
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
-from midflight.orchestrate.prompt import orchestrating
+from midflight.orchestrate.prompt import orchestrator_options
 
 if TYPE_CHECKING:
     from midflight import events as e
@@ -51,7 +51,7 @@ def orchestrate(args: argparse.Namespace) -> int:
     new = uuid.uuid4().hex
     try:
         options = Options.build(attended=args.json or at_terminal(), **resolved.options)
-        options = orchestrating(
+        options = orchestrator_options(
             options,
             new,
             may_answer=_may_answer(args),
@@ -102,7 +102,7 @@ async def _in_session(
                 from midflight.cli.jsonl import run_json
 
                 code = await run_json(session, then, children.rest)
-                return EXIT_CODES["limit"] if children.over else code
+                return EXIT_CODES["limit"] if children.budget_spent else code
             if attend:
                 return await _at_terminal(session, then, children)
             return await _plain(session, then, children)
@@ -136,7 +136,7 @@ async def _plain(session: Session, then: Sequence[str], children: Children) -> i
             outcome.take(event)
             write(transcript.take(event))
         if done:
-            return EXIT_CODES["limit"] if children.over else outcome.code
+            return EXIT_CODES["limit"] if children.budget_spent else outcome.code
         done = await children.rest()  # and then what was sent meanwhile
 
 

@@ -10,7 +10,7 @@ from midflight._util.sanitize import inert, one_line
 from midflight.cli.output import Fragment
 from midflight.cli.terminal.render import Blocks, edit_diff, markdown, output_lines
 from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
-from midflight.orchestrate.updates import is_news
+from midflight.orchestrate.updates import is_update
 
 BOLD, DIM, YELLOW = "1", "2", "33"
 DIFF_LINES = 60
@@ -135,9 +135,9 @@ class Screen:
                 return _aside("usage limit", limit_line(event) + how)
             case e.MessageAccepted(message=message) if message == self._waits:
                 return []
-            case e.MessageAccepted(message=message, text=text) if is_news(message):
+            case e.MessageAccepted(message=message, text=text) if is_update(message):
                 return [(DIM, f"  [news] {one_line(line)}\n") for line in text.splitlines()[1:]]
-            case e.MessageSteered(message=message) if is_news(message):
+            case e.MessageSteered(message=message) if is_update(message):
                 return []
             case e.MessageAccepted(message=message, text=text, delivery=delivery):
                 if self._running and delivery != "steer":
