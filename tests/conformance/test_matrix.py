@@ -95,7 +95,7 @@ async def test_each_verb_has_the_outcome_that_the_table_says(
     await check_cells(rig, session, tmp_path)
 
 
-def test_the_table_decides_every_cell() -> None:
+def test_table_decides_every_cell() -> None:
     assert list(TABLE) == list(VERBS)
     for row in TABLE.values():
         assert list(row) == list(PHASES)
@@ -108,7 +108,7 @@ def test_sessions_have_each_cell_once_and_a_close_only_as_their_last(rig: Rig) -
     assert not [session for session in made if "close" in dict(session[:-1])]
 
 
-def test_the_sample_of_the_acp_driver_has_every_verb_and_every_phase() -> None:
+def test_sample_of_the_acp_driver_has_every_verb_and_every_phase() -> None:
     verbs, phases = zip(*cells(ACP_CLAUDE), strict=True)
     sampled_verbs, sampled_phases = zip(*sample(ACP_CLAUDE), strict=True)
     assert set(sampled_verbs) == set(verbs)
@@ -116,5 +116,5 @@ def test_the_sample_of_the_acp_driver_has_every_verb_and_every_phase() -> None:
 
 
 @pytest.mark.parametrize("rig", SAMPLED, ids=lambda rig: rig.name)
-def test_a_sample_has_no_cell_that_the_agent_cannot_have(rig: Rig) -> None:
+def test_sample_has_no_cell_that_the_agent_cannot_have(rig: Rig) -> None:
     assert set(sample(rig)) <= set(cells(rig))

@@ -66,7 +66,7 @@ def says_why(stage: Stage) -> bool:
     return stage.can["permissions"] == "supported"
 
 
-async def test_in_default_mode_a_change_is_asked_for_and_nobody_there_means_no(
+async def test_default_mode_asks_for_a_change_and_denies_it_unattended(
     stage: Stage,
 ) -> None:
     target = stage.cwd / "new.txt"
@@ -78,7 +78,7 @@ async def test_in_default_mode_a_change_is_asked_for_and_nobody_there_means_no(
         assert says_why(stage) <= ("nobody" in str(on.requests[1].tool_results))
 
 
-async def test_reading_in_the_folder_is_never_asked_for(stage: Stage) -> None:
+async def test_read_in_the_folder_needs_no_permission(stage: Stage) -> None:
     (stage.cwd / "there.txt").write_text("a near file")
     steps: list[Step] = [
         ToolCall("Read", {"file_path": str(stage.cwd / "there.txt")}),
@@ -91,7 +91,7 @@ async def test_reading_in_the_folder_is_never_asked_for(stage: Stage) -> None:
 
 
 @pytest.mark.only("claude")
-async def test_a_command_that_only_reads_is_not_asked_for(stage: Stage) -> None:
+async def test_command_that_only_reads_needs_no_permission(stage: Stage) -> None:
     async with stage.play([ToolCall("Bash", {"command": "ls"}), Text("x")], attended=True) as on:
         await on.ask()
         assert not [v for v in await on.events() if isinstance(v, e.PermissionRequested)]
@@ -138,7 +138,7 @@ async def test_bypass_asks_nothing_as_root_too_and_can_be_switched_on_later(stag
         assert {v.by for v in resolved} == {"policy"}
 
 
-async def test_parallel_tool_calls_are_each_asked_for(stage: Stage) -> None:
+async def test_parallel_tool_calls_each_need_a_permission(stage: Stage) -> None:
     both: Step = [write(stage.cwd / "a.txt"), write(stage.cwd / "b.txt")]
     async with stage.play([both, Text("x")], attended=True) as on:
         await on.session.send("go")
@@ -151,14 +151,14 @@ async def test_parallel_tool_calls_are_each_asked_for(stage: Stage) -> None:
         assert (stage.cwd / "b.txt").exists()
 
 
-async def test_every_message_of_a_session_shares_one_conversation(stage: Stage) -> None:
+async def test_messages_of_a_session_share_one_conversation(stage: Stage) -> None:
     async with stage.play([Text("one"), Text("two")]) as on:
         await on.ask("remember the word plum")
         await on.ask("which word?")
         assert "remember the word plum" in json.dumps(on.requests[1].messages)
 
 
-async def test_what_a_resumed_conversation_had_cost_counts_towards_the_budget(
+async def test_cost_of_a_resumed_conversation_counts_towards_the_budget(
     stage: Stage,
 ) -> None:
     async with stage.play([], max_budget_usd=0.4, spent_usd=0.4) as on:
@@ -167,7 +167,7 @@ async def test_what_a_resumed_conversation_had_cost_counts_towards_the_budget(
 
 
 @fault("A9")
-async def test_a_long_tool_is_no_stall(stage: Stage) -> None:
+async def test_long_tool_is_no_stall(stage: Stage) -> None:
     steps: list[Step] = [ToolCall("Bash", {"command": "sleep 2; sleep 2; echo"}), Text("fine")]
     async with stage.play(steps, stall_timeout=3.0, allowed_tools=["Bash"]) as on:
         assert (await on.ask()).status == "completed"
@@ -176,7 +176,7 @@ async def test_a_long_tool_is_no_stall(stage: Stage) -> None:
     assert e.Stalled not in seen[begin:end]
 
 
-async def test_a_request_that_nobody_answers_is_denied_at_its_deadline(stage: Stage) -> None:
+async def test_unanswered_request_is_denied_at_its_deadline(stage: Stage) -> None:
     async with stage.play([write(stage.cwd / "a.txt"), Text("x")], request_timeout=0.5) as on:
         message = await on.session.send("go")
         seen = await on.events()
@@ -185,7 +185,7 @@ async def test_a_request_that_nobody_answers_is_denied_at_its_deadline(stage: St
         assert (await message.result()).status == "completed"
 
 
-async def test_the_program_itself_can_answer_requests(stage: Stage) -> None:
+async def test_program_itself_can_answer_requests(stage: Stage) -> None:
     target = stage.cwd / "a.txt"
 
     async def allow(request: Any) -> midflight.Answer:
@@ -198,7 +198,7 @@ async def test_the_program_itself_can_answer_requests(stage: Stage) -> None:
 
 @pytest.mark.own
 @pytest.mark.only("claude", "opencode")  # ACP has no word for it
-async def test_an_mcp_server_that_does_not_start_is_a_problem(stage: Stage) -> None:
+async def test_mcp_server_that_does_not_start_is_a_problem(stage: Stage) -> None:
     servers = {
         "good": {"command": shutil.which("python3"), "args": [str(MCP_SERVER)]},
         "bad": {"command": "no-such-program"},
@@ -211,7 +211,7 @@ async def test_an_mcp_server_that_does_not_start_is_a_problem(stage: Stage) -> N
 
 
 @pytest.mark.only("claude")
-async def test_the_environment_and_the_folder_are_those_of_the_session(stage: Stage) -> None:
+async def test_environment_and_folder_are_those_of_the_session(stage: Stage) -> None:
     steps: list[Step] = [ToolCall("Bash", {"command": "echo $COLOUR; pwd"}), Text("x")]
     async with stage.play(steps, env={"COLOUR": "green"}, allowed_tools=["Bash"]) as on:
         await on.ask()
@@ -232,7 +232,7 @@ async def test_settings_are_loaded_unless_there_shall_be_none(stage: Stage) -> N
 
 
 @pytest.mark.only("claude")
-async def test_a_conversation_that_is_lost_is_begun_anew_and_that_one_is_gone_on_with(
+async def test_lost_conversation_is_begun_anew_and_the_new_one_resumed(
     stage: Stage,
 ) -> None:
     async with stage.play([Text("one"), Text("two"), Text("three")]) as on:
@@ -264,20 +264,20 @@ async def kill(stage: Stage, on: Play) -> None:
 
 
 @pytest.mark.needs("resume")
-async def test_a_conversation_that_does_not_exist_cannot_be_resumed(stage: Stage) -> None:
+async def test_conversation_that_does_not_exist_cannot_be_resumed(stage: Stage) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(midflight.AgentFailed):
         async with stage.play([], resume=unknown):
             pass
 
 
-async def test_an_option_that_the_agent_cannot_honour_is_an_error_before_anything_starts() -> None:
+async def test_unsupported_option_is_an_error_before_anything_starts() -> None:
     with pytest.raises(midflight.UnsupportedOption, match="mcp_servers"):
         midflight.open(mcp_servers={"here": {"type": "sdk", "command": "x"}})
 
 
 @pytest.mark.only("claude")
-async def test_a_retry_is_told_with_the_status_that_the_model_answered(stage: Stage) -> None:
+async def test_retry_is_reported_with_the_status_of_the_answer(stage: Stage) -> None:
     async with stage.play([HttpError(529), Text("fine")]) as on:
         assert (await on.ask()).text == "fine"
         (retry,) = [v for v in await on.events() if isinstance(v, e.Retry)]
@@ -285,7 +285,7 @@ async def test_a_retry_is_told_with_the_status_that_the_model_answered(stage: St
 
 
 @pytest.mark.needs("steer")
-async def test_a_queued_message_can_be_promoted_to_a_steer_or_a_redirect(stage: Stage) -> None:
+async def test_queued_message_can_be_promoted_to_a_steer_or_a_redirect(stage: Stage) -> None:
     release = stage.cwd / "release"
     # Nothing tells when a message that was sent has reached an agent, so the tool runs on a little.
     waits = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 1"

@@ -44,7 +44,7 @@ ANNOUNCING = [rig for rig in RIGS if rig.announces]
 @pytest.mark.usefixtures("no_agent_left")
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name, indirect=True)
-async def test_a_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -> None:
+async def test_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -> None:
     tried = row not in ELSEWHERE.get(rig.name, ())
     record(await check_row(rig, row, tmp_path, tried=tried), SEEN)
 
@@ -55,7 +55,7 @@ def test_every_row_has_a_check() -> None:
 
 @pytest.mark.usefixtures("no_agent_left")
 @pytest.mark.parametrize("rig", ANNOUNCING, ids=lambda rig: rig.name, indirect=True)
-async def test_an_agent_announces_what_its_rig_says(rig: Rig, tmp_path: Path) -> None:
+async def test_agent_announces_what_its_rig_says(rig: Rig, tmp_path: Path) -> None:
     stage = Stage(rig, tmp_path)
     await stage.learn()
     assert stage.can == rig.capabilities
@@ -75,7 +75,7 @@ TOO_LITTLE = ["steer", "questions", "max_turns", "retries", "plan", "background"
 
 
 @pytest.mark.parametrize("row", TOO_MUCH + TOO_LITTLE)
-async def test_a_driver_that_says_what_is_not_so_fails_its_row(
+async def test_driver_that_says_what_is_not_so_fails_its_row(
     row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(AGENTS, "liar", f"{__name__}:Liar")
