@@ -153,8 +153,8 @@ async def test_diff_begins_where_the_branch_left_its_origin(repo: Repo) -> None:
     repo.commit("theirs", "b\n")
     repo.git("merge", "-q", "--no-edit", "main", at=tree.folder)
     repo.write("new", "c\n", at=tree.folder)
-    told = await diff(tree.folder, [await base_of(tree)])
-    assert ("mine" in told.files, "new" in told.files, "theirs" in told.files) == (
+    changes = await diff(tree.folder, [await base_of(tree)])
+    assert ("mine" in changes.files, "new" in changes.files, "theirs" in changes.files) == (
         True,
         True,
         False,
@@ -208,8 +208,8 @@ async def test_diff_without_a_commit_has_only_new_files(tmp_path: Path) -> None:
     repo = Repo(tmp_path)
     repo.git("init", "-q")
     repo.write("new", "c\n")
-    told = await diff(tmp_path, ["HEAD"])
-    assert (told.commit, "+c" in told.diff) == ("", True)
+    changes = await diff(tmp_path, ["HEAD"])
+    assert (changes.commit, "+c" in changes.diff) == ("", True)
 
 
 async def test_file_name_that_is_no_text_is_handled(repo: Repo) -> None:

@@ -46,9 +46,9 @@ async def test_permission_is_shown_whole_and_answered(
     await tools.dispatch("write it")
     asking = await tools.wait()
     assert asking["status"] == "waiting"
-    (asked,) = asking["asks"]
-    assert (asked["request"], asked["kind"]) == ("r1", "permission")
-    assert '"content":"new"' in asked["untrusted"]
+    (request,) = asking["asks"]
+    assert (request["request"], request["kind"]) == ("r1", "permission")
+    assert '"content":"new"' in request["untrusted"]
     await tools.ask("answer", decision="allow")
     assert (await tools.wait())["status"] == "idle"
     assert (tmp_path / "work" / "new").read_text() == "new"
@@ -86,8 +86,8 @@ async def test_request_that_was_not_shown_whole_cannot_be_allowed(
             break
     if "asks" not in begun:
         assert "none, wait shows them" in await tools.refused("answer", decision="allow")
-    (asked,) = (await tools.wait())["asks"]
-    assert (asked["whole"], len(asked["untrusted"])) == (False, 4000 + len(LEAD))
+    (request,) = (await tools.wait())["asks"]
+    assert (request["whole"], len(request["untrusted"])) == (False, 4000 + len(LEAD))
     assert "too long" in await tools.refused("answer", decision="allow")
     await tools.ask("answer", decision="deny")
     assert (await tools.wait())["status"] == "idle"
@@ -132,10 +132,10 @@ async def test_cancelled_wait_changes_nothing(open_host: OpenHost, open_tools: O
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     model.signal("go")
-    (asked,) = (await tools.wait())["asks"]
+    (request,) = (await tools.wait())["asks"]
     (session,) = host.live()
     assert session.status == "waiting"
-    await tools.ask("answer", request=asked["request"])
+    await tools.ask("answer", request=request["request"])
     assert (await tools.wait())["status"] == "idle"
 
 
@@ -149,9 +149,9 @@ async def test_wait_reports_progress(open_host: OpenHost, open_tools: OpenTools)
         heard.append(message)
         model.signal("go")
 
-    told = await tools.client.call_tool("wait", {"timeout_s": 10}, progress_callback=hear)
-    assert told.structured_content is not None
-    assert "timed_out" not in told.structured_content
+    result = await tools.client.call_tool("wait", {"timeout_s": 10}, progress_callback=hear)
+    assert result.structured_content is not None
+    assert "timed_out" not in result.structured_content
     assert heard == ["it: running"]
 
 
@@ -160,9 +160,9 @@ async def test_wait_ends_when_its_time_is_over(open_host: OpenHost, open_tools: 
     tools = await open_tools()
     await tools.dispatch("do it")
     await model.reached("go")
-    told = await tools.ask("wait", timeout_s=0.05)
-    assert told["timed_out"]
-    assert told["sessions"][0]["status"] == "running"
+    result = await tools.ask("wait", timeout_s=0.05)
+    assert result["timed_out"]
+    assert result["sessions"][0]["status"] == "running"
     model.signal("go")
     assert "timed_out" not in await tools.ask("wait", timeout_s=10)
 
@@ -178,9 +178,9 @@ async def test_wait_ends_with_the_first_of_several_sessions(
     await tools.dispatch("slow", name="a")
     await tools.dispatch("fast", name="b")
     model.signal("go")
-    told = await tools.ask("wait", sessions=["a", "b"], timeout_s=10)
-    assert [each["status"] for each in told["sessions"]] == ["running", "idle"]
-    assert "timed_out" not in told
+    result = await tools.ask("wait", sessions=["a", "b"], timeout_s=10)
+    assert [each["status"] for each in result["sessions"]] == ["running", "idle"]
+    assert "timed_out" not in result
     await tools.ask("stop", session="a")
 
 
@@ -273,10 +273,10 @@ async def test_diff_shows_all_that_changed_since_the_session_began(
     for key in ("filter.trap.clean", "diff.trap.command", "diff.trap.textconv", "diff.external"):
         git(work, "config", key, f"touch {trap} #")
     git(work, "config", "core.fsmonitor", f"touch {trap} #")
-    told = await tools.ask("diff")
+    changes = await tools.ask("diff")
     for line in ("-one", "+two", "+three", "+four"):
-        assert f"\n{line}\n" in told["untrusted_diff"] + "\n"
-    assert "old" in told["untrusted_files"]
+        assert f"\n{line}\n" in changes["untrusted_diff"] + "\n"
+    assert "old" in changes["untrusted_files"]
     only = await tools.ask("diff", paths=["*"])
     assert "+four" in only["untrusted_diff"]
     assert "+three" not in only["untrusted_diff"]

@@ -68,15 +68,15 @@ async def test_worktree_of_a_session_that_does_not_begin_is_taken_back(
 ) -> None:
     await open_host()
     tools = await open_tools()
-    said = await tools.refused(
+    error = await tools.refused(
         "dispatch", task="x", agent="fake", cwd=str(repo.folder), worktree=True, model="\x1b"
     )
-    assert "model" in said
+    assert "model" in error
     assert repo.branches() == ["main"]
-    told = await tools.refused(
+    error = await tools.refused(
         "dispatch", task="x", agent="fake", cwd=str(tmp_path / "work"), worktree=True
     )
-    assert "is in no git repository" in told
+    assert "is in no git repository" in error
 
 
 async def test_worktree_is_shown_merged_and_discarded(
@@ -116,9 +116,9 @@ async def test_conflict_goes_to_the_session_as_a_message(
     await begin(host, model, tree, tmp_path)
     repo.commit("old", "ours\n")
     tools = await open_tools()
-    came = await tools.ask("worktree", session="fix", action="merge")
-    assert (came["untrusted_conflicts"], "commit" in came) == (["old"], False)
-    assert came["next"] == "it was told to resolve them: wait for it, then merge again"
+    result = await tools.ask("worktree", session="fix", action="merge")
+    assert (result["untrusted_conflicts"], "commit" in result) == (["old"], False)
+    assert result["next"] == "it was told to resolve them: wait for it, then merge again"
     report = await tools.wait(sessions=["fix"])
     assert report["untrusted_new"].endswith("resolved")
     assert model.requests[-1].last_user_text == (
@@ -136,8 +136,8 @@ async def test_worktree_of_a_busy_session_is_left_alone(
     await session.send("go on")
     tools = await open_tools()
     for action in ("merge", "branch", "discard"):
-        said = await tools.refused("worktree", session="fix", action=action)
-        assert "session fix is at work in the worktree (running)" in said
+        error = await tools.refused("worktree", session="fix", action=action)
+        assert "session fix is at work in the worktree (running)" in error
     assert tree.folder.is_dir()
     await session.interrupt()
 
@@ -156,8 +156,8 @@ async def test_agent_cannot_take_over_its_own_work(
     monkeypatch.setenv("MIDFLIGHT_SESSION", session.id)
     tools = await open_tools()
     for action in ("merge", "branch", "discard"):
-        said = await tools.refused("worktree", session="fix", action=action)
-        assert "cannot give commands to its own session" in said
+        error = await tools.refused("worktree", session="fix", action=action)
+        assert "cannot give commands to its own session" in error
     assert repo.git("log", "--format=%s", tree.branch) == "change old"
 
 

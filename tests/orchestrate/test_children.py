@@ -78,9 +78,9 @@ async def test_user_answers_what_a_child_asks(orchestra: OpenOrchestra) -> None:
     await on.until(lambda: on.child("first").seen)
     on.model.signal("there")
     await on.until(lambda: on.child("first").pending)
-    (asked,) = on.child("first").pending
-    assert asked.deadline is None  # as long as the person is there
-    await on.children.answer(child.id, c.Answer(request=asked.request, answers={"Which?": "A"}))
+    (request,) = on.child("first").pending
+    assert request.deadline is None  # as long as the person is there
+    await on.children.answer(child.id, c.Answer(request=request.request, answers={"Which?": "A"}))
     await on.until(lambda: not on.children.working)
 
 
@@ -126,8 +126,8 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     assert made.allowed_tools == ("Read", "mcp__midflight")
     server = made.mcp_servers["midflight"]
     assert server["env"] == kept
-    said = " ".join(server["args"])
-    assert said == (
+    args = " ".join(server["args"])
+    assert args == (
         "-P -m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
         " --worktree --max-depth 2"
     )
