@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.agents import StandIns, starts_one
 
 # The machine may be busy with other things, and a run shall try what the last one has tried.
 settings.register_profile(
@@ -19,6 +22,34 @@ os.environ["PATH"] = f"{NPM_AGENTS}{os.pathsep}{os.environ['PATH']}"  # scripts/
 # A shell's background job ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if starts_one(item):
+            item.add_marker("agent")
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> StandIns:
+    return StandIns(tmp_path_factory.mktemp("no-agents"))
+
+
+@pytest.fixture(autouse=True)
+def no_agent_without_its_mark(
+    request: pytest.FixtureRequest, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail a test that starts an agent's program and does not have the mark ``agent``."""
+    if request.node.get_closest_marker("agent"):
+        yield
+        return
+    for name, value in stand_ins.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "path", [stand_ins.packages, *sys.path])
+    yield
+    if started := stand_ins.started():
+        pytest.fail(f"it starts an agent, so it needs the mark: {started}", pytrace=False)
 
 
 @pytest.fixture

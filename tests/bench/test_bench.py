@@ -19,6 +19,7 @@ from midflight.testing.plugin import need
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.agent
 @pytest.mark.timeout(240)
 def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
@@ -46,6 +47,7 @@ def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> 
     assert "live follow-up → first text |" in written
 
 
+@pytest.mark.agent
 @pytest.mark.timeout(240)
 def test_sessions_with_opencode_measure_all_but_the_start() -> None:
     """On the raw side: midflight's is the same with every agent, and measured with Claude Code."""

@@ -3,14 +3,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.program import COMMAND, WITH_FAKE, Done, Program
+from tests.support.program import COMMAND, WITH_FAKE, Done, Program, watched
 from tests.support.terminal import Terminal
 
 from midflight.cli.main import execute
@@ -45,9 +44,8 @@ async def model(
 
 
 def environment(model: ScriptedModel, home: Path) -> dict[str, str]:
-    """The agent's environment, and what measures the coverage of the program under test."""
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    return model.env(home) | coverage
+    """The agent's environment, and what watches the program under test."""
+    return model.env(home) | watched()
 
 
 Start = Callable[..., Awaitable[Program]]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.program import COMMAND
+from tests.support.program import COMMAND, watched
 
 from midflight.agents.claude.program import MINIMUM
 
@@ -38,12 +38,11 @@ class Place(NamedTuple):
         return path
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        coverage = {name: text for name, text in os.environ.items() if name.startswith("COVERAGE")}
         config = {"XDG_CONFIG_HOME": str(self.home / ".config")}
         return subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.project,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **config, **coverage, **more},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **config, **watched(), **more},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

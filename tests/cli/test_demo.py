@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.program import COMMAND, Program
+from tests.support.program import COMMAND, Program, watched
 
 from midflight.testing.plugin import need
 
@@ -16,9 +16,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
 def bare(home: Path, path: str = os.environ["PATH"]) -> dict[str, str]:
     """A machine with nothing set up: no key, no login, no settings."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     run = {"MIDFLIGHT_TEST_RUN": os.environ["MIDFLIGHT_TEST_RUN"]}
-    return {"PATH": path, "HOME": str(home), **kept, **run}
+    return {"PATH": path, "HOME": str(home), **watched(), **run}
 
 
 def found_in(folder: Path) -> set[Path]:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.program import COMMAND
+from tests.support.program import COMMAND, watched
 
 from midflight.agents.claude import program as claude_cli
 
@@ -27,11 +27,10 @@ def programs(folder: Path, **scripts: str) -> str:
 
 def doctor(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run it where no agent is but the one that midflight comes with; to ask others takes time."""
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.run(
         [*COMMAND, "doctor", *arguments],
         cwd=home,
-        env={"PATH": os.defpath, "HOME": str(home), **coverage, **more},
+        env={"PATH": os.defpath, "HOME": str(home), **watched(), **more},
         capture_output=True,
         text=True,
         check=False,

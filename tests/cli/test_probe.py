@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.program import COMMAND
+from tests.support.program import COMMAND, watched
 
 from midflight.agents import AGENTS
 from midflight.agents.base import Support
@@ -24,10 +24,9 @@ class Braggart(FakeAgent):
 
 
 def probe(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     return subprocess.run(
         [*COMMAND, "doctor", *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **coverage, **more},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **watched(), **more},
         capture_output=True,
         text=True,
         check=False,

@@ -96,6 +96,7 @@ SOME_CHECKS = "not (what_the_table_says or keeps_its_promises) or idle or stale"
 """The page's last tests are whole suites, which tests/conformance and tests/journal try."""
 
 
+@pytest.mark.agent
 def test_the_tests_in_the_page_on_testing_pass(tmp_path: Path) -> None:
     conftest, _, programs = page_on_testing()
     (tmp_path / "conftest.py").write_text(conftest, encoding="utf-8")

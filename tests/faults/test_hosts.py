@@ -138,7 +138,7 @@ async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("agent", ["claude", "fake"])
+@pytest.mark.parametrize("agent", [pytest.param("claude", marks=pytest.mark.agent), "fake"])
 async def test_a_session_survives_kills_at_random_moments(
     agent: str, tmp_path: Path, no_agent_left: None
 ) -> None:

@@ -18,6 +18,8 @@ from midflight.agents.process import tree
 from midflight.testing import ModelRequest, Step, Text, ToolCall, Words
 from midflight.testing.conformance.rig import OPENCODE, Stage
 
+pytestmark = pytest.mark.agent
+
 
 def _bash(command: str) -> ToolCall:
     return ToolCall("Bash", {"command": command})

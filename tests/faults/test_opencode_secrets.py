@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import psutil
+import pytest
 from tests.faults.manifest import fault
 from tests.support.faults import agents, ended, pid_in, pipe, read
 
@@ -73,6 +74,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 @fault("S12", "S4")
+@pytest.mark.agent
 async def test_what_an_agent_starts_does_not_know_how_to_use_its_server(
     tmp_path: Path, no_agent_left: None
 ) -> None:

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
-import claude_agent_sdk
+from midflight.agents.claude import program
 
-CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+CLI = program.find(None)
 ARGUMENTS = (
     "--output-format stream-json --verbose --input-format stream-json --include-partial-messages "
     "--permission-prompt-tool stdio --model sonnet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,12 @@ from typing import Any, NamedTuple, Self
 COMMAND = (sys.executable, "-m", "midflight.cli.main")
 WITH_FAKE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_fake.py"))
 """The same, with a fake agent that asks the scripted model of the test: no agent has to start."""
+
+
+def watched() -> dict[str, str]:
+    """Return the variables by which its coverage is measured, and the agents are kept from it."""
+    names = [name for name in os.environ if name.startswith("COVERAGE") or name == "PYTHONPATH"]
+    return {name: os.environ[name] for name in names}
 
 
 class Done(NamedTuple):
