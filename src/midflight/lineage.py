@@ -14,8 +14,6 @@ import msgspec
 
 from midflight.options import Options
 
-__all__ = ["UNKNOWN", "VARIABLE", "inside", "marked", "own"]
-
 VARIABLE = "MIDFLIGHT_SESSION"
 """The environment variable with the ids of sessions, joined by slashes: the last is the agent's."""
 

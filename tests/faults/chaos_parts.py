@@ -18,7 +18,8 @@ from typing import Any
 
 from midflight.address import Address
 from midflight.client import placement
-from midflight.client.client import Client, RemoteSession, connect
+from midflight.client.client import Client, connect
+from midflight.client.session import RemoteSession
 from midflight.errors import MidflightError
 from midflight.host import Host
 from midflight.testing import FakeModel, ModelRequest, ScriptedModel, Step, Text, ToolCall, Words

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from midflight.client.client import Client, RemoteSession, connect
+from midflight.client.client import Client, connect
+from midflight.client.session import RemoteSession
 from midflight.host import Host
 from midflight.options import Options
 from midflight.session.session import Session

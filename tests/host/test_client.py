@@ -13,7 +13,8 @@ import pytest
 from midflight import commands as c
 from midflight import events as e
 from midflight.address import Address
-from midflight.client.client import RemoteSession, connect
+from midflight.client.client import connect
+from midflight.client.session import RemoteSession
 from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
 from midflight.host.http.unix import listen

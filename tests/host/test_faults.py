@@ -28,7 +28,8 @@ from midflight._util.process_id import space
 from midflight.address import Address
 from midflight.agents.process.orphans import new_marker
 from midflight.agents.process.reaper import MARKER
-from midflight.client.client import Client, RemoteSession, connect
+from midflight.client.client import Client, connect
+from midflight.client.session import RemoteSession
 from midflight.client.spawn import Ready
 from midflight.errors import LeaseHeld, LeaseLost, NotFound, StoreFailed, StoreRefused
 from midflight.host import Host

@@ -21,7 +21,7 @@ from tests.support.journal import rows
 from tests.support.raw_http import call, dial
 
 from midflight import events as e
-from midflight.client.client import RemoteSession
+from midflight.client.session import RemoteSession
 from midflight.host import Host
 from midflight.session.session import Session
 from midflight.state.session import State

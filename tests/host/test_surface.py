@@ -14,7 +14,7 @@ from tests.support.host import journal_of
 import midflight
 from midflight import commands as c
 from midflight import events as e
-from midflight.client.client import RemoteSession
+from midflight.client.session import RemoteSession
 from midflight.host import Host
 from midflight.session import BaseSession
 from midflight.session.session import Session

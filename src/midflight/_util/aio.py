@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Alarm", "TaskSet", "finished"]
-
 
 class TaskSet:
     """Keeps background tasks from being forgotten: the event loop itself holds them only weakly."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__all__ = ["born", "lives", "space"]
-
 SAME_BIRTH_S = 0.05
 """Births are told in ticks of a hundredth of a second."""
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Redactor", "server_secrets"]
-
 SECRET_CHARS = 8
 """Shorter values are too common in ordinary text to be blanked out."""
 

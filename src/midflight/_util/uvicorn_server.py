@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uvicorn import Server
 
-__all__ = ["serve"]
-
 
 async def serve(
     app: Callable[..., Any],

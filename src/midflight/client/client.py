@@ -21,8 +21,6 @@ from midflight.journal import HostRow, Journal
 from midflight.options import Options, SessionOptions, documented
 from midflight.values import SessionStatus
 
-__all__ = ["Client", "RemoteSession", "connect"]
-
 
 def connect(
     where: Path | str | None = None, *, may_answer: AnswerScope = False, notify: str = ""

@@ -25,8 +25,6 @@ from midflight.session.event_log import EventLog
 from midflight.state.session import State
 from midflight.values import PermissionMode, Support
 
-__all__ = ["RemoteSession"]
-
 CALL_TIMEOUT_S = 90.0
 """How long what a command did may take to be among the events."""
 

@@ -27,8 +27,6 @@ from midflight.session.session import Session
 if TYPE_CHECKING:
     from midflight.host.http.app import Guarded
 
-__all__ = ["PARK_AFTER_S", "Host"]
-
 PARK_AFTER_S = 900.0
 """How long a session may be quiet before its agent is closed; the next message starts it again."""
 

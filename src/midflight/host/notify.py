@@ -9,8 +9,6 @@ from midflight import events as e
 from midflight.errors import EventsExpired, InvalidOption, StoreFailed
 from midflight.session.session import Session
 
-__all__ = ["Notifier", "news"]
-
 PATIENCE_S = 1.0
 """How long a request may wait before it is told: most are answered by a policy at once."""
 

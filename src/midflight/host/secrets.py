@@ -9,8 +9,6 @@ from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
 from midflight.options import Options
 
-__all__ = ["SessionSecrets"]
-
 
 class SessionSecrets:
     """The options of the sessions that this host has had, those at rest too."""

@@ -16,8 +16,6 @@ from sqlalchemy.pool import QueuePool
 
 from midflight.errors import InvalidOption, StoreFailed, StoreRefused
 
-__all__ = ["Database"]
-
 T = TypeVar("T")
 
 BUSY_S = 10.0

@@ -28,8 +28,6 @@ from midflight.journal.rows import HostRow, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
 
-__all__ = ["Journal"]
-
 T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.2

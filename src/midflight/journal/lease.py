@@ -26,22 +26,6 @@ from midflight.errors import LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, meta, sessions
 
-__all__ = [
-    "BEAT_S",
-    "TTL_S",
-    "AnyRow",
-    "ProcessIdentity",
-    "beat",
-    "forget",
-    "is_owned",
-    "leave",
-    "list_hosts",
-    "lock",
-    "register",
-    "release",
-    "take",
-]
-
 BEAT_S = 5.0
 """How often a host beats."""
 

@@ -13,8 +13,6 @@ from shlex import quote
 from midflight._util.files import exposed_by, make_private, open_private
 from midflight.errors import StoreFailed, StoreRefused
 
-__all__ = ["APPLICATION", "JournalLocation"]
-
 APPLICATION = 0x6D666C74
 """What a journal's header says of the program that it belongs to: "mflt" in ASCII."""
 

@@ -24,8 +24,6 @@ from midflight.journal.lease import ProcessIdentity, list_hosts
 from midflight.journal.location import APPLICATION, JournalLocation
 from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
 
-__all__ = ["STEPS", "Step", "prepare"]
-
 Step = Callable[[Connection], None]
 """Changes the tables of one version to those of the next."""
 

@@ -18,16 +18,6 @@ from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.state.session import BUSY, State
 
-__all__ = [
-    "find",
-    "info",
-    "list_sessions",
-    "past",
-    "read_events",
-    "tail",
-    "unsettled",
-]
-
 LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
 
 WHOLE = 2_000

@@ -12,8 +12,6 @@ from midflight.journal.base import Summary
 from midflight.journal.writer import Writer
 from midflight.journal.writes import Handed, Item
 
-__all__ = ["JournalRecord"]
-
 
 class JournalRecord:
     """A lease on one session, and the way to write it. Made by the journal; see `Record`.

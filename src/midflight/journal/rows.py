@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["HostRow", "SessionRow"]
-
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A process that owns sessions, or did; ``alive`` tells which.

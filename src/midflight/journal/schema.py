@@ -15,18 +15,6 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "events",
-    "hosts",
-    "leases",
-    "messages",
-    "meta",
-    "metadata",
-    "requests",
-    "sessions",
-]
-
 SCHEMA_VERSION = 1
 
 metadata = MetaData()

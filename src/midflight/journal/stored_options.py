@@ -13,8 +13,6 @@ import msgspec
 
 from midflight.options import Options
 
-__all__ = ["restored", "stored"]
-
 _PROGRAM = ("on_request", "attended")
 """What belongs to the program that ran the session."""
 

@@ -21,8 +21,6 @@ from midflight.errors import MidflightError, StoreFailed, StoreRefused
 from midflight.journal.database import Database
 from midflight.journal.writes import Batch, Item, append
 
-__all__ = ["Source", "Writer"]
-
 GROUP = 1_000
 """How many items one transaction takes."""
 

@@ -21,8 +21,6 @@ from midflight.journal.schema import events, leases, messages, requests, session
 from midflight.journal.stored_options import stored
 from midflight.options import Options
 
-__all__ = ["Batch", "Handed", "Item", "NewSession", "append", "create", "remove", "set_aside"]
-
 
 class Handed(msgspec.Struct, frozen=True):
     """A message is about to be handed over, or was given ``back``."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from midflight.client.client import Client, RemoteSession
+from midflight.client.client import Client
+from midflight.client.session import RemoteSession
 from midflight.errors import NotAllowed
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t

@@ -9,7 +9,8 @@ from pathlib import Path
 from midflight import commands as c
 from midflight._util.sanitize import one_line
 from midflight.cli.output import at_terminal, write
-from midflight.client.client import Client, RemoteSession, connect
+from midflight.client.client import Client, connect
+from midflight.client.session import RemoteSession
 from midflight.errors import InvalidInput
 
 LAST_EVENTS = 100
