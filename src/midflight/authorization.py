@@ -20,7 +20,7 @@ from midflight.lineage import UNKNOWN
 EVERYTHING, QUESTIONS = "everything", "questions"
 
 MAY_ANSWER = "midflight-may-answer"
-"""The header with which a client tells a host what its user has said that it may answer."""
+"""The header with which a client passes on to a host what its user lets it answer."""
 
 AnswerScope = bool | Iterable[str]
 """What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
@@ -69,7 +69,7 @@ class AnswerGrant:
         return ",".join(sorted(quote(word) for word in self._words))
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything."""
+        """Tell whether anything is granted."""
         return bool(self._words)
 
     @property

@@ -1,4 +1,4 @@
-"""What other processes and other languages are told of a session, and of their commands to it."""
+"""A session and the outcome of a command, as other processes and other languages get them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a command has come to so far; the rest is told by the events.
+    """What a command has come to so far; the events report the rest.
 
     ``seq`` is the newest event: who has read that far has seen what the command did at once.
     ``message``, with its ``state`` and ``turn``, is the one that the command was about, if any.

@@ -1,4 +1,4 @@
-"""Which session an agent belongs to, told to everything that the agent starts.
+"""Which session an agent belongs to, in the environment of everything that the agent starts.
 
 Each agent has `VARIABLE` in its environment, and so has every program that it starts: midflight's
 own programs know by it whose session would be steering. It stops a model that is talked into
@@ -34,11 +34,13 @@ def inside(pid: int | None = None) -> tuple[str, ...]:
 def _variable(pid: int) -> str:
     """Return what another process was started with, or nothing."""
     try:
-        told = Path(f"/proc/{pid}/environ").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return ""
     begin = f"{VARIABLE}=".encode()
-    values = (line.removeprefix(begin) for line in told.split(b"\0") if line.startswith(begin))
+    values = (
+        line.removeprefix(begin) for line in environment.split(b"\0") if line.startswith(begin)
+    )
     return next(values, b"").decode(errors="replace")
 
 

@@ -303,7 +303,7 @@ async def test_a_kill_between_making_a_session_and_its_first_event_leaves_no_hal
     sql(where, "UPDATE hosts SET boot = 'earlier', seen = 0")
     other = await open_host(where)
 
-    assert await other.unsettled() == []
+    assert await other.orphaned() == []
     assert await other.sessions(status="idle") == []
     row, holding = await other.create("fix", options(), id="the-id")
 

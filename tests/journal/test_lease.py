@@ -73,18 +73,18 @@ async def test_a_session_whose_host_was_killed_is_free_at_once(
     other = await open_host(folder)
     with pytest.raises(LeaseHeld, match=f"process {program.process.pid}"):
         await other.take("the-session")
-    assert await other.unsettled() == []
+    assert await other.orphaned() == []
 
     program.process.kill()
     await program.process.wait()
 
-    assert await other.unsettled() == ["the-session"]
+    assert await other.orphaned() == ["the-session"]
     row, holding, past = await other.take("the-session")
     assert (row.host, holding.generation) == (other.host, 2)
     add(holding, e.Text(text="taken over"))
     await holding.written()
     assert texts(await other.events("the-session", after=len(past.events))) == ["taken over"]
-    assert await other.unsettled() == []
+    assert await other.orphaned() == []
     await program.rest()
 
 
@@ -253,9 +253,9 @@ async def test_a_session_that_failed_here_is_unsettled_until_it_is_taken_again(
     await holding.close()  # as where the disk is full, the lease may stay
     sql(where, "UPDATE leases SET host = :host", host=journal.host)
 
-    assert await journal.unsettled() == [holding.session]
+    assert await journal.orphaned() == [holding.session]
     await journal.take(holding.session)
-    assert await journal.unsettled() == []
+    assert await journal.orphaned() == []
 
 
 async def test_whoever_does_not_reach_a_host_waits_until_it_is_known_as_dead(

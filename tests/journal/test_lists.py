@@ -74,7 +74,7 @@ async def test_a_session_that_nobody_owns_does_not_run(
 
     assert (await journal.find("a")).status == shown
     assert _names(await journal.sessions(status="running")) == []
-    assert await journal.unsettled() == [holding.session]
+    assert await journal.orphaned() == [holding.session]
 
 
 async def test_a_name_that_is_taken_gets_a_number(journal: Journal) -> None:

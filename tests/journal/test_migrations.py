@@ -78,7 +78,7 @@ async def test_a_journal_of_each_version_is_gone_on_with(
     folder = _golden(tmp_path / "state", version)
     journal = await open_host(folder)
 
-    assert await journal.unsettled() == [GOLDEN_ID]
+    assert await journal.orphaned() == [GOLDEN_ID]
     row, holding, past = await journal.take(GOLDEN_ID)
 
     assert (row.name, row.agent, row.model, row.turns) == ("golden", "fake", "small", 1)

@@ -101,7 +101,7 @@ class Client:
     ) -> RemoteSession:
         """Return the session that is meant, to be entered; see `info`.
 
-        ``attend`` says that somebody is there to answer while it is entered: its requests have no
+        ``attend`` says that a person is there to answer while it is entered: its requests have no
         deadline then.
         """
         return self._remote(await self.info(name, cwd=cwd), attend=attend)

@@ -17,7 +17,7 @@ from midflight.errors import Conflict, HostGone, LeaseHeld, NotFound
 from midflight.journal import Journal
 
 KNOWS_S = 2.0
-"""How long a host may take to say whether it has had a session."""
+"""How long a host may take to answer whether it has had a session."""
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
@@ -89,7 +89,7 @@ class Placement:
         finally:
             await self._journal.leave()
 
-    async def settle(self) -> None:
+    async def recover(self) -> None:
         """Have everything ended that hosts which died have left open."""
         self._spare = await self._start()
 
@@ -105,7 +105,7 @@ class Placement:
         return await self._knowing(session) or spare or await self._start()
 
     async def _knowing(self, session: str) -> Address | None:
-        """Return the address of a host that has had a session, if one lives and says so soon."""
+        """Return the address of a host that has had a session, if one lives and answers soon."""
         for text in await self._hosts():
             with contextlib.suppress(HostGone, TimeoutError):
                 address = Address.parse(text)

@@ -29,7 +29,7 @@ CALL_TIMEOUT_S = 90.0
 """How long what a command did may take to be among the events."""
 
 LOOK_AGAIN_S = 0.5
-"""How often a session that is at rest is looked for, because anybody may go on with it."""
+"""How often a session at rest is looked for, because any process may resume it."""
 
 
 CarryOut = Callable[[str, c.Command], Awaitable[Outcome]]
@@ -40,7 +40,7 @@ class RemoteSession(BaseSession):
     """A session that another process runs, or that is at rest. An async context manager.
 
     It has the verbs and the events of `midflight.Session`. Leaving the block leaves the session
-    alone. ``info`` is the session as it was when it was found.
+    alone. ``info`` is the session as the journal had it then.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class RemoteSession(BaseSession):
         self._row: SessionRow | None = None
         self._agent: AgentInfo | None = None
         self._following: asyncio.Task[None] | None = None
-        self._stirred = asyncio.Event()
-        self._there = asyncio.Event()
-        self._mourned = 0
+        self._look_again = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._recovered_seq = 0
 
     @property
     def _state(self) -> State:
@@ -86,7 +86,7 @@ class RemoteSession(BaseSession):
             raise Conflict("the session has not been entered", "use: async with session")
 
     @property
-    def _found(self) -> SessionRow:
+    def _current(self) -> SessionRow:
         self._check_entered()
         if self._row is None:
             raise AssertionError  # entering has looked
@@ -94,11 +94,11 @@ class RemoteSession(BaseSession):
 
     @property
     def options(self) -> Options:
-        """The options as they were given, without the values that are never stored.
+        """The options that it was begun with, without the values that are never stored.
 
         Raises `InvalidOption` where they are none any more: the folder may be gone.
         """
-        return restored(self._found.options)[0]
+        return restored(self._current.options)[0]
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
@@ -112,16 +112,16 @@ class RemoteSession(BaseSession):
     @property
     def permission_mode(self) -> PermissionMode:
         """The permission mode in force."""
-        found = self._found
-        mode = self._agent.permission_mode if self._agent else found.permission_mode
+        row = self._current
+        mode = self._agent.permission_mode if self._agent else row.permission_mode
         return cast("PermissionMode", mode)  # as its host has checked it
 
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
-        """Say whether somebody is here to answer; others may be elsewhere."""
+        """Set whether a person is here to answer; others may be elsewhere."""
         self._check_entered()
         if self._attend != bool(attended):
             self._attend = bool(attended)
-            self._there.clear()  # commands wait until the host knows of it
+            self._connected.clear()  # commands wait until the host knows of it
             loop = asyncio.get_running_loop()
             self._following = loop.create_task(self._follow(self._following))
 
@@ -142,7 +142,7 @@ class RemoteSession(BaseSession):
             self._reader = self._log.reader(self._log.last_seq)
         self._following = asyncio.get_running_loop().create_task(self._follow(None))
         try:
-            await self._there.wait()
+            await self._connected.wait()
         except BaseException:
             self._following.cancel()
             raise
@@ -186,7 +186,7 @@ class RemoteSession(BaseSession):
             before.cancel()
             await asyncio.wait({before})
         while True:
-            self._stirred.clear()
+            self._look_again.clear()
             try:
                 with contextlib.suppress(HostGone):
                     await self._read()
@@ -196,8 +196,8 @@ class RemoteSession(BaseSession):
                 self._fail(error)
                 return
             except MidflightError:
-                pass  # which may pass; whoever says something is told
-            except Exception as error:  # noqa: BLE001 - whoever reads must hear of it
+                pass  # which may pass; a command reports it
+            except Exception as error:  # noqa: BLE001 - the readers get it
                 self._fail(
                     MidflightError(
                         f"session {self.name} cannot be read: {type(error).__name__}: {error}",
@@ -205,38 +205,38 @@ class RemoteSession(BaseSession):
                     )
                 )
                 return
-            self._there.set()
+            self._connected.set()
             self._log.wake()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
-                    await self._stirred.wait()
+                    await self._look_again.wait()
 
     def _fail(self, error: MidflightError) -> None:
-        """Nothing more will be heard of the session here: nobody may wait for it."""
+        """End every wait: no further event of the session comes here."""
         self._log.end(error)
         for message in self._messages.values():
             message.lose(str(error))
-        self._there.set()
+        self._connected.set()
 
     async def _read(self) -> None:
-        """Read from the session's host, if it has one, until that says no more.
+        """Read from the session's host, if it has one, until that ends the stream.
 
-        Where the host has died, another one ends what that has left open, so that nobody waits
-        for it.
+        Where the host has died, another one ends what that has left open, so that every wait here
+        comes to an end.
         """
         row = await self._journal.find(self.id, exact=True)
         if row.address is not None:
             path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
             path += "&attend=1" if self._attend else ""
             async for event in stream(Address.parse(row.address), path):
-                self._there.set()
+                self._connected.set()
                 if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
                     await self._look()
                 if event is not None:
                     self._take(event)
-        elif self._folded.ended is None and self._mourned != row.seq:
-            await self._placement.settle()
-            self._mourned = row.seq
+        elif self._folded.ended is None and self._recovered_seq != row.seq:
+            await self._placement.recover()
+            self._recovered_seq = row.seq
 
     def _take(self, event: e.Event) -> None:
         """Take in what happens; what was read from the journal and the host comes twice."""
@@ -263,10 +263,10 @@ class RemoteSession(BaseSession):
             await self._look()
 
     async def _look(self) -> None:
-        """Look what the session's agent can do, and in which mode it works: no event tells it."""
+        """Ask what the session's agent can do, and in which mode it works: no event reports it."""
         self._row = await self._journal.find(self.id, exact=True)
         if self._row.address is not None:
-            with contextlib.suppress(NotFound, HostGone):  # it is laid to rest just now
+            with contextlib.suppress(NotFound, HostGone):  # it is parked just now
                 path = f"/sessions/{self.id}/agent"
                 body = await call(Address.parse(self._row.address), "GET", path)
                 self._agent = msgspec.json.decode(body, type=AgentInfo)
@@ -277,9 +277,9 @@ class RemoteSession(BaseSession):
 
     async def _carry_out(self, command: c.Command) -> Outcome:
         """Have a command carried out, and read on until what it did is among the events."""
-        await self._there.wait()
+        await self._connected.wait()
         outcome = await self._deliver(self.id, command)
-        self._stirred.set()
+        self._look_again.set()
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 while self._log.last_seq < outcome.seq:

@@ -27,12 +27,12 @@ MAX_LOG_BYTES = 1_000_000
 """A longer log is begun anew."""
 
 # An agent that has this done ends one day with all that carries its marker; the host stays.
-# The shell ends at once, so the host is nobody's child and leaves no zombie behind.
+# The shell ends at once, so the host is no child of ours and leaves no zombie behind.
 _DETACH = '"$@" &'
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What a host says on its first line: where it answers, or why it cannot."""
+    """The first line that a host writes: where it answers, or why it cannot."""
 
     address: str = ""
     error: str = ""

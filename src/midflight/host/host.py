@@ -16,7 +16,7 @@ from midflight.agents.process.orphans import end_strays
 from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
-from midflight.host.recovery import settle_all
+from midflight.host.recovery import recover_all
 from midflight.host.service import SessionService
 from midflight.host.sessions import OnSession, SessionTable
 from midflight.host.warm_pool import AgentFactory, WarmAgents
@@ -91,7 +91,7 @@ class Host:
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
         await asyncio.to_thread(end_strays)
-        self._listener.clear(await settle_all(self._journal))
+        self._listener.clear(await recover_all(self._journal))
         await self._listener.answer(self._make_app)
         self._tasks.start(self._housekeeping.tend())
 

@@ -1,4 +1,4 @@
-"""Tells a person who is not looking: something waits, a turn has ended, or it has failed."""
+"""Notifies the user who is not looking: a request waits, a turn has ended or has failed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from midflight.errors import EventsExpired, InvalidOption, StoreFailed
 from midflight.session.session import Session
 
 PATIENCE_S = 1.0
-"""How long a request may wait before it is told: most are answered by a policy at once."""
+"""How long a request waits before it is sent: most are answered by a policy at once."""
 
 TIMEOUT_S = 15.0
-"""How long telling one thing may take."""
+"""How long sending one notification may take."""
 
 CHARACTERS = 200
 
@@ -37,13 +37,13 @@ class Notifier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, session: Session) -> None:
-        """Tell what happens in a session until it ends; what cannot be told is a notice, once."""
+        """Notify of a session until it ends; a failure to send is a notice in it, once."""
         task = asyncio.get_running_loop().create_task(self._follow(session))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait until all is told, for a while."""
+        """Wait until everything is sent, for a while."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=TIMEOUT_S)
             for task in late:
@@ -57,18 +57,19 @@ class Notifier:
                     after = event.seq or after
                     if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
                         await asyncio.sleep(PATIENCE_S)
-                    told = news(event, session)
-                    if told is not None and not await self._tell(*told) and not failed:
+                    notification = news(event, session)
+                    sent = notification is None or await self._send(*notification)
+                    if not sent and not failed:
                         failed = True
                         session.notice("warning", "a notification could not be sent")
             except EventsExpired as expired:
                 after = expired.oldest - 1
                 continue
             except StoreFailed:
-                pass  # whoever looks is told; nothing more happens here
+                pass  # the session reports it itself; nothing more happens here
             return
 
-    async def _tell(self, title: str, body: str) -> bool:
+    async def _send(self, title: str, body: str) -> bool:
         with contextlib.suppress(Exception):  # of whatever service is behind the address
             async with asyncio.timeout(TIMEOUT_S):
                 return bool(await asyncio.to_thread(self._apprise.notify, body, title))
@@ -76,7 +77,7 @@ class Notifier:
 
 
 def news(event: e.Event, session: Session) -> tuple[str, str] | None:
-    """Return what is worth telling of an event: a title and a line; None if nothing is."""
+    """Return the notification of an event, a title and a line; None if it is worth none."""
     name = session.name
     match event:
         case e.PermissionRequested() | e.QuestionRequested() if event not in session.pending:

@@ -14,11 +14,11 @@ from midflight.session.recorder import summary
 from midflight.values import Limits
 
 
-async def settle_all(journal: Journal) -> list[str]:
+async def recover_all(journal: Journal) -> list[str]:
     """End what hosts that died have left open, and forget them; return their addresses."""
-    for session in await journal.unsettled():
+    for session in await journal.orphaned():
         try:
-            await settle(*await journal.take(session))
+            await recover(*await journal.take(session))
         except StoreRefused as error:
             await _set_aside(journal, session, error.message)
         except MidflightError:
@@ -33,19 +33,19 @@ async def settle_all(journal: Journal) -> list[str]:
 
 
 async def _set_aside(journal: Journal, session: str, why: str) -> None:
-    """Say of a session that it cannot be gone on with, and let no other host try it again."""
+    """Show of a session that it cannot be resumed, and why; no other host tries it again."""
     with contextlib.suppress(MidflightError):
         await journal.set_aside(session, why)
 
 
-async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:
-    """Bring every turn, message and request to its end, on disk, and give the session back.
+async def recover(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:
+    """Bring every turn, message and request to its end, on disk, and close its record.
 
     ``closed`` ends what only waits as well, and the session with it.
     """
     seq = past.events[-1].seq or 0 if past.events else 0
 
-    def tell(event: e.Event) -> e.Event:
+    def publish(event: e.Event) -> e.Event:
         nonlocal seq
         seq += 1
         event = e.stamp(event, seq=seq, session=record.session, turn=event.turn, time=time.time())
@@ -54,7 +54,7 @@ async def settle(row: SessionRow, record: Record, past: Past, *, closed: bool = 
 
     rules = SessionRules(
         Limits(),
-        publish=tell,
+        publish=publish,
         act=lambda action: None,
         attended=lambda: False,
         can=lambda capability: "not",

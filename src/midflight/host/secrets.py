@@ -1,4 +1,4 @@
-"""What a host knows of its sessions that the journal does not: the values that may be secret."""
+"""What a host knows of its sessions and the journal does not: the values that may be secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SessionSecrets:
     """The options of the sessions that this host has had, those at rest too."""
 
     def __init__(self) -> None:
-        """Know of none."""
+        """Begin without a session."""
         self._options: dict[str, Options] = {}
 
     def __contains__(self, id: object) -> bool:
@@ -37,7 +37,7 @@ class SessionSecrets:
         return text
 
     def options(self, row: SessionRow) -> Options:
-        """Return the options to go on with. Raises `Conflict` if something secret is missing."""
+        """Return the options to resume with. Raises `Conflict` if something secret is missing."""
         known = self._options.get(row.id)
         options, missing = restored(
             row.options,

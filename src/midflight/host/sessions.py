@@ -14,7 +14,7 @@ from midflight import events as e
 from midflight.agents.base import Agent
 from midflight.commands import check_text
 from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
-from midflight.host.recovery import settle
+from midflight.host.recovery import recover
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal, stored
@@ -141,14 +141,14 @@ class SessionTable:
         try:
             options = self.secrets.options(row)
         except MidflightError:
-            await settle(row, record, past)  # and give it back
+            await recover(row, record, past)  # which closes its record
             raise
         return await self._enter(
             lambda: Session(options, agent=self._agent, record=record, past=past), record
         )
 
     async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
-        """Enter a session and keep it; what could not be made or entered is given back."""
+        """Enter a session and keep it; the record of one that could not be is closed."""
         try:
             self._check_open()
             session = make()
@@ -196,7 +196,7 @@ class SessionTable:
             if row.status == "closed":
                 return row.seq
             row, record, past = await self._journal.take(id)
-            await settle(row, record, past, closed=True)
+            await recover(row, record, past, closed=True)
             return (await self._journal.find(id, exact=True)).seq
 
     async def remove(self, id: str) -> None:
@@ -265,7 +265,7 @@ class _Starts:
     async def cut(self) -> None:
         """End the starts under way, and wait until nothing is on its way any more.
 
-        How long an agent takes to start is for itself to say; a host that ends cannot wait for it.
+        An agent decides how long it takes to start; a host that ends cannot wait for it.
         """
         for entering in self._entering:
             entering.cancel()

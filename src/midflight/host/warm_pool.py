@@ -15,7 +15,7 @@ from midflight.options import Options
 from midflight.values import PermissionMode
 
 LAST_SIGNALS_S = 1.0
-"""How long an agent that was closed may take to say so."""
+"""How long an agent that was closed may take to report it."""
 
 AgentFactory = Callable[[Options], Agent]
 """Makes the agent of a session from its options; it is not started."""
@@ -24,7 +24,7 @@ AgentFactory = Callable[[Options], Agent]
 class _WatchedAgent:
     """An agent whose signals are read ahead, so that its death is known before it is needed.
 
-    Whose it becomes reads the signals that were kept; every other call is passed on.
+    A session that takes it reads the signals that were kept; every other call is passed on.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -129,7 +129,7 @@ class Warm:
         return agent
 
     async def close(self) -> None:
-        """End the agent that nobody needed."""
+        """End the agent that no task needed."""
         agent, self._agent = self._agent, None
         if agent is not None:
             with contextlib.suppress(MidflightError):
@@ -137,7 +137,7 @@ class Warm:
 
 
 class WarmAgents:
-    """The agents that a host keeps ready, one for each task that was foreseen."""
+    """The agents that a host keeps ready, one for each kind of task that is expected."""
 
     def __init__(self, factory: AgentFactory) -> None:
         """Keep none yet."""
@@ -167,5 +167,5 @@ class WarmAgents:
         return next((agent for warm in self._kept if (agent := warm.take(options))), None)
 
     async def close(self) -> None:
-        """End the agents that nobody needed."""
+        """End the agents that no task needed."""
         await asyncio.gather(*(warm.close() for warm in self._kept), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The append-only record of sessions on disk, and the leases that say who may write it.
+"""The append-only record of sessions on disk, and the leases that decide who may write it.
 
     async with Journal() as journal:
         await journal.register(address)                 # beat() every 5 seconds from here on
@@ -10,7 +10,7 @@
         await journal.events(row.id, after=0)
         await journal.leave()
 
-`Journal.take` goes on with a session, and returns its `Past` too. The record is a
+`Journal.take` takes over a session, and returns its `Past` too. The record is a
 `midflight.journal.base.Record`; `restored` makes options of ``row.options``.
 
 What stands here is slow to import and is loaded when it is asked for.

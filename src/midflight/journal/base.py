@@ -15,9 +15,9 @@ __all__ = ["Past", "Record", "Summary"]
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What a journal knows of a session: its events, and what was handed to the agent.
 
-    ``events`` make up its state; what was only said is left out of the older ones, and none is
-    missing behind ``whole_after``. ``handed`` are the ids of messages; of those that no later
-    event speaks of nobody can say what became of them.
+    ``events`` make up its state; those that only report progress are left out of the older ones,
+    and none is missing behind ``whole_after``. ``handed`` are the ids of messages; what became of
+    one that no later event reports is not known.
     """
 
     events: Sequence[Event]
@@ -50,14 +50,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Record(Protocol):
     """One session's place in a journal, held by a lease that only one host can have.
 
-    None of the calls blocks. What is given is written in order, often many things at once.
+    None of the calls blocks. Everything is written in order, often many things at once.
     ``session`` is the session's id.
     """
 
     session: str
 
     def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
-        """Say who is to be told, in the event loop that calls this.
+        """Set the callbacks, which run in the event loop that calls this.
 
         ``shown`` gets the ``seq`` up to which everything is on disk; ``failed`` the
         `StoreFailed` after which nothing more can be written.
@@ -71,7 +71,7 @@ class Record(Protocol):
     def handed(self, message: str, *, back: bool = False) -> None:
         """Have it noted that the agent is about to be given a message, or has given it ``back``.
 
-        Of one that it has, nobody can say after a crash whether it was read.
+        Whether the agent has read one that it was given is not known after a crash.
         """
         ...
 
@@ -80,7 +80,7 @@ class Record(Protocol):
         ...
 
     def fail(self, error: Exception) -> None:
-        """Have nothing more written, not even what waits: the session was given up."""
+        """Write nothing more, not even what waits: the session was given up."""
         ...
 
     async def written(self) -> None:

@@ -34,7 +34,7 @@ class Database:
     """One journal's database: ``write`` and ``read`` open transactions of the two kinds."""
 
     def __init__(self, engine: Engine, name: str, file: Path | None) -> None:
-        """``name`` is what people are told; ``file`` is the SQLite file, if it is one."""
+        """``name`` is what errors call it; ``file`` is the SQLite file, if it is one."""
         self.engine = engine
         self.name = name
         self.file = file
@@ -77,7 +77,7 @@ class Database:
             raise self.failure(error) from error
 
     def _check_there(self) -> None:
-        """SQLite would go on writing to a file that was removed, and nobody could ever read it."""
+        """SQLite would keep writing to a file that was removed, and no reader could open it."""
         if self.file is None:
             return
         try:
@@ -90,7 +90,7 @@ class Database:
             raise StoreFailed(f"{self.file} was replaced by another file")
 
     def failure(self, error: Exception) -> StoreFailed:
-        """Say what an error of the database means. Values never become part of it."""
+        """Return the error to raise for one of the database. Values never become part of it."""
         cause = getattr(error, "orig", None) or error
         text = " ".join(str(cause).split()) or type(cause).__name__
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF

@@ -16,9 +16,7 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event
 from midflight.info import SessionInfo
-from midflight.journal import lease
-from midflight.journal import queries as reading
-from midflight.journal import writes as store
+from midflight.journal import lease, queries, writes
 from midflight.journal.base import Past
 from midflight.journal.database import Database
 from midflight.journal.location import JournalLocation
@@ -118,14 +116,14 @@ class Journal:
         lost = await self._writer.do(lambda c: lease.beat(c, host, held))
         self.valid_until = now + lease.TTL_S
         for session, owner in lost.items():
-            holding = self._held.get(session)
-            if holding is not None and holding.generation == held[session]:
-                holding.fail(LeaseLost(f"session {session} now belongs to {owner}"))
+            record = self._held.get(session)
+            if record is not None and record.generation == held[session]:
+                record.fail(LeaseLost(f"session {session} now belongs to {owner}"))
 
     async def leave(self) -> None:
         """Give back all leases; this process is no host any more.
 
-        A disk that hangs is not waited for: this host is found dead then.
+        A disk that hangs is not waited for: others take this host for dead then.
         """
         host, self.host = self.host, None
         if host is not None:
@@ -138,7 +136,7 @@ class Journal:
         return await self._read(lambda c: lease.list_hosts(c, self._here))
 
     async def forget(self, host: str) -> bool:
-        """Remove a dead host, if nothing is left of it to settle; tell whether it is gone."""
+        """Remove a dead host, if it has left no session; tell whether it is gone."""
         return await self._writer.do(lambda c: lease.forget(c, host, self._here))
 
     def _registered(self) -> str:
@@ -153,35 +151,35 @@ class Journal:
     ) -> tuple[SessionRow, JournalRecord]:
         """Add a session and own it. Its name gets a number if another session has it.
 
-        The same id again is no second session: `Conflict`, or `LeaseHeld` while somebody owns the
-        first, which `take` returns. Raises `InvalidInput` for an id that cannot be one.
+        The same id again is no second session: `Conflict`, or `LeaseHeld` while the first, which
+        `take` returns, has an owner. Raises `InvalidInput` for an id that cannot be one.
         """
         host = self._registered()
         session = uuid.uuid4().hex if id is None else id
-        new = store.NewSession(id=session, name=name, options=options, parent=parent)
+        new = writes.NewSession(id=session, name=name, options=options, parent=parent)
 
         def made(connection: Connection) -> tuple[SessionRow, int]:
-            store.create(connection, new, self._here)
+            writes.create(connection, new, self._here)
             return self._taken(connection, session, host)
 
         async with self._claim(session):
             return self._hold(host, *await self._writer.do(made))
 
     async def take(self, session: str) -> tuple[SessionRow, JournalRecord, Past]:
-        """Become the owner of a session that nobody owns, or whose owner is dead.
+        """Become the owner of a session that has none, or whose owner is dead.
 
-        Returns what lists show of it, the hold on it, and its `past`. Raises `NotFound`,
+        Returns what lists show of it, its record, and its `past`. Raises `NotFound`,
         or `LeaseHeld` that names the owner.
         """
         host = self._registered()
         async with self._claim(session):
-            row, holding = self._hold(
+            row, record = self._hold(
                 host, *await self._writer.do(lambda c: self._taken(c, session, host))
             )
         try:
-            return row, holding, await self.past(session)
+            return row, record, await self.past(session)
         except BaseException:
-            await holding.close()
+            await record.close()
             raise
 
     @contextlib.asynccontextmanager
@@ -198,12 +196,12 @@ class Journal:
 
     def _taken(self, connection: Connection, session: str, host: str) -> tuple[SessionRow, int]:
         generation = lease.take(connection, session, host, self._here)
-        return reading.find(connection, self._here, session, exact=True), generation
+        return queries.find(connection, self._here, session, exact=True), generation
 
     def _hold(
         self, host: str, row: SessionRow, generation: int
     ) -> tuple[SessionRow, JournalRecord]:
-        holding = self._held[row.id] = JournalRecord(
+        record = self._held[row.id] = JournalRecord(
             session=row.id,
             host=host,
             generation=generation,
@@ -211,11 +209,11 @@ class Journal:
             writer=self._writer,
             give_back=self._give_back,
         )
-        return row, holding
+        return row, record
 
-    async def _give_back(self, holding: JournalRecord) -> None:
+    async def _give_back(self, record: JournalRecord) -> None:
         """Write the rest and end the lease; where the disk fails, the host's end will end it."""
-        session, host, generation = holding.session, holding.host, holding.generation
+        session, host, generation = record.session, record.host, record.generation
         try:
             with contextlib.suppress(StoreFailed, TimeoutError):
                 async with asyncio.timeout(GIVE_BACK_S):
@@ -224,8 +222,8 @@ class Journal:
             del self._held[session]
 
     async def set_aside(self, session: str, why: str) -> None:
-        """Show of a session that is damaged why it is, and no longer count it as `unsettled`."""
-        await self._writer.do(lambda c: store.set_aside(c, session, why))
+        """Show of a session that is damaged why it is, and no longer count it as `orphaned`."""
+        await self._writer.do(lambda c: writes.set_aside(c, session, why))
 
     async def remove(self, session: str) -> None:
         """Delete a session and all its events. Raises `NotFound`, or `LeaseHeld`."""
@@ -233,7 +231,7 @@ class Journal:
 
         def gone(connection: Connection) -> None:
             lease.take(connection, session, host, self._here)
-            store.remove(connection, session)
+            writes.remove(connection, session)
 
         async with self._claim(session):
             await self._writer.do(gone)
@@ -250,7 +248,7 @@ class Journal:
     ) -> list[SessionRow]:
         """Return the sessions that fit, the newest first."""
         return await self._read(
-            lambda c: reading.list_sessions(
+            lambda c: queries.list_sessions(
                 c, self._here, status=status, cwd=cwd, parent=parent, limit=limit
             )
         )
@@ -263,12 +261,12 @@ class Journal:
         Without a text it is the newest one in ``cwd``; ``exact`` takes whole ids only. Raises
         `NotFound`, or `Conflict` that names the candidates.
         """
-        return await self._read(lambda c: reading.find(c, self._here, text, cwd, exact=exact))
+        return await self._read(lambda c: queries.find(c, self._here, text, cwd, exact=exact))
 
     async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
-        """Return sessions as others are told of them, with the requests that wait."""
+        """Return sessions as other processes get them, with the requests that wait."""
         name = self._database.name
-        return await self._read(lambda c: [reading.info(c, name, row) for row in rows])
+        return await self._read(lambda c: [queries.info(c, name, row) for row in rows])
 
     async def host_gone(self, session: str) -> None:
         """Wait until the host of a session, which does not answer, is known to be dead.
@@ -282,25 +280,25 @@ class Journal:
                 while host and (await self.find(session, exact=True)).host == host:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def unsettled(self) -> list[str]:
+    async def orphaned(self) -> list[str]:
         """Return the sessions that their owner has left as they were: they may have been cut."""
         host = self._registered()
         live = frozenset(self._held)
-        return await self._read(lambda c: reading.unsettled(c, self._here, host, live))
+        return await self._read(lambda c: queries.orphaned(c, self._here, host, live))
 
     async def waiting(self) -> list[str]:
         """Return the sessions at rest that wait for the reset of a usage limit."""
-        return await self._read(reading.waiting)
+        return await self._read(queries.waiting)
 
     async def past(self, session: str) -> Past:
-        """Return what is needed of a session to go on with it."""
-        return await self._read(lambda c: reading.past(c, self._database.name, session))
+        """Return what is needed of a session to resume it."""
+        return await self._read(lambda c: queries.past(c, self._database.name, session))
 
     async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
         """Return the events after a ``seq``, the oldest first."""
         name = self._database.name
-        return await self._read(lambda c: reading.read_events(c, name, session, after, limit))
+        return await self._read(lambda c: queries.read_events(c, name, session, after, limit))
 
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest events, the oldest of them first."""
-        return await self._read(lambda c: reading.tail(c, self._database.name, session, count))
+        return await self._read(lambda c: queries.tail(c, self._database.name, session, count))

@@ -1,11 +1,11 @@
 """Who owns a session: one host at a time, judged by its process and its beat.
 
 A lease has no end of its own. It holds as long as its host lives: the process is there (by its id
-and its birth, so that a reused id is nobody), and has beaten in the last `TTL_S` seconds. Both are
-counted from the boot, so that setting the clock, or a sleeping machine, changes nothing.
+and its birth, so that a reused id is another process), and has beaten in the last `TTL_S` seconds.
+Both are counted from the boot, so that setting the clock, or a sleeping machine, changes nothing.
 
-Whoever takes a lease gets the next generation. Every append looks whether its generation is still
-the one, in its own transaction, so a host that was given up by mistake can write nothing.
+The owner that takes a lease gets the next generation. Every append looks in its own transaction
+whether its generation is still the newest, so a host that was given up by mistake writes nothing.
 """
 
 from __future__ import annotations
@@ -103,21 +103,21 @@ def register(connection: Connection, host: str, here: ProcessIdentity, address: 
 
 
 def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, str]:
-    """Say that a host lives. Of the sessions ``held``, return those lost, with their owner.
+    """Note that a host lives. Of the sessions ``held``, return those lost, with their owner.
 
     Raises `LeaseLost` if the host itself was given up.
     """
-    _say_alive(connection, host)
-    found = {row.session: row for row in owners(connection, list(held))}
+    _note_alive(connection, host)
+    rows = {row.session: row for row in owners(connection, list(held))}
     return {
-        session: owner_of(found.get(session))
+        session: owner_of(rows.get(session))
         for session, generation in held.items()
-        if session not in found
-        or (found[session].host, found[session].generation) != (host, generation)
+        if session not in rows
+        or (rows[session].host, rows[session].generation) != (host, generation)
     }
 
 
-def _say_alive(connection: Connection, host: str) -> None:
+def _note_alive(connection: Connection, host: str) -> None:
     now = _wall(connection) or time.time()
     done = connection.execute(
         update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
@@ -157,7 +157,7 @@ def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
     if _alive(row, here, _wall(connection)):
         return False
     left = select(leases.c.session).where(leases.c.host == host)
-    # What never got an event was never shown to anybody.
+    # A session that never got an event was never shown.
     connection.execute(delete(sessions).where(sessions.c.id.in_(left), sessions.c.seq == 0))
     if connection.execute(left.limit(1)).first() is not None:
         return False
@@ -169,7 +169,7 @@ def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
 
 
 def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
-    """Return the leases of sessions, with what there is to say of their owners and events.
+    """Return the leases of sessions, with what is known of their owners and events.
 
     They stay as they are until the transaction ends.
     """
@@ -208,16 +208,16 @@ _OWNERS = (
 
 
 def take(connection: Connection, session: str, host: str, here: ProcessIdentity) -> int:
-    """Make a host the owner of a session that nobody who lives owns. Return its generation.
+    """Make a host the owner of a session that has no owner alive. Return its generation.
 
     Raises `NotFound`, or `LeaseHeld` that names the owner.
     """
     lock(connection)
-    _say_alive(connection, host)  # or the lease would be nobody's from the beginning
-    found = owners(connection, [session])
-    if not found:
+    _note_alive(connection, host)  # or the lease would have a dead owner from the beginning
+    rows = owners(connection, [session])
+    if not rows:
         raise NotFound(f"no session has the id {session!r}")
-    row = found[0]
+    row = rows[0]
     if row.host != host and is_owned(connection, row, here):
         raise LeaseHeld(session, owner_of(row))
     connection.execute(

@@ -14,7 +14,7 @@ from midflight._util.files import exposed_by, make_private, open_private
 from midflight.errors import StoreFailed, StoreRefused
 
 APPLICATION = 0x6D666C74
-"""What a journal's header says of the program that it belongs to: "mflt" in ASCII."""
+"""The application id in the header of a journal's file: "mflt" in ASCII."""
 
 MAX_SOCKET_BYTES = 100
 """A path of a Unix socket has to fit into 104 bytes on macOS and 108 on Linux."""
@@ -77,9 +77,9 @@ class JournalLocation:
         # closes any descriptor of it, and the next process would take those who write for dead.
         if not os.path.lexists(self.journal):
             os.close(self.open_file(self.journal))
-        found = self.journal.lstat()
-        _check(self.journal, found, "600", stat.S_ISREG)
-        if found.st_size and not self._is_ours():
+        status = self.journal.lstat()
+        _check(self.journal, status, "600", stat.S_ISREG)
+        if status.st_size and not self._is_ours():
             raise StoreRefused(
                 f"{self.journal} is not a journal of midflight", f"move it out of {self.folder}"
             )
@@ -107,13 +107,13 @@ def _private(folder: Path) -> Path:
     """Return a folder that is ours alone; it is made if it is missing, and never changed."""
     try:
         make_private(folder)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise StoreFailed(
             f"the folder {folder} cannot be made or read: {error.strerror}",
             "name another one with XDG_STATE_HOME",
         ) from error
-    _check(folder, found, "700", stat.S_ISDIR)
+    _check(folder, status, "700", stat.S_ISDIR)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StoreFailed(
             f"the folder {folder} cannot be written to", f"chmod 700 {quote(str(folder))}"
@@ -121,19 +121,21 @@ def _private(folder: Path) -> Path:
     return folder
 
 
-def _check(path: Path, found: os.stat_result, mode: str, right_kind: Callable[[int], bool]) -> None:
+def _check(
+    path: Path, status: os.stat_result, mode: str, right_kind: Callable[[int], bool]
+) -> None:
     """Raise `StoreRefused` unless this is of the right kind, ours, and closed to others."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         raise StoreRefused(f"{path} is a symbolic link", f"rm {quote(str(path))}")
-    if not right_kind(found.st_mode):
+    if not right_kind(status.st_mode):
         raise StoreRefused(f"{path} is not what it should be", f"move {path} away")
-    exposed = exposed_by(found)
+    exposed = exposed_by(status)
     if exposed == "owner":
         raise StoreRefused(
-            f"{path} belongs to another user (uid {found.st_uid})", f"move {path} away"
+            f"{path} belongs to another user (uid {status.st_uid})", f"move {path} away"
         )
     if exposed == "mode":
-        loose = stat.S_IMODE(found.st_mode)
+        loose = stat.S_IMODE(status.st_mode)
         raise StoreRefused(
             f"{path} is open to others (mode {loose:o})", f"chmod {mode} {quote(str(path))}"
         )

@@ -89,7 +89,7 @@ def _found(connection: Connection, version: int) -> int:
 
 
 def _check_unused(connection: Connection) -> None:
-    """A host of the version before would go on writing to tables that it does not know."""
+    """A host of the version before would keep writing to tables that it does not know."""
     for host in list_hosts(connection, ProcessIdentity.find()):
         if host.alive:
             raise StoreRefused(

@@ -1,4 +1,4 @@
-"""What is read: lists of sessions, one found by its name, events."""
+"""What is read: lists of sessions, one session by its name, events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from midflight.state.session import BUSY, State
 LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
 
 WHOLE = 2_000
-"""How many of the newest events are read whole, to go on with a session."""
+"""How many of the newest events are read whole, to resume a session."""
 
 _TURN_ENDED = "turn.ended"
 _ONLY_SAID = (
@@ -40,7 +40,7 @@ def _owned(connection: Connection, here: ProcessIdentity) -> ColumnElement[bool]
 
 
 def _shown(owned: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return what is true of a session that has begun, or that somebody is about to begin."""
+    """Return what is true of a session that has begun, or that a host is about to begin."""
     return or_(sessions.c.seq > 0, owned)
 
 
@@ -56,10 +56,10 @@ def list_sessions(
 ) -> list[SessionRow]:
     """Return the sessions that fit, the newest first."""
     owned = _owned(connection, here)
-    # What a dead host said of its sessions is not true any more; what was settled is. One that
-    # was given back because it could not be written says still that it runs.
-    settled = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
-    still = or_(owned, settled, sessions.c.status == "closed")
+    # The status that a dead host wrote is not true any more; that of a recovered session is. One
+    # that was given back because it could not be written still has the status of one that runs.
+    recovered = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
+    still = or_(owned, recovered, sessions.c.status == "closed")
     shown = case((still, sessions.c.status), else_="idle").label("shown")
     query = (
         select(
@@ -142,7 +142,7 @@ def find(
     return list_sessions(connection, here, id=fitting[0].id)[0]
 
 
-def unsettled(
+def orphaned(
     connection: Connection, here: ProcessIdentity, host: str, live: Collection[str]
 ) -> list[str]:
     """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
@@ -175,7 +175,7 @@ def waiting(connection: Connection) -> list[str]:
 
 
 def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
-    """Return a session as others are told of it. ``name`` is the database's."""
+    """Return a session as other processes get it. ``name`` is the database's."""
     waiting: list[Event] = []
     if row.pending:
         query = (
@@ -242,7 +242,7 @@ def _damaged(name: str, what: str) -> StoreRefused:
 
 
 def past(connection: Connection, name: str, session: str) -> Past:
-    """Return what there is of a session, to go on with it.
+    """Return what there is of a session, to resume it.
 
     Raises `StoreRefused` where an event is missing, or none that could follow the ones before it.
     """
@@ -268,7 +268,7 @@ def past(connection: Connection, name: str, session: str) -> Past:
 
 
 def _check(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> None:
-    """Nobody can go on from what has holes; better to say so than to fail somewhere later."""
+    """Events with a hole cannot be resumed from; better an error here than a failure later."""
     state, expected = State(), whole_after
     for event in found:
         seq = event.seq or 0

@@ -17,7 +17,7 @@ class JournalRecord:
     """A lease on one session, and the way to write it. Made by the journal; see `Record`.
 
     ``generation`` counts the session's owners; ``last_seq`` is the newest event that was there
-    when it was taken, or has been given since.
+    when it was taken, or has been appended since.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class JournalRecord:
         self._shown: Callable[[int], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._error: StoreFailed | None = None
-        self._given = 0
-        self._done = 0
+        self._put_count = 0
+        self._written_count = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._closed = False
 
@@ -71,25 +71,25 @@ class JournalRecord:
 
     def _put(self, item: Item) -> None:
         if self._error is None and not self._closed:
-            self._given += 1
+            self._put_count += 1
             self._writer.put(self, item)
 
-    def settled(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
-        """Take the news from the writer."""
+    def take_report(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
+        """Take the report of the writer."""
         if error is not None:
             self.fail(error)
         if self._error is not None:
             return
-        self._done += count
+        self._written_count += count
         if seq is not None and self._shown is not None:
             self._shown(seq)
-        while self._waiting and self._waiting[0][0] <= self._done:
+        while self._waiting and self._waiting[0][0] <= self._written_count:
             _, waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """See `Record.fail`. Tells everybody, once."""
+        """See `Record.fail`. Every wait ends with the error, once."""
         if self._error is not None:
             return
         error = error if isinstance(error, StoreFailed) else StoreFailed(str(error))
@@ -106,14 +106,14 @@ class JournalRecord:
         """See `Record.written`."""
         if self._error is not None:
             raise self._error
-        if self._done == self._given:
+        if self._written_count == self._put_count:
             return
         waiter = self.loop.create_future()
-        self._waiting.append((self._given, waiter))
+        self._waiting.append((self._put_count, waiter))
         await waiter
 
     async def close(self) -> None:
-        """See `Record.close`. What could not be written was told before; it is no error here."""
+        """See `Record.close`. What was not written was reported before; it is no error here."""
         if self._closed:
             return
         self._closed = True

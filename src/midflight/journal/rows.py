@@ -1,4 +1,4 @@
-"""What the journal tells about sessions and hosts."""
+"""Sessions and hosts as the journal has them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One session as lists show it.
 
     ``seq`` is its newest event. ``host`` is the id of the host that owns it and lives, ``address``
-    where that one can be reached; both are None when nobody owns it. Its ``status`` is then
+    where that one can be reached; both are None when it has no owner. Its ``status`` is then
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
     made them.
     """

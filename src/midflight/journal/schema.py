@@ -76,7 +76,7 @@ leases = Table(
     PrimaryKeyConstraint("session"),
 )
 
-# `data` is the event as JSON, with everything that the other columns say.
+# `data` is the event as JSON, with everything that is in the other columns.
 events = Table(
     "events",
     metadata,

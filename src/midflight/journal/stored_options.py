@@ -1,7 +1,7 @@
 """What is kept of a session's options, and how they come back.
 
 The values of environment variables and of headers may be keys. They are not stored, only their
-names; whoever goes on with the session brings them again.
+names; the host that resumes the session brings them again.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def restored(
     mcp_servers: Mapping[str, Mapping[str, Any]] | None = None,
     **changed: Any,
 ) -> tuple[Options, tuple[str, ...]]:
-    """Return stored options with the values given again, and the names of those still missing.
+    """Return stored options with the values filled in, and the names of those still missing.
 
     ``env`` may hold more than is needed; ``mcp_servers`` replace those of the same name.
     ``changed`` are other options. Raises `InvalidOption`, for example when a folder is gone.
     """
     missing: list[str] = []
-    env, given = env or {}, mcp_servers or {}
+    env, replaced = env or {}, mcp_servers or {}
     servers: dict[str, dict[str, Any]] = {}
     for name, server in kept["mcp_servers"].items():
-        if name in given:
-            servers[name] = dict(given[name])
+        if name in replaced:
+            servers[name] = dict(replaced[name])
             continue
         servers[name] = dict(server)
         for key in _SECRET:

@@ -25,7 +25,7 @@ GROUP = 1_000
 """How many items one transaction takes."""
 
 ANSWER_S = 30.0
-"""How long anybody waits for a transaction of their own: a disk may hang for good."""
+"""How long a caller waits for a transaction of its own: a disk may hang for good."""
 
 CLOSE_S = 10.0
 """How long the thread may take to write the rest."""
@@ -43,8 +43,8 @@ class Source(Protocol):
     stopped: bool
     """Nothing more of this is written."""
 
-    def settled(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
-        """Be told in ``loop``: so many more items are on disk, up to this ``seq``, or never."""
+    def take_report(self, count: int, seq: int | None, error: StoreFailed | None) -> None:
+        """Called in ``loop``: so many more items are on disk, up to this ``seq``, or none."""
         ...
 
 
@@ -56,9 +56,9 @@ class _Job(Generic[T]):
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[T] = self.loop.create_future()
 
-    def settle(self, result: T | None, error: Exception | None) -> None:
+    def finish(self, result: T | None, error: Exception | None) -> None:
         """Called in ``loop``."""
-        if self.future.done():  # whoever waited was cancelled
+        if self.future.done():  # the caller was cancelled
             return
         if error is not None:
             self.future.set_exception(error)
@@ -74,7 +74,7 @@ _Entry = tuple[Source, Item] | _Job[Any] | _Stop
 
 
 class Writer:
-    """Writes in the order in which it is told. An error ends what it met, and nothing else."""
+    """Writes in the order of the calls. An error ends what it met, and nothing else."""
 
     def __init__(self, database: Database) -> None:
         """Start the thread."""
@@ -86,16 +86,16 @@ class Writer:
         self._thread.start()
 
     def put(self, source: Source, item: Item) -> None:
-        """Have an item written; the source is told when it is."""
+        """Have an item written; the source gets a report of it."""
         if self._closing:
-            source.loop.call_soon(source.settled, 1, None, StoreFailed("the journal is closed"))
+            source.loop.call_soon(source.take_report, 1, None, StoreFailed("the journal is closed"))
         else:
             self._queue.put((source, item))
 
     async def do(self, call: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own. Raises what it raises, or `StoreFailed`.
 
-        Nobody waits for longer than `ANSWER_S`; what has not begun then is not done any more.
+        No caller waits for longer than `ANSWER_S`; what has not begun then is not done any more.
         """
         if self._closing:
             raise StoreFailed("the journal is closed")
@@ -144,14 +144,14 @@ class Writer:
             return None
 
     def _do(self, job: _Job[Any]) -> None:
-        if job.future.cancelled():  # nobody waits for it any more
+        if job.future.cancelled():  # its caller is gone
             return
         result, error = None, None
         try:
             result = self._transaction(job.call)
-        except MidflightError as told:
-            error = told
-        _tell(job.loop, [lambda: job.settle(result, error)])
+        except MidflightError as failure:
+            error = failure
+        _call_in(job.loop, [lambda: job.finish(result, error)])
 
     def _write(self, group: list[tuple[Source, Item]]) -> None:
         batches: dict[Source, Batch] = {}
@@ -162,15 +162,15 @@ class Writer:
                 batches[source] = Batch(source.session, source.host, source.generation)
             batches[source].add(item)
         outcome = self._append(list(batches.values())) if batches else {}
-        news: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+        reports: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
         for source, batch in batches.items():
             error = outcome.get(batch)
             source.stopped |= error is not None  # it may have been given up meanwhile
             seq = batch.events[-1][0].seq if batch.events else None
-            told = functools.partial(source.settled, batch.size, seq, error)
-            news.setdefault(source.loop, []).append(told)
-        for loop, calls in news.items():
-            _tell(loop, calls)
+            report = functools.partial(source.take_report, batch.size, seq, error)
+            reports.setdefault(source.loop, []).append(report)
+        for loop, calls in reports.items():
+            _call_in(loop, calls)
 
     def _append(self, batches: list[Batch]) -> dict[Batch, StoreFailed]:
         """Write a group; return what was not written, and why."""
@@ -196,10 +196,10 @@ class Writer:
             raise failure from error
 
 
-def _tell(loop: asyncio.AbstractEventLoop, calls: list[Callable[[], None]]) -> None:
+def _call_in(loop: asyncio.AbstractEventLoop, calls: list[Callable[[], None]]) -> None:
     def run() -> None:
         for call in calls:
-            loop.call_soon(call)  # one that raises must not keep the others from being told
+            loop.call_soon(call)  # one that raises must not stop the others
 
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(run)

@@ -74,10 +74,10 @@ class Batch:
 
 
 def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> None:
-    """Add a session that nobody owns yet. Raises `LeaseHeld` or `Conflict` if there is one.
+    """Add a session that has no owner yet. Raises `LeaseHeld` or `Conflict` if there is one.
 
-    Its name gets a number if another session has it, so that a name is enough to tell sessions.
-    One that never got an event was never shown to anybody, and is replaced.
+    Its name gets a number if another session has it, so that a name is enough to know a session by.
+    One that never got an event was never shown, and is replaced.
     """
     if not _ID.fullmatch(new.id):
         raise InvalidInput(
@@ -91,7 +91,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
             raise Conflict(f"there is a session with the id {new.id}")
         remove(connection, new.id)
     options, now = new.options, time.time()
-    told = {
+    columns = {
         "id": new.id,
         "name": _free(connection, _plain(new.name)),
         "agent": options.agent,
@@ -105,7 +105,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
     }
     zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
     times = {"created": now, "updated": now}
-    connection.execute(insert(sessions).values(**told, **zero, **times))
+    connection.execute(insert(sessions).values(**columns, **zero, **times))
     connection.execute(insert(leases).values(session=new.id, host=None, generation=0))
 
 
@@ -126,9 +126,9 @@ def remove(connection: Connection, session: str) -> None:
 
 
 def set_aside(connection: Connection, session: str, why: str) -> None:
-    """Have lists show of a session only why nobody can go on with it."""
-    said = {"status": "idle", "pending": "[]", "last": _plain(why)}
-    connection.execute(update(sessions).where(sessions.c.id == session).values(**said))
+    """Have lists show of a session only why it cannot be resumed."""
+    shown = {"status": "idle", "pending": "[]", "last": _plain(why)}
+    connection.execute(update(sessions).where(sessions.c.id == session).values(**shown))
 
 
 # Events -------------------------------------------------------------------------------------

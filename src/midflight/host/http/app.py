@@ -42,7 +42,7 @@ from midflight.info import SessionInfo
 from midflight.options import Options
 
 HEARTBEAT_S = 15.0
-"""How often a stream on which nothing happens says that it is alive."""
+"""How often a stream on which nothing happens carries a heartbeat."""
 
 DIGITS = 18
 """No number of an event is longer."""

@@ -46,7 +46,7 @@ class JournalUnderTest(Protocol):
 
     async def sessions(self) -> list[SessionRow]: ...  # noqa: D102
 
-    async def unsettled(self) -> list[str]: ...  # noqa: D102
+    async def orphaned(self) -> list[str]: ...  # noqa: D102
 
     async def past(self, session: str) -> Past: ...  # noqa: D102
 
@@ -141,7 +141,7 @@ def _host(journal: JournalUnderTest) -> str:
 
 
 async def an_event_is_stored_before_it_is_shown(rig: JournalRig) -> None:
-    """What ``shown`` tells is on disk by then, and each number comes once."""
+    """What ``shown`` reports is on disk by then, and each number comes once."""
     async with rig.open(FIRST) as journal:
         owner = _Owner((await journal.create("fix", _options()))[1])
         stored: list[tuple[int, list[int]]] = []
@@ -263,7 +263,7 @@ async def a_lease_excludes_a_second_owner(rig: JournalRig) -> None:
 
 
 async def a_session_is_taken_once_at_a_time(rig: JournalRig) -> None:
-    """Also within one host, and whoever comes second is refused at once."""
+    """Also within one host, and the second is refused at once."""
     async with rig.open(FIRST) as journal:
         owner = await _begin(journal)
         assert isinstance(await _error_of(journal.take(owner.id)), LeaseHeld)
@@ -339,17 +339,17 @@ async def a_host_that_beats_keeps_its_sessions(rig: JournalRig) -> None:
 
 
 async def a_session_that_was_cut_is_found(rig: JournalRig) -> None:
-    """``unsettled`` names the sessions of a dead host, until somebody has taken each."""
+    """``orphaned`` names the sessions of a dead host, until each has been taken."""
     async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
         owner = await _begin(journal)
-        settled = await _begin(journal)
-        settled.record.note(Summary(status="idle"))
-        await settled.record.close()
-        assert await other.unsettled() == []
+        recovered = await _begin(journal)
+        recovered.record.note(Summary(status="idle"))
+        await recovered.record.close()
+        assert await other.orphaned() == []
         rig.silence(_host(journal))
-        assert await other.unsettled() == [owner.id]
+        assert await other.orphaned() == [owner.id]
         await other.take(owner.id)
-        assert await other.unsettled() == []
+        assert await other.orphaned() == []
 
 
 # Sessions -----------------------------------------------------------------------------------
