@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,16 @@ def found_in(folder: Path) -> set[Path]:
     return set(folder.iterdir())
 
 
-async def demo(env: dict[str, str], cwd: Path, *more: str) -> tuple[int, str, str]:
-    program = await Program.start(["demo", *more], env, cwd)
+AT_ONCE = (
+    sys.executable,
+    str(Path(__file__).parents[1] / "support" / "programs" / "demo_at_once.py"),
+)
+
+
+async def demo(
+    env: dict[str, str], cwd: Path, *more: str, command: Sequence[str] = COMMAND
+) -> tuple[int, str, str]:
+    program = await Program.start(["demo", *more], env, cwd, command)
     try:
         return await program.done()
     finally:
@@ -65,7 +75,7 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
 async def test_on_opencode_it_is_the_same_tour(claude_home: Path, project: Path) -> None:
     need("" if shutil.which("opencode") else "OpenCode is not on PATH")
     before = found_in(claude_home)
-    code, out, err = await demo(bare(claude_home), project, "--agent", "opencode")
+    code, out, err = await demo(bare(claude_home), project, "--agent", "opencode", command=AT_ONCE)
     assert (code, err) == (0, "")
     for part in (
         "The agent is the real OpenCode",
@@ -104,7 +114,7 @@ async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
         "HTTPS_PROXY": "http://127.0.0.1:9",
     }
-    code, out, err = await demo(env, project)
+    code, out, err = await demo(env, project, command=AT_ONCE)
     assert (code, err) == (0, "")
     assert "+EMAIL = re.compile(" in out
     assert "files changed" not in out

@@ -1,3 +1,5 @@
+"""The options of a run as the program has them, and the doctor that shows their sources."""
+
 from __future__ import annotations
 
 import os
