@@ -254,7 +254,7 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, fake_terminal: S
 @pytest.mark.parametrize(
     "plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "TERM=dumb"]
 )
-async def test_it_works_without_colour(
+async def test_the_console_works_without_colour(
     model: Model, fake_terminal: Start, plain: dict[str, str], project: Path
 ) -> None:
     write = {"file_path": str(project / "new.txt"), "content": "hello\n"}

@@ -72,7 +72,7 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
 
 
 @pytest.mark.agent
-async def test_on_opencode_it_is_the_same_tour(claude_home: Path, project: Path) -> None:
+async def test_the_tour_is_the_same_on_opencode(claude_home: Path, project: Path) -> None:
     need("" if shutil.which("opencode") else "OpenCode is not on PATH")
     before = found_in(claude_home)
     code, out, err = await demo(bare(claude_home), project, "--agent", "opencode", command=AT_ONCE)
@@ -92,7 +92,7 @@ async def test_on_opencode_it_is_the_same_tour(claude_home: Path, project: Path)
     assert not found_in(project)
 
 
-async def test_without_opencode_its_tour_says_how_to_get_it(
+async def test_without_opencode_its_tour_names_the_install_command(
     claude_home: Path, project: Path, tmp_path: Path
 ) -> None:
     code, out, err = await demo(bare(claude_home, str(tmp_path)), project, "--agent", "opencode")
@@ -101,7 +101,7 @@ async def test_without_opencode_its_tour_says_how_to_get_it(
 
 
 @pytest.mark.agent
-async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
+async def test_the_tour_works_without_git_and_never_uses_a_key(
     claude_home: Path, project: Path, tmp_path: Path
 ) -> None:
     programs = tmp_path / "bin"
@@ -122,7 +122,7 @@ async def test_it_works_without_git_and_with_a_key_that_it_never_uses(
 
 
 @pytest.mark.agent
-async def test_it_can_be_stopped(claude_home: Path, project: Path) -> None:
+async def test_the_tour_can_be_stopped(claude_home: Path, project: Path) -> None:
     program = await Program.start(["demo"], bare(claude_home), project)
     try:
         await program.reads("[tool] Read")

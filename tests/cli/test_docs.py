@@ -63,7 +63,7 @@ def test_every_word_of_the_console_is_documented_and_no_other() -> None:
     assert set(re.findall(r"`(/[a-z]+)", section("In a terminal"))) - {"/text"} == words
 
 
-def test_every_exit_code_is_told() -> None:
+def test_every_exit_code_is_documented() -> None:
     table = re.findall(r"^\| (\d+) \| (.+) \|$", section("Exit codes"), re.MULTILINE)
     text = " ".join(EPILOG.split())
     assert len(table) == 6
@@ -71,7 +71,7 @@ def test_every_exit_code_is_told() -> None:
         assert f"{code} {meaning}" in text
 
 
-def test_every_json_command_is_told_with_its_fields() -> None:
+def test_every_json_command_is_documented_with_its_fields() -> None:
     told = {
         name: set(re.findall(r"`(\w+)`", fields)) - {"steer", "queue", "now", "allow", "deny"}
         for name, fields in re.findall(r"^\| `(\w+)` \| ?(.*)\|$", section("JSON"), re.MULTILINE)

@@ -60,7 +60,7 @@ def test_a_login_makes_it_ready_and_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"ANTHROPIC_API_KEY": " "}], ids=["none", "blank"])
-def test_without_a_key_it_says_what_to_do(tmp_path: Path, more: dict[str, str]) -> None:
+def test_without_a_key_the_doctor_names_the_remedy(tmp_path: Path, more: dict[str, str]) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin"), **more)
     assert done.returncode == 1
     assert "export ANTHROPIC_API_KEY" in done.stdout
@@ -95,7 +95,7 @@ def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> Non
     assert "agent     goose      set by MIDFLIGHT_AGENT" in done.stdout
 
 
-def test_a_program_is_told_the_same_as_a_person_in_one_object(tmp_path: Path) -> None:
+def test_json_has_the_same_facts_as_the_text_in_one_object(tmp_path: Path) -> None:
     path = programs(tmp_path / "bin", opencode="echo 1.18.33", goose="exit")
     (tmp_path / "midflight.toml").write_text('disallowed_tools = ["Edit"]\n')
     more = {"PATH": path, "ANTHROPIC_API_KEY": SECRET}
@@ -115,7 +115,7 @@ def test_a_program_is_told_the_same_as_a_person_in_one_object(tmp_path: Path) ->
     assert [line.rstrip() for line in text.stdout.splitlines()[:-2]] == lines
 
 
-def test_a_program_is_told_that_nothing_can_be_used_and_what_to_do(tmp_path: Path) -> None:
+def test_json_reports_that_no_agent_can_be_used_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "midflight.toml").write_text("model = 3\n")
     done = doctor(tmp_path, "--json", PATH=programs(tmp_path / "bin"))
     assert done.returncode == 1

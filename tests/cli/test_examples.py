@@ -96,7 +96,7 @@ async def test_opencode_has_two_turns_in_one_conversation(
     assert "Validated." in str(scripted.requests[2].messages)
 
 
-def test_each_example_says_what_it_needs() -> None:
+def test_each_example_names_its_dependencies() -> None:
     for path in EXAMPLES.glob("*.py"):
         head = path.read_text().split("# ///\n")[0]
         assert "# /// script" in head

@@ -30,7 +30,7 @@ from midflight.testing import FakeModel, Text
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
 
 
-async def test_a_host_says_once_how_it_went_and_leaves_the_descriptor_alone_then(
+async def test_a_host_reports_once_and_then_leaves_the_descriptor_alone(
     state: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, writing = os.pipe()

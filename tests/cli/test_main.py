@@ -126,7 +126,7 @@ def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
 
 
 @fault("C2")
-def test_a_missing_agent_says_how_to_get_it(tmp_path: Path) -> None:
+def test_a_missing_agent_is_an_error_with_the_install_command(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     hides = tmp_path / "hides.py"

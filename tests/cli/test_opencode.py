@@ -169,7 +169,7 @@ async def test_a_slow_start_is_reported_and_can_be_stopped(
     assert await program.ends() == 130
 
 
-async def test_without_opencode_one_line_says_how_to_get_it(
+async def test_without_opencode_one_line_names_the_install_command(
     scripted_model: Callable[..., Awaitable[ScriptedModel]],
     midflight: Callable[..., Awaitable[Program]],
     tmp_path: Path,

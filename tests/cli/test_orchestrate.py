@@ -106,7 +106,7 @@ async def test_invalid_options_are_refused(say: Any, arguments: tuple[str, ...],
 
 
 @pytest.mark.agent
-async def test_as_json_it_ends_when_its_input_has_and_nobody_works(
+async def test_orchestrate_as_json_ends_with_its_input_and_no_child_at_work(
     midflight: Any, model: Any, tmp_path: Path
 ) -> None:
     arguments = ("orchestrate", "x", "--may-answer", "nothing", "--json")
@@ -119,7 +119,7 @@ async def test_as_json_it_ends_when_its_input_has_and_nobody_works(
     assert "mcp__midflight__answer" not in started["tools"]
 
 
-async def test_an_agent_that_takes_no_instructions_is_refused(
+async def test_an_agent_without_system_prompt_is_refused_as_orchestrator(
     midflight: Any, model: Any, tmp_path: Path
 ) -> None:
     program = await midflight(

@@ -90,7 +90,7 @@ async def test_an_allowed_tool_changes_the_disk(
     assert (code, "Denied" in out, target.read_text()) == (0, False, "hello")
 
 
-async def test_a_retry_says_that_the_text_before_it_is_void(
+async def test_a_retry_reports_that_the_text_before_it_is_void(
     model: Model, fake_midflight: Midflight
 ) -> None:
     broken = [Words("I think tha"), Wait("shown"), Drop()]

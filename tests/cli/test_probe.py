@@ -83,7 +83,7 @@ def test_a_check_that_breaks_is_a_failed_row_and_the_others_are_tried(
     assert "1 of 2 rows" in lines[-2]
 
 
-def test_a_probe_of_a_broken_agent_fails_and_says_what_it_said(tmp_path: Path) -> None:
+def test_a_probe_of_a_broken_agent_fails_with_the_agents_own_error(tmp_path: Path) -> None:
     program = tmp_path / "bin" / "opencode"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho 'out of luck'\nexit 3\n")

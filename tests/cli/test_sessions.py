@@ -85,7 +85,7 @@ async def test_what_waits_for_you_comes_first_then_what_runs_then_the_rest(
     await runs.interrupt()
 
 
-async def test_ls_and_show_tell_the_objects_that_the_host_tells(
+async def test_ls_and_show_print_the_objects_of_the_host(
     begin: Begin, say: Say, host: Host
 ) -> None:
     _, session = await begin(WRITE, max_turns=7)
@@ -99,7 +99,7 @@ async def test_ls_and_show_tell_the_objects_that_the_host_tells(
     assert [one["request"] for one in shown["pending"]] == [asked.request]
 
 
-async def test_show_says_what_is_asked_and_how_to_answer(begin: Begin, say: Say) -> None:
+async def test_show_prints_requests_and_how_to_answer_them(begin: Begin, say: Say) -> None:
     _, session = await begin(WRITE)
     await until(session, e.PermissionRequested)
     out = (await say("show", "make")).out
@@ -134,7 +134,7 @@ async def test_no_line_is_longer_than_the_terminal_is_wide(
         )
 
 
-async def test_without_a_session_ls_says_how_to_start_one(say: Say) -> None:
+async def test_without_a_session_ls_prints_how_to_start_one(say: Say) -> None:
     done = await say("ls")
     assert (done.code, done.out) == (
         0,
@@ -145,7 +145,7 @@ async def test_without_a_session_ls_says_how_to_start_one(say: Say) -> None:
 # logs ---------------------------------------------------------------------------------------
 
 
-async def test_logs_print_all_that_was_said_and_done(begin: Begin, say: Say) -> None:
+async def test_logs_print_the_whole_session(begin: Begin, say: Say) -> None:
     _, session = await begin([Text("first words"), WRITE], Text("done"), allowed_tools=["Write"])
     await until(session, e.TurnEnded)
     lines = (await say("logs")).out.splitlines()
@@ -276,7 +276,7 @@ async def test_questions_are_answered_by_label_or_number(begin: Begin, say: Say)
 # Ending -------------------------------------------------------------------------------------
 
 
-async def test_stop_ends_a_session_and_a_message_goes_on_with_it(begin: Begin, say: Say) -> None:
+async def test_stop_ends_a_session_and_a_message_resumes_it(begin: Begin, say: Say) -> None:
     _, session = await begin(Text("one"))
     await until(session, e.TurnEnded)
     assert (await say("stop")).out == "stopped make-it\n"
@@ -324,7 +324,7 @@ async def test_a_session_at_rest_is_removed_without_a_host(
     ],
     ids=["name", "folder", "nobody", "too many words", "no words", "no terminal", "no name"],
 )
-async def test_a_mistake_is_told_in_a_line(
+async def test_a_mistake_is_an_error_of_one_line(
     say: Say, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     done = await say(*arguments)
@@ -332,7 +332,7 @@ async def test_a_mistake_is_told_in_a_line(
     assert len(done.err.splitlines()) <= 2
 
 
-async def test_a_name_that_fits_several_is_told_with_all_of_them(begin: Begin, say: Say) -> None:
+async def test_an_ambiguous_name_is_an_error_that_lists_the_matches(begin: Begin, say: Say) -> None:
     await begin(Text("one"), name="fix-this")
     await begin(Text("two"), name="fix-that")
     done = await say("show", "fix")

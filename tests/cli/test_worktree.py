@@ -58,7 +58,7 @@ async def work(begin: Begin, repo: Repo) -> Work:
 # Looking ------------------------------------------------------------------------------------
 
 
-async def test_the_list_tells_what_there_is_to_merge(work: Work, say: Say, repo: Repo) -> None:
+async def test_the_list_shows_what_there_is_to_merge(work: Work, say: Say, repo: Repo) -> None:
     assert "No worktrees yet" in (await say("worktree", "ls")).out
     fix, _, _ = await work()
     repo.commit("a", "a\n", at=fix.folder)
@@ -114,7 +114,7 @@ async def test_without_a_name_it_is_the_worktree_here_or_the_newest(
     assert "+++ b/one" in (await say("worktree", "diff")).out
 
 
-async def test_what_is_not_there_is_told(
+async def test_an_unknown_worktree_is_an_error(
     begin: Begin, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await begin(Text("done"), name="plain")
@@ -201,7 +201,7 @@ async def test_nothing_is_taken_from_a_session_at_work(work: Work, say: Say, rep
     await session.interrupt()
 
 
-async def test_removing_a_session_leaves_its_worktree_and_says_so(
+async def test_removing_a_session_leaves_its_worktree_and_reports_it(
     work: Work, say: Say, repo: Repo
 ) -> None:
     tree, _, _ = await work()
@@ -306,7 +306,7 @@ async def test_a_session_of_a_gone_worktree_has_no_part_in_its_namesake(
     assert again.folder.exists()
 
 
-async def test_a_worktree_stays_when_nobody_knows_whether_its_session_has_begun(
+async def test_a_worktree_stays_if_its_session_may_have_begun(
     repo: Repo,
 ) -> None:
     options: dict[str, Any] = {"cwd": repo.folder, "name": "fix"}

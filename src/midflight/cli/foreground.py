@@ -51,7 +51,7 @@ async def hosted(
     """
     from midflight.journal import JournalLocation
 
-    JournalLocation()  # a folder that cannot be used is told before anything is started
+    JournalLocation()  # a folder that cannot be used is an error before anything starts
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     agent = create(marked(options, new))

@@ -139,7 +139,7 @@ def test_no_project_widens_anything(user: dict[str, Any], project: dict[str, Any
         assert allows(alone.allowed_tools, rule)
 
 
-def test_the_command_line_holds_against_the_project_and_that_is_told() -> None:
+def test_the_command_line_holds_against_the_project_with_a_report() -> None:
     said = {"max_turns": 9, "permission_mode": "acceptEdits", "allowed_tools": ("Edit", "Bash")}
     project = {"max_turns": 3, "permission_mode": "plan", "allowed_tools": ("Edit",)}
     file = Defaults(path=Path("p.toml"), top=project, lines={"max_turns": 4})

@@ -1,7 +1,7 @@
 """``midflight demo``: the real agent program against a scripted model, on a real small project.
 
-Only what the model says is made up. The agent is Claude Code or OpenCode itself; it reads, edits
-and runs files in a temporary folder, and every step in is one that a person could type.
+Only the answers of the model are made up. The agent is Claude Code or OpenCode itself; it reads,
+edits and runs files in a temporary folder, and every step in is one that a person could type.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _file(report: Report, name: str, read: Callable[[], Defaults | None], nothin
 
 
 def _claude(report: Report) -> bool:
-    """Tell what there is to say about Claude Code, and return whether it can be used."""
+    """Report on Claude Code, and return whether it can be used."""
     try:
         path = claude_cli.find(None)
         found = asyncio.run(claude_cli.check(path))
@@ -150,7 +150,7 @@ def _claude(report: Report) -> bool:
 
 
 def _opencode(report: Report) -> bool:
-    """Tell what there is to say about OpenCode, and return whether it can be used."""
+    """Report on OpenCode, and return whether it can be used."""
     try:
         path = opencode_setup.find(None, Path.cwd())
     except AgentUnavailable:

@@ -1,4 +1,4 @@
-"""``midflight rm``: sessions, removed with all they said."""
+"""``midflight rm``: removes sessions with all their events."""
 
 from __future__ import annotations
 

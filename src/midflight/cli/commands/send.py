@@ -67,7 +67,7 @@ async def _until_quiet(
     client: Client, info: SessionInfo, command: c.Command, *, as_json: bool
 ) -> int:
     """Print what follows on a command; requests are not answered here."""
-    # The person who has sent a message knows it; after an answer it is shown.
+    # The first message is the one that was just sent; after an answer it is an older one.
     transcript = Transcript(Path(info.cwd), whole=isinstance(command, c.Answer))
     outcome = ExitOutcome()
     async with await client.session(info.id, attend=False) as session:

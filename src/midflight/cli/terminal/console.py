@@ -285,7 +285,7 @@ class Console:
                 )
                 try:
                     await self._execute(line.strip())
-                except InvalidInput as error:  # a text that no agent could be given
+                except InvalidInput as error:  # a text that no agent can take
                     self._session.notice("error", str(error))
 
     async def _execute(self, line: str) -> None:

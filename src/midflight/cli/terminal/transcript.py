@@ -110,7 +110,7 @@ class Transcript:
     def __init__(self, cwd: Path, *, whole: bool = False) -> None:
         """Begin at the start of a line; paths below ``cwd`` are shown from there.
 
-        ``whole`` shows the first message too; the person who has just typed it knows it.
+        ``whole`` shows the first message too, which the person at a terminal has just typed.
         """
         self._cwd = cwd
         self._whole_session = whole
