@@ -46,7 +46,6 @@ async def test_the_session_stays_for_more_until_the_person_quits(
     assert await screen.ends() == 0
 
 
-@pytest.mark.agent
 async def test_typed_text_steers_the_running_turn(model: Model, terminal: Start) -> None:
     scripted = await model(
         [Words("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
@@ -66,7 +65,6 @@ async def test_typed_text_steers_the_running_turn(model: Model, terminal: Start)
     assert await screen.ends() == 0
 
 
-@pytest.mark.agent
 async def test_an_edit_is_approved_by_its_diff(
     model: Model, terminal: Start, project: Path
 ) -> None:

@@ -40,7 +40,6 @@ async def run(name: str, model: ScriptedModel, home: Path, cwd: Path) -> str:
     return out.decode()
 
 
-@pytest.mark.agent
 async def test_seed_has_three_turns_in_one_conversation(
     model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
 ) -> None:
@@ -59,7 +58,6 @@ async def test_seed_has_three_turns_in_one_conversation(
     assert "Validated." in str(scripted.requests[3].messages)
 
 
-@pytest.mark.agent
 async def test_steer_uses_every_verb(
     scripted_model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
 ) -> None:
@@ -82,7 +80,6 @@ async def test_steer_uses_every_verb(
     assert "Cost: $0.0" in out
 
 
-@pytest.mark.agent
 async def test_opencode_has_two_turns_in_one_conversation(
     model: Callable[..., Awaitable[ScriptedModel]], claude_home: Path, project: Path
 ) -> None:

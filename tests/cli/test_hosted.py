@@ -57,7 +57,6 @@ async def the_host() -> int:
     return host.pid
 
 
-@pytest.mark.agent
 async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     model: Model, midflight: Midflight, tell: Say, claude_home: Path, project: Path
 ) -> None:
@@ -82,7 +81,6 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     assert "touch made" in str(scripted.requests[-1].messages)
 
 
-@pytest.mark.agent
 async def test_a_run_is_reached_while_it_lasts_and_resumed_afterwards(
     model: Model, midflight: Midflight, tell: Say
 ) -> None:
@@ -131,7 +129,6 @@ async def test_an_unusable_journal_is_an_error_before_anything_starts(
     ]
 
 
-@pytest.mark.agent
 async def test_messages_that_wait_are_handed_over_by_resume(
     model: Model, tell: Say, claude_home: Path, project: Path
 ) -> None:

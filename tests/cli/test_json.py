@@ -31,7 +31,6 @@ QUESTION = {
 }
 
 
-@pytest.mark.agent
 async def test_every_line_out_is_an_event_and_durable_ones_are_gapless(
     model: Model, midflight: Midflight
 ) -> None:

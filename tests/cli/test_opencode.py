@@ -63,7 +63,6 @@ def there(
     return There(opencode_server, scripted_model, midflight, terminal)
 
 
-@pytest.mark.agent
 async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
     scripted = await there.model(
         [Text("Let me look."), ToolCall("Bash", {"command": "ls"})], Text("Nothing."), Text("Sure.")
@@ -78,7 +77,6 @@ async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
     ]
 
 
-@pytest.mark.agent
 async def test_a_short_model_name_is_reported_in_full(there: There) -> None:
     scripted = await there.model(Text("Here."))
     code, out, _ = await (await there.starts(scripted, "hi", "--model", "haiku")).done()
@@ -87,21 +85,18 @@ async def test_a_short_model_name_is_reported_in_full(there: There) -> None:
     assert "haiku" in scripted.requests[0].body["model"]
 
 
-@pytest.mark.agent
 async def test_an_unknown_model_is_wrong_usage_and_near_names_are_shown(there: There) -> None:
     done = await (await there.starts(await there.model(), "hi", "--model", "sonet")).done()
     assert (done.code, done.out) == (2, "")
     assert done.err == "midflight: --model: OpenCode has no 'sonet'\nhint: did you mean sonnet?\n"
 
 
-@pytest.mark.agent
 async def test_an_unknown_conversation_is_exit_code_4(there: There) -> None:
     done = await (await there.starts(await there.model(), "go on", "--resume", "ses_none")).done()
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith("midflight: no conversation has the id ses_none\nhint: ")
 
 
-@pytest.mark.agent
 async def test_sigint_stops_the_turn_and_ends_with_130(there: There) -> None:
     scripted = await there.model([Words("working"), Wait("never")])
     program = await there.starts(scripted, "work", "--then", "more")
@@ -112,7 +107,6 @@ async def test_sigint_stops_the_turn_and_ends_with_130(there: There) -> None:
     assert "Result: interrupted" in out
 
 
-@pytest.mark.agent
 async def test_json_works_as_with_any_agent(there: There) -> None:
     scripted = await there.model(ToolCall("Bash", {"command": "touch made"}), Text("I may not."))
     program = await there.starts(scripted, "make it", "--json")
@@ -126,7 +120,6 @@ async def test_json_works_as_with_any_agent(there: There) -> None:
     assert not (there.cwd / "made").exists()
 
 
-@pytest.mark.agent
 async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> None:
     path = there.cwd / f"{uuid.uuid4().hex}.py"
     path.write_text("x = 1\n")

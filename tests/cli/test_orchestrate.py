@@ -105,7 +105,6 @@ async def test_invalid_options_are_refused(say: Any, arguments: tuple[str, ...],
     assert (done.code, why in done.err) == (2, True)
 
 
-@pytest.mark.agent
 async def test_orchestrate_as_json_ends_with_its_input_and_no_child_at_work(
     midflight: Any, model: Any, tmp_path: Path
 ) -> None:

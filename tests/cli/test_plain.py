@@ -24,7 +24,6 @@ Model = Callable[..., Awaitable[ScriptedModel]]
 Midflight = Callable[..., Awaitable[Program]]
 
 
-@pytest.mark.agent
 async def test_a_bare_task_prints_text_tools_result_and_cost(
     model: Model, midflight: Midflight
 ) -> None:
@@ -158,7 +157,6 @@ async def test_sigint_stops_the_turn_and_ends_with_130(
     assert len(scripted.requests) == 1
 
 
-@pytest.mark.agent
 async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> None:
     scripted = await model([Words("working"), Wait("never")])
     program = await midflight(scripted, "work")
@@ -168,7 +166,6 @@ async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> Non
     assert (code, err) == (130, "")
 
 
-@pytest.mark.agent
 async def test_a_conversation_is_resumed(model: Model, midflight: Midflight) -> None:
     scripted = await model(Text("I am one."), Text("I remember."))
     first = await midflight(scripted, "first", "--json")

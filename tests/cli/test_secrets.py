@@ -12,7 +12,7 @@ from tests.support.program import Program
 
 from midflight.testing import HttpError, ScriptedModel, Wait, Words
 
-pytestmark = [pytest.mark.agent, pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
 SECRET = "sk-ant-dummy-that-opens-nothing"
 

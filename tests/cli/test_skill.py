@@ -89,7 +89,6 @@ def test_its_head_is_what_every_reader_of_skills_accepts() -> None:
     assert 1 <= len(description) <= 1024
 
 
-@pytest.mark.agent
 async def test_claude_code_finds_skill_and_tools_in_this_repository_as_a_plugin(
     scripted_model: Callable[..., Awaitable[ScriptedModel]], tmp_path: Path, no_agent_left: None
 ) -> None:

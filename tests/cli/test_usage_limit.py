@@ -111,7 +111,6 @@ async def test_without_a_terminal_a_run_waits_if_the_option_says_so(
     assert "Result: went on" in out
 
 
-@pytest.mark.agent
 @pytest.mark.usefixtures("no_agent_left")
 async def test_a_person_is_asked_waits_and_continues_by_typing(
     model: Model, terminal: Callable[..., Awaitable[Terminal]]
