@@ -12,8 +12,6 @@ import msgspec
 from midflight.agents.shared.content import OUTPUT_CHARS
 from midflight.values import Kind
 
-__all__ = ["TOOLS", "AcpCall", "changed", "kind_of", "output_of", "told_name", "told_parent"]
-
 DIFF_LINES = 400
 """Longer texts are not compared: it takes time, and nobody reads it."""
 

@@ -27,8 +27,6 @@ from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, Un
 from midflight.options import Options
 from midflight.values import PermissionMode
 
-__all__ = ["AcpAgent"]
-
 HANDSHAKE_TIMEOUT_S = 45.0
 """How long an agent may take for one step until its session stands; some look for updates first."""
 

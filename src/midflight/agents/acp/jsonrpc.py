@@ -14,8 +14,6 @@ from midflight._util.lines import OVERLONG, json_object, unreadable
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed
 
-__all__ = ["METHOD_NOT_FOUND", "JsonRpc", "RpcError", "RpcResponse", "complaint"]
-
 METHOD_NOT_FOUND = -32601
 
 

@@ -14,8 +14,6 @@ from midflight.agents.acp.content import TOOLS, AcpCall, changed
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = ["AcpPermissions"]
-
 _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 _CHANGES = ("delete", "move")
 """What is refused too where ``edit`` is, and not allowed where only ``edit`` is."""

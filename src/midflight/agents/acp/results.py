@@ -12,8 +12,6 @@ from midflight.agents.base import UsageLimit
 from midflight.agents.shared.limit_text import is_usage_limit, resets_at
 from midflight.values import Status, TokenUsage
 
-__all__ = ["AUTH_REQUIRED", "outcome", "tokens", "usage_limit"]
-
 AUTH_REQUIRED = -32000
 
 _STOPS: Mapping[str, tuple[Status, str]] = {

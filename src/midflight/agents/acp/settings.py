@@ -12,8 +12,6 @@ from typing import Any
 
 from midflight.errors import UnsupportedOption
 
-__all__ = ["Settings"]
-
 _MODES: Mapping[str, tuple[str, ...]] = {
     "default": ("default", "ask", "approve", "readonly"),
     "acceptEdits": ("acceptedits", "autoedit"),

@@ -19,8 +19,6 @@ from midflight.agents.acp.settings import Settings
 from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
 from midflight.values import Denial, PlanEntry, TokenUsage
 
-__all__ = ["UpdateTranslator"]
-
 KEPT_CALLS = 1_000
 
 _SILENT = {"available_commands_update", "session_info_update", "user_message_chunk"}

@@ -8,8 +8,6 @@ from typing import Any
 from midflight.agents.shared.content import OUTPUT_CHARS
 from midflight.values import Kind, TokenUsage
 
-__all__ = ["KINDS", "joined", "most", "output", "tokens"]
-
 KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("Read", "NotebookRead", "LS"), "read"),
     **dict.fromkeys(("Write", "Edit", "MultiEdit", "NotebookEdit"), "edit"),

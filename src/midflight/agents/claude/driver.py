@@ -25,8 +25,6 @@ from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.values import PermissionMode
 
-__all__ = ["ClaudeAgent"]
-
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
 

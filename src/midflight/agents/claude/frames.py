@@ -21,8 +21,6 @@ from midflight.agents.claude.system import SystemFrames
 from midflight.agents.shared.content import questions, title
 from midflight.values import PlanEntry, TokenUsage
 
-__all__ = ["FrameTranslator"]
-
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that comes twice counts once."""
 

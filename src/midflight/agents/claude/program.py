@@ -20,16 +20,6 @@ from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inhe
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 
-__all__ = [
-    "MINIMUM",
-    "arguments",
-    "check",
-    "environment",
-    "find",
-    "mcp_config",
-    "version",
-]
-
 MINIMUM = (2, 1, 330)
 """The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
 

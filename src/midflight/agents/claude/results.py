@@ -11,8 +11,6 @@ from typing import Any
 from midflight.agents.base import Finished
 from midflight.values import Denial, Status, TokenUsage
 
-__all__ = ["USAGE_LIMIT_REACHED", "finished"]
-
 USAGE_LIMIT_REACHED = "usage_limit_reached"
 
 _LIMITS = {"error_max_turns": "max_turns", "error_max_budget_usd": "max_budget"}

@@ -8,8 +8,6 @@ from typing import Any
 from midflight import events as e
 from midflight.agents.base import Idle, Signal, Unrecoverable
 
-__all__ = ["SystemFrames"]
-
 _TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _SILENT = frozenset(
     {

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.values import TokenUsage
 
-__all__ = ["Model", "ModelChoice", "Models"]
-
 PER_MILLION = 1_000_000
 _FREE_PROVIDER = "opencode"
 """OpenCode's own provider offers other providers' models too; theirs come first."""

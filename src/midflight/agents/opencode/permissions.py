@@ -16,18 +16,6 @@ from typing import Any, Literal, NamedTuple
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
-__all__ = [
-    "BASE",
-    "OpenCodePermissions",
-    "PermissionRequest",
-    "Verdict",
-    "as_config",
-    "check",
-    "rules",
-    "skills",
-    "tool",
-]
-
 Rule = dict[str, str]
 
 _TOOLS = {

@@ -18,8 +18,6 @@ from midflight.events import ToolStarted
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["RunningCommands"]
-
 
 class RunningCommands:
     """The commands that a session has running, and the processes that must not outlive a stop."""

@@ -17,20 +17,6 @@ from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.lineage import UNKNOWN, VARIABLE
 from midflight.options import Options
 
-__all__ = [
-    "GO_ON",
-    "INSTALL",
-    "MINIMUM",
-    "NOT_HANDED_ON",
-    "PASSWORD",
-    "Launch",
-    "accept",
-    "check_options",
-    "configuration",
-    "find",
-    "make_shell",
-]
-
 INSTALL = "npm install -g opencode-ai"
 MINIMUM = (1, 18)
 """The oldest version that was measured."""

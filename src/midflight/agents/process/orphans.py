@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from midflight._util.process_id import born, lives, space
 
-__all__ = ["end_strays", "new_marker"]
-
 HUNDREDTHS = 100
 """A marker tells a birth in hundredths of a second."""
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from midflight.errors import AgentUnavailable
 
-__all__ = ["MARKER", "Reaper"]
-
 MARKER = "MIDFLIGHT_PROCESS"
 """The environment variable whose value names the agent that a process belongs to."""
 

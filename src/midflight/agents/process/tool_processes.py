@@ -13,8 +13,6 @@ from midflight.events import Notice, ToolEnded, ToolStarted
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["OpenCalls", "end", "farewell"]
-
 
 class OpenCalls:
     """The tool calls that an agent's program has open, and what of them must not outlive a stop."""

@@ -18,8 +18,6 @@ import psutil
 
 from midflight.agents.process.reaper import MARKER
 
-__all__ = ["ServerCommand", "born_after", "end", "marker_of", "of", "of_commands", "orphans_in"]
-
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
 SLACK_S = 0.5

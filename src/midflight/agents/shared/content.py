@@ -7,8 +7,6 @@ from typing import Any
 
 from midflight.values import Question, QuestionOption
 
-__all__ = ["OUTPUT_CHARS", "questions", "title"]
-
 OUTPUT_CHARS = 10_000
 """How much of a tool's output an event carries."""
 

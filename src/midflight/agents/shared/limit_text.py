@@ -6,8 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["is_usage_limit", "resets_at"]
-
 _LIMIT = re.compile(
     r"usage.?limit|hit your .{0,40}limit|exhausted your .{0,40}quota|quota exceeded .*per day",
     re.IGNORECASE,

@@ -10,8 +10,6 @@ from midflight.agents.base import UsageLimit
 from midflight.events import Retry
 from midflight.values import Kind, PlanEntry, Status, TokenUsage
 
-__all__ = ["KINDS", "SILENT", "USAGE_LIMIT_S", "outcome", "plan", "retry", "tokens"]
-
 USAGE_LIMIT_S = 300.0
 """A pause that is longer than this is the account's usage limit and no passing trouble.
 

@@ -18,8 +18,6 @@ from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 
-__all__ = ["Ids", "Inventory", "begin", "models", "told"]
-
 SERVERS_START_S = 45.0
 """How long MCP servers may take to start: until then nobody is told of any."""
 

@@ -18,8 +18,6 @@ from midflight.agents.opencode.v1.content import SILENT, outcome, plan, retry
 from midflight.agents.opencode.v1.requests import TurnRequests
 from midflight.agents.opencode.v1.thread import Price, Thread
 
-__all__ = ["EventTranslator"]
-
 GOES_ON = ("tool-calls", "unknown", "")
 """How a model call ends after which the agent makes another one."""
 

@@ -15,8 +15,6 @@ from midflight.agents.opencode.v1.content import KINDS, tokens
 from midflight.agents.shared.content import OUTPUT_CHARS, title
 from midflight.values import TokenUsage
 
-__all__ = ["Thread"]
-
 KEPT_CALLS = 1_000
 """How many ids of calls are remembered: some models number them anew in each answer."""
 
