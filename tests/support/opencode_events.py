@@ -103,8 +103,8 @@ def permission(number: int, request: str, session: str = MAIN, **rest: Any) -> F
 class Told:
     """A translator, and everything that it has said."""
 
-    def __init__(self, *handed: int, since: str = "", decided: Any = "ask") -> None:
-        """``handed`` are the numbers of the messages that the server has been given."""
+    def __init__(self, *unread: int, since: str = "", decided: Any = "ask") -> None:
+        """``unread`` are the numbers of the messages that the server has been given."""
         self.asked: list[PermissionRequest] = []
         self.decided = decided
         self.translate = EventTranslator(
@@ -115,7 +115,7 @@ class Told:
             since=since,
         )
         self.signals: list[Signal] = []
-        for number in handed:
+        for number in unread:
             self.hand(number)
 
     def _judge(self, asked: PermissionRequest) -> Verdict:
@@ -123,7 +123,7 @@ class Told:
         return Verdict(self.decided, "the reason")
 
     def hand(self, number: int) -> None:
-        self.translate.handed[f"msg_{number}"] = f"m{number}"
+        self.translate.unread[f"msg_{number}"] = f"m{number}"
 
     def hear(self, *frames: Frame) -> list[Signal]:
         new = [signal for each in frames for signal in self.translate(each)]

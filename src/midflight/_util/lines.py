@@ -45,7 +45,7 @@ class LineSplitter:
         return lines
 
     def rest(self) -> bytes:
-        """Return what came behind the last line end; `OVERLONG` if it was too long."""
+        """Return what follows the last line end; `OVERLONG` if it is too long."""
         return OVERLONG if self._bytes > self._limit else b"".join(self._parts)
 
     def _keep(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which process it is: an id alone is given again, and means something only in its own space."""
+"""Which process it is: an id alone is reused, and means something only in its own namespace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SAME_BIRTH_S = 0.05
-"""Births are told in ticks of a hundredth of a second."""
+"""Births are counted in ticks of a hundredth of a second."""
 
 _TICKS = 100
 """How many of them Linux counts in a second."""
@@ -38,13 +38,13 @@ def born(pid: int) -> float | None:
 
 
 def lives(pid: int, birth: float) -> bool:
-    """Tell whether the process with this id and this birth lives, in the caller's space."""
+    """Tell whether the process with this id and this birth lives, in the caller's namespace."""
     now = born(pid)
     return now is not None and abs(now - birth) < SAME_BIRTH_S
 
 
 def space() -> int:
-    """Return the number of the space in which this process has its id: a container has its own."""
+    """Return the number of the namespace of this process's id: a container has its own."""
     if sys.platform != "linux":
         return 0
     return Path("/proc/self/ns/pid").stat().st_ino

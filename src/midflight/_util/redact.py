@@ -1,4 +1,4 @@
-"""Blanks out keys in what an agent complains about. Best effort: it knows exact values only."""
+"""Blanks out keys in an agent's errors. Best effort: it knows exact values only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Redactor:
     """Knows the secrets of an environment, as they are and in base64."""
 
     def __init__(self, env: Mapping[str, str], secrets: Iterable[str] = ()) -> None:
-        """Note the values of the variables whose names say that they are secret, and others."""
+        """Note the values of variables with the name of a secret, and further ``secrets``."""
         named = [value for name, value in env.items() if _SECRET_NAME.search(name)]
         self._forms: list[str] = []
         for value in [*named, *secrets]:
@@ -33,7 +33,7 @@ class Redactor:
 
 
 def server_secrets(mcp_servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what MCP servers are given in their environment and their headers."""
+    """Return the values in the environment and the headers of MCP servers."""
     return [
         str(value)
         for server in mcp_servers.values()

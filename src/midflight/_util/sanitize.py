@@ -1,7 +1,7 @@
-"""Makes text harmless that an agent may have written, before anybody is shown it.
+"""Makes text harmless that an agent may have written, before it is shown.
 
 It may contain escape sequences that move the cursor, set the clipboard or rename the window,
-characters that reverse the reading direction or that nobody sees, and carriage returns that paint
+characters that reverse the reading direction or are invisible, and carriage returns that paint
 over what stands there.
 """
 

@@ -16,7 +16,7 @@ __all__ = ["AGENTS", "NAMES", "PRESETS", "create"]
 AGENTS = {
     "claude": "midflight.agents.claude.driver:ClaudeAgent",
     "opencode": "midflight.agents.opencode.v1.driver:OpenCodeAgent",
-    # An agent like the others for whoever tests; it plays the scripts of midflight.testing, above.
+    # For tests, an agent like the others; it plays the scripts of midflight.testing, above.
     "fake": "midflight.testing.fake.agent:FakeAgent",
     "acp": "midflight.agents.acp.driver:AcpAgent",
 }

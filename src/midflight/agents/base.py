@@ -57,11 +57,11 @@ CAPABILITIES: Mapping[str, str] = {
     "system_prompt": "the agent's own prompt is replaced",
     "effort": "the effort of reasoning can be chosen",
     "add_dirs": "more folders can be worked in",
-    "resume": "a conversation is gone on with by another session",
-    "retries": "the agent's new attempts at a model call are told",
-    "plan": "the agent's list of things to do is told",
-    "background": "work that outlives its turn is told, and the turns that it wakes",
-    "subagents": "what a sub-agent does is told, with the call that it belongs to",
+    "resume": "another session resumes the conversation",
+    "retries": "the agent reports that it repeats a model call",
+    "plan": "the agent reports its list of things to do",
+    "background": "work that outlives its turn is reported, and the turns that it wakes",
+    "subagents": "what a sub-agent does is reported, with the call that it belongs to",
 }
 """What an agent may be able to do. Every driver says of each whether it can."""
 
@@ -90,17 +90,17 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Woke(msgspec.Struct, frozen=True):
-    """The agent has begun a turn that nobody asked for."""
+    """The agent has begun a turn by itself."""
 
 
 class Calling(msgspec.Struct, frozen=True):
-    """The turn goes on to one more model call; told where the agent keeps no limit of its own."""
+    """The turn makes one more model call; reported where the agent keeps no limit of its own."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One model call is over, with its tokens.
 
-    ``cost_usd`` is None where the agent tells money only later, and ``estimated`` where it is not
+    ``cost_usd`` is None where the agent reports money only later, and ``estimated`` where it is not
     the agent's own figure. ``main`` is False for what is no step of the turn: calls of
     sub-agents, and calls that were cut and are made again.
     """
@@ -113,9 +113,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """The turn has ended. ``messages`` are the ids that the agent says it dealt with.
+    """The turn has ended. ``messages`` are the ids that the agent says it answered.
 
-    ``cost_usd`` and ``tokens`` are this turn's; None where the agent does not tell.
+    ``cost_usd`` and ``tokens`` are this turn's; None where the agent does not report them.
     """
 
     status: Status
@@ -134,7 +134,7 @@ class Withdrawn(msgspec.Struct, frozen=True):
 
 
 class Unrecoverable(msgspec.Struct, frozen=True):
-    """The agent goes on trying, but in vain: the turn should fail now, for this reason."""
+    """The agent keeps trying in vain: the turn should fail now, for this reason."""
 
     reason: str
     text: str = ""
@@ -143,7 +143,7 @@ class Unrecoverable(msgspec.Struct, frozen=True):
 class UsageLimit(msgspec.Struct, frozen=True, kw_only=True):
     """The account's usage limit is reached, so the turn ends: it is lifted in hours, not seconds.
 
-    ``resets_at`` is in seconds since the epoch, None where the agent does not tell. ``trying`` says
+    ``resets_at`` is in seconds since the epoch, None where it is unknown. ``trying`` says
     that the agent waits by itself and must be stopped; else `Finished` follows with the reason
     ``usage_limit``.
     """
@@ -160,7 +160,7 @@ class Idle(msgspec.Struct, frozen=True):
 class Died(msgspec.Struct, frozen=True):
     """The agent's program has ended; ``detail`` is for a person.
 
-    ``lost`` says why: the conversation to go on with is not there.
+    ``lost`` says why: the conversation to resume does not exist.
     """
 
     detail: str
@@ -202,7 +202,7 @@ class Agent(Protocol):
     happens is reported by `events` only, also the consequences of the other calls.
 
     ``capabilities`` has every row of `CAPABILITIES`; it may change when the agent has come up.
-    ``limits`` tells of the rows that are not plainly supported how they are made, or why not.
+    ``limits`` says of each row that is not plainly supported how it is emulated, or why not.
     """
 
     name: str
@@ -213,8 +213,8 @@ class Agent(Protocol):
         """Start the program; it reports `Up` or `Died`.
 
         Raises `AgentUnavailable` when there is none that can be run, `UnsupportedOption` when
-        it cannot honour an option, `ConversationLost` when there is none to go on with (which
-        `Died` may tell instead).
+        it cannot honour an option, `ConversationLost` when there is none to resume (which `Died`
+        may report instead).
         """
         ...
 

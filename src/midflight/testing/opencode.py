@@ -1,4 +1,4 @@
-"""A real OpenCode server for tests: started once, asked by many sessions.
+"""A real OpenCode server for tests: started once, used by many sessions.
 
 Such a server takes seconds to start, and another one for each new folder; a turn in a folder that
 it knows takes a tenth of that. So tests share one server, its home and one folder. Its model's
@@ -37,7 +37,7 @@ from midflight.testing.model.server import env_for
 __all__ = ["SHARED", "OpenCodeServer", "free_port"]
 
 SHARED = "MIDFLIGHT_TEST_SERVER"
-"""The variable by which a server that tests share is told from the agents that a test starts."""
+"""This variable marks a server that tests share, unlike the agents that a test starts."""
 
 PATIENCE_S = 40.0
 PROBE_S = 1.0
@@ -52,7 +52,7 @@ _PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface on which nobody listens."""
+    """Return a free port of the loopback interface."""
     for port in random.sample(_PORTS, 100):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -93,7 +93,7 @@ class OpenCodeServer:
         return {"OPENCODE_SERVER_PASSWORD": self._password}
 
     async def rest(self) -> None:
-        """Stop whatever an earlier session left at work: it would ask the next one's model."""
+        """Stop what an earlier session left at work: it would call the next one's model."""
         client = OpenCodeClient(self.url, self._password, self.cwd)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -145,8 +145,8 @@ class OpenCodeServer:
         while not self._answers():
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text("utf-8", "replace")[-LAST_WORDS:]
-                raise AgentUnavailable(f"the OpenCode server does not answer: {said}", INSTALL)
+                output = log.read_text("utf-8", "replace")[-LAST_WORDS:]
+                raise AgentUnavailable(f"the OpenCode server does not answer: {output}", INSTALL)
             time.sleep(PAUSE_S)
 
     def _answers(self) -> bool:
@@ -170,7 +170,7 @@ class OpenCodeServer:
         self._kill()
 
     def _kill(self) -> None:
-        """Use no gentler way: a server that has worked does not obey TERM."""
+        """Kill at once: a server that has worked does not obey TERM."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -94,7 +94,7 @@ def test_a_message_that_will_never_be_read_fails() -> None:
     told = Told(1)
     told.signals += told.translate.lose()
     assert told.of(Dropped) == [Dropped("m1", "agent_error")]
-    assert told.translate.handed == {}
+    assert told.translate.unread == {}
 
 
 def test_what_a_provider_complains_about_has_no_key_in_it() -> None:
@@ -136,7 +136,7 @@ def test_a_message_that_is_read_after_the_last_word_has_a_turn_of_its_own() -> N
 def test_a_message_that_was_not_read_stays_with_the_agent() -> None:
     told = Told(1, 5)
     told.hear(*answer(2, 1), idle())
-    assert told.translate.handed == {"msg_5": "m5"}
+    assert told.translate.unread == {"msg_5": "m5"}
 
 
 def test_a_turn_that_nobody_asked_for_is_told() -> None:

@@ -13,7 +13,7 @@ from midflight.agents.shared.content import OUTPUT_CHARS
 from midflight.values import Kind
 
 DIFF_LINES = 400
-"""Longer texts are not compared: it takes time, and nobody reads it."""
+"""Longer texts are not compared: it takes time, and is of no use to a reader."""
 
 KINDS: Mapping[str, Kind] = {
     "read": "read",
@@ -46,8 +46,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 class AcpCall(msgspec.Struct):
     """A tool call as it is known so far.
 
-    ``kind`` is ACP's own; ``shown`` that `ToolStarted` was told; ``asked`` that the agent asked
-    for leave; ``denied`` that our own policy refused it.
+    ``kind`` is ACP's own; ``shown``: `ToolStarted` was reported; ``asked``: the agent has asked for
+    permission; ``denied``: the options refused it.
     """
 
     id: str
@@ -62,30 +62,30 @@ class AcpCall(msgspec.Struct):
     asked: bool = False
     denied: bool = False
 
-    def learn(self, told: Mapping[str, Any]) -> None:
-        """Take in what the agent says of the call; what it leaves out stays."""
-        self.kind = str(told.get("kind") or self.kind)
-        title = told.get("title")
+    def learn(self, fields: Mapping[str, Any]) -> None:
+        """Take in the fields of an update; those that it leaves out stay."""
+        self.kind = str(fields.get("kind") or self.kind)
+        title = fields.get("title")
         if isinstance(title, str) and title:
             self.title = " ".join(title.split())[:200]
-        self.name = told_name(told) or self.name
+        self.name = name_of(fields) or self.name
         if not self.name:
             self.name = _guess(self.title, self.kind)
-        given = told.get("rawInput")
-        if isinstance(given, dict) and given:
-            self.input = given
-        places = told.get("locations")
+        raw_input = fields.get("rawInput")
+        if isinstance(raw_input, dict) and raw_input:
+            self.input = raw_input
+        places = fields.get("locations")
         if isinstance(places, list) and places:
             self.places = tuple(
                 str(p["path"]) for p in places if isinstance(p, dict) and "path" in p
             )
-        self.parent = told_parent(told) or self.parent
-        if told.get("content"):
-            self.content = told["content"]
+        self.parent = parent_of(fields) or self.parent
+        if fields.get("content"):
+            self.content = fields["content"]
 
 
 def _guess(title: str, kind: str) -> str:
-    """Return a tool's name: agents that tell none often begin with it as the title.
+    """Return a tool's name: agents that have no field for it often begin with it as the title.
 
     A command of one word must not pass for a tool of that name.
     """
@@ -108,23 +108,23 @@ def changed(call: AcpCall) -> list[str]:
     ]
 
 
-def _meta(told: Mapping[str, Any], name: str) -> str:
-    """Return a text from the agent's own fields, whatever the agent calls itself there."""
-    meta = told.get("_meta")
+def _meta(fields: Mapping[str, Any], name: str) -> str:
+    """Return a text from the agent's own fields, under whatever name it keeps them."""
+    meta = fields.get("_meta")
     for part in meta.values() if isinstance(meta, dict) else ():
         if isinstance(part, dict) and isinstance(part.get(name), str):
             return str(part[name])
     return ""
 
 
-def told_name(told: Mapping[str, Any]) -> str:
-    """Return the tool's own name, where the agent tells it; ACP has no field for it."""
-    return _meta(told, "toolName")
+def name_of(fields: Mapping[str, Any]) -> str:
+    """Return the tool's own name, where the agent reports it; ACP has no field for it."""
+    return _meta(fields, "toolName")
 
 
-def told_parent(told: Mapping[str, Any]) -> str | None:
-    """Return the call of the sub-agent that made this one, where the agent tells it."""
-    return _meta(told, "parentToolUseId") or None
+def parent_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the call of the sub-agent that made this one, where the agent reports it."""
+    return _meta(fields, "parentToolUseId") or None
 
 
 def output_of(call: AcpCall, raw: object) -> str:

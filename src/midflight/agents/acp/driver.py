@@ -13,7 +13,7 @@ from typing import Any
 from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
-from midflight.agents.acp import program as acp_setup
+from midflight.agents.acp import program
 from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.requests import AcpRequests
@@ -22,7 +22,7 @@ from midflight.agents.acp.settings import Settings
 from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
-from midflight.agents.process.tool_processes import OpenCalls, farewell
+from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
 from midflight.values import PermissionMode
@@ -40,13 +40,13 @@ class AcpAgent:
     capabilities: Mapping[str, Support]
     limits: Mapping[str, str]
     # What holds for every agent; each adds what it announces when it has started.
-    capabilities, limits = acp_setup.can(acp_setup.Announced({}), Settings({}))
+    capabilities, limits = program.can(program.Announced({}), Settings({}))
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        acp_setup.refuse(options)
+        program.refuse(options)
         self._options = options
-        self._program = acp_setup.AcpProgram.of(options)
+        self._program = program.AcpProgram.of(options)
         self.name = self._program.name
         self._env = self._program.environment(options)
         self._permissions = AcpPermissions(options)
@@ -55,7 +55,7 @@ class AcpAgent:
         paid = None if options.resume is None else options.spent_usd
         self._translate = UpdateTranslator(self._permissions, redact, paid)
         self._process = AgentProcess()
-        self._rpc = JsonRpc(self._process, self._received, self._noise, redact)
+        self._rpc = JsonRpc(self._process, self._received, self._report_noise, redact)
         self._reader: asyncio.Task[None] | None = None
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._session = ""
@@ -66,7 +66,7 @@ class AcpAgent:
     # Starting and ending ------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the program, greet it and open the session; an agent that will not do is ended."""
+        """Start the program, greet it and open the session; an unusable agent is ended."""
         argv = self._program.found(self._env)
         await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
@@ -81,12 +81,12 @@ class AcpAgent:
             raise
 
     async def _greet(self) -> None:
-        answer = await self._rpc.call("initialize", acp_setup.greeting(), HANDSHAKE_TIMEOUT_S)
-        announced = acp_setup.Announced(answer)
+        answer = await self._rpc.call("initialize", program.greeting(), HANDSHAKE_TIMEOUT_S)
+        announced = program.Announced(answer)
         announced.check(self.name)
-        method, params = acp_setup.session(self._options, announced)
+        method, params = program.session(self._options, announced)
         try:
-            told = await self._rpc.call(method, params, HANDSHAKE_TIMEOUT_S)
+            response = await self._rpc.call(method, params, HANDSHAKE_TIMEOUT_S)
         except RpcError as error:
             if error.error.get("code") != AUTH_REQUIRED:
                 if self._options.resume is None:
@@ -94,9 +94,9 @@ class AcpAgent:
                 raise ConversationLost(error.message) from error
             hint = "; ".join(filter(None, announced.logins)) or "log in with the agent itself"
             raise AgentUnavailable(f"{self.name} wants a login", hint) from None
-        self._session = str(told.get("sessionId") or self._options.resume or "")
-        settings = self._translate.settings = Settings(told)
-        self.capabilities, self.limits = acp_setup.can(announced, settings)
+        self._session = str(response.get("sessionId") or self._options.resume or "")
+        settings = self._translate.settings = Settings(response)
+        self.capabilities, self.limits = program.can(announced, settings)
         await self.set_permission_mode(self._options.permission_mode)
         if self._options.model is not None:
             await self.set_model(self._options.model)
@@ -130,7 +130,7 @@ class AcpAgent:
     # Verbs --------------------------------------------------------------------------------
 
     async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Put a message to the agent: into the running prompt if it can be steered, else anew."""
+        """Send a message: into the running prompt if that can be steered, else as another."""
         if not self._translate.running:
             await self._prompt(message, text)
         elif steer and self.capabilities["steer"] == "supported":
@@ -140,7 +140,7 @@ class AcpAgent:
 
     async def _prompt(self, message: str, text: str) -> None:
         self._report(self._translate.begin())
-        self._report([Taken(message)])  # ACP does not tell when a prompt is read
+        self._report([Taken(message)])  # ACP does not report when a prompt is read
         params = self._of_session(prompt=[{"type": "text", "text": text}])
         await self._rpc.begin("session/prompt", params, self._answered)
 
@@ -153,10 +153,10 @@ class AcpAgent:
                 self._report([Dropped(message)])
             else:
                 if outcome == "startedNewTurn":
-                    # Nothing would tell that turn's end: it gives way to a prompt, which has one.
+                    # That turn's end would not be reported; the end of a prompt is.
                     self._rpc.soon(self._rpc.tell("session/cancel", self._of_session()))
                 self._later.append((message, text))
-                self._go_on()
+                self._prompt_next()
 
         params = self._of_session(
             prompt=[{"type": "text", "text": text}],
@@ -165,24 +165,24 @@ class AcpAgent:
         await self._rpc.begin("_session/steering", params, take)
 
     def _answered(self, answer: RpcResponse) -> None:
-        """The prompt has its answer, and the turn its end."""
+        """End the turn: the prompt has its response."""
         self._report(self._translate.end(answer))
         self._requests.forget()
-        self._go_on()
+        self._prompt_next()
 
-    def _go_on(self) -> None:
+    def _prompt_next(self) -> None:
         if self._later and not self._translate.running:
             self._rpc.soon(self._prompt(*self._later.popleft()))
 
     async def cancel(self, message: str) -> None:
-        """Take back a message that the agent has not been given yet."""
+        """Take back a message that the agent does not have yet."""
         for waiting in list(self._later):
             if waiting[0] == message:
                 self._later.remove(waiting)
                 self._report([Dropped(message)])
 
     async def interrupt(self) -> None:
-        """Stop the prompt and drop what waits; note which processes must not survive it."""
+        """Stop the prompt and drop the waiting messages; note processes that must not survive."""
         self._report([Dropped(message) for message, _ in self._later])
         self._later.clear()
         if not self._translate.running:
@@ -193,7 +193,7 @@ class AcpAgent:
         await self._rpc.tell("session/cancel", self._of_session())
 
     async def reply(self, reply: Reply) -> None:
-        """Answer a permission request or a question; one that is gone is ignored."""
+        """Answer a permission request or a question; one that has ended is ignored."""
         await self._requests.reply(reply)
 
     async def set_model(self, model: str) -> None:
@@ -219,11 +219,11 @@ class AcpAgent:
         self._permissions.edits = mode == "acceptEdits" and own != mode
 
     async def _change(self, method: str, params: Mapping[str, object]) -> None:
-        told = await self._rpc.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)
-        self._translate.settings.update(told)
+        response = await self._rpc.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)
+        self._translate.settings.update(response)
 
     async def stop_task(self, task: str) -> None:
-        """Do nothing: ACP tells of no background work."""
+        """Do nothing: ACP does not report background work."""
 
     def _of_session(self, **params: object) -> dict[str, object]:
         return {"sessionId": self._session, **params}
@@ -239,7 +239,7 @@ class AcpAgent:
                 await self._calls.close()
             yield signal
         await self._process.exited()
-        for signal in farewell(self._process.strays, Died(self._process.last_words())):
+        for signal in last_signals(self._process.strays, Died(self._process.last_words())):
             yield signal
 
     def _report(self, signals: Iterable[Signal]) -> None:
@@ -247,7 +247,7 @@ class AcpAgent:
             self._calls.note(signal)
             self._signals.put_nowait(signal)
 
-    def _noise(self, text: str) -> None:
+    def _report_noise(self, text: str) -> None:
         self._report([e.Notice(level="error", text=text)])
 
     def _received(self, message: dict[str, Any]) -> None:
@@ -257,7 +257,7 @@ class AcpAgent:
                 case {"method": "session/update", "params": {"update": update}}:
                     if self._session:
                         self._report(self._translate.update(update))
-                        if self._translate.must_be_told_again():
+                        if self._translate.must_cancel_again():
                             self._rpc.soon(self._rpc.tell("session/cancel", self._of_session()))
                     else:
                         self._translate.settle(update)

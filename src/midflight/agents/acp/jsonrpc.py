@@ -18,14 +18,14 @@ METHOD_NOT_FOUND = -32601
 
 
 class RpcResponse(msgspec.Struct, frozen=True):
-    """What came back for a request: a result, or an error."""
+    """The response to a request: a result, or an error."""
 
     result: dict[str, Any] = {}
     error: dict[str, Any] | None = None
 
 
 class RpcError(AgentFailed):
-    """The agent answered a request with an error; ``error`` is that error as it came."""
+    """The agent answered a request with an error; ``error`` is that error, unchanged."""
 
     def __init__(self, method: str, error: Mapping[str, Any], says: str) -> None:
         """Name what was asked for, and what the agent ``says``."""
@@ -34,7 +34,7 @@ class RpcError(AgentFailed):
 
 
 def complaint(error: Mapping[str, Any]) -> str:
-    """Return what an error says, with the details that agents put beside a general message."""
+    """Return an error's text, with the details that agents put beside a general message."""
     data = error.get("data")
     details = data.get("details", data.get("message")) if isinstance(data, dict) else data
     parts = (error.get("message"), details)
@@ -42,10 +42,10 @@ def complaint(error: Mapping[str, Any]) -> str:
 
 
 class JsonRpc:
-    """Speaks to one agent. Answers go to who asked, everything else to ``on_message``.
+    """Speaks to one agent. Responses go to their request, everything else to ``on_message``.
 
-    ``on_noise`` gets a line for a person about output that should have been a message. Both are
-    called in the order of the agent's output, and so are the functions given to `begin`.
+    ``on_noise`` gets a line for people about output that should have been a message. Both are
+    called in the order of the agent's output, and so are the functions passed to `begin`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class JsonRpc:
         self._last = 0
 
     async def read(self) -> None:
-        """Take in messages until the program has ended, then fail whoever still waits."""
+        """Take in messages until the program has ended, then fail every open `call`."""
         try:
             async for line in self._process.lines():
                 self._take(line)
@@ -79,7 +79,7 @@ class JsonRpc:
     def _take(self, line: bytes) -> None:
         message = json_object(line)
         if message is None:
-            # Agents print other things too, against the rules; what looks like a message is told.
+            # Agents print other things too, against the rules; only a broken message is reported.
             if line is OVERLONG or line.startswith(b"{"):
                 self._on_noise(unreadable(line))
         elif "method" in message:
@@ -149,6 +149,6 @@ class JsonRpc:
 
 
 async def _send(sending: Coroutine[Any, Any, None]) -> None:
-    # An agent that takes no more input has ended or is being killed, and that is told elsewhere.
+    # An agent that takes no more input has ended or is being killed: its `Died` reports that.
     with contextlib.suppress(AgentFailed):
         await sending

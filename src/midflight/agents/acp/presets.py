@@ -13,7 +13,7 @@ from typing import NamedTuple
 class Preset(NamedTuple):
     """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
 
-    ``env`` is what it must be told so that it asks before it changes anything.
+    ``env`` makes it ask before it changes anything.
     """
 
     command: str

@@ -23,7 +23,7 @@ PROTOCOL_VERSION = 1
 
 
 class AcpProgram(msgspec.Struct, frozen=True):
-    """What is run: a name for people, the words, how to install it, and variables that it wants."""
+    """The program: its name for people, arguments, how to install it, variables that it wants."""
 
     name: str
     argv: tuple[str, ...]
@@ -45,11 +45,11 @@ class AcpProgram(msgspec.Struct, frozen=True):
             argv[0] = str(options.agent_path)
         if preset:
             return cls(options.agent, tuple(argv), preset.install, preset.env)
-        # The other words may hold secrets, so they are no part of the name.
+        # The other arguments may hold secrets, so they are no part of the name.
         return cls(f"acp:{Path(argv[0]).name}", tuple(argv))
 
     def found(self, env: Mapping[str, str]) -> list[str]:
-        """Return the command with its program's place. Raises `AgentUnavailable` for none."""
+        """Return the arguments with the program's path. Raises `AgentUnavailable` for none."""
         program = str(Path(self.argv[0]).expanduser()) if self.argv[0][0] == "~" else self.argv[0]
         place = shutil.which(program, path=env.get("PATH"))
         if place is None:
@@ -58,12 +58,12 @@ class AcpProgram(msgspec.Struct, frozen=True):
         return [str(Path(place).absolute()), *self.argv[1:]]
 
     def environment(self, options: Options) -> dict[str, str]:
-        """Return the program's environment: ours, without what would confuse it, and more."""
+        """Return the program's environment: this process's, the preset's and the option's."""
         return {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
 
 
 def refuse(options: Options) -> None:
-    """Raise `UnsupportedOption` for what ACP has no word for, whatever the agent is."""
+    """Raise `UnsupportedOption` for what ACP does not have, whatever the agent is."""
     for name in ("system_prompt", "skills", "setting_sources", "server_url"):
         if getattr(options, name) is not None:
             raise UnsupportedOption(
@@ -92,7 +92,7 @@ def greeting() -> dict[str, object]:
 
 
 class Announced:
-    """What an agent says of itself in its answer to ``initialize``; what it leaves out it lacks."""
+    """What an agent announces in its response to ``initialize``; what it leaves out it lacks."""
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         """Read the answer."""
@@ -108,7 +108,7 @@ class Announced:
         self.loads = abilities.get("loadSession") is True
         self.folders = isinstance(of_session.get("additionalDirectories"), dict)
         self.steers = _part(_part(answer, "_meta"), "steering").get("supported") is True
-        # The protocol has no word for either; this is the mark of an adapter that has both.
+        # The protocol has a field for neither; this is the mark of an adapter that has both.
         self.asks_and_nests = "claudeCode" in _part(abilities, "_meta")
         methods = answer.get("authMethods")
         self.logins = [
@@ -145,7 +145,7 @@ def session(options: Options, announced: Announced) -> tuple[str, dict[str, obje
     if options.resume is None:
         return "session/new", params
     if not announced.resumes and not announced.loads:
-        raise UnsupportedOption("resume", "the agent cannot go on with a conversation")
+        raise UnsupportedOption("resume", "the agent cannot resume a conversation")
     # Loading repeats the whole conversation, and we have seen it.
     method = "session/resume" if announced.resumes else "session/load"
     return method, {**params, "sessionId": options.resume}
@@ -173,18 +173,18 @@ def _pairs(values: Mapping[str, Any] | None) -> list[dict[str, str]]:
 _LIMITS: Mapping[str, str] = {
     "queue": "kept in midflight's outbox",
     "redirect": "an interrupt, then the message",
-    "cancel": "until the agent is given the message",
+    "cancel": "until the agent has the message",
     "permissions": "the agent decides what it asks, and a denial's reason does not reach it",
-    "edited_input": "an agent can only be told yes or no",
-    "max_turns": "model calls are counted by what they leave, then an interrupt",
-    "max_budget_usd": "counted where the agent tells its cost, which may be at a turn's end only",
+    "edited_input": "an agent takes only yes or no",
+    "max_turns": "model calls are counted by their traces, then an interrupt",
+    "max_budget_usd": "counted where the agent reports its cost, which may be at a turn's end only",
     "timeout": "midflight's clock, then an interrupt",
     "stall_timeout": "midflight's clock, then an interrupt",
     "plugins": "ACP has no plugins",
     "skills": "ACP has no choice of skills",
     "system_prompt": "ACP has no system prompt",
-    "retries": "ACP does not tell them",
-    "background": "ACP does not tell it",
+    "retries": "ACP does not report them",
+    "background": "ACP does not report it",
 }
 _NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background")
 _ITSELF = ("interrupt", "mcp_servers", "plan")
@@ -192,7 +192,7 @@ _ITSELF = ("interrupt", "mcp_servers", "plan")
 
 def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], dict[str, str]]:
     """Return the agent's capabilities, and how or why for those that it does not plainly have."""
-    told: dict[str, tuple[bool, str]] = {
+    depends: dict[str, tuple[bool, str]] = {
         "steer": (announced.steers, "waits in midflight's outbox until the turn ends"),
         "questions": (announced.asks_and_nests, "the agent does not say that it asks any"),
         "subagents": (False, "the agent does not tell them apart"),
@@ -207,11 +207,11 @@ def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], d
     supports |= dict.fromkeys(_NOT, "not")
     supports |= dict.fromkeys(_ITSELF, "supported")
     limits = dict(_LIMITS)
-    for name, (has, why) in told.items():
+    for name, (has, why) in depends.items():
         supports[name] = "supported" if has else "emulated" if name in made_up else "not"
         if not has:
             limits[name] = why
     if announced.asks_and_nests:
         supports["subagents"] = "emulated"
-        limits["subagents"] = "what one costs after its turn's end is told with the next turn"
+        limits["subagents"] = "what one costs after its turn's end is reported with the next turn"
     return supports, limits

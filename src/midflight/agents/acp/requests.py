@@ -1,4 +1,4 @@
-"""What an ACP agent waits for: leave for a tool, or a form. Answered once, by policy or a user."""
+"""An ACP agent's requests: permission for a tool, or a form. Each is answered once."""
 
 from __future__ import annotations
 
@@ -47,15 +47,17 @@ class Form(msgspec.Struct, frozen=True):
         """Return the form's content: labels become values, and other words go where they may."""
         content: dict[str, object] = {}
         for field in self.fields:
-            given = answers.get(field.question.question, "")
+            answer = answers.get(field.question.question, "")
             if field.question.multiple:
-                labels = [given] if isinstance(given, str) else given
+                labels = [answer] if isinstance(answer, str) else answer
                 content[field.key] = [field.values.get(label, label) for label in labels]
-            elif isinstance(given, str) and given not in field.values and field.key in self.others:
-                content[self.others[field.key]] = given
+            elif (
+                isinstance(answer, str) and answer not in field.values and field.key in self.others
+            ):
+                content[self.others[field.key]] = answer
             else:
-                word = given if isinstance(given, str) else ", ".join(given)
-                content[field.key] = field.values.get(word, word)
+                text = answer if isinstance(answer, str) else ", ".join(answer)
+                content[field.key] = field.values.get(text, text)
         return content
 
 
@@ -65,19 +67,19 @@ class AcpRequests:
     def __init__(
         self,
         rpc: JsonRpc,
-        policy: AcpPermissions,
+        permissions: AcpPermissions,
         translate: UpdateTranslator,
         report: Callable[[Iterable[Signal]], None],
     ) -> None:
         """Begin with none."""
         self._rpc = rpc
-        self._permissions = policy
+        self._permissions = permissions
         self._translate = translate
         self._report = report
         self._open: dict[str, tuple[object, Form | Choices]] = {}
 
     def permission(self, request: object, params: Mapping[str, Any]) -> None:
-        """Take a request for leave: our own policy answers it, or the session is asked."""
+        """Take a permission request: the options answer it, or the session does."""
         choices = {str(each["kind"]): str(each["optionId"]) for each in params["options"]}
         call, signals = self._translate.asked(params["toolCall"])
         self._report(signals)
@@ -90,7 +92,7 @@ class AcpRequests:
         self._report(
             [
                 e.PermissionRequested(
-                    request=self._keep(request, choices),
+                    request=self._open_request(request, choices),
                     call=call.id,
                     name=call.name,
                     input=call.input,
@@ -100,23 +102,23 @@ class AcpRequests:
         )
 
     def form(self, request: object, params: Mapping[str, Any]) -> None:
-        """Take a form: it is put as questions, or declined if it cannot be."""
+        """Take a form: it becomes questions, or is declined if it cannot."""
         form = read_form(params)
         if form is None:
             self._rpc.soon(self._rpc.answer(request, {"action": "decline"}))
             text = "the agent asked for something that cannot be put as questions"
             self._report([e.Notice(level="warning", text=text)])
         else:
-            ours = self._keep(request, form)
+            ours = self._open_request(request, form)
             self._report([e.QuestionRequested(request=ours, questions=form.questions)])
 
-    def _keep(self, request: object, asked: Form | Choices) -> str:
+    def _open_request(self, request: object, asked: Form | Choices) -> str:
         ours = str(uuid.uuid4())
         self._open[ours] = (request, asked)
         return ours
 
     async def reply(self, reply: Reply) -> None:
-        """Answer a request; one that is gone is ignored."""
+        """Answer a request; one that has ended is ignored."""
         if reply.request not in self._open:
             return
         request, asked = self._open.pop(reply.request)
@@ -129,7 +131,7 @@ class AcpRequests:
             await self._rpc.answer(request, {"action": "decline"})
 
     async def _decide(self, request: object, choices: Choices, *, allow: bool) -> None:
-        """Answer for this one time; an agent that offers only *always* gets no leave."""
+        """Answer for this one time; an agent that offers only *always* gets a denial."""
         if allow and _ONCE[True] not in choices:
             allow = False
             text = "the agent can be allowed this only for always, so it was not allowed"
@@ -139,14 +141,14 @@ class AcpRequests:
         await self._rpc.answer(request, outcome if chosen else _CANCELLED)
 
     async def withdraw(self) -> None:
-        """Answer everything that is open: its prompt is being stopped, and so is the wait."""
+        """Cancel every open request: its prompt is being stopped."""
         asks, self._open = self._open, {}
         for request, asked in asks.values():
             stopped = {"action": "cancel"} if isinstance(asked, Form) else _CANCELLED
             await self._rpc.answer(request, stopped)
 
     def forget(self) -> None:
-        """The prompt has been answered, so nothing in it waits any more."""
+        """Forget the requests of a prompt that has ended."""
         self._open.clear()
 
 

@@ -44,7 +44,7 @@ def outcome(answer: RpcResponse, *, cancelled: bool) -> tuple[Status, str]:
 
 
 def usage_limit(answer: RpcResponse, text: str) -> UsageLimit:
-    """Return what an error that amounts to a usage limit says of it; ``text`` is for people."""
+    """Return the usage limit that an error reports; ``text`` is for people."""
     return UsageLimit(resets_at=resets_at(_words(answer.error or {}), time.time()), text=text)
 
 
@@ -64,7 +64,7 @@ def _words(error: Mapping[str, Any]) -> str:
 
 
 def tokens(usage: object) -> TokenUsage | None:
-    """Return the turn's tokens, where the agent tells them."""
+    """Return the turn's tokens, where the agent reports them."""
     if not isinstance(usage, dict):
         return None
 

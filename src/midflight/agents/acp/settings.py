@@ -1,7 +1,7 @@
 """What an agent lets be chosen in a session: modes, models, effort, in either of ACP's forms.
 
 The older form has ``modes`` and ``models`` with a method each, the newer one a list of options
-with categories. An agent may tell both, and then they mean the same.
+with categories. An agent may use both, and then they mean the same.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _Change = tuple[str, dict[str, object]]
 
 
 class Settings:
-    """The choices of one session, as the agent told them last."""
+    """The choices of one session, as the agent reported them last."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
+    def __init__(self, response: Mapping[str, Any]) -> None:
         """Read the answer to ``session/new`` or its like."""
-        self._modes = _listed(told.get("modes"), "availableModes", "id")
-        self._models = _listed(told.get("models"), "availableModels", "modelId")
-        models = told.get("models")
+        self._modes = _listed(response.get("modes"), "availableModes", "id")
+        self._models = _listed(response.get("models"), "availableModels", "modelId")
+        models = response.get("models")
         self._model = str(models.get("currentModelId", "")) if isinstance(models, dict) else ""
         self._options: dict[str, dict[str, Any]] = {}
-        self.update(told)
-        modes = told.get("modes")
+        self.update(response)
+        modes = response.get("modes")
         current = modes.get("currentModeId") if isinstance(modes, dict) else None
         self._first = str(current or self._options.get("mode", {}).get("currentValue") or "")
 
-    def update(self, told: Mapping[str, Any]) -> None:
-        """Take in the newer form, which is always told whole."""
-        options = told.get("configOptions")
+    def update(self, response: Mapping[str, Any]) -> None:
+        """Take in the newer form, which always comes whole."""
+        options = response.get("configOptions")
         if isinstance(options, list):
             self._options = {
                 str(option.get("category") or option.get("id")): option
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def model(self) -> str:
-        """The model in use, as the agent names it; empty if it does not tell."""
+        """The model in use, as the agent names it; empty if it is not known."""
         option = self._options.get("model")
         return str(option.get("currentValue") or "") if option else self._model
 
@@ -88,35 +88,37 @@ class Settings:
         return [str(item["value"]) for item in items if "value" in item]
 
     def _mode(self, mode: str) -> str | None:
-        found = [*self._modes, *self._values("mode")]
-        plain = {re.sub(r"[^a-z]", "", each.rpartition("#")[2].casefold()): each for each in found}
+        offered = [*self._modes, *self._values("mode")]
+        plain = {
+            re.sub(r"[^a-z]", "", each.rpartition("#")[2].casefold()): each for each in offered
+        }
         named = next((plain[word] for word in _MODES.get(mode, ()) if word in plain), None)
-        if named is None and mode == "default" and self._first in found:
-            return self._first  # whatever it works in before it is told otherwise
+        if named is None and mode == "default" and self._first in offered:
+            return self._first  # the one that it starts in
         return named
 
     # Changing -----------------------------------------------------------------------------
 
     def to_mode(self, mode: str) -> _Change | None:
         """Return how the agent is put into a mode; None if it has no such mode."""
-        found = self._mode(mode)
-        if found is None:
+        own = self._mode(mode)
+        if own is None:
             return None
-        if found in self._modes:
-            return "session/set_mode", {"modeId": found}
-        return self._set("mode", found)
+        if own in self._modes:
+            return "session/set_mode", {"modeId": own}
+        return self._set("mode", own)
 
     def to_model(self, model: str) -> _Change:
         """Return how the model is chosen. Raises `UnsupportedOption` if it is not offered."""
         values = self._values("model") or self._models
-        found = _best(model, values, self.model)
-        if found is None:
+        own = _best(model, values, self.model)
+        if own is None:
             shown = ", ".join(values[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
             known = f"offered: {shown}" if values else "the agent lets none be chosen"
             raise UnsupportedOption("model", f"{model!r} is not offered", known)
         if self._values("model"):
-            return self._set("model", found)
-        return "session/set_model", {"modelId": found}
+            return self._set("model", own)
+        return "session/set_model", {"modelId": own}
 
     def to_effort(self, effort: str) -> _Change:
         """Return how the effort is chosen. Raises `UnsupportedOption` if it is not offered."""
@@ -133,8 +135,8 @@ class Settings:
         }
 
 
-def _listed(told: object, field: str, key: str) -> list[str]:
-    listed = told.get(field) if isinstance(told, dict) else None
+def _listed(response: object, field: str, key: str) -> list[str]:
+    listed = response.get(field) if isinstance(response, dict) else None
     return [
         str(item[key])
         for item in (listed if isinstance(listed, list) else ())
@@ -150,11 +152,11 @@ def _best(wanted: str, values: list[str], current: str) -> str | None:
     if wanted in values:
         return wanted
     word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted.casefold())}(?![a-z0-9])")
-    found = [value for value in values if word.search(value.casefold())]
+    matching = [value for value in values if word.search(value.casefold())]
     provider = current.partition("/")[0]
 
     def rank(value: str) -> tuple[bool, list[int], int]:
         version = [int(part) for part in re.findall(r"(?<![0-9])[0-9]{1,2}(?![0-9])", value)]
         return value.partition("/")[0] == provider, version, -len(value)
 
-    return max(found, key=rank, default=None)
+    return max(matching, key=rank, default=None)

@@ -1,7 +1,7 @@
 """Turns an ACP agent's updates and the answers to its prompts into midflight's words.
 
-ACP tells of no model calls. They are counted by what they leave: a call is over when its first tool
-begins or the prompt is answered, and another one begins when every tool has ended.
+ACP does not report model calls. They are counted by their traces: a call is over when its first
+tool begins or the prompt is answered, and another one begins when every tool has ended.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ _DENIED = "disallowed_tools"
 
 
 class UpdateTranslator:
-    """Knows what has been said of the running prompt, and of tools and money in the session."""
+    """Translates updates; knows the running prompt, and the tools and money of the session."""
 
     def __init__(
-        self, policy: AcpPermissions, redact: Callable[[str], str], paid_usd: float | None = None
+        self,
+        permissions: AcpPermissions,
+        redact: Callable[[str], str],
+        paid_usd: float | None = None,
     ) -> None:
-        """Begin with nothing said. ``redact`` takes secrets out of the agent's complaints.
+        """Begin with no prompt. ``redact`` takes secrets out of the agent's errors.
 
-        ``paid_usd`` is, for a conversation that is gone on with, what it is known to have cost.
+        ``paid_usd`` is what a resumed conversation is known to have cost.
         """
-        self._permissions = policy
+        self._permissions = permissions
         self._redact = redact
         self._calls: dict[str, AcpCall] = {}
         self._open: set[str] = set()
@@ -47,46 +50,46 @@ class UpdateTranslator:
         self._heard = False
         self._spent = paid_usd or 0.0
         self._resumed = paid_usd is not None
-        self._begun = self._told = False
+        self._begun = self._total_known = False
         self._turn_usd: float | None = None
         self._denials: list[Denial] = []
         self.settings = Settings({})
         self._alive = False
         self._early = False
-        self._retold = False
+        self._cancelled_again = False
         self.running = False
         self.cancelled = False
 
     # The prompt's beginning and end -------------------------------------------------------
 
     def begin(self) -> Iterator[Signal]:
-        """A prompt is sent."""
+        """Begin a prompt."""
         yield from self._flush()
         self.running, self.cancelled, self._begun = True, False, True
-        self._stepped = self._heard = self._alive = self._early = self._retold = False
+        self._stepped = self._heard = self._alive = self._early = self._cancelled_again = False
         self._text, self._turn_usd = "", None
         self._open.clear()
         self._denials.clear()
 
     def cancel(self) -> None:
-        """The agent is told to stop; it may not even have begun."""
+        """Note that the prompt was cancelled; the agent may not even have begun."""
         self.cancelled = True
         self._early = not self._alive
 
-    def must_be_told_again(self) -> bool:
-        """Tell, once, that the agent has begun after it was told to stop: some do not remember."""
-        again = self._early and self._alive and not self._retold
-        self._retold = self._retold or again
+    def must_cancel_again(self) -> bool:
+        """Tell, once, that the agent has begun after a cancel: some do not remember it."""
+        again = self._early and self._alive and not self._cancelled_again
+        self._cancelled_again = self._cancelled_again or again
         return again
 
     def end(self, answer: RpcResponse) -> Iterator[Signal]:
-        """The prompt has been answered."""
+        """End the prompt."""
         yield from self._flush()
         for call in self._calls.values():
             yield from self._show(call)
         status, reason = outcome(answer, cancelled=self.cancelled)
         if self._early and status == "completed":
-            # It was told to stop before it had begun, and was faster than the second word.
+            # It was cancelled before it had begun, and was faster than the second cancel.
             status, reason = "interrupted", "interrupted"
         if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
@@ -152,7 +155,7 @@ class UpdateTranslator:
         yield delta(text=str(text))
 
     def _flush(self) -> Iterator[Signal]:
-        """The block that was streamed is whole."""
+        """Yield the block that was streamed, whole."""
         block, text = self._block, "".join(self._parts)
         self._block = None
         self._parts.clear()
@@ -162,10 +165,10 @@ class UpdateTranslator:
             yield block(text=text)
 
     def _usage(self, update: dict[str, Any]) -> Iterator[Signal]:
-        """Money is told as the sum of the session; it starts anew where an agent forgets it.
+        """Money comes as the sum of the session; it starts anew where an agent forgets it.
 
-        Of a conversation that is gone on with, what is told before anything of the first prompt
-        is of the past.
+        In a resumed conversation, a sum that comes before anything of the first prompt is of the
+        past.
         """
         cost = update.get("cost")
         if cost is None:
@@ -173,16 +176,16 @@ class UpdateTranslator:
         if cost.get("currency") != "USD":
             yield e.Raw(data=update)
             return
-        told = float(cost["amount"])
-        if self._resumed and not (self._begun and (self._told or self._alive)):
-            self._spent, self._told = told, True
+        total = float(cost["amount"])
+        if self._resumed and not (self._begun and (self._total_known or self._alive)):
+            self._spent, self._total_known = total, True
         if not self.running:
             return
-        more = told - self._spent if told >= self._spent else told
-        self._spent = told
-        self._turn_usd = (self._turn_usd or 0.0) + more
-        if more:
-            yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=more, main=False)
+        added = total - self._spent if total >= self._spent else total
+        self._spent = total
+        self._turn_usd = (self._turn_usd or 0.0) + added
+        if added:
+            yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=added, main=False)
 
     def _plan(self, update: dict[str, Any]) -> Iterator[Signal]:
         yield e.Plan(entries=_entries(update["entries"]))
@@ -207,7 +210,7 @@ class UpdateTranslator:
             if call.parent is None:
                 yield from self._step()
         if not first or status in ("in_progress", *_ENDS):
-            # The first word about a call often comes before its input.
+            # The first update about a call often comes before its input.
             yield from self._show(call)
         if status in _ENDS:
             yield from self._ended(call, str(status), update.get("rawOutput"))
@@ -235,7 +238,7 @@ class UpdateTranslator:
             parent=call.parent,
         )
         if isinstance(todos := call.input.get("todos"), list):
-            # Some agents have a tool for their plan, and tell of the tool alone.
+            # Some agents have a tool for their plan, and report the tool alone.
             yield e.Plan(entries=_entries(todos), parent=call.parent)
 
     def _ended(self, call: AcpCall, status: str, raw: object) -> Iterator[Signal]:
@@ -261,15 +264,15 @@ class UpdateTranslator:
             self._stepped = True
             yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=0.0)
 
-    def asked(self, told: Mapping[str, Any]) -> tuple[AcpCall, list[Signal]]:
-        """Take in the call that the agent asks leave for; it is shown if it has not been."""
-        signals = list(self._tool({**told, "status": None}))
-        call = self._known(str(told["toolCallId"]))
+    def asked(self, fields: Mapping[str, Any]) -> tuple[AcpCall, list[Signal]]:
+        """Take in the call that the agent asks permission for; it is shown if it has not been."""
+        signals = list(self._tool({**fields, "status": None}))
+        call = self._known(str(fields["toolCallId"]))
         call.asked = True
         return call, [*signals, *self._show(call)]
 
     def deny(self, call: AcpCall) -> None:
-        """Note that our own policy refuses a call."""
+        """Note that the options refuse a call."""
         call.denied = True
         self._denials.append(Denial(call=call.id, name=call.name, reason=_DENIED))
 
@@ -285,7 +288,7 @@ class UpdateTranslator:
     }
 
 
-def _entries(told: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
+def _entries(entries: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
     return tuple(
-        PlanEntry(text=str(entry["content"]), status=str(entry["status"])) for entry in told
+        PlanEntry(text=str(entry["content"]), status=str(entry["status"])) for entry in entries
     )

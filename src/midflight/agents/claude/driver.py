@@ -1,4 +1,4 @@
-"""The driver for Claude Code: its own program, spoken to in its stream-json control protocol."""
+"""The driver for Claude Code: its own program, over its stream-json control protocol."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED, OVERLONG, json_object, unreadable
 from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program
 from midflight.agents.claude.content import joined
 from midflight.agents.claude.frames import FrameTranslator
 from midflight.agents.process.process import AgentProcess
-from midflight.agents.process.tool_processes import OpenCalls, farewell
+from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.values import PermissionMode
@@ -29,7 +29,7 @@ KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
 
 _LOST = "No conversation found"
-"""What the CLI says before it ends because there is no such conversation to go on with."""
+"""What the CLI prints before it ends because the conversation to resume does not exist."""
 
 
 class ClaudeAgent:
@@ -82,16 +82,16 @@ class ClaudeAgent:
         self._tasks: set[str] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
-        claude_cli.arguments(options, self._session, None)
+        program.arguments(options, self._session, None)
 
     # Starting and ending ------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start the program and greet it."""
-        path = claude_cli.find(self._options.agent_path)
-        await claude_cli.check(path)
-        argv = claude_cli.arguments(self._options, self._session, self._mcp_config())
-        env = claude_cli.environment(self._options)
+        path = program.find(self._options.agent_path)
+        await program.check(path)
+        argv = program.arguments(self._options, self._session, self._mcp_config())
+        env = program.environment(self._options)
         await self._process.start(
             [str(path), *argv],
             env,
@@ -112,7 +112,7 @@ class ClaudeAgent:
         self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
         path = Path(self._folder.name) / "mcp.json"
         path.touch(mode=0o600, exist_ok=False)
-        path.write_text(claude_cli.mcp_config(self._options))
+        path.write_text(program.mcp_config(self._options))
         return path
 
     async def close(self) -> None:
@@ -138,15 +138,15 @@ class ClaudeAgent:
 
     async def send(self, message: str, text: str, *, steer: bool) -> None:
         """Write a user message under a new uuid: the CLI ignores a uuid that it has seen."""
-        known = str(uuid.uuid4())
-        self._messages[known] = message
-        self._uuids[message] = known
+        frame_uuid = str(uuid.uuid4())
+        self._messages[frame_uuid] = message
+        self._uuids[message] = frame_uuid
         if len(self._messages) > KEPT_UUIDS:
             self._uuids.pop(self._messages.pop(next(iter(self._messages))), None)
         await self._write(
             {
                 "type": "user",
-                "uuid": known,
+                "uuid": frame_uuid,
                 "session_id": self._session,
                 "message": {"role": "user", "content": text},
                 "parent_tool_use_id": None,
@@ -154,17 +154,17 @@ class ClaudeAgent:
             }
         )
 
-    def _message_of(self, known: str) -> str | None:
-        return self._messages.get(known)
+    def _message_of(self, frame_uuid: str) -> str | None:
+        return self._messages.get(frame_uuid)
 
     async def cancel(self, message: str) -> None:
         """Take back a message that waits in the CLI's own queue.
 
-        Its answer is not final: a message may be cancelled after ``{"cancelled": false}``. Only
-        the frames of the message's lifecycle tell.
+        Its response is not final: a message may be cancelled after ``{"cancelled": false}``. Only
+        the frames of the message's lifecycle are.
         """
-        known = self._uuids.get(message, "")
-        await self._control("cancel_async_message", {"message_uuid": known})
+        frame_uuid = self._uuids.get(message, "")
+        await self._control("cancel_async_message", {"message_uuid": frame_uuid})
 
     async def interrupt(self) -> None:
         """Stop the turn and everything queued; note which processes must not survive it."""
@@ -173,14 +173,14 @@ class ClaudeAgent:
 
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question."""
-        given = self._translate.inputs.pop(reply.request, None)
-        if given is None:
+        call_input = self._translate.inputs.pop(reply.request, None)
+        if call_input is None:
             return
         if not reply.allow:
             reason = reply.reason or "the user denied this"
             body: dict[str, object] = {"behavior": "deny", "message": reason}
         else:
-            changed = given if reply.input is None else reply.input
+            changed = call_input if reply.input is None else reply.input
             if reply.answers is not None:
                 changed = {**changed, "answers": joined(reply.answers)}
             body = {"behavior": "allow", "updatedInput": changed}
@@ -191,7 +191,7 @@ class ClaudeAgent:
         await self._ask("set_model", {"model": model})
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Use this mode; a bypass is the session's own doing, see `claude_cli.arguments`."""
+        """Use this mode; a bypass is made by the session, see `program.arguments`."""
         mode = "default" if mode == "bypassPermissions" else mode
         await self._ask("set_permission_mode", {"mode": mode})
 
@@ -200,7 +200,7 @@ class ClaudeAgent:
         await self._control("stop_task", {"task_id": task})
 
     async def _ask(self, subtype: str, fields: Mapping[str, object]) -> None:
-        """Make a control request and wait for its answer. Raises `AgentFailed` if it is refused."""
+        """Make a control request and wait for its response. Raises `AgentFailed` for a refusal."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         await self._control(subtype, fields, answer)
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -233,7 +233,7 @@ class ClaudeAgent:
         async for line in self._process.lines():
             frame = json_object(line)
             if frame is None:
-                # Other output than frames is the CLI's chatter.
+                # Output that is no frame is the CLI's chatter.
                 if line is OVERLONG or line.startswith(b"{"):
                     yield e.Notice(level="error", text=unreadable(line))
                 continue
@@ -253,11 +253,11 @@ class ClaudeAgent:
         await self._process.exited()
         words = self._process.last_words()
         died = Died(words, lost=self._options.resume is not None and _LOST in words)
-        for signal in farewell(self._process.strays, died):
+        for signal in last_signals(self._process.strays, died):
             yield signal
 
     async def _watch(self, signal: Signal) -> None:
-        """Keep book of what runs, and end what an interrupt has left running."""
+        """Keep track of what runs, and end what an interrupt has left running."""
         self._calls.note(signal)
         match signal:
             case e.TaskStarted():
@@ -268,7 +268,7 @@ class ClaudeAgent:
                 await self._calls.close()
 
     def _answered(self, frame: dict[str, Any]) -> list[Signal]:
-        """Take the answer to a control request of ours."""
+        """Take the response to a control request of ours."""
         response = frame.get("response") or {}
         subtype, answer = self._controls.pop(str(response.get("request_id")), ("", None))
         body = response.get("response") or {}

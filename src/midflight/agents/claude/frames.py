@@ -22,7 +22,7 @@ from midflight.agents.shared.content import questions, title
 from midflight.values import PlanEntry, TokenUsage
 
 KEPT_IDS = 256
-"""How many frames and messages are remembered, so that one that comes twice counts once."""
+"""How many frames and messages are remembered, so that one that is repeated counts once."""
 
 _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
 
@@ -44,10 +44,10 @@ class FrameTranslator:
     def __init__(self, message_of: Callable[[str], str | None], skills: Iterable[str]) -> None:
         """``message_of`` gives the message's id for the uuid under which the CLI knows it.
 
-        ``skills`` are those asked for; the CLI says nothing of one that it does not have.
+        ``skills`` are those requested; the CLI does not report one that it does not have.
         """
         self._message_of = message_of
-        self._tell = SystemFrames(skills)
+        self._system_frames = SystemFrames(skills)
         self._tools: dict[str, tuple[str, str | None]] = {}
         self._in_turn = False
         self._frames: dict[str, None] = {}
@@ -113,12 +113,12 @@ class FrameTranslator:
                 call.whole = True
                 call.tokens = most(call.tokens, tokens(event.get("usage")))
             case "message_stop":
-                # The CLI asks again by itself, sometimes without a word about it.
+                # The CLI repeats the call by itself, sometimes without a retry frame.
                 self._void = abandoned.get("from_block_index", call.blocks) < call.blocks
                 yield Step(model=call.model, tokens=call.tokens, main=call.whole)
 
     def _voided(self) -> Iterator[Signal]:
-        """Say that text which was streamed is void, where the CLI has not said so."""
+        """Void the text that was streamed, where the CLI has not reported a retry."""
         if self._void:
             self._void = False
             yield e.Retry(attempt=1, delay_s=0.0, error="stream_cut")
@@ -130,8 +130,8 @@ class FrameTranslator:
         if frame.get("error"):
             limited = frame.get("api_error") == USAGE_LIMIT_REACHED
             self._error = USAGE_LIMIT_REACHED if limited else str(frame["error"])
-            told = (frame.get("api_error_params") or {}).get("rate_limit_info")
-            self._rejected = told or self._rejected
+            info = (frame.get("api_error_params") or {}).get("rate_limit_info")
+            self._rejected = info or self._rejected
             return
         if message["model"] == "<synthetic>":
             return
@@ -152,21 +152,21 @@ class FrameTranslator:
                     yield from self._tool(block, parent)
 
     def _tool(self, block: dict[str, Any], parent: str | None) -> Iterator[Signal]:
-        name, given = block["name"], block["input"]
+        name, call_input = block["name"], block["input"]
         self._tools[block["id"]] = (name, parent)
         yield e.ToolStarted(
             call=block["id"],
             name=name,
             kind=KINDS.get(name, "other"),
-            title=title(given),
-            input=given,
+            title=title(call_input),
+            input=call_input,
             parent=parent,
         )
         if name == "TodoWrite":
             yield e.Plan(
                 entries=tuple(
                     PlanEntry(text=todo["content"], status=todo["status"])
-                    for todo in given["todos"]
+                    for todo in call_input["todos"]
                 ),
                 parent=parent,
             )
@@ -204,7 +204,7 @@ class FrameTranslator:
         uuids = frame.get("user_message_uuids") or ()
         messages = (self._message_of(each) for each in uuids)
         if frame.get("is_error") and error == "rate_limit" and self._rejected:
-            error = USAGE_LIMIT_REACHED  # as older versions say it
+            error = USAGE_LIMIT_REACHED  # as older versions report it
         if frame.get("is_error") and error == USAGE_LIMIT_REACHED:
             resets_at = (self._rejected or {}).get("resetsAt")
             yield UsageLimit(
@@ -214,7 +214,7 @@ class FrameTranslator:
         yield finished(frame, tuple(message for message in messages if message), error)
 
     def _rate_limit(self, frame: dict[str, Any]) -> Iterator[Signal]:
-        """Keep what the CLI says of the account's limit; it says so only when that changes."""
+        """Keep the state of the account's limit: the CLI reports only changes."""
         info = frame["rate_limit_info"]
         self._rejected = info if info["status"] == "rejected" else None
         yield from ()
@@ -223,7 +223,7 @@ class FrameTranslator:
         subtype = frame.get("subtype")
         if subtype == "api_retry":
             self._void = False
-        yield from self._tell(frame)
+        yield from self._system_frames(frame)
         if subtype == "init" and not self._in_turn:
             self._in_turn = True
             yield Woke()
@@ -233,7 +233,7 @@ class FrameTranslator:
     def request(self, frame: dict[str, Any]) -> Signal:
         """Translate a ``can_use_tool`` request, and keep its input for the reply."""
         body, request = frame["request"], frame["request_id"]
-        # A copy: what a reader does to the event must not change what was asked and is allowed.
+        # A copy: what a reader does to the event must not change the input that is allowed.
         self.inputs[request] = copy.deepcopy(body["input"])
         call = body.get("tool_use_id") or ""
         parent = self._tools.get(call, ("", None))[1]

@@ -1,4 +1,4 @@
-"""Claude Code's program: where it is, whether it will do, and how it is started.
+"""Claude Code's program: where it is, whether it can be used, and how it is started.
 
 The flags, and what they mean, were read from the CLI's help and from ``claude-agent-sdk``, whose
 wheel contains the program.
@@ -34,13 +34,13 @@ VERSION_BYTES = 4096
 HINT = "is it Claude Code? pip install claude-agent-sdk"
 
 
-def find(given: Path | None) -> Path:
-    """Return the program: the one asked for, else the bundled one, else the one on PATH.
+def find(agent_path: Path | None) -> Path:
+    """Return the program: that of the option, else the bundled one, else the one on PATH.
 
     Raises `AgentUnavailable` that says how to install it.
     """
-    if given is not None:
-        return runnable(given, "pip install claude-agent-sdk")
+    if agent_path is not None:
+        return runnable(agent_path, "pip install claude-agent-sdk")
     spec = importlib.util.find_spec("claude_agent_sdk")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         bundled = Path(folder) / "_bundled" / "claude"
@@ -53,16 +53,16 @@ def find(given: Path | None) -> Path:
 
 
 async def version(path: Path) -> str:
-    """Return the program's version. Raises `AgentUnavailable` when it does not tell one."""
+    """Return the program's version. Raises `AgentUnavailable` when it reports none."""
     recorded = path.with_name("claude.version")
     if recorded.exists():
         text = recorded.read_text(errors="replace")
     else:
         text = await _ask_version(path)
-    found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
-    if not found:
+    number = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
+    if not number:
         raise AgentUnavailable(f"{path} does not say its version, but {text.strip()[:80]!r}", HINT)
-    return found.group()
+    return number.group()
 
 
 async def _ask_version(path: Path) -> str:
@@ -100,14 +100,14 @@ async def _ask_version(path: Path) -> str:
 
 async def check(path: Path) -> str:
     """Return the version if it is new enough. Raises `AgentUnavailable`."""
-    found = await version(path)
-    if tuple(int(part) for part in found.split(".")) < MINIMUM:
+    number = await version(path)
+    if tuple(int(part) for part in number.split(".")) < MINIMUM:
         least = ".".join(str(part) for part in MINIMUM)
         raise AgentUnavailable(
-            f"{path} is Claude Code {found}; {least} or newer is needed",
+            f"{path} is Claude Code {number}; {least} or newer is needed",
             "pip install -U claude-agent-sdk",
         )
-    return found
+    return number
 
 
 def arguments(options: Options, session: str, mcp_config: Path | None) -> list[str]:
@@ -166,12 +166,12 @@ def _money_left(options: Options) -> float | None:
 
 
 def environment(options: Options) -> dict[str, str]:
-    """Return the program's environment: ours, without what would confuse it, and the option's."""
+    """Return the program's environment: this process's and the option's."""
     return {
         **inherited(CLAUDE_CODE),
         "PWD": str(options.cwd),
         "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
-        # Tells when no further turn is owed, after background work has ended.
+        # Reports when no further turn is owed, after background work has ended.
         "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
         **options.env,
     }

@@ -24,7 +24,7 @@ _TOO_LONG = ("prompt is too long", "context window", "context length")
 
 
 def finished(frame: dict[str, Any], messages: tuple[str, ...], error: str = "") -> Finished:
-    """Translate a result frame; ``error`` is what the turn's last message named as its error."""
+    """Translate a result frame; ``error`` is the error of the turn's last message."""
     status, reason = _outcome(frame, error)
     costs = [
         usage

@@ -20,14 +20,14 @@ _SILENT = frozenset(
         "task_updated",
     }
 )
-"""System frames that say nothing a reader needs; what matters in them comes by other frames."""
+"""System frames with nothing that a reader needs; what matters in them comes in other frames."""
 
 
 class SystemFrames:
     """Turns system frames into signals; remembers which background tasks live."""
 
     def __init__(self, skills: Iterable[str]) -> None:
-        """``skills`` are those asked for; the CLI says nothing of one that it does not have."""
+        """``skills`` are those requested; the CLI does not report one that it does not have."""
         self._skills = tuple(skills)
         self._tasks: set[str] = set()
 
@@ -99,5 +99,5 @@ def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
         error=error,
     )
     if error == "authentication_failed":
-        # The CLI would go on for ten attempts and some minutes with a key that is wrong.
+        # The CLI would try a wrong key ten times, for some minutes.
         yield Unrecoverable("auth", "the model's service does not accept the key or login")

@@ -1,4 +1,4 @@
-"""OpenCode's models: which one a name means, what it costs, and what it can be told."""
+"""OpenCode's models: which one a name means, what it costs, and its variants."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Model(NamedTuple):
 
 
 class Models:
-    """What the server offers, as it tells."""
+    """The models that the server offers."""
 
-    def __init__(self, told: dict[str, Any], default: str | None) -> None:
-        """``told`` is the answer to ``/config/providers``; ``default`` is the configured model."""
+    def __init__(self, response: dict[str, Any], default: str | None) -> None:
+        """``response`` is that of ``/config/providers``; ``default`` is the configured model."""
         self._models: dict[Model, dict[str, Any]] = {
             Model(provider["id"], name): model
-            for provider in told.get("providers") or ()
+            for provider in response.get("providers") or ()
             for name, model in (provider.get("models") or {}).items()
         }
         self.default = default
@@ -46,19 +46,19 @@ class Models:
         if exact in self._models:
             return exact
         if exact is not None and exact.provider in {model.provider for model in self._models}:
-            fitting = []  # The provider is known, and does not have it.
+            matching = []  # The provider is known, and does not have it.
         else:
-            fitting = [model for model in self._models if model.id == name] or [
+            matching = [model for model in self._models if model.id == name] or [
                 model for model in self._models if name.lower() in model.id.lower()
             ]
-        if not fitting:
+        if not matching:
             near = self._near(name)
             hint = f"did you mean {', '.join(near)}?" if near else "see `opencode models`"
             raise UnsupportedOption("model", f"OpenCode has no {name!r}", hint)
-        return max(fitting, key=self._rank)
+        return max(matching, key=self._rank)
 
     def _near(self, name: str) -> list[str]:
-        """Return what may have been meant: parts of ids such as ``sonnet``, else whole names."""
+        """Return names near to it: parts of ids such as ``sonnet``, else whole names."""
         parts = {part for model in self._models for part in model.id.lower().split("-")}
         whole = [str(model) for model in self._models]
         return difflib.get_close_matches(name.lower(), sorted(parts), 3, 0.7) or (
@@ -67,12 +67,12 @@ class Models:
 
     def _rank(self, model: Model) -> tuple[bool, bool, bool, str, int]:
         """Prefer the configured provider, then what is current, new, and plainly named."""
-        told = self._models[model]
+        info = self._models[model]
         return (
             model.provider == self._home,
             model.provider != _FREE_PROVIDER,
-            told.get("status", "active") == "active",
-            str(told.get("release_date") or ""),
+            info.get("status", "active") == "active",
+            str(info.get("release_date") or ""),
             -len(model.id),
         )
 
@@ -86,8 +86,8 @@ class Models:
 
     def price(self, name: str, used: TokenUsage) -> float:
         """Return US dollars for tokens of a model, by the server's own list; 0.0 if unknown."""
-        told = self._models.get(Model(*name.split("/", 1))) if "/" in name else None
-        cost = (told or {}).get("cost") or {}
+        info = self._models.get(Model(*name.split("/", 1))) if "/" in name else None
+        cost = (info or {}).get("cost") or {}
         cache = cost.get("cache") or {}
         return (
             used.input_tokens * float(cost.get("input") or 0)
@@ -122,14 +122,14 @@ class ModelChoice:
     def think(self, effort: str) -> None:
         """Use the model with this effort. Raises `UnsupportedOption`."""
         if self._model is None:
-            raise UnsupportedOption("effort", "it depends on the model", "give model= as well")
+            raise UnsupportedOption("effort", "it depends on the model", "set model= as well")
         self._variant = self._models.variant(self._model, effort)
 
-    def told(self) -> dict[str, Any]:
-        """Return what of it a prompt carries."""
-        told: dict[str, Any] = {}
+    def prompt_fields(self) -> dict[str, Any]:
+        """Return the fields of a prompt that choose the model."""
+        fields: dict[str, Any] = {}
         if self._model is not None:
-            told["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
+            fields["model"] = {"providerID": self._model.provider, "modelID": self._model.id}
         if self._variant is not None:
-            told["variant"] = self._variant
-        return told
+            fields["variant"] = self._variant
+        return fields

@@ -1,7 +1,7 @@
 """What OpenCode may do without asking: midflight's permission modes in OpenCode's rules.
 
 OpenCode's own "always" holds for every session of a folder, and its rules cannot be taken back, so
-it is told to ask, and what need not be asked is answered here, ``once`` each time.
+it is configured to ask, and what needs no person is answered here, ``once`` each time.
 """
 
 from __future__ import annotations
@@ -54,31 +54,33 @@ No shell text is taken apart to find out whether it is safe: a character that co
 to a shell, or a path that could lead outside, does not match.
 """
 
-_NOBODY_ASKED = "this session does not allow {}"
+_NOT_ALLOWED = "this session does not allow {}"
 _PLAN = "plan mode changes nothing: say what you would do instead"
 
 
 class PermissionRequest:
     """A permission request as OpenCode makes it, with the call that it is about."""
 
-    def __init__(self, given: Mapping[str, Any], name: str, call_input: dict[str, Any]) -> None:
+    def __init__(
+        self, properties: Mapping[str, Any], name: str, call_input: dict[str, Any]
+    ) -> None:
         """``name`` and ``call_input`` are the call's."""
-        self.request = str(given["id"])
-        self.permission = str(given["permission"])
-        self.patterns = [str(pattern) for pattern in given.get("patterns") or ()]
+        self.request = str(properties["id"])
+        self.permission = str(properties["permission"])
+        self.patterns = [str(pattern) for pattern in properties.get("patterns") or ()]
         self.name = name
         self.input = call_input
 
 
 class Verdict(NamedTuple):
-    """What a request gets without anybody being asked; ``ask`` is for somebody to answer."""
+    """What the options decide of a request; ``ask`` leaves it to the session."""
 
     decision: Literal["allow", "deny", "ask"]
     reason: str = ""
 
 
 def tool(name: str) -> str:
-    """Return OpenCode's name for a tool, given by Claude's or by its own.
+    """Return OpenCode's name for a tool, from Claude's name or its own.
 
     An MCP server as a whole (``mcp__server``) becomes a pattern of all its tools.
     """
@@ -98,8 +100,8 @@ def check(options: Options) -> None:
                 )
 
 
-def _names(given: Iterable[str] | None) -> frozenset[str]:
-    return frozenset(tool(name) for name in given or ())
+def _names(names: Iterable[str] | None) -> frozenset[str]:
+    return frozenset(tool(name) for name in names or ())
 
 
 def rules(options: Options, agents: Iterable[Mapping[str, Any]], agent: str) -> list[Rule]:
@@ -109,18 +111,20 @@ def rules(options: Options, agents: Iterable[Mapping[str, Any]], agent: str) -> 
     the one at work, is denied stays denied. A sub-agent has its own agent's rules, and of these
     only what is denied, so where an agent is loose, the sub-agent itself is asked for.
     """
-    told = [rule for rule in BASE if options.skills is None or rule["permission"] != "skill"]
-    given = {each.get("name"): list(each.get("permission") or ()) for each in agents}
-    if options.server_url is not None or any(_loose(each) for each in given.values()):
-        told.append(_rule("task", "ask"))
-    told += _denials(given.get(agent, []))
+    session_rules = [
+        rule for rule in BASE if options.skills is None or rule["permission"] != "skill"
+    ]
+    by_agent = {each.get("name"): list(each.get("permission") or ()) for each in agents}
+    if options.server_url is not None or any(_loose(each) for each in by_agent.values()):
+        session_rules.append(_rule("task", "ask"))
+    session_rules += _denials(by_agent.get(agent, []))
     denied = _names(options.disallowed_tools)
-    told += [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
+    session_rules += [_rule(name, "deny") for name in sorted(denied - _EDITORS)]
     if denied >= {"edit", "write"}:
-        told.append(_rule("edit", "deny"))
+        session_rules.append(_rule("edit", "deny"))
     if options.skills == ():
-        told.append(_rule("skill", "deny"))
-    return told
+        session_rules.append(_rule("skill", "deny"))
+    return session_rules
 
 
 def _loose(permission: list[Rule]) -> bool:
@@ -171,10 +175,10 @@ BASE = [
 """What every session begins with: whatever may change something is asked for."""
 
 
-def as_config(given: Iterable[Rule]) -> dict[str, Any]:
+def as_config(listed: Iterable[Rule]) -> dict[str, Any]:
     """Return rules as the configuration has them: permission → pattern → action."""
     config: dict[str, Any] = {}
-    for rule in given:
+    for rule in listed:
         config.setdefault(rule["permission"], {})[rule["pattern"]] = rule["action"]
     return {
         permission: patterns["*"] if set(patterns) == {"*"} else patterns
@@ -183,7 +187,7 @@ def as_config(given: Iterable[Rule]) -> dict[str, Any]:
 
 
 class OpenCodePermissions:
-    """Decides requests by the options and the permission mode, as far as these decide."""
+    """Decides requests by the options and the permission mode, where these decide."""
 
     def __init__(self, options: Options) -> None:
         """``mode`` may be changed at any time."""
@@ -198,12 +202,10 @@ class OpenCodePermissions:
     def __call__(self, asked: PermissionRequest) -> Verdict:
         """Return the verdict on a request."""
         if self._is_denied(asked):
-            return Verdict("deny", _NOBODY_ASKED.format(asked.name))
+            return Verdict("deny", _NOT_ALLOWED.format(asked.name))
         if asked.permission == "skill" and self._skills is not None:
             named = set(asked.patterns) <= self._skills
-            return (
-                Verdict("allow") if named else Verdict("deny", _NOBODY_ASKED.format("this skill"))
-            )
+            return Verdict("allow") if named else Verdict("deny", _NOT_ALLOWED.format("this skill"))
         if self._reads_only(asked) or self._inside(asked):
             return Verdict("allow")
         if self.mode == "plan" and asked.permission not in _LOOKS:

@@ -23,7 +23,7 @@ class RunningCommands:
     """The commands that a session has running, and the processes that must not outlive a stop."""
 
     def __init__(self, server: Server[Any], directory: Path) -> None:
-        """A server that was only named shows none of its processes."""
+        """Of a server at a `server_url` no process can be seen."""
         self._server = server
         self._directory = directory.resolve()
         self._doomed: list[psutil.Process] = []
@@ -53,14 +53,14 @@ class RunningCommands:
         self._doomed += await asyncio.to_thread(_of_commands, process.pid, process.marker, running)
 
     async def close(self) -> None:
-        """The turn is over: end what was condemned, and forget its commands."""
+        """The turn has ended: end the condemned processes, and forget its commands."""
         for call in list(self._open):
             self.over(call)
         doomed, self._doomed = self._doomed, []
         await end(doomed)
 
     async def end_orphans(self, others: Iterable[Path]) -> None:
-        """End what commands have left running in the folder: no session works there any more.
+        """End what commands have left running in the folder, where no session works any more.
 
         ``others`` are the folders where sessions do.
         """

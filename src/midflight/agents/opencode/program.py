@@ -1,4 +1,4 @@
-"""OpenCode's program: where it is, and the environment and configuration that it gets."""
+"""OpenCode's program: where it is, its environment and its configuration."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ BELOW = (2,)
 PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
 GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
-"""One refusal refuses all calls that wait, the others without a word: that would end the loop."""
+"""One refusal refuses all waiting calls, the others without a message: that would end the loop."""
 
 NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
-"""What opens the server, or has the keys of others in it: not for what the server runs."""
+"""These open the server, or hold the keys of others: not for what the server runs."""
 
 _SHELLS = ("bash", "sh", "zsh")
 _SHELL = """#!/bin/sh
@@ -39,16 +39,16 @@ exec {shell} "$@"
 
 _SETTINGS = frozenset({"user", "project", "local"})
 _NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
-"""Variables by which an OpenCode that we may run inside would be mistaken for this one."""
+"""By these variables a new OpenCode would take itself for part of one that midflight runs in."""
 
 
-def find(given: Path | None, cwd: Path) -> Path:
-    """Return the program: the one asked for, else on PATH, else in a project's ``node_modules``.
+def find(agent_path: Path | None, cwd: Path) -> Path:
+    """Return the program: that of the option, else on PATH, else in a project's ``node_modules``.
 
     Raises `AgentUnavailable` that says how to install it.
     """
-    if given is not None:
-        return runnable(given, INSTALL)
+    if agent_path is not None:
+        return runnable(agent_path, INSTALL)
     if on_path := shutil.which("opencode"):
         return Path(on_path)
     for folder in (cwd, *cwd.parents):
@@ -129,7 +129,7 @@ class Launch(NamedTuple):
     def of(cls, options: Options) -> Launch:
         """Find and read it all. Raises `AgentUnavailable`, or `UnsupportedOption` for a bad value.
 
-        A project can put rules of its own behind these; `opencode_policy.rules` says them again.
+        A project can put rules of its own behind these; `permissions.rules` repeats them.
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
         env[VARIABLE] = UNKNOWN  # one server for several sessions

@@ -1,7 +1,7 @@
 """OpenCode's server: started once for all sessions that can share it, and ended with the last one.
 
 It listens on the loopback interface, on a port and with a password of its own. How it is spoken to
-is for each version of its API: that brings a `Connection`.
+is up to each version of its API, which brings a `Connection`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from midflight._util.redact import server_secrets
-from midflight.agents.opencode import program as setup
+from midflight.agents.opencode import program
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
@@ -45,7 +45,7 @@ class Refused(AgentFailed):
     """The server answered with an error; ``status`` is its HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
-        """Keep the status beside the line for people."""
+        """Keep the status beside the message."""
         super().__init__(message)
         self.status = status
 
@@ -69,29 +69,29 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 Connect = Callable[[str, str | None, Callable[[], bool]], C]
-"""Makes a connection from an address, a password, and what tells whether the server lives.
+"""Makes a connection from an address, a password, and a function: whether the server lives.
 
 It connects to nothing yet.
 """
 
 
 class Server(Generic[C]):
-    """One server, ours or one that was named, and who uses it."""
+    """One server, started here or at a `server_url`, and its users."""
 
     def __init__(
         self,
         options: Options,
         connect: Connect[C],
-        launch: setup.Launch | None,
+        launch: program.Launch | None,
         forget: Callable[[], None],
     ) -> None:
-        """``launch`` tells how to start it, unless it was named and runs already.
+        """``launch`` is how to start it; None for one at a `server_url`, which runs already.
 
-        ``forget`` is called when nobody may begin to use it any more.
+        ``forget`` is called when no session may begin to use it any more.
         """
         self._options = options
         self._connect = connect
-        self._how = launch
+        self._launch_plan = launch
         self._forget = forget
         self._process: AgentProcess | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -107,7 +107,7 @@ class Server(Generic[C]):
     # Using --------------------------------------------------------------------------------
 
     async def join(self) -> None:
-        """Use it; it is started if nobody has. Raises `AgentUnavailable` or `AgentFailed`."""
+        """Use it; the first user starts it. Raises `AgentUnavailable` or `AgentFailed`."""
         self._users += 1
         if self._started is None:
             self._started = asyncio.get_running_loop().create_task(self._start())
@@ -140,7 +140,7 @@ class Server(Generic[C]):
         return self._process is None or self._process.running
 
     async def strays(self) -> list[int]:
-        """If it has ended, wait until what it ran has too; return what could not be ended."""
+        """If it has ended, wait until what it ran has too; return the processes that live on."""
         if self._process is None:
             return []
         if not self._process.running:
@@ -153,7 +153,7 @@ class Server(Generic[C]):
         return self._process
 
     async def kill(self) -> None:
-        """End it for everybody: it does not obey. One that was only named is left alone."""
+        """End it for every session: it does not obey. One at a `server_url` is left alone."""
         if self._process is not None:
             await self._process.kill()
 
@@ -173,9 +173,11 @@ class Server(Generic[C]):
                 if url is None:
                     await self._launch()
                 else:
-                    password = self._options.env.get(setup.PASSWORD, os.environ.get(setup.PASSWORD))
+                    password = self._options.env.get(
+                        program.PASSWORD, os.environ.get(program.PASSWORD)
+                    )
                     self._connection = self._connect(url, password, self.is_alive)
-                self.version = setup.accept(await self._healthy())
+                self.version = program.accept(await self._healthy())
         except TimeoutError:
             await self._end()
             what = f"did not answer within {bound_s:.0f} seconds"
@@ -191,12 +193,12 @@ class Server(Generic[C]):
             raise
 
     async def _launch(self) -> None:
-        """Start the program, and learn its address from its own words."""
-        options, how = self._options, self._how
+        """Start the program, and wait until it reports its address."""
+        options, how = self._options, self._launch_plan
         assert how is not None  # noqa: S101 - there is no other server
         password = secrets.token_urlsafe(24)
         self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
-        env = how.environment(password, setup.make_shell(Path(self._folder.name), options))
+        env = how.environment(password, program.make_shell(Path(self._folder.name), options))
         for left in range(TRIES, 0, -1):
             self._process = AgentProcess()
             self._listening = asyncio.get_running_loop().create_future()
@@ -213,7 +215,7 @@ class Server(Generic[C]):
             url = f"http://127.0.0.1:{port}"
             self._connection = self._connect(url, password, self.is_alive)
             try:
-                # Only its own word tells that it is this program which listens there.
+                # Only its own output shows that this program is what listens there.
                 await self._listening
             except AgentFailed:
                 await self._process.kill()
@@ -223,7 +225,7 @@ class Server(Generic[C]):
                 return
 
     async def _read(self, process: AgentProcess) -> None:
-        """Read what the program says until it has ended."""
+        """Read the program's output until it has ended."""
         listening = self._listening
         assert listening is not None  # noqa: S101 - made just before
         async for line in process.lines():
@@ -250,12 +252,12 @@ class Server(Generic[C]):
                 if error.status in (401, 403):
                     raise AgentUnavailable(
                         "OpenCode's server does not accept the password",
-                        f"set {setup.PASSWORD} here, or in env=",
+                        f"set {program.PASSWORD} here, or in env=",
                     ) from error
                 url = self._options.server_url
                 raise AgentUnavailable(
                     f"this is no OpenCode server: {error.message}",
-                    f"look at what listens at {url}" if url else setup.INSTALL,
+                    f"look at what listens at {url}" if url else program.INSTALL,
                 ) from error
             except AgentFailed:
                 if not self.is_alive():
@@ -265,7 +267,7 @@ class Server(Generic[C]):
     # Ending -------------------------------------------------------------------------------
 
     async def _end(self) -> None:
-        """End it, wholly, also if whoever asks for it is cancelled meanwhile."""
+        """End it, wholly, also if the caller is cancelled meanwhile."""
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._tear_down())
         await asyncio.shield(self._ending)
@@ -279,9 +281,9 @@ class Server(Generic[C]):
         if self._reader is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
-        told = self._listening
-        if told is not None and told.done() and not told.cancelled():
-            told.exception()  # Whoever waited for it has been told.
+        listening = self._listening
+        if listening is not None and listening.done() and not listening.cancelled():
+            listening.exception()  # `_launch` has raised it.
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -297,10 +299,10 @@ async def join(options: Options, connect: Connect[C]) -> Server[C]:
     The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
     """
     if options.server_url is not None:
-        launch: setup.Launch | None = None
-        wants: tuple[object, ...] = (options.server_url, options.env.get(setup.PASSWORD))
+        launch: program.Launch | None = None
+        wants: tuple[object, ...] = (options.server_url, options.env.get(program.PASSWORD))
     else:
-        launch = setup.Launch.of(options)
+        launch = program.Launch.of(options)
         wants = launch.key()
     key = (asyncio.get_running_loop(), connect, *wants)
     server: Server[C] | None = _servers.get(key)

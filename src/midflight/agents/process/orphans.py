@@ -1,8 +1,8 @@
-"""What a midflight process that was killed has left behind: found by its marker, and ended.
+"""Orphans: what a midflight process that was killed has left running, found by marker and ended.
 
 An agent and all it starts carry a marker that names the process which runs it: its id, its birth,
-and the space in which it has that id. Where no such process lives any more, whoever carries the
-marker is a stray.
+and the space in which it has that id. Where that process is dead, a process with the marker is an
+orphan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from midflight._util.process_id import born, lives, space
 
 HUNDREDTHS = 100
-"""A marker tells a birth in hundredths of a second."""
+"""A marker has the birth in hundredths of a second."""
 
 _MARKER = re.compile("([0-9]+)-([0-9]+)-([0-9]+)-.+")
 
@@ -45,7 +45,7 @@ def end_strays() -> list[int]:
     found = []
     for process in psutil.process_iter():
         owner = _owner(tree.marker_of(process))
-        # Whether a process of another space lives cannot be seen from here.
+        # Whether a process of another space lives is invisible from here.
         if owner and owner.space == here and not lives(owner.pid, owner.born):
             found.append(process)
     tree.end(found, at_once=True)

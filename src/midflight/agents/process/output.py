@@ -1,4 +1,4 @@
-"""A program's output as lines for one reader: it waits for nobody; a flood comes in batches."""
+"""A program's output as lines for one reader: never held up, and in a flood by batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from midflight._util.lines import LineSplitter
 
 FLOOD_S = 0.001
-"""Output that comes faster is read in batches: to wake up costs more than to read a line."""
+"""Output that comes faster is read in batches: a wake-up costs more than reading a line."""
 
 FLOOD_BEGINS = 16
 """So many pieces of output in quick succession are a flood; fewer are read at once."""

@@ -72,7 +72,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
     ) -> None:
         """Start the program. Raises `AgentUnavailable` when it cannot be run.
 
-        ``secrets`` are blanked out in what it complains about, beside those in ``env``;
+        ``secrets`` are blanked out in its error output, beside those in ``env``;
         ``folder`` is removed if this host is killed.
         """
         self._redact = Redactor(env, secrets)
@@ -108,7 +108,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """The program was started and has not ended."""
         return self._transport is not None and not self._exited.is_set()
 
-    # What asyncio tells -------------------------------------------------------------------
+    # Callbacks of asyncio -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The program runs; it may have ended before `start` returns."""
@@ -124,7 +124,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._output.push(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Note the end of the output, or that nothing more can be written."""
+        """Note the end of the output, or that nothing can be written any more."""
         del exc
         if fd == 1:
             self._output.end()
@@ -148,7 +148,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """There is room again."""
         self._writable.set()
 
-    # Talking ------------------------------------------------------------------------------
+    # Reading and writing ------------------------------------------------------------------
 
     def lines(self) -> AsyncIterator[bytes]:
         """Yield each line of standard output, until it ends or the program is gone.
@@ -218,7 +218,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         await self._gone()
 
     async def _gone(self) -> None:
-        """Wait for the end that has been brought about; the system can hold a process up."""
+        """Wait for the end; the system can hold a process up."""
         try:
             async with asyncio.timeout(GONE_TIMEOUT_S):
                 await self.exited()
@@ -238,9 +238,9 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 os.killpg(self.pid, number)
 
     async def _sweep(self) -> None:
-        """End what outlived the program: its descendants of a moment ago, and who has its marker.
+        """End what outlived the program: its descendants of a moment ago, and what has its marker.
 
-        Whoever cannot be ended is listed in ``strays``.
+        What cannot be ended is listed in ``strays``.
         """
         from midflight.agents.process import tree
 

@@ -1,7 +1,7 @@
 """Ends an agent whose host has died: a small shell that outlives the host by a moment.
 
 An agent notices the end of its input, but finishes what it is at first, which may take a tool for
-ever. The leash notices the same by its own input. Where the host ends in good order, it lets go.
+ever. The reaper notices by its own input. Where the host ends in good order, it releases it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Reaper:
                     "/bin/sh",
                     "-c",
                     _SCRIPT,
-                    "leash",
+                    "reaper",
                     str(pid),
                     f"{MARKER}={marker}",
                     str(GRACE_S),
@@ -68,10 +68,10 @@ class Reaper:
             raise AgentUnavailable(f"/bin/sh cannot be run: {error.strerror}") from error
 
     async def release(self) -> None:
-        """Stop to watch: the program has ended, with all that belonged to it."""
+        """Stop watching: the program has ended, with all that belonged to it."""
         await asyncio.to_thread(self.let_go)
 
     def let_go(self) -> None:
-        """Do what `release` does, where no event loop runs."""
+        """Do what `release` does, without an event loop."""
         with contextlib.suppress(OSError):
             self._shell.communicate(b"done\n")

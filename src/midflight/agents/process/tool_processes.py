@@ -1,4 +1,4 @@
-"""What an agent may leave behind: processes of its tool calls, and word of those that live on."""
+"""The processes of tool calls: noted before a stop, ended with the turn, reported if they live."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OpenCalls:
         self._doomed: list[psutil.Process] = []
 
     def note(self, signal: Signal) -> None:
-        """Keep book of the calls of the main conversation."""
+        """Keep track of the calls of the main conversation."""
         match signal:
             case ToolStarted(parent=None):
                 self._since[signal.call] = self._process.age_s
@@ -34,7 +34,7 @@ class OpenCalls:
     async def condemn(self, *, strays: bool = True) -> None:
         """Note the processes of the calls: the turn is about to be stopped.
 
-        Without ``strays`` what has cut itself loose is spared; it may be background work.
+        Without ``strays`` processes that left the agent's tree are spared: background work.
         """
         if self._since:
             self._doomed = await asyncio.to_thread(
@@ -42,14 +42,14 @@ class OpenCalls:
             )
 
     async def close(self) -> None:
-        """The turn is over: end what was condemned, and forget its calls."""
+        """The turn has ended: end the condemned processes, and forget its calls."""
         self._since.clear()
         doomed, self._doomed = self._doomed, []
         await end(doomed)
 
 
-def farewell(strays: Sequence[int], died: Died) -> Iterator[Signal]:
-    """Tell which processes could not be ended, and that the agent has died."""
+def last_signals(strays: Sequence[int], died: Died) -> Iterator[Signal]:
+    """Yield which processes could not be ended, and that the agent has died."""
     if strays:
         pids = ", ".join(map(str, strays))
         yield Notice(level="error", text=f"these processes could not be ended: {pids}")

@@ -43,7 +43,7 @@ def of(pid: int, marker: str) -> list[psutil.Process]:
 
 
 def marker_of(process: psutil.Process) -> str | None:
-    """Return the marker that a process carries, None if it has none or cannot be asked."""
+    """Return the marker that a process carries, None if it has none or it cannot be read."""
     try:
         value: str | None = process.environ().get(MARKER)
     except (psutil.Error, OSError):
@@ -54,9 +54,9 @@ def marker_of(process: psutil.Process) -> str | None:
 def born_after(pid: int, marker: str, age_s: float, *, strays: bool) -> list[psutil.Process]:
     """Return what the agent's program started when it was this old or later, with descendants.
 
-    With ``strays`` also what only its marker tells: without, work that began before and goes on
-    in the background is safe. The agent's age is a clock that both sides share: birth times count
-    from the boot of the machine, and the wall clock may have been set since.
+    With ``strays`` also those that only the marker reveals: without, work that began before and
+    runs on in the background is safe. The agent's age is a clock that both sides share: birth times
+    count from the boot of the machine, and the wall clock may have been set since.
     """
     young = []
     with contextlib.suppress(psutil.Error):
@@ -70,7 +70,7 @@ def born_after(pid: int, marker: str, age_s: float, *, strays: bool) -> list[psu
 
 
 def end(processes: Iterable[psutil.Process], *, at_once: bool = False) -> list[int]:
-    """End processes: TERM, a short grace, KILL (or KILL ``at_once``). Returns who still lives."""
+    """End processes: TERM, a short grace, KILL (or KILL ``at_once``). Returns who lives on."""
     alive = list(processes)
     if not at_once:
         for process in alive:
@@ -95,7 +95,7 @@ def _lives(process: psutil.Process) -> bool:
 class ServerCommand(NamedTuple):
     """A command that a server runs: its text, the server's age when it began, and its folder.
 
-    ``ours`` tells whether it belongs to whoever asks.
+    ``ours`` tells whether it belongs to the caller.
     """
 
     text: str
@@ -107,7 +107,8 @@ class ServerCommand(NamedTuple):
 def of_commands(pid: int, marker: str, running: Iterable[ServerCommand]) -> list[psutil.Process]:
     """Return what a server runs for our commands; ``running`` are those of all its users.
 
-    What has cut itself loose since the oldest of them began is ours if nobody else runs any.
+    Processes that have left the tree since the oldest of them began are ours if no other user runs
+    a command.
     """
     commands = list(running)
     ours = [command for command in commands if command.ours]
@@ -148,7 +149,7 @@ def _is_in(command: str, line: str) -> bool:
 
 
 def _loose(root: psutil.Process, marker: str) -> list[psutil.Process]:
-    """Return what has a program's marker, but descends from it no more."""
+    """Return what has a program's marker, but no longer descends from it."""
     family = {process.pid for process in [root, *root.children(recursive=True)]}
     return [process for process in of(root.pid, marker) if process.pid not in family]
 
@@ -156,7 +157,7 @@ def _loose(root: psutil.Process, marker: str) -> list[psutil.Process]:
 def orphans_in(
     pid: int, marker: str, directory: Path, spare: Iterable[Path]
 ) -> list[psutil.Process]:
-    """Return what a program has left behind that works in a folder, but not in some others."""
+    """Return a program's orphans that work in a folder, but not in some others."""
     found = []
     with contextlib.suppress(psutil.Error):
         for process in _loose(psutil.Process(pid), marker):

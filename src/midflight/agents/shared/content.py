@@ -19,11 +19,11 @@ _TITLES = (
 """The inputs that say most, in Claude's and in OpenCode's words."""
 
 
-def title(given: Mapping[str, Any]) -> str:
+def title(call_input: Mapping[str, Any]) -> str:
     """Return the most telling input of a tool, as one line."""
     for name in _TITLES:
-        if isinstance(given.get(name), str):
-            return " ".join(given[name].split())[:TITLE_CHARS]
+        if isinstance(call_input.get(name), str):
+            return " ".join(call_input[name].split())[:TITLE_CHARS]
     return ""
 
 
@@ -31,13 +31,13 @@ def questions(asked: Sequence[Mapping[str, Any]], multiple: str) -> tuple[Questi
     """Return the questions that an agent asks; ``multiple`` is its field for several answers."""
     return tuple(
         Question(
-            question=one["question"],
-            header=one.get("header", ""),
-            multiple=bool(one.get(multiple)),
+            question=item["question"],
+            header=item.get("header", ""),
+            multiple=bool(item.get(multiple)),
             options=tuple(
                 QuestionOption(label=option["label"], description=option.get("description", ""))
-                for option in one.get("options", ())
+                for option in item.get("options", ())
             ),
         )
-        for one in asked
+        for item in asked
     )

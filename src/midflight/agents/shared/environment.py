@@ -10,11 +10,11 @@ from typing import Any
 from midflight.errors import AgentUnavailable, UnsupportedOption
 
 CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
-"""Variables by which a Claude Code that we may run inside would mistake the new one for a part."""
+"""By these variables a new Claude Code would take itself for part of one that midflight runs in."""
 
 
 def inherited(without: Collection[str]) -> dict[str, str]:
-    """Return our own environment without some variables."""
+    """Return the environment of this process without some variables."""
     return {name: value for name, value in os.environ.items() if name not in without}
 
 
@@ -28,7 +28,7 @@ def runnable(path: Path, install: str) -> Path:
 
 
 def check_servers(mcp_servers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `UnsupportedOption` for an MCP server within this program: no agent reaches it."""
+    """Raise `UnsupportedOption` for an MCP server in this process: no agent can reach it."""
     for name, server in mcp_servers.items():
         if server.get("type") == "sdk":
             raise UnsupportedOption(

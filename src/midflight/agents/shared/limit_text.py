@@ -1,4 +1,4 @@
-"""What agents say in words about the account's usage limit, where they have no field for it."""
+"""What an agent's text says about the account's usage limit, where it has no field for it."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 MINUTE_S = 60.0
-"""Times of day are told to the minute, and spans too: the reset is within the one that is named."""
+"""Agents name a time, or a span, to the minute: the reset comes within that minute."""
 
 
-def is_usage_limit(words: str) -> bool:
+def is_usage_limit(text: str) -> bool:
     """Tell whether an agent's complaint is about the account's usage limit."""
-    return _LIMIT.search(words) is not None
+    return _LIMIT.search(text) is not None
 
 
-def resets_at(words: str, now: float) -> float | None:
-    """Return when the limit is reset, in seconds since the epoch; None if that is not said."""
-    if found := _EPOCH.search(words):
-        return float(found[1])
-    if found := _CLOCK.search(words):
-        return _at(found, now)
-    if found := _SPAN.search(words):
-        parts = _PART.findall(found[1])
+def resets_at(text: str, now: float) -> float | None:
+    """Return when the limit is reset, in seconds since the epoch; None if the text does not say."""
+    if match := _EPOCH.search(text):
+        return float(match[1])
+    if match := _CLOCK.search(text):
+        return _at(match, now)
+    if match := _SPAN.search(text):
+        parts = _PART.findall(match[1])
         return now + sum(int(n) * _SECONDS[unit.lower()] for n, unit in parts) + MINUTE_S
     return None
 
 
-def _at(said: re.Match[str], now: float) -> float | None:
-    """Return the next such time of day, or that time of the day that is named."""
-    zone = _zone(said["zone"])
-    here = datetime.fromtimestamp(now, zone)
-    hour = int(said["hour"]) % 12 + (12 if said["half"] == "p" else 0)
+def _at(match: re.Match[str], now: float) -> float | None:
+    """Return the next such time of day, or that time on the day in the text."""
+    zone = _zone(match["zone"])
+    local = datetime.fromtimestamp(now, zone)
+    hour = int(match["hour"]) % 12 + (12 if match["half"] == "p" else 0)
     try:
-        at = here.replace(hour=hour, minute=int(said["minute"] or 0), second=0, microsecond=0)
-        if said["month"]:
-            at = at.replace(month=_MONTHS.index(said["month"]) + 1, day=int(said["day"]))
-            if at < here - timedelta(days=1):
+        at = local.replace(hour=hour, minute=int(match["minute"] or 0), second=0, microsecond=0)
+        if match["month"]:
+            at = at.replace(month=_MONTHS.index(match["month"]) + 1, day=int(match["day"]))
+            if at < local - timedelta(days=1):
                 at = at.replace(year=at.year + 1)
     except ValueError:
         return None
-    if not said["month"] and at < here - timedelta(seconds=MINUTE_S):
+    if not match["month"] and at < local - timedelta(seconds=MINUTE_S):
         at += timedelta(days=1)
     return at.timestamp() + MINUTE_S
 

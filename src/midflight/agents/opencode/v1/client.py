@@ -1,7 +1,7 @@
 """OpenCode's v1 API: the dozen calls that midflight makes, and the stream of events.
 
 Hand-written: the package on PyPI knows none of the calls that matter here, and a generated client
-does not import. Answers are plain dictionaries; whoever reads one takes what it needs from it.
+does not import. Responses are plain dictionaries; a reader takes what it needs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OpenCodeClient:
         self._password = password
         there = httpx2.URL(url)
         user, word = (USER, password) if password else (there.username, there.password)
-        # Whatever proxy the environment names is not for a server on this machine.
+        # A proxy in the environment is not for a server on this machine.
         self._http = httpx2.AsyncClient(
             base_url=url,
             auth=httpx2.BasicAuth(user, word) if word else None,
@@ -68,19 +68,19 @@ class OpenCodeClient:
         await self._http.aclose()
 
     async def get(self, path: str, patience_s: float | None = None) -> Any:
-        """Ask for something. Raises `Refused` or `AgentFailed`."""
+        """Return a resource. Raises `Refused` or `AgentFailed`."""
         return await self._call("GET", path, patience_s=patience_s)
 
     async def post(self, path: str, body: Frame | None = None) -> Any:
-        """Have something done. Raises `Refused` or `AgentFailed`."""
+        """Call for an action. Raises `Refused` or `AgentFailed`."""
         return await self._call("POST", path, body or {})
 
     async def patch(self, path: str, body: Frame) -> Any:
-        """Change something. Raises `Refused` or `AgentFailed`."""
+        """Change a resource. Raises `Refused` or `AgentFailed`."""
         return await self._call("PATCH", path, body)
 
     async def delete(self, path: str) -> Any:
-        """Remove something. Raises `Refused` or `AgentFailed`."""
+        """Remove a resource. Raises `Refused` or `AgentFailed`."""
         return await self._call("DELETE", path)
 
     async def _call(
@@ -98,7 +98,7 @@ class OpenCodeClient:
         except httpx2.HTTPError as error:
             raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}") from error
         if response.status_code >= httpx2.codes.BAD_REQUEST:
-            raise Refused(_complaint(response), response.status_code)
+            raise Refused(_error_text(response), response.status_code)
         if not response.content:
             return None
         try:
@@ -117,16 +117,16 @@ class OpenCodeClient:
         probe = OpenCodeClient(self._url, self._password)
         try:
             probe._http.timeout = HEALTH_TIMEOUT_S
-            told = await probe.get("/global/health")
-            return str(told.get("version", "")) if isinstance(told, dict) else ""
+            health = await probe.get("/global/health")
+            return str(health.get("version", "")) if isinstance(health, dict) else ""
         finally:
             await probe.close()
 
     async def events(self) -> AsyncIterator[Frame | None]:
         """Yield the directory's events until the stream ends or is silent for too long.
 
-        The first one is ``server.connected``; one that cannot be read is None. Nothing is told
-        again: what happened while nobody listened has to be asked for. Raises `AgentFailed`.
+        The first one is ``server.connected``; one that cannot be read is None. Nothing is repeated:
+        what happened between two streams has to be requested. Raises `AgentFailed`.
         """
         import httpx2
 
@@ -149,20 +149,20 @@ class OpenCodeClient:
 
 
 def trusted(url: str) -> ssl.SSLContext:
-    """Return whom to trust. Plain HTTP does without the authorities: to load them takes 0.1 s."""
+    """Return whom to trust. Plain HTTP needs no authorities: to load them takes 0.1 s."""
     import httpx2
 
     if url.lower().startswith("https:"):
         return httpx2.create_ssl_context(trust_env=False)
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
 
 
 def _why(error: httpx2.HTTPError) -> str:
     return str(error) or type(error).__name__
 
 
-def _complaint(response: httpx2.Response) -> str:
-    """Return what the server says went wrong, as one line."""
+def _error_text(response: httpx2.Response) -> str:
+    """Return the server's error, as one line."""
     text = response.text
     with contextlib.suppress(msgspec.DecodeError, AttributeError):
         body = _decode(response.content)

@@ -1,4 +1,4 @@
-"""The inside of OpenCode's events, in midflight's words, and which of them say nothing."""
+"""Values inside OpenCode's events, in midflight's words, and which events are left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from midflight.values import Kind, PlanEntry, Status, TokenUsage
 USAGE_LIMIT_S = 300.0
 """A pause that is longer than this is the account's usage limit and no passing trouble.
 
-OpenCode's own pauses are of half a minute at most; a longer one is what the service asked for.
+OpenCode's own pauses are of half a minute at most; a longer one was set by the service.
 """
 
 KINDS: Mapping[str, Kind] = {
@@ -51,7 +51,7 @@ SILENT = frozenset(
         "vcs.branch.updated",
     }
 )
-"""Events that say nothing a reader needs; what matters in them comes by other events."""
+"""Events with nothing that a reader needs; what matters in them comes in other events."""
 
 _AUTH = (401, 403)
 _ERRORS = {
@@ -90,7 +90,7 @@ def retry(status: Mapping[str, Any], text: str, parent: str | None) -> Retry | U
 
 
 def outcome(finish: str, error: Mapping[str, Any] | None) -> tuple[Status, str, str]:
-    """Return status, reason and, for a failure, what the agent says of it."""
+    """Return status, reason and, for a failure, the agent's error text."""
     if error is None:
         reason = _FINISHES.get(finish)
         return ("failed", reason, "") if reason else ("completed", "end_turn", "")

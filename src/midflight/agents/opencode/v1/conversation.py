@@ -1,7 +1,4 @@
-"""How a conversation with OpenCode begins: a session, new or an earlier one, and what is there.
-
-And under which ids its messages are sent.
-"""
+"""How a conversation with OpenCode begins: a new or resumed session, its tools, its message ids."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from midflight.errors import AgentFailed, ConversationLost
 from midflight.options import Options
 
 SERVERS_START_S = 45.0
-"""How long MCP servers may take to start: until then nobody is told of any."""
+"""How long MCP servers may take to start: until then none is reported."""
 
 TIME_BITS = (1 << 48) - 1
 _LETTERS = string.digits + string.ascii_letters
@@ -41,7 +38,7 @@ class Ids:
 
 
 class Inventory(NamedTuple):
-    """What the server tells about itself; ``problems`` are lines for a person."""
+    """What a session of the server has; ``problems`` are lines for a person."""
 
     tools: tuple[str, ...]
     skills: tuple[str, ...]
@@ -55,7 +52,7 @@ async def models(client: OpenCodeClient) -> Models:
 
 
 async def begin(client: OpenCodeClient, options: Options) -> tuple[str, str]:
-    """Open a session, or the one to go on with: its id, and the newest message in it.
+    """Open or resume a session: its id, and the newest message in it.
 
     Raises `AgentFailed`.
     """
@@ -72,14 +69,14 @@ async def begin(client: OpenCodeClient, options: Options) -> tuple[str, str]:
     if info.get("directory") != str(options.cwd):
         raise AgentFailed(
             f"the conversation {options.resume} belongs to another folder",
-            f"go on with it in {info.get('directory')}",
+            f"resume it in {info.get('directory')}",
         )
     newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
     return str(info["id"]), max(newest, default="")
 
 
-async def told(client: OpenCodeClient, options: Options) -> Inventory:
-    """Return the tools, the skills, and what of the options is not there. Raises `AgentFailed`."""
+async def inventory(client: OpenCodeClient, options: Options) -> Inventory:
+    """Return the tools, the skills, and what is missing of the options. Raises `AgentFailed`."""
     tools, offered, servers = await asyncio.gather(
         client.get("/experimental/tool/ids"),
         client.get("/skill"),

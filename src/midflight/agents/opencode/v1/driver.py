@@ -1,4 +1,4 @@
-"""The driver for OpenCode: one session of its server, spoken to over HTTP."""
+"""The driver for OpenCode: one session of its server, over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from midflight.agents.base import (
     Taken,
     Up,
 )
-from midflight.agents.opencode import program as setup
+from midflight.agents.opencode import program
 from midflight.agents.opencode.models import ModelChoice
 from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
@@ -34,13 +34,13 @@ from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, adopt, missed
 from midflight.agents.opencode.v1.requests import Replies
-from midflight.agents.process.tool_processes import farewell
+from midflight.agents.process.tool_processes import last_signals
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.values import PermissionMode
 
 SETTLE_S = 0.3
-"""How long after an end that is not clear the server is asked what is the case."""
+"""How long after an unclear end the server is asked for its state."""
 
 STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
@@ -82,28 +82,28 @@ class OpenCodeAgent:
     limits: Mapping[str, str] = {
         "queue": "kept in midflight's outbox",
         "redirect": "an abort, then the message",
-        "cancel": "in midflight's outbox; what a server at work has been given it keeps",
-        "edited_input": "the call is refused, and the agent told to make it again with that input",
+        "cancel": "in midflight's outbox; a server at work keeps what it has received",
+        "edited_input": "the call is refused, and the agent asked to repeat it with that input",
         "set_permission_mode": "OpenCode asks, midflight answers by the mode",
         "max_turns": "model calls are counted, then an abort",
         "max_budget_usd": "OpenCode's figures are added up, then an abort",
         "timeout": "midflight's clock, then an abort",
         "stall_timeout": "midflight's clock, then an abort",
-        "plugins": "of a plugin, OpenCode is given the skills",
+        "plugins": "of a plugin, OpenCode gets the skills",
         "add_dirs": "OpenCode asks, midflight allows",
         "background": "OpenCode's commands and sub-agents end with their turn",
     }
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        setup.check_options(options)
+        program.check_options(options)
         self._options = options
         self._permissions = OpenCodePermissions(options)
         self._replies: Replies
         secrets_of = server_secrets(options.mcp_servers)
         self._clean = Redactor({**os.environ, **options.env}, secrets_of)
         self._inbox: asyncio.Queue[FeedItem | Signal] = asyncio.Queue()
-        self._errands = TaskSet()
+        self._tasks = TaskSet()
         self._server: Server[Feeds] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
@@ -125,15 +125,15 @@ class OpenCodeAgent:
         try:
             self._feed = await self._server.connection.join(options.cwd)
             self._client = self._feed.client
-            models, told = await asyncio.gather(
-                conversation.models(self._client), conversation.told(self._client, options)
+            models, inventory = await asyncio.gather(
+                conversation.models(self._client), conversation.inventory(self._client, options)
             )
             self._model = ModelChoice(models)
             if options.model is not None:
                 await self.set_model(options.model)
             if options.effort is not None:
                 self._model.think(options.effort)
-            self._replies = Replies(self._client, self._permissions, self._do)
+            self._replies = Replies(self._client, self._permissions, self._start_task)
             self._session, since = await conversation.begin(self._client, options)
             self._translate = EventTranslator(
                 self._session, models.price, self._replies, self._clean, since=since
@@ -142,12 +142,12 @@ class OpenCodeAgent:
             if options.resume is not None:
                 await adopt(self._feed, self._session, self._session)
             self._inbox.put_nowait(Up())
-            self._inbox.put_nowait(self._introduction(told))
+            self._inbox.put_nowait(self._introduction(inventory))
         except BaseException:
             await self.kill()
             raise
 
-    def _introduction(self, told: conversation.Inventory) -> e.SessionStarted:
+    def _introduction(self, inventory: conversation.Inventory) -> e.SessionStarted:
         assert self._server is not None  # noqa: S101 - leased by start
         return e.SessionStarted(
             agent=self.name,
@@ -155,19 +155,19 @@ class OpenCodeAgent:
             agent_session=self._session,
             model=self._model.name,
             cwd=str(self._options.cwd),
-            tools=told.tools,
-            skills=told.skills,
-            problems=tuple(map(self._clean, told.problems)),
+            tools=inventory.tools,
+            skills=inventory.skills,
+            problems=tuple(map(self._clean, inventory.problems)),
         )
 
     async def close(self) -> None:
-        """End the session: its turn, its tools, and the server if nobody else uses it."""
+        """End the session: its turn, its tools, and the server if no other session uses it."""
         await self.kill()
 
     async def kill(self) -> None:
-        """Stop whatever the session does, at once; its conversation stays on disk.
+        """Stop what the session does, at once; its conversation stays on disk.
 
-        Done once and wholly, also if whoever asks for it is cancelled meanwhile.
+        Done once and wholly, also if the caller is cancelled meanwhile.
         """
         if self._ending is None and self._server is not None:
             self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
@@ -175,11 +175,11 @@ class OpenCodeAgent:
             await asyncio.shield(self._ending)
 
     async def _end(self, server: Server[Feeds]) -> None:
-        self._errands.cancel()
+        self._tasks.cancel()
         try:
             if self._session and server.is_alive():
                 await self._commands.condemn()
-                if self._translate.in_turn or self._translate.handed:
+                if self._translate.in_turn or self._translate.unread:
                     await self._stop(server)
                 await self._commands.close()
             if self._feed is not None:
@@ -203,24 +203,24 @@ class OpenCodeAgent:
     # Verbs --------------------------------------------------------------------------------
 
     async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Give the server a prompt under an id of ours; a loop that runs reads it by itself."""
+        """Send a prompt under an id of ours; a running loop reads it by itself."""
         del steer
         newest = max(self._translate.reading, self._translate.since)
         known = self._ids.after(newest)
-        self._translate.handed[known] = message
+        self._translate.unread[known] = message
         self._translate.stopping = False
         self._sent = time.monotonic()
         body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
-        body |= self._model.told()
+        body |= self._model.prompt_fields()
         try:
             await self._client.post(f"/session/{self._session}/prompt_async", body)
         except AgentFailed:
-            self._translate.handed.pop(known, None)
+            self._translate.unread.pop(known, None)
             raise
 
     async def cancel(self, message: str) -> None:
         """Take back a prompt that has not been read; a server at work does not give it back."""
-        for known in [k for k, handed in self._translate.handed.items() if handed == message]:
+        for known in [k for k, unread in self._translate.unread.items() if unread == message]:
             if not await self._take_back(known):
                 self._inbox.put_nowait(Kept(message))
 
@@ -234,30 +234,30 @@ class OpenCodeAgent:
         return True
 
     async def interrupt(self) -> None:
-        """Abort the turn, and take back what was not read; note what must not survive it."""
+        """Abort the turn, and take back unread messages; note what must not survive it."""
         self._translate.stopping = self._translate.unsettled = True
         await self._commands.condemn()
         await self._abort()
         self._inbox.put_nowait(NUDGE)
         async with asyncio.timeout(STOP_TIMEOUT_S):
-            while left := list(self._translate.handed):
+            while left := list(self._translate.unread):
                 if not await self._take_back(left[0]):
                     await asyncio.sleep(STOP_PAUSE_S)  # It is at rest a moment after the abort.
 
     async def _abort(self) -> None:
         await self._client.post(f"/session/{self._session}/abort")
 
-    def _do(self, errand: Coroutine[Any, Any, None]) -> None:
-        """Have something done beside the reading of events."""
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the reading of events."""
 
         async def done() -> None:
             with contextlib.suppress(AgentFailed):
-                await errand
+                await work
 
-        self._errands.start(done())
+        self._tasks.start(done())
 
     async def reply(self, reply: Reply) -> None:
-        """Answer a permission request or a question; a stale one is none any more."""
+        """Answer a permission request or a question; one that has ended is ignored."""
         await self._replies.reply(reply)
 
     async def set_model(self, model: str) -> None:
@@ -296,11 +296,11 @@ class OpenCodeAgent:
                 yield item
         assert self._server is not None  # noqa: S101 - it was started
         words = self._server.last_words() if self._ending is None else "it was closed"
-        for signal in farewell(await self._server.strays(), Died(words)):
+        for signal in last_signals(await self._server.strays(), Died(words)):
             yield signal
 
     async def _next(self) -> FeedItem | Signal | None:
-        """Wait for the next item; None when it is time to ask how things are."""
+        """Wait for the next item; None when it is time to ask for the state."""
         if not (self._session and self._translate.unsettled):
             return await self._inbox.get()
         try:
@@ -310,7 +310,7 @@ class OpenCodeAgent:
             return None
 
     async def _watch(self, signal: Signal) -> None:
-        """Keep book of what runs, and end what an abort has left running."""
+        """Keep track of what runs, and end what an abort has left running."""
         match signal:
             case e.ToolStarted() if signal.kind == "execute":
                 self._commands.begin(signal)

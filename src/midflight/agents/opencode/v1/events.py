@@ -1,6 +1,6 @@
 """OpenCode's events, translated into midflight's words: the turns of one session and its children.
 
-OpenCode has no turns and does not say which message it answers but by ``parentID`` of what it
+OpenCode has no turns, and says which message it answers only by the ``parentID`` of what it
 writes: the newest user message that it has read. What each event means was measured; see
 docs/design/opencode-driver.md.
 """
@@ -34,14 +34,14 @@ class EventTranslator:
         *,
         since: str = "",
     ) -> None:
-        """``judge`` decides permission requests, as far as nobody needs to be asked.
+        """``judge`` decides permission requests, where the options do.
 
-        ``clean`` takes the secrets out of what a provider complains about.
+        ``clean`` takes the secrets out of a provider's errors.
 
         ``since`` is the newest message of an earlier part of the conversation.
         """
         self.session = session
-        self.handed: dict[str, str] = {}
+        self.unread: dict[str, str] = {}
         self.stopping = False
         self.unsettled = False
         self._price = price
@@ -53,7 +53,7 @@ class EventTranslator:
         self._reading = ""
         self._settled = since
         self._withdrawn: set[str] = set()
-        self._whole: dict[str, Any] | None = None
+        self._last_info: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._busy = False
         self._idle = False
@@ -70,7 +70,7 @@ class EventTranslator:
 
     @property
     def since(self) -> str:
-        """The newest message of the turns that have ended; what came later is not settled."""
+        """The newest message of the turns that have ended; later ones are not settled."""
         return self._settled
 
     def __call__(self, frame: dict[str, Any]) -> list[Signal]:
@@ -89,12 +89,12 @@ class EventTranslator:
     def withdraw(self, known: str) -> str | None:
         """Forget a message that was taken back; returns its id, or None if it was read before."""
         self._withdrawn.add(known)
-        return self.handed.pop(known, None)
+        return self.unread.pop(known, None)
 
     # Messages -----------------------------------------------------------------------------
 
-    def _message(self, given: dict[str, Any]) -> Iterator[Signal]:
-        info = given["info"]
+    def _message(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        info = properties["info"]
         if info["role"] != "assistant":
             return
         thread = self._threads.get(info["sessionID"])
@@ -110,20 +110,20 @@ class EventTranslator:
         thread.message(info)
         if info["id"] == self._reading and info["time"].get("completed") is not None:
             goes_on = not info.get("error") and info.get("finish") in GOES_ON
-            if goes_on and self._whole is None:
+            if goes_on and self._last_info is None:
                 yield Calling()
-            self._whole = info
+            self._last_info = info
             if self._idle and not goes_on:
                 yield from self._finish()
 
     def _begin(self, info: dict[str, Any]) -> Iterator[Signal]:
         """Another model call begins: for the same messages, or for others that were read now."""
-        read = [known for known in self.handed if known <= info["parentID"]]
-        if read and self._turn is not None and self._over():
-            # It went on without a pause: what it had read before was answered, this was not.
+        read = [known for known in self.unread if known <= info["parentID"]]
+        if read and self._turn is not None and self._is_over():
+            # It went on without a pause: the messages before were answered, these were not.
             yield from self._finish()
         self._reading = info["id"]
-        self._whole = None
+        self._last_info = None
         self._error = None
         if self._turn is None:
             self._turn = []
@@ -131,17 +131,17 @@ class EventTranslator:
             if not read:
                 yield Woke()
         for known in read:
-            message = self.handed.pop(known)
+            message = self.unread.pop(known)
             self._turn.append(message)
             yield Taken(message)
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         """The last model call was one after which the agent makes no other."""
-        return self._whole is not None and self._whole.get("finish") not in GOES_ON
+        return self._last_info is not None and self._last_info.get("finish") not in GOES_ON
 
-    def _part(self, given: dict[str, Any]) -> Iterator[Signal]:
-        part = given["part"]
-        thread = self._thread(part["sessionID"], "message.part.updated", given)
+    def _part(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        part = properties["part"]
+        thread = self._thread(part["sessionID"], "message.part.updated", properties)
         if thread is None or part["messageID"] <= self._settled:
             return
         if thread.parent is None and part["messageID"] != self._reading:
@@ -154,33 +154,33 @@ class EventTranslator:
             for frame in self._early.pop(child, ()):
                 yield from self(frame)
 
-    def _delta(self, given: dict[str, Any]) -> Iterable[Signal]:
+    def _delta(self, properties: dict[str, Any]) -> Iterable[Signal]:
         # Deltas come by the thousand: no generator for each.
-        thread = self._threads.get(given["sessionID"])
-        if thread is None or given.get("field") != "text":
+        thread = self._threads.get(properties["sessionID"])
+        if thread is None or properties.get("field") != "text":
             return ()
-        if thread.parent is None and given["messageID"] != self._reading:
+        if thread.parent is None and properties["messageID"] != self._reading:
             return ()
-        signal = thread.delta(given)
+        signal = thread.delta(properties)
         return () if signal is None else (signal,)
 
-    def _thread(self, session: str, kind: str, given: dict[str, Any]) -> Thread | None:
-        """Return the thread of a session; a child's first words wait until its call is known."""
+    def _thread(self, session: str, kind: str, properties: dict[str, Any]) -> Thread | None:
+        """Return the thread of a session; a child's first events wait until its call is known."""
         thread = self._threads.get(session)
         if thread is None and session in self._early:
-            self._early[session].append({"type": kind, "properties": given})
+            self._early[session].append({"type": kind, "properties": properties})
         return thread
 
-    def _created(self, given: dict[str, Any]) -> Iterator[Signal]:
-        info = given["info"]
+    def _created(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        info = properties["info"]
         if info.get("parentID") in self._threads and info["id"] not in self._threads:
             self._early.setdefault(info["id"], [])
         yield from ()
 
     # The course of the conversation -------------------------------------------------------
 
-    def _status(self, given: dict[str, Any]) -> Iterator[Signal]:
-        status, thread = given["status"], self._threads.get(given["sessionID"])
+    def _status(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        status, thread = properties["status"], self._threads.get(properties["sessionID"])
         if thread is None:
             return
         if status["type"] == "retry":
@@ -189,50 +189,53 @@ class EventTranslator:
         elif status["type"] == "busy" and thread.parent is None:
             self._busy, self._idle = True, False
 
-    def _went_idle(self, given: dict[str, Any]) -> Iterator[Signal]:
-        if given["sessionID"] != self.session or not self._busy:
+    def _idle_reported(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        if properties["sessionID"] != self.session or not self._busy:
             return
         if self._turn is None:
             yield from self._refused()
-        elif self._whole is not None or self._error is not None:
+        elif self._last_info is not None or self._error is not None:
             yield from self._finish()
         else:
             # After an abort the message ends a moment later, or, in a retry's back-off, never.
             self._idle = self.unsettled = True
 
     def _refused(self) -> Iterator[Signal]:
-        """The agent stopped before it read anything, for a reason that it has told."""
+        """The agent stopped before it read anything, and reported why."""
         if self._error is not None:
             error, self._error = self._error, None
             _, _, text = outcome("", error)
             yield e.Notice(level="error", text=f"OpenCode: {self._clean(text)}")
-            for known in list(self.handed):
-                yield Dropped(self.handed.pop(known), "agent_error")
+            for known in list(self.unread):
+                yield Dropped(self.unread.pop(known), "agent_error")
 
-    def _failed(self, given: dict[str, Any]) -> Iterator[Signal]:
-        error = given.get("error") or {}
-        if given.get("sessionID") == self.session and error.get("name") != "MessageAbortedError":
+    def _failed(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        error = properties.get("error") or {}
+        if (
+            properties.get("sessionID") == self.session
+            and error.get("name") != "MessageAbortedError"
+        ):
             self._error = error
-            if self._turn is None and self.handed:
+            if self._turn is None and self.unread:
                 yield from self._refused()
 
     def lose(self) -> Iterator[Signal]:
-        """The server rests, and will not read what it was given."""
-        for known in list(self.handed):
+        """The server rests, and will not read the messages that it has."""
+        for known in list(self.unread):
             yield e.Notice(
                 level="error", text="OpenCode has not read a message, and does not say why"
             )
-            yield Dropped(self.handed.pop(known), "agent_error")
+            yield Dropped(self.unread.pop(known), "agent_error")
 
     def settle(self) -> Iterator[Signal]:
-        """The server says that the session rests: end the turn that has not ended by itself."""
+        """The session rests: end the turn that has not ended by itself."""
         if self._turn is not None:
             yield from self._finish()
 
     def _finish(self) -> Iterator[Signal]:
         """End the turn. A second end finds none."""
         thread = self._threads[self.session]
-        info = self._whole or {}
+        info = self._last_info or {}
         error = info.get("error") or self._error
         if error is None and (self.stopping or not info.get("finish")):
             # Between two steps, and in a retry's back-off, an abort leaves no error.
@@ -244,9 +247,9 @@ class EventTranslator:
         denials = self._requests.over()
         self._turn, self._settled = None, self._reading
         self._busy = self._idle = self.unsettled = False
-        self._whole = self._error = None
+        self._last_info = self._error = None
         self._withdrawn = {known for known in self._withdrawn if known > self._settled}
-        said = thread.text
+        final_text = thread.text
         for session in [name for name in self._threads if name != self.session]:
             del self._threads[session]
         self._early.clear()
@@ -254,33 +257,41 @@ class EventTranslator:
         yield Finished(
             status=status,
             reason=reason,
-            text=self._clean(text) or said,
+            text=self._clean(text) or final_text,
             messages=messages,
             denials=denials,
         )
 
     # Requests -----------------------------------------------------------------------------
 
-    def _permission(self, given: dict[str, Any]) -> Iterable[Signal]:
-        thread = self._thread(given["sessionID"], "permission.asked", given)
-        return self._requests.permission(given, thread) if thread and self._open(given) else ()
+    def _permission(self, properties: dict[str, Any]) -> Iterable[Signal]:
+        thread = self._thread(properties["sessionID"], "permission.asked", properties)
+        return (
+            self._requests.permission(properties, thread)
+            if thread and self._open(properties)
+            else ()
+        )
 
-    def _question(self, given: dict[str, Any]) -> Iterable[Signal]:
-        thread = self._thread(given["sessionID"], "question.asked", given)
-        return self._requests.question(given, thread) if thread and self._open(given) else ()
+    def _question(self, properties: dict[str, Any]) -> Iterable[Signal]:
+        thread = self._thread(properties["sessionID"], "question.asked", properties)
+        return (
+            self._requests.question(properties, thread) if thread and self._open(properties) else ()
+        )
 
-    def _open(self, given: dict[str, Any]) -> bool:
+    def _open(self, properties: dict[str, Any]) -> bool:
         """Tell whether this request is not one that an aborted turn has left behind."""
-        message = str((given.get("tool") or {}).get("messageID", "~"))
+        message = str((properties.get("tool") or {}).get("messageID", "~"))
         return message > self._settled and self.in_turn
 
-    def _answered(self, given: dict[str, Any]) -> Iterable[Signal]:
-        return self._requests.answered(given) if given["sessionID"] in self._threads else ()
+    def _answered(self, properties: dict[str, Any]) -> Iterable[Signal]:
+        return (
+            self._requests.answered(properties) if properties["sessionID"] in self._threads else ()
+        )
 
-    def _todos(self, given: dict[str, Any]) -> Iterator[Signal]:
-        thread = self._threads.get(given["sessionID"])
+    def _todos(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        thread = self._threads.get(properties["sessionID"])
         if thread is not None:
-            yield e.Plan(entries=plan(given["todos"]), parent=thread.parent)
+            yield e.Plan(entries=plan(properties["todos"]), parent=thread.parent)
 
     _HANDLERS: Mapping[str, Callable[[EventTranslator, dict[str, Any]], Iterable[Signal]]] = {
         "message.updated": _message,
@@ -288,7 +299,7 @@ class EventTranslator:
         "message.part.delta": _delta,
         "session.created": _created,
         "session.status": _status,
-        "session.idle": _went_idle,
+        "session.idle": _idle_reported,
         "session.error": _failed,
         "permission.asked": _permission,
         "permission.replied": _answered,

@@ -1,4 +1,4 @@
-"""The events of one directory of a server, handed to its sessions; and what a gap has hidden."""
+"""The events of one directory of a server, for its sessions; and what a gap has hidden."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
 
 GAP: Literal["gap"] = "gap"
-"""The stream was cut and flows again, or was damaged: what was missed has to be asked for."""
+"""The stream was cut and flows again, or was damaged: what was missed has to be requested."""
 
 GONE: Literal["gone"] = "gone"
 """The server is gone. Nothing follows."""
 
 RECONNECT_FOR_S = 15.0
-"""How long a server that does not answer is asked again before it counts as gone."""
+"""How long a server that does not answer is tried again before it counts as gone."""
 
 READY_TIMEOUT_S = 60.0
 """A new directory can take a long time to be opened: its plugins are installed."""
@@ -37,7 +37,7 @@ FeedItem = Frame | Literal["gap", "gone"]
 
 
 class Feed:
-    """Reads the stream for as long as anybody wants it, and connects anew when it stops."""
+    """Reads the stream while it has users, and connects anew when it stops."""
 
     def __init__(self, client: OpenCodeClient, is_alive: Callable[[], bool]) -> None:
         """Begin to read. ``is_alive`` tells whether there is a server to connect to."""
@@ -61,24 +61,24 @@ class Feed:
             raise AgentFailed("OpenCode's server has ended")
 
     def join(self, session: str, inbox: asyncio.Queue[Any]) -> None:
-        """Have a session's events, and those of its sub-agents, put into an inbox."""
+        """Put a session's events, and those of its sub-agents, into an inbox."""
         self.inboxes[session] = inbox
 
     def leave(self, session: str) -> None:
-        """Have no more of them."""
+        """Put no more of a session's events into its inbox."""
         self.inboxes.pop(session, None)
         for child in [child for child, root in self._families.items() if root == session]:
             del self._families[child]
 
     def end(self) -> None:
-        """Tell everybody that the server is gone."""
+        """Put `GONE` into every inbox: the server has ended."""
         if not self.ended:
             self.ended = True
             self._connected.set()
-            self._tell(GONE)
+            self._put_all(GONE)
 
     async def close(self) -> None:
-        """Stop to read."""
+        """Stop reading."""
         self.ended = True
         self._connected.set()
         self._task.cancel()
@@ -86,7 +86,7 @@ class Feed:
             await self._task
         await self.client.close()
 
-    def _tell(self, item: FeedItem) -> None:
+    def _put_all(self, item: FeedItem) -> None:
         for inbox in self.inboxes.values():
             inbox.put_nowait(item)
 
@@ -100,43 +100,45 @@ class Feed:
         clock = asyncio.get_running_loop().time
         pause, lost, gap = PAUSE_S, clock(), False
         while self._is_alive() and clock() - lost < RECONNECT_FOR_S:
-            heard = False
+            received = False
             try:
                 async for frame in self.client.events():
-                    heard, pause = True, PAUSE_S
+                    received, pause = True, PAUSE_S
                     if frame is None:
-                        self._tell(GAP)
+                        self._put_all(GAP)
                     elif frame.get("type") == "server.connected":
                         self._connected.set()
                         if gap:
-                            self._tell(GAP)
+                            self._put_all(GAP)
                     else:
                         self._route(frame)
             except AgentFailed:
                 pass  # What matters is whether it can be connected to again.
-            if heard:
-                lost = clock()  # A silence takes longer to be noticed than a server may be away.
+            if received:
+                lost = clock()  # A silence takes longer to notice than a server may be away.
             gap = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _route(self, frame: dict[str, Any]) -> None:
         """Put an event into the inbox of the session that it is about."""
-        given = frame.get("properties")
-        if not isinstance(given, dict):
+        properties = frame.get("properties")
+        if not isinstance(properties, dict):
             return
-        if frame.get("type") == "session.created" and isinstance(info := given.get("info"), dict):
+        if frame.get("type") == "session.created" and isinstance(
+            info := properties.get("info"), dict
+        ):
             parent = str(info.get("parentID"))
             root = self._families.get(parent, parent)
             if root in self.inboxes:
                 self._families[str(info.get("id"))] = root
-        session = str(given.get("sessionID"))
+        session = str(properties.get("sessionID"))
         inbox = self.inboxes.get(self._families.get(session, session))
         if inbox is not None:
             inbox.put_nowait(frame)
 
     def adopt(self, child: str, session: str) -> None:
-        """Note a sub-agent's session whose beginning was missed."""
+        """Add a sub-agent's session whose beginning was missed."""
         self._families[child] = session
 
 
@@ -175,7 +177,7 @@ class Feeds:
         return feed
 
     async def leave(self, feed: Feed) -> bool:
-        """Let a directory's events go if nobody needs them; tells whether nobody does."""
+        """Release a directory's events; True if they have no other user, and are closed."""
         feed.users -= 1
         if feed.users:
             return False
@@ -185,12 +187,12 @@ class Feeds:
         return True
 
     def end(self) -> None:
-        """Tell every session that the server is gone."""
+        """End every feed: the server has ended."""
         for feed in self._feeds.values():
             feed.end()
 
     async def close(self) -> None:
-        """Stop to read, and close every connection."""
+        """Stop reading, and close every connection."""
         for feed in self._feeds.values():
             await feed.close()
         self._feeds.clear()
@@ -201,9 +203,9 @@ class Feeds:
 
 
 async def missed(feed: Feed, translate: EventTranslator, sent: float) -> list[Signal]:
-    """Ask how things are, and return what was missed: nothing is lost, and nothing told twice.
+    """Ask for the state, and return what was missed: nothing is lost, and nothing comes twice.
 
-    ``sent`` is when the newest message was given to the server (monotonic seconds).
+    ``sent`` is when the newest message was sent to the server (monotonic seconds).
     """
     before = translate.reading
     try:
@@ -213,10 +215,10 @@ async def missed(feed: Feed, translate: EventTranslator, sent: float) -> list[Si
         return []
     signals = [signal for frame in frames for signal in translate(frame)]
     if not busy:
-        # What has begun since the question was asked may be at work now: ask again.
+        # A call that has begun since the state was asked for may be at work now: ask again.
         begun = before != translate.reading
         signals += [] if begun else translate.settle()
-        waits = bool(translate.handed) and not translate.in_turn
+        waits = bool(translate.unread) and not translate.in_turn
         if waits and time.monotonic() - sent > LOST_AFTER_S:
             signals += translate.lose()
         translate.unsettled = begun or waits
@@ -224,15 +226,15 @@ async def missed(feed: Feed, translate: EventTranslator, sent: float) -> list[Si
 
 
 async def _state(feed: Feed, session: str, since: str) -> tuple[list[Frame], bool]:
-    """Return a session's state as the events that would tell it, and whether it is at work.
+    """Return a session's state as the events that would report it, and whether it is at work.
 
     ``since`` is the newest message that is settled. Whether it works is asked first: if it does
-    not, what is asked after that is the whole story. Raises `AgentFailed`.
+    not, what is asked after that is complete. Raises `AgentFailed`.
     """
     get = feed.client.get
     statuses = await get("/session/status")
     family = {session}
-    frames = await _story(feed, session, session, since, family)
+    frames = await _session_frames(feed, session, session, since, family)
     permissions, questions = await asyncio.gather(get("/permission"), get("/question"))
     for kind, requests in (("permission", permissions), ("question", questions)):
         frames += [
@@ -240,37 +242,39 @@ async def _state(feed: Feed, session: str, since: str) -> tuple[list[Frame], boo
             for request in requests
             if request["sessionID"] in family
         ]
-    told = statuses.get(session) or {"type": "idle"}
-    if told["type"] == "retry":
-        frames.append(_frame("session.status", {"sessionID": session, "status": told}))
-    return frames, told["type"] != "idle"
+    status = statuses.get(session) or {"type": "idle"}
+    if status["type"] == "retry":
+        frames.append(_frame("session.status", {"sessionID": session, "status": status}))
+    return frames, status["type"] != "idle"
 
 
 async def adopt(feed: Feed, session: str, root: str) -> None:
-    """Have the events of a session's sub-agents too: an old one can be put to work again."""
+    """Adopt the sub-agents of a resumed session: an old one can be put to work again."""
     for child in await feed.client.get(f"/session/{session}/children"):
         feed.adopt(child["id"], root)
         await adopt(feed, child["id"], root)
 
 
-async def _story(feed: Feed, session: str, root: str, since: str, family: set[str]) -> list[Frame]:
-    """Return what a session has said, with what its sub-agents have; note these as its family."""
+async def _session_frames(
+    feed: Feed, session: str, root: str, since: str, family: set[str]
+) -> list[Frame]:
+    """Return the events of a session and its sub-agents; add these to its family."""
     below: dict[str, list[Frame]] = {}
     for child in await feed.client.get(f"/session/{session}/children"):
         feed.adopt(child["id"], root)
         family.add(child["id"])
-        below[child["id"]] = await _story(feed, child["id"], root, since, family)
+        below[child["id"]] = await _session_frames(feed, child["id"], root, since, family)
     frames: list[Frame] = []
     for message in await feed.client.get(f"/session/{session}/message"):
         if message["info"]["id"] > since:
-            frames += _said(message, below)
+            frames += _message_frames(message, below)
     return frames
 
 
-def _said(message: dict[str, Any], below: dict[str, list[Frame]]) -> list[Frame]:
+def _message_frames(message: dict[str, Any], below: dict[str, list[Frame]]) -> list[Frame]:
     """Return a message as events: its beginning, its parts, and its end if it has one.
 
-    What a sub-agent has said stands within the call that it belongs to.
+    The events of a sub-agent stand within the call that it belongs to.
     """
     info = message["info"]
     begun = {**info, "time": {"created": info["time"].get("created")}}

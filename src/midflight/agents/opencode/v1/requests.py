@@ -1,4 +1,4 @@
-"""What OpenCode asks in a turn, permissions and questions: as signals, and how each is answered."""
+"""OpenCode's requests, permissions and questions: as signals, and how each is answered."""
 
 from __future__ import annotations
 
@@ -34,29 +34,31 @@ EDITED = "The user changed this call. Make it again with exactly this input: {}"
 
 
 class TurnRequests:
-    """The requests of one turn, its sub-agents' too, and what was denied without anybody asked."""
+    """The requests of one turn, its sub-agents' too, and what the options denied."""
 
     def __init__(self, judge: Callable[[PermissionRequest], Verdict]) -> None:
-        """``judge`` decides permission requests, as far as nobody needs to be asked."""
+        """``judge`` decides permission requests, where the options do."""
         self._judge = judge
         self._known: set[str] = set()
         self._denials: dict[str, Denial] = {}
 
     def over(self) -> tuple[Denial, ...]:
-        """The turn is over: return what was denied in it, and forget its requests."""
+        """End the turn: return what was denied in it, and forget its requests."""
         denials = tuple(self._denials.values())
         self._denials.clear()
         self._known.clear()
         return denials
 
-    def permission(self, given: dict[str, Any], thread: Thread) -> Iterator[Signal]:
-        """Translate a request for permission, unless it has come before or is decided already."""
-        if given["id"] in self._known:
+    def permission(self, properties: dict[str, Any], thread: Thread) -> Iterator[Signal]:
+        """Translate a permission request, unless it is repeated or decided already."""
+        if properties["id"] in self._known:
             return
-        about = given.get("tool") or {}
+        about = properties.get("tool") or {}
         call = thread.call(str(about.get("messageID")), str(about.get("callID", "")))
-        name, input_ = thread.inputs.get(call, (given["permission"], given.get("metadata") or {}))
-        asked = PermissionRequest(given, name, input_)
+        name, input_ = thread.inputs.get(
+            call, (properties["permission"], properties.get("metadata") or {})
+        )
+        asked = PermissionRequest(properties, name, input_)
         self._known.add(asked.request)
         decision, reason = self._judge(asked)
         if decision == "deny":
@@ -72,21 +74,21 @@ class TurnRequests:
             parent=thread.parent,
         )
 
-    def question(self, given: dict[str, Any], thread: Thread) -> Iterator[Signal]:
-        """Translate a question, unless it has come before."""
-        if given["id"] in self._known:
+    def question(self, properties: dict[str, Any], thread: Thread) -> Iterator[Signal]:
+        """Translate a question, unless it is repeated."""
+        if properties["id"] in self._known:
             return
-        self._known.add(given["id"])
-        yield from thread.flush()  # What is asked often says "this" of the text before it.
+        self._known.add(properties["id"])
+        yield from thread.flush()  # A question often refers to the text before it.
         yield e.QuestionRequested(
-            request=given["id"],
-            questions=questions(given["questions"], "multiple"),
+            request=properties["id"],
+            questions=questions(properties["questions"], "multiple"),
             parent=thread.parent,
         )
 
-    def answered(self, given: dict[str, Any]) -> Iterator[Signal]:
-        """A request has its answer."""
-        request = str(given.get("requestID") or given.get("permissionID"))
+    def answered(self, properties: dict[str, Any]) -> Iterator[Signal]:
+        """Translate the end of a request."""
+        request = str(properties.get("requestID") or properties.get("permissionID"))
         if request in self._known:
             yield Withdrawn(request)
 
@@ -97,38 +99,40 @@ class Replies:
     def __init__(
         self,
         client: OpenCodeClient,
-        policy: OpenCodePermissions,
-        do: Callable[[Coroutine[Any, Any, None]], None],
+        permissions: OpenCodePermissions,
+        start: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        """``do`` has an answer sent beside what is going on."""
+        """``start`` runs the sending of an answer beside the reading."""
         self._client = client
-        self._permissions = policy
-        self._do = do
+        self._permissions = permissions
+        self._start = start
         self._questions: dict[str, e.QuestionRequested] = {}
         self._inputs: dict[str, dict[str, Any]] = {}
 
     def __call__(self, asked: PermissionRequest) -> Verdict:
-        """Return what the policy says of a request, which is answered if it decides."""
+        """Return what the options decide of a request, and answer it if they do."""
         verdict = self._permissions(asked)
         if verdict.decision != "ask":
             allow = verdict.decision == "allow"
-            self._do(self.reply(Reply(request=asked.request, allow=allow, reason=verdict.reason)))
+            self._start(
+                self.reply(Reply(request=asked.request, allow=allow, reason=verdict.reason))
+            )
         return verdict
 
     def note(self, request: e.QuestionRequested | e.PermissionRequested) -> None:
-        """Keep what the answer will be about."""
+        """Keep what the answer will refer to."""
         if isinstance(request, e.QuestionRequested):
             self._questions[request.request] = request
         else:
             self._inputs[request.request] = copy.deepcopy(request.input)
 
     def forget(self) -> None:
-        """The turn is over, and with it its requests."""
+        """Forget the requests of a turn that has ended."""
         self._questions.clear()
         self._inputs.clear()
 
     async def reply(self, reply: Reply) -> None:
-        """Answer a request; a stale one is refused, and that is all."""
+        """Answer a request; one that has ended is refused, and that is no error."""
         question = self._questions.pop(reply.request, None)
         kind = "permission" if question is None else "question"
         verb = "reject" if question is not None and not reply.allow else "reply"
@@ -139,7 +143,7 @@ class Replies:
             try:
                 await self._client.post(f"/{kind}/{reply.request}/{verb}", body)
             except Refused:
-                return  # It is no request any more.
+                return  # It has ended.
             except AgentFailed:
                 if not left:
                     raise
@@ -149,7 +153,7 @@ class Replies:
 
 
 def _permission(reply: Reply) -> dict[str, Any]:
-    """Return a reply in the server's form. A refusal without a word would end the turn."""
+    """Return a reply in the server's form. A refusal without a message would end the turn."""
     if reply.allow and reply.input is None:
         return {"reply": "once"}
     reason = reply.reason or "the user denied this"
@@ -162,5 +166,5 @@ def _answers(question: e.QuestionRequested, reply: Reply) -> dict[str, Any] | No
     """Return the answers to each question, in order; a rejection has none."""
     if not reply.allow:
         return None
-    given = [(reply.answers or {}).get(one.question, []) for one in question.questions]
-    return {"answers": [[each] if isinstance(each, str) else list(each) for each in given]}
+    answers = [(reply.answers or {}).get(each.question, []) for each in question.questions]
+    return {"answers": [[each] if isinstance(each, str) else list(each) for each in answers]}

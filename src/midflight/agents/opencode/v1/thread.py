@@ -1,7 +1,7 @@
-"""What one OpenCode session says and does: its texts, tool calls and model calls.
+"""The content of one OpenCode session: its texts, tool calls and model calls.
 
-A session is the main one or a sub-agent's. Everything is known by ids and told once, so that
-messages which are asked for again, after the stream of events was cut, tell only what is new.
+A session is the main one or a sub-agent's. Everything has an id and is reported once, so that
+messages which are fetched after the stream of events was cut yield only what is new.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Thread:
         self._context = 0
 
     def settle(self) -> None:
-        """Forget what no later part refers to: the turn is over."""
+        """Forget what no later part refers to: the turn has ended."""
         self._kinds.clear()
         self._held.clear()
         self._done.clear()
@@ -51,7 +51,7 @@ class Thread:
         self.inputs.clear()
 
     def message(self, info: dict[str, Any]) -> None:
-        """Take in an assistant message; its first word voids the text of the one before."""
+        """Take in an assistant message; its beginning voids the text of the one before."""
         self.model = f"{info.get('providerID', '')}/{info.get('modelID', '')}"
         if self._new(f"message {info['id']}"):
             self.text = ""
@@ -63,13 +63,13 @@ class Thread:
         self._done[name] = None
         return True
 
-    def delta(self, given: dict[str, Any]) -> Signal | None:
-        """Translate a piece of text, unless the whole has been told: then it comes late."""
-        if given["partID"] in self._done:
+    def delta(self, properties: dict[str, Any]) -> Signal | None:
+        """Translate a piece of text, unless the whole has been reported: then it comes late."""
+        if properties["partID"] in self._done:
             return None
-        text = given["delta"]
+        text = properties["delta"]
         self._streamed += len(text)
-        if self._kinds.get(given["partID"]) == "reasoning":
+        if self._kinds.get(properties["partID"]) == "reasoning":
             return e.ThinkingDelta(text=text, parent=self.parent)
         return e.TextDelta(text=text, parent=self.parent)
 
@@ -101,7 +101,7 @@ class Thread:
         )
 
     def flush(self) -> Iterator[Signal]:
-        """Tell the texts that are final: the model call went on past them."""
+        """Yield the texts that are final: the model call has passed them."""
         held, self._held = self._held, {}
         for part, (kind, text) in held.items():
             if self._new(part) and text:
@@ -133,28 +133,28 @@ class Thread:
 
     # Tools --------------------------------------------------------------------------------
 
-    def call(self, message: str, given: str) -> str:
+    def call(self, message: str, call_id: str) -> str:
         """Return our id for a call: the model's own, unless it has used that one before."""
-        first = self._first.setdefault(given, message)
+        first = self._first.setdefault(call_id, message)
         if len(self._first) > KEPT_CALLS:
             del self._first[next(iter(self._first))]
-        return given if first == message else f"{message}/{given}"
+        return call_id if first == message else f"{message}/{call_id}"
 
     def _tool(self, part: dict[str, Any]) -> Iterator[Signal]:
         call = self.call(part["messageID"], part["callID"])
         name, state = part["tool"], part["state"]
         if state["status"] == "pending" or f"end {call}" in self._done:
             return
-        given = state.get("input") or {}
+        call_input = state.get("input") or {}
         if self._new(f"tool {call}"):
             yield from self.flush()
-            self.inputs[call] = (name, given)
+            self.inputs[call] = (name, call_input)
             yield e.ToolStarted(
                 call=call,
                 name=name,
                 kind=KINDS.get(name, "other"),
-                title=title(given),
-                input=given,
+                title=title(call_input),
+                input=call_input,
                 parent=self.parent,
             )
         if state["status"] == "running":
@@ -171,7 +171,7 @@ class Thread:
         )
 
     def _progress(self, call: str, state: dict[str, Any]) -> Iterator[Signal]:
-        """Tell what a tool has put out since it was last heard of."""
+        """Yield what a tool has put out since the last event of it."""
         output = str((state.get("metadata") or {}).get("output") or "")
         shown = self._shown.get(call, 0)
         if len(output) > shown:
