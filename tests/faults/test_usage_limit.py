@@ -9,7 +9,7 @@ import pytest
 from tests.support.faults import Models, of, read, until
 
 import midflight
-from midflight.rules.usage_limit import GO_ON
+from midflight.rules.usage_limit import CONTINUE
 from midflight.testing import ModelRequest, Step, Text, ToolCall, usage_limit
 from midflight.testing.conformance.rig import Stage
 
@@ -25,7 +25,7 @@ async def test_claude_goes_on_by_itself_once_the_limit_has_been_reset(
 
     def answer(request: ModelRequest) -> Step:
         nonlocal reset
-        if GO_ON in request.last_user_text:
+        if CONTINUE in request.last_user_text:
             return Text("went on" if time.time() >= reset else "too early")
         if not request.tool_results:
             return ToolCall("Bash", {"command": "echo one"})

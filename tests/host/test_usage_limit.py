@@ -10,7 +10,7 @@ import pytest
 from midflight import events as e
 from midflight.host import Host
 from midflight.options import Options
-from midflight.rules.usage_limit import GO_ON
+from midflight.rules.usage_limit import CONTINUE
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, usage_limit
 
@@ -46,7 +46,7 @@ async def test_the_next_host_goes_on_with_the_wait(
         events = [event async for event in taken.stream()]
         assert taken.status == "idle"
     assert [event.text for event in events if isinstance(event, e.Text)] == ["went on"]
-    assert model.requests[1].last_user_text == GO_ON
+    assert model.requests[1].last_user_text == CONTINUE
 
 
 async def test_a_session_that_waits_for_nothing_is_left_at_rest(

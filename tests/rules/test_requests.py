@@ -10,7 +10,7 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.errors import AlreadyAnswered, InvalidInput, NotFound
 from midflight.rules.actions import Reply
-from midflight.rules.requests import NOBODY
+from midflight.rules.requests import UNATTENDED
 from midflight.state.requests import KEPT_RESOLVED, Requests
 from midflight.values import Question
 
@@ -111,7 +111,7 @@ def test_nobody_there_is_a_denial_at_once() -> None:
     rules = asking(attended=False)
     rules.hear(permission(), question())
     resolved = rules.of(e.PermissionResolved, e.QuestionResolved)
-    assert [(event.by, event.reason) for event in resolved] == [("policy", NOBODY)] * 2
+    assert [(event.by, event.reason) for event in resolved] == [("policy", UNATTENDED)] * 2
     assert [reply.allow for reply in replies(rules)] == [False, False]
 
 
@@ -136,7 +136,7 @@ def test_while_somebody_attends_there_is_no_deadline() -> None:
     assert "r" in rules.state.requests.pending
     rules.attended = False
     rules.conversation.attendance_changed(rules.now)
-    assert rules.of(e.PermissionResolved)[0].reason == NOBODY
+    assert rules.of(e.PermissionResolved)[0].reason == UNATTENDED
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ from midflight.agents import base
 from midflight.errors import Conflict, NotFound, SessionClosed
 from midflight.rules.actions import (
     Action,
-    Back,
+    Cancel,
     Hand,
     Interrupt,
     Kill,
     Reply,
+    Requeue,
     SetMode,
     SetModel,
     StopTask,
-    TakeBack,
 )
 from midflight.rules.turns import STOP_GRACE_S, WAKE_GRACE_S
 from midflight.values import Denial, TokenUsage
@@ -132,9 +132,9 @@ def test_what_goes_back_in_line_is_noted_as_not_with_the_agent(how: str) -> None
     rules = running("s", "t")
     rules.do(redirect("r"))
     rules.hear(*([base.Dropped("s"), base.Dropped("t")] if how == "dropped" else [base.Died("x")]))
-    assert [action for action in rules.taken() if isinstance(action, Back)] == [
-        Back("s"),
-        Back("t"),
+    assert [action for action in rules.taken() if isinstance(action, Requeue)] == [
+        Requeue("s"),
+        Requeue("t"),
     ]
 
 
@@ -242,7 +242,7 @@ def test_a_held_message_is_cancelled_at_once() -> None:
 def test_a_handed_message_is_asked_back_and_cancelled_when_it_comes() -> None:
     rules = running("s")
     rules.do(c.Cancel(message="s"))
-    assert rules.taken() == [TakeBack("s")]
+    assert rules.taken() == [Cancel("s")]
     rules.hear(base.Dropped("s"))
     assert rules.of(e.MessageCancelled)[0].reason == "cancelled"
     with pytest.raises(NotFound):

@@ -12,7 +12,7 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.journal.base import Past
 from midflight.rules.actions import Hand, Interrupt, Reply
-from midflight.rules.usage_limit import AGAIN_S, GO_ON, GRACE_S, LOOK_S
+from midflight.rules.usage_limit import CLOCK_CHECK_S, CONTINUE, GRACE_S, RETRY_S
 
 HOUR = 3600.0
 
@@ -112,14 +112,14 @@ def test_without_waiting_what_is_queued_fails_too() -> None:
 def test_the_wait_is_a_queued_message_that_is_held_until_the_reset() -> None:
     rules = waiting()
     entry = rules.state.outbox.get(go_on(rules))
-    assert (entry.text, entry.delivery, entry.state) == (GO_ON, "queue", "accepted")
+    assert (entry.text, entry.delivery, entry.state) == (CONTINUE, "queue", "accepted")
     assert told(rules).at == rules.wall + HOUR + GRACE_S
     assert rules.state.status == "waiting"
     assert not rules.conversation.quiet
     pass_time(rules, HOUR)
     assert handed(rules) == []
     pass_time(rules, GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 def test_the_turn_after_the_wait_is_one_like_any_other() -> None:
@@ -135,7 +135,7 @@ def test_the_turn_after_the_wait_is_one_like_any_other() -> None:
 def test_the_message_that_goes_on_comes_before_what_was_queued() -> None:
     rules = waiting(queued=("q",))
     pass_time(rules, HOUR + GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
     rules.obey()
     assert handed(rules) == ["text of q"]
 
@@ -168,14 +168,14 @@ def test_the_time_of_day_is_looked_at_often() -> None:
     rules = waiting()
     due = rules.conversation.due()
     assert due is not None
-    assert due - rules.now <= LOOK_S
+    assert due - rules.now <= CLOCK_CHECK_S
 
 
 def test_a_clock_that_jumps_ahead_ends_the_wait_at_the_next_look() -> None:
     rules = waiting()
     rules.clock_is_off = 2 * HOUR
-    pass_time(rules, LOOK_S)
-    assert handed(rules) == [GO_ON]
+    pass_time(rules, CLOCK_CHECK_S)
+    assert handed(rules) == [CONTINUE]
 
 
 def test_a_clock_that_is_set_back_does_not_end_the_wait_early() -> None:
@@ -184,7 +184,7 @@ def test_a_clock_that_is_set_back_does_not_end_the_wait_early() -> None:
     pass_time(rules, HOUR + GRACE_S)
     assert handed(rules) == []
     pass_time(rules, HOUR)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 @pytest.mark.parametrize("how", ["wait", None])
@@ -209,10 +209,10 @@ def test_a_limit_that_is_still_there_is_waited_for_again() -> None:
     rules.hear(base.Taken(first))
     hit(rules, -5.0, first)
     assert go_on(rules) != first
-    assert told(rules).at == rules.wall + AGAIN_S
+    assert told(rules).at == rules.wall + RETRY_S
     rules.taken()
-    pass_time(rules, AGAIN_S)
-    assert handed(rules) == [GO_ON]
+    pass_time(rules, RETRY_S)
+    assert handed(rules) == [CONTINUE]
 
 
 def test_all_waiting_together_is_bounded_by_max_wait() -> None:
@@ -264,7 +264,7 @@ def test_a_steer_that_cuts_the_wait_short_comes_before_what_was_queued() -> None
 def test_promoting_what_waits_goes_on_at_once() -> None:
     rules = waiting(queued=("q",))
     rules.do(c.Promote(message=go_on(rules)))
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 def test_promoting_another_message_cuts_the_wait_short() -> None:
@@ -317,7 +317,7 @@ def test_the_death_of_an_agent_that_rests_does_not_end_the_wait() -> None:
     rules = waiting()
     rules.hear(base.Died("killed"))
     pass_time(rules, HOUR + GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 def test_a_session_that_is_closed_waits_no_longer() -> None:
@@ -366,7 +366,7 @@ def test_what_is_queued_waits_for_the_answer() -> None:
     assert handed(rules) == ["text of m"]
     answer(rules, "Wait")
     pass_time(rules, HOUR + GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 def test_the_answer_wait_waits() -> None:
@@ -375,7 +375,7 @@ def test_the_answer_wait_waits() -> None:
     answer(rules, "Wait")
     assert not [action for action in rules.actions if isinstance(action, Reply)]
     pass_time(rules, HOUR + GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 @pytest.mark.parametrize("said", ["Stop", "what?"])
@@ -422,7 +422,7 @@ def test_the_death_of_the_agent_does_not_take_the_question_away() -> None:
     rules.hear(base.Died("killed"))
     answer(rules, "Wait")
     pass_time(rules, HOUR + GRACE_S)
-    assert handed(rules) == [GO_ON]
+    assert handed(rules) == [CONTINUE]
 
 
 def test_it_is_asked_once_for_a_limit_that_is_still_there() -> None:
@@ -454,9 +454,9 @@ def test_a_host_that_takes_over_goes_on_with_the_wait(later: float) -> None:
     assert new.state.status == "waiting"
     assert not new.conversation.quiet
     new.conversation.look(new.now)
-    assert handed(new) == ([] if later < HOUR else [GO_ON])
+    assert handed(new) == ([] if later < HOUR else [CONTINUE])
     pass_time(new, HOUR + GRACE_S)
-    assert handed(new) == ([GO_ON] if later < HOUR else [])
+    assert handed(new) == ([CONTINUE] if later < HOUR else [])
 
 
 def test_readers_know_the_wait_from_the_events() -> None:

@@ -152,9 +152,9 @@ class Rules:
             publish=self.witness,
             act=self._act,
             attended=lambda: self.attended,
-            can=lambda capability: self.lacks.get(capability, "supported"),
+            support=lambda capability: self.lacks.get(capability, "supported"),
             spent_usd=spent_usd,
-            wall=lambda: EPOCH + self.now + self.clock_is_off,
+            wall_clock=lambda: EPOCH + self.now + self.clock_is_off,
         )
 
     def _act(self, action: Action) -> None:

@@ -57,8 +57,8 @@ async def recover(row: SessionRow, record: Record, past: Past, *, closed: bool =
         publish=publish,
         act=lambda action: None,
         attended=lambda: False,
-        can=lambda capability: "not",
-        wall=time.time,
+        support=lambda capability: "not",
+        wall_clock=time.time,
     )
     record.begin(lambda seq: None, lambda error: None)
     try:

@@ -1,1 +1,1 @@
-"""What every input means: pure decisions over the state, without input, output or a clock."""
+"""The rules: what a session does with each input. Pure code, without I/O and without a clock."""

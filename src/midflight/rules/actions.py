@@ -1,4 +1,4 @@
-"""What the rules ask to be done to the agent. The session carries actions out in order."""
+"""What the rules want done to the agent. `AgentRunner` carries the actions out in order."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from midflight.values import PermissionMode
 
 
 class Hand(msgspec.Struct, frozen=True):
-    """Give the agent a message."""
+    """Hand the agent a message: for its next step if ``steer``, else for a turn of its own."""
 
     message: str
     text: str
     steer: bool
 
 
-class Back(msgspec.Struct, frozen=True):
-    """A message that the agent had been given waits again; there is nothing to be done to it."""
+class Requeue(msgspec.Struct, frozen=True):
+    """A message that was handed waits in line again: the session records it."""
 
     message: str
 
 
-class TakeBack(msgspec.Struct, frozen=True):
-    """Ask the agent to forget a message that it has not read."""
+class Cancel(msgspec.Struct, frozen=True):
+    """Take a message back that the agent has not read."""
 
     message: str
 
 
 class Interrupt(msgspec.Struct, frozen=True):
-    """Stop the agent's turn, and take back what it has not read."""
+    """Stop the agent's turn, and take back the messages that it has not read."""
 
 
 class Kill(msgspec.Struct, frozen=True):
-    """The agent does not obey: end its program."""
+    """End the program of an agent that has not obeyed an interrupt."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -43,23 +43,23 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class SetModel(msgspec.Struct, frozen=True):
-    """Switch the agent's model; ``command`` is the id of the command that asked for it."""
+    """Switch the agent's model; ``command`` is the id of the user's command."""
 
     model: str
     command: str | None = None
 
 
 class SetMode(msgspec.Struct, frozen=True):
-    """Switch the agent's permission mode; ``command`` is as above."""
+    """Switch the agent's permission mode; ``command`` is the id of the user's command."""
 
     mode: PermissionMode
     command: str | None = None
 
 
 class StopTask(msgspec.Struct, frozen=True):
-    """Stop a piece of background work."""
+    """Stop a background task of the agent."""
 
     task: str
 
 
-Action = Hand | Back | TakeBack | Interrupt | Kill | Reply | SetModel | SetMode | StopTask
+Action = Hand | Requeue | Cancel | Interrupt | Kill | Reply | SetModel | SetMode | StopTask

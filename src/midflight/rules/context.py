@@ -1,4 +1,4 @@
-"""What the parts of the rules share: the state, the time, and the two ways out."""
+"""What all the rules share: the state, the time, and the two outlets for events and actions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from midflight.values import Limits, PermissionMode
 
 
 class RulesContext:
-    """State and outlets of one conversation.
+    """State and outlets of one session.
 
-    ``now`` is the time of the input that is being worked on (monotonic seconds); ``mode`` the
-    permission mode; ``closing`` says that nothing new may start; ``limit`` is the usage limit that
-    ends the running turn; ``wall`` tells the time of day, in seconds since the epoch.
+    ``now`` is the time of the current input (monotonic seconds); ``mode`` the permission mode;
+    ``closing`` says that nothing new may start; ``usage_limit`` is the limit that ends the running
+    turn; ``wall_clock`` returns the time of day, in seconds since the epoch.
     """
 
     def __init__(
@@ -28,29 +28,29 @@ class RulesContext:
         *,
         publish: Callable[[Event], Event],
         act: Callable[[Action], None],
-        can: Callable[[str], Support],
+        support: Callable[[str], Support],
         mode: PermissionMode,
         spent_usd: float,
-        wall: Callable[[], float],
+        wall_clock: Callable[[], float],
     ) -> None:
-        """Begin with nothing said."""
+        """Begin with an empty state."""
         self.state = State(spent_usd)
         self.limits = limits
         self.watchdog = Watchdog(limits.timeout, limits.stall_timeout)
         self.now = 0.0
         self.mode = mode
         self.closing = False
-        self.limit: UsageLimit | None = None
-        self.wall = wall
+        self.usage_limit: UsageLimit | None = None
+        self.wall_clock = wall_clock
         self.act = act
-        self.can = can
+        self.support = support
         self._publish = publish
 
     def emit(self, event: Event) -> None:
         """Stamp the running turn, publish the event and apply it to the state: always all three.
 
-        The state is what the durable events amount to, as the world sees them; the others come
-        by the thousand.
+        The state is a fold of the durable events alone; the ephemeral ones, which come by the
+        thousand, are only published.
         """
         if event.turn is None and self.state.turn is not None:
             event = msgspec.structs.replace(event, turn=self.state.turn.id)
@@ -59,23 +59,23 @@ class RulesContext:
             self.state.apply(event)
 
     def notice(self, level: Level, text: str, command: str | None = None) -> None:
-        """Put a line for people among the events; ``command`` is the one that failed."""
+        """Emit a line for people; ``command`` is the id of the command that failed, if one did."""
         self.emit(Notice(level=level, text=text, command=command))
 
     @property
     def engaged(self) -> bool:
-        """The agent works, or has been given something to work on."""
+        """A turn runs, or the agent has been handed a message."""
         return self.state.turn is not None or bool(self.state.outbox.handed())
 
     @property
     def wait(self) -> UsageLimitReached | None:
-        """The usage limit whose reset is waited for; None once its message has been handed."""
+        """The usage limit whose reset the session waits for; None once its message is handed."""
         wait = self.state.wait
         handed = wait is not None and self.state.outbox.get(wait.message or "").handed
         return None if handed else wait
 
     @property
     def over_budget(self) -> bool:
-        """The money for the session is spent, by itself or by others on its account."""
+        """The budget is spent, by the session itself or by others on its account."""
         cap, ledger = self.limits.max_budget_usd, self.state.ledger
         return cap is not None and ledger.total_usd + ledger.charged_usd >= cap

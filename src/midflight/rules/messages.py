@@ -1,11 +1,11 @@
-"""The rules of messages: how they are taken in, changed, taken back and moved ahead."""
+"""The rules of messages: how the session accepts, edits, moves, promotes and cancels them."""
 
 from __future__ import annotations
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput
-from midflight.rules.actions import TakeBack
+from midflight.rules.actions import Cancel
 from midflight.rules.context import RulesContext
 from midflight.rules.turns import TurnRules
 from midflight.state.outbox import Entry
@@ -13,71 +13,75 @@ from midflight.values import Delivery
 
 
 class MessageRules:
-    """Carries out the commands that are about messages."""
+    """Carries out the commands about messages."""
 
     def __init__(self, context: RulesContext, turns: TurnRules) -> None:
-        """Begin without a message."""
+        """Begin without a message; ``turns`` hands messages over and stops turns."""
         self._context = context
         self._turns = turns
 
     def accept(self, message: str, text: str, delivery: Delivery) -> bool:
-        """Take a message in; False if this very message was taken before."""
-        known = self._context.state.outbox.find(message)
-        if known is not None:
-            if known.said != hash(text):
+        """Accept a message; False if the same message was accepted before.
+
+        Raises `Conflict` if a message with this id had another text.
+        """
+        entry = self._context.state.outbox.find(message)
+        if entry is not None:
+            if entry.text_hash != hash(text):
                 raise Conflict(f"message {message} was sent before with another text")
             return False
         self._context.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
-        waited = self._context.wait is not None
-        self._turns.cut_wait("overtaken")
+        was_waiting = self._context.wait is not None
+        self._turns.cancel_wait("overtaken")
         if delivery == "steer":
             entry = self._context.state.outbox.get(message)
-            if waited and len(self._context.state.outbox.waiting()) > 1:
-                self._put_first(entry, delivery)  # before those that have waited, as any steer
+            if was_waiting and len(self._context.state.outbox.waiting()) > 1:
+                self._put_first(entry, delivery)  # ahead of those that waited for the reset
             self._steer(entry)
         return True
 
     def _steer(self, entry: Entry) -> None:
-        """Have the running turn read a message, if there is one and the agent can do that."""
+        """Hand a message to the running turn, if one runs and the agent supports it."""
         if not self._context.engaged or self._turns.stopping:
             return
-        if self._context.can("steer") == "supported":
+        if self._context.support("steer") == "supported":
             self._turns.hand(entry, steer=True)
         else:
             text = f"the agent cannot be steered: message {entry.id} waits its turn"
             self._context.notice("info", text)
 
     def redirect(self, message: str, text: str, *, drop: bool) -> None:
-        """Take a message in, and have it take the place of the turn that runs."""
+        """Accept a message that replaces the running turn; ``drop`` cancels the waiting ones."""
         if self.accept(message, text, "now"):
-            self._make_way(message, drop=drop)
+            self._preempt(message, drop=drop)
 
-    def _make_way(self, message: str, *, drop: bool) -> None:
-        """Stop what runs, so that this message is next; an earlier redirect is overtaken."""
+    def _preempt(self, message: str, *, drop: bool) -> None:
+        """Stop the running turn, so that this message is next; an earlier redirect is cancelled."""
         for entry in self._context.state.outbox.held():
             if entry.id != message and (drop or entry.delivery == "now"):
                 self._context.emit(e.MessageCancelled(message=entry.id, reason="redirected"))
         self._turns.stop("interrupted", "redirected", keep=not drop)
 
-    def _held(self, message: str) -> Entry:
-        """Return a message that can still be changed. Raises `Conflict` when it cannot."""
+    def _changeable(self, message: str) -> Entry:
+        """Return a message that can still be changed. Raises `NotFound` or `Conflict`."""
         entry = self._unread(message)
         if entry.handed:
             raise Conflict(f"message {message} is with the agent", "cancel it, or send another")
         return entry
 
     def _unread(self, message: str) -> Entry:
+        """Return a message that the agent has not read. Raises `NotFound` or `Conflict`."""
         entry = self._context.state.outbox.get(message)
         if entry.state != "accepted":
             raise Conflict(f"message {message} is already {entry.state}")
         return entry
 
     def cancel(self, message: str) -> None:
-        """Take a message back that the agent has not read."""
+        """Cancel a message that the agent has not read; if it was handed, take it back first."""
         entry = self._unread(message)
         if entry.handed:
-            entry.leaving = True
-            self._context.act(TakeBack(message))
+            entry.cancelling = True
+            self._context.act(Cancel(message))
         else:
             self._context.emit(e.MessageCancelled(message=message, reason="cancelled"))
 
@@ -104,31 +108,31 @@ class MessageRules:
         self._change(entry, before=first.id if first else None, delivery=delivery)
 
     def kept(self, message: str) -> None:
-        """The agent does not give a message back that was to be cancelled."""
+        """The agent keeps a message that the user wanted to cancel."""
         entry = self._context.state.outbox.find(message)
-        if entry is not None and entry.leaving:
-            entry.leaving = False
+        if entry is not None and entry.cancelling:
+            entry.cancelling = False
             self._context.notice("error", f"message {message} is not cancelled: the agent keeps it")
 
     def edit(self, command: c.Edit) -> None:
         """Give a waiting message another text."""
-        entry = self._held(command.message)
+        entry = self._changeable(command.message)
         self._change(entry, before=self._context.state.outbox.after(entry.id), text=command.text)
 
     def move(self, command: c.Move) -> None:
         """Give a waiting message another place in the line."""
-        entry = self._held(command.message)
+        entry = self._changeable(command.message)
         if command.before == command.message:
             raise InvalidInput("a message cannot be moved in front of itself")
-        before = self._held(command.before).id if command.before else None
+        before = self._changeable(command.before).id if command.before else None
         self._change(entry, before=before)
 
     def promote(self, command: c.Promote) -> None:
         """Make a waiting message the first in line, and a steer or a redirect."""
-        entry = self._held(command.message)
+        entry = self._changeable(command.message)
         self._put_first(entry, command.delivery)
-        self._turns.cut_wait("overtaken")
+        self._turns.cancel_wait("overtaken")
         if command.delivery == "now":
-            self._make_way(entry.id, drop=False)
+            self._preempt(entry.id, drop=False)
         else:
             self._steer(entry)

@@ -1,4 +1,4 @@
-"""The rules of requests: who may answer, what a policy decides, and when time is up."""
+"""The rules of requests: which policy applies, who may answer, and when the deadline is."""
 
 from __future__ import annotations
 
@@ -18,83 +18,90 @@ from midflight.rules.context import RulesContext
 from midflight.state.requests import check_answers
 from midflight.values import Decision, Question, Resolver
 
-NOBODY = "nobody is there to answer, so it was denied"
+UNATTENDED = "nobody is there to answer, so it was denied"
 
 Answers = dict[str, str | list[str]]
 
 
 class RequestRules:
-    """Puts the agent's requests to whoever can answer, and brings each to its one end."""
+    """Publishes the agent's requests and resolves each exactly once.
+
+    The session itself can ask the user something in the same way; see `ask`.
+    """
 
     def __init__(self, context: RulesContext, attended: Callable[[], bool | None]) -> None:
-        """``attended`` is as in `midflight.Options`, and is asked anew each time."""
+        """``attended`` returns what `midflight.Options.attended` means at this moment."""
         self._context = context
         self._attended = attended
         self._deadlines: dict[str, float] = {}
-        self._own: dict[str, Callable[[Answers], None]] = {}
+        self._on_answers: dict[str, Callable[[Answers], None]] = {}
 
     @property
     def _pending(self) -> dict[str, Request]:
         return self._context.state.requests.pending
 
-    def ask(self, request: Request, *, refuse: bool) -> None:
-        """Take a request in; ``refuse`` it unseen while the turn is being stopped."""
+    def accept(self, request: Request, *, refuse: bool) -> None:
+        """Open a request of the agent, or ``refuse`` it unseen while the turn is being stopped."""
         if self._context.state.requests.known(request.request):
             return
         if refuse:
             self._reply(request, allow=False, reason="the turn is being stopped")
             return
-        self._put(request)
+        self._open(request)
 
-    def inquire(self, questions: tuple[Question, ...], then: Callable[[Answers], None]) -> None:
-        """Ask something that the session wants to know, and not the agent.
+    def ask(self, questions: tuple[Question, ...], on_answers: Callable[[Answers], None]) -> None:
+        """Ask the user questions of the session's own.
 
-        ``then`` gets the answers, none of them if it is denied, and is not called after `drop`.
+        ``on_answers`` gets the answers, or an empty dict after a denial. It is not called after
+        `cancel_own`.
         """
         request = str(uuid.uuid4())
-        self._own[request] = then
-        self._put(e.QuestionRequested(request=request, questions=questions))
+        self._on_answers[request] = on_answers
+        self._open(e.QuestionRequested(request=request, questions=questions))
 
     @property
-    def inquiring(self) -> bool:
-        """The session's own question waits for its answer."""
-        return bool(self._own)
+    def asking(self) -> bool:
+        """A question of the session's own is pending."""
+        return bool(self._on_answers)
 
-    def drop(self, reason: str) -> None:
-        """The session wants to know no longer."""
-        for request in list(self._own):
+    def cancel_own(self, reason: str) -> None:
+        """Cancel the session's own questions."""
+        for request in list(self._on_answers):
             self._resolve(self._pending[request], "cancelled", "turn", reason)
 
-    def _put(self, request: Request) -> None:
+    def _open(self, request: Request) -> None:
         timeout = self._context.limits.request_timeout
         self._deadlines[request.request] = self._context.now + timeout
-        shown = self._context.wall() + timeout if self._attended() is None else None
-        self._context.emit(msgspec.structs.replace(request, deadline=shown))
-        self._judge(self._pending[request.request])
+        deadline = self._context.wall_clock() + timeout if self._attended() is None else None
+        self._context.emit(msgspec.structs.replace(request, deadline=deadline))
+        self._apply_policy(self._pending[request.request])
 
-    def _judge(self, request: Request) -> None:
-        """Resolve a pending request by policy, if a policy says how."""
+    def _apply_policy(self, request: Request) -> None:
+        """Resolve a pending request if a policy decides it."""
         permission = isinstance(request, e.PermissionRequested)
         if permission and self._context.mode == "bypassPermissions":
             self._resolve(request, "allow", "policy", "permission mode bypassPermissions")
         elif permission and self._context.mode == "dontAsk":
             self._resolve(request, "deny", "policy", "permission mode dontAsk")
         elif self._attended() is False:
-            self._resolve(request, "deny", "policy", NOBODY)
+            self._resolve(request, "deny", "policy", UNATTENDED)
 
     def review(self) -> None:
-        """Judge every pending request again: the mode changed, or somebody came or left."""
+        """Apply the policies anew to every pending request: the mode or the attendance changed."""
         for request in list(self._pending.values()):
-            self._judge(request)
+            self._apply_policy(request)
 
     def attendance_changed(self) -> None:
-        """Somebody came or left: what is asked has as long as at first, from now on."""
+        """A person came or left: each pending request gets the whole time limit anew."""
         for request in self._pending:
             self._deadlines[request] = self._context.now + self._context.limits.request_timeout
         self.review()
 
     def answer(self, answer: Answer) -> None:
-        """Take a user's answer. Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`."""
+        """Resolve a request by the user's answer.
+
+        Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`.
+        """
         request = self._context.state.requests.get(answer.request)
         if isinstance(request, e.QuestionRequested) and answer.decision == "allow":
             answers = check_answers(request.questions, answer.answers or {})
@@ -102,37 +109,37 @@ class RequestRules:
             return
         if answer.answers:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
-        if answer.input is not None and self._context.can("edited_input") == "not":
+        if answer.input is not None and self._context.support("edited_input") == "not":
             raise InvalidInput(
                 "the agent takes no other input for a call", "deny it and say what to do instead"
             )
         self._resolve(request, answer.decision, "user", answer.reason, edited=answer.input)
 
     def withdraw(self, request: str) -> None:
-        """The agent waits no longer."""
+        """The agent has withdrawn its request."""
         if request in self._pending:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
     def cancel_all(self, reason: str, *, inform: bool = False) -> None:
-        """The turn is over, or about to be: what the agent asked is void.
+        """Cancel all requests of the agent: its turn has ended or is being stopped.
 
-        ``inform`` answers the agent too: one whose turn has ended may still wait elsewhere.
+        With ``inform`` the agent gets a denial too: it may still wait although its turn has ended.
         """
         for request in list(self._pending.values()):
-            if request.request in self._own:
+            if request.request in self._on_answers:
                 continue
             self._resolve(request, "cancelled", "turn", reason)
             if inform:
                 self._reply(request, allow=False, reason=reason)
 
     def due(self) -> float | None:
-        """Return when the next deadline is, or None; there is none while somebody attends."""
+        """Return the next deadline, or None; there is none while a person attends."""
         if self._attended() is True:
             return None
         return min((self._deadlines[request] for request in self._pending), default=None)
 
     def look(self) -> None:
-        """Deny what nobody answered in time."""
+        """Deny the requests whose deadline has passed."""
         if self._attended() is True:
             return
         for request in list(self._pending.values()):
@@ -149,8 +156,8 @@ class RequestRules:
         edited: dict[str, Any] | None = None,
         answers: Answers | None = None,
     ) -> None:
-        """End a pending request, and tell the agent unless its turn does so."""
-        self._deadlines.pop(request.request, None)  # one that a dead host was asked has none
+        """End a pending request, and reply to the agent unless its turn ends anyway."""
+        self._deadlines.pop(request.request, None)  # one recovered from a journal has none
         event: e.Event
         if isinstance(request, e.PermissionRequested):
             event = e.PermissionResolved(
@@ -169,11 +176,11 @@ class RequestRules:
                 parent=request.parent,
             )
         self._context.emit(event)
-        own = self._own.pop(request.request, None)
+        on_answers = self._on_answers.pop(request.request, None)
         if by == "turn":
             return
-        if own is not None:
-            own(answers or {})
+        if on_answers is not None:
+            on_answers(answers or {})
         else:
             allow = decision == "allow"
             self._reply(request, allow=allow, reason=reason, edited=edited, answers=answers)

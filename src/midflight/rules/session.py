@@ -1,10 +1,9 @@
-"""The rules: what every command and every report of the agent means, and what follows from it.
+"""The rules of a session: what follows from each command, each signal of the agent, and the time.
 
-A `SessionRules` does no input or output and reads no clock. It is fed commands and signals, tells
-what happened (``publish``: events) and what to do (``act``: actions), and is asked by `due` when to
-`look` at the time. All of it is synchronous, so no two inputs can interleave. The rules of turns
-stand in `midflight.rules.turns`, those of requests in `midflight.rules.requests`, those of messages
-in `midflight.rules.messages`, those of the account's usage limit in `midflight.rules.usage_limit`.
+`SessionRules` does no I/O and reads no clock. Its inputs are commands, signals and the time; its
+outputs are events (``publish``) and actions (``act``). `due` says when the next call of `look` is
+due. All of it is synchronous, so no two inputs can interleave. The rules of messages, turns,
+requests and the account's usage limit stand in the modules beside this one.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from midflight.state.pricing import money
 from midflight.state.session import AT_REST, State
 from midflight.values import Limits, PermissionMode, SessionStatus
 
-_GOES_ON = (c.Send, c.Redirect, c.Promote)
-"""The commands that have a session work again in which nothing was to start by itself."""
+_RESUMING = (c.Send, c.Redirect, c.Promote)
+"""The commands after which a resumed session starts what waits; see `TurnRules.resting`."""
 
 
 class SessionRules:
@@ -43,28 +42,36 @@ class SessionRules:
         publish: Callable[[e.Event], e.Event],
         act: Callable[[Action], None],
         attended: Callable[[], bool | None],
-        can: Callable[[str], base.Support],
-        wall: Callable[[], float],
+        support: Callable[[str], base.Support],
+        wall_clock: Callable[[], float],
         mode: PermissionMode = "default",
         spent_usd: float = 0.0,
     ) -> None:
-        """Begin with nothing said; ``spent_usd`` is what the conversation cost before.
+        """Begin with an empty state; ``spent_usd`` is what the conversation has cost before.
 
-        ``publish`` returns the event with its place in the session filled in; ``can`` says of each
-        of `midflight.agents.base.CAPABILITIES` whether the agent has it; ``wall`` tells the time
-        of day.
+        ``publish`` makes an event known and returns it with its place in the session filled in;
+        ``act`` takes an action to carry out; ``attended`` returns what `Options.attended` means at
+        this moment; ``support`` tells how the agent supports one of
+        `midflight.agents.base.CAPABILITIES`; ``wall_clock`` returns the time of day in seconds
+        since the epoch.
         """
         self._context = RulesContext(
-            limits, publish=publish, act=act, can=can, mode=mode, spent_usd=spent_usd, wall=wall
+            limits,
+            publish=publish,
+            act=act,
+            support=support,
+            mode=mode,
+            spent_usd=spent_usd,
+            wall_clock=wall_clock,
         )
         self._requests = RequestRules(self._context, attended)
         self._turns = TurnRules(self._context, self._requests)
         self._messages = MessageRules(self._context, self._turns)
-        self._limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
+        self._usage_limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
 
     @property
     def state(self) -> State:
-        """What the events so far amount to."""
+        """The fold of the events so far."""
         return self._context.state
 
     @property
@@ -81,17 +88,18 @@ class SessionRules:
 
     @property
     def status(self) -> SessionStatus:
-        """One word for the whole; messages that only go on waiting do not keep anybody busy."""
+        """The state's status, but ``idle`` while a resumed session lets its messages wait."""
         status = self.state.status
         return "idle" if status == "running" and self._turns.resting else status
 
-    def wants(self, order: Hand) -> bool:
-        """Tell whether a message is still to be handed over, and by this very order.
+    def is_current(self, hand: Hand) -> bool:
+        """Tell whether an action to hand over a message is still the newest one for it.
 
-        It may have failed with an agent that has died, or gone back in line, since it was given.
+        Since the action was made, the message may have failed with the death of the agent, or may
+        wait in line again.
         """
-        entry = self.state.outbox.find(order.message)
-        return entry is not None and entry.handed and entry.hand is order
+        entry = self.state.outbox.find(hand.message)
+        return entry is not None and entry.handed and entry.hand is hand
 
     @property
     def stopping(self) -> bool:
@@ -100,17 +108,20 @@ class SessionRules:
 
     @property
     def engaged(self) -> bool:
-        """The agent works, or has been given something to work on."""
+        """A turn runs, or the agent has been handed a message."""
         return self._context.engaged
 
     # Commands -----------------------------------------------------------------------------
 
     def command(self, command: c.Command, now: float) -> None:
-        """Carry out a command of a user. Raises the `MidflightError` that tells why not."""
+        """Carry out a user's command.
+
+        Raises `SessionClosed`, `NotFound`, `Conflict` or `InvalidInput`.
+        """
         self._context.now = now
         if self.state.ended is not None or self._context.closing:
             raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
-        self._turns.resting &= not isinstance(command, _GOES_ON)
+        self._turns.resting &= not isinstance(command, _RESUMING)
         match command:
             case c.Send():
                 self._messages.accept(command.id or "", command.text, command.delivery)
@@ -129,28 +140,28 @@ class SessionRules:
             case c.Answer():
                 self._requests.answer(command)
             case c.SetModel(model=model):
-                self._need("set_model")
+                self._require("set_model")
                 self._context.act(SetModel(model, command.id))
             case c.SetPermissionMode(mode=mode):
-                self._need("set_permission_mode")
-                self._context.mode = checked = cast("PermissionMode", mode)  # by the session
+                self._require("set_permission_mode")
+                self._context.mode = checked = cast("PermissionMode", mode)  # by Session.command
                 self._context.act(SetMode(checked, command.id))
                 self._requests.review()
-        self._pump()
+        self._advance()
 
-    def _pump(self) -> None:
-        """After every input: decide what is open, and go on with what waits."""
-        self._limits.decide()
-        self._turns.pump()
+    def _advance(self) -> None:
+        """After every input: decide about a usage limit, then hand over the next message."""
+        self._usage_limits.decide()
+        self._turns.advance()
 
-    def _need(self, capability: str) -> None:
-        """Raise `Conflict` if the agent does not have this."""
-        if self._context.can(capability) == "not":
+    def _require(self, capability: str) -> None:
+        """Raise `Conflict` if the agent does not support this."""
+        if self._context.support(capability) == "not":
             raise Conflict(f"the agent has no {capability}", "see docs/capabilities.md")
 
     def _interrupt(self, *, keep: bool) -> None:
-        """Stop the turn; where none runs, stop the background tasks."""
-        self._turns.cut_wait("interrupted")
+        """Stop the turn or, where none runs, the background tasks; ``keep`` keeps the queue."""
+        self._turns.cancel_wait("interrupted")
         if not self._context.engaged:
             for task in self.state.tasks:
                 self._context.act(StopTask(task))
@@ -161,19 +172,19 @@ class SessionRules:
         self._turns.stop("interrupted", "interrupted", keep=keep)
 
     def charge(self, usd: float, now: float) -> None:
-        """Count what others have cost so far on this session's account towards its budget."""
+        """Count the total that others have spent on this session's account towards its budget."""
         self._context.now = now
         if self.state.ended is not None or money(usd) <= self.state.ledger.charged_usd:
             return
         self._context.emit(e.SessionCharged(usd=money(usd)))
         if self._context.over_budget:
             self._turns.stop("limit", "max_budget", keep=True)
-        self._pump()
+        self._advance()
 
     # Signals ------------------------------------------------------------------------------
 
     def signal(self, signal: base.Signal, now: float) -> None:
-        """Take in what the agent reports."""
+        """Apply a signal of the agent."""
         self._context.now = now
         if self.state.ended is not None:
             return
@@ -183,17 +194,17 @@ class SessionRules:
                 self._context.emit(signal)
                 return
             case e.PermissionRequested() | e.QuestionRequested():
-                self._requests.ask(signal, refuse=self._turns.stopping or self._context.closing)
+                self._requests.accept(signal, refuse=self._turns.stopping or self._context.closing)
             case e.Event():
                 self._content(signal)
             case base.UsageLimit():
-                self._limits.reached(signal)
+                self._usage_limits.reached(signal)
             case _:
-                self._course(signal)
-        self._pump()
+                self._lifecycle(signal)
+        self._advance()
 
-    def _course(self, signal: base.Signal) -> None:
-        """Take in a signal about the course of the conversation."""
+    def _lifecycle(self, signal: base.Signal) -> None:
+        """Apply a signal about messages, turns, requests or the agent itself."""
         match signal:
             case base.Taken(message=message):
                 self._turns.taken(message)
@@ -225,12 +236,12 @@ class SessionRules:
         self._turns.died(detail)
 
     def _content(self, event: e.Event) -> None:
-        """Pass on what the agent said or did, once; what came too late is left out."""
+        """Emit what the agent said or did; drop what is a repetition or comes too late."""
         match event:
-            case e.SessionStarted(agent_session=told) if (
-                self.state.started is not None and told == self.state.started.agent_session
+            case e.SessionStarted(agent_session=conversation) if (
+                self.state.started is not None and conversation == self.state.started.agent_session
             ):
-                return  # it is told at every turn; another one means a conversation begun anew
+                return  # drivers repeat it at every turn; another id means a new conversation
             case e.ToolStarted(call=call) if self.state.seen(call):
                 return
             case e.ToolEnded(call=call):
@@ -253,19 +264,19 @@ class SessionRules:
         self._context.emit(event)
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
-        """Put a line for people among the events; ``command`` is the one that failed."""
+        """Emit a line for people, unless the session has ended; ``command`` is one that failed."""
         if self.state.ended is None:
             self._context.notice(level, text, command)
 
-    def mode_refused(self, mode: PermissionMode, held: PermissionMode, now: float) -> None:
-        """The agent has not taken this mode, and keeps to the one before, unless that is over."""
+    def mode_refused(self, mode: PermissionMode, previous: PermissionMode, now: float) -> None:
+        """The agent refused a mode: return to the previous one, unless the mode changed again."""
         self._context.now = now
         if self._context.mode == mode:
-            self._context.mode = held
+            self._context.mode = previous
             self._requests.review()
 
     def reprice(self) -> None:
-        """The price table is there: tell the estimates that had to wait for it."""
+        """The price table is loaded: emit the estimates that waited for it."""
         usage = self.state.ledger.reprice() if self.state.ended is None else None
         if usage is not None:
             self._context.emit(usage)
@@ -273,59 +284,59 @@ class SessionRules:
     # Time ---------------------------------------------------------------------------------
 
     def due(self) -> float | None:
-        """Return when `look` has something to do, on the monotonic clock, or None."""
-        times = (self._turns.due(), self._requests.due(), self._limits.due())
+        """Return when to call `look` next (monotonic seconds), or None."""
+        times = (self._turns.due(), self._requests.due(), self._usage_limits.due())
         return min((time for time in times if time is not None), default=None)
 
     def look(self, now: float) -> None:
-        """Do what the time demands."""
+        """Do what is due by this time."""
         self._context.now = now
         if self.state.ended is None:
             self._requests.look()
             self._turns.look()
-            self._pump()
+            self._advance()
 
     def attendance_changed(self, now: float) -> None:
-        """Somebody came or left: what nobody can answer any more is denied."""
+        """A person came or left: deny the requests that nobody can answer now."""
         self._context.now = now
         self._requests.attendance_changed()
 
     # The end ------------------------------------------------------------------------------
 
     def begin_close(self, reason: str, now: float) -> None:
-        """Stop for good: no further command is taken, and nothing that waits will start.
+        """Stop the turn and accept no further command; nothing that waits will start.
 
-        Where the session is only laid to rest, what waits goes on waiting.
+        What waits is cancelled, unless the session is only parked.
         """
         self._context.now = now
         keep = reason in AT_REST
         for entry in () if keep else self.state.outbox.held():
             self._context.emit(e.MessageCancelled(message=entry.id, reason="closed"))
-        self._requests.drop("closed")
+        self._requests.cancel_own("closed")
         self._turns.stop("interrupted", "interrupted", keep=keep)
         self._context.closing = True
 
     def finish(self, reason: str, now: float) -> None:
-        """End whatever is left, and the session. The agent is gone by now."""
+        """End whatever is open, then the session. The agent has ended before."""
         self._context.now = now
         if self.state.ended is None:
             keep = reason in AT_REST
             self._turns.stop("interrupted", "interrupted", keep=keep)
-            self._requests.drop("closed")
+            self._requests.cancel_own("closed")
             self._turns.died("the session was closed")
             self._requests.cancel_all("closed")
             if not keep:
                 self._turns.end_waiting("interrupted", "closed")
-            self._pump()
+            self._advance()
             self._context.emit(e.SessionEnded(reason=reason))
 
     # From a journal -----------------------------------------------------------------------
 
     def recover(self, past: Past, now: float) -> None:
-        """Take in what is on disk, and end what a host that died has left open.
+        """Restore the state from a journal, and end what a host that died has left open.
 
-        Nothing is started. A message that was never handed to the agent goes on waiting; of one
-        that was, nobody can say what became of it.
+        Nothing is started. A message that was never handed to the agent goes on waiting; one that
+        was handed fails, since it is not known whether the agent read it.
         """
         self._context.now = now
         began = 0.0
@@ -334,7 +345,7 @@ class SessionRules:
             if isinstance(event, e.TurnStarted):
                 began = event.time
         if self.state.turn is not None:
-            self._turns.lasted(max(0.0, past.events[-1].time - began))
+            self._turns.set_elapsed(max(0.0, past.events[-1].time - began))
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
@@ -343,7 +354,7 @@ class SessionRules:
             self._context.emit(e.SessionEnded(reason="host_died"))
 
     def resume(self, now: float) -> None:
-        """Go on with a session that has been settled."""
+        """Resume a recovered session. Nothing starts by itself but a wait for a usage limit."""
         self._context.now = now
         self._turns.resting = self.state.wait is None
         self._context.emit(e.SessionResumed(reason=self.state.ended or ""))

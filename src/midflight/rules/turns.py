@@ -1,4 +1,4 @@
-"""The rules of turns: how they begin, how a stop works, and how everything in them ends."""
+"""The rules of turns: how they begin, how a stop works, and how everything in a turn ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from midflight import events as e
 from midflight.agents import base
-from midflight.rules.actions import Back, Hand, Interrupt, Kill
+from midflight.rules.actions import Hand, Interrupt, Kill, Requeue
 from midflight.rules.context import RulesContext
 from midflight.rules.requests import RequestRules
 from midflight.state.outbox import Entry
@@ -18,21 +18,20 @@ STOP_GRACE_S = 10.0
 """How long an agent may take to obey an interrupt before its program is killed."""
 
 WAKE_GRACE_S = 2.0
-"""How long a finished background task may take to wake the agent (measured: 0.1 s)."""
+"""How long after its end a background task may still wake the agent (measured: 0.1 s)."""
 
 QUEUE_ENDS = frozenset({"auth", "agent_died", "max_budget"})
-"""Reasons after which the waiting messages would only fail too, so they fail at once."""
+"""Reasons after which every waiting message would fail too, so it fails at once."""
 
-
-CUT = (
+CUT_OFF = (
     "(The program that ran you was cut off in the middle of your last turn: "
     "check what was really done before you go on.)"
 )
-"""What the agent is told with the first message after the death of its host."""
+"""Stands before the first message that the agent gets after the death of its host."""
 
 
 class _Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """A stop under way: how the turn will have ended, and whether unread steers go back in line."""
+    """A stop under way: how the turn will end, and whether (``keep``) unread steers wait again."""
 
     status: Status
     reason: str
@@ -42,9 +41,10 @@ class _Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnRules:
-    """Brings messages to the agent and turns to their one end.
+    """Hands messages to the agent, and ends each turn exactly once.
 
-    ``resting`` says that what waits goes on waiting: nothing starts by itself after a crash.
+    ``resting`` says that the session was resumed and lets its messages wait until a command comes.
+    ``wake_by`` is until when a background task that has ended may still wake the agent.
     """
 
     def __init__(self, context: RulesContext, requests: RequestRules) -> None:
@@ -62,11 +62,11 @@ class TurnRules:
         """A stop is under way."""
         return self._stop is not None
 
-    def lasted(self, seconds: float) -> None:
-        """Say how long the turn has run that another process began."""
+    def set_elapsed(self, seconds: float) -> None:
+        """Set for how long a turn that another process began has run."""
         self._began = self._context.now - seconds
 
-    # The agent's reports ------------------------------------------------------------------
+    # Signals of the agent -----------------------------------------------------------------
 
     def taken(self, message: str) -> None:
         """The agent has read a message: it opens a turn, or steers the one that runs."""
@@ -81,43 +81,43 @@ class TurnRules:
             self._context.emit(e.MessageSteered(message=message))
 
     def woke(self) -> None:
-        """The agent works without having been asked."""
+        """The agent has begun a turn by itself."""
         if self._context.state.turn is None:
             self._begin("background", ())
 
     def _begin(self, origin: Origin, messages: tuple[str, ...]) -> None:
         context = self._context
         self.wake_by = None
-        self.cut_wait("overtaken")  # by an agent that goes on by itself
+        self.cancel_wait("overtaken")  # by a turn that the agent began itself
         self._steps = 0
         self._began = context.now
         context.watchdog.begin(context.now)
         context.emit(e.TurnStarted(origin=origin, messages=messages, turn=context.state.turns + 1))
 
     def dropped(self, signal: base.Dropped) -> None:
-        """The agent gave a message back: the user or a stop took it away, or it refused."""
+        """The agent will not read a message: it was cancelled, stopped, or refused."""
         entry = self._context.state.outbox.find(signal.message)
         if entry is None or not entry.handed:
             return
         entry.handed = False
         stop = self._stop
-        if entry.leaving or (stop is None and not signal.reason):
+        if entry.cancelling or (stop is None and not signal.reason):
             self._context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
         elif stop is None:
             self._end_message(entry.id, "failed", signal.reason)
         elif entry.opener or not stop.keep:
             self._end_message(entry.id, stop.status, stop.reason)
         else:
-            self._context.act(Back(entry.id))
+            self._context.act(Requeue(entry.id))
 
     def calling(self) -> None:
-        """The agent goes on to another model call, which may be one too many."""
+        """The agent is about to make a model call: stop it if that is over ``max_turns``."""
         limit = self._context.limits.max_turns
         if limit and self._steps >= limit:
             self.stop("limit", "max_turns", keep=True)
 
     def step(self, step: base.Step) -> None:
-        """Count a model call, and what it cost."""
+        """Count a model call and its cost, and stop a turn that is over a limit."""
         context = self._context
         if context.state.turn is None and not context.state.tasks:
             return
@@ -132,12 +132,12 @@ class TurnRules:
             self.stop("limit", "max_budget", keep=True)
 
     def finished(self, signal: base.Finished) -> None:
-        """The agent says that the turn is over. A second end of the same turn is none."""
+        """The agent reports the end of the turn; a second report of it changes nothing."""
         for message in signal.messages:
             self.taken(message)
         turn = self._context.state.turn
         if turn and signal.messages and not set(signal.messages) & set(turn.messages):
-            return  # a late word about an earlier turn, and not the end of this one
+            return  # a late report about an earlier turn
         if self._stop and signal.status != "completed":
             stop = self._stop
             signal = msgspec.structs.replace(
@@ -146,7 +146,7 @@ class TurnRules:
         self._end(signal)
 
     def died(self, detail: str, reason: str = "agent_died") -> None:
-        """The agent is gone, and with it whatever it was at. The next message starts it anew."""
+        """The agent has ended: end its turn, tools and tasks. The next message starts it anew."""
         context = self._context
         stop, self._stop = self._stop, None
         self.wake_by = None
@@ -156,11 +156,11 @@ class TurnRules:
         for task in list(context.state.tasks.values()):
             context.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
         for entry in context.state.outbox.handed():
-            if entry.leaving:
+            if entry.cancelling:
                 context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
             elif stop and stop.keep and not entry.opener:
                 entry.handed = False
-                context.act(Back(entry.id))
+                context.act(Requeue(entry.id))
             else:
                 self._end_message(entry.id, status, reason)
         self._end(base.Finished(status=status, reason=reason, text=detail))
@@ -176,9 +176,9 @@ class TurnRules:
         if turn is None:
             return
         if end.reason != USAGE_LIMIT:
-            context.limit = None
+            context.usage_limit = None
         if end.status != "completed" or not context.state.tasks:
-            # What still waits when a turn completes was asked by background work, which goes on.
+            # What is pending when a turn completes was asked by background work, which goes on.
             self._requests.cancel_all(end.reason, inform=True)
         self._end_tools(background=False)
         for message in turn.messages:
@@ -227,7 +227,7 @@ class TurnRules:
             self._context.emit(e.MessageFailed(message=message, reason=reason))
 
     def end_waiting(self, status: Status, reason: str) -> None:
-        """End every message that has not been read."""
+        """End every message that the agent has not read."""
         for entry in self._context.state.outbox.waiting():
             self._end_message(entry.id, status, reason)
 
@@ -235,30 +235,30 @@ class TurnRules:
 
     @property
     def _on_hold(self) -> bool:
-        """The reset of a usage limit is waited for, or somebody is asked whether to do that."""
-        return self._context.wait is not None or self._requests.inquiring
+        """The session waits for the reset of a usage limit, or asks the user whether to wait."""
+        return self._context.wait is not None or self._requests.asking
 
-    def cut_wait(self, reason: str) -> None:
-        """Wait no longer for the reset of a usage limit, nor ask whether to do that."""
-        self._context.limit = None
-        self._requests.drop(reason)
+    def cancel_wait(self, reason: str) -> None:
+        """Stop waiting for the reset of a usage limit, and asking whether to wait."""
+        self._context.usage_limit = None
+        self._requests.cancel_own(reason)
         wait = self._context.wait
         if wait is not None and wait.message is not None:
             self._context.emit(e.MessageCancelled(message=wait.message, reason=reason))
 
-    # Moving on ----------------------------------------------------------------------------
+    # What comes next ----------------------------------------------------------------------
 
     def hand(self, entry: Entry, *, steer: bool) -> None:
-        """Give a waiting message to the agent."""
+        """Hand a waiting message to the agent."""
         entry.handed, entry.opener = True, not steer
         self._context.watchdog.begin(self._context.now)
-        text = f"{CUT}\n\n{entry.text}" if self._context.state.cut else entry.text
-        order = Hand(entry.id, text, steer)
-        entry.hand = order
-        self._context.act(order)
+        text = f"{CUT_OFF}\n\n{entry.text}" if self._context.state.cut_off else entry.text
+        hand = Hand(entry.id, text, steer)
+        entry.hand = hand
+        self._context.act(hand)
 
     def stop(self, status: Status, reason: str, *, keep: bool, text: str = "") -> None:
-        """Stop the agent's turn; the first of several stops gives the reason."""
+        """Stop the agent's turn; of several stops the first gives the status and the reason."""
         context = self._context
         if self._stop and not keep:
             self._stop = msgspec.structs.replace(self._stop, keep=False)
@@ -269,8 +269,8 @@ class TurnRules:
         self._requests.cancel_all(reason)
         context.act(Interrupt())
 
-    def pump(self) -> None:
-        """Finish a stop that is complete, then hand over the next message in line."""
+    def advance(self) -> None:
+        """If the agent is free, finish a stop and hand over the next message in line."""
         context = self._context
         if context.engaged:
             return
@@ -279,9 +279,9 @@ class TurnRules:
         if stop and stop.reason in QUEUE_ENDS:
             self.end_waiting(stop.status, stop.reason)
         waiting = context.state.outbox.waiting()
-        if not waiting or context.closing or self.resting or self._requests.inquiring:
+        if not waiting or context.closing or self.resting or self._requests.asking:
             return
-        if context.wait and context.wall() < (context.wait.at or 0.0):
+        if context.wait and context.wall_clock() < (context.wait.at or 0.0):
             return
         if context.over_budget:
             self.end_waiting("limit", "max_budget")
@@ -289,18 +289,18 @@ class TurnRules:
             self.hand(waiting[0], steer=False)
 
     def paused(self) -> bool:
-        """A silence is to be expected: a tool runs, or somebody is being asked."""
+        """A silence is expected: a tool runs, or a request is pending."""
         return bool(self._context.state.requests.pending) or bool(self._context.state.tools)
 
     def due(self) -> float | None:
-        """Return when to look at the time again, or None."""
+        """Return when to call `look` next (monotonic seconds), or None."""
         deadline = self._stop.deadline if self._stop else None
         silence = None if self._stop else self._context.watchdog.due(paused=self.paused())
         times = (silence, self.wake_by, deadline)
         return min((time for time in times if time is not None), default=None)
 
     def look(self) -> None:
-        """Do what the time demands: report a silence, enforce a limit, kill what does not obey."""
+        """Do what is due: report a silence, enforce a limit, kill an agent that does not stop."""
         context = self._context
         if self.wake_by is not None and context.now >= self.wake_by:
             self.wake_by = None

@@ -1,22 +1,22 @@
-"""Time limits of a turn, and silence. Times are of a monotonic clock, in seconds."""
+"""The time limit of a turn, and silence. Times are monotonic seconds."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 SILENCE_S = 60.0
-"""A silence of this length is reported, unless `stall_timeout` asks for a shorter one."""
+"""A silence of this length is reported; of half of `stall_timeout` if that is shorter."""
 
 
 class Verdict(NamedTuple):
-    """What the time says: ``limit`` is timeout, stalled or empty; ``silent_s`` is news if not 0."""
+    """What is due: ``limit`` is timeout, stalled or empty; ``silent_s`` is to report if not 0."""
 
     limit: str = ""
     silent_s: float = 0.0
 
 
 class Watchdog:
-    """Watches one stretch of work. It knows no clock: each call is told the time."""
+    """Watches one stretch of work. It reads no clock: each call gets the time."""
 
     def __init__(self, timeout: float | None, stall_timeout: float | None) -> None:
         """Set the limits; None means no limit. Silence is always reported."""
@@ -28,22 +28,22 @@ class Watchdog:
         self._reported = False
 
     def begin(self, now: float) -> None:
-        """Start to watch, unless a stretch of work is being watched already."""
+        """Start watching, unless it watches already."""
         if self._began is None:
             self._began = self._heard = now
             self._reported = False
 
     def end(self) -> None:
-        """Stop to watch."""
+        """Stop watching."""
         self._began = None
 
     def heard(self, now: float) -> None:
-        """Note a sign of life; a time in the future excuses a silence until then."""
+        """Note a sign of life; with a time in the future, silence is expected until then."""
         self._heard = max(self._heard, now)
         self._reported = False
 
     def due(self, *, paused: bool) -> float | None:
-        """Return when to look next, or None. ``paused``: silence is expected (a tool runs)."""
+        """Return when to call `look` next, or None. ``paused``: silence is expected."""
         if self._began is None:
             return None
         times = []
@@ -56,7 +56,7 @@ class Watchdog:
         return min(times, default=None)
 
     def look(self, now: float, *, paused: bool) -> Verdict:
-        """Judge the time; a silence is told once."""
+        """Return what is due by this time; a silence is reported once."""
         if self._began is None:
             return Verdict()
         if self._timeout and now >= self._began + self._timeout:

@@ -195,7 +195,7 @@ class AgentRunner:
             action = await self._actions.get()
             try:
                 await self._before(action)
-                if isinstance(action, a.Hand) and not self._rules.wants(action):
+                if isinstance(action, a.Hand) and not self._rules.is_current(action):
                     continue
                 starting = isinstance(action, a.Hand) and not self.alive
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
@@ -214,7 +214,7 @@ class AgentRunner:
                 await self._hand(action)
             case _ if not self.alive:
                 self._keep(action)
-            case a.TakeBack(message=message):
+            case a.Cancel(message=message):
                 await agent.cancel(message)
             case a.Interrupt():
                 await agent.interrupt()

@@ -20,7 +20,7 @@ from midflight.errors import Conflict
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
 from midflight.options import Options, slug
-from midflight.rules.actions import Action, Back, Hand
+from midflight.rules.actions import Action, Hand, Requeue
 from midflight.rules.session import SessionRules
 from midflight.session.agent_runner import AgentRunner
 from midflight.session.base import BaseSession
@@ -88,8 +88,8 @@ class Session(BaseSession):
             publish=self._publish,
             act=self._act,
             attended=self._is_attended,
-            can=lambda capability: self.capabilities[capability],
-            wall=time.time,
+            support=lambda capability: self.capabilities[capability],
+            wall_clock=time.time,
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
         )
@@ -209,7 +209,7 @@ class Session(BaseSession):
         entry = self._state.outbox.get(message)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
-                while entry.state == "accepted" and entry.leaving:
+                while entry.state == "accepted" and entry.cancelling:
                     await self._log.changed()
         await self._recorder.written()
         return entry.state == "cancelled"
@@ -342,9 +342,9 @@ class Session(BaseSession):
             self._handler.call(event)
 
     def _act(self, action: Action) -> None:
-        if isinstance(action, (Hand, Back)):  # recorded with what has led to it: one commit
-            self._recorder.handed(action.message, back=isinstance(action, Back))
-        if not isinstance(action, Back):
+        if isinstance(action, (Hand, Requeue)):  # recorded with what has led to it: one commit
+            self._recorder.handed(action.message, back=isinstance(action, Requeue))
+        if not isinstance(action, Requeue):
             self._runner.put(action)
 
     async def _before(self, action: Action) -> None:

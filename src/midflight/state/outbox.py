@@ -42,21 +42,21 @@ class Entry:
     """
 
     __slots__ = (
-        *("delivery", "hand", "handed", "id", "leaving", "opener"),
-        *("said", "state", "text", "turn"),
+        *("delivery", "hand", "handed", "id", "cancelling", "opener"),
+        *("text_hash", "state", "text", "turn"),
     )
 
     def __init__(self, event: MessageAccepted) -> None:
         """Begin as accepted."""
         self.id = event.message
         self.text = event.text
-        self.said = hash(event.text)
+        self.text_hash = hash(event.text)
         self.delivery: Delivery = event.delivery
         self.state: MessageState = "accepted"
         self.turn: int | None = None
         self.handed = False
         self.opener = False
-        self.leaving = False
+        self.cancelling = False
         self.hand: object = None
 
 

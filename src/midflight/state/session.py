@@ -74,7 +74,7 @@ class State:
         self._calls: dict[str, None] = {}
         self.started: SessionStarted | None = None
         self.ended: str | None = None
-        self.cut = False
+        self.cut_off = False
         self.limit: UsageLimitReached | None = None
         self.last = ""
 
@@ -96,14 +96,14 @@ class State:
             case TurnStarted():
                 self.turn = Turn(event)
                 self.turns = event.turn or 0
-                self.cut = False
+                self.cut_off = False
             case MessageFailed(reason="host_died"):
-                self.cut = True
+                self.cut_off = True
             case MessageSteered(message=message) if self.turn:
                 self.turn.messages.append(message)
             case TurnEnded(reason=reason):
                 self.turn = None
-                self.cut = reason == "host_died"
+                self.cut_off = reason == "host_died"
             case ToolStarted(call=call):
                 self.tools[call] = event
                 self._remember(call)
