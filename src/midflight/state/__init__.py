@@ -1,1 +1,1 @@
-"""What the events of a session amount to: pure folds, the same for its owner and for any reader."""
+"""The state of a session: pure folds of its events, the same for its owner and for any reader."""

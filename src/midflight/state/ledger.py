@@ -1,4 +1,4 @@
-"""Money and tokens: what a turn and the session cost, told by the agent or estimated."""
+"""Money and tokens: what a turn and the session cost, reported by the agent or estimated."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Ledger:
     """The books of a session: a fold of ``usage``, ``turn.ended`` and ``session.charged``.
 
     ``turn_usd`` and ``tokens`` are the running turn's, with what background work has used since
-    the turn before it: that is how agents count too. ``settled_usd`` is what the ended turns
-    cost; ``charged_usd`` is what others cost on the session's account. Nothing ever decreases
-    except an estimate that the agent's own figure replaces.
+    the turn before it: agents count in the same way. ``settled_usd`` is what the ended turns have
+    cost; ``charged_usd`` is what others have spent on the session's account. No figure decreases,
+    except an estimate that the agent's own figure replaces. Money is in US dollars.
     """
 
     def __init__(self, settled_usd: float = 0.0) -> None:
-        """Begin with what earlier parts of the session cost."""
+        """Begin with what earlier parts of the session have cost."""
         self.settled_usd = settled_usd
         self.charged_usd = 0.0
         self.turn_usd = 0.0
@@ -32,11 +32,11 @@ class Ledger:
 
     @property
     def unpriced(self) -> bool:
-        """There are model calls whose estimate waits for the price table."""
+        """Some model calls wait for the price table to be estimated."""
         return bool(self._unpriced)
 
     def apply(self, event: Event) -> None:
-        """Take in one event; those about other things change nothing."""
+        """Apply one event; most kinds change nothing here."""
         match event:
             case Usage():
                 self.turn_usd = event.cost_usd
@@ -60,9 +60,10 @@ class Ledger:
     def step(
         self, model: str, tokens: TokenUsage, cost_usd: float | None, *, estimated: bool = False
     ) -> Usage:
-        """Return the ``usage`` event that one more model call makes.
+        """Return the ``usage`` event that follows from one more model call.
 
-        A call whose price the agent does not tell waits for the price table; see `reprice`.
+        ``cost_usd`` is None where the agent reports no price: if the price table is not loaded,
+        the call waits for it; see `reprice`.
         """
         if cost_usd is None:
             self._unpriced.append((model, tokens))
@@ -70,7 +71,7 @@ class Ledger:
         return self._usage(self.tokens + sane(tokens), money(cost_usd or 0.0), estimated)
 
     def reprice(self) -> Usage | None:
-        """Return a ``usage`` event with the estimates that have become possible, if any."""
+        """Return a ``usage`` event with the calls that waited for the price table, or None."""
         return self._usage(self.tokens, 0.0, estimated=True) if self._unpriced else None
 
     def _usage(self, so_far: TokenUsage, usd: float, estimated: bool) -> Usage:  # noqa: FBT001

@@ -18,12 +18,10 @@ from midflight.events import (
 )
 from midflight.values import Delivery
 
-__all__ = ["Entry", "MessageState", "Outbox"]
-
 MessageState = Literal["accepted", "started", "steered", "answered", "cancelled", "failed"]
 
 KEPT_ENDED = 10_000
-"""How many ended messages are remembered, so that the same id twice is one command."""
+"""How many ended messages are kept, so that a repeated command counts once."""
 
 _FINAL: dict[type[Event], MessageState] = {
     MessageAnswered: "answered",
@@ -35,19 +33,19 @@ _FINAL: dict[type[Event], MessageState] = {
 class Entry:
     """One message.
 
-    ``state`` and ``turn`` follow the events. ``handed`` says that the agent has been given the
-    message but has not reported reading it; ``opener`` that it is to open a turn; ``leaving``
-    that the user asked to take it back. ``hand`` is the order to give it to the agent, the newest
-    if there were several. ``said`` tells the text that was accepted from any other.
+    ``state`` and ``turn`` follow the events. ``handed`` says that the message was handed to the
+    agent, which has not reported reading it; ``opener`` that it is to open a turn; ``cancelling``
+    that the user wants it back. ``hand`` is the newest action that hands it over. ``text_hash``
+    is of the text as it was accepted, to tell a repeated command from another one.
     """
 
     __slots__ = (
-        *("delivery", "hand", "handed", "id", "cancelling", "opener"),
-        *("text_hash", "state", "text", "turn"),
+        *("cancelling", "delivery", "hand", "handed", "id", "opener"),
+        *("state", "text", "text_hash", "turn"),
     )
 
     def __init__(self, event: MessageAccepted) -> None:
-        """Begin as accepted."""
+        """Begin in the state ``accepted``."""
         self.id = event.message
         self.text = event.text
         self.text_hash = hash(event.text)
@@ -64,13 +62,13 @@ class Outbox:
     """Every message of a session. The waiting ones keep an order that can be changed."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Begin without a message."""
         self._entries: dict[str, Entry] = {}
         self._line: list[str] = []
         self._ended: dict[str, None] = {}
 
     def apply(self, event: Event) -> None:
-        """Take in one event; those about other things change nothing."""
+        """Apply one event; most kinds change nothing here."""
         match event:
             case MessageAccepted(message=message):
                 self._entries[message] = Entry(event)
@@ -105,14 +103,14 @@ class Outbox:
             del self._ended[oldest], self._entries[oldest]
 
     def get(self, message: str) -> Entry:
-        """Return a message. Raises `NotFound`."""
+        """Return a message by its id. Raises `NotFound`."""
         try:
             return self._entries[message]
         except KeyError:
             raise NotFound(f"no message has the id {message!r}") from None
 
     def find(self, message: str) -> Entry | None:
-        """Return a message, or None."""
+        """Return a message by its id, or None."""
         return self._entries.get(message)
 
     def waiting(self) -> list[Entry]:
@@ -120,11 +118,11 @@ class Outbox:
         return [self._entries[message] for message in self._line]
 
     def held(self) -> list[Entry]:
-        """Return the waiting messages that midflight still has in its own hands."""
+        """Return the waiting messages that were not handed to the agent."""
         return [entry for entry in self.waiting() if not entry.handed]
 
     def handed(self) -> list[Entry]:
-        """Return the waiting messages that the agent has been given."""
+        """Return the waiting messages that were handed to the agent."""
         return [entry for entry in self.waiting() if entry.handed]
 
     def after(self, message: str) -> str | None:
@@ -133,5 +131,5 @@ class Outbox:
         return self._line[where] if where < len(self._line) else None
 
     def __iter__(self) -> Iterator[Entry]:
-        """Go through the remembered messages, oldest first."""
+        """Iterate over the messages that are kept, oldest first."""
         return iter(list(self._entries.values()))

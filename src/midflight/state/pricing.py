@@ -1,4 +1,4 @@
-"""What a model call costs by public list prices, and which sums the books take."""
+"""What a model call costs by public list prices, and which figures the ledger accepts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from midflight.values import TokenUsage
 
 
 def money(value: float) -> float:
-    """Return a sum that books can hold: an agent's nonsense (NaN, negative) counts as nothing."""
+    """Return an amount for the ledger: what is not finite, or negative, counts as 0."""
     return float(value) if math.isfinite(value) and value > 0 else 0.0
 
 
 def sane(tokens: TokenUsage) -> TokenUsage:
-    """Return token counts that books can hold: a negative one counts as nothing."""
+    """Return token counts for the ledger: a negative one counts as 0."""
     return TokenUsage(**{n: max(0, getattr(tokens, n)) for n in TokenUsage.__struct_fields__})
 
 
 _prices: dict[str, Any] = {}
-"""What `load_prices` has loaded of the package."""
+"""The names of the package ``genai_prices``, once `load_prices` has loaded it."""
 
 
 def prices_loaded() -> bool:
@@ -29,10 +29,10 @@ def prices_loaded() -> bool:
 
 
 def load_prices() -> None:
-    """Load the price table. It takes a third of a second, so do it in a thread, when needed."""
+    """Load the price table. It takes a third of a second, so call it in a thread, when needed."""
     import genai_prices
 
-    # The package reads its table only when it is first asked, which would be in the event loop.
+    # The package reads its table at the first price, which else would be in the event loop.
     with contextlib.suppress(LookupError):
         genai_prices.calc_price(genai_prices.Usage(), "no-such-model", provider_id="anthropic")
     _prices.update(vars(genai_prices))
@@ -41,8 +41,8 @@ def load_prices() -> None:
 def estimate(model: str, tokens: TokenUsage) -> float:
     """Return US dollars for a model call by public list prices; 0.0 for an unknown model.
 
-    `load_prices` must have been called. Prices come from the ``genai-prices`` package. Anthropic
-    counts cached tokens beside the input tokens, the package inside them, hence the sum.
+    `load_prices` must have been called. The prices come from the package ``genai-prices``.
+    Anthropic counts cached tokens beside the input tokens, the package among them, hence the sum.
     """
     counts = sane(tokens)
     try:

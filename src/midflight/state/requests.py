@@ -1,4 +1,4 @@
-"""Permissions and questions: each is resolved exactly once, by its id."""
+"""Requests, which are permissions and questions: each is resolved exactly once, by its id."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from midflight.events import (
 )
 from midflight.values import Question
 
-__all__ = ["Requests", "check_answers"]
-
 KEPT_RESOLVED = 1_000
-"""How many resolved requests are remembered, to name the first answer to a second one."""
+"""How many resolved requests are kept, so that a second answer can name the first."""
 
 
 class Requests:
-    """The requests that wait, and how the earlier ones ended: a fold of the request events."""
+    """The pending requests, and how earlier ones were resolved: a fold of the request events."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Begin without a request."""
         self.pending: dict[str, Request] = {}
         self._resolved: dict[str, tuple[str, str]] = {}
 
     def apply(self, event: Event) -> None:
-        """Take in one event; those about other things change nothing."""
+        """Apply one event; most kinds change nothing here."""
         match event:
             case PermissionRequested(request=request) | QuestionRequested(request=request):
                 self.pending[request] = event
@@ -44,7 +42,7 @@ class Requests:
             del self._resolved[next(iter(self._resolved))]
 
     def known(self, request: str) -> bool:
-        """Tell whether a request with this id waits or has been resolved."""
+        """Tell whether a request with this id is pending or was resolved."""
         return request in self.pending or request in self._resolved
 
     def get(self, request: str) -> Request:
@@ -59,9 +57,9 @@ class Requests:
 def check_answers(
     questions: tuple[Question, ...], answers: dict[str, str | list[str]]
 ) -> dict[str, str | list[str]]:
-    """Return the answers if they fit the questions. Raises `InvalidInput` that names the misfit.
+    """Return the answers if they fit the questions. Raises `InvalidInput` that says what is wrong.
 
-    An answer may be any text, not only an offered label: agents accept "something else".
+    An answer may be any text, not only one of the labels: agents accept other words.
     """
     by_text = {question.question: question for question in questions}
     for text, answer in answers.items():

@@ -24,22 +24,20 @@ from midflight.state.outbox import Outbox
 from midflight.state.requests import Requests
 from midflight.values import Denial, SessionStatus
 
-__all__ = ["AT_REST", "BUSY", "USAGE_LIMIT", "State", "Turn"]
-
 KEPT_CALLS = 1_000
-"""How many tool calls are remembered, so that one that is told twice is shown once."""
+"""How many tool calls are kept, so that one that the agent reports twice is published once."""
 
 LAST_CHARACTERS = 200
-"""How much of the last line is kept for lists."""
+"""The longest `State.last`."""
 
 BUSY: tuple[SessionStatus, ...] = ("starting", "running", "waiting")
 """The statuses of a session that works, or waits for an answer or for a usage limit's reset."""
 
 AT_REST = ("parked", "host_died")
-"""Ends of a session that are none for its user: the next message goes on with it."""
+"""Reasons of ``session.ended`` after which the next message resumes the session."""
 
 USAGE_LIMIT = "usage_limit"
-"""Why a turn ends when the account's usage limit is reached."""
+"""The reason of a turn that ended at the account's usage limit."""
 
 
 class Turn:
@@ -55,11 +53,13 @@ class Turn:
 
 
 class State:
-    """What the events so far amount to. Only `apply` changes it.
+    """The fold of a session's durable events. Only `apply` changes it.
 
-    ``cut`` says that the agent does not know how its last turn ended, because its host died;
-    ``limit`` is the usage limit that ended the last turn; ``last`` is one line of what the agent
-    said or did last.
+    ``turn`` is the running turn, ``turns`` the number of the newest one; ``tasks`` and ``tools``
+    are those that run; ``started`` is the newest ``session.started``; ``ended`` the reason of the
+    session's end, None while it lives. ``cut_off`` says that the agent does not know how its last
+    turn ended, because its host died; ``limit`` is the usage limit that ended the last turn;
+    ``last`` is one line of what the agent said or did last.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -79,7 +79,7 @@ class State:
         self.last = ""
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
+        """Apply one event."""
         self._note_denial(event)
         self._note_last(event)
         self._note_limit(event)
@@ -140,24 +140,24 @@ class State:
             del self._calls[next(iter(self._calls))]
 
     def seen(self, call: str) -> bool:
-        """Tell whether a tool call has started before, whether it has ended or not."""
+        """Tell whether a tool call with this id has started, running or ended."""
         return call in self._calls
 
     @property
     def wait(self) -> UsageLimitReached | None:
-        """The usage limit whose reset is waited for, until its message is read or promoted."""
+        """The usage limit whose reset the session waits for, if it does."""
         entry = self.outbox.find(self.limit.message or "") if self.limit else None
         waits = entry is not None and entry.state == "accepted" and entry.delivery == "queue"
         return self.limit if waits else None
 
     @property
     def busy(self) -> bool:
-        """A turn runs, messages are on their way to one, or somebody is asked something."""
+        """A turn runs, a message waits, or a request is pending."""
         return bool(self.turn or self.outbox.waiting() or self.requests.pending)
 
     @property
     def status(self) -> SessionStatus:
-        """One word for the whole."""
+        """The status as the events tell it: never ``starting``."""
         if self.ended is not None and not (self.ended in AT_REST and self.wait):
             return "idle" if self.ended in AT_REST else "closed"
         if self.requests.pending or self.wait:
@@ -166,6 +166,6 @@ class State:
 
 
 def _one_line(text: str) -> str:
-    """Return the last line that says something, cut to what a list can show."""
+    """Return the last line of a text that is not blank, cut to `LAST_CHARACTERS`."""
     lines = [line.strip() for line in text[-LAST_CHARACTERS * 4 :].splitlines() if line.strip()]
     return lines[-1][:LAST_CHARACTERS] if lines else ""
