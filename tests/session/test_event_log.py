@@ -93,7 +93,7 @@ async def test_reading_waits_for_more_and_ends_with_the_log() -> None:
     async with asyncio.timeout(10):
         await reading
     assert [event.seq for event in seen] == [1, 2]
-    assert log.read_by_somebody
+    assert log.was_read
 
 
 async def test_reading_again_goes_on_where_it_stopped() -> None:

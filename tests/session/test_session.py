@@ -13,7 +13,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Step
 from midflight.errors import ConversationLost
-from midflight.session.event_log import KEPT
+from midflight.session.event_log import KEPT_EVENTS
 from midflight.testing import (
     Drop,
     FakeAgent,
@@ -827,12 +827,12 @@ async def test_a_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) ->
 async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: Start) -> None:
     _, session = await fake()
     async with session:
-        for number in range(KEPT + 2):
+        for number in range(KEPT_EVENTS + 2):
             session.notice("info", str(number))
         with pytest.raises(midflight.EventsExpired):
             await read(session)
         left = await read(session)
-        assert len(left) == KEPT
+        assert len(left) == KEPT_EVENTS
         assert isinstance(left[0], e.Notice)
         assert left[0].text == "2"
 

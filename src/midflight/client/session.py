@@ -246,7 +246,7 @@ class RemoteSession(BaseSession):
 
     def _see(self, event: e.Event) -> None:
         self._folded.apply(event)
-        self._inform(event)
+        self._update_receipts(event)
         if self.first is None:
             self.first = self._newest
 

@@ -1,4 +1,4 @@
-"""A live session: the rules, an agent and the events, wired."""
+"""A session as its user has it: `Session` here, `BaseSession` anywhere, and `Message`."""
 
 from midflight.session.base import BaseSession
 from midflight.session.message import Message

@@ -23,19 +23,20 @@ from midflight.state.pricing import load_prices, prices_loaded
 _log = logging.getLogger("midflight")
 
 START_TIMEOUT_S = 60.0
-"""How long an agent's program may take until it answers."""
+"""How long an agent may take to report that it is up."""
 
 END_TIMEOUT_S = 5.0
-"""How long the end of an agent that takes no more input may take to be noticed."""
+"""How long it may take to notice the end of an agent that takes no more input."""
 
 ACTION_TIMEOUT_S = 20.0
 """How long one call of a driver may take; drivers have tighter bounds of their own."""
 
 
 class AgentRunner:
-    """Owns the agent and the two tasks around it: one writes, one reads, neither waits for ever.
+    """Owns the agent and two tasks: one carries out actions, one reads signals.
 
-    An agent that has died is started anew, in the same conversation, for the next message.
+    Neither waits for ever. An agent that has died is started again for the next message, and
+    resumes its conversation.
     """
 
     def __init__(
@@ -44,22 +45,22 @@ class AgentRunner:
         options: Options,
         factory: Callable[[Options], Agent],
         *,
-        after: Callable[[], None],
-        before: Callable[[a.Action], Awaitable[None]],
+        after_input: Callable[[], None],
+        before_action: Callable[[a.Action], Awaitable[None]],
         ready: Agent | None = None,
     ) -> None:
-        """Make the agent, unless one is ``ready``: started, and not yet asked anything.
+        """Make the agent, unless one is ``ready``: started, and without a message so far.
 
-        ``after`` is called after every input to the rules, ``before`` is waited for before every
-        action.
+        ``after_input`` is called after every input to the rules, ``before_action`` is awaited
+        before every action.
         """
         self._rules = rules
         self._options = options
         self._factory = factory
-        self._after = after
-        self._before = before
+        self._after_input = after_input
+        self._before_action = before_action
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
-        self._writer: asyncio.Task[None] | None = None
+        self._action_task: asyncio.Task[None] | None = None
         self._readers = TaskSet()
         self._up = asyncio.Event()
         self._last_detail = ""
@@ -72,16 +73,16 @@ class AgentRunner:
 
     @property
     def up(self) -> bool:
-        """The agent has answered since it was started."""
+        """The agent is not starting: it has answered, has ended, or starts with the next message."""
         return self._up.is_set()
 
     def put(self, action: a.Action) -> None:
-        """Have an action carried out, after those before it."""
+        """Put an action at the end of the line."""
         self._actions.put_nowait(action)
 
     @property
     def model(self) -> str | None:
-        """The model that was asked for last."""
+        """The model that the user chose last; None for the agent's own choice."""
         return self._options.model
 
     async def start(self) -> None:
@@ -90,13 +91,13 @@ class AgentRunner:
         self.begin()
 
     def begin(self) -> None:
-        """Take actions; if the agent has not been started, the first message does that."""
+        """Begin to carry out actions; an agent that is not started starts with a message."""
         if not self.alive:
             self._up.set()
-        self._writer = asyncio.get_running_loop().create_task(self._write())
+        self._action_task = asyncio.get_running_loop().create_task(self._run_actions())
 
     async def wait_up(self) -> None:
-        """Wait until the agent answers. Raises `AgentFailed` if it does not."""
+        """Wait until the agent is up. Raises `AgentFailed` or `ConversationLost`."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._up.wait()
@@ -110,18 +111,18 @@ class AgentRunner:
 
     async def close(self) -> None:
         """Stop the agent, then the tasks."""
-        if self._writer is not None:
-            self._writer.cancel()
+        if self._action_task is not None:
+            self._action_task.cancel()
         await self.agent.close()
         await self._readers.join(timeout=ACTION_TIMEOUT_S)
         self._readers.cancel()
-        if self._writer is not None:
-            await asyncio.wait({self._writer}, timeout=ACTION_TIMEOUT_S)
+        if self._action_task is not None:
+            await asyncio.wait({self._action_task}, timeout=ACTION_TIMEOUT_S)
 
     async def abandon(self) -> None:
-        """End the agent at once, and carry out nothing more."""
-        if self._writer is not None:
-            self._writer.cancel()
+        """Kill the agent, and carry out no more actions."""
+        if self._action_task is not None:
+            self._action_task.cancel()
         await self.agent.kill()
 
     # Reading ------------------------------------------------------------------------------
@@ -137,15 +138,15 @@ class AgentRunner:
         self._readers.start(self._read(self.agent))
 
     async def _read(self, agent: Agent) -> None:
-        """Feed the rules with what the agent reports, until it has died."""
+        """Feed the rules with the agent's signals until it has ended."""
         clock = asyncio.get_running_loop().time
         came_up = False
-        signal_in = self._rules.signal
+        feed = self._rules.signal
         died = Died("its reports ended")
         try:
             async for signal in agent.events():
                 if isinstance(signal, (TextDelta, ThinkingDelta)):
-                    signal_in(signal, clock())
+                    feed(signal, clock())
                     continue
                 if isinstance(signal, Died):
                     died = signal
@@ -153,16 +154,16 @@ class AgentRunner:
                 if isinstance(signal, Up):
                     came_up = True
                     self._up.set()
-                signal_in(signal, clock())
-                self._after()
+                feed(signal, clock())
+                self._after_input()
                 if isinstance(signal, Step) and self._rules.state.tools:
-                    self._want_prices()
+                    self._request_prices()
         except Exception as error:  # noqa: BLE001 - a driver's mistake must not hang the session
             died = Died(f"its reports could not be read: {type(error).__name__}: {error}")
         finally:
             with contextlib.suppress(Exception):
                 await agent.kill()
-                self._want_prices()
+                self._request_prices()
                 if self._pricing is not None:
                     await self._pricing
             _log.debug("%s: the agent has ended", agent.name)
@@ -170,14 +171,14 @@ class AgentRunner:
             self._last_detail, self._lost = died.detail, died.lost
             self._up.set()
             if came_up:
-                signal_in(died, clock())
-                self._after()
+                feed(died, clock())
+                self._after_input()
 
-    def _want_prices(self) -> None:
-        """Have the price table loaded beside the work; estimates follow when it is there.
+    def _request_prices(self) -> None:
+        """Load the price table in a thread, if a model call waits for it; estimates follow.
 
-        Only where an estimate is waited for: a turn that goes on with a tool, or will never hear
-        the agent's own figure. Loading takes processor time from whatever else is done.
+        Loading costs processor time, so it is done only for a turn that goes on with a tool, or
+        that ended without the agent's own figure.
         """
         unpriced = self._rules.state.ledger.unpriced
         if unpriced and self._pricing is None and not prices_loaded():
@@ -186,25 +187,25 @@ class AgentRunner:
     async def _load_prices(self) -> None:
         await asyncio.to_thread(load_prices)
         self._rules.reprice()
-        self._after()
+        self._after_input()
 
-    # Writing ------------------------------------------------------------------------------
+    # Actions ------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
+    async def _run_actions(self) -> None:
         while True:
             action = await self._actions.get()
             try:
-                await self._before(action)
+                await self._before_action(action)
                 if isinstance(action, a.Hand) and not self._rules.is_current(action):
                     continue
                 starting = isinstance(action, a.Hand) and not self.alive
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
             except StoreFailed:
-                return  # the session knows, and ends the agent
+                return  # the record has reported it to the session, which ends the agent
             except Exception as error:  # noqa: BLE001 - the next action must be carried out
-                self._failed(action, error)
-            self._after()
+                self._action_failed(action, error)
+            self._after_input()
 
     async def _perform(self, action: a.Action) -> None:
         agent = self.agent
@@ -213,35 +214,35 @@ class AgentRunner:
             case a.Hand():
                 await self._hand(action)
             case _ if not self.alive:
-                self._keep(action)
+                self._remember(action)
             case a.Cancel(message=message):
                 await agent.cancel(message)
             case a.Interrupt():
                 await agent.interrupt()
                 self._interrupted = asyncio.get_running_loop().time()
             case a.Kill():
-                if self._is_disobeyed():
+                if self._ignores_interrupt():
                     await agent.kill()
             case a.Reply(reply=reply):
                 await agent.reply(reply)
             case a.SetModel(model=model):
                 await agent.set_model(model)
-                self._keep(action)
+                self._remember(action)
                 self._rules.notice("info", f"the model is now {model}")
             case a.SetMode(mode=mode):
                 await agent.set_permission_mode(mode)
-                self._keep(action)
+                self._remember(action)
                 self._rules.notice("info", f"the permission mode is now {mode}")
             case a.StopTask(task=task):
                 await agent.stop_task(task)
 
-    def _is_disobeyed(self) -> bool:
-        """Tell whether the agent has had its time to stop: it may have been starting till now."""
+    def _ignores_interrupt(self) -> bool:
+        """Tell whether the agent had its time to stop: it may have been starting until now."""
         since = asyncio.get_running_loop().time() - self._interrupted
         return self._rules.stopping and since >= turns.STOP_GRACE_S / 2
 
-    def _keep(self, action: a.Action) -> None:
-        """Note what an agent that takes over has to know: what this one does, or cannot be told."""
+    def _remember(self, action: a.Action) -> None:
+        """Note a setting for the next start of the agent."""
         match action:
             case a.SetModel(model=model):
                 self._options = msgspec.structs.replace(self._options, model=model)
@@ -249,27 +250,27 @@ class AgentRunner:
                 self._options = msgspec.structs.replace(self._options, permission_mode=mode)
 
     async def _hand(self, hand: a.Hand) -> None:
-        """Give the agent a message; one that has died is started anew first."""
+        """Hand the agent a message; start an agent that has died again first."""
         if not self.alive:
             await self._restart()
         try:
             await self.agent.send(hand.message, hand.text, steer=hand.steer)
         except AgentFailed:
-            if not await self._ends():
+            if not await self._has_ended():
                 raise
-            # It was ending already; the message has failed with it, by the word of the reader.
+            # It was ending already: its `Died` has failed the message.
 
-    async def _ends(self) -> bool:
-        """Tell whether the agent is about to end, and wait until its end has been told."""
+    async def _has_ended(self) -> bool:
+        """Wait a moment for the end of the agent, and return whether it has ended."""
         await self._readers.join(timeout=END_TIMEOUT_S)
         return not self.alive
 
     async def _restart(self) -> None:
-        """Go on with a new agent in the same conversation, or, if that is lost, in a new one.
+        """Start the agent again: resume its conversation or, if that is lost, begin a new one.
 
-        An agent that was killed early may not have written its conversation down.
+        An agent that was killed early may not have stored its conversation.
         """
-        options = self._successor()
+        options = self._restart_options()
         try:
             await self._start_with(options)
             self._rules.notice("info", f"{self.agent.name} was started again to go on")
@@ -283,8 +284,8 @@ class AgentRunner:
         await self._start_agent()
         await self.wait_up()
 
-    def _successor(self) -> Options:
-        """Return the options for an agent that takes over: what has been paid, and where."""
+    def _restart_options(self) -> Options:
+        """Return the options for a restart: with the conversation, and what it has cost."""
         started = self._rules.state.started
         return msgspec.structs.replace(
             self._options,
@@ -292,8 +293,8 @@ class AgentRunner:
             spent_usd=self._rules.state.ledger.total_usd,
         )
 
-    def _failed(self, action: a.Action, error: Exception) -> None:
-        """An action could not be carried out; what depends on it ends, and somebody is told."""
+    def _action_failed(self, action: a.Action, error: Exception) -> None:
+        """An action failed: end what depends on it, and publish a notice."""
         text = str(error) or "it took too long"
         now = asyncio.get_running_loop().time()
         match action:

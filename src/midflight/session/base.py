@@ -1,4 +1,4 @@
-"""What a session is to its user, wherever it runs: state, verbs, events and receipts."""
+"""A session as its user has it, wherever it runs: state, verbs, events and receipts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BaseSession(ABC):
 
     `Session` and `RemoteSession` are the two; annotate with this what works on both. ``id`` is
     unique, ``name`` is for people, ``agent`` is the agent's name, and ``first`` the receipt of the
-    dispatched task.
+    dispatched task, None without one.
     """
 
     def __init__(self, id: str, name: str, agent: str, log: EventLog) -> None:
@@ -42,22 +42,22 @@ class BaseSession(ABC):
     @property
     @abstractmethod
     def _state(self) -> State:
-        """What the events so far amount to."""
+        """The fold of the events so far."""
 
     @property
     @abstractmethod
     def _quiet(self) -> bool:
-        """No turn runs, nothing waits, no background task lives."""
+        """No turn runs, no message waits, no background task lives."""
 
     @abstractmethod
     def _check_entered(self) -> None:
-        """Raise `Conflict` where the session has not been entered."""
+        """Raise `Conflict` if the session has not been entered."""
 
     def __repr__(self) -> str:
         """Show the name, the agent and the status."""
         return f"<{type(self).__name__} {self.name!r} agent={self.agent} {self.status}>"
 
-    # What can be seen ---------------------------------------------------------------------
+    # State --------------------------------------------------------------------------------
 
     @property
     def status(self) -> SessionStatus:
@@ -77,12 +77,12 @@ class BaseSession(ABC):
 
     @property
     def total_cost_usd(self) -> float:
-        """US dollars so far; while a turn runs it may contain an estimate."""
+        """What the session has cost so far, in US dollars; may contain an estimate in a turn."""
         return self._state.ledger.total_usd
 
     @property
     def agent_session(self) -> str | None:
-        """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
+        """The agent's own id of the conversation, for `Options.resume`; None until it is known."""
         return self._state.started.agent_session if self._state.started else None
 
     @property
@@ -98,12 +98,12 @@ class BaseSession(ABC):
     @property
     @abstractmethod
     def options(self) -> Options:
-        """The options as they were given; see `midflight.Options`."""
+        """The options that the session was opened with."""
 
     @property
     @abstractmethod
     def capabilities(self) -> Mapping[str, Support]:
-        """For each thing an agent can do: supported, emulated by midflight, or not."""
+        """For each of `CAPABILITIES`: ``supported``, ``emulated`` (by midflight) or ``not``."""
 
     @property
     @abstractmethod
@@ -112,36 +112,41 @@ class BaseSession(ABC):
 
     @abstractmethod
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
-        """Record whether a person is there to answer; see `Options.attended`."""
+        """Set whether a person is there to answer; see `Options.attended`."""
 
     # Verbs --------------------------------------------------------------------------------
 
     @abstractmethod
     async def command(self, command: c.Command) -> None:
-        """Carry out a command. Raises the `MidflightError` that tells why not."""
+        """Carry out a command. Raises a `MidflightError` that says why it cannot be done."""
 
     @abstractmethod
     async def withdraw(self, message: str) -> bool:
-        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+        """Cancel a message, and return whether that worked; see `Message.cancel`."""
 
     @abstractmethod
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
-        """Put a line for people among the events."""
+        """Publish a line for people as a `Notice`; ``command`` is the id of one that failed."""
 
     async def send(
         self, text: str, delivery: Literal["steer", "queue"] = "steer", *, id: str | None = None
     ) -> Message:
-        """Say something to the agent, and return the receipt at once.
+        """Send a message to the agent, and return its receipt once the session has accepted it.
 
-        Idle: a turn starts. Running, ``steer``: the agent reads it at its next step; ``queue``:
-        it gets a turn of its own after the running one. ``id`` makes a repeated call harmless.
+        While no turn runs, one starts. In a running turn, the agent reads a ``steer`` at its next
+        step; a ``queue`` gets a turn of its own afterwards. The same ``id`` twice is one message.
+        Raises `InvalidInput`, `Conflict` or `SessionClosed`.
         """
         return await self._message(c.Send(text=text, delivery=delivery, id=id))
 
     async def redirect(
         self, text: str, *, drop_queued: bool = False, id: str | None = None
     ) -> Message:
-        """Stop the running turn with its tools, then start one for this text. Idle: like send."""
+        """Stop the running turn with its tools, then start one for this text.
+
+        Nothing comes between the two. Other waiting messages stay in line behind it, unless
+        ``drop_queued``. While no turn runs, it is like `send`.
+        """
         return await self._message(c.Redirect(text=text, drop_queued=drop_queued, id=id))
 
     async def _message(self, command: c.Send | c.Redirect) -> Message:
@@ -150,7 +155,10 @@ class BaseSession(ABC):
         return self._receipt(command.id or "")
 
     async def interrupt(self, *, keep_queued: bool = False) -> None:
-        """Stop the running turn and cancel what is queued. The session stays usable."""
+        """Stop the running turn and cancel the queued messages. The session stays usable.
+
+        While no turn runs, it stops the agent's background tasks.
+        """
         await self.command(c.Interrupt(keep_queued=keep_queued))
 
     async def answer(
@@ -162,22 +170,35 @@ class BaseSession(ABC):
         input: dict[str, Any] | None = None,
         answers: dict[str, str | list[str]] | None = None,
     ) -> None:
-        """Resolve a request by its id. Raises `AlreadyAnswered` if somebody was faster."""
-        asked = request if isinstance(request, str) else request.request
+        """Resolve a request, given by its id or its event; see `midflight.commands.Answer`.
+
+        Raises `AlreadyAnswered` if it was resolved before, `NotFound`, or `InvalidInput` if the
+        answer does not fit; the request is then still pending.
+        """
+        request_id = request if isinstance(request, str) else request.request
         await self.command(
-            c.Answer(request=asked, decision=decision, reason=reason, input=input, answers=answers)
+            c.Answer(
+                request=request_id,
+                decision=decision,
+                reason=reason,
+                input=input,
+                answers=answers,
+            )
         )
 
     async def set_model(self, model: str) -> None:
-        """Switch the model for the calls that follow."""
+        """Switch the model for the calls that follow. Raises `Conflict` if the agent cannot."""
         await self.command(c.SetModel(model=model))
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Switch the permission mode for the tool calls that follow."""
+        """Switch the permission mode for the tool calls that follow.
+
+        Raises `Conflict` if the agent cannot.
+        """
         await self.command(c.SetPermissionMode(mode=mode))
 
     async def submit(self, command: c.Command) -> None:
-        """Carry out a command from afar: what fails becomes a `Notice` that names the command."""
+        """Carry out a command, and publish an error as a `Notice` with the command's id."""
         try:
             await self.command(command)
         except MidflightError as error:
@@ -188,16 +209,16 @@ class BaseSession(ABC):
     async def stream(self) -> AsyncIterator[e.Event]:
         """Yield events from where the last stream stopped, until the session is quiet.
 
-        Quiet: no turn runs, nothing is queued, no background task lives. The next `stream`
-        continues a loop that was left early or cancelled. Raises `Conflict` if another
-        stream is being read, `EventsExpired` if too much has happened since the last one.
+        Quiet: no turn runs, no message waits, no background task lives. After a loop that was
+        left early or cancelled, the next `stream` continues where it stopped. Raises `Conflict`
+        while another stream is read, `EventsExpired` if the next events are no longer in memory.
         """
         self._check_entered()
         self._check_stream(None)
-        mine = self._stream = object()
+        token = self._stream = object()
         events = self._reader.read(lambda: self._quiet)
         while True:
-            self._check_stream(mine)
+            self._check_stream(token)
             self._stream_waits = True
             try:
                 event = await anext(events, None)
@@ -207,9 +228,12 @@ class BaseSession(ABC):
                 return
             yield event
 
-    def _check_stream(self, mine: object) -> None:
-        """Only a stream that waits is being read: Python may close one that was left much later."""
-        if self._stream_waits or (mine is not None and mine is not self._stream):
+    def _check_stream(self, token: object) -> None:
+        """Raise `Conflict` if another stream is read.
+
+        Only one that waits counts: Python may close a loop that was left much later.
+        """
+        if self._stream_waits or (token is not None and token is not self._stream):
             raise Conflict("this session's stream is being read elsewhere", "use events()")
 
     async def events(self, after: int = 0) -> AsyncIterator[e.Event]:
@@ -223,8 +247,8 @@ class BaseSession(ABC):
 
     # Receipts -----------------------------------------------------------------------------
 
-    def _inform(self, event: e.Event) -> None:
-        """Let the receipts know of a durable event."""
+    def _update_receipts(self, event: e.Event) -> None:
+        """Apply a durable event to the receipts."""
         match event:
             case e.MessageAccepted(message=message):
                 self._newest = self._messages[message] = Message(self, event)

@@ -9,47 +9,47 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from midflight.errors import EventsExpired
 from midflight.events import Event
 
-KEPT = 10_000
-"""How many durable events, and how many events of any kind, stay in memory."""
+KEPT_EVENTS = 10_000
+"""How many durable events stay in memory, and how many events of any kind."""
 
 
 class EventLog:
-    """Keeps the last durable events for those who come back, and the newest of all kinds.
+    """Keeps the newest durable events, and the newest events of any kind.
 
     Readers hold a position, not a queue: a slow one costs nothing and misses only ephemeral
-    events, which are gone after `KEPT` newer ones.
+    events, which are gone after `KEPT_EVENTS` newer ones.
 
-    Where a journal is kept, ``held`` is set: readers then see a durable event, and what follows
-    it, only when `show` has said that it is on disk.
+    With ``hold_back``, for a session with a journal, readers see a durable event and what follows
+    it only after `show`: when it is on disk.
     """
 
-    def __init__(self, kept: int = KEPT, *, held: bool = False) -> None:
-        """Begin empty; ``kept`` bounds both stores."""
+    def __init__(self, kept: int = KEPT_EVENTS, *, hold_back: bool = False) -> None:
+        """Begin empty; ``kept`` is the bound of both stores."""
         self._durable: deque[Event] = deque(maxlen=kept)
         self._recent: deque[Event] = deque(maxlen=kept)
         self._count = 0
-        self._held = held
+        self._hold_back = hold_back
         self._hidden: deque[tuple[int, Event]] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
-        self.read_by_somebody = False
+        self.was_read = False
         self.last_seq = 0
         self.shown_seq = 0
         self.ended = False
         self.error: Exception | None = None
 
     def restore(self, past: Sequence[Event]) -> None:
-        """Begin behind durable events that were shown before."""
+        """Begin with durable events of a journal, which readers may see."""
         self._durable.extend(past)
         self._recent.extend(past)
         self._count = len(past)
         self.last_seq = self.shown_seq = (past[-1].seq or 0) if past else 0
 
     def append(self, event: Event) -> None:
-        """Add an event and wake the readers. A durable event carries the next ``seq``."""
+        """Append an event and wake the readers. A durable event carries the next ``seq``."""
         if event.seq is not None:
             self._durable.append(event)
             self.last_seq = event.seq
-            if self._held:
+            if self._hold_back:
                 self._hidden.append((self._count, event))
             else:
                 self.shown_seq = event.seq
@@ -59,7 +59,7 @@ class EventLog:
             self.wake()
 
     def show(self, seq: int) -> list[Event]:
-        """Let readers see everything up to this ``seq``; return the durable events among it."""
+        """Let readers see all events up to this ``seq``; return the durable ones of them."""
         shown = []
         while self._hidden and (self._hidden[0][1].seq or 0) <= seq:
             shown.append(self._hidden.popleft()[1])
@@ -68,20 +68,20 @@ class EventLog:
         return shown
 
     def end(self, error: Exception | None = None) -> None:
-        """Say that no event will follow, and for the readers why, if something went wrong."""
+        """No event will follow; readers raise ``error`` at the end, if there is one."""
         self.ended = True
         self.error = self.error or error
         self.wake()
 
     def wake(self) -> None:
-        """Let the readers look again."""
+        """Have the readers check for events again."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
 
     async def changed(self) -> None:
-        """Wait until something was appended or `wake` was called."""
+        """Wait until an event is appended, or `wake` is called."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -90,7 +90,7 @@ class EventLog:
             self._waiters.discard(waiter)
 
     def reader(self, after: int = 0) -> Reader:
-        """Return a reader that begins with the durable events after ``after``."""
+        """Return a reader that begins behind the durable event with this ``seq``."""
         return Reader(self, after)
 
     def durable(self, after: int) -> list[Event]:
@@ -116,11 +116,11 @@ class EventLog:
 
     @property
     def behind(self) -> bool:
-        """There are events that readers may not see yet."""
+        """Some events are held back from readers."""
         return bool(self._hidden)
 
     def hidden(self) -> list[Event]:
-        """Return the durable events that readers may not see yet."""
+        """Return the durable events that are held back from readers."""
         return [event for _, event in self._hidden]
 
     @property
@@ -130,13 +130,13 @@ class EventLog:
 
 
 class Reader:
-    """A place in the log. It is kept between uses, so that reading goes on where it stopped."""
+    """A position in the log, kept between uses: reading continues where it stopped."""
 
     def __init__(self, log: EventLog, after: int) -> None:
-        """Begin behind the durable event ``after``."""
+        """Begin behind the durable event whose ``seq`` is ``after``."""
         self._log = log
         self._seq = after
-        # What is not in memory was not only missed: whoever wants all of it is told.
+        # Position 0 is right only if every event since the first is in memory; see _refill.
         self._position = 0 if after == 0 and log.oldest_seq <= 1 else -1
         self._backlog: deque[Event] = deque()
 
@@ -157,18 +157,18 @@ class Reader:
             try:
                 fresh = self._log.durable(self._seq)
             except EventsExpired as expired:
-                self._seq = expired.oldest - 1  # whoever reads on is told once
+                self._seq = expired.oldest - 1  # the error is raised once, then reading continues
                 raise
         self._position = self._log.position
-        # A reader may wait for events of which not even those before have happened yet.
+        # A reader may ask for events after a ``seq`` that has not been reached yet.
         self._backlog.extend(new for new in fresh if new.seq is None or new.seq > self._seq)
 
     async def read(self, until: Callable[[], bool]) -> AsyncIterator[Event]:
-        """Yield events until ``until()`` holds and nothing is left, or the log has ended.
+        """Yield events until none is left and ``until()`` holds, or the log has ended.
 
-        Raises the error that the log has ended with, if there is one.
+        Raises `EventsExpired`, or the error that the log has ended with.
         """
-        self._log.read_by_somebody = True
+        self._log.was_read = True
         while True:
             event = self.take()
             if event is not None:

@@ -1,4 +1,4 @@
-"""The receipt of a message: what became of it, and what can still be changed."""
+"""The receipt of a message: its state, its result, and the verbs that change it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from midflight.state.outbox import MessageState
 from midflight.values import Result, Status
 
 LIMITS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
-"""The reasons that mean a limit was hit, and not that something failed."""
+"""The reasons of ``message.failed`` that mean a limit was reached."""
 
 
 class _Session(Protocol):
@@ -21,18 +21,18 @@ class _Session(Protocol):
         """Carry out a command."""
 
     async def withdraw(self, message: str) -> bool:
-        """Cancel a message, and tell whether that worked."""
+        """Cancel a message, and return whether that worked."""
 
 
 class Message:
-    """What `Session.send` and `Session.redirect` return.
+    """The receipt that `Session.send` and `Session.redirect` return.
 
-    ``state`` is ``accepted``, then ``started`` or ``steered``, then ``answered``, ``cancelled``
-    or ``failed``: it always comes to one of these. ``turn`` is the turn that took it, or None.
+    ``state`` is ``accepted``, then ``started`` or ``steered``, and always ends as ``answered``,
+    ``cancelled`` or ``failed``. ``turn`` is the number of the turn that read it, None before.
     """
 
     def __init__(self, session: _Session, event: e.MessageAccepted) -> None:
-        """Made by the session when it accepts the message."""
+        """The session makes it when it accepts the message."""
         self.id = event.message
         self.text = event.text
         self.state: MessageState = "accepted"
@@ -45,34 +45,43 @@ class Message:
         return f"<Message {self.id} {self.state}>"
 
     async def result(self) -> Result:
-        """Wait for the end of the message and return the result of its turn.
+        """Wait for the end of the message, and return the result of its turn.
 
-        A message that never got a turn has a result too: ``status`` says interrupted, limit or
-        failed, and ``reason`` why. Cancelling the wait does not touch the message.
+        A message that never got a turn has a result too: ``status`` is ``interrupted``, ``limit``
+        or ``failed``, and ``reason`` says why. Cancelling this call does not cancel the message.
         """
         return await asyncio.shield(self._ended)
 
     async def cancel(self) -> bool:
-        """Withdraw the message; False if the agent has read it already, or it has ended."""
+        """Cancel the message; False if the agent has read it, will read it, or it has ended."""
         if self.state != "accepted":
             return False
         return await self._session.withdraw(self.id)
 
     async def edit(self, text: str) -> None:
-        """Give the waiting message another text. Raises `Conflict` once the agent has it."""
+        """Change the text of the waiting message.
+
+        Raises `Conflict` once it was handed to the agent.
+        """
         await self._session.command(c.Edit(message=self.id, text=text))
 
     async def move(self, before: Message | str | None = None) -> None:
-        """Put the waiting message in front of another one, or at the end of the line."""
+        """Move the waiting message in front of another one, or to the end of the line.
+
+        Raises `Conflict` once one of them was handed to the agent.
+        """
         other = before.id if isinstance(before, Message) else before
         await self._session.command(c.Move(message=self.id, before=other))
 
     async def promote(self, delivery: Literal["steer", "now"] = "steer") -> None:
-        """Make the waiting message a steer of the running turn, or (``now``) a redirect."""
+        """Make the waiting message a steer of the running turn, or (``now``) a redirect.
+
+        Raises `Conflict` once it was handed to the agent.
+        """
         await self._session.command(c.Promote(message=self.id, delivery=delivery))
 
     def apply(self, event: e.Event) -> bool:
-        """Take in an event that is about this message; True when nothing more can come."""
+        """Apply an event about this message; True if no other can follow."""
         match event:
             case e.MessageChanged(text=text):
                 self.text = text
@@ -90,23 +99,23 @@ class Message:
                 status: Status = "limit" if reason in LIMITS else "failed"
                 return self._end_without_turn(status, reason)
             case e.TurnEnded():
-                self._settle(event.result)
+                self._set_result(event.result)
                 return True
         return False
 
     def lose(self, detail: str) -> None:
-        """Nothing more will be heard of the message here; what became of it is not known."""
+        """Fail the receipt: the journal takes no more, so the message's end is not known here."""
         self.state = "failed"
-        self._settle(
+        self._set_result(
             Result(status="failed", reason="store_failed", text=detail, messages=(self.id,))
         )
 
     def _end_without_turn(self, status: Status, reason: str) -> bool:
         if self.turn is not None:
             return False
-        self._settle(Result(status=status, reason=reason, messages=(self.id,)))
+        self._set_result(Result(status=status, reason=reason, messages=(self.id,)))
         return True
 
-    def _settle(self, result: Result) -> None:
+    def _set_result(self, result: Result) -> None:
         if not self._ended.done():
             self._ended.set_result(result)

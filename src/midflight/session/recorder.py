@@ -1,4 +1,4 @@
-"""Keeps what a session shows behind what its journal has on disk."""
+"""Lets readers of a session see an event when the journal has it on disk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from midflight.session.event_log import EventLog
 from midflight.state.session import State
 
 CLOSE_S = 15.0
-"""How long the rest may take to be written: longer than other writers may keep a database."""
+"""How long `close` waits for the journal: longer than another writer may lock the database."""
 
 
 def summary(
     state: State, *, status: str = "", model: str = "", permission_mode: str = ""
 ) -> Summary:
-    """Return what lists are to show of a session; what is not given is as the state says."""
+    """Return what lists show of a session; empty arguments are taken from the state."""
     started = state.started
     return Summary(
         status=status or state.status,
@@ -33,54 +33,57 @@ def summary(
 
 
 class Recorder:
-    """Between a session's log and its record: an event is shown when it has been written.
+    """Writes a session's events to its record, and shows each in the log when it is on disk.
 
-    Without a record it is shown at once.
+    Without a record each is shown at once.
     """
 
     def __init__(
         self,
         record: Record | None,
         log: EventLog,
-        inform: Callable[[Event], None],
-        failed: Callable[[Exception], None],
+        on_shown: Callable[[Event], None],
+        on_failed: Callable[[Exception], None],
     ) -> None:
-        """``inform`` gets each durable event that may be seen; ``failed`` is told at most once."""
+        """``on_shown`` gets each durable event when readers may see it.
+
+        ``on_failed`` gets the error of a journal that can take no more, at most once.
+        """
         self._record = record
         self._log = log
-        self._inform = inform
-        self._failed = failed
+        self._on_shown = on_shown
+        self._on_failed = on_failed
         self._noted: Summary | None = None
 
     def begin(self) -> None:
-        """Take the news from the journal in the event loop that runs."""
+        """Have the record report in the running event loop."""
         if self._record is not None:
-            self._record.begin(self._shown, self._failed)
+            self._record.begin(self._show, self._on_failed)
 
-    def _shown(self, seq: int) -> None:
+    def _show(self, seq: int) -> None:
         for event in self._log.show(seq):
-            self._inform(event)
+            self._on_shown(event)
 
     def append(self, event: Event) -> None:
-        """Have a durable event written."""
+        """Write a durable event."""
         if self._record is not None:
             self._record.append(event)
         else:
-            self._inform(event)
+            self._on_shown(event)
 
     def handed(self, message: str, *, back: bool = False) -> None:
-        """Have it written that the agent is about to be given a message, or has given it back."""
+        """Write that a message is handed to the agent, or (``back``) waits again."""
         if self._record is not None:
             self._record.handed(message, back=back)
 
     def note(self, summary: Callable[[], Summary]) -> None:
-        """Have lists show this, if it is anything new."""
-        if self._record is not None and (new := summary()) != self._noted:
-            self._noted = new
-            self._record.note(new)
+        """Write the summary for lists, if it has changed."""
+        if self._record is not None and (current := summary()) != self._noted:
+            self._noted = current
+            self._record.note(current)
 
     async def written(self) -> None:
-        """Wait until all so far is on disk, and is shown. Raises `StoreFailed`."""
+        """Wait until all events so far are on disk and shown. Raises `StoreFailed`."""
         if self._record is None:
             return
         await self._record.written()
@@ -95,9 +98,10 @@ class Recorder:
             self._record.fail(error)
 
     async def close(self) -> None:
-        """Write the rest, show it, and give the lease back. What fails has been told already.
+        """Write and show the rest, and give the lease back.
 
-        A disk that hangs is not waited for: that what is left is not written is told instead.
+        A failure of the journal was reported before. If the disk hangs for `CLOSE_S`, the session
+        fails with the events that are not written.
         """
         if self._record is None:
             return
@@ -107,15 +111,15 @@ class Recorder:
         except StoreFailed:
             pass
         except TimeoutError:
-            self._record.fail(self._left())
+            self._record.fail(self._unwritten())
         await self._record.close()
 
-    def _left(self) -> StoreFailed:
-        """Return the error that says what is not on disk."""
-        left = self._log.hidden()
-        kinds = ", ".join(dict.fromkeys(event.type for event in left))
+    def _unwritten(self) -> StoreFailed:
+        """Return the error that names the events that are not on disk."""
+        events = self._log.hidden()
+        kinds = ", ".join(dict.fromkeys(event.type for event in events))
         return StoreFailed(
             f"the journal has not answered for {CLOSE_S:.0f} seconds: "
-            f"{len(left)} events of the session are not on disk ({kinds})",
+            f"{len(events)} events of the session are not on disk ({kinds})",
             "whoever goes on with the session ends what they would have ended",
         )

@@ -1,4 +1,4 @@
-"""Requests that the program itself answers, through `Options.on_request`."""
+"""Requests that the user's program answers, through `Options.on_request`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from midflight.session.base import BaseSession
 
 
 class RequestHandlerRunner:
-    """Calls the program's handler for each request, in a task of its own."""
+    """Calls the program's handler for each request, each call in a task of its own."""
 
     def __init__(
-        self, session: BaseSession, handler: RequestHandler | None, waits: Callable[[str], bool]
+        self,
+        session: BaseSession,
+        handler: RequestHandler | None,
+        is_pending: Callable[[str], bool],
     ) -> None:
-        """Without a handler nothing is called; ``waits`` says whether a request is pending."""
+        """``is_pending`` tells of a request's id whether it is pending; ``handler`` may be None."""
         self._session = session
         self._handler = handler
-        self._waits = waits
+        self._is_pending = is_pending
         self._tasks = TaskSet()
 
     def call(self, request: Request) -> None:
-        """Put a request to the handler, and its answer to the session."""
+        """Call the handler with a request, and give its answer to the session."""
         if self._handler is not None:
             self._tasks.start(self._handle(self._handler, request))
 
     async def _handle(self, handler: RequestHandler, request: Request) -> None:
-        """Whatever goes wrong in the program's code must not hang the agent."""
-        if not self._waits(request.request):
+        """Deny the request if the handler fails: the agent must not wait for ever."""
+        if not self._is_pending(request.request):
             return  # a policy was faster than this task
         try:
             answer = await _answer(handler, request)
@@ -51,7 +54,7 @@ class RequestHandlerRunner:
             await self._session.submit(denial)
 
     def close(self) -> None:
-        """Stop waiting for handlers."""
+        """Cancel the handlers that run."""
         self._tasks.cancel()
 
 

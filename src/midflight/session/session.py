@@ -1,4 +1,4 @@
-"""A live session: the rules, an agent and the events, wired, and its life from begin to end."""
+"""A live session: rules, agent, events and journal, wired, from its start to its end."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from midflight.state.session import State
 from midflight.values import PermissionMode, SessionStatus
 
 CLOSE_GRACE_S = 2.0
-"""How long a running turn may take to end by itself when the session is closed."""
+"""How long a turn that is stopped may take to end when the session is closed."""
 
 WITHDRAW_TIMEOUT_S = 5.0
-"""How long an agent may take to say whether it gives a message back."""
+"""How long an agent may take to report whether it gives a message back."""
 
 Factory = Callable[[Options], Agent]
 
@@ -43,13 +43,13 @@ _log = logging.getLogger("midflight")
 
 
 class Session(BaseSession):
-    """One live conversation with one agent. The object is the state: there is nothing else to keep.
+    """One live conversation with one agent, in this process.
 
-    Made by `midflight.dispatch` or `midflight.open`; use it as an async context manager. Leaving
-    the block stops the agent and its tools. All of it belongs to one asyncio event loop.
+    `midflight.dispatch` and `midflight.open` return it; use it as an async context manager.
+    Leaving the block stops the agent and its tools. It belongs to one asyncio event loop.
 
-    ``id`` is unique, ``name`` is for people, ``options`` are as given, ``capabilities`` tell what
-    the agent supports itself, ``first`` is the receipt of the dispatched task.
+    ``id`` is unique, ``name`` is for people, and ``first`` is the receipt of the dispatched task,
+    None without one.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class Session(BaseSession):
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message.
 
-        With a ``record`` no event is shown before it is on disk; with a ``past`` the session
-        resumes from there, and the next message starts its agent. ``ready`` is an agent that was
-        started with these options.
+        ``agent`` makes the driver from the options. With a ``record`` readers see no event before
+        it is on disk. With a ``past`` the session resumes from it, and the next message starts its
+        agent. ``ready`` is an agent that was started with these options.
         """
         name = options.name or slug(task or options.cwd.name)
-        log = EventLog(held=record is not None)
+        log = EventLog(hold_back=record is not None)
         super().__init__(record.session if record else uuid.uuid4().hex, name, options.agent, log)
         self._options = options
         self._task = task
         self._attended = options.attended
-        self._recorder = Recorder(record, log, self._shown, self.sever)
+        self._recorder = Recorder(record, log, self._on_shown, self.sever)
         self._recorded = record is not None
         self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
         self._alarm = Alarm(self._look)
         self._closing: asyncio.Task[None] | None = None
-        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
         self._idle_since: float | None = None
         self._rules = SessionRules(
             options,
@@ -97,8 +97,8 @@ class Session(BaseSession):
             self._rules,
             marked(options, self.id, kept=self._recorded),
             agent,
-            after=self._after,
-            before=self._before,
+            after_input=self._after_input,
+            before_action=self._before_action,
             ready=ready,
         )
 
@@ -122,17 +122,17 @@ class Session(BaseSession):
 
     @property
     def options(self) -> Options:
-        """The options as they were given; see `midflight.Options`."""
+        """The options that the session was opened with."""
         return self._options
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
-        """For each thing an agent can do: supported, emulated by midflight, or not."""
+        """For each of `CAPABILITIES`: ``supported``, ``emulated`` (by midflight) or ``not``."""
         return self._runner.agent.capabilities
 
     @property
     def agent_session(self) -> str | None:
-        """The agent's own id of the conversation, for `Options.resume`; None before it is known."""
+        """The agent's own id of the conversation, for `Options.resume`; None until it is known."""
         return super().agent_session or self._options.resume
 
     @property
@@ -142,33 +142,33 @@ class Session(BaseSession):
 
     @property
     def closing(self) -> bool:
-        """The session takes no more commands: it has ended, or is about to."""
+        """The session has ended, or is about to: it accepts no more commands."""
         return self._closing is not None
 
     @property
     def lost(self) -> Exception | None:
-        """Why the journal has not taken all of the session; None as long as it does."""
+        """The error of a journal that could not store all of the session, else None."""
         return self._log.error
 
     @property
     def idle_since(self) -> float | None:
-        """Since when nothing happens, by the event loop's clock; None while something does."""
+        """Since when the session is quiet, by the event loop's clock; None while it is not."""
         return self._idle_since
 
     def entry(self, message: str) -> Entry | None:
-        """Return a message's place in the outbox, or None if it is not known (any more)."""
+        """Return a message of the outbox by its id, or None if it is not known (any more)."""
         return self._state.outbox.find(message)
 
-    # Verbs; those that are one command each are in `BaseSession` ----------------------------
+    # Verbs; those of one command each stand in `BaseSession` ---------------------------------
 
     def attend(self, attended: bool | None) -> None:  # noqa: FBT001 - the value is the point
-        """Record whether a person is there to answer; see `Options.attended`."""
+        """Set whether a person is there to answer; see `Options.attended`."""
         self._attended = attended
         self._rules.attendance_changed(self._now())
-        self._after()
+        self._after_input()
 
     async def command(self, command: c.Command) -> None:
-        """Carry out a command object. Every verb goes through here.
+        """Carry out a command. Every verb comes through here.
 
         Raises `SessionClosed`, `InvalidInput`, `InvalidOption`, `NotFound` or `Conflict`.
         """
@@ -180,28 +180,29 @@ class Session(BaseSession):
         if isinstance(command, c.SetPermissionMode):
             Options.build(permission_mode=command.mode)
         command = c.with_id(c.checked(command))
-        self._check_here()
+        self._check_loop()
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         self._rules.command(command, self._now())
-        self._after()
+        self._after_input()
         await self._recorder.written()
 
     async def charge(self, usd: float) -> None:
-        """Count what others have cost so far on this session's account towards its budget.
+        """Count the US dollars that others have spent so far on this session's account.
 
-        Where that is spent, the turn ends with ``limit/max_budget``, as any that follows.
+        They count towards ``max_budget_usd``: when that is spent, the running turn ends with
+        ``limit/max_budget``, and later messages fail.
         """
-        self._check_here()
+        self._check_loop()
         self._rules.charge(usd, self._now())
-        self._after()
+        self._after_input()
         await self._recorder.written()
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
-        """Put a line for people among the events."""
+        """Publish a line for people as a `Notice`; ``command`` is the id of one that failed."""
         self._rules.notice(level, text, command)
 
     async def withdraw(self, message: str) -> bool:
-        """Cancel a message and wait until it is known whether that worked; see `Message.cancel`."""
+        """Cancel a message, and return whether that worked; see `Message.cancel`."""
         try:
             await self.command(c.Cancel(message=message))
         except Conflict:
@@ -220,8 +221,8 @@ class Session(BaseSession):
                 "the session has not been entered", "use: async with midflight.dispatch(…)"
             )
 
-    def _check_here(self) -> None:
-        """A session works in the event loop that it was entered in, and in no other."""
+    def _check_loop(self) -> None:
+        """Raise unless the session is entered, in this event loop, and has a journal that works."""
         self._check_entered()
         if self._log.error is not None:
             raise self._log.error
@@ -231,10 +232,10 @@ class Session(BaseSession):
     # Life ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Start the agent and hand it the first message.
+        """Start the agent, and send it the task if there is one.
 
         Raises `AgentUnavailable`, `UnsupportedOption` or `AgentFailed`; nothing is left running.
-        A session with a past starts its agent with the next message.
+        A resumed session starts its agent with the next message.
         """
         if self._loop is not None:
             raise Conflict("a session is entered once", "dispatch a new one")
@@ -259,11 +260,11 @@ class Session(BaseSession):
         self._rules.recover(past, self._now())
         self._rules.resume(self._now())
         for entry in self._state.outbox.waiting():
-            self._inform(
+            self._update_receipts(
                 e.MessageAccepted(message=entry.id, text=entry.text, delivery=entry.delivery)
             )
         self._runner.begin()
-        self._after()
+        self._after_input()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -272,9 +273,10 @@ class Session(BaseSession):
         await self.close()
 
     async def close(self, reason: str = "closed") -> None:
-        """End the session: turn, messages, requests, agent, tools. Safe to call twice.
+        """End the session: its turn, messages, requests, agent and tools. Safe to call twice.
 
-        Runs to its end even if the calling task is cancelled meanwhile.
+        ``reason`` is that of ``session.ended``. The session is closed also if the calling task is
+        cancelled meanwhile.
         """
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(reason))
@@ -283,7 +285,7 @@ class Session(BaseSession):
     async def _close(self, reason: str) -> None:
         _log.debug("session %s: close, %s", self.name, reason)
         self._rules.begin_close(reason, self._now())
-        self._after()
+        self._after_input()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
                 while self._rules.engaged and self._runner.alive:
@@ -297,13 +299,13 @@ class Session(BaseSession):
             self._recorder.note(self._summary)
             await self._recorder.close()
             self._log.end()
-            self._over.set()
+            self._ended.set()
 
     def sever(self, error: Exception) -> None:
-        """The journal takes no more: end the agent, and show nothing that is not on disk.
+        """The journal takes no more: end the agent, and show no event that is not on disk.
 
-        What became of the messages cannot be said here; the host that resumes the session from
-        the journal will.
+        The messages fail here with ``store_failed``; the host that resumes the session from the
+        journal ends them there.
         """
         if self._log.ended:
             return
@@ -318,16 +320,16 @@ class Session(BaseSession):
     async def _abandon(self) -> None:
         await self._runner.abandon()
         await self._recorder.close()
-        self._over.set()
+        self._ended.set()
 
     async def over(self) -> None:
-        """Wait until the session has ended and its agent is gone."""
-        await self._over.wait()
+        """Wait until the session and its agent have ended."""
+        await self._ended.wait()
 
     # What the rules ask of the session ------------------------------------------------------
 
     def _publish(self, event: e.Event) -> e.Event:
-        """Give an event its place, have it recorded, and let readers see it when it may be seen."""
+        """Stamp an event with its place, append it to the log, and record it if it is durable."""
         seq = self._log.last_seq + 1 if event.durable else None
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         self._log.append(event)
@@ -335,20 +337,20 @@ class Session(BaseSession):
             self._recorder.append(event)
         return event
 
-    def _shown(self, event: e.Event) -> None:
-        """A durable event may be seen now: tell the receipts and the program's handler."""
-        self._inform(event)
+    def _on_shown(self, event: e.Event) -> None:
+        """Readers may see a durable event: update the receipts, and call the program's handler."""
+        self._update_receipts(event)
         if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
             self._handler.call(event)
 
     def _act(self, action: Action) -> None:
-        if isinstance(action, (Hand, Requeue)):  # recorded with what has led to it: one commit
+        if isinstance(action, (Hand, Requeue)):  # recorded with the events before it: one commit
             self._recorder.handed(action.message, back=isinstance(action, Requeue))
         if not isinstance(action, Requeue):
             self._runner.put(action)
 
-    async def _before(self, action: Action) -> None:
-        """Do nothing to the agent before it is on disk why."""
+    async def _before_action(self, action: Action) -> None:
+        """Wait until the events that led to an action are on disk."""
         await self._recorder.written()
 
     def _is_pending(self, request: str) -> bool:
@@ -357,7 +359,7 @@ class Session(BaseSession):
     def _is_attended(self) -> bool | None:
         if self._attended is not None:
             return self._attended
-        reachable = self._options.on_request or self._recorded or self._log.read_by_somebody
+        reachable = self._options.on_request or self._recorded or self._log.was_read
         return None if reachable else False
 
     # Time ---------------------------------------------------------------------------------
@@ -366,8 +368,8 @@ class Session(BaseSession):
     def _now() -> float:
         return asyncio.get_running_loop().time()
 
-    def _after(self) -> None:
-        """After every input: let readers look again, and set the clock for the next deadline."""
+    def _after_input(self) -> None:
+        """After every input: wake the readers, and set the alarm for the next deadline."""
         self._log.wake()
         if not self._rules.quiet:
             self._idle_since = None
@@ -378,7 +380,7 @@ class Session(BaseSession):
 
     def _look(self) -> None:
         self._rules.look(self._now())
-        self._after()
+        self._after_input()
 
     def _summary(self) -> Summary:
         return summary(
