@@ -1,4 +1,4 @@
-"""The three doors: `dispatch`, `open` and `run`."""
+"""How a session is opened: `dispatch`, `open` and `run`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["dispatch", "open", "run"]
 
 @documented
 def dispatch(task: str, **options: Unpack[SessionOptions]) -> Session:
-    """Open a session and send it the task as the first message.
+    """Return a session whose first message is the task.
 
-    Use it as ``async with midflight.dispatch(task) as session``. Raises `InvalidOption` or
-    `InvalidInput` at once; entering the block may raise `AgentUnavailable`, `AgentFailed` or
-    `UnsupportedOption`. The options:
+    Use it as ``async with midflight.dispatch(task) as session``: entering the block starts the
+    agent. Raises `InvalidOption` or `InvalidInput` at once; entering may raise `AgentUnavailable`,
+    `AgentFailed` or `UnsupportedOption`. The options:
     """
     return Session(Options.build(**options), check_text(task))
 
 
 @documented
 def open(**options: Unpack[SessionOptions]) -> Session:  # noqa: A001 - midflight.open is its name
-    """Open a session without a message; otherwise like `dispatch`.
+    """Return a session without a first message; otherwise like `dispatch`.
 
     The options:
     """
@@ -46,11 +46,12 @@ def run(
 ) -> Result:
     """Dispatch a task, wait until the session is quiet, and return the result of the task.
 
-    If the account's usage limit cut the task and midflight waited for its reset, that is the
-    result of the turn that went on.
+    The blocking form, for scripts; ``on_event`` gets every event as it happens. If the turn ended
+    at the account's usage limit and the session waited for the reset, this is the result of the
+    last turn.
 
-    The blocking form, for scripts; ``on_event`` gets every event as it happens. Raises what
-    `dispatch` raises; a task that fails is a `Result` that says so, not an exception. The options:
+    Raises what `dispatch` and entering its block raise, and `InvalidOption` inside an event loop.
+    A task that fails is a `Result` with the status ``failed``, not an exception. The options:
     """
     try:
         asyncio.get_running_loop()

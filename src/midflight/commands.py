@@ -1,7 +1,7 @@
-"""What a session can be told: frozen commands, and their JSON form.
+"""The commands to a session: frozen, and with a JSON form.
 
-Each may carry an ``id``. A `Send` or `Redirect` uses it as the message's id, and the same id
-twice is one command.
+Each may have an ``id``. That of a `Send` or `Redirect` is the message's id: the same id twice is
+one message.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ __all__ = [
 ]
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
-"""The longest message that is accepted."""
+"""The longest text of a message, in bytes of UTF-8."""
 
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
-"""The longest line of JSON that is read as a command."""
+"""The longest line of JSON that `decode` reads, in bytes."""
 
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A name that the sender of a command gives it: one line."""
+"""The sender's name for a command: one line of at most 200 characters."""
 
 _C = TypeVar("_C", bound="Command")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """The field that every command has."""
+    """The field that every command has; an error about a command names its ``id``."""
 
     id: Id | None = None
 
 
 class Send(Command, frozen=True, kw_only=True, tag="send"):
-    """Say something to the agent: steer the running turn, or queue for a turn of its own."""
+    """Send the agent a message: steer the running turn, or queue for a turn of its own."""
 
     text: str
     delivery: Literal["steer", "queue"] = "steer"
 
     def __post_init__(self) -> None:
-        """Refuse a text that no agent could be given."""
+        """Raise `InvalidInput` if the text is empty, too long or not text."""
         check_text(self.text)
 
 
@@ -75,35 +75,35 @@ class Redirect(Command, frozen=True, kw_only=True, tag="redirect"):
     drop_queued: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a text that no agent could be given."""
+        """Raise `InvalidInput` if the text is empty, too long or not text."""
         check_text(self.text)
 
 
 class Interrupt(Command, frozen=True, kw_only=True, tag="interrupt"):
-    """Stop the running turn."""
+    """Stop the running turn, and cancel the queued messages unless ``keep_queued``."""
 
     keep_queued: bool = False
 
 
 class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
-    """Withdraw a message that the agent has not read."""
+    """Cancel a message that the agent has not read."""
 
     message: str
 
 
 class Edit(Command, frozen=True, kw_only=True, tag="edit"):
-    """Give a waiting message another text."""
+    """Change the text of a waiting message."""
 
     message: str
     text: str
 
     def __post_init__(self) -> None:
-        """Refuse a text that no agent could be given."""
+        """Raise `InvalidInput` if the text is empty, too long or not text."""
         check_text(self.text)
 
 
 class Move(Command, frozen=True, kw_only=True, tag="move"):
-    """Put a waiting message in front of another one, or (null) at the end."""
+    """Move a waiting message in front of another one, or (null) to the end of the line."""
 
     message: str
     before: str | None = None
@@ -119,8 +119,8 @@ class Promote(Command, frozen=True, kw_only=True, tag="promote"):
 class Answer(Command, frozen=True, kw_only=True, tag="answer"):
     """Resolve a request.
 
-    ``decision`` allows or denies; ``reason`` goes to the agent with a denial; ``input`` replaces
-    the tool's input; ``answers`` maps each question's text to a label or a list of labels.
+    ``reason`` goes to the agent with a denial; ``input`` replaces the tool's input; ``answers``
+    maps the text of each question to a label (or other words), or to a list of them.
     """
 
     request: str
@@ -137,13 +137,13 @@ class SetModel(Command, frozen=True, kw_only=True, tag="set_model"):
 
 
 class SetPermissionMode(Command, frozen=True, kw_only=True, tag="set_permission_mode"):
-    """Switch the permission mode for the tool calls that follow."""
+    """Switch the permission mode for the tool calls that follow; see `PermissionMode`."""
 
     mode: str
 
 
 class Close(Command, frozen=True, kw_only=True, tag="close"):
-    """End the session, the agent and its tools."""
+    """End the session, its agent and the agent's tools."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -159,7 +159,7 @@ def encode(command: Command) -> bytes:
 
 
 def decode(line: bytes | str) -> Command:
-    """Read one command from JSON. Raises `InvalidInput` that says what is wrong with it."""
+    """Return the command of a line of JSON. Raises `InvalidInput` that says what is wrong."""
     if len(line) > MAX_COMMAND_BYTES:
         raise InvalidInput(f"a command of {len(line)} bytes is over the {MAX_COMMAND_BYTES} limit")
     try:
@@ -171,14 +171,14 @@ def decode(line: bytes | str) -> Command:
 
 
 def id_in(line: bytes | str) -> str | None:
-    """Return the id in a line that is no valid command, so that its error can name it."""
+    """Return the id in a line that is not a valid command, for the error about it."""
     return _field_in(line, "id")
 
 
 def checked(command: _C) -> _C:
-    """Return the command as if another process had sent it.
+    """Return the command after a round trip through JSON.
 
-    Raises `InvalidInput` if it could not have done so: Python itself checks no types.
+    Raises `InvalidInput` if a field has a wrong type: Python itself does not check them.
     """
     try:
         return msgspec.convert(msgspec.json.decode(_encoder.encode(command)), type(command))
@@ -187,9 +187,9 @@ def checked(command: _C) -> _C:
 
 
 def with_id(command: _C) -> _C:
-    """Return the command with an id where it makes a message: the message's id.
+    """Return the command; a `Send` or `Redirect` without an id gets a new one.
 
-    A sender that does not get the outcome sends the same command again, and it counts once.
+    So a sender that lost the reply can send the command again, and it counts once.
     """
     if isinstance(command, (Send, Redirect)) and not command.id:
         return msgspec.structs.replace(command, id=str(uuid.uuid4()))
@@ -197,7 +197,7 @@ def with_id(command: _C) -> _C:
 
 
 def check_text(text: str) -> str:
-    """Return the text of a message. Raises `InvalidInput` if an agent could not be given it."""
+    """Return the text of a message. Raises `InvalidInput` if it is empty, too long or not text."""
     if not isinstance(text, str):
         raise InvalidInput(f"a message is text, not {type(text).__name__}")
     if not text.strip():
@@ -220,7 +220,7 @@ def _field_in(line: bytes | str, name: str) -> str | None:
 
 
 def _invalid(error: Exception, kind: type[Command] | None, hint: str = "") -> InvalidInput:
-    """Return the error in words: for a field with fixed choices, the choices."""
+    """Return msgspec's error in plain words; for a field with fixed choices it lists them."""
     wrong = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)`$", str(error))
     if wrong is None or kind is None:
         return InvalidInput(f"not a command: {error}", hint)

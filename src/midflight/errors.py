@@ -1,24 +1,24 @@
-"""The one tree of errors. Each says what happened and what to do, and has a stable ``code``.
+"""The tree of errors. Each says what happened and what to do, and has a stable ``code``.
 
 MidflightError
-├── InvalidOption          an option has a value that cannot be meant
+├── InvalidOption          an option has a value that cannot be used
 │   └── UnsupportedOption  the chosen agent cannot honour an option
-├── InvalidConfig          a file with defaults that cannot be used as it is
-├── InvalidInput           a message, command or answer that cannot be used
+├── InvalidConfig          a file with defaults cannot be used
+├── InvalidInput           a message, command or answer cannot be used
 ├── AgentUnavailable       the agent's program is missing, too old or not runnable
 ├── AgentFailed            the agent's program did not start, or ended before it was ready
-│   └── ConversationLost   the agent has no such conversation to go on with
-├── SessionClosed          a command for a session that has ended
+│   └── ConversationLost   the agent does not have the conversation to resume
+├── SessionClosed          the session has ended and accepts no more commands
 ├── Conflict               the command comes too late for what it names
-│   └── AlreadyAnswered    the request has an answer; the first one stands
-├── NotAllowed             an agent asks for what is not its to decide
+│   └── AlreadyAnswered    the request was resolved before; the first answer stands
+├── NotAllowed             an agent may not decide this
 ├── NotFound               no message, request or session has this id
-├── HostGone               the session's host has ended, or is about to
-├── EventsExpired          the events asked for are no longer in memory
+├── HostGone               the session's host has ended, or is about to end
+├── EventsExpired          the requested events are no longer in memory
 └── StoreFailed            the journal could not be written or read
-    ├── StoreRefused       the journal is not used as it is: loose, foreign, newer or broken
-    ├── LeaseHeld          the session belongs to another host, which lives
-    └── LeaseLost          the session has been taken over by another host
+    ├── StoreRefused       the journal is unsafe, foreign, newer or broken, so it is not used
+    ├── LeaseHeld          another host, which is alive, has the session
+    └── LeaseLost          another host has taken over the session
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ __all__ = [
 class MidflightError(Exception):
     """Base of every error that midflight raises on purpose.
 
-    ``code`` is stable and meant for programs, ``message`` is one line for a person,
-    ``hint`` (may be empty) is what that person can do about it.
+    ``code`` is stable and meant for programs, ``message`` is one line for a person, ``hint``
+    (may be empty) is what that person can do about it.
     """
 
     code = "error"
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """Keep the line for people and the hint apart, so that each surface can lay them out."""
+        """Keep message and hint apart, so that each surface can lay them out."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -68,16 +68,18 @@ class MidflightError(Exception):
         return {"code": self.code, **vars(self)}
 
     @staticmethod
-    def from_plain(told: dict[str, Any]) -> MidflightError:
-        """Return the error that another process has told, as what it was there."""
-        facts = dict(told)
-        code, kinds = facts.pop("code", ""), [MidflightError]
-        for kind in kinds:  # grows as it is gone through
+    def from_plain(plain: dict[str, Any]) -> MidflightError:
+        """Return the error that `plain` has made into data, of the same class."""
+        fields = dict(plain)
+        code, kinds = fields.pop("code", ""), [MidflightError]
+        for kind in kinds:  # it grows meanwhile, to the whole tree
             kinds += kind.__subclasses__()
         kind = next((kind for kind in kinds if kind.code == code), MidflightError)
         error = kind.__new__(kind)
-        MidflightError.__init__(error, str(facts.get("message", told)), str(facts.get("hint", "")))
-        vars(error).update(facts)
+        MidflightError.__init__(
+            error, str(fields.get("message", plain)), str(fields.get("hint", ""))
+        )
+        vars(error).update(fields)
         return error
 
     def __str__(self) -> str:
@@ -86,7 +88,7 @@ class MidflightError(Exception):
 
 
 class InvalidOption(MidflightError):
-    """An option has a value that cannot be meant; ``option`` names it."""
+    """An option has a value that cannot be used; ``option`` names it."""
 
     code = "invalid_option"
 
@@ -97,13 +99,13 @@ class InvalidOption(MidflightError):
 
 
 class UnsupportedOption(InvalidOption):
-    """The chosen agent cannot honour this option. Nothing has been started."""
+    """The chosen agent cannot honour this option. No message was sent."""
 
     code = "unsupported_option"
 
 
 class InvalidConfig(MidflightError):
-    """A file with defaults cannot be used; ``file``, ``line`` and ``key`` tell where, if known.
+    """A file with defaults cannot be used; ``file``, ``line`` and ``key`` say where, if known.
 
     Only the command line reads such files.
     """
@@ -122,7 +124,7 @@ class InvalidConfig(MidflightError):
 
 
 class InvalidInput(MidflightError):
-    """A message, command or answer that cannot be used as it is."""
+    """A message, command or answer cannot be used."""
 
     code = "invalid_input"
 
@@ -140,13 +142,13 @@ class AgentFailed(MidflightError):
 
 
 class ConversationLost(AgentFailed):
-    """The agent works, but the conversation to go on with is not there."""
+    """The agent works, but does not have the conversation to resume."""
 
     code = "conversation_lost"
 
 
 class SessionClosed(MidflightError):
-    """The session has ended and takes no more commands."""
+    """The session has ended and accepts no more commands."""
 
     code = "session_closed"
 
@@ -158,7 +160,7 @@ class Conflict(MidflightError):
 
 
 class AlreadyAnswered(Conflict):
-    """The request was resolved before; ``decision`` and ``by`` tell how and by whom."""
+    """The request was resolved before; ``decision`` and ``by`` say how and by whom."""
 
     code = "already_answered"
 
@@ -171,7 +173,7 @@ class AlreadyAnswered(Conflict):
 
 
 class NotAllowed(MidflightError):
-    """An agent asks for what is not its to decide, such as the answer to its own request."""
+    """An agent may not decide this, for example the answer to its own request."""
 
     code = "not_allowed"
 
@@ -183,18 +185,18 @@ class NotFound(MidflightError):
 
 
 class HostGone(MidflightError):
-    """The session's host has ended, or is about to; another one takes the session."""
+    """The session's host has ended, or is about to end; another one can resume the session."""
 
     code = "host_gone"
 
 
 class EventsExpired(MidflightError):
-    """Events were asked for that are no longer kept; ``oldest`` is the first ``seq`` in memory."""
+    """The requested events are no longer in memory; ``oldest`` is the first ``seq`` that is."""
 
     code = "events_expired"
 
     def __init__(self, after: int, oldest: int) -> None:
-        """Say which events are gone and where reading can start."""
+        """Say which events are gone, and from where reading can continue."""
         super().__init__(
             f"events after {after} were asked for, but only those from {oldest} on are in memory",
             f"read on from there with after={oldest - 1}",
@@ -204,19 +206,19 @@ class EventsExpired(MidflightError):
 
 
 class StoreFailed(MidflightError):
-    """The journal could not be written or read. Nothing was shown that is not in it."""
+    """The journal could not be written or read. No event was shown that is not in it."""
 
     code = "store_failed"
 
 
 class StoreRefused(StoreFailed):
-    """The journal is not used as it is: loose permissions, foreign, of a newer version, broken."""
+    """The journal is not used: its permissions are unsafe, or it is foreign, newer or broken."""
 
     code = "store_refused"
 
 
 class LeaseHeld(StoreFailed):
-    """The session belongs to another host, which lives; ``owner`` says which."""
+    """Another host, which is alive, has the session; ``owner`` says which."""
 
     code = "lease_held"
 
@@ -227,6 +229,6 @@ class LeaseHeld(StoreFailed):
 
 
 class LeaseLost(StoreFailed):
-    """Another host has taken the session over; this one may not write any more."""
+    """Another host has taken over the session; this one may write no more."""
 
     code = "lease_lost"

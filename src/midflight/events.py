@@ -1,8 +1,8 @@
-"""What a session says: frozen events, and their JSON form.
+"""The events of a session: frozen, and with a JSON form.
 
 Every event has ``type`` (its JSON tag), ``seq``, ``session``, ``turn``, ``time`` and ``parent``.
 Durable events have a gapless ``seq`` from 1 in their session. Ephemeral ones (the deltas and
-``tool.progress``) have ``seq: null``; they are shown once and never kept.
+``tool.progress``) have ``seq: null``; readers see them once, and no journal stores them.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ Level = Literal["info", "warning", "error"]
 
 
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
-    """The agent is up and has told about itself; ``problems`` are lines for a person."""
+    """The agent is up; these are its own facts. ``problems`` are lines for a person."""
 
     agent: str
     agent_version: str = ""
@@ -117,30 +117,31 @@ class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
 class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):
     """The last event of a session, unless it is resumed from its journal.
 
-    A session that is ``parked`` or whose host has died (``host_died``) goes on with the next
-    message.
+    After the reasons ``parked`` and ``host_died`` (the host was killed), the next message resumes
+    the session.
     """
 
     reason: str
 
 
 class SessionResumed(Event, frozen=True, kw_only=True, tag="session.resumed"):
-    """A session goes on that had ended for this ``reason``."""
+    """A host has resumed a session that had ended for this ``reason``."""
 
     reason: str
 
 
 class SessionCharged(Event, frozen=True, kw_only=True, tag="session.charged"):
-    """What others have cost so far on this session's account: it counts towards its budget.
+    """What others have spent so far on this session's account, in US dollars.
 
-    It is no part of the session's own ``total_cost_usd``. The figure never decreases.
+    It counts towards the session's budget, and not to its own ``total_cost_usd``. It never
+    decreases.
     """
 
     usd: float
 
 
 class MessageAccepted(Event, frozen=True, kw_only=True, tag="message.accepted"):
-    """The session has taken a message and will bring it to an end."""
+    """The session has accepted a message; one event will end it."""
 
     message: str
     text: str
@@ -150,8 +151,8 @@ class MessageAccepted(Event, frozen=True, kw_only=True, tag="message.accepted"):
 class MessageChanged(Event, frozen=True, kw_only=True, tag="message.changed"):
     """A waiting message was edited, moved or promoted.
 
-    ``text`` and ``delivery`` are as they are now; ``before`` is the id of the message that it
-    waits in front of, or null for the end of the line.
+    ``text`` and ``delivery`` are the new ones; ``before`` is the id of the message that it waits
+    in front of, or null for the end of the line.
     """
 
     message: str
@@ -161,39 +162,39 @@ class MessageChanged(Event, frozen=True, kw_only=True, tag="message.changed"):
 
 
 class MessageStarted(Event, frozen=True, kw_only=True, tag="message.started"):
-    """The agent works on this message: the turn began with it."""
+    """The agent has read this message: the turn began with it."""
 
     message: str
 
 
 class MessageSteered(Event, frozen=True, kw_only=True, tag="message.steered"):
-    """The agent read this message in the middle of the turn."""
+    """The agent has read this message within the running turn."""
 
     message: str
 
 
 class MessageAnswered(Event, frozen=True, kw_only=True, tag="message.answered"):
-    """The turn that dealt with this message was completed."""
+    """The turn that read this message was completed."""
 
     message: str
 
 
 class MessageCancelled(Event, frozen=True, kw_only=True, tag="message.cancelled"):
-    """The message was withdrawn, or its turn was stopped."""
+    """The message was cancelled, or its turn was interrupted."""
 
     message: str
     reason: str
 
 
 class MessageFailed(Event, frozen=True, kw_only=True, tag="message.failed"):
-    """The message could not be answered; ``reason`` is a reason of ``turn.ended``."""
+    """The message was not answered; ``reason`` is one of those of ``turn.ended``."""
 
     message: str
     reason: str
 
 
 class TurnStarted(Event, frozen=True, kw_only=True, tag="turn.started"):
-    """The agent began to work: for messages, or by itself (``origin="background"``)."""
+    """The agent began a turn: for messages, or by itself (``origin="background"``)."""
 
     origin: Origin
     messages: tuple[str, ...] = ()
@@ -246,7 +247,10 @@ class Thinking(Event, frozen=True, kw_only=True, tag="thinking"):
 
 
 class ToolStarted(Event, frozen=True, kw_only=True, tag="tool.started"):
-    """The agent calls a tool; ``name`` and ``input`` are the agent's own, ``kind`` is ACP's."""
+    """The agent calls a tool.
+
+    ``name`` and ``input`` are the agent's own; ``kind`` is a word of the Agent Client Protocol.
+    """
 
     call: str
     name: str
@@ -256,7 +260,7 @@ class ToolStarted(Event, frozen=True, kw_only=True, tag="tool.started"):
 
 
 class ToolProgress(Event, frozen=True, kw_only=True, tag="tool.progress"):
-    """A sign of life of a tool that runs."""
+    """A running tool reports progress."""
 
     durable: ClassVar[bool] = False
     call: str
@@ -273,7 +277,10 @@ class ToolEnded(Event, frozen=True, kw_only=True, tag="tool.ended"):
 
 
 class PermissionRequested(Event, frozen=True, kw_only=True, tag="permission.requested"):
-    """The agent waits for leave to run a tool; ``deadline`` (epoch seconds) may be null."""
+    """The agent asks whether it may run a tool.
+
+    Without an answer it is denied at ``deadline``, in seconds since the epoch; null for never.
+    """
 
     request: str
     call: str
@@ -293,7 +300,10 @@ class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission.resol
 
 
 class QuestionRequested(Event, frozen=True, kw_only=True, tag="question.requested"):
-    """The agent waits for answers to its questions."""
+    """The agent, or the session itself, asks questions.
+
+    ``deadline`` is as in `PermissionRequested`.
+    """
 
     request: str
     questions: tuple[Question, ...]
@@ -301,7 +311,7 @@ class QuestionRequested(Event, frozen=True, kw_only=True, tag="question.requeste
 
 
 class QuestionResolved(Event, frozen=True, kw_only=True, tag="question.resolved"):
-    """The one end of a question; ``answers`` is empty when nobody answered."""
+    """The one end of a question; ``answers`` is empty if it was denied or cancelled."""
 
     request: str
     answers: dict[str, str | list[str]]
@@ -310,7 +320,7 @@ class QuestionResolved(Event, frozen=True, kw_only=True, tag="question.resolved"
 
 
 class TaskStarted(Event, frozen=True, kw_only=True, tag="task.started"):
-    """Work that goes on in the background, past the end of its turn."""
+    """The agent began work in the background, which may outlive its turn."""
 
     task: str
     title: str = ""
@@ -326,16 +336,16 @@ class TaskEnded(Event, frozen=True, kw_only=True, tag="task.ended"):
 
 
 class Plan(Event, frozen=True, kw_only=True, tag="plan"):
-    """The agent's list of things to do, whole."""
+    """The agent's plan, always as a whole."""
 
     entries: tuple[PlanEntry, ...]
 
 
 class Usage(Event, frozen=True, kw_only=True, tag="usage"):
-    """Tokens of this turn so far, and money: the turn's and the session's.
+    """The tokens and US dollars of this turn so far, and the dollars of the whole session.
 
     Comes after every model call, sub-agents included; the figures never decrease. ``estimated``
-    says that the money was worked out from tokens; the end of the turn brings the agent's own.
+    says that the money was computed from tokens; ``turn.ended`` has the agent's own figure.
     """
 
     cost_usd: float
@@ -348,7 +358,7 @@ class Usage(Event, frozen=True, kw_only=True, tag="usage"):
 
 
 class Retry(Event, frozen=True, kw_only=True, tag="retry"):
-    """The model's service failed and the agent tries again; text streamed before it is void."""
+    """The model's service failed and the agent tries again; text streamed before is void."""
 
     attempt: int
     delay_s: float
@@ -357,9 +367,11 @@ class Retry(Event, frozen=True, kw_only=True, tag="retry"):
 
 
 class UsageLimitReached(Event, frozen=True, kw_only=True, tag="usage_limit.reached"):
-    """The account has no use of its model until ``resets_at`` (epoch seconds; null: not known).
+    """The account's usage limit is reached until ``resets_at``, null if that is not known.
 
-    ``message`` goes on ``at`` this time, with ``give_up_at`` as the last; all null: no waiting.
+    If the session waits, ``message`` is the id of the message that continues ``at`` this time,
+    and ``give_up_at`` is the latest time for it. Else the three are null. Times are in seconds
+    since the epoch.
     """
 
     resets_at: float | None
@@ -369,7 +381,7 @@ class UsageLimitReached(Event, frozen=True, kw_only=True, tag="usage_limit.reach
 
 
 class Stalled(Event, frozen=True, kw_only=True, tag="stalled"):
-    """The agent is alive but has said nothing for ``silent_s`` seconds."""
+    """The agent is alive but has reported nothing for ``silent_s`` seconds."""
 
     silent_s: float
 
@@ -377,7 +389,7 @@ class Stalled(Event, frozen=True, kw_only=True, tag="stalled"):
 class Notice(Event, frozen=True, kw_only=True, tag="notice"):
     """A line for a person: ``info``, ``warning`` or ``error``.
 
-    ``command`` is the id of the command that could not be carried out, if that is what it says.
+    ``command`` is the id of the command that failed, if the line is about one.
     """
 
     level: Level
@@ -386,13 +398,13 @@ class Notice(Event, frozen=True, kw_only=True, tag="notice"):
 
 
 class Raw(Event, frozen=True, kw_only=True, tag="raw"):
-    """What the agent said and midflight does not know."""
+    """What the agent reported and midflight does not know."""
 
     data: Any
 
 
 Request = PermissionRequested | QuestionRequested
-"""What an agent waits for."""
+"""What an agent waits for: a permission or the answers to its questions."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(
@@ -401,7 +413,7 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as one line of JSON; half a character, which no encoding has, as "?"."""
+    """Return the event as one line of JSON, without a newline; a lone surrogate becomes "?"."""
     try:
         return _encoder.encode(event)
     except UnicodeEncodeError:
@@ -409,5 +421,5 @@ def encode(event: Event) -> bytes:
 
 
 def decode(line: bytes | str) -> Event:
-    """Read one event from JSON. Raises `msgspec.ValidationError`, a `ValueError`, if it is none."""
+    """Return the event of a line of JSON. Raises `msgspec.ValidationError`, a `ValueError`."""
     return _decoder.decode(line)

@@ -1,4 +1,4 @@
-"""Every option of a session in one place, checked before anything starts."""
+"""The options of a session, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PERMISSION_MODES: tuple[PermissionMode, ...] = get_args(PermissionMode)
 RequestHandler = Callable[
     [PermissionRequested | QuestionRequested], Answer | Awaitable[Answer | None] | None
 ]
-"""Answers requests in the program; None leaves the request to others."""
+"""Answers a request in the program; None leaves the request open for others."""
 
 StrPath = str | os.PathLike[str]
 Names = list[str] | tuple[str, ...]
@@ -43,13 +43,13 @@ Paths = list[str] | list[Path] | tuple[StrPath, ...]
 _Spent = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")
+_NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 _SKILL = re.compile(r"[\w:.@/-]+")
-_SECRETIVE = ("env", "mcp_servers")
+_SECRET = ("env", "mcp_servers")
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a session as the keyword arguments that an editor and a type checker know.
+    """The options of a session as keyword arguments, for editors and type checkers.
 
     What each means stands in `Options`, which has the same names.
     """
@@ -87,20 +87,21 @@ class SessionOptions(TypedDict, total=False):
 class Options(Limits, frozen=True, kw_only=True):
     """The options of one session; `Options.build` makes a checked one.
 
-    ``None`` means "not said" and leaves the agent's default; an empty list is passed on as empty.
+    ``None`` leaves the agent's default; an empty list is passed on as empty.
 
     agent: ``claude`` or another name that `midflight.agents` knows.
     model: as the agent names it.
-    cwd: the directory to work in; the current one if not given.
-    name: a short name for people; a slug of the task if not given.
+    cwd: the directory to work in; default: the current one.
+    name: a short name for people; default: made from the task.
     max_turns: model calls in one turn (at least 1).
     max_budget_usd: US dollars over the whole session, resumed parts included.
     timeout: seconds that one turn may take by the wall clock.
-    stall_timeout: seconds of silence that end a turn; without it a silence is only reported.
-    request_timeout: seconds until a request that nobody attended is denied; default 600.
-    on_usage_limit: what to do when the account's usage limit is reached: ``wait`` for its reset and
-        go on by itself, or ``fail``; without it the person who attends is asked.
-    max_wait: seconds that the reset of a usage limit may be away, at most; default 6 hours.
+    stall_timeout: seconds of silence that end a turn; default: a silence is only reported.
+    request_timeout: seconds until a request without an answer is denied, unless a person attends;
+        default: 600.
+    on_usage_limit: what to do at the account's usage limit: ``wait`` for its reset and go on by
+        itself, or ``fail``; default: ask, where a person can answer, else fail.
+    max_wait: seconds that all waits for one usage limit may take together; default: 6 hours.
     allowed_tools: tools that run without asking.
     disallowed_tools: tools that never run.
     permission_mode: ``default``, ``acceptEdits``, ``plan``, ``dontAsk`` or ``bypassPermissions``.
@@ -111,14 +112,15 @@ class Options(Limits, frozen=True, kw_only=True):
     system_prompt: replaces the agent's own.
     env: variables added to the agent's environment.
     add_dirs: more folders that the agent may use.
-    effort: the agent's word for reasoning effort.
+    effort: how much the agent reasons, in its own words.
     setting_sources: which of the agent's settings to load; ``[]`` loads none.
-    resume: the agent's own id of an earlier conversation to go on with.
+    resume: the agent's own id of an earlier conversation to resume.
     spent_usd: what that conversation has cost so far; it counts towards ``max_budget_usd``.
     on_request: called with each permission request and question.
-    attended: True if a person is there to answer (requests then have no deadline), False if
-        nobody is (they are denied at once), None to judge by whether anyone reads the events.
-    agent_path: the agent's program, if not the one that midflight finds.
+    attended: True if a person is there to answer (requests then have no deadline), False if not
+        (they are denied at once); default: they are denied at once unless the session has a
+        handler, a journal or a reader of its events, and else after ``request_timeout``.
+    agent_path: the agent's program; default: the one that midflight finds.
     server_url: the address of an agent's server that runs already, such as an OpenCode server; its
         password is ``OPENCODE_SERVER_PASSWORD`` in ``env``, or else in this process's environment.
     """
@@ -147,7 +149,7 @@ class Options(Limits, frozen=True, kw_only=True):
 
     @classmethod
     def build(cls, **options: Any) -> Options:
-        """Check the options by name and return them in their final form.
+        """Return the options, checked and in their final form.
 
         Raises `InvalidOption` that names the option, what is wrong and what would be right.
         """
@@ -160,7 +162,7 @@ class Options(Limits, frozen=True, kw_only=True):
         return cls(**{"cwd": _directory("cwd", Path.cwd()), **checked})
 
     def __repr__(self) -> str:
-        """Show what was said, without the values that may be secret."""
+        """Show the options that differ from the default, without values that may be secret."""
         shown = {
             name: getattr(self, name)
             for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True)
@@ -176,14 +178,14 @@ _F = TypeVar("_F", bound=Callable[..., object])
 def documented(function: _F) -> _F:
     """Add every option and its meaning to the docstring of a function that takes them."""
     if function.__doc__ and Options.__doc__:  # Python -OO has neither
-        every = inspect.cleandoc(Options.__doc__).partition("\n")[2]
-        function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n{every}"
+        options = inspect.cleandoc(Options.__doc__).partition("\n")[2]
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n{options}"
     return function
 
 
 def _without_secrets(name: str, value: Any) -> str:
-    """Return what may be shown of an option: of an environment and of servers only the names."""
-    return repr(sorted(value) if name in _SECRETIVE else value)
+    """Return an option's value as text; of ``env`` and ``mcp_servers`` only the names."""
+    return repr(sorted(value) if name in _SECRET else value)
 
 
 def _typed(kind: Any, expected: str) -> Callable[[str, Any], Any]:
@@ -210,7 +212,7 @@ def _one_of(*words: str | None) -> Callable[[str, Any], Any]:
 
 
 def _plain(name: str, value: Any) -> str:
-    """Text that may become one argument of a command line: not an option, no control characters."""
+    """Return text that is safe as one argument of a command line: no option, no control code."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidOption(name, f"expected text, got {value!r}")
     if value.startswith("-"):
@@ -225,7 +227,7 @@ def _optional_plain(name: str, value: Any) -> str | None:
 
 
 def _prose(name: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or _UNSPEAKABLE.search(value)):
+    if value is not None and (not isinstance(value, str) or _NOT_TEXT.search(value)):
         raise InvalidOption(name, "expected text without NUL and lone surrogates")
     return value
 
@@ -264,7 +266,7 @@ def _directories(name: str, value: Any) -> tuple[Path, ...]:
 
 
 def _plugins(name: str, value: Any) -> tuple[Path, ...]:
-    """Folders, or ``{"type": "local", "path": …}``. That one is missing is the agent's to say."""
+    """Return folders, given as paths or ``{"type": "local", "path": …}``; the agent checks them."""
     paths = []
     for item in _items(name, () if value is None else value):
         path = item.get("path") if isinstance(item, Mapping) else item
@@ -274,13 +276,13 @@ def _plugins(name: str, value: Any) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _kind(value: object) -> str:
-    """Name the type of a value that may be secret and must not be shown."""
+def _type_name(value: object) -> str:
+    """Return the type's name of a value that may be secret."""
     return type(value).__name__
 
 
 def _skills(name: str, value: Any) -> tuple[str, ...] | None:
-    """Names of skills become rules for tools, so nothing else may hide in them."""
+    """Return names of skills. They become rules for tools, so they may contain nothing else."""
     names = _names(name, value)
     for skill in names or ():
         if not _SKILL.fullmatch(skill):
@@ -290,7 +292,7 @@ def _skills(name: str, value: Any) -> tuple[str, ...] | None:
 
 def _environment(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise InvalidOption(name, f"expected a mapping of names to values, not {_kind(value)}")
+        raise InvalidOption(name, f"expected a mapping of names to values, not {_type_name(value)}")
     for key, text in value.items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise InvalidOption(name, f"{key!r} and its value must be text")

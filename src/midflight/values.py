@@ -1,4 +1,4 @@
-"""The plain values inside events: token counts, results, questions, plans, denials."""
+"""The plain values in events and options: results, questions, token counts, limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 UsageLimitChoice = Literal["wait", "fail"]
 Support = Literal["supported", "emulated", "not"]
-"""Whether an agent has a thing itself, midflight makes it, or neither."""
+"""Whether the agent supports a capability itself, midflight emulates it, or neither."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -49,7 +49,7 @@ Amount = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a session and their defaults: the options that the rules enforce."""
+    """The limits of a session and their defaults; what each means stands in `Options`."""
 
     max_turns: Count | None = None
     max_budget_usd: Amount | None = None
@@ -87,11 +87,12 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a turn, or of a message that never got one.
+    """How a turn ended, or a message that never got one.
 
     ``status`` is ``completed``, ``interrupted``, ``limit`` or ``failed``; ``reason`` says more.
-    ``cost_usd`` is this turn's, ``total_cost_usd`` the session's so far. ``steps`` counts model
-    calls. ``messages`` are the ids of the messages that the turn dealt with.
+    ``text`` is the agent's last text, or the detail of a failure. ``cost_usd`` is this turn's,
+    ``total_cost_usd`` the session's so far, in US dollars. ``steps`` counts model calls.
+    ``messages`` are the ids of the messages that the turn has read.
     """
 
     status: Status
@@ -114,14 +115,14 @@ class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuestionOption(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the answers that the agent offers."""
+    """One of the answers that a question offers."""
 
     label: str
     description: str = ""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A question with its options; ``multiple`` means that several may be chosen."""
+    """A question with its options; ``multiple`` says that several may be chosen."""
 
     question: str
     header: str = ""

@@ -1,4 +1,4 @@
-"""Background tasks and alarms: each has an owner, and comes to an end."""
+"""Background tasks and alarms, each with an owner that ends it."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from typing import Any
 
 
 class TaskSet:
-    """Keeps background tasks from being forgotten: the event loop itself holds them only weakly."""
+    """Holds background tasks: the event loop alone holds them weakly, so they could vanish."""
 
     def __init__(self) -> None:
         """Begin without a task."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __bool__(self) -> bool:
-        """Tell whether a task is under way."""
+        """Tell whether a task is running."""
         return bool(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
-        """Start a task and keep it until it is done."""
+        """Start a task, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def cancel(self) -> None:
-        """Cancel every task, and wait for none."""
+        """Cancel every task, without waiting."""
         for task in self._tasks:
             task.cancel()
 
     async def join(self, timeout: float | None = None) -> None:
-        """Wait until the tasks are done, ``timeout`` seconds at most; no error is raised."""
+        """Wait until the tasks are done, at most ``timeout`` seconds. Raises nothing."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
 
     async def close(self) -> None:
-        """Cancel the tasks and wait until each has ended. No error of theirs is raised."""
+        """Cancel the tasks, and wait until each has ended. Raises no error of theirs."""
         self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def finished(task: asyncio.Task[None]) -> None:
-    """Wait for the end of a task that has to come to it, also when the waiting is cancelled.
+    """Wait until a task has ended, even if the caller is cancelled meanwhile.
 
-    Raises what the task has raised; else the cancellation is passed on.
+    Raises the task's error; without one, the cancellation.
     """
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -58,17 +58,17 @@ async def finished(task: asyncio.Task[None]) -> None:
 
 
 class Alarm:
-    """Calls back at the time that was set last, or a little too early."""
+    """Calls a function at the time that was set last, or earlier."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
-        """``ring`` is called in the event loop; it looks at the time itself."""
+        """``ring`` is called in the event loop, and checks itself whether it is time."""
         self._ring = ring
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, due: float | None) -> None:
         """Ring at ``due`` by the event loop's clock; None is never.
 
-        A time before that stays set: things happen far more often than their deadlines change.
+        An earlier time that is set stays: `set` is called far more often than deadlines change.
         """
         if self._timer is not None:
             if due is not None and self._timer.when() <= due:

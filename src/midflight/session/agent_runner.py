@@ -73,7 +73,7 @@ class AgentRunner:
 
     @property
     def up(self) -> bool:
-        """The agent is not starting: it has answered, has ended, or starts with the next message."""
+        """No start is under way: the agent has answered or ended, or waits for a message."""
         return self._up.is_set()
 
     def put(self, action: a.Action) -> None:
