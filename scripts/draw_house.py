@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import itertools
+import random
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,8 @@ FLOOR, BOX, MARGIN = 58, 36, 10
 GAP, LINE, LETTER, PADDING = 26, 18, 7.4, 24
 """Between two boxes; beside a line that passes a floor; of a letter; of a box around its text."""
 
-SWEEPS = 24
-"""How often the points are brought nearer to those that they are joined with."""
+SWEEPS, TRIES = 24, 40
+"""How often points are brought nearer to those that they are joined with, from how many orders."""
 
 HEAD = """\
 <title>The floors of midflight: each part imports only what stands below it</title>
@@ -119,23 +120,35 @@ def route(start: Point, end: Point) -> list[Point]:
 
 def arrange(points: Sequence[Point]) -> float:
     """Give every point its place from left to right; return the width of all."""
-    rows = [
-        list(row)
-        for _, row in itertools.groupby(
-            sorted(points, key=lambda point: point.floor), lambda point: point.floor
-        )
-    ]
-    for row in rows:
-        spread(row)
-    for _ in range(SWEEPS):
+    by_floor = sorted(points, key=lambda point: point.floor)
+    rows = [list(row) for _, row in itertools.groupby(by_floor, lambda point: point.floor)]
+    tries = []
+    for seed in range(TRIES):
+        order = random.Random(seed)  # noqa: S311 - the same drawing every time
         for row in rows:
-            pull(row, up=True)
-        for row in reversed(rows):
-            pull(row, up=False)
-    left = min(point.x - point.width / 2 for point in points)
-    for point in points:
-        point.x += MARGIN - left
+            order.shuffle(row)
+        for _ in range(SWEEPS):
+            for row in rows:
+                pull(row, up=True)
+            for row in reversed(rows):
+                pull(row, up=False)
+        tries.append((tangle(points), [point.x for point in points]))
+    _, best = min(tries)
+    left = min(x - point.width / 2 for point, x in zip(points, best, strict=True))
+    for point, x in zip(points, best, strict=True):
+        point.x = x - left + MARGIN
     return max(point.x + point.width / 2 for point in points) + MARGIN
+
+
+def tangle(points: Sequence[Point]) -> tuple[int, int]:
+    """Return how often lines cross, and how far they go sideways."""
+    steps = [(point, lower) for point in points for lower in point.down]
+    crossings = sum(
+        (a.x - b.x) * (below_a.x - below_b.x) < 0
+        for (a, below_a), (b, below_b) in itertools.combinations(steps, 2)
+        if a.floor == b.floor
+    )
+    return crossings, round(sum(abs(point.x - lower.x) for point, lower in steps))
 
 
 def pull(row: list[Point], *, up: bool) -> None:

@@ -1,6 +1,7 @@
 """The pages that are made from data are what the data says."""
 
 import copy
+import re
 import runpy
 from pathlib import Path
 
@@ -8,13 +9,13 @@ ROOT = Path(__file__).parent.parent.parent
 write_docs = runpy.run_path(str(ROOT / "scripts" / "write_docs.py"))
 
 
-def test_the_pages_made_from_data_are_up_to_date() -> None:
+def test_pages_made_from_data_are_up_to_date() -> None:
     for file, (name, part) in write_docs["parts"]().items():
         page = (ROOT / file).read_text(encoding="utf-8")
         assert page == write_docs["filled"](page, name, part), f"run scripts/write_docs.py: {file}"
 
 
-def test_what_a_run_sees_differently_is_told() -> None:
+def test_difference_that_a_run_sees_is_reported() -> None:
     record = write_docs["committed"]()
     assert write_docs["differences"](record, record) == []
     other = copy.deepcopy(record)
@@ -23,3 +24,10 @@ def test_what_a_run_sees_differently_is_told() -> None:
     del other["fake"]["rows"]["queue"]
     lines = write_docs["differences"](record, other)
     assert [line.split(":")[0] for line in lines] == ["claude, steer", "opencode", "fake, queue"]
+
+
+def test_first_page_leads_to_every_page() -> None:
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"index.md"}
+    linked = re.findall(r"\]\(([\w/-]+\.md)\)", (docs / "index.md").read_text(encoding="utf-8"))
+    assert pages <= set(linked)
