@@ -54,7 +54,7 @@ async def deaf(host: Host, state: Path) -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     "command", [c.Send(text="deploy it", delivery="queue"), c.Redirect(text="deploy it")]
 )
-async def test_a_command_whose_answer_is_lost_is_carried_out_once(
+async def test_command_whose_response_is_lost_is_carried_out_once(
     begin: Begin,
     host: Host,
     open_host: Hosts,
@@ -77,9 +77,10 @@ async def test_a_command_whose_answer_is_lost_is_carried_out_once(
     assert [event.text for event in events if isinstance(event, e.MessageAccepted)] == ["deploy it"]
 
 
-async def test_reading_a_session_that_was_removed_is_an_error_and_no_endless_loop(
+async def test_reading_a_removed_session_is_an_error(
     begin: Begin, attach: Attach, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The reader does not look for the missing events for ever."""
     monkeypatch.setattr("midflight.journal.queries.WHOLE", 5)
     _, session = await begin(lambda _: Text("done"))
     for text in "abc":
@@ -92,7 +93,7 @@ async def test_reading_a_session_that_was_removed_is_an_error_and_no_endless_loo
             pass
 
 
-async def test_whatever_ends_the_reading_is_told_to_everybody_who_waits(
+async def test_error_that_ends_the_reading_ends_every_wait(
     begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, session = await begin(lambda _: [Text("a"), Wait("go"), Text("b")])
@@ -115,7 +116,7 @@ async def test_whatever_ends_the_reading_is_told_to_everybody_who_waits(
         await remote.send("two")
 
 
-async def test_a_command_of_which_nothing_is_heard_is_an_error_of_ours(
+async def test_command_without_a_visible_outcome_is_an_error(
     begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.client.session.CALL_TIMEOUT_S", 0.05)
@@ -126,7 +127,7 @@ async def test_a_command_of_which_nothing_is_heard_is_an_error_of_ours(
         await remote.send("one")
 
 
-async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so_fails(
+async def test_orphaned_session_is_recovered_though_the_first_try_fails(
     begin: Begin, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, session = await begin(lambda _: [Wait("go"), Text("b")], task="one")
@@ -158,7 +159,7 @@ async def test_what_a_dead_host_left_is_settled_also_when_the_first_try_to_do_so
     assert (result.status, result.reason, tries) == ("failed", "host_died", 2)
 
 
-async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
+async def test_parked_session_is_resumed_by_the_host_that_knows_its_secrets(
     begin: Begin, open_host: Hosts, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def start(*_: object, **__: object) -> Address:
@@ -174,7 +175,7 @@ async def test_a_session_at_rest_goes_on_in_a_host_that_knows_what_it_was_given(
         assert (await (await remote.send("second")).result()).text == "two"
 
 
-async def test_a_host_that_does_not_answer_is_not_asked_for_long_what_it_knows(
+async def test_silent_host_is_not_asked_for_long_what_it_knows(
     begin: Begin, host: Host, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def start(*_: object, **__: object) -> Address:

@@ -97,7 +97,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 @fault("D1")
-async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
+async def test_full_disk_ends_the_session_which_resumes_when_there_is_room(
     host: Host, begin: Begin, attach: Attach, tmp_path: Path
 ) -> None:
     model, session = await begin(
@@ -138,7 +138,7 @@ async def test_a_full_disk_stops_the_session_which_goes_on_when_there_is_room(
 
 
 @fault("D1")
-async def test_a_disk_that_hangs_is_not_waited_for_and_what_is_not_on_it_is_told(
+async def test_hanging_disk_is_not_waited_for_and_the_rest_is_named(
     host: Host, begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.recorder.CLOSE_S", 0.2)
@@ -163,7 +163,7 @@ async def test_a_disk_that_hangs_is_not_waited_for_and_what_is_not_on_it_is_told
 
 
 @fault("D1")
-async def test_a_disk_that_hangs_keeps_nobody_waiting_for_a_session(
+async def test_hanging_disk_keeps_no_client_waiting_for_a_session(
     host: Host, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path}
@@ -183,7 +183,7 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_for_a_session(
 
 
 @fault("D4")
-async def test_a_session_of_a_host_that_lives_cannot_be_taken(
+async def test_session_of_a_living_host_cannot_be_taken(
     host: Host, open_host: Hosts, begin: Begin
 ) -> None:
     _, session = await begin(Text("one"))
@@ -200,7 +200,7 @@ async def test_a_session_of_a_host_that_lives_cannot_be_taken(
 
 
 @fault("D4")
-async def test_a_host_that_was_given_up_is_fenced_off_and_ends_its_agents(
+async def test_host_that_was_given_up_is_fenced_and_ends_its_agents(
     open_host: Hosts, host: Host, begin: Begin, state: Path, tmp_path: Path
 ) -> None:
     _, session = await begin(SLEEP, allowed_tools=["Bash"])
@@ -221,7 +221,7 @@ async def test_a_host_that_was_given_up_is_fenced_off_and_ends_its_agents(
 
 
 @fault("D4")
-async def test_a_host_notices_by_itself_that_it_was_given_up(
+async def test_host_notices_by_itself_that_it_was_given_up(
     open_host: Hosts, begin: Begin, state: Path, tmp_path: Path
 ) -> None:
     _, session = await begin(SLEEP, allowed_tools=["Bash"])
@@ -245,9 +245,7 @@ def sleeping(marker: str | None, seconds: str = "300") -> subprocess.Popen[bytes
 
 
 @fault("A6")
-async def test_a_host_that_starts_ends_strays_and_nobody_else(
-    open_host: Hosts, tmp_path: Path
-) -> None:
+async def test_starting_host_ends_orphaned_agents_only(open_host: Hosts, tmp_path: Path) -> None:
     ended = sleeping(None, "0")
     ended.wait()
     processes = {
@@ -270,7 +268,7 @@ async def test_a_host_that_starts_ends_strays_and_nobody_else(
 
 
 @fault("D3")
-async def test_a_session_that_is_damaged_keeps_no_other_from_being_settled(
+async def test_damaged_session_keeps_no_other_from_recovery(
     host: Host, open_host: Hosts, begin: Begin, client: Client, state: Path
 ) -> None:
     _, damaged = await begin(Silence(), task="one", id="damaged")
@@ -311,7 +309,7 @@ async def start(state: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str
 
 
 @fault("N7")
-async def test_a_host_that_is_told_to_end_twice_ends_streams_and_agents_in_good_order(
+async def test_host_ended_twice_ends_streams_and_agents_in_order(
     state: Path, tmp_path: Path, no_agent_left: None
 ) -> None:
     process, address = await start(state, tmp_path)
@@ -336,7 +334,7 @@ async def test_a_host_that_is_told_to_end_twice_ends_streams_and_agents_in_good_
 
 
 @fault("N7")
-async def test_who_asks_a_host_that_is_closing_is_sent_elsewhere(
+async def test_closing_host_sends_its_callers_elsewhere(
     state: Path, begin: Begin, open_host: Hosts, host: Host
 ) -> None:
     _, session = await begin(Silence())
@@ -359,7 +357,7 @@ async def test_who_asks_a_host_that_is_closing_is_sent_elsewhere(
 
 
 @fault("A6")
-async def test_a_message_after_the_death_of_the_host_goes_to_the_next_one(
+async def test_message_after_the_host_died_goes_to_the_next_one(
     state: Path, tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, _ = await start(state, tmp_path)
@@ -394,7 +392,7 @@ async def test_a_message_after_the_death_of_the_host_goes_to_the_next_one(
 
 @fault("N8")
 @pytest.mark.parametrize("jump", [10**7, -(10**7)])
-async def test_a_clock_that_is_set_changes_nothing(
+async def test_clock_that_is_set_changes_nothing(
     host: Host, open_host: Hosts, begin: Begin, monkeypatch: pytest.MonkeyPatch, jump: int
 ) -> None:
     model, session = await begin([WRITE], Text("done"), timeout=600.0, stall_timeout=600.0)
@@ -419,7 +417,7 @@ async def test_a_clock_that_is_set_changes_nothing(
 
 
 @fault("N8")
-async def test_a_client_that_leaves_takes_nothing_with_it(
+async def test_client_that_leaves_takes_nothing_with_it(
     host: Host, begin: Begin, state: Path
 ) -> None:
     _, session = await begin([WRITE], Text("done"))
@@ -440,9 +438,7 @@ async def test_a_client_that_leaves_takes_nothing_with_it(
 # Designs that others regret ------------------------------------------------------------------
 
 
-async def test_a_status_is_never_believed_when_its_host_is_gone(
-    host: Host, begin: Begin, state: Path
-) -> None:
+async def test_status_of_a_dead_host_is_not_shown(host: Host, begin: Begin, state: Path) -> None:
     model, session = await begin(Silence())
     await session.send("hang")
     await model.request(1)
@@ -455,7 +451,7 @@ async def test_a_status_is_never_believed_when_its_host_is_gone(
     await journal_of(host).beat()
 
 
-async def test_six_copies_of_one_message_are_one_message(host: Host, begin: Begin) -> None:
+async def test_six_copies_of_a_message_are_one_message(host: Host, begin: Begin) -> None:
     model, session = await begin(Text("once"))
     path = f"/sessions/{session.id}/commands"
     send = {"type": "send", "text": "do it", "id": "m1"}
@@ -482,7 +478,7 @@ async def test_money_is_counted_once_across_hosts(host: Host, begin: Begin) -> N
     assert row.total_cost_usd == pytest.approx(each * 3)
 
 
-async def test_options_of_the_environment_come_back_only_from_the_environment(
+async def test_secret_options_come_back_only_from_the_environment(
     host: Host, open_host: Hosts, begin: Begin
 ) -> None:
     _, session = await begin(Text("one"))

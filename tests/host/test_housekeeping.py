@@ -37,7 +37,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]
     return starts, may
 
 
-async def test_a_session_that_is_being_begun_uses_its_host(
+async def test_starting_session_keeps_its_host_in_use(
     begin: Begin, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
     starts, may = slow
@@ -54,7 +54,7 @@ async def test_a_session_that_is_being_begun_uses_its_host(
     await host.unused(0.0)
 
 
-async def test_a_host_that_closes_ends_the_start_of_an_agent(
+async def test_closing_host_ends_the_start_of_an_agent(
     begin: Begin, open_host: Hosts, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
     starts, _ = slow  # it would take for ever
@@ -69,7 +69,7 @@ async def test_a_host_that_closes_ends_the_start_of_an_agent(
     assert row.name == "x"
 
 
-async def test_a_host_that_closes_ends_the_start_of_an_agent_that_is_to_go_on(
+async def test_closing_host_ends_the_start_of_a_resumed_agent(
     begin: Begin, open_host: Hosts, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
     starts, may = slow
@@ -88,7 +88,7 @@ async def test_a_host_that_closes_ends_the_start_of_an_agent_that_is_to_go_on(
     assert (row.status, row.host) == ("idle", None)
 
 
-async def test_who_begins_a_session_and_is_cancelled_is_cancelled(
+async def test_cancelled_dispatch_is_cancelled_and_leaves_no_session(
     begin: Begin, host: Host, slow: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
     starts, _ = slow
@@ -100,7 +100,7 @@ async def test_who_begins_a_session_and_is_cancelled_is_cancelled(
     assert (await journal_of(host).sessions(), bool(table_of(host))) == ([], False)
 
 
-async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
+async def test_session_that_did_not_start_frees_its_id_and_name(
     begin: Begin, host: Host, tmp_path: Path
 ) -> None:
     nowhere: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "name": "fix"}
@@ -113,7 +113,7 @@ async def test_a_session_that_did_not_start_leaves_its_id_and_its_name_free(
         pass
 
 
-async def test_an_agent_that_was_ready_ends_with_the_session_that_could_not_have_it(
+async def test_warm_agent_ends_with_the_session_that_could_not_have_it(
     open_host: Hosts, tmp_path: Path
 ) -> None:
     def refuse(session: Session) -> None:
@@ -128,7 +128,7 @@ async def test_an_agent_that_was_ready_ends_with_the_session_that_could_not_have
         assert model.agents[0]._dead  # noqa: SLF001 - another is made ready meanwhile
 
 
-async def test_a_duty_that_fails_once_is_told_and_done_again(
+async def test_failed_duty_is_logged_and_done_again(
     open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[dict[str, Any]] = []
@@ -150,7 +150,7 @@ async def test_a_duty_that_fails_once_is_told_and_done_again(
     assert [str(each["exception"]) for each in told] == ["the first one"]
 
 
-async def test_a_session_that_cannot_be_laid_to_rest_keeps_no_other_from_it(
+async def test_session_that_cannot_be_parked_keeps_no_other_from_it(
     open_host: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[dict[str, Any]] = []

@@ -52,7 +52,7 @@ async def asked(session: Session) -> e.PermissionRequested:
 # Routes -----------------------------------------------------------------------------------
 
 
-async def test_a_session_is_dispatched_watched_told_and_removed(
+async def test_session_is_dispatched_read_commanded_and_removed(
     host: Host, fake_model: Any, tmp_path: Path
 ) -> None:
     model = await fake_model(Text("one"), Text("two"))
@@ -78,7 +78,7 @@ async def test_a_session_is_dispatched_watched_told_and_removed(
 
 
 @fault("I8")
-async def test_the_same_id_returns_the_same_session_unless_something_else_is_meant(
+async def test_same_id_returns_the_same_session_or_refuses_another_task(
     host: Host, fake_model: Any, tmp_path: Path
 ) -> None:
     model = await fake_model(Text("once"))
@@ -98,9 +98,7 @@ async def test_the_same_id_returns_the_same_session_unless_something_else_is_mea
 
 
 @fault("I6")
-async def test_of_two_answers_the_second_is_409_and_names_the_first(
-    host: Host, begin: Begin
-) -> None:
+async def test_second_answer_is_409_and_names_the_first(host: Host, begin: Begin) -> None:
     _, session = await begin([WRITE], Text("done"))
     message = await session.send("write")
     answer = {"type": "answer", "request": (await asked(session)).request}
@@ -118,9 +116,7 @@ async def test_of_two_answers_the_second_is_409_and_names_the_first(
 
 
 @fault("I7")
-async def test_a_message_to_a_session_at_rest_or_closed_goes_on_with_it(
-    host: Host, begin: Begin
-) -> None:
+async def test_message_resumes_a_parked_or_closed_session(host: Host, begin: Begin) -> None:
     model, session = await begin(Text("one"), Text("two"), Text("three"))
     await (await session.send("first")).result()
     for number, reason in ((2, "parked"), (3, "closed")):
@@ -142,9 +138,7 @@ async def test_a_message_to_a_session_at_rest_or_closed_goes_on_with_it(
 
 
 @fault("I8")
-async def test_stopping_twice_and_while_a_request_waits_has_one_end(
-    host: Host, begin: Begin
-) -> None:
+async def test_closing_at_once_and_again_ends_the_session_once(host: Host, begin: Begin) -> None:
     _, session = await begin([WRITE])
     message = await session.send("write")
     await asked(session)
@@ -166,7 +160,7 @@ async def test_stopping_twice_and_while_a_request_waits_has_one_end(
     "name",
     ["..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc", "a%2Fb", "%00", "x%00", "/etc/passwd", "%ff", "."],
 )
-async def test_an_id_that_is_none_finds_nothing(host: Host, begin: Begin, name: str) -> None:
+async def test_unknown_id_finds_nothing(host: Host, begin: Begin, name: str) -> None:
     _, session = await begin()
     for path in (f"/sessions/{name}", f"/sessions/{name}/events"):
         assert (await call(host.address(), path))[0] in {404, 400}
@@ -178,7 +172,7 @@ async def test_an_id_that_is_none_finds_nothing(host: Host, begin: Begin, name: 
 
 @fault("S10")
 @pytest.mark.parametrize("wanted", ["../x", "a/b", "", "\0", "x" * 65, 7, ["a"], "ü"])
-async def test_an_id_that_could_lead_elsewhere_is_refused(
+async def test_id_that_could_be_a_path_is_refused_over_http(
     host: Host, wanted: object, tmp_path: Path
 ) -> None:
     given = {"task": "x", "agent": "fake", "cwd": str(tmp_path), "id": wanted}
@@ -202,7 +196,7 @@ async def test_an_id_that_could_lead_elsewhere_is_refused(
         (b'{"task": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422),
     ],
 )
-async def test_a_task_that_cannot_be_begun_leaves_no_session(
+async def test_task_that_cannot_begin_leaves_no_session(
     host: Host, body: bytes, status: int
 ) -> None:
     found, told = await call(host.address(), "/sessions", "POST", body)
@@ -212,7 +206,7 @@ async def test_a_task_that_cannot_be_begun_leaves_no_session(
 
 
 @fault("I2")
-async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) -> None:
+async def test_body_that_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) -> None:
     _, session = await begin()
     path = f"/sessions/{session.id}/commands"
     send = b'{"type": "send", "text": "x"}'
@@ -236,7 +230,7 @@ async def test_what_is_no_json_or_too_long_is_refused(host: Host, begin: Begin) 
     ],
     ids=["bytes", "version", "endless", "length", "half", "pipelined"],
 )
-async def test_junk_stops_nothing(host: Host, junk: bytes) -> None:
+async def test_junk_on_the_socket_stops_nothing(host: Host, junk: bytes) -> None:
     reader, writer = await asyncio.open_unix_connection(host.address())
     writer.write(junk)
     writer.write_eof()
@@ -251,9 +245,7 @@ async def test_junk_stops_nothing(host: Host, junk: bytes) -> None:
 
 
 @fault("N1")
-async def test_a_reader_that_comes_back_gets_exactly_what_it_missed(
-    host: Host, begin: Begin
-) -> None:
+async def test_reader_that_comes_back_gets_exactly_what_it_missed(host: Host, begin: Begin) -> None:
     model, session = await begin([Text("one"), Wait("dropped"), Text("two")], Text("three"))
     await session.send("go")
     await session.send("then", delivery="queue")
@@ -273,9 +265,7 @@ async def test_a_reader_that_comes_back_gets_exactly_what_it_missed(
 
 @fault("N2")
 @pytest.mark.parametrize("last", ["garbage", "-1", "1e3", "9" * 30, "1000", "٣", "0x1"])
-async def test_a_last_event_id_that_cannot_be_is_refused(
-    host: Host, begin: Begin, last: str
-) -> None:
+async def test_impossible_last_event_id_is_refused(host: Host, begin: Begin, last: str) -> None:
     _, session = await begin(Text("one"))
     await (await session.send("go")).result()
     headers = {"last_event_id": last.encode().decode("latin-1")}
@@ -284,9 +274,7 @@ async def test_a_last_event_id_that_cannot_be_is_refused(
 
 
 @fault("N2")
-async def test_the_number_of_an_event_of_another_longer_session_is_refused(
-    host: Host, begin: Begin
-) -> None:
+async def test_last_event_id_of_a_longer_session_is_refused(host: Host, begin: Begin) -> None:
     _, longer = await begin(Text("one"), Text("two"))
     _, shorter = await begin(Text("one"))
     for session, texts in ((longer, "ab"), (shorter, "a")):
@@ -298,7 +286,7 @@ async def test_the_number_of_an_event_of_another_longer_session_is_refused(
 
 
 @fault("N5")
-async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
+async def test_idle_stream_begins_with_a_comment_and_sends_heartbeats(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
@@ -315,7 +303,7 @@ async def test_an_idle_stream_shows_at_once_and_all_the_time_that_it_lives(
 
 
 @fault("N3")
-async def test_a_reader_that_stops_reading_is_cut_off_and_disturbs_nobody(
+async def test_reader_that_stops_reading_is_cut_off_alone(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.event_log.EventLog.__init__.__defaults__", (50,))
@@ -355,7 +343,7 @@ async def _until_end(raw: Any) -> Any:
 
 
 @fault("N4")
-async def test_a_thousand_connections_leave_nothing_behind(host: Host, begin: Begin) -> None:
+async def test_thousand_connections_leave_nothing_behind(host: Host, begin: Begin) -> None:
     _, session = await begin(Text("one"))
     await (await session.send("go")).result()
     path = f"/sessions/{session.id}/events"
@@ -372,9 +360,7 @@ async def test_a_thousand_connections_leave_nothing_behind(host: Host, begin: Be
 
 
 @fault("N4")
-async def test_two_hundred_streams_are_served_at_once_and_leave_nothing(
-    host: Host, begin: Begin
-) -> None:
+async def test_two_hundred_streams_at_once_leave_nothing_behind(host: Host, begin: Begin) -> None:
     model, session = await begin([Wait("go"), Text("one")])
     await session.send("go")
     path = f"/sessions/{session.id}/events"
@@ -408,7 +394,7 @@ def _descriptors() -> int:
     return psutil.Process().num_fds() - sum("journal.sqlite" in file.path for file in files)
 
 
-async def test_a_reader_who_attends_keeps_a_request_open(host: Host, begin: Begin) -> None:
+async def test_reader_that_attends_keeps_a_request_open(host: Host, begin: Begin) -> None:
     _, session = await begin([WRITE], Text("done"), request_timeout=0.2)
     path = f"/sessions/{session.id}/events?attend=1"
     async with dial(host.address(), path, **SSE) as raw:
@@ -426,14 +412,14 @@ async def test_a_reader_who_attends_keeps_a_request_open(host: Host, begin: Begi
 
 
 @fault("S12")
-async def test_the_socket_is_private(host: Host) -> None:
+async def test_socket_is_private(host: Host) -> None:
     folder, _, _ = host.address().rpartition("/")
     modes = [os.lstat(path).st_mode for path in (host.address(), folder)]
     assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o700]
 
 
 @fault("S12")
-async def test_the_files_of_other_threads_are_made_as_ever_while_a_socket_is_made(
+async def test_making_a_socket_leaves_the_umask_of_other_threads_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks: list[int] = []
@@ -444,7 +430,7 @@ async def test_the_files_of_other_threads_are_made_as_ever_while_a_socket_is_mad
 
 
 @fault("S12")
-async def test_an_agent_is_told_nothing_of_its_host(host: Host, begin: Begin) -> None:
+async def test_agent_learns_nothing_of_its_host(host: Host, begin: Begin) -> None:
     model, session = await begin(
         ToolCall("Bash", {"command": "env; ls -l /proc/self/fd"}),
         Text("done"),
@@ -459,7 +445,7 @@ async def test_an_agent_is_told_nothing_of_its_host(host: Host, begin: Begin) ->
         assert secret not in seen
 
 
-async def test_an_error_that_nobody_expected_is_told_with_a_code_and_logged_without_secrets(
+async def test_unexpected_error_has_a_code_and_is_logged_without_secrets(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "sk-0123456789"

@@ -78,7 +78,7 @@ async def host(open_host: Hosts, receiver: Receiver) -> AsyncIterator[Host]:
     await notifier.close()
 
 
-async def test_a_person_is_told_what_waits_and_what_is_done(
+async def test_user_is_notified_of_requests_and_ended_turns(
     begin: Begin, receiver: Receiver
 ) -> None:
     _, session = await begin(WRITE, ASK, Text("All is done.\n\nReally."), task="go", name="here")
@@ -89,19 +89,21 @@ async def test_a_person_is_told_what_waits_and_what_is_done(
     assert await receiver.told.get() == ("here is done", "All is done. Really.")
 
 
-async def test_what_is_answered_at_once_is_not_told(begin: Begin, receiver: Receiver) -> None:
+async def test_request_that_is_answered_at_once_is_not_notified(
+    begin: Begin, receiver: Receiver
+) -> None:
     _, session = await begin(WRITE, Text("Done."), attended=False, task="go", name="here")
     assert await receiver.told.get() == ("here is done", "Done.")
     assert session.status == "idle"
 
 
-async def test_a_failure_is_told(begin: Begin, receiver: Receiver) -> None:
+async def test_failure_is_notified(begin: Begin, receiver: Receiver) -> None:
     await begin(HttpError(402), task="go", name="here")
     title, _ = await receiver.told.get()
     assert title == "here has failed: api_error"
 
 
-async def test_what_cannot_be_told_is_one_notice_and_no_error(
+async def test_notification_that_cannot_be_sent_is_one_notice(
     begin: Begin, receiver: Receiver
 ) -> None:
     receiver.status = 500
@@ -119,7 +121,7 @@ async def test_what_cannot_be_told_is_one_notice_and_no_error(
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "nosuch://secret@host"])
-async def test_an_address_that_cannot_be_used_is_an_error_that_does_not_repeat_it(url: str) -> None:
+async def test_unusable_address_is_an_error_that_does_not_repeat_it(url: str) -> None:
     with pytest.raises(InvalidOption, match="notify") as caught:
         Notifier(url)
     assert "secret" not in str(caught.value)

@@ -71,7 +71,7 @@ async def family(
 
 
 @fault("S11")
-async def test_an_agent_that_speaks_to_the_socket_itself_reaches_no_further(
+async def test_agent_that_uses_the_socket_itself_may_do_no_more(
     host: Host, family: tuple[Session, Session, Session]
 ) -> None:
     first, second, third = family
@@ -91,7 +91,7 @@ async def test_an_agent_that_speaks_to_the_socket_itself_reaches_no_further(
 
 
 @fault("S11")
-async def test_an_agent_that_speaks_to_the_socket_itself_answers_what_its_user_has_said(
+async def test_agent_that_uses_the_socket_itself_answers_what_is_granted(
     host: Host, family: tuple[Session, Session, Session]
 ) -> None:
     _, second, third = family
@@ -110,7 +110,7 @@ async def test_an_agent_that_speaks_to_the_socket_itself_answers_what_its_user_h
 
 
 @fault("S11")
-async def test_what_an_agent_begins_is_its_own_whatever_it_says(
+async def test_session_that_an_agent_begins_is_its_child(
     host: Host, family: tuple[Session, Session, Session], tmp_path: Path
 ) -> None:
     _, second, _ = family

@@ -55,7 +55,7 @@ async def a_while(host: Host) -> None:
         assert (await call(host.address(), "/sessions"))[0] == 200
 
 
-async def test_p1_what_is_acknowledged_is_on_disk(
+async def test_p1_acknowledged_message_is_on_disk(
     host: Host, begin: Begin, attach: Attach, held_up: Callable[[], Any]
 ) -> None:
     model, session = await begin(lambda request: Text("done"))
@@ -79,7 +79,7 @@ async def test_p1_what_is_acknowledged_is_on_disk(
         pass
 
 
-async def test_p2_an_event_is_on_disk_before_anybody_sees_it(
+async def test_p2_event_is_on_disk_before_it_is_shown(
     host: Host, begin: Begin, attach: Attach, held_up: Callable[[], Any]
 ) -> None:
     model, session = await begin([Wait("go"), Text("said")], Text("next"))
@@ -103,9 +103,7 @@ async def test_p2_an_event_is_on_disk_before_anybody_sees_it(
     assert numbers == list(range(1, remote.last_seq + 1))
 
 
-async def test_p3_a_reader_gets_exactly_what_it_missed_from_wherever_it_left(
-    host: Host, begin: Begin
-) -> None:
+async def test_p3_reader_gets_exactly_what_it_missed(host: Host, begin: Begin) -> None:
     _, session = await begin([Text("one"), WRITE], Text("done"), allowed_tools=["Write"])
     await (await session.send("go")).result()
     await session.close("parked")
@@ -185,7 +183,7 @@ async def _quiet(session: Session) -> None:
         pass
 
 
-async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
+async def test_p4_waiting_message_waits_on_through_parking(
     host: Host, begin: Begin, state: Path
 ) -> None:
     model, session = await begin(
@@ -209,7 +207,7 @@ async def test_p4_what_waits_when_a_session_is_laid_to_rest_goes_on_waiting(
     assert texts == ["run", "and that", "then", "go on"]
 
 
-async def test_p4_an_unread_steer_that_a_redirect_put_back_in_line_waits_through_a_crash(
+async def test_p4_steer_put_back_by_a_redirect_waits_through_a_crash(
     host: Host, open_host: Callable[..., Awaitable[Host]], begin: Begin, state: Path
 ) -> None:
     model, session = await begin([Text("a"), Wait("forever")], Silence())
@@ -287,7 +285,7 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
 
 
 @fault("I3", "S6")
-async def test_p8_agent_text_is_faithful_to_programs_and_inert_in_terminals(
+async def test_p8_agent_text_is_whole_for_programs_and_inert_in_terminals(
     host: Host, begin: Begin, attach: Attach
 ) -> None:
     from midflight._util.sanitize import inert

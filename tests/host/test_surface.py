@@ -63,7 +63,7 @@ def texts(events: list[e.Event]) -> list[str]:
 # Events -----------------------------------------------------------------------------------
 
 
-async def test_a_stream_ends_when_the_agent_is_quiet_and_the_next_goes_on(open_: Open) -> None:
+async def test_stream_ends_when_the_agent_is_quiet_and_the_next_continues(open_: Open) -> None:
     _, session = await open_(Words("on e"), Text("two"))
     await session.send("first")
     first = await read(session)
@@ -75,7 +75,7 @@ async def test_a_stream_ends_when_the_agent_is_quiet_and_the_next_goes_on(open_:
     assert session.status == "idle"
 
 
-async def test_a_stream_that_was_left_is_gone_on_with(open_: Open) -> None:
+async def test_stream_that_was_left_continues_where_it_stopped(open_: Open) -> None:
     model, session = await open_([Text("half"), Wait("go"), Text(" and half")])
     await session.send("say it")
     seen = []
@@ -89,7 +89,7 @@ async def test_a_stream_that_was_left_is_gone_on_with(open_: Open) -> None:
     assert numbers == list(range(1, session.last_seq + 1))
 
 
-async def test_two_streams_conflict(open_: Open) -> None:
+async def test_second_stream_at_a_time_is_a_conflict(open_: Open) -> None:
     model, session = await open_([Wait("go"), Text("one")])
     await session.send("go")
     reading = asyncio.create_task(read(session))
@@ -101,7 +101,7 @@ async def test_two_streams_conflict(open_: Open) -> None:
     await reading
 
 
-async def test_events_begin_behind_a_number_and_end_with_the_session(open_: Open) -> None:
+async def test_events_begin_after_a_seq_and_end_with_the_session(open_: Open) -> None:
     _, session = await open_(Text("one"))
     await (await session.send("go")).result()
     await session.close()
@@ -111,7 +111,7 @@ async def test_events_begin_behind_a_number_and_end_with_the_session(open_: Open
     assert [event async for event in session.events(after=session.last_seq)] == []
 
 
-async def test_every_event_is_as_it_was_told(host: Host, attach: Any, begin: Any) -> None:
+async def test_event_is_the_same_on_both_sides(host: Host, attach: Any, begin: Any) -> None:
     _, session = await begin([Text("first"), WRITE], Text("done"), allowed_tools=["Write"])
     remote = await attach(session)
     await (await session.send("go")).result()
@@ -124,7 +124,7 @@ async def test_every_event_is_as_it_was_told(host: Host, attach: Any, begin: Any
 # What can be seen -------------------------------------------------------------------------
 
 
-async def test_the_state_is_the_same_in_every_phase(open_: Open) -> None:
+async def test_state_is_the_same_on_both_sides_in_every_phase(open_: Open) -> None:
     model, session = await open_(
         [Wait("run"), WRITE], [ASK], [Text("done"), Usage(100, 10)], Text("b"), attended=True
     )
@@ -149,7 +149,7 @@ async def test_the_state_is_the_same_in_every_phase(open_: Open) -> None:
     assert session.agent_session == next(iter(model.conversations))
 
 
-async def test_what_the_agent_can_do_and_how_it_works_is_known(open_: Open) -> None:
+async def test_capabilities_and_permission_mode_are_known(open_: Open) -> None:
     _, session = await open_([WRITE], Text("done"), max_turns=7, allowed_tools=["Read"])
     assert session.capabilities == FakeAgent.capabilities
     assert session.permission_mode == "default"
@@ -162,7 +162,7 @@ async def test_what_the_agent_can_do_and_how_it_works_is_known(open_: Open) -> N
     assert session.permission_mode == "acceptEdits"
 
 
-async def test_a_mode_that_somebody_else_has_set_is_known(open_: Open, client: Any) -> None:
+async def test_permission_mode_set_by_another_client_is_known(open_: Open, client: Any) -> None:
     _, session = await open_(Text("done"))
     await (await session.send("x")).result()
     async with await client.session(session.id) as other:
@@ -173,7 +173,7 @@ async def test_a_mode_that_somebody_else_has_set_is_known(open_: Open, client: A
     assert session.permission_mode == "plan"
 
 
-async def test_who_comes_and_goes_can_be_told(open_: Open) -> None:
+async def test_attendance_can_be_changed(open_: Open) -> None:
     _, session = await open_([WRITE], Text("not asked"), [WRITE], Text("done"), attended=False)
     session.attend(False)
     result = await (await session.send("write")).result()
@@ -188,7 +188,7 @@ async def test_who_comes_and_goes_can_be_told(open_: Open) -> None:
     assert (await message.result()).text == "done"
 
 
-async def test_the_first_message_is_the_task(open_: Open) -> None:
+async def test_first_message_is_the_task(open_: Open) -> None:
     _, session = await open_(Text("done"), task="do it")
     assert session.first.text == "do it"
     assert (await session.first.result()).text == "done"
@@ -198,7 +198,7 @@ async def test_the_first_message_is_the_task(open_: Open) -> None:
 # Verbs ------------------------------------------------------------------------------------
 
 
-async def test_a_message_tells_its_course(open_: Open) -> None:
+async def test_message_has_its_state_and_result(open_: Open) -> None:
     model, session = await open_([Wait("go"), Text("done")])
     message = await session.send("do it")
     assert (message.state, message.turn) == ("accepted", None)
@@ -210,7 +210,7 @@ async def test_a_message_tells_its_course(open_: Open) -> None:
     assert not await message.cancel()
 
 
-async def test_a_steer_is_read_by_the_turn_that_runs(open_: Open) -> None:
+async def test_steer_is_read_by_the_running_turn(open_: Open) -> None:
     model, session = await open_(
         [Wait("go"), ToolCall("TodoWrite", {"todos": []})], Text("both done")
     )
@@ -222,7 +222,7 @@ async def test_a_steer_is_read_by_the_turn_that_runs(open_: Open) -> None:
     assert (steer.state, steer.turn) == ("answered", 1)
 
 
-async def test_a_redirect_takes_the_place_of_a_running_tool(open_: Open) -> None:
+async def test_redirect_replaces_a_running_tool(open_: Open) -> None:
     _, session = await open_(
         ToolCall("Bash", {"command": "sleep 100 # x"}), Text("instead"), allowed_tools=["Bash"]
     )
@@ -233,7 +233,7 @@ async def test_a_redirect_takes_the_place_of_a_running_tool(open_: Open) -> None
     assert ((await new.result()).text, new.turn) == ("instead", 2)
 
 
-async def test_an_interrupt_stops_the_turn_and_what_is_queued(open_: Open) -> None:
+async def test_interrupt_stops_the_turn_and_the_queue(open_: Open) -> None:
     model, session = await open_(Silence(), Text("kept"))
     message = await session.send("hang")
     await model.request(1)
@@ -247,7 +247,7 @@ async def test_an_interrupt_stops_the_turn_and_what_is_queued(open_: Open) -> No
     assert session.last_seq == before
 
 
-async def test_the_line_can_be_changed(open_: Open) -> None:
+async def test_queued_messages_can_be_edited_moved_and_promoted(open_: Open) -> None:
     model, session = await open_(Silence(), Text("b"), Text("c"), Text("a"))
     await session.send("hang")
     await model.request(1)
@@ -266,7 +266,7 @@ async def test_the_line_can_be_changed(open_: Open) -> None:
     assert "much later" in str(model.requests[-1].messages[-1])
 
 
-async def test_a_steer_that_the_agent_has_can_be_taken_back(open_: Open) -> None:
+async def test_steer_that_the_agent_has_can_be_cancelled(open_: Open) -> None:
     model, session = await open_([Text("a"), Wait("go")])
     message = await session.send("go")
     await model.reached("go")
@@ -277,7 +277,7 @@ async def test_a_steer_that_the_agent_has_can_be_taken_back(open_: Open) -> None
     await message.result()
 
 
-async def test_model_and_mode_can_be_switched(open_: Open) -> None:
+async def test_model_and_permission_mode_can_be_switched(open_: Open) -> None:
     model, session = await open_(Text("one"), [Text("two"), WRITE], Text("three"))
     await (await session.send("x")).result()
     await session.set_model("opus")
@@ -287,7 +287,7 @@ async def test_model_and_mode_can_be_switched(open_: Open) -> None:
     assert [denial.name for denial in result.denials] == ["Write"]
 
 
-async def test_a_denial_and_an_edited_input_reach_the_agent(open_: Open, tmp_path: Path) -> None:
+async def test_denial_and_edited_input_reach_the_agent(open_: Open, tmp_path: Path) -> None:
     model, session = await open_([WRITE], [WRITE], Text("done"))
     message = await session.send("write")
     first = await until(session, e.PermissionRequested)
@@ -326,7 +326,7 @@ async def test_close_ends_everything(open_: Open, host: Host) -> None:
 
 
 @fault("I6")
-async def test_a_second_answer_learns_the_first(open_: Open) -> None:
+async def test_second_answer_is_a_conflict_that_names_the_first(open_: Open) -> None:
     _, session = await open_([WRITE], Text("done"))
     message = await session.send("write")
     asked = await until(session, e.PermissionRequested)
@@ -342,7 +342,7 @@ async def test_a_second_answer_learns_the_first(open_: Open) -> None:
     assert [event.decision for event in resolved] == [stands]
 
 
-async def test_what_cannot_be_done_is_an_error_of_its_kind(open_: Open) -> None:
+async def test_verb_that_cannot_be_carried_out_raises_its_error(open_: Open) -> None:
     _, session = await open_([ASK], Text("done"), attended=True)
     message = await session.send("go", id="m1")
     asked = await until(session, e.QuestionRequested)
@@ -366,7 +366,7 @@ async def test_what_cannot_be_done_is_an_error_of_its_kind(open_: Open) -> None:
     assert (await message.result()).status == "completed"
 
 
-async def test_the_same_id_twice_is_one_message(open_: Open) -> None:
+async def test_same_id_twice_is_one_message(open_: Open) -> None:
     model, session = await open_(Text("once"))
     first = await session.send("do it", id="m1")
     assert await session.send("do it", id="m1") is first
@@ -374,7 +374,7 @@ async def test_the_same_id_twice_is_one_message(open_: Open) -> None:
     assert len(model.requests) == 1
 
 
-async def test_a_command_from_afar_that_fails_is_a_notice_with_its_id(open_: Open) -> None:
+async def test_command_that_fails_is_a_notice_with_its_id(open_: Open) -> None:
     _, session = await open_(Text("done"))
     await session.submit(c.Cancel(message="x", id="k1"))
     await session.submit(c.Send(text="go"))
@@ -382,7 +382,7 @@ async def test_a_command_from_afar_that_fails_is_a_notice_with_its_id(open_: Ope
     assert [(notice.level, notice.command) for notice in notices] == [("error", "k1")]
 
 
-async def test_a_session_has_to_be_entered(client: midflight.Client, begin: Any) -> None:
+async def test_session_has_to_be_entered(client: midflight.Client, begin: Any) -> None:
     _, session = await begin()
     remote = await client.session(session.id)
     with pytest.raises(midflight.Conflict, match="async with"):

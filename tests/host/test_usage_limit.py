@@ -22,7 +22,7 @@ async def until(session: Session, kind: type[e.Event]) -> e.Event:
     raise AssertionError(f"the session ended before a {kind.__name__}")
 
 
-async def test_the_next_host_goes_on_with_the_wait(
+async def test_next_host_resumes_the_wait_for_a_usage_limit(
     state: Path,
     tmp_path: Path,
     fake_model: Callable[..., Awaitable[FakeModel]],
@@ -49,7 +49,7 @@ async def test_the_next_host_goes_on_with_the_wait(
     assert model.requests[1].last_user_text == CONTINUE
 
 
-async def test_a_session_that_waits_for_nothing_is_left_at_rest(
+async def test_session_that_waits_for_no_limit_stays_parked(
     state: Path,
     tmp_path: Path,
     fake_model: Callable[..., Awaitable[FakeModel]],

@@ -40,5 +40,5 @@ class Rig:
 
 @fault("D4")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_the_journal_keeps_the_promise(where: str, tmp_path: Path, check: Check) -> None:
+async def test_journal_keeps_the_promise(where: str, tmp_path: Path, check: Check) -> None:
     await check(Rig(where, tmp_path / "sockets"))

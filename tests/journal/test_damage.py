@@ -26,7 +26,7 @@ KILLS = 15
 
 
 @fault("D1")
-async def test_a_full_disk_stops_a_session_safely_and_it_goes_on_when_there_is_room(
+async def test_full_disk_ends_a_session_safely_until_there_is_room(
     tmp_path: Path,
 ) -> None:
     program = await Program.start("full_disk.py", tmp_path / "state")
@@ -44,7 +44,7 @@ async def test_a_full_disk_stops_a_session_safely_and_it_goes_on_when_there_is_r
 
 
 @fault("D1")
-async def test_a_full_database_says_so_and_other_sessions_go_on_when_there_is_room(
+async def test_full_database_is_named_and_other_sessions_continue(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     connections: list[sqlite3.Connection] = []
@@ -78,19 +78,19 @@ async def test_a_full_database_says_so_and_other_sessions_go_on_when_there_is_ro
 
 
 @fault("D1")
-async def test_what_waits_for_a_locked_file_is_told_after_a_bounded_time(
+async def test_write_to_a_locked_file_fails_after_a_bounded_time(
     tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.journal.database.BUSY_S", 0.1)
     journal = await open_host(tmp_path / "state")
-    holding, other = await begin(journal), await begin(journal)
+    record, other = await begin(journal), await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
 
-    add(holding, e.Text(text="x"))
+    add(record, e.Text(text="x"))
     async with asyncio.timeout(5):
         with pytest.raises(StoreFailed, match="locked"):
-            await holding.written()
+            await record.written()
 
     blocker.execute("ROLLBACK")
     blocker.close()
@@ -99,7 +99,7 @@ async def test_what_waits_for_a_locked_file_is_told_after_a_bounded_time(
 
 
 @fault("D5")
-def test_a_commit_reaches_the_disk_before_it_returns(tmp_path: Path) -> None:
+def test_commit_reaches_the_disk_before_it_returns(tmp_path: Path) -> None:
     location = JournalLocation(tmp_path / "state")
     database = Database.at(location.journal)
     prepare(database, location)
@@ -114,7 +114,7 @@ def test_a_commit_reaches_the_disk_before_it_returns(tmp_path: Path) -> None:
 
 @fault("D3")
 @pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\0" + bytes(200), bytes(4096)])
-async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
+async def test_file_that_is_no_journal_is_refused_and_left_as_it_is(
     tmp_path: Path, content: bytes
 ) -> None:
     file = tmp_path / "journal.sqlite"
@@ -129,7 +129,7 @@ async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
 
 
 @fault("D3")
-async def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+async def test_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     file.touch(mode=0o600)
     connection = sqlite3.connect(file)
@@ -145,7 +145,7 @@ async def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_
 
 
 @fault("D3")
-async def test_a_damaged_page_ends_all_writing_and_spares_what_can_be_read(
+async def test_damaged_page_ends_all_writing_and_spares_the_readable(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     folder = tmp_path / "state"
@@ -186,7 +186,7 @@ def _overwrite(file: Path, where: int, data: bytes) -> None:
 
 
 @fault("D3")
-async def test_an_event_that_cannot_be_read_is_named_and_spares_other_sessions(
+async def test_unreadable_event_is_named_and_spares_other_sessions(
     where: str, journal: Journal
 ) -> None:
     torn, sound = await begin(journal), await begin(journal)
@@ -207,12 +207,12 @@ async def test_an_event_that_cannot_be_read_is_named_and_spares_other_sessions(
         (3, "event 3 of session the-id is missing"),
     ],
 )
-async def test_a_missing_event_is_named_by_whoever_wants_to_go_on(
+async def test_missing_event_is_named_when_the_session_is_taken(
     where: str, journal: Journal, lost: int, what: str
 ) -> None:
-    _, holding = await journal.create("fix", options(), id="the-id")
-    add(holding, *(e.Text(text="x") for _ in range(3)))
-    await holding.close()
+    _, record = await journal.create("fix", options(), id="the-id")
+    add(record, *(e.Text(text="x") for _ in range(3)))
+    await record.close()
     sql(where, "DELETE FROM events WHERE seq = :lost", lost=lost)
 
     with pytest.raises(StoreRefused, match=what):
@@ -224,16 +224,16 @@ async def test_a_missing_event_is_named_by_whoever_wants_to_go_on(
 
 
 @fault("D3")
-async def test_an_event_that_cannot_follow_is_named_by_whoever_wants_to_go_on(
+async def test_event_that_cannot_follow_is_named_when_the_session_is_taken(
     where: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.journal.queries.WHOLE", 0)  # of what is older some is left out
-    _, holding = await journal.create("fix", options(), id="the-id")
+    _, record = await journal.create("fix", options(), id="the-id")
     accepted = e.MessageAccepted(message="m", text="x", delivery="queue")
     started = e.TurnStarted(turn=1, messages=("m",), origin="message")
-    add(holding, accepted, started, e.MessageStarted(message="m", turn=1))
-    add(holding, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
-    await holding.close()
+    add(record, accepted, started, e.MessageStarted(message="m", turn=1))
+    add(record, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
+    await record.close()
     sql(where, "DELETE FROM events WHERE seq = 1")
 
     with pytest.raises(StoreRefused, match="event 3 of session the-id does not follow"):
@@ -241,7 +241,9 @@ async def test_an_event_that_cannot_follow_is_named_by_whoever_wants_to_go_on(
 
 
 @fault("D3")
-async def test_a_log_that_was_cut_off_loses_only_its_end(tmp_path: Path, open_host: Hosts) -> None:
+async def test_write_ahead_log_that_was_cut_loses_only_its_end(
+    tmp_path: Path, open_host: Hosts
+) -> None:
     program = await Program.start("writer.py", tmp_path / "killed", "the-session")
     for _ in range(5):
         await program.line()
@@ -254,10 +256,10 @@ async def test_a_log_that_was_cut_off_loses_only_its_end(tmp_path: Path, open_ho
         (folder / "journal.sqlite-shm").unlink()
         journal = await open_host(folder)
         for row in await journal.sessions():
-            _, holding, past = await journal.take(row.id)
-            assert [one.seq for one in past.events] == list(range(1, holding.last_seq + 1))
-            add(holding, e.Text(text="on"))
-            await holding.written()
+            _, record, past = await journal.take(row.id)
+            assert [one.seq for one in past.events] == list(range(1, record.last_seq + 1))
+            add(record, e.Text(text="on"))
+            await record.written()
         await journal.close()
         check_whole(folder)
 
@@ -268,7 +270,7 @@ def _cut(file: Path, left: float) -> None:
 
 
 @fault("D5")
-async def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_kill_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     sessions = ["one", "two", "three"]
     chance = random.Random(5)  # noqa: S311 - any moments will do
@@ -296,7 +298,7 @@ def _note(known: dict[str, int], line: str) -> None:
 
 
 @fault("D5")
-async def test_a_kill_between_making_a_session_and_its_first_event_leaves_no_half_session(
+async def test_kill_before_the_first_event_leaves_no_session(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     await journal.create("fix", options(), id="the-id")
@@ -305,6 +307,6 @@ async def test_a_kill_between_making_a_session_and_its_first_event_leaves_no_hal
 
     assert await other.orphaned() == []
     assert await other.sessions(status="idle") == []
-    row, holding = await other.create("fix", options(), id="the-id")
+    row, record = await other.create("fix", options(), id="the-id")
 
-    assert (row.name, holding.last_seq, holding.generation) == ("fix", 0, 1)
+    assert (row.name, record.last_seq, record.generation) == ("fix", 0, 1)

@@ -25,48 +25,46 @@ async def _lose_beat(where: str, journal: Journal) -> None:
 
 
 @fault("D4")
-async def test_a_session_has_one_owner_whom_the_error_names(
+async def test_refused_taker_learns_the_process_of_the_owner(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(where, "/b.sock")
 
     with pytest.raises(LeaseHeld, match=r"/a\.sock") as held:
-        await other.take(holding.session)
+        await other.take(record.session)
 
     assert f"process {os.getpid()}" in held.value.owner
     assert journal.host is not None
     assert journal.host in held.value.owner
 
 
-async def test_a_session_that_was_given_back_is_free(
+async def test_session_that_was_given_back_is_free(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(where)
-    await holding.close()
+    await record.close()
 
-    row, taken, _ = await other.take(holding.session)
+    row, taken, _ = await other.take(record.session)
 
     assert (row.host, taken.generation) == (other.host, 2)
 
 
-async def test_a_host_that_leaves_gives_everything_back(
+async def test_host_that_leaves_is_forgotten(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(where)
 
     await journal.leave()
 
-    await other.take(holding.session)
+    await other.take(record.session)
     assert [host.id for host in await other.hosts()] == [other.host]
 
 
 @fault("D4")
-async def test_a_session_whose_host_was_killed_is_free_at_once(
-    tmp_path: Path, open_host: Hosts
-) -> None:
+async def test_session_of_a_killed_host_is_free_at_once(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"
     program = await Program.start("writer.py", folder, "the-session")
     await program.line()
@@ -79,71 +77,69 @@ async def test_a_session_whose_host_was_killed_is_free_at_once(
     await program.process.wait()
 
     assert await other.orphaned() == ["the-session"]
-    row, holding, past = await other.take("the-session")
-    assert (row.host, holding.generation) == (other.host, 2)
-    add(holding, e.Text(text="taken over"))
-    await holding.written()
+    row, record, past = await other.take("the-session")
+    assert (row.host, record.generation) == (other.host, 2)
+    add(record, e.Text(text="taken over"))
+    await record.written()
     assert texts(await other.events("the-session", after=len(past.events))) == ["taken over"]
     assert await other.orphaned() == []
     await program.rest()
 
 
 @fault("D4")
-async def test_a_process_id_that_was_given_to_another_process_is_nobody(
-    tmp_path: Path, open_host: Hosts
-) -> None:
+async def test_reused_process_id_is_not_the_host(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"
     journal = await open_host(folder)
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(folder)
 
     sql(folder, "UPDATE hosts SET born = born - 1")  # our own id, but born at another time
 
-    await other.take(holding.session)
+    await other.take(record.session)
 
 
 @fault("D4")
-async def test_what_an_earlier_boot_left_behind_is_nobody(tmp_path: Path, open_host: Hosts) -> None:
+async def test_host_of_an_earlier_boot_is_dead(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"
     journal = await open_host(folder)
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(folder)
 
     sql(folder, "UPDATE hosts SET boot = 'earlier'")
 
-    await other.take(holding.session)
+    await other.take(record.session)
 
 
-async def test_a_process_of_another_container_is_judged_by_its_beat_alone(
+async def test_host_of_another_container_is_judged_by_its_beat_alone(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(where)
     sql(where, "UPDATE hosts SET space = 'another', pid = 1, born = 0")
 
     with pytest.raises(LeaseHeld):
-        await other.take(holding.session)
+        await other.take(record.session)
     await _lose_beat(where, journal)
-    await other.take(holding.session)
+    await other.take(record.session)
 
 
-async def test_a_server_judges_hosts_of_other_machines_by_its_own_clock(
+async def test_server_judges_hosts_of_other_machines_by_its_own_clock(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     if not where.startswith("postgresql"):
         pytest.skip("a file is used by one machine")
-    holding = await begin(journal)
+    record = await begin(journal)
     other = await open_host(where)
     sql(where, "UPDATE hosts SET boot = 'elsewhere', beat = 0")
 
     with pytest.raises(LeaseHeld):
-        await other.take(holding.session)
+        await other.take(record.session)
     sql(where, "UPDATE hosts SET seen = seen - 16")
-    await other.take(holding.session)
+    await other.take(record.session)
 
 
-async def test_a_host_that_beats_lives_on(where: str, journal: Journal, open_host: Hosts) -> None:
-    holding = await begin(journal)
+async def test_host_that_beats_lives_on(where: str, journal: Journal, open_host: Hosts) -> None:
+    record = await begin(journal)
     other = await open_host(where)
     await _lose_beat(where, journal)
     before = journal.valid_until
@@ -151,11 +147,11 @@ async def test_a_host_that_beats_lives_on(where: str, journal: Journal, open_hos
     await journal.beat()
 
     with pytest.raises(LeaseHeld):
-        await other.take(holding.session)
+        await other.take(record.session)
     assert before < journal.valid_until <= time.monotonic() + TTL_S
 
 
-async def test_a_host_that_was_forgotten_is_told(where: str, journal: Journal) -> None:
+async def test_forgotten_host_fails_with_lease_lost(where: str, journal: Journal) -> None:
     sql(where, "DELETE FROM hosts")
 
     with pytest.raises(LeaseLost, match="given up"):
@@ -164,22 +160,20 @@ async def test_a_host_that_was_forgotten_is_told(where: str, journal: Journal) -
         await journal.create("fix", options())
 
 
-async def test_whoever_takes_a_session_lives(
+async def test_host_that_takes_a_session_lives(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     await _lose_beat(where, journal)
 
-    holding = await begin(journal)
+    record = await begin(journal)
 
     other = await open_host(where)
     with pytest.raises(LeaseHeld):
-        await other.take(holding.session)
+        await other.take(record.session)
 
 
 @fault("D4")
-async def test_a_killed_host_whose_parent_does_not_look_is_dead(
-    tmp_path: Path, open_host: Hosts
-) -> None:
+async def test_zombie_of_a_killed_host_is_dead(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"
     with _zombie("writer.py", folder, "the-session"):
         other = await open_host(folder)
@@ -199,30 +193,30 @@ def _zombie(name: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
 
 @fault("N8")
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
-async def test_a_clock_that_jumps_takes_no_session_from_its_owner(
+async def test_clock_that_jumps_takes_no_session_from_its_owner(
     tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
     journal = await open_host(tmp_path / "state")
-    holding = await begin(journal)
+    record = await begin(journal)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + jump)
     other = await open_host(tmp_path / "state")
 
     with pytest.raises(LeaseHeld):
-        await other.take(holding.session)
+        await other.take(record.session)
     await journal.beat()
-    add(holding, e.Text(text="on"))
-    await holding.written()
+    add(record, e.Text(text="on"))
+    await record.written()
 
-    assert [event.seq for event in await other.events(holding.session)] == [1, 2]
+    assert [event.seq for event in await other.events(record.session)] == [1, 2]
     assert all(host.alive for host in await journal.hosts())
 
 
-async def test_a_dead_host_is_forgotten_when_nothing_of_it_is_left(
+async def test_dead_host_is_forgotten_when_it_owns_nothing_any_more(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     assert journal.host is not None
-    holding = await begin(journal)
+    record = await begin(journal)
     await journal.create("never begun", options())
     other = await open_host(where)
     assert not await other.forget(journal.host)
@@ -230,35 +224,35 @@ async def test_a_dead_host_is_forgotten_when_nothing_of_it_is_left(
     await other.beat()
     assert not await other.forget(journal.host)
 
-    _, taken, _ = await other.take(holding.session)
+    _, taken, _ = await other.take(record.session)
 
     assert await other.forget(journal.host)
     assert [host.id for host in await other.hosts()] == [other.host]
     assert rows(where, "SELECT id FROM sessions") == [(taken.session,)]
 
 
-async def test_a_session_that_nobody_made_cannot_be_taken(journal: Journal) -> None:
+async def test_unknown_session_cannot_be_taken(journal: Journal) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
         await journal.take("nobody")
 
 
-async def test_a_session_that_failed_here_is_unsettled_until_it_is_taken_again(
+async def test_failed_session_is_orphaned_until_it_is_taken_again(
     where: str, journal: Journal
 ) -> None:
-    holding = await begin(journal)
-    add(holding, e.Text(text="x"))
-    await holding.written()
+    record = await begin(journal)
+    add(record, e.Text(text="x"))
+    await record.written()
     sql(where, "UPDATE sessions SET seq = 1")
-    add(holding, e.Text(text="cannot follow"))
-    await holding.close()  # as where the disk is full, the lease may stay
+    add(record, e.Text(text="cannot follow"))
+    await record.close()  # as where the disk is full, the lease may stay
     sql(where, "UPDATE leases SET host = :host", host=journal.host)
 
-    assert await journal.orphaned() == [holding.session]
-    await journal.take(holding.session)
+    assert await journal.orphaned() == [record.session]
+    await journal.take(record.session)
     assert await journal.orphaned() == []
 
 
-async def test_whoever_does_not_reach_a_host_waits_until_it_is_known_as_dead(
+async def test_wait_for_a_silent_host_ends_when_it_is_known_as_dead(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     program = await Program.start("writer.py", tmp_path / "state", "the-session")

@@ -16,7 +16,7 @@ def _names(rows: list[SessionRow]) -> list[str]:
     return [row.name for row in rows]
 
 
-async def test_the_newest_session_comes_first(where: str, journal: Journal) -> None:
+async def test_newest_session_comes_first(where: str, journal: Journal) -> None:
     for name in ("a", "b", "c"):
         await begin(journal, name)
     sql(where, "UPDATE sessions SET created = 99999999999 WHERE name = 'b'")
@@ -25,9 +25,7 @@ async def test_the_newest_session_comes_first(where: str, journal: Journal) -> N
     assert sorted(_names(await journal.sessions())) == ["a", "b", "c"]
 
 
-async def test_a_list_can_be_of_one_status_folder_or_parent(
-    journal: Journal, tmp_path: Path
-) -> None:
+async def test_list_can_be_of_one_status_folder_or_parent(journal: Journal, tmp_path: Path) -> None:
     here = await begin(journal, "here", cwd=tmp_path)
     there = await begin(journal, "there")
     _, child = await journal.create("child", options(), parent=here.session)
@@ -41,7 +39,7 @@ async def test_a_list_can_be_of_one_status_folder_or_parent(
     assert _names(await journal.sessions(status="closed")) == []
 
 
-async def test_what_a_dead_host_said_of_a_session_is_not_shown(
+async def test_list_does_not_show_the_status_that_a_dead_host_wrote(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     running, closed = await begin(journal, "a"), await begin(journal, "b")
@@ -65,19 +63,19 @@ async def test_what_a_dead_host_said_of_a_session_is_not_shown(
 @pytest.mark.parametrize(
     ("said", "shown"), [("starting", "idle"), ("running", "idle"), ("waiting", "waiting")]
 )
-async def test_a_session_that_nobody_owns_does_not_run(
+async def test_session_without_an_owner_does_not_run(
     journal: Journal, said: str, shown: str
 ) -> None:
-    holding = await begin(journal, "a")
-    holding.note(Summary(status=said))
-    await holding.close()  # as one whose end could not be written
+    record = await begin(journal, "a")
+    record.note(Summary(status=said))
+    await record.close()  # as one whose end could not be written
 
     assert (await journal.find("a")).status == shown
     assert _names(await journal.sessions(status="running")) == []
-    assert await journal.orphaned() == [holding.session]
+    assert await journal.orphaned() == [record.session]
 
 
-async def test_a_name_that_is_taken_gets_a_number(journal: Journal) -> None:
+async def test_name_that_is_taken_gets_a_number(journal: Journal) -> None:
     rows = [
         (await journal.create(name, options()))[0] for name in ("fix", "fix", "fix-2", "fix_", "f%")
     ]
@@ -85,7 +83,7 @@ async def test_a_name_that_is_taken_gets_a_number(journal: Journal) -> None:
     assert _names(rows) == ["fix", "fix-2", "fix-2-2", "fix_", "f%"]
 
 
-async def test_a_session_is_found_by_id_name_or_the_beginning_of_one(journal: Journal) -> None:
+async def test_session_is_found_by_id_name_or_the_beginning_of_one(journal: Journal) -> None:
     first, second = await begin(journal, "fix-tests"), await begin(journal, "add-docs")
 
     for text in (first.session, first.session[:12], "fix-tests", "fix"):
@@ -96,21 +94,21 @@ async def test_a_session_is_found_by_id_name_or_the_beginning_of_one(journal: Jo
         await journal.find("fix-tests", exact=True)
 
 
-async def test_an_id_wins_over_a_session_that_is_called_the_same(journal: Journal) -> None:
+async def test_id_wins_over_a_session_with_that_name(journal: Journal) -> None:
     meant = await begin(journal, "first")
     await begin(journal, meant.session)
 
     assert (await journal.find(meant.session)).id == meant.session
 
 
-async def test_a_whole_name_wins_over_a_longer_one(journal: Journal) -> None:
+async def test_whole_name_wins_over_a_longer_one(journal: Journal) -> None:
     first = await begin(journal, "fix")
     await begin(journal, "fix-more")
 
     assert (await journal.find("fix")).id == first.session
 
 
-async def test_a_beginning_that_fits_several_names_them(journal: Journal, tmp_path: Path) -> None:
+async def test_beginning_that_fits_several_names_them(journal: Journal, tmp_path: Path) -> None:
     await begin(journal, "fix-a")
     here = await begin(journal, "fix-b", cwd=tmp_path)
 
@@ -121,7 +119,7 @@ async def test_a_beginning_that_fits_several_names_them(journal: Journal, tmp_pa
     assert (await journal.find("fix", cwd=str(tmp_path))).id == here.session
 
 
-async def test_a_name_that_is_nearly_right_is_suggested(journal: Journal) -> None:
+async def test_name_that_is_nearly_right_is_suggested(journal: Journal) -> None:
     await begin(journal, "fix-tests")
 
     with pytest.raises(NotFound) as missing:
@@ -130,7 +128,7 @@ async def test_a_name_that_is_nearly_right_is_suggested(journal: Journal) -> Non
     assert missing.value.hint == "did you mean fix-tests?"
 
 
-async def test_without_a_name_the_newest_session_of_the_folder_is_meant(
+async def test_newest_session_of_the_folder_is_found_without_a_name(
     where: str, journal: Journal, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFound, match="no session"):
@@ -145,19 +143,19 @@ async def test_without_a_name_the_newest_session_of_the_folder_is_meant(
         await journal.find(cwd="/nowhere")
 
 
-async def test_a_session_is_shown_with_its_limits_and_the_requests_that_wait(
+async def test_session_is_shown_with_its_limits_and_pending_requests(
     journal: Journal,
 ) -> None:
-    holding = await begin(journal, max_turns=5, max_budget_usd=1.5)
+    record = await begin(journal, max_turns=5, max_budget_usd=1.5)
     asked = e.PermissionRequested(request="p", call="c", name="Bash", input={"command": "ls"})
-    add(holding, asked, e.QuestionRequested(request="q", questions=()))
-    holding.note(Summary(status="waiting", pending=("p",), last="Bash ls"))
-    await holding.written()
+    add(record, asked, e.QuestionRequested(request="q", questions=()))
+    record.note(Summary(status="waiting", pending=("p",), last="Bash ls"))
+    await record.written()
 
     (info,) = await journal.infos(await journal.sessions())
 
     assert (info.id, info.status, info.last, info.host) == (
-        holding.session,
+        record.session,
         "waiting",
         "Bash ls",
         "/a.sock",

@@ -30,7 +30,7 @@ def _mode(path: Path) -> str:
 
 
 @fault("C4")
-async def test_everything_is_private_from_the_first_moment_whatever_the_mask(
+async def test_files_are_private_from_the_first_moment_whatever_the_umask(
     tmp_path: Path, open_host: Hosts, no_mask: None
 ) -> None:
     folder = tmp_path / "new" / "state"
@@ -47,7 +47,7 @@ async def test_everything_is_private_from_the_first_moment_whatever_the_mask(
 
 @fault("C4")
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
-async def test_a_folder_that_is_open_to_others_is_refused_and_left_as_it_is(
+async def test_folder_open_to_others_is_refused_and_left_as_it_is(
     tmp_path: Path, mode: int
 ) -> None:
     folder = tmp_path / "my state"
@@ -63,7 +63,7 @@ async def test_a_folder_that_is_open_to_others_is_refused_and_left_as_it_is(
 
 
 @fault("C4")
-async def test_a_journal_that_is_open_to_others_is_refused(tmp_path: Path) -> None:
+async def test_journal_open_to_others_is_refused(tmp_path: Path) -> None:
     async with Journal(tmp_path):
         pass
     file = tmp_path / "journal.sqlite"
@@ -78,7 +78,7 @@ async def test_a_journal_that_is_open_to_others_is_refused(tmp_path: Path) -> No
 
 
 @fault("C4")
-async def test_a_link_is_not_followed(tmp_path: Path) -> None:
+async def test_link_is_not_followed(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir(mode=0o700)
     link = tmp_path / "link"
@@ -99,7 +99,7 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 @fault("C4")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-async def test_a_folder_or_file_of_another_user_is_refused(tmp_path: Path) -> None:
+async def test_folder_or_file_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     os.chown(folder, 65534, 65534)
@@ -116,7 +116,7 @@ async def test_a_folder_or_file_of_another_user_is_refused(tmp_path: Path) -> No
 
 
 @fault("D2")
-def test_a_folder_that_cannot_be_written_to_is_told_at_the_start(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_to_is_an_error_at_the_start(tmp_path: Path) -> None:
     # Root may write everywhere, so somebody else tries, who cannot enter pytest's own folder.
     folder = Path(tempfile.mkdtemp(prefix="midflight-locked-"))
     folder.chmod(0o500)
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_at_the_start(tmp_path: Path)
 
 
 @fault("D2")
-async def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_folder_that_cannot_be_made_is_an_error_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StoreFailed, match="cannot be made or read: Not a directory"):
@@ -148,7 +148,7 @@ async def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path: Path)
 
 
 @fault("D2")
-async def test_a_journal_that_vanishes_is_not_written_to_any_more(
+async def test_journal_that_vanishes_is_not_written_to_any_more(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     journal = await open_host(tmp_path / "state")
@@ -164,9 +164,7 @@ async def test_a_journal_that_vanishes_is_not_written_to_any_more(
     assert (tmp_path / "state" / "journal.sqlite").read_bytes() == b""
 
 
-def test_the_state_folder_follows_the_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_state_folder_follows_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -176,7 +174,7 @@ def test_the_state_folder_follows_the_system(
     assert location.folder.name == "midflight"
 
 
-def test_a_socket_has_a_short_path_in_a_private_folder(
+def test_socket_has_a_short_path_in_a_private_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = Path(f"/tmp/mf-{os.getpid()}")

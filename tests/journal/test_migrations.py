@@ -63,7 +63,7 @@ def test_every_version_has_a_golden_file_and_a_step_to_the_next() -> None:
     assert list(STEPS) == list(range(1, SCHEMA_VERSION))
 
 
-async def test_the_tables_have_not_changed_without_a_new_version(tmp_path: Path) -> None:
+async def test_tables_have_not_changed_without_a_new_version(tmp_path: Path) -> None:
     async with Journal(tmp_path / "new"):
         pass
 
@@ -72,14 +72,14 @@ async def test_the_tables_have_not_changed_without_a_new_version(tmp_path: Path)
 
 @fault("D6")
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
-async def test_a_journal_of_each_version_is_gone_on_with(
+async def test_journal_of_each_version_is_migrated_and_used(
     tmp_path: Path, open_host: Hosts, version: int
 ) -> None:
     folder = _golden(tmp_path / "state", version)
     journal = await open_host(folder)
 
     assert await journal.orphaned() == [GOLDEN_ID]
-    row, holding, past = await journal.take(GOLDEN_ID)
+    row, record, past = await journal.take(GOLDEN_ID)
 
     assert (row.name, row.agent, row.model, row.turns) == ("golden", "fake", "small", 1)
     assert (row.total_cost_usd, row.agent_session) == (0.25, "conversation")
@@ -91,14 +91,14 @@ async def test_a_journal_of_each_version_is_gone_on_with(
     assert rows(folder, "SELECT id, state FROM requests") == [("p1", "deny"), ("q1", "pending")]
     options, missing = restored(row.options)
     assert (options.max_turns, missing) == (3, ("TOKEN",))
-    add(holding, e.Text(text="on"))
-    await holding.written()
+    add(record, e.Text(text="on"))
+    await record.written()
     await journal.close()
     assert check_whole(folder) == {GOLDEN_ID: 11}
 
 
 @fault("D6")
-def test_a_migration_keeps_a_private_copy_of_what_there_was(
+def test_migration_keeps_a_private_copy_of_the_old_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = _golden(tmp_path / "state")
@@ -125,7 +125,7 @@ def test_a_migration_keeps_a_private_copy_of_what_there_was(
 
 
 @fault("D6")
-async def test_a_journal_is_not_migrated_under_a_host_that_lives(
+async def test_journal_is_not_migrated_under_a_living_host(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     folder = _golden(tmp_path / "state")
@@ -142,7 +142,7 @@ async def test_a_journal_is_not_migrated_under_a_host_that_lives(
 
 
 @fault("D6")
-def test_a_step_that_fails_leaves_the_version_before_it_whole(tmp_path: Path) -> None:
+def test_failed_step_leaves_the_version_before_it_whole(tmp_path: Path) -> None:
     folder = _golden(tmp_path / "state")
     before = _tables(folder)
 
@@ -172,7 +172,7 @@ def test_a_step_that_fails_leaves_the_version_before_it_whole(tmp_path: Path) ->
         ("at the end", 3),
     ],
 )
-async def test_a_kill_in_the_middle_of_a_migration_leaves_one_version_whole(
+async def test_kill_during_a_migration_leaves_one_version_whole(
     tmp_path: Path, point: str, version: int
 ) -> None:
     folder = _golden(tmp_path / "state")
@@ -190,7 +190,7 @@ async def test_a_kill_in_the_middle_of_a_migration_leaves_one_version_whole(
 
 
 @fault("D5", "D6")
-async def test_a_migration_that_was_cut_is_done_by_the_next_program(tmp_path: Path) -> None:
+async def test_migration_that_was_cut_is_done_by_the_next_program(tmp_path: Path) -> None:
     folder = _golden(tmp_path / "state")
     program = await Program.start("migrating.py", folder, "after the first version")
     await program.line()
@@ -203,7 +203,7 @@ async def test_a_migration_that_was_cut_is_done_by_the_next_program(tmp_path: Pa
 
 
 @fault("D6")
-async def test_a_newer_journal_is_refused_and_left_as_it_is(where: str, open_host: Hosts) -> None:
+async def test_newer_journal_is_refused_and_left_as_it_is(where: str, open_host: Hosts) -> None:
     journal = await open_host(where)
     await begin(journal)
     await journal.leave()
@@ -224,7 +224,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
-async def test_a_journal_that_several_make_at_once_is_made_once(
+async def test_journal_that_several_processes_make_is_made_once(
     where: str, open_host: Hosts
 ) -> None:
     journals = await asyncio.gather(*(open_host(where, f"/{n}") for n in range(6)))
@@ -233,7 +233,7 @@ async def test_a_journal_that_several_make_at_once_is_made_once(
     assert len(await journals[0].hosts()) == 6
 
 
-async def test_whoever_prepares_a_journal_for_too_long_is_not_waited_for(
+async def test_process_that_prepares_a_journal_too_long_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = _golden(tmp_path / "state")

@@ -15,35 +15,35 @@ from midflight.journal import Journal
 from midflight.journal.base import Record, Summary
 
 
-async def test_a_holding_is_a_record(journal: Journal) -> None:
-    _, holding = await journal.create("fix", options())
+async def test_journal_record_is_a_record(journal: Journal) -> None:
+    row, record = await journal.create("fix", options())
 
-    record: Record = holding
+    port: Record = record
 
-    assert record.session == holding.session
+    assert port.session == row.id
 
 
-async def test_waiting_costs_nothing_when_nothing_is_outstanding(journal: Journal) -> None:
-    holding = await begin(journal)
+async def test_written_returns_at_once_when_nothing_is_outstanding(journal: Journal) -> None:
+    record = await begin(journal)
 
-    waiting = holding.written()
+    waiting = record.written()
     with pytest.raises(StopIteration):
         waiting.send(None)
 
 
-async def test_waiting_lasts_until_the_last_of_it_is_on_disk(
+async def test_written_waits_for_every_group(
     where: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.journal.writer.GROUP", 1)  # each in a transaction of its own
-    holding = await begin(journal)
+    record = await begin(journal)
 
     for n in range(2, 12):
-        add(holding, e.Text(text="x"), e.Text(text="y"))
-        await holding.written()
+        add(record, e.Text(text="x"), e.Text(text="y"))
+        await record.written()
         assert rows(where, "SELECT max(seq) FROM events") == [(2 * n - 1,)]
 
 
-async def test_a_gap_on_disk_stops_only_its_own_session(where: str, journal: Journal) -> None:
+async def test_gap_on_disk_stops_only_its_own_session(where: str, journal: Journal) -> None:
     broken, sound = await begin(journal), await begin(journal)
     add(broken, e.Text(text="lost"))
     await broken.written()
@@ -59,7 +59,7 @@ async def test_a_gap_on_disk_stops_only_its_own_session(where: str, journal: Jou
     assert len(await journal.events(broken.session)) == 1
 
 
-async def test_one_event_that_no_database_takes_does_not_spoil_the_group(journal: Journal) -> None:
+async def test_event_that_no_database_takes_does_not_spoil_the_group(journal: Journal) -> None:
     broken, sound = await begin(journal), await begin(journal)
     failures: list[Exception] = []
     broken.begin(lambda seq: None, failures.append)
@@ -77,18 +77,18 @@ async def test_one_event_that_no_database_takes_does_not_spoil_the_group(journal
 
 
 async def test_half_a_character_is_written_as_a_question_mark(journal: Journal) -> None:
-    holding = await begin(journal)
+    record = await begin(journal)
 
-    add(holding, e.Text(text="half \ud83d of it \N{GRINNING FACE}"))
-    holding.note(Summary(status="idle", last="half \ud83d of\0 it"))
-    await holding.written()
+    add(record, e.Text(text="half \ud83d of it \N{GRINNING FACE}"))
+    record.note(Summary(status="idle", last="half \ud83d of\0 it"))
+    await record.written()
 
-    assert texts(await journal.events(holding.session))[1:] == ["half ? of it \N{GRINNING FACE}"]
+    assert texts(await journal.events(record.session))[1:] == ["half ? of it \N{GRINNING FACE}"]
     (row,) = await journal.sessions()
     assert row.last == "half ? of\ufffd it"
 
 
-async def test_a_reader_of_the_news_that_fails_does_not_keep_it_from_others(
+async def test_callback_that_raises_does_not_stop_the_others(
     journal: Journal,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -110,34 +110,32 @@ async def test_a_reader_of_the_news_that_fails_does_not_keep_it_from_others(
     assert 2 in told
 
 
-async def test_a_message_is_followed_from_its_acceptance_to_its_end(
-    where: str, journal: Journal
-) -> None:
-    _, holding = await journal.create("fix", options())
+async def test_message_row_follows_the_message_to_its_end(where: str, journal: Journal) -> None:
+    _, record = await journal.create("fix", options())
     add(
-        holding,
+        record,
         e.MessageAccepted(message="a", text="first", delivery="steer"),
         e.MessageAccepted(message="b", text="second", delivery="queue"),
         e.MessageAccepted(message="c", text="third", delivery="queue"),
         e.MessageChanged(message="b", text="better", delivery="steer"),
     )
-    holding.handed("a")
-    holding.handed("b")
-    holding.handed("c")
-    holding.handed("c", back=True)
-    await holding.written()
+    record.handed("a")
+    record.handed("b")
+    record.handed("c")
+    record.handed("c", back=True)
+    await record.written()
 
-    past = await journal.past(holding.session)
+    past = await journal.past(record.session)
     assert past.handed == {"a", "b"}
 
     add(
-        holding,
+        record,
         e.MessageStarted(message="a", turn=1),
         e.MessageSteered(message="b", turn=1),
         e.MessageAnswered(message="a", turn=1),
         e.MessageCancelled(message="c", reason="interrupted"),
     )
-    await holding.written()
+    await record.written()
 
     query = "SELECT id, state, turn, reason, delivery, said FROM messages ORDER BY id"
     assert rows(where, query) == [
@@ -145,45 +143,45 @@ async def test_a_message_is_followed_from_its_acceptance_to_its_end(
         ("b", "steered", 1, "", "steer", 4),
         ("c", "cancelled", None, "interrupted", "queue", 3),
     ]
-    assert (await journal.past(holding.session)).handed == set()
+    assert (await journal.past(record.session)).handed == set()
 
 
-async def test_of_a_long_past_what_was_only_said_is_left_out(journal: Journal) -> None:
-    _, holding = await journal.create("fix", options())
+async def test_past_leaves_out_old_events_without_state(journal: Journal) -> None:
+    _, record = await journal.create("fix", options())
     started = e.TurnStarted(turn=1, origin="message", messages=("a",))
-    add(holding, e.MessageAccepted(message="a", text="x", delivery="steer"), started)
-    add(holding, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
-    add(holding, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
-    add(holding, e.TurnStarted(turn=2, origin="background"))
-    add(holding, *(e.Text(turn=2, text=str(n)) for n in range(10)))
-    await holding.written()
+    add(record, e.MessageAccepted(message="a", text="x", delivery="steer"), started)
+    add(record, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
+    add(record, e.TurnEnded(turn=1, status="completed", reason="end_turn"))
+    add(record, e.TurnStarted(turn=2, origin="background"))
+    add(record, *(e.Text(turn=2, text=str(n)) for n in range(10)))
+    await record.written()
 
-    past = await journal.past(holding.session)
+    past = await journal.past(record.session)
 
     assert past.whole_after == 2514 - 2000
     assert [event.type for event in past.events[:2]] == ["message.accepted", "turn.started"]
     assert [event.seq for event in past.events[2:]] == list(range(515, 2515))
 
 
-async def test_the_turn_that_was_cut_is_read_whole_however_long_it_was(journal: Journal) -> None:
-    _, holding = await journal.create("fix", options())
-    add(holding, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
-    await holding.written()
+async def test_past_has_the_whole_turn_that_was_cut(journal: Journal) -> None:
+    _, record = await journal.create("fix", options())
+    add(record, *(e.Text(turn=1, text=str(n)) for n in range(2500)))
+    await record.written()
 
-    assert len((await journal.past(holding.session)).events) == 2500
+    assert len((await journal.past(record.session)).events) == 2500
 
 
-async def test_the_answer_to_a_request_that_stands_is_known(where: str, journal: Journal) -> None:
-    _, holding = await journal.create("fix", options())
+async def test_request_row_holds_the_answer_that_stands(where: str, journal: Journal) -> None:
+    _, record = await journal.create("fix", options())
     add(
-        holding,
+        record,
         e.PermissionRequested(request="p", call="c", name="Bash", input={}),
         e.QuestionRequested(request="q", questions=()),
         e.PermissionRequested(request="w", call="d", name="Bash", input={}),
         e.PermissionResolved(request="p", decision="deny", by="deadline"),
         e.QuestionResolved(request="q", answers={"which?": "B"}, by="user"),
     )
-    await holding.written()
+    await record.written()
 
     assert rows(where, "SELECT id, state, by, asked FROM requests ORDER BY asked") == [
         ("p", "deny", "deadline", 1),
@@ -192,22 +190,20 @@ async def test_the_answer_to_a_request_that_stands_is_known(where: str, journal:
     ]
 
 
-async def test_the_id_of_a_message_that_is_long_over_may_come_again(
-    where: str, journal: Journal
-) -> None:
-    _, holding = await journal.create("fix", options())
+async def test_id_of_an_ended_message_may_come_again(where: str, journal: Journal) -> None:
+    _, record = await journal.create("fix", options())
     accepted = e.MessageAccepted(message="a", text="x", delivery="steer")
-    add(holding, accepted, e.MessageFailed(message="a", reason="agent_died"))
-    await holding.written()
+    add(record, accepted, e.MessageFailed(message="a", reason="agent_died"))
+    await record.written()
 
-    add(holding, accepted)
-    await holding.written()
+    add(record, accepted)
+    await record.written()
 
     assert rows(where, "SELECT state, said FROM messages") == [("accepted", 3)]
 
 
 @pytest.mark.parametrize("id", ["", "a/b", "../x", "a b", "x" * 65, "ä", "a\0"])
-async def test_an_id_that_could_be_a_path_is_refused(
+async def test_session_id_that_could_be_a_path_is_refused(
     tmp_path: Path, open_host: Hosts, id: str
 ) -> None:
     journal = await open_host(tmp_path / "state")
@@ -216,20 +212,18 @@ async def test_an_id_that_could_be_a_path_is_refused(
         await journal.create("fix", options(), id=id)
 
 
-async def test_a_removed_session_is_gone_with_all_that_belonged_to_it(
-    where: str, journal: Journal
-) -> None:
-    holding, kept = await begin(journal), await begin(journal)
+async def test_removed_session_leaves_no_row(where: str, journal: Journal) -> None:
+    record, kept = await begin(journal), await begin(journal)
     add(
-        holding,
+        record,
         e.MessageAccepted(message="a", text="x", delivery="steer"),
         e.PermissionRequested(request="p", call="c", name="Bash", input={}),
     )
     with pytest.raises(LeaseHeld):
-        await journal.remove(holding.session)
-    await holding.close()
+        await journal.remove(record.session)
+    await record.close()
 
-    await journal.remove(holding.session)
+    await journal.remove(record.session)
 
     for query in (
         "SELECT session FROM events",
@@ -237,48 +231,48 @@ async def test_a_removed_session_is_gone_with_all_that_belonged_to_it(
         "SELECT session FROM requests",
         "SELECT session FROM leases",
     ):
-        assert (holding.session,) not in rows(where, query)
+        assert (record.session,) not in rows(where, query)
     assert [row.id for row in await journal.sessions()] == [kept.session]
     with pytest.raises(NotFound):
-        await journal.remove(holding.session)
+        await journal.remove(record.session)
 
 
-async def test_a_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None:
+async def test_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "state")
     await journal.open()
     await journal.register("")
-    holding = await begin(journal)
+    record = await begin(journal)
     failed = asyncio.get_running_loop().create_future()
-    holding.begin(lambda seq: None, failed.set_result)
-    add(holding, e.Text(text="in time"))
+    record.begin(lambda seq: None, failed.set_result)
+    add(record, e.Text(text="in time"))
     await journal.close()
     await journal.close()
 
-    holding.append(text(holding))
+    record.append(text(record))
 
     async with asyncio.timeout(5):
         assert isinstance(await failed, StoreFailed)
         with pytest.raises(StoreFailed, match="closed"):
-            await holding.written()
+            await record.written()
         with pytest.raises(StoreFailed, match="closed"):
             await journal.beat()
-        await holding.close()
+        await record.close()
     connection = sqlite3.connect(tmp_path / "state" / "journal.sqlite")
     assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
     connection.close()
 
 
-async def test_a_journal_whose_disk_hangs_closes_after_a_bounded_time(
+async def test_journal_whose_disk_hangs_closes_after_a_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.journal.writer.CLOSE_S", 0.1)
     journal = Journal(tmp_path / "state")
     await journal.open()
     await journal.register("")
-    holding = await begin(journal)
+    record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    add(holding, e.Text(text="waits"))
+    add(record, e.Text(text="waits"))
 
     async with asyncio.timeout(5):
         with pytest.raises(StoreFailed, match="has not answered"):
@@ -287,53 +281,53 @@ async def test_a_journal_whose_disk_hangs_closes_after_a_bounded_time(
     blocker.execute("ROLLBACK")
     blocker.close()
     async with asyncio.timeout(10):
-        await holding.written()  # the thread goes on when it can, and ends
+        await record.written()  # the thread goes on when it can, and ends
     monkeypatch.undo()
     await journal.close()
 
 
-async def test_a_session_that_was_given_up_writes_nothing_more(
+async def test_session_that_was_given_up_does_not_write_what_waits(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     journal = await open_host(tmp_path / "state")
-    holding = await begin(journal)
+    record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     blocking = asyncio.ensure_future(journal.beat())  # it has the writer wait for the file
-    add(holding, e.Text(text="waits"))
+    add(record, e.Text(text="waits"))
 
-    holding.fail(ValueError("given up"))
-    add(holding, e.Text(text="comes later"))
+    record.fail(ValueError("given up"))
+    add(record, e.Text(text="comes later"))
 
     with pytest.raises(StoreFailed, match="given up"):
-        await holding.written()
+        await record.written()
     blocker.close()
     await blocking
-    await holding.close()
-    assert texts(await journal.events(holding.session)) == ["hello"]
+    await record.close()
+    assert texts(await journal.events(record.session)) == ["hello"]
 
 
-async def test_a_disk_that_hangs_is_not_waited_for_to_give_a_session_back(
+async def test_hanging_disk_is_not_waited_for_to_give_a_session_back(
     tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
     journal = await open_host(tmp_path / "state")
-    holding = await begin(journal)
+    record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
 
     async with asyncio.timeout(5):
-        await holding.close()
+        await record.close()
         await journal.leave()
 
     blocker.close()
 
 
-async def test_whoever_stops_waiting_disturbs_nobody(journal: Journal) -> None:
-    holding = await begin(journal)
-    add(holding, e.Text(text="x"))
+async def test_cancelled_wait_disturbs_no_other(journal: Journal) -> None:
+    record = await begin(journal)
+    add(record, e.Text(text="x"))
     waiting = [
-        asyncio.ensure_future(holding.written()),
+        asyncio.ensure_future(record.written()),
         asyncio.ensure_future(journal.beat()),
         asyncio.ensure_future(journal.sessions()),
     ]
@@ -342,28 +336,28 @@ async def test_whoever_stops_waiting_disturbs_nobody(journal: Journal) -> None:
         one.cancel()
     await asyncio.wait(waiting)
 
-    add(holding, e.Text(text="y"))
-    await holding.written()
+    add(record, e.Text(text="y"))
+    await record.written()
     await journal.beat()
-    assert len(await journal.events(holding.session)) == 3
+    assert len(await journal.events(record.session)) == 3
 
 
-async def test_a_server_that_cuts_its_connections_is_asked_again(
+async def test_server_that_cuts_its_connections_is_asked_again(
     where: str, journal: Journal
 ) -> None:
     if not where.startswith("postgresql"):
         pytest.skip("a file has no server")
-    holding = await begin(journal)
+    record = await begin(journal)
     rows(
         where,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE pid <> pg_backend_pid() AND query ~ 'leases'",
     )
 
-    add(holding, e.Text(text="on"))
-    await holding.written()
+    add(record, e.Text(text="on"))
+    await record.written()
 
-    assert texts(await journal.events(holding.session)) == ["hello", "on"]
+    assert texts(await journal.events(record.session)) == ["hello", "on"]
 
 
 async def test_only_a_host_can_own_sessions(tmp_path: Path) -> None:
@@ -373,7 +367,7 @@ async def test_only_a_host_can_own_sessions(tmp_path: Path) -> None:
 
 
 @fault("S4")
-async def test_the_password_of_a_server_is_in_no_error(tmp_path: Path) -> None:
+async def test_password_of_a_server_is_in_no_error(tmp_path: Path) -> None:
     url = f"postgresql://me:very-secret@/db?host={tmp_path}/nowhere"
 
     with pytest.raises(StoreFailed, match="me:") as failed:
@@ -383,15 +377,13 @@ async def test_the_password_of_a_server_is_in_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite:///x", "no-such://x", "://"])
-async def test_an_address_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
+async def test_address_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(InvalidOption, match="journal: "):
         await Journal(url, state=tmp_path / "state").open()
 
 
 @fault("S4")
-async def test_no_value_of_an_environment_or_header_is_on_disk(
-    tmp_path: Path, open_host: Hosts
-) -> None:
+async def test_secret_values_are_never_on_disk(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"
     journal = await open_host(folder)
     await begin(

@@ -50,7 +50,7 @@ def test_every_option_comes_back(tmp_path: Path) -> None:
     assert restored(_kept(given)) == (given, ())
 
 
-def test_secret_values_come_from_whoever_goes_on(tmp_path: Path) -> None:
+def test_secret_values_come_from_the_host_that_resumes(tmp_path: Path) -> None:
     given = options(env={"TOKEN": "0"}, mcp_servers=SERVERS)
 
     found, missing = restored(
@@ -64,7 +64,7 @@ def test_secret_values_come_from_whoever_goes_on(tmp_path: Path) -> None:
     assert found.mcp_servers == SERVERS
 
 
-def test_secret_values_that_nobody_brings_are_named() -> None:
+def test_missing_secret_values_are_named() -> None:
     given = options(env={"TOKEN": "0"}, mcp_servers=SERVERS)
 
     found, missing = restored(_kept(given), {"KEY": "1"})
@@ -75,13 +75,13 @@ def test_secret_values_that_nobody_brings_are_named() -> None:
     assert found.mcp_servers["far"]["headers"] == {}
 
 
-def test_what_belongs_to_the_program_is_not_kept() -> None:
+def test_options_of_the_program_are_not_stored() -> None:
     kept = _kept(options(on_request=lambda request: None, attended=True))
 
     assert not {"on_request", "attended"} & kept.keys()
 
 
-def test_a_folder_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
+def test_folder_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     kept = _kept(options(cwd=folder))
@@ -91,7 +91,7 @@ def test_a_folder_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
         restored(kept)
 
 
-def test_options_can_be_changed_on_the_way() -> None:
+def test_stored_options_can_be_changed_as_they_come_back() -> None:
     found, _ = restored(_kept(options(model="opus")), model="haiku")
 
     assert found.model == "haiku"

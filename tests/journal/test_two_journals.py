@@ -36,7 +36,7 @@ def other(state: Path) -> subprocess.Popen[str]:
     return process
 
 
-async def test_what_another_process_writes_is_seen_by_both(tmp_path: Path) -> None:
+async def test_both_journals_of_a_process_see_what_another_writes(tmp_path: Path) -> None:
     async with Journal(tmp_path / "state") as first:
         await first.register("first")
         await first.hosts()

@@ -40,25 +40,25 @@ def options(**given: Any) -> Options:
     return Options.build(**{"agent": "fake", "cwd": Path("/"), **given})
 
 
-def text(holding: JournalRecord, said: str = "hello") -> e.Event:
+def text(record: JournalRecord, said: str = "hello") -> e.Event:
     """Return the next event of a session: a text."""
-    return e.Text(text=said, seq=holding.last_seq + 1, session=holding.session, time=1.0)
+    return e.Text(text=said, seq=record.last_seq + 1, session=record.session, time=1.0)
 
 
-def add(holding: JournalRecord, *events: e.Event) -> None:
+def add(record: JournalRecord, *events: e.Event) -> None:
     """Give events their place in a session and have them written."""
     for event in events:
-        seq = holding.last_seq + 1
-        holding.append(e.stamp(event, seq=seq, session=holding.session, turn=event.turn, time=1.0))
+        seq = record.last_seq + 1
+        record.append(e.stamp(event, seq=seq, session=record.session, turn=event.turn, time=1.0))
 
 
 async def begin(journal: Journal, name: str = "fix", **given: Any) -> JournalRecord:
     """Make a session with one event."""
-    _, holding = await journal.create(name, options(**given))
-    holding.begin(lambda seq: None, lambda error: None)
-    holding.append(text(holding))
-    await holding.written()
-    return holding
+    _, record = await journal.create(name, options(**given))
+    record.begin(lambda seq: None, lambda error: None)
+    record.append(text(record))
+    await record.written()
+    return record
 
 
 def texts(events: Sequence[e.Event]) -> list[str]:

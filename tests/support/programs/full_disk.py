@@ -15,15 +15,15 @@ from midflight.journal import Journal, JournalRecord
 LIMIT = 300_000
 
 
-async def fill(holding: JournalRecord) -> int:
+async def fill(record: JournalRecord) -> int:
     """Write until it fails; return what was on disk by then."""
-    written = holding.last_seq
+    written = record.last_seq
     try:
         while True:
-            seq = holding.last_seq + 1
+            seq = record.last_seq + 1
             said = "x" * 10_000
-            holding.append(e.Text(text=said, seq=seq, session=holding.session, time=1.0))
-            await holding.written()
+            record.append(e.Text(text=said, seq=seq, session=record.session, time=1.0))
+            await record.written()
             written = seq
     except StoreFailed as error:
         say(f"{type(error).__name__}: {error}")
@@ -42,13 +42,13 @@ async def main() -> None:
     options = Options.build(agent="fake")
     async with Journal(Path(sys.argv[1])) as journal:
         await journal.register("")
-        _, holding = await journal.create("full", options, id="full")
+        _, record = await journal.create("full", options, id="full")
         _, idle = await journal.create("idle", options, id="idle")
-        holding.begin(shown.append, lambda error: say("failed was told"))
+        record.begin(shown.append, lambda error: say("failed was told"))
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
-        written = await fill(holding)
-        await holding.close()
+        written = await fill(record)
+        await record.close()
         found = await journal.events("full")
         say(f"{written} {shown[-1]} {len(found)} {idle.stopped}")
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

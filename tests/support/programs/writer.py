@@ -15,22 +15,22 @@ from midflight.journal import Journal, JournalRecord
 async def write(journal: Journal, id: str) -> None:
     """Make a session, or go on with it, and write."""
     if id in {row.id for row in await journal.sessions()}:
-        _, holding, _ = await journal.take(id)
+        _, record, _ = await journal.take(id)
     else:
-        _, holding = await journal.create("written", Options.build(agent="fake"), id=id)
-    holding.begin(lambda seq: None, lambda error: None)
+        _, record = await journal.create("written", Options.build(agent="fake"), id=id)
+    record.begin(lambda seq: None, lambda error: None)
     while True:
         for _ in range(3):
-            seq = holding.last_seq + 1
-            holding.append(e.Text(text="x" * 200, seq=seq, session=id, time=1.0))
-        await tell(holding)
+            seq = record.last_seq + 1
+            record.append(e.Text(text="x" * 200, seq=seq, session=id, time=1.0))
+        await tell(record)
 
 
-async def tell(holding: JournalRecord) -> None:
+async def tell(record: JournalRecord) -> None:
     """Say what is on disk."""
-    seq = holding.last_seq
-    await holding.written()
-    say(f"{holding.session} {seq}")
+    seq = record.last_seq
+    await record.written()
+    say(f"{record.session} {seq}")
 
 
 def say(line: str) -> None:

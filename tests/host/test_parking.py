@@ -41,7 +41,7 @@ def given(model: FakeModel, folder: Path, **more: Any) -> dict[str, Any]:
     return {"agent": "fake", "cwd": folder, "env": model.env(folder), **more}
 
 
-async def test_a_quiet_session_is_laid_to_rest_and_its_next_message_goes_on(
+async def test_quiet_session_is_parked_and_resumed_by_a_message(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model = await fake_model([Text("one")], [Text("two")])
@@ -57,7 +57,7 @@ async def test_a_quiet_session_is_laid_to_rest_and_its_next_message_goes_on(
     assert again.agent_session == session.agent_session
 
 
-async def test_a_session_that_is_read_is_laid_to_rest_when_its_reader_has_gone(
+async def test_session_that_is_read_is_parked_when_its_reader_leaves(
     open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
 ) -> None:
     model = await fake_model([Wait("it is read"), Text("one")])
@@ -74,7 +74,7 @@ async def test_a_session_that_is_read_is_laid_to_rest_when_its_reader_has_gone(
     await session.over()
 
 
-async def test_sessions_at_rest_cost_no_task_no_thread_no_timer_and_no_descriptor(
+async def test_parked_sessions_cost_no_task_thread_timer_or_descriptor(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model = await fake_model(lambda _: [Text("done")])
@@ -94,7 +94,7 @@ async def test_sessions_at_rest_cost_no_task_no_thread_no_timer_and_no_descripto
     assert all(now <= before for before, now in zip(first, later, strict=True)), (first, later)
 
 
-async def test_a_task_finds_the_agent_that_was_kept_ready_and_the_next_one_is_made(
+async def test_task_takes_the_warm_agent_and_the_next_one_is_started(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model, counted = await fake_model(lambda _: [Text("done")]), Counted()
@@ -110,7 +110,7 @@ async def test_a_task_finds_the_agent_that_was_kept_ready_and_the_next_one_is_ma
     assert host.is_warm(Options.build(**given(model, tmp_path)))
 
 
-async def test_an_agent_that_died_while_it_was_kept_ready_is_replaced(
+async def test_warm_agent_that_died_is_replaced(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model, counted = await fake_model(lambda _: [Text("done")]), Counted()
@@ -128,7 +128,7 @@ async def test_an_agent_that_died_while_it_was_kept_ready_is_replaced(
         await asyncio.to_thread(lambda: None)
 
 
-async def test_a_task_with_other_options_does_not_get_the_agent_that_was_kept_ready(
+async def test_task_with_other_options_does_not_get_the_warm_agent(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model, counted = await fake_model(lambda _: [Text("done")]), Counted()
@@ -142,7 +142,7 @@ async def test_a_task_with_other_options_does_not_get_the_agent_that_was_kept_re
     assert host.is_warm(Options.build(**given(model, tmp_path)))
 
 
-async def test_an_agent_that_was_kept_ready_and_not_needed_ends_with_its_host(
+async def test_warm_agent_that_was_not_needed_ends_with_its_host(
     fake_model: Models, tmp_path: Path, state: Path
 ) -> None:
     model, counted = await fake_model(lambda _: [Text("done")]), Counted()
@@ -152,7 +152,7 @@ async def test_an_agent_that_was_kept_ready_and_not_needed_ends_with_its_host(
         await counted.made[0].interrupt()
 
 
-async def test_a_host_without_a_ready_agent_says_so_to_who_asks_for_one(
+async def test_host_without_a_warm_agent_refuses_a_caller_that_wants_one(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model = await fake_model(lambda _: [])

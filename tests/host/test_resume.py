@@ -50,7 +50,7 @@ async def at_rest_with_two_that_wait(state: Path, given: dict[str, Any]) -> str:
     return session.id
 
 
-async def test_what_is_queued_waits_on_when_a_host_ends_in_good_order(
+async def test_queued_messages_wait_on_when_a_host_is_left(
     state: Path, given: dict[str, Any], open_host: Hosts
 ) -> None:
     session = await at_rest_with_two_that_wait(state, given)
@@ -61,7 +61,7 @@ async def test_what_is_queued_waits_on_when_a_host_ends_in_good_order(
     assert not {"m2", "m3"} & {*ended, *cancelled}
 
 
-async def test_what_waits_goes_on_in_its_order_with_the_next_message(
+async def test_waiting_messages_follow_the_next_message_in_order(
     state: Path, given: dict[str, Any], open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = await at_rest_with_two_that_wait(state, given)
@@ -91,7 +91,7 @@ async def test_what_waits_goes_on_in_its_order_with_the_next_message(
     ],
     ids=lambda command: type(command).__name__,
 )
-async def test_nothing_starts_by_itself_in_a_session_that_was_taken_up(
+async def test_resumed_session_starts_nothing_by_itself(
     state: Path,
     given: dict[str, Any],
     open_host: Hosts,
@@ -116,7 +116,7 @@ async def test_nothing_starts_by_itself_in_a_session_that_was_taken_up(
     ]
 
 
-async def test_stopping_again_and_again_ends_a_session_once(
+async def test_closing_a_session_many_times_ends_it_once(
     state: Path, given: dict[str, Any], open_host: Hosts
 ) -> None:
     host = await open_host()
@@ -130,7 +130,7 @@ async def test_stopping_again_and_again_ends_a_session_once(
     assert "session.resumed" not in told
 
 
-async def test_a_session_at_rest_is_stopped_without_what_its_agent_would_need(
+async def test_parked_session_is_closed_without_its_agents_secrets(
     state: Path, given: dict[str, Any], open_host: Hosts
 ) -> None:
     kept = await at_rest_with_two_that_wait(state, given)
@@ -143,7 +143,7 @@ async def test_a_session_at_rest_is_stopped_without_what_its_agent_would_need(
     assert {x.message for x in told if isinstance(x, e.MessageCancelled)} >= {"m2", "m3"}
 
 
-async def test_a_dispatch_that_is_repeated_does_not_wake_a_session_that_was_stopped(
+async def test_repeated_dispatch_does_not_resume_a_closed_session(
     state: Path, given: dict[str, Any], open_host: Hosts
 ) -> None:
     host = await open_host()
@@ -157,7 +157,7 @@ async def test_a_dispatch_that_is_repeated_does_not_wake_a_session_that_was_stop
     assert [row.status for row in await journal_of(host).sessions()] == ["closed"]
 
 
-async def test_a_message_that_comes_again_with_another_text_is_refused_after_its_end_too(
+async def test_same_id_with_another_text_is_refused_after_its_end_too(
     open_host: Hosts, fake_model: Models, tmp_path: Path
 ) -> None:
     model = await fake_model([Text("one")])
@@ -170,7 +170,7 @@ async def test_a_message_that_comes_again_with_another_text_is_refused_after_its
         await session.command(c.Send(text="that", id=session.first.id))
 
 
-async def test_a_session_that_was_taken_up_tells_where_its_memory_begins(
+async def test_resumed_session_reports_where_its_memory_begins(
     state: Path,
     given: dict[str, Any],
     open_host: Hosts,
@@ -188,7 +188,7 @@ async def test_a_session_that_was_taken_up_tells_where_its_memory_begins(
         assert event.type == "session.resumed"
 
 
-async def test_a_session_that_nobody_was_to_answer_is_answered_by_who_attends_it(
+async def test_unattended_session_is_answered_by_a_reader_that_attends(
     open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
 ) -> None:
     call = ToolCall("Write", {"file_path": "new", "content": "x"})
@@ -206,16 +206,17 @@ async def test_a_session_that_nobody_was_to_answer_is_answered_by_who_attends_it
     assert (tmp_path / "new").read_text() == "x"
 
 
-async def test_who_was_asked_has_as_long_as_at_first_when_the_last_reader_has_gone(
+async def test_request_gets_its_full_time_when_the_last_reader_leaves(
     open_host: Hosts, fake_model: Models, tmp_path: Path, state: Path
 ) -> None:
     call = ToolCall("Write", {"file_path": "new", "content": "x"})
-    model = await fake_model([call], [Text("done")])
+    model = await fake_model([Wait("go"), call], [Text("done")])
     host = await open_host()
     given: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
     session = await host.dispatch("this", request_timeout=0.4, **given)
     clock = asyncio.get_running_loop().time
     async with connect(state) as client, await client.session(session.id, attend=True) as reader:
+        model.signal("go")
         while not reader.pending:
             await asyncio.to_thread(lambda: None)
         asked = clock()
