@@ -161,7 +161,9 @@ def encode(command: Command) -> bytes:
 def decode(line: bytes | str) -> Command:
     """Return the command of a line of JSON. Raises `InvalidInput` that says what is wrong."""
     if len(line) > MAX_COMMAND_BYTES:
-        raise InvalidInput(f"a command of {len(line)} bytes is over the {MAX_COMMAND_BYTES} limit")
+        raise InvalidInput(
+            f"the command has {len(line)} bytes; the limit is {MAX_COMMAND_BYTES}", "send less text"
+        )
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -207,7 +209,10 @@ def check_text(text: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInput("the message contains a lone surrogate, which is not text") from error
     if size > MAX_TEXT_BYTES:
-        raise InvalidInput(f"the message has {size} bytes; {MAX_TEXT_BYTES} are the most")
+        raise InvalidInput(
+            f"the message has {size} bytes; the limit is {MAX_TEXT_BYTES}",
+            "put the text into a file, and name the file",
+        )
     return text
 
 

@@ -198,8 +198,8 @@ class EventsExpired(MidflightError):
     def __init__(self, after: int, oldest: int) -> None:
         """Say which events are gone, and from where reading can continue."""
         super().__init__(
-            f"events after {after} were asked for, but only those from {oldest} on are in memory",
-            f"read on from there with after={oldest - 1}",
+            f"the events after {after} are no longer all in memory; the oldest is {oldest}",
+            f"continue with after={oldest - 1}",
         )
         self.after = after
         self.oldest = oldest
@@ -224,7 +224,7 @@ class LeaseHeld(StoreFailed):
 
     def __init__(self, session: str, owner: str) -> None:
         """Name the owner."""
-        super().__init__(f"session {session} belongs to {owner}", "midflight attach")
+        super().__init__(f"session {session} belongs to {owner}", f"midflight attach {session}")
         self.owner = owner
 
 

@@ -79,7 +79,7 @@ def test_the_answers_to_a_question_reach_the_agent() -> None:
         ({"Which?": "a"}, "no answer to 'Many\\?'"),
         ({"Which?": "", "Many?": "b"}, "no answer to 'Which\\?'"),
         ({"Which?": ["a"], "Many?": "b"}, "takes one answer"),
-        ({"What?": "a"}, "no question reads 'What\\?'"),
+        ({"What?": "a"}, "there is no question 'What\\?'"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused_and_the_question_waits_on(

@@ -17,8 +17,8 @@ from midflight.rules.actions import (
     Kill,
     Reply,
     Requeue,
-    SetMode,
     SetModel,
+    SetPermissionMode,
     StopTask,
 )
 from midflight.rules.turns import STOP_GRACE_S, WAKE_GRACE_S
@@ -261,7 +261,7 @@ def test_a_message_that_the_agent_keeps_is_not_cancelled_and_is_read_later() -> 
     rules = running("s")
     rules.do(c.Cancel(message="s"))
     rules.hear(base.Kept("s"))
-    assert "the agent keeps it" in rules.of(e.Notice)[0].text
+    assert "the agent will read it" in rules.of(e.Notice)[0].text
     rules.hear(base.Taken("s"), done("m", "s"))
     assert states(rules)["s"] == "answered"
 
@@ -473,7 +473,7 @@ def test_the_agents_figures_replace_ours_where_they_make_sense(nonsense: float) 
 def test_settings_are_passed_on() -> None:
     rules = Rules()
     rules.do(c.SetModel(model="opus"), c.SetPermissionMode(mode="plan"))
-    assert rules.taken() == [SetModel("opus"), SetMode("plan")]
+    assert rules.taken() == [SetModel("opus"), SetPermissionMode("plan")]
     assert rules.conversation.mode == "plan"
 
 

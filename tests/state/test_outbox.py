@@ -57,9 +57,9 @@ def test_a_redirect_goes_to_the_head_of_the_line(rules: Rules) -> None:
 
 def test_what_cannot_be_moved_says_why(rules: Rules) -> None:
     rules.do(send("steer"))
-    with pytest.raises(Conflict, match="with the agent"):
+    with pytest.raises(Conflict, match="handed to the agent"):
         rules.do(c.Move(message="steer"))
-    with pytest.raises(Conflict, match="with the agent"):
+    with pytest.raises(Conflict, match="handed to the agent"):
         rules.do(c.Move(message="a", before="steer"))
     with pytest.raises(Conflict, match="already started"):
         rules.do(c.Edit(message="running", text="late"))

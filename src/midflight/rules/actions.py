@@ -49,7 +49,7 @@ class SetModel(msgspec.Struct, frozen=True):
     command: str | None = None
 
 
-class SetMode(msgspec.Struct, frozen=True):
+class SetPermissionMode(msgspec.Struct, frozen=True):
     """Switch the agent's permission mode; ``command`` is the id of the user's command."""
 
     mode: PermissionMode
@@ -62,4 +62,6 @@ class StopTask(msgspec.Struct, frozen=True):
     task: str
 
 
-Action = Hand | Requeue | Cancel | Interrupt | Kill | Reply | SetModel | SetMode | StopTask
+Action = (
+    Hand | Requeue | Cancel | Interrupt | Kill | Reply | SetModel | SetPermissionMode | StopTask
+)

@@ -28,7 +28,10 @@ class MessageRules:
         entry = self._context.state.outbox.find(message)
         if entry is not None:
             if entry.text_hash != hash(text):
-                raise Conflict(f"message {message} was sent before with another text")
+                raise Conflict(
+                    f"message {message} was sent before with another text",
+                    "send it with another id",
+                )
             return False
         self._context.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
         was_waiting = self._context.wait is not None
@@ -66,7 +69,9 @@ class MessageRules:
         """Return a message that can still be changed. Raises `NotFound` or `Conflict`."""
         entry = self._unread(message)
         if entry.handed:
-            raise Conflict(f"message {message} is with the agent", "cancel it, or send another")
+            raise Conflict(
+                f"message {message} was handed to the agent", "cancel it, or send another one"
+            )
         return entry
 
     def _unread(self, message: str) -> Entry:
@@ -112,7 +117,9 @@ class MessageRules:
         entry = self._context.state.outbox.find(message)
         if entry is not None and entry.cancelling:
             entry.cancelling = False
-            self._context.notice("error", f"message {message} is not cancelled: the agent keeps it")
+            self._context.notice(
+                "error", f"message {message} was not cancelled: the agent will read it"
+            )
 
     def edit(self, command: c.Edit) -> None:
         """Give a waiting message another text."""

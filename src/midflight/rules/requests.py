@@ -111,7 +111,7 @@ class RequestRules:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
         if answer.input is not None and self._context.support("edited_input") == "not":
             raise InvalidInput(
-                "the agent takes no other input for a call", "deny it and say what to do instead"
+                "the agent takes no other input for a call", "deny it, and say what to do instead"
             )
         self._resolve(request, answer.decision, "user", answer.reason, edited=answer.input)
 

@@ -18,7 +18,7 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
-from midflight.rules.actions import Action, Hand, SetMode, SetModel, StopTask
+from midflight.rules.actions import Action, Hand, SetModel, SetPermissionMode, StopTask
 from midflight.rules.context import RulesContext
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
@@ -145,7 +145,7 @@ class SessionRules:
             case c.SetPermissionMode(mode=mode):
                 self._require("set_permission_mode")
                 self._context.mode = checked = cast("PermissionMode", mode)  # by Session.command
-                self._context.act(SetMode(checked, command.id))
+                self._context.act(SetPermissionMode(checked, command.id))
                 self._requests.review()
         self._advance()
 
@@ -157,7 +157,7 @@ class SessionRules:
     def _require(self, capability: str) -> None:
         """Raise `Conflict` if the agent does not support this."""
         if self._context.support(capability) == "not":
-            raise Conflict(f"the agent has no {capability}", "see docs/capabilities.md")
+            raise Conflict(f"the agent does not support {capability}", "see docs/capabilities.md")
 
     def _interrupt(self, *, keep: bool) -> None:
         """Stop the turn or, where none runs, the background tasks; ``keep`` keeps the queue."""

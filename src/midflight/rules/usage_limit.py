@@ -92,7 +92,7 @@ class UsageLimitRules:
     def _is_futile(self, event: e.UsageLimitReached) -> bool:
         """Tell whether the session cannot wait for this limit; if so, a notice says why."""
         if event.resets_at is None:
-            text = "it is not known when the usage limit resets, so nothing is waited for"
+            text = "the reset of the usage limit is not known, so the session does not wait for it"
         elif event.at is not None and event.give_up_at is not None and event.at > event.give_up_at:
             until = _local_time(event.give_up_at)
             text = (

@@ -229,7 +229,7 @@ class AgentRunner:
                 await agent.set_model(model)
                 self._remember(action)
                 self._rules.notice("info", f"the model is now {model}")
-            case a.SetMode(mode=mode):
+            case a.SetPermissionMode(mode=mode):
                 await agent.set_permission_mode(mode)
                 self._remember(action)
                 self._rules.notice("info", f"the permission mode is now {mode}")
@@ -246,7 +246,7 @@ class AgentRunner:
         match action:
             case a.SetModel(model=model):
                 self._options = msgspec.structs.replace(self._options, model=model)
-            case a.SetMode(mode=mode):
+            case a.SetPermissionMode(mode=mode):
                 self._options = msgspec.structs.replace(self._options, permission_mode=mode)
 
     async def _hand(self, hand: a.Hand) -> None:
@@ -273,10 +273,10 @@ class AgentRunner:
         options = self._restart_options()
         try:
             await self._start_with(options)
-            self._rules.notice("info", f"{self.agent.name} was started again to go on")
+            self._rules.notice("info", f"{self.agent.name} was restarted for the next message")
         except ConversationLost as error:
             await self._start_with(msgspec.structs.replace(options, resume=None))
-            text = "could not go on with the conversation and knows nothing of what was said"
+            text = "could not resume the conversation and knows nothing of what was said"
             self._rules.notice("warning", f"{self.agent.name} {text}: {error.message}")
 
     async def _start_with(self, options: Options) -> None:
@@ -303,9 +303,10 @@ class AgentRunner:
                 self._rules.signal(Died(text), now)
             case a.Hand(message=message):
                 self._rules.signal(Dropped(message, "agent_error"), now)
-            case a.SetMode(mode=mode):
+            case a.SetPermissionMode(mode=mode):
                 self._rules.mode_refused(mode, self._options.permission_mode, now)
-        command = action.command if isinstance(action, (a.SetModel, a.SetMode)) else None
-        name = re.sub(r"\B([A-Z])", r"_\1", type(action).__name__).lower()
+        command = action.command if isinstance(action, (a.SetModel, a.SetPermissionMode)) else None
+        kind = "Send" if isinstance(action, a.Hand) else type(action).__name__
+        name = re.sub(r"\B([A-Z])", r"_\1", kind).lower()  # as the verb of a session
         _log.debug("%s: action %s failed: %s", self.agent.name, name, type(error).__name__)
         self._rules.notice("error", f"{name} failed: {text}", command)

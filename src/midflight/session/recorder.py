@@ -121,5 +121,5 @@ class Recorder:
         return StoreFailed(
             f"the journal has not answered for {CLOSE_S:.0f} seconds: "
             f"{len(events)} events of the session are not on disk ({kinds})",
-            "whoever goes on with the session ends what they would have ended",
+            "the host that resumes the session ends what they would have ended",
         )

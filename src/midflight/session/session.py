@@ -227,7 +227,9 @@ class Session(BaseSession):
         if self._log.error is not None:
             raise self._log.error
         if self._loop is not asyncio.get_running_loop():
-            raise Conflict("the session belongs to another event loop")
+            raise Conflict(
+                "the session belongs to another event loop", "use it in the loop that entered it"
+            )
 
     # Life ---------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ def check_answers(
     by_text = {question.question: question for question in questions}
     for text, answer in answers.items():
         if text not in by_text:
-            raise InvalidInput(f"no question reads {text!r}", f"asked: {', '.join(by_text)}")
+            raise InvalidInput(f"there is no question {text!r}", f"asked: {', '.join(by_text)}")
         if isinstance(answer, list) and not by_text[text].multiple:
             raise InvalidInput(f"{text!r} takes one answer, not a list")
     missing = [text for text in by_text if not answers.get(text)]
