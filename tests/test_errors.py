@@ -27,7 +27,7 @@ def drawn() -> dict[str, str]:
     return found
 
 
-def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
+def test_tree_in_the_docstring_is_the_tree_of_classes() -> None:
     assert drawn() == tree(MidflightError)
     assert set(errors.__all__) == {*drawn(), "MidflightError"}
 
@@ -37,7 +37,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
     assert len({cls.code for cls in classes}) == len(classes)
 
 
-def test_an_error_shows_its_hint_in_brackets() -> None:
+def test_error_shows_its_hint_in_brackets() -> None:
     assert str(MidflightError("it broke")) == "it broke"
     assert str(MidflightError("it broke", "mend it")) == "it broke (mend it)"
     assert MidflightError("it broke", "mend it").message == "it broke"

@@ -21,7 +21,7 @@ NUMBERS = [0, -1, 0.0, -0.5, math.nan, math.inf, -math.inf, True, False, "10", [
 
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", NUMBERS, ids=repr)
-def test_a_limit_that_cannot_be_meant_is_refused_by_name(name: str, value: Any) -> None:
+def test_limit_that_cannot_be_used_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=f"^{name}: expected") as caught:
         Options.build(**{name: value})
     assert caught.value.option == name
@@ -44,24 +44,24 @@ def test_limits_are_kept_as_given() -> None:
         ("spent_usd", False),
     ],
 )
-def test_a_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
+def test_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=name):
         Options.build(**{name: value})
 
 
 @pytest.mark.parametrize("value", ["ask", "", True, 3])
-def test_what_follows_a_usage_limit_is_one_of_two_words(value: Any) -> None:
+def test_on_usage_limit_is_one_of_two_words(value: Any) -> None:
     with pytest.raises(InvalidOption, match=r"on_usage_limit: .* is not one of wait, fail"):
         Options.build(on_usage_limit=value)
 
 
-def test_a_number_of_seconds_beyond_every_clock_is_refused() -> None:
+def test_number_of_seconds_beyond_every_clock_is_refused() -> None:
     with pytest.raises(InvalidOption, match="timeout: expected a finite number"):
         Options.build(timeout=10**400)
 
 
 @pytest.mark.parametrize("name", ["allowed_tools", "disallowed_tools", "skills", "setting_sources"])
-def test_an_empty_list_is_not_an_unset_one(name: str) -> None:
+def test_empty_list_is_not_none(name: str) -> None:
     assert getattr(Options.build(**{name: []}), name) == ()
     assert getattr(Options.build(**{name: None}), name) is None
     assert getattr(Options.build(), name) is None
@@ -69,7 +69,7 @@ def test_an_empty_list_is_not_an_unset_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["allowed_tools", "add_dirs", "plugins", "skills"])
 @pytest.mark.parametrize("value", ["Bash", b"Bash", Path("Bash"), 3], ids=repr)
-def test_one_thing_is_not_a_list(name: str, value: Any) -> None:
+def test_single_value_is_not_a_list(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match="expected a list"):
         Options.build(**{name: value})
 
@@ -78,7 +78,7 @@ def test_one_thing_is_not_a_list(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["--settings=x", "-c", "", " ", "a\nb", "a\0", "a\ud800", 7], ids=repr
 )
-def test_a_value_that_looks_like_an_option_or_is_no_word_is_refused(name: str, value: Any) -> None:
+def test_text_that_looks_like_an_option_or_is_no_text_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=name):
         Options.build(**{name: value})
 
@@ -108,12 +108,12 @@ def test_a_value_that_looks_like_an_option_or_is_no_word_is_refused(name: str, v
         ("attended", 1),
     ],
 )
-def test_a_value_of_the_wrong_form_is_refused_by_name(name: str, value: Any) -> None:
+def test_value_of_the_wrong_form_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=f"^{name}: "):
         Options.build(**{name: value})
 
 
-def test_every_other_option_is_brought_into_its_final_form(tmp_path: Path) -> None:
+def test_options_are_brought_into_their_final_form(tmp_path: Path) -> None:
     def handler(_: object) -> None:
         return None
 
@@ -139,7 +139,7 @@ def test_every_other_option_is_brought_into_its_final_form(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["cwd", "add_dirs"])
-def test_a_folder_must_be_one_that_can_be_entered(name: str, tmp_path: Path) -> None:
+def test_folder_must_be_one_that_can_be_entered(name: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     closed = tmp_path / "closed"
@@ -161,20 +161,20 @@ def test_a_folder_must_be_one_that_can_be_entered(name: str, tmp_path: Path) -> 
         assert caught.value.option == name
 
 
-def test_an_unreadable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may enter every folder
     with pytest.raises(InvalidOption, match="cannot be read"):
         Options.build(cwd=tmp_path)
 
 
-def test_an_unknown_option_names_the_nearest() -> None:
+def test_unknown_option_names_the_nearest() -> None:
     with pytest.raises(InvalidOption, match=r"did you mean max_turns\?"):
         Options.build(max_turn=3)
     with pytest.raises(InvalidOption, match=r"see midflight\.Options"):
         Options.build(xyzzy=3)
 
 
-def test_dispatch_checks_before_anything_starts() -> None:
+def test_dispatch_checks_options_before_anything_starts() -> None:
     with pytest.raises(InvalidOption, match="did you mean claude"):
         midflight.dispatch("hello", agent="cloude")
     with pytest.raises(InvalidOption, match="known: "):
@@ -183,7 +183,7 @@ def test_dispatch_checks_before_anything_starts() -> None:
         midflight.dispatch("hello", agent="fake", skills=["review"])
 
 
-def test_a_slug_is_short_and_made_of_words() -> None:
+def test_slug_is_short_and_made_of_words() -> None:
     assert slug("Fix the /users endpoint!") == "fix-the-users-endpoint"
     assert len(slug("word " * 50)) <= 40
     assert slug("…") == "session"

@@ -42,12 +42,12 @@ def place(folder: Path, version: str, changelog: str = CHANGELOG) -> Path:
     ("version", "text"),
     [("0.2.0", "### Added\n\n- Something.\n"), ("0.1.0", "- The first.\n")],
 )
-def test_the_notes_are_the_section_of_the_version(tmp_path: Path, version: str, text: str) -> None:
+def test_notes_are_the_section_of_the_version(tmp_path: Path, version: str, text: str) -> None:
     assert notes(place(tmp_path, version), f"v{version}") == text
 
 
 @pytest.mark.parametrize("tag", ["v0.1.0", "0.2.0", "v0.2.0rc1", ""])
-def test_a_tag_of_another_version_is_refused(tmp_path: Path, tag: str) -> None:
+def test_tag_of_another_version_is_refused(tmp_path: Path, tag: str) -> None:
     with pytest.raises(ValueError, match=r"the version 0\.2\.0"):
         notes(place(tmp_path, "0.2.0"), tag)
 
@@ -62,14 +62,14 @@ def test_a_tag_of_another_version_is_refused(tmp_path: Path, tag: str) -> None:
     ],
     ids=["none", "other", "undated", "empty"],
 )
-def test_a_version_that_the_changelog_does_not_tell_of_is_refused(
+def test_version_that_the_changelog_does_not_have_is_refused(
     tmp_path: Path, changelog: str
 ) -> None:
     with pytest.raises(ValueError, match=r"nothing under `## \[0\.2\.0\]"):
         notes(place(tmp_path, "0.2.0", changelog), "v0.2.0")
 
 
-def test_the_program_says_in_one_line_what_is_wrong() -> None:
+def test_program_says_in_one_line_what_is_wrong() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "v0"], capture_output=True, text=True, check=False, timeout=30
     )

@@ -123,7 +123,7 @@ def test_workflows_and_forms_are_as_their_schemas_want_them(schema: str) -> None
         ("vendor.github-issue-config", "url: https://", "url: "),
     ],
 )
-def test_a_slip_in_one_of_them_is_found(
+def test_mistake_in_a_workflow_or_form_is_found(
     tmp_path: Path, schema: str, right: str, wrong: str
 ) -> None:
     text = BY_SCHEMA[schema][0].read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_slip_in_one_of_them_is_found(
 # ------------------------------------------------------------------ what they refer to
 
 
-def test_every_script_that_they_call_exists() -> None:
+def test_workflows_call_only_scripts_that_exist() -> None:
     assert [(where, name) for where, command in commands() for name in missing(command)] == []
     called = {found[1] for _, command in commands() for found in SCRIPT.finditer(command)}
     assert {"scripts/test", "scripts/build", "scripts/release_notes.py"} <= called
@@ -151,18 +151,18 @@ def test_every_script_that_they_call_exists() -> None:
         "./scripts/write_docs.py",
     ],
 )
-def test_a_script_that_does_not_exist_or_cannot_be_started_is_found(command: str) -> None:
+def test_script_that_is_missing_or_not_executable_is_found(command: str) -> None:
     assert missing(command)
     assert not missing("./scripts/test fast && python scripts/write_docs.py --check")
 
 
-def test_every_workflow_that_another_calls_exists() -> None:
+def test_workflows_call_only_workflows_that_exist() -> None:
     called = [job["uses"] for _, job in jobs() if "uses" in job]
     assert called == ["./.github/workflows/check.yml"]
     assert (ROOT / called[0]).is_file()
 
 
-def test_every_list_of_versions_that_they_install_exists() -> None:
+def test_workflows_install_only_lists_of_versions_that_exist() -> None:
     texts = [command for _, command in commands()]
     texts += [
         (ROOT / name).read_text(encoding="utf-8") for name in ("scripts/test", "scripts/build")
@@ -172,7 +172,7 @@ def test_every_list_of_versions_that_they_install_exists() -> None:
     assert all((ROOT / name).is_file() for name in names)
 
 
-def test_the_check_runs_on_every_promised_python_with_the_fast_half_first() -> None:
+def test_check_runs_on_every_promised_python_with_the_fast_half_first() -> None:
     check = read(HOST / "workflows/check.yml")["jobs"]
     assert check["check"]["needs"] == "fast"
     assert check["check"]["strategy"] == check["fast"]["strategy"]
@@ -192,7 +192,7 @@ def test_the_check_runs_on_every_promised_python_with_the_fast_half_first() -> N
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
-def test_a_workflow_uses_no_secret_and_only_actions_that_cannot_change(file: Path) -> None:
+def test_workflows_use_no_secret_and_only_pinned_actions(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert "secrets" not in text
     used = [line.split("uses: ")[1].strip() for line in text.splitlines() if "uses: " in line]
@@ -200,7 +200,7 @@ def test_a_workflow_uses_no_secret_and_only_actions_that_cannot_change(file: Pat
     assert [name for name in used if not (name.startswith("./") or PINNED.fullmatch(name))] == []
 
 
-def test_a_workflow_may_write_only_where_it_must() -> None:
+def test_workflows_may_write_only_where_they_must() -> None:
     assert [read(file)["permissions"] for file in WORKFLOWS] == [{"contents": "read"}, {}]
     writes = {
         name: {scope for scope, access in job.get("permissions", {}).items() if access == "write"}
@@ -214,17 +214,17 @@ def test_a_workflow_may_write_only_where_it_must() -> None:
     }
 
 
-def test_no_command_has_text_of_others_pasted_into_it() -> None:
+def test_commands_have_no_text_of_others_pasted_into_them() -> None:
     assert [command for _, command in commands() if "${{" in command] == []
 
 
-def test_a_checkout_leaves_no_key_behind() -> None:
+def test_checkouts_leave_no_key_behind() -> None:
     checkouts = [step for _, step in steps() if "actions/checkout@" in step.get("uses", "")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_nothing_is_published_before_the_check_has_passed() -> None:
+def test_release_is_published_only_after_the_check_has_passed() -> None:
     release = dict(read(HOST / "workflows/release.yml")["jobs"])
     before: set[str] = set()
     ahead = ["publish"]
@@ -242,7 +242,7 @@ def test_nothing_is_published_before_the_check_has_passed() -> None:
 # ------------------------------------------------------------------ forms, container, hooks
 
 
-def test_a_bug_report_asks_for_what_one_needs_to_see_it() -> None:
+def test_bug_report_asks_for_what_reproduces_it() -> None:
     body = read(HOST / "ISSUE_TEMPLATE/bug.yml")["body"]
     asked = {part["id"]: part for part in body if part["type"] != "markdown"}
     assert set(asked) == {"agent", "doctor", "expected", "reproduce", "seen", "version"}
@@ -250,20 +250,20 @@ def test_a_bug_report_asks_for_what_one_needs_to_see_it() -> None:
     assert "`midflight doctor --json`" in asked["doctor"]["attributes"]["label"]
 
 
-def test_a_weakness_in_security_is_sent_to_the_policy() -> None:
+def test_security_report_is_sent_to_the_policy() -> None:
     config = read(HOST / "ISSUE_TEMPLATE/config.yml")
     assert config["blank_issues_enabled"] is False
     assert any("SECURITY.md" in link["about"] for link in config["contact_links"])
     assert (ROOT / "SECURITY.md").is_file()
 
 
-def test_a_change_is_asked_for_its_test_and_for_the_check() -> None:
+def test_pull_request_asks_for_its_test_and_the_check() -> None:
     text = (HOST / "pull_request_template.md").read_text(encoding="utf-8")
     assert "The test that fails without it" in text
     assert "`scripts/check` passes" in text
 
 
-def test_the_container_has_what_the_set_up_needs() -> None:
+def test_container_has_what_the_set_up_needs() -> None:
     # There is no schema of it at hand; these are the keys that its documentation names.
     assert set(container()) == {"name", "image", "features", "postCreateCommand"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -275,7 +275,7 @@ def test_the_container_has_what_the_set_up_needs() -> None:
     assert f"Node.js {options['version']} or newer" in (ROOT / "scripts/test").read_text()
 
 
-def test_the_hooks_before_a_commit_need_no_network() -> None:
+def test_hooks_before_a_commit_need_no_network() -> None:
     for hook in hooks():
         assert hook["language"] == "system"
         assert {"id", "name", "entry"} <= set(hook)

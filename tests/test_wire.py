@@ -81,7 +81,9 @@ def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.__name__)
 @settings(max_examples=12, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_an_event_comes_back_as_it_was(cls: type[events.Event], data: st.DataObject) -> None:
+def test_event_survives_the_round_trip_through_json(
+    cls: type[events.Event], data: st.DataObject
+) -> None:
     event = data.draw(structs(cls))
     line = events.encode(event)
     assert b"\n" not in line
@@ -92,7 +94,9 @@ def test_an_event_comes_back_as_it_was(cls: type[events.Event], data: st.DataObj
 @pytest.mark.parametrize("cls", COMMANDS, ids=lambda cls: cls.__name__)
 @settings(max_examples=12, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_command_comes_back_as_it_was(cls: type[commands.Command], data: st.DataObject) -> None:
+def test_command_survives_the_round_trip_through_json(
+    cls: type[commands.Command], data: st.DataObject
+) -> None:
     command = data.draw(structs(cls))
     line = commands.encode(command)
     assert b"\n" not in line
@@ -241,7 +245,7 @@ def golden_commands() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "now"), [("events.json", golden_events), ("commands.json", golden_commands)]
 )
-def test_the_json_on_the_wire_is_what_it_was(name: str, now: Any) -> None:
+def test_json_on_the_wire_is_unchanged(name: str, now: Any) -> None:
     golden = json.loads((GOLDEN / name).read_text("utf-8"))
     assert now() == golden, f"if that is meant: write it to {GOLDEN / name}"
 
@@ -251,7 +255,7 @@ def test_golden_lines_can_still_be_read() -> None:
     assert [events.decode(json.dumps(line)).type for line in golden.values()] == list(golden)
 
 
-def test_a_turn_end_and_a_result_say_the_same() -> None:
+def test_turn_end_and_result_have_the_same_fields() -> None:
     ended = events.TurnEnded(**RESULT)
     assert ended.result == Result(**RESULT)
 
@@ -274,7 +278,7 @@ def test_only_deltas_and_progress_are_ephemeral() -> None:
         b'{"type":"answer","request":"r","input":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_an_example(line: bytes) -> None:
+def test_line_that_is_no_command_is_refused_with_an_example(line: bytes) -> None:
     with pytest.raises(InvalidInput, match='"type":"send"'):
         commands.decode(line)
 
@@ -291,7 +295,7 @@ def test_a_line_that_is_no_command_is_refused_with_an_example(line: bytes) -> No
         (b'{"type":"promote","message":"m","delivery":"queue"}', "delivery is one of steer, now"),
     ],
 )
-def test_a_wrong_choice_is_refused_with_the_right_ones(line: bytes, words: str) -> None:
+def test_wrong_choice_is_refused_with_the_right_ones(line: bytes, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         commands.decode(line)
 
@@ -304,14 +308,14 @@ def test_python_refuses_a_wrong_choice_in_the_same_words() -> None:
 
 @pytest.mark.parametrize("kind", [commands.Send, commands.Redirect])
 @pytest.mark.parametrize("text", ["", " \n", "a\ud800", "x" * (commands.MAX_TEXT_BYTES + 1), 7])
-def test_a_command_refuses_a_text_that_no_agent_could_be_given(kind: Any, text: Any) -> None:
+def test_command_refuses_a_text_that_cannot_be_sent(kind: Any, text: Any) -> None:
     with pytest.raises(InvalidInput):
         kind(text=text)
     with pytest.raises(InvalidInput):
         commands.Edit(message="m", text=text)
 
 
-def test_with_id_gives_each_message_an_id_of_its_own_once() -> None:
+def test_with_id_gives_each_message_an_id_once() -> None:
     one, other = (commands.with_id(commands.Send(text="x")) for _ in range(2))
     assert one.id
     assert other.id
@@ -330,22 +334,22 @@ def test_with_id_gives_each_message_an_id_of_its_own_once() -> None:
         (b"\xff", None),
     ],
 )
-def test_the_id_of_a_line_that_is_no_command_is_found(line: bytes, id: str | None) -> None:
+def test_id_of_a_line_that_is_no_command_is_found(line: bytes, id: str | None) -> None:
     assert commands.id_in(line) == id
 
 
-def test_a_command_that_is_too_long_is_refused_unread() -> None:
+def test_command_that_is_too_long_is_refused_unread() -> None:
     with pytest.raises(InvalidInput, match="limit"):
         commands.decode(b"x" * (commands.MAX_COMMAND_BYTES + 1))
 
 
-def test_a_line_that_is_no_event_is_a_value_error() -> None:
+def test_line_that_is_no_event_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="type"):
         events.decode(b"{}")
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "nul\0", "x" * 201])
-def test_an_id_that_is_no_short_line_is_refused(name: str) -> None:
+def test_id_that_is_no_short_line_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput):
         commands.checked(commands.Send(text="do", id=name))
     with pytest.raises(InvalidInput):

@@ -118,7 +118,7 @@ CONTENT: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(e.QuestionRequested, request=REQUESTS, questions=st.just((QUESTION,))),
 )
-COURSE: st.SearchStrategy[Any] = st.one_of(
+SIGNALS: st.SearchStrategy[Any] = st.one_of(
     st.builds(base.Taken, MESSAGES),
     st.builds(base.Dropped, MESSAGES, st.sampled_from(["", "agent_error"])),
     st.builds(base.Step, model=st.just("sonnet"), tokens=TOKENS, cost_usd=MONEY),
@@ -132,7 +132,7 @@ COURSE: st.SearchStrategy[Any] = st.one_of(
 
 
 def read(rules: Rules) -> None:
-    """Let the agent read what it has been given."""
+    """Let the agent read what was handed to it."""
     for entry in rules.state.outbox.handed():
         rules.hear(base.Taken(entry.id))
 
@@ -140,7 +140,7 @@ def read(rules: Rules) -> None:
 def attend(attended: bool | None) -> Callable[[Rules], None]:
     def come_or_go(rules: Rules) -> None:
         rules.attended = attended
-        rules.conversation.attendance_changed(rules.now)
+        rules.session.attendance_changed(rules.now)
 
     return come_or_go
 
@@ -150,7 +150,7 @@ def wait(seconds: float) -> Callable[[Rules], None]:
 
 
 def reprice(rules: Rules) -> None:
-    rules.conversation.reprice()
+    rules.session.reprice()
 
 
 OTHERS: st.SearchStrategy[Any] = st.one_of(
@@ -160,7 +160,7 @@ OTHERS: st.SearchStrategy[Any] = st.one_of(
 )
 # Two choices, one after the other: a single one would give each class of events the same weight.
 STEPS = st.lists(
-    st.sampled_from([COMMANDS, COMMANDS, st.just(read), COURSE, CONTENT, OTHERS]).flatmap(
+    st.sampled_from([COMMANDS, COMMANDS, st.just(read), SIGNALS, CONTENT, OTHERS]).flatmap(
         lambda steps: steps
     ),
     min_size=20,  # or most lists would be too short to get anywhere
@@ -191,12 +191,12 @@ def perform(rules: Rules, step: Any) -> None:
         rules.hear(step)
 
 
-def settle(rules: Rules) -> None:
-    """Answer what is asked, let the agent end what it was given, and the limit be lifted."""
+def come_to_rest(rules: Rules) -> None:
+    """Answer the requests, let the agent end its turns, and wait for the reset of the limit."""
     for _ in range(20):
         for request in list(rules.state.requests.pending):
             rules.do(c.Answer(request=request, decision="deny"))
-        if rules.conversation.engaged:
+        if rules.session.engaged:
             rules.obey()
         elif rules.state.wait is None:
             return
@@ -213,22 +213,22 @@ def settle(rules: Rules) -> None:
     suppress_health_check=list(HealthCheck),
 )
 @given(steps=STEPS, limits=LIMITS, spent=st.sampled_from([0.0, 1.5]), attended=st.booleans())
-def test_the_promises_hold(
+def test_promises_hold_in_every_interleaving(
     steps: list[Any], limits: dict[str, Any], spent: float, attended: bool
 ) -> None:
     rules = Rules(attended=attended or None, spent_usd=spent, **limits)
     for step in steps:
         perform(rules, step)
         if rules.stopping:
-            assert rules.conversation.due() is not None
+            assert rules.session.due() is not None
     assert facts(rules.state) == facts(fold(rules.events, spent))
     if rules.state.ended is None and not rules.closing:
-        settle(rules)
+        come_to_rest(rules)
         assert not rules.state.outbox.handed()
         assert not rules.state.busy
     rules.finish()
     assert rules.witness.open() == {}
-    assert rules.conversation.due() is None
+    assert rules.session.due() is None
     assert facts(rules.state) == facts(fold(rules.events, spent))
     before = len(rules.events)
     for step in steps:

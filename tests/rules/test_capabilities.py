@@ -30,7 +30,7 @@ def step(*, estimated: bool = False) -> base.Step:
 
 
 @pytest.mark.parametrize("promoted", [False, True])
-def test_a_steer_of_an_agent_that_cannot_be_steered_waits_and_says_so(promoted: bool) -> None:
+def test_steer_waits_its_turn_if_the_agent_cannot_be_steered(promoted: bool) -> None:
     rules = running({"steer": "emulated"})
     if promoted:
         rules.do(send("n", "queue"), c.Promote(message="n"))
@@ -45,15 +45,15 @@ def test_a_steer_of_an_agent_that_cannot_be_steered_waits_and_says_so(promoted: 
 @pytest.mark.parametrize(
     "command", [c.SetModel(model="opus"), c.SetPermissionMode(mode="bypassPermissions")]
 )
-def test_what_the_agent_cannot_switch_is_a_conflict_and_changes_nothing(command: Any) -> None:
+def test_switch_that_the_agent_lacks_is_a_conflict_and_changes_nothing(command: Any) -> None:
     rules = running({"set_model": "not", "set_permission_mode": "not"})
     with pytest.raises(Conflict, match="does not support set_"):
         rules.do(command)
     assert rules.taken() == []
-    assert rules.conversation.mode == "default"
+    assert rules.session.mode == "default"
 
 
-def test_another_input_for_an_agent_that_takes_none_leaves_the_request_open() -> None:
+def test_edited_input_that_the_agent_lacks_leaves_the_request_pending() -> None:
     rules = running({"edited_input": "not"})
     asked = e.PermissionRequested(request="r", call="c", name="Bash", input={"command": "ls"})
     rules.hear(asked)
@@ -62,7 +62,7 @@ def test_another_input_for_an_agent_that_takes_none_leaves_the_request_open() ->
     rules.do(c.Answer(request="r"))
 
 
-def test_a_turn_is_stopped_before_a_model_call_too_many() -> None:
+def test_turn_is_stopped_before_a_model_call_too_many() -> None:
     rules = running({}, max_turns=2)
     rules.hear(base.Calling(), step(), base.Calling(), step())
     assert rules.taken() == []
@@ -73,7 +73,7 @@ def test_a_turn_is_stopped_before_a_model_call_too_many() -> None:
     assert (ended.status, ended.reason, ended.steps) == ("limit", "max_turns", 2)
 
 
-def test_a_figure_that_is_not_the_agents_own_is_marked_and_counts() -> None:
+def test_estimated_figure_is_marked_and_counts() -> None:
     rules = running({}, max_budget_usd=0.4)
     rules.hear(step(estimated=True))
     (usage,) = rules.of(e.Usage)

@@ -36,7 +36,7 @@ def replies(rules: Rules) -> list[base.Reply]:
     return [action.reply for action in rules.taken() if isinstance(action, Reply)]
 
 
-def test_an_answer_reaches_the_agent_with_the_edited_input() -> None:
+def test_answer_reaches_the_agent_with_the_edited_input() -> None:
     rules = asking()
     rules.hear(permission())
     assert rules.state.status == "waiting"
@@ -47,7 +47,7 @@ def test_an_answer_reaches_the_agent_with_the_edited_input() -> None:
     assert not rules.state.requests.pending
 
 
-def test_a_second_answer_names_the_first() -> None:
+def test_second_answer_names_the_first() -> None:
     rules = asking()
     rules.hear(permission(), question())
     rules.do(c.Answer(request="r", decision="deny"), c.Answer(request="q", decision="deny"))
@@ -58,12 +58,12 @@ def test_a_second_answer_names_the_first() -> None:
     assert len(replies(rules)) == 2
 
 
-def test_an_unknown_request_is_not_found() -> None:
+def test_unknown_request_is_not_found() -> None:
     with pytest.raises(NotFound, match="'x'"):
         asking().do(c.Answer(request="x"))
 
 
-def test_the_answers_to_a_question_reach_the_agent() -> None:
+def test_answers_to_a_question_reach_the_agent() -> None:
     rules = asking()
     rules.hear(question())
     answers: dict[str, str | list[str]] = {"Which?": "something else", "Many?": ["a", "b"]}
@@ -82,9 +82,7 @@ def test_the_answers_to_a_question_reach_the_agent() -> None:
         ({"What?": "a"}, "there is no question 'What\\?'"),
     ],
 )
-def test_answers_that_do_not_fit_are_refused_and_the_question_waits_on(
-    answers: Any, why: str
-) -> None:
+def test_answers_that_do_not_fit_are_refused_and_the_question_waits(answers: Any, why: str) -> None:
     rules = asking()
     rules.hear(question())
     with pytest.raises(InvalidInput, match=why):
@@ -92,14 +90,14 @@ def test_answers_that_do_not_fit_are_refused_and_the_question_waits_on(
     assert "q" in rules.state.requests.pending
 
 
-def test_a_permission_takes_no_answers() -> None:
+def test_permission_takes_no_answers() -> None:
     rules = asking()
     rules.hear(permission())
     with pytest.raises(InvalidInput, match="takes no answers"):
         rules.do(c.Answer(request="r", answers={"Which?": "a"}))
 
 
-def test_a_request_is_asked_once_whatever_the_agent_repeats() -> None:
+def test_request_that_the_agent_repeats_is_published_once() -> None:
     rules = asking()
     rules.hear(permission(), permission())
     rules.do(c.Answer(request="r"))
@@ -107,7 +105,7 @@ def test_a_request_is_asked_once_whatever_the_agent_repeats() -> None:
     assert len(rules.of(e.PermissionRequested)) == len(rules.of(e.PermissionResolved)) == 1
 
 
-def test_nobody_there_is_a_denial_at_once() -> None:
+def test_request_is_denied_at_once_where_nobody_can_answer() -> None:
     rules = asking(attended=False)
     rules.hear(permission(), question())
     resolved = rules.of(e.PermissionResolved, e.QuestionResolved)
@@ -115,7 +113,7 @@ def test_nobody_there_is_a_denial_at_once() -> None:
     assert [reply.allow for reply in replies(rules)] == [False, False]
 
 
-def test_a_request_that_may_be_seen_is_denied_at_its_deadline() -> None:
+def test_request_is_denied_at_its_deadline() -> None:
     rules = asking(attended=None, request_timeout=5)
     rules.hear(permission("r1"))
     rules.wait(3)
@@ -128,21 +126,21 @@ def test_a_request_that_may_be_seen_is_denied_at_its_deadline() -> None:
     assert not rules.state.requests.pending
 
 
-def test_while_somebody_attends_there_is_no_deadline() -> None:
+def test_request_has_no_deadline_while_a_person_attends() -> None:
     rules = asking(attended=True, request_timeout=5)
     rules.hear(permission())
     rules.wait(1000)
     assert rules.of(e.PermissionRequested)[0].deadline is None
     assert "r" in rules.state.requests.pending
     rules.attended = False
-    rules.conversation.attendance_changed(rules.now)
+    rules.session.attendance_changed(rules.now)
     assert rules.of(e.PermissionResolved)[0].reason == UNATTENDED
 
 
 @pytest.mark.parametrize(
     ("mode", "decision"), [("bypassPermissions", "allow"), ("dontAsk", "deny")]
 )
-def test_a_mode_decides_what_waits_and_what_comes(mode: str, decision: str) -> None:
+def test_permission_mode_decides_pending_and_later_requests(mode: str, decision: str) -> None:
     rules = asking()
     rules.hear(permission("r1"), question())
     rules.do(c.SetPermissionMode(mode=mode))
@@ -155,14 +153,14 @@ def test_a_mode_decides_what_waits_and_what_comes(mode: str, decision: str) -> N
     assert list(rules.state.requests.pending) == ["q"]
 
 
-def test_a_withdrawn_request_ends_without_a_reply() -> None:
+def test_withdrawn_request_ends_without_a_reply() -> None:
     rules = asking()
     rules.hear(permission(), base.Withdrawn("r"), base.Withdrawn("r"))
     assert rules.of(e.PermissionResolved)[0].decision == "cancelled"
     assert replies(rules) == []
 
 
-def test_a_request_during_a_stop_is_refused_unseen() -> None:
+def test_request_during_a_stop_is_refused_unseen() -> None:
     rules = asking()
     rules.do(c.Interrupt())
     rules.hear(permission())
@@ -170,7 +168,7 @@ def test_a_request_during_a_stop_is_refused_unseen() -> None:
     assert [reply.allow for reply in replies(rules)] == [False]
 
 
-def test_a_denial_is_listed_in_the_result() -> None:
+def test_denial_is_listed_in_the_result() -> None:
     rules = asking()
     rules.hear(
         e.ToolStarted(call="c", name="Bash", kind="execute", input={}),
@@ -186,7 +184,7 @@ def test_a_denial_is_listed_in_the_result() -> None:
     assert (denial.call, denial.name, denial.reason) == ("c", "Bash", "not that")
 
 
-def test_a_request_of_background_work_outlives_the_turn_that_completes() -> None:
+def test_request_of_background_work_outlives_the_turn_that_completes() -> None:
     rules = asking()
     rules.hear(e.TaskStarted(task="t"), permission(), done("m"))
     assert list(rules.state.requests.pending) == ["r"]
@@ -194,14 +192,14 @@ def test_a_request_of_background_work_outlives_the_turn_that_completes() -> None
     assert [reply.allow for reply in replies(rules)] == [True]
 
 
-def test_an_interrupt_of_background_work_ends_its_requests() -> None:
+def test_interrupt_of_background_work_ends_its_requests() -> None:
     rules = asking()
     rules.hear(e.TaskStarted(task="t"), permission(), done("m"))
     rules.do(c.Interrupt())
     assert rules.of(e.PermissionResolved)[0].decision == "cancelled"
 
 
-def test_resolved_requests_are_forgotten_in_the_end() -> None:
+def test_resolved_requests_are_kept_up_to_a_bound() -> None:
     requests = Requests()
     for number in range(KEPT_RESOLVED + 1):
         requests.apply(permission(str(number)))

@@ -26,7 +26,7 @@ from midflight.values import Denial, TokenUsage
 
 
 def running(*steers: str, **options: Any) -> Rules:
-    """Return rules whose turn was opened by ``m``; the steers are with the agent, unread."""
+    """Return rules whose turn was opened by ``m``; the steers are handed over, unread."""
     rules = Rules(**options)
     rules.do(send("m"))
     rules.hear(base.Taken("m"))
@@ -71,26 +71,26 @@ def test_queued_messages_get_a_turn_each() -> None:
     assert handed(rules.taken()) == ["b"]
 
 
-def test_a_steer_that_is_read_is_answered_by_the_same_turn() -> None:
+def test_steer_that_is_read_is_answered_by_the_same_turn() -> None:
     rules = running("s")
     rules.hear(base.Taken("s"), done("m", "s"))
     assert states(rules) == {"m": "answered", "s": "answered"}
     assert rules.of(e.TurnEnded)[0].messages == ("m", "s")
 
 
-def test_a_steer_that_comes_too_late_opens_the_next_turn() -> None:
+def test_steer_that_comes_too_late_opens_the_next_turn() -> None:
     rules = running("s")
     rules.hear(done("m"), base.Taken("s"), done("s"))
     assert [event.message for event in rules.of(e.MessageStarted)] == ["m", "s"]
 
 
-def test_an_end_that_names_unread_messages_has_read_them() -> None:
+def test_turn_end_that_names_unread_messages_counts_them_as_read() -> None:
     rules = running("s")
     rules.hear(done("m", "s"))
     assert states(rules)["s"] == "answered"
 
 
-def test_an_end_that_is_seen_twice_is_one_end() -> None:
+def test_turn_end_that_is_reported_twice_is_one_end() -> None:
     rules = running("s")
     rules.hear(done("m"), base.Taken("s"), done("m"))
     assert len(rules.of(e.TurnEnded)) == 1
@@ -98,7 +98,7 @@ def test_an_end_that_is_seen_twice_is_one_end() -> None:
     assert ends(rules) == [("completed", "end_turn")] * 2
 
 
-def test_the_same_message_twice_is_one_message() -> None:
+def test_message_that_is_sent_twice_is_one_message() -> None:
     rules = running()
     rules.do(send("m"), send("a", "queue"), send("a", "queue"))
     rules.hear(done("m"))
@@ -111,7 +111,7 @@ def test_the_same_message_twice_is_one_message() -> None:
 # Stopping ---------------------------------------------------------------------------------
 
 
-def test_an_interrupt_cancels_the_turn_the_queue_and_the_unread() -> None:
+def test_interrupt_cancels_the_turn_the_queue_and_unread_messages() -> None:
     rules = running("s")
     rules.do(send("q", "queue"), c.Interrupt())
     assert Interrupt() in rules.taken()
@@ -120,7 +120,7 @@ def test_an_interrupt_cancels_the_turn_the_queue_and_the_unread() -> None:
     assert rules.taken() == []
 
 
-def test_an_interrupt_can_keep_what_waits() -> None:
+def test_interrupt_can_keep_waiting_messages() -> None:
     rules = running("s")
     rules.do(send("q", "queue"), c.Interrupt(keep_queued=True))
     rules.hear(base.Dropped("s"), interrupted("m"))
@@ -128,7 +128,7 @@ def test_an_interrupt_can_keep_what_waits() -> None:
 
 
 @pytest.mark.parametrize("how", ["dropped", "died"])
-def test_what_goes_back_in_line_is_noted_as_not_with_the_agent(how: str) -> None:
+def test_message_that_waits_again_is_recorded_as_requeued(how: str) -> None:
     rules = running("s", "t")
     rules.do(redirect("r"))
     rules.hear(*([base.Dropped("s"), base.Dropped("t")] if how == "dropped" else [base.Died("x")]))
@@ -138,7 +138,7 @@ def test_what_goes_back_in_line_is_noted_as_not_with_the_agent(how: str) -> None
     ]
 
 
-def test_the_second_of_two_stops_can_still_drop_what_waits() -> None:
+def test_second_of_two_stops_can_still_cancel_waiting_messages() -> None:
     rules = running("s")
     rules.do(redirect("r"), c.Interrupt())
     rules.hear(base.Dropped("s"), interrupted("m"))
@@ -146,30 +146,30 @@ def test_the_second_of_two_stops_can_still_drop_what_waits() -> None:
     assert handed(rules.taken()) == []
 
 
-def test_an_interrupt_while_idle_changes_nothing() -> None:
+def test_interrupt_while_idle_changes_nothing() -> None:
     rules = Rules()
     rules.do(c.Interrupt())
     assert (rules.events, rules.taken()) == ([], [])
 
 
-def test_an_interrupt_of_background_work_stops_it() -> None:
+def test_interrupt_stops_background_tasks() -> None:
     rules = running()
     rules.hear(e.TaskStarted(task="t"), done("m"))
-    assert not rules.conversation.quiet
+    assert not rules.session.quiet
     rules.do(c.Interrupt())
     assert rules.taken() == [StopTask("t")]
 
 
-def test_an_opener_that_was_not_read_is_cancelled_by_a_stop_and_no_turn_begins() -> None:
+def test_interrupt_cancels_an_unread_opener_and_no_turn_begins() -> None:
     rules = Rules()
     rules.do(send("m"), c.Interrupt(keep_queued=True))
     rules.hear(base.Dropped("m"))
     assert states(rules) == {"m": "cancelled"}
     assert rules.of(e.TurnStarted) == []
-    assert rules.conversation.due() is None
+    assert rules.session.due() is None
 
 
-def test_a_redirect_is_next_and_what_was_unread_stays_behind_it() -> None:
+def test_redirect_is_next_and_unread_messages_stay_behind_it() -> None:
     rules = running("s")
     rules.do(send("q", "queue"), redirect("r"))
     rules.hear(base.Dropped("s"), interrupted("m"))
@@ -178,14 +178,14 @@ def test_a_redirect_is_next_and_what_was_unread_stays_behind_it() -> None:
     assert [entry.id for entry in rules.state.outbox.held()] == ["s", "q"]
 
 
-def test_a_redirect_can_drop_what_waits() -> None:
+def test_redirect_can_cancel_waiting_messages() -> None:
     rules = running("s")
     rules.do(send("q", "queue"), redirect("r", drop_queued=True))
     rules.hear(base.Dropped("s"), interrupted("m"))
     assert states(rules) == {"m": "cancelled", "s": "cancelled", "q": "cancelled", "r": "accepted"}
 
 
-def test_a_newer_redirect_overtakes_one_that_has_not_started() -> None:
+def test_redirect_cancels_an_earlier_one_that_has_not_started() -> None:
     rules = running()
     rules.do(redirect("r1"), redirect("r2"))
     rules.hear(interrupted("m"))
@@ -193,7 +193,7 @@ def test_a_newer_redirect_overtakes_one_that_has_not_started() -> None:
     assert handed(rules.taken()) == ["r2"]
 
 
-def test_a_promotion_to_now_is_a_redirect() -> None:
+def test_promotion_to_now_is_a_redirect() -> None:
     rules = running()
     rules.do(send("a", "queue"), send("b", "queue"), c.Promote(message="b", delivery="now"))
     assert Interrupt() in rules.taken()
@@ -201,7 +201,7 @@ def test_a_promotion_to_now_is_a_redirect() -> None:
     assert handed(rules.taken()) == ["b"]
 
 
-def test_a_turn_that_completes_in_spite_of_a_stop_is_completed() -> None:
+def test_turn_that_completes_despite_a_stop_is_completed() -> None:
     rules = running()
     rules.do(redirect("r"))
     rules.hear(done("m"))
@@ -209,7 +209,7 @@ def test_a_turn_that_completes_in_spite_of_a_stop_is_completed() -> None:
     assert handed(rules.taken()) == ["r"]
 
 
-def test_a_message_sent_during_a_stop_waits_for_its_end() -> None:
+def test_message_sent_during_a_stop_waits_for_its_end() -> None:
     rules = running()
     rules.do(c.Interrupt(), send("a"), send("b", "queue"), c.Promote(message="b"))
     assert handed(rules.taken()) == []
@@ -217,7 +217,7 @@ def test_a_message_sent_during_a_stop_waits_for_its_end() -> None:
     assert handed(rules.taken()) == ["b"]
 
 
-def test_an_agent_that_does_not_obey_is_killed_again_and_again() -> None:
+def test_agent_that_ignores_an_interrupt_is_killed_again_and_again() -> None:
     rules = running()
     rules.do(c.Interrupt())
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_an_agent_that_does_not_obey_is_killed_again_and_again() -> None:
 # Taking back ------------------------------------------------------------------------------
 
 
-def test_a_held_message_is_cancelled_at_once() -> None:
+def test_message_that_was_not_handed_over_is_cancelled_at_once() -> None:
     rules = running()
     rules.do(send("q", "queue"), c.Cancel(message="q"))
     assert states(rules)["q"] == "cancelled"
@@ -239,7 +239,7 @@ def test_a_held_message_is_cancelled_at_once() -> None:
         rules.do(c.Cancel(message="q"))
 
 
-def test_a_handed_message_is_asked_back_and_cancelled_when_it_comes() -> None:
+def test_handed_message_is_cancelled_when_the_agent_gives_it_back() -> None:
     rules = running("s")
     rules.do(c.Cancel(message="s"))
     assert rules.taken() == [Cancel("s")]
@@ -250,14 +250,14 @@ def test_a_handed_message_is_asked_back_and_cancelled_when_it_comes() -> None:
 
 
 @pytest.mark.parametrize("end", [base.Dropped("s"), base.Died("gone")])
-def test_a_message_that_is_being_taken_back_does_not_return_to_the_line(end: base.Signal) -> None:
+def test_message_that_is_being_cancelled_does_not_wait_again(end: base.Signal) -> None:
     rules = running("s")
     rules.do(c.Cancel(message="s"), c.Interrupt(keep_queued=True))
     rules.hear(end)
     assert states(rules)["s"] == "cancelled"
 
 
-def test_a_message_that_the_agent_keeps_is_not_cancelled_and_is_read_later() -> None:
+def test_message_that_the_agent_keeps_is_read_and_not_cancelled() -> None:
     rules = running("s")
     rules.do(c.Cancel(message="s"))
     rules.hear(base.Kept("s"))
@@ -266,7 +266,7 @@ def test_a_message_that_the_agent_keeps_is_not_cancelled_and_is_read_later() -> 
     assert states(rules)["s"] == "answered"
 
 
-def test_a_message_that_the_agent_refuses_has_failed() -> None:
+def test_message_that_the_agent_refuses_fails() -> None:
     rules = running("s")
     rules.hear(base.Dropped("s", "agent_error"), base.Dropped("s"), base.Dropped("x"))
     assert states(rules)["s"] == "failed"
@@ -276,7 +276,7 @@ def test_a_message_that_the_agent_refuses_has_failed() -> None:
 # Limits -----------------------------------------------------------------------------------
 
 
-def test_too_many_model_calls_end_the_turn() -> None:
+def test_max_turns_ends_the_turn() -> None:
     rules = running(max_turns=2)
     rules.hear(step(), step(), step(main=False))
     assert rules.taken() == []
@@ -287,7 +287,7 @@ def test_too_many_model_calls_end_the_turn() -> None:
     assert states(rules)["m"] == "failed"
 
 
-def test_a_spent_budget_ends_the_turn_and_what_waits() -> None:
+def test_spent_budget_ends_the_turn_and_waiting_messages() -> None:
     rules = running(max_budget_usd=1.0, spent_usd=0.5)
     rules.do(send("q", "queue"))
     rules.hear(step(0.4))
@@ -301,14 +301,14 @@ def test_a_spent_budget_ends_the_turn_and_what_waits() -> None:
     assert rules.taken() == []
 
 
-def test_what_others_cost_counts_towards_the_budget_and_is_no_cost_of_its_own() -> None:
+def test_charges_of_others_count_towards_the_budget_not_the_own_cost() -> None:
     rules = running(max_budget_usd=1.0)
     rules.do(send("q", "queue"))
     rules.hear(step(0.4))
     for usd in (0.5, 0.3, float("nan")):
-        rules.conversation.charge(usd, rules.now)
+        rules.session.charge(usd, rules.now)
     assert (rules.taken(), rules.state.ledger.charged_usd) == ([], 0.5)
-    rules.conversation.charge(0.6, rules.now)
+    rules.session.charge(0.6, rules.now)
     assert rules.taken() == [Interrupt()]
     rules.hear(interrupted("m"))
     assert ends(rules) == [("limit", "max_budget")]
@@ -316,14 +316,14 @@ def test_what_others_cost_counts_towards_the_budget_and_is_no_cost_of_its_own() 
     assert rules.state.ledger.total_usd == pytest.approx(0.4)
 
 
-def test_a_session_at_rest_that_others_have_spent_for_starts_no_turn() -> None:
+def test_budget_spent_by_others_starts_no_turn() -> None:
     rules = Rules(max_budget_usd=1.0)
-    rules.conversation.charge(1.0, rules.now)
+    rules.session.charge(1.0, rules.now)
     rules.do(send("late"))
     assert (states(rules), rules.taken()) == ({"late": "failed"}, [])
 
 
-def test_an_estimate_ends_no_turn() -> None:
+def test_estimate_ends_no_turn() -> None:
     rules = running(max_budget_usd=0.01)
     rules.hear(step(None))
     assert rules.taken() == []
@@ -332,16 +332,16 @@ def test_an_estimate_ends_no_turn() -> None:
 @pytest.mark.parametrize(
     ("limit", "reason"), [({"timeout": 10.0}, "timeout"), ({"stall_timeout": 10.0}, "stalled")]
 )
-def test_time_ends_the_turn(limit: dict[str, float], reason: str) -> None:
+def test_time_limit_ends_the_turn(limit: dict[str, float], reason: str) -> None:
     rules = running(**limit)
     while not rules.stopping:
         rules.wait_until_due()
     rules.hear(interrupted("m"))
     assert ends(rules) == [("limit", reason)]
-    assert rules.conversation.due() is None
+    assert rules.session.due() is None
 
 
-def test_a_silence_is_told_but_not_while_a_tool_runs() -> None:
+def test_silence_is_reported_but_not_while_a_tool_runs() -> None:
     rules = running()
     rules.hear(tool("c"))
     rules.wait(1000)
@@ -351,7 +351,7 @@ def test_a_silence_is_told_but_not_while_a_tool_runs() -> None:
     assert rules.of(e.Stalled)[0].silent_s == pytest.approx(60)
 
 
-def test_an_announced_retry_is_no_silence() -> None:
+def test_announced_retry_is_no_silence() -> None:
     rules = running(stall_timeout=10.0)
     rules.hear(e.Retry(attempt=1, delay_s=100))
     rules.wait(105)
@@ -360,7 +360,7 @@ def test_an_announced_retry_is_no_silence() -> None:
     assert rules.taken() == [Interrupt()]
 
 
-def test_a_vain_retry_fails_the_turn_and_what_waits() -> None:
+def test_unrecoverable_error_fails_the_turn_and_waiting_messages() -> None:
     rules = running("s")
     rules.do(send("q", "queue"))
     rules.hear(base.Unrecoverable("auth", "no key"))
@@ -371,7 +371,7 @@ def test_a_vain_retry_fails_the_turn_and_what_waits() -> None:
     assert set(states(rules).values()) == {"failed"}
 
 
-def test_a_vain_start_fails_what_waits() -> None:
+def test_unrecoverable_error_before_a_turn_fails_waiting_messages() -> None:
     rules = Rules()
     rules.do(send("m"), send("q", "queue"))
     rules.hear(base.Unrecoverable("auth"), base.Dropped("m"))
@@ -381,7 +381,7 @@ def test_a_vain_start_fails_what_waits() -> None:
 # The agent's end, and its own doing -----------------------------------------------------------
 
 
-def test_a_death_ends_everything_and_the_next_message_is_handed_on() -> None:
+def test_death_of_the_agent_ends_all_and_the_next_message_is_handed() -> None:
     rules = running("s")
     rules.do(send("q", "queue"))
     rules.hear(
@@ -395,7 +395,7 @@ def test_a_death_ends_everything_and_the_next_message_is_handed_on() -> None:
     assert handed(rules.taken()) == ["next"]
 
 
-def test_a_death_during_a_redirect_is_the_end_that_was_asked_for() -> None:
+def test_death_of_the_agent_in_a_redirect_ends_the_turn_as_redirected() -> None:
     rules = running("s")
     rules.do(redirect("r"))
     rules.hear(base.Died("killed"))
@@ -404,7 +404,7 @@ def test_a_death_during_a_redirect_is_the_end_that_was_asked_for() -> None:
     assert states(rules)["s"] == "accepted"
 
 
-def test_an_agent_that_wakes_by_itself_has_a_turn_of_its_own() -> None:
+def test_agent_that_wakes_by_itself_gets_a_background_turn() -> None:
     rules = running()
     rules.hear(
         e.TaskStarted(task="t"),
@@ -413,14 +413,14 @@ def test_an_agent_that_wakes_by_itself_has_a_turn_of_its_own() -> None:
         e.TaskEnded(task="t", status="completed"),
         e.TaskEnded(task="t", status="completed"),
     )
-    assert not rules.conversation.quiet
+    assert not rules.session.quiet
     rules.hear(base.Woke(), base.Woke(), e.Text(text="it is done"), done())
     assert rules.of(e.TurnStarted)[1].origin == "background"
-    assert rules.conversation.quiet
+    assert rules.session.quiet
 
 
 @pytest.mark.parametrize("word", [True, False])
-def test_a_task_that_wakes_nobody_leaves_the_session_quiet(word: bool) -> None:
+def test_task_that_does_not_wake_the_agent_leaves_the_session_quiet(word: bool) -> None:
     rules = running()
     rules.hear(e.TaskStarted(task="t"), done("m"), e.TaskEnded(task="t", status="cancelled"))
     if word:
@@ -428,10 +428,10 @@ def test_a_task_that_wakes_nobody_leaves_the_session_quiet(word: bool) -> None:
     else:
         rules.wait_until_due()
         assert rules.now == 100 + WAKE_GRACE_S
-    assert rules.conversation.quiet
+    assert rules.session.quiet
 
 
-def test_tools_end_with_their_turn_but_not_those_of_background_agents() -> None:
+def test_tools_end_with_their_turn_unless_of_a_background_agent() -> None:
     rules = running()
     rules.hear(
         tool("own"),
@@ -443,7 +443,7 @@ def test_tools_end_with_their_turn_but_not_those_of_background_agents() -> None:
     assert {event.status for event in rules.of(e.ToolEnded)} == {"cancelled"}
 
 
-def test_what_is_told_twice_or_too_late_is_told_once() -> None:
+def test_content_that_is_repeated_or_late_is_published_once() -> None:
     rules = running()
     start, end = tool("c"), e.ToolEnded(call="c", name="Bash", status="completed")
     agent = e.SessionStarted(agent="an agent")
@@ -453,7 +453,7 @@ def test_what_is_told_twice_or_too_late_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1.0])
-def test_the_agents_figures_replace_ours_where_they_make_sense(nonsense: float) -> None:
+def test_figures_of_the_agent_replace_estimates_if_they_are_sane(nonsense: float) -> None:
     rules = running()
     rules.hear(
         step(0.5),
@@ -470,17 +470,17 @@ def test_the_agents_figures_replace_ours_where_they_make_sense(nonsense: float) 
     assert ended.denials == (Denial(call="c", name="Bash"),)
 
 
-def test_settings_are_passed_on() -> None:
+def test_settings_are_passed_to_the_agent() -> None:
     rules = Rules()
     rules.do(c.SetModel(model="opus"), c.SetPermissionMode(mode="plan"))
     assert rules.taken() == [SetModel("opus"), SetPermissionMode("plan")]
-    assert rules.conversation.mode == "plan"
+    assert rules.session.mode == "plan"
 
 
 # The end ----------------------------------------------------------------------------------
 
 
-def test_closing_cancels_what_waits_and_starts_nothing() -> None:
+def test_close_cancels_waiting_messages_and_starts_nothing() -> None:
     rules = running("s")
     rules.do(send("q", "queue"))
     rules.begin_close()
@@ -495,7 +495,7 @@ def test_closing_cancels_what_waits_and_starts_nothing() -> None:
     assert rules.witness.open() == {}
 
 
-def test_the_end_of_a_session_ends_what_the_agent_left_open() -> None:
+def test_end_of_a_session_ends_what_the_agent_left_open() -> None:
     rules = running("s")
     rules.hear(tool("c"), e.TaskStarted(task="t"))
     rules.finish()
@@ -503,7 +503,7 @@ def test_the_end_of_a_session_ends_what_the_agent_left_open() -> None:
     assert ends(rules) == [("interrupted", "interrupted")]
 
 
-def test_a_question_without_a_turn_ends_with_the_session() -> None:
+def test_question_without_a_turn_ends_with_the_session() -> None:
     rules = Rules()
     rules.hear(e.PermissionRequested(request="r", call="c", name="Bash", input={}))
     rules.begin_close()
@@ -511,7 +511,7 @@ def test_a_question_without_a_turn_ends_with_the_session() -> None:
     assert rules.witness.open() == {}
 
 
-def test_nothing_is_heard_after_the_end() -> None:
+def test_signals_after_the_end_change_nothing() -> None:
     rules = Rules()
     rules.finish()
     before = len(rules.events)
@@ -520,7 +520,7 @@ def test_nothing_is_heard_after_the_end() -> None:
     assert len(rules.events) == before
 
 
-def test_a_request_of_background_work_is_answered_when_the_main_turn_fails() -> None:
+def test_request_of_background_work_is_denied_when_the_turn_fails() -> None:
     rules = running()
     rules.hear(
         e.TaskStarted(task="t"),
@@ -531,7 +531,8 @@ def test_a_request_of_background_work_is_answered_when_the_main_turn_fails() -> 
     assert [(reply.request, reply.allow) for reply in replies] == [("r", False)]
 
 
-def test_a_stop_by_a_limit_looks_at_the_clock_once_more_and_not_all_the_time() -> None:
+def test_stop_by_a_limit_is_due_once_more_at_its_deadline() -> None:
+    """The limit itself is not due again: the session would wake without an end."""
     rules = running(timeout=5.0)
     rules.wait(5.0)
     assert rules.stopping
@@ -548,9 +549,7 @@ def test_a_stop_by_a_limit_looks_at_the_clock_once_more_and_not_all_the_time() -
     ],
     ids=["withdrawn", "refused"],
 )
-def test_a_message_that_the_agent_gives_back_by_itself_ends_as_it_says(
-    reason: str, end: e.Event
-) -> None:
+def test_message_that_the_agent_drops_by_itself_ends_as_reported(reason: str, end: e.Event) -> None:
     rules = Rules()
     rules.do(send("m"))
     rules.hear(base.Dropped("m", reason))

@@ -5,7 +5,7 @@ from midflight.rules.watchdog import SILENCE_S, Verdict, Watchdog
 NOTHING = Verdict()
 
 
-def test_nothing_is_due_while_nothing_is_watched() -> None:
+def test_watchdog_is_never_due_before_it_begins() -> None:
     dog = Watchdog(10, 5)
     assert dog.due(paused=False) is None
     assert dog.look(1000, paused=False) == NOTHING
@@ -14,7 +14,7 @@ def test_nothing_is_due_while_nothing_is_watched() -> None:
     assert dog.due(paused=False) is None
 
 
-def test_a_silence_is_told_once_until_something_is_heard() -> None:
+def test_silence_is_reported_once_until_a_sign_of_life() -> None:
     dog = Watchdog(None, None)
     dog.begin(0)
     assert dog.due(paused=False) == SILENCE_S
@@ -27,7 +27,7 @@ def test_a_silence_is_told_once_until_something_is_heard() -> None:
     assert dog.look(100 + SILENCE_S, paused=False).silent_s == SILENCE_S
 
 
-def test_a_stall_limit_is_told_at_half_time_and_then_ends_the_turn() -> None:
+def test_stall_limit_is_reported_at_half_time_then_ends_the_turn() -> None:
     dog = Watchdog(None, 10)
     dog.begin(0)
     assert dog.due(paused=False) == 5
@@ -36,7 +36,7 @@ def test_a_stall_limit_is_told_at_half_time_and_then_ends_the_turn() -> None:
     assert dog.look(10, paused=False) == Verdict("stalled", 10)
 
 
-def test_while_paused_only_the_wall_clock_counts() -> None:
+def test_timeout_alone_counts_while_paused() -> None:
     dog = Watchdog(30, 10)
     dog.begin(0)
     assert dog.due(paused=True) == 30
@@ -45,14 +45,14 @@ def test_while_paused_only_the_wall_clock_counts() -> None:
     assert dog.look(30, paused=True) == Verdict("timeout")
 
 
-def test_to_begin_again_does_not_extend_the_limit() -> None:
+def test_second_begin_does_not_extend_the_limit() -> None:
     dog = Watchdog(10, None)
     dog.begin(0)
     dog.begin(9)
     assert dog.look(10, paused=False) == Verdict("timeout")
 
 
-def test_an_announced_silence_is_excused() -> None:
+def test_announced_silence_is_not_reported() -> None:
     dog = Watchdog(None, 10)
     dog.begin(0)
     dog.heard(100)  # the agent has said that it will wait until then

@@ -33,7 +33,7 @@ def texts(reader: Reader) -> list[str]:
     return seen
 
 
-def test_a_reader_gets_every_event_in_order() -> None:
+def test_reader_gets_every_event_in_order() -> None:
     log = log_of(10, "t", "d")
     reader = log.reader()
     assert texts(reader) == ["text 1", "delta after 1"]
@@ -42,14 +42,14 @@ def test_a_reader_gets_every_event_in_order() -> None:
     assert texts(reader) == []
 
 
-def test_a_reader_that_comes_back_gets_what_it_missed_for_good() -> None:
+def test_reader_that_comes_back_gets_the_durable_events_it_missed() -> None:
     log = log_of(10, "t", "d", "t", "t")
     assert texts(log.reader(after=1)) == ["text 2", "text 3"]
     assert texts(log.reader(after=3)) == []
     assert texts(log.reader(after=99)) == []
 
 
-def test_a_reader_that_has_caught_up_sees_deltas_again() -> None:
+def test_reader_that_has_caught_up_sees_deltas_again() -> None:
     log = log_of(10, "t")
     reader = log.reader(after=1)
     assert texts(reader) == []
@@ -57,12 +57,12 @@ def test_a_reader_that_has_caught_up_sees_deltas_again() -> None:
     assert texts(reader) == ["delta after 1"]
 
 
-def test_a_slow_reader_misses_only_deltas() -> None:
+def test_slow_reader_misses_only_deltas() -> None:
     log = log_of(4, "t", "d", "d", "d", "d", "t", "d", "d")
     assert texts(log.reader()) == ["text 1", "text 2"]
 
 
-def test_the_log_is_bounded_and_says_what_is_gone() -> None:
+def test_log_is_bounded_and_says_which_events_are_gone() -> None:
     log = log_of(4, *"t" * 10)
     with pytest.raises(EventsExpired, match="after 2") as caught:
         texts(log.reader(after=2))
@@ -70,7 +70,7 @@ def test_the_log_is_bounded_and_says_what_is_gone() -> None:
     assert texts(log.reader(after=6)) == ["text 7", "text 8", "text 9", "text 10"]
 
 
-def test_a_reader_that_was_overtaken_is_told_so() -> None:
+def test_reader_that_was_overtaken_raises_events_expired() -> None:
     log = log_of(4, "t")
     reader = log.reader()
     assert texts(reader) == ["text 1"]
@@ -96,7 +96,7 @@ async def test_reading_waits_for_more_and_ends_with_the_log() -> None:
     assert log.was_read
 
 
-async def test_reading_again_goes_on_where_it_stopped() -> None:
+async def test_reading_again_continues_where_it_stopped() -> None:
     log = log_of(10, "t", "t", "t")
     reader = log.reader()
     async for event in reader.read(lambda: True):
@@ -105,7 +105,7 @@ async def test_reading_again_goes_on_where_it_stopped() -> None:
     assert [event.seq async for event in reader.read(lambda: True)] == [2, 3]
 
 
-async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
+async def test_cancelled_wait_leaves_nothing_behind() -> None:
     log = log_of(10)
     waiting = asyncio.create_task(log.changed())
     await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, so that it waits

@@ -11,7 +11,7 @@ from midflight.testing import Text
 SECRET = "the-key-in-the-text"
 
 
-async def test_a_session_logs_commands_and_actions_but_no_text_of_a_message(
+async def test_session_logs_commands_and_actions_but_no_text(
     fake: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     _, session = await fake(Text(SECRET), name="mine")
@@ -31,7 +31,7 @@ async def test_a_session_logs_commands_and_actions_but_no_text_of_a_message(
     assert SECRET not in log
 
 
-async def test_the_repr_of_a_session_says_name_agent_and_status(fake: Callable[..., Any]) -> None:
+async def test_repr_of_a_session_has_name_agent_and_status(fake: Callable[..., Any]) -> None:
     _, session = await fake(name="mine")
     assert repr(session) == "<Session 'mine' agent=fake starting>"
     async with session:

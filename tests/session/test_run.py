@@ -29,7 +29,7 @@ def test_run_blocks_until_the_task_is_done(tmp_path: Path) -> None:
     assert seen[-1] == "turn.ended"
 
 
-def test_run_returns_what_came_of_the_task_after_a_usage_limit(tmp_path: Path) -> None:
+def test_run_returns_the_result_after_a_usage_limit(tmp_path: Path) -> None:
     async def play() -> None:
         async with FakeModel([usage_limit(0.5), Text("went on")]) as model:
             options: Any = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
@@ -39,7 +39,7 @@ def test_run_returns_what_came_of_the_task_after_a_usage_limit(tmp_path: Path) -
     asyncio.run(play())
 
 
-def test_run_returns_the_usage_limit_where_nothing_is_waited_for(tmp_path: Path) -> None:
+def test_run_returns_the_usage_limit_where_it_does_not_wait(tmp_path: Path) -> None:
     async def play() -> None:
         async with FakeModel([usage_limit(3600)]) as model:
             options: Any = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
@@ -55,7 +55,7 @@ async def test_run_says_what_to_use_inside_a_loop() -> None:
 
 
 @pytest.mark.parametrize("task", ["", " \n", "lone \ud800"])
-def test_a_task_that_no_agent_can_be_given_is_refused_at_once(task: str) -> None:
+def test_task_that_cannot_be_sent_is_refused_at_once(task: str) -> None:
     with pytest.raises(midflight.InvalidInput):
         midflight.dispatch(task, agent="fake")
     with pytest.raises(midflight.InvalidInput):

@@ -62,7 +62,7 @@ def texts(events: list[e.Event]) -> list[str]:
 # Streams ----------------------------------------------------------------------------------
 
 
-async def test_a_stream_ends_when_the_agent_is_quiet_and_the_next_goes_on(fake: Start) -> None:
+async def test_stream_ends_when_the_agent_is_quiet_and_the_next_continues(fake: Start) -> None:
     _, session = await fake(Text("one"), Text("two"))
     async with session:
         await session.send("first")
@@ -73,7 +73,7 @@ async def test_a_stream_ends_when_the_agent_is_quiet_and_the_next_goes_on(fake: 
         assert session.status == "idle"
 
 
-async def test_a_stream_that_was_left_is_gone_on_with(fake: Start) -> None:
+async def test_stream_that_was_left_is_continued(fake: Start) -> None:
     _, session = await fake(Words("a b c"))
     async with session:
         await session.send("count")
@@ -84,7 +84,7 @@ async def test_a_stream_that_was_left_is_gone_on_with(fake: Start) -> None:
     assert tail[-1].type == "turn.ended"
 
 
-async def test_a_stream_whose_task_was_cancelled_is_gone_on_with(fake: Start) -> None:
+async def test_stream_whose_task_was_cancelled_is_continued(fake: Start) -> None:
     model, session = await fake([Text("half"), Wait("go"), Text(" and half")])
     seen: list[e.Event] = []
 
@@ -104,7 +104,7 @@ async def test_a_stream_whose_task_was_cancelled_is_gone_on_with(fake: Start) ->
     assert texts(seen) == ["half and half"]
 
 
-async def test_two_streams_conflict_but_events_have_any_number_of_readers(fake: Start) -> None:
+async def test_second_stream_conflicts_but_events_have_any_number_of_readers(fake: Start) -> None:
     model, session = await fake([Wait("go"), Text("one")])
 
     async def follow(after: int) -> list[int | None]:
@@ -132,7 +132,7 @@ async def test_two_streams_conflict_but_events_have_any_number_of_readers(fake: 
     assert rest == whole[3:]
 
 
-async def test_a_stream_that_is_overtaken_by_a_newer_one_is_told_so(fake: Start) -> None:
+async def test_stream_that_a_newer_one_replaced_raises_conflict(fake: Start) -> None:
     _, session = await fake(Words("a b c"))
     async with session:
         await session.send("count")
@@ -143,7 +143,7 @@ async def test_a_stream_that_is_overtaken_by_a_newer_one_is_told_so(fake: Start)
             await anext(older)
 
 
-async def test_events_that_are_gone_are_an_error_that_says_so(
+async def test_events_no_longer_in_memory_raise_events_expired(
     fake: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.event_log.EventLog.__init__.__defaults__", (5,))
@@ -157,7 +157,7 @@ async def test_events_that_are_gone_are_an_error_that_says_so(
 # Messages ---------------------------------------------------------------------------------
 
 
-async def test_a_message_tells_its_course(fake: Start) -> None:
+async def test_receipt_follows_the_states_of_its_message(fake: Start) -> None:
     model, session = await fake([Wait("go"), Text("done"), Usage(100, 10)])
     async with session:
         message = await session.send("do it")
@@ -174,7 +174,7 @@ async def test_a_message_tells_its_course(fake: Start) -> None:
     assert not await message.cancel()
 
 
-async def test_a_message_that_never_got_a_turn_has_a_result(fake: Start) -> None:
+async def test_message_that_never_got_a_turn_has_a_result(fake: Start) -> None:
     model, session = await fake(Silence())
     async with session:
         await session.send("hang")
@@ -189,7 +189,7 @@ async def test_a_message_that_never_got_a_turn_has_a_result(fake: Start) -> None
     assert (await left.result()).reason == "closed"
 
 
-async def test_the_line_can_be_reordered(fake: Start) -> None:
+async def test_waiting_messages_can_be_reordered(fake: Start) -> None:
     model, session = await fake(Silence(), Text("b"), Text("c"), Text("a"))
     async with session:
         await session.send("hang")
@@ -204,7 +204,7 @@ async def test_the_line_can_be_reordered(fake: Start) -> None:
     assert [result.text for result in results] == ["b", "c", "a"]
 
 
-async def test_the_same_id_twice_is_one_message(fake: Start) -> None:
+async def test_id_that_is_sent_twice_is_one_message(fake: Start) -> None:
     _, session = await fake(Text("once"))
     async with session:
         first = await session.send("do it", id="m1")
@@ -215,7 +215,7 @@ async def test_the_same_id_twice_is_one_message(fake: Start) -> None:
         await session.interrupt()
 
 
-async def test_a_steer_that_can_be_taken_back_is(fake: Start) -> None:
+async def test_unread_steer_can_be_cancelled(fake: Start) -> None:
     model, session = await fake([Text("a"), Wait("go")])
     async with session:
         await session.send("go")
@@ -227,7 +227,7 @@ async def test_a_steer_that_can_be_taken_back_is(fake: Start) -> None:
     assert len(model.requests) == 1
 
 
-async def test_a_cancelled_wait_for_a_result_does_not_touch_the_message(fake: Start) -> None:
+async def test_cancelled_wait_for_a_result_does_not_touch_the_message(fake: Start) -> None:
     model, session = await fake([Wait("go"), Text("done")])
     async with session:
         message = await session.send("x")
@@ -239,7 +239,7 @@ async def test_a_cancelled_wait_for_a_result_does_not_touch_the_message(fake: St
 
 
 @pytest.mark.parametrize("text", ["", " \n", "lone \ud800", "x" * (10 * 1024 * 1024 + 1), None])
-async def test_a_text_that_no_agent_can_be_given_is_refused(fake: Start, text: Any) -> None:
+async def test_text_that_cannot_be_sent_is_refused(fake: Start, text: Any) -> None:
     _, session = await fake()
     async with session:
         with pytest.raises(midflight.InvalidInput):
@@ -249,7 +249,7 @@ async def test_a_text_that_no_agent_can_be_given_is_refused(fake: Start, text: A
 # Commands ---------------------------------------------------------------------------------
 
 
-async def test_a_command_from_afar_that_fails_is_a_notice_with_its_id(fake: Start) -> None:
+async def test_submitted_command_that_fails_is_a_notice_with_its_id(fake: Start) -> None:
     _, session = await fake(Text("done"))
     async with session:
         await session.submit(c.Cancel(message="x", id="k1"))
@@ -286,7 +286,7 @@ async def test_model_and_mode_can_be_switched(fake: Start) -> None:
 # Requests ---------------------------------------------------------------------------------
 
 
-async def test_a_reader_may_answer(fake: Start, tmp_path: Path) -> None:
+async def test_reader_may_answer(fake: Start, tmp_path: Path) -> None:
     _, session = await fake([WRITE], [ASK], Text("done"))
     async with session:
         await session.send("write")
@@ -299,7 +299,7 @@ async def test_a_reader_may_answer(fake: Start, tmp_path: Path) -> None:
     assert (tmp_path / "new").read_text() == "by the agent"
 
 
-async def test_the_programs_handler_answers(fake: Start, tmp_path: Path) -> None:
+async def test_handler_of_the_program_answers(fake: Start, tmp_path: Path) -> None:
     async def later(request: object) -> c.Answer | None:
         if isinstance(request, e.QuestionRequested):
             return c.Answer(request="", answers={"Which?": "A"})
@@ -312,7 +312,7 @@ async def test_the_programs_handler_answers(fake: Start, tmp_path: Path) -> None
     assert '"Which?"="A"' in str(model.requests[2].tool_results)
 
 
-async def test_a_handler_may_be_a_plain_function(fake: Start) -> None:
+async def test_handler_may_be_a_plain_function(fake: Start) -> None:
     def deny(request: e.PermissionRequested | e.QuestionRequested) -> c.Answer:
         return c.Answer(request=request.request, decision="deny", reason="not here")
 
@@ -322,7 +322,7 @@ async def test_a_handler_may_be_a_plain_function(fake: Start) -> None:
     assert [denial.reason for denial in result.denials] == ["not here"]
 
 
-async def test_a_handler_that_raises_denies_and_is_reported(fake: Start) -> None:
+async def test_handler_that_raises_denies_and_is_reported(fake: Start) -> None:
     def broken(_: object) -> None:
         raise RuntimeError("secret")
 
@@ -337,7 +337,7 @@ async def test_a_handler_that_raises_denies_and_is_reported(fake: Start) -> None
     ]
 
 
-async def test_a_handler_that_never_answers_does_not_hold_up_the_session(fake: Start) -> None:
+async def test_handler_that_never_answers_does_not_hold_up_the_session(fake: Start) -> None:
     asked = asyncio.Event()
 
     async def forever(_: object) -> None:
@@ -352,7 +352,7 @@ async def test_a_handler_that_never_answers_does_not_hold_up_the_session(fake: S
         assert (await message.result()).status == "interrupted"
 
 
-async def test_a_handler_that_leaves_it_to_others_leaves_it_open(fake: Start) -> None:
+async def test_handler_that_returns_none_leaves_the_request_pending(fake: Start) -> None:
     _, session = await fake([WRITE], Text("done"), on_request=lambda _: None)
     async with session:
         message = await session.send("write")
@@ -360,14 +360,14 @@ async def test_a_handler_that_leaves_it_to_others_leaves_it_open(fake: Start) ->
         assert (await message.result()).status == "completed"
 
 
-async def test_nobody_there_means_denied_at_once(fake: Start) -> None:
+async def test_request_is_denied_at_once_where_nobody_can_answer(fake: Start) -> None:
     _, session = await fake([WRITE], Text("done"))
     async with session:
         result = await (await session.send("write")).result()
     assert len(result.denials) == 1
 
 
-async def test_who_leaves_denies_what_waits(fake: Start) -> None:
+async def test_person_who_leaves_has_pending_requests_denied(fake: Start) -> None:
     _, session = await fake([WRITE], Text("done"), attended=True)
     async with session:
         message = await session.send("write")
@@ -376,7 +376,7 @@ async def test_who_leaves_denies_what_waits(fake: Start) -> None:
         assert len((await message.result()).denials) == 1
 
 
-async def test_a_request_is_denied_at_its_deadline(fake: Start) -> None:
+async def test_request_is_denied_at_its_deadline(fake: Start) -> None:
     _, session = await fake([WRITE], Text("done"), request_timeout=0.05)
     async with session:
         await session.send("write")
@@ -398,7 +398,7 @@ async def test_a_request_is_denied_at_its_deadline(fake: Start) -> None:
     ],
     ids=["first byte", "streaming", "tool", "question"],
 )
-async def test_closing_ends_whatever_is_going_on(fake: Start, step: Any) -> None:
+async def test_close_ends_the_turn_requests_and_messages(fake: Start, step: Any) -> None:
     model, session = await fake(step, attended=True, allowed_tools=["Bash"])
     async with session:
         message = await session.send("go")
@@ -410,7 +410,7 @@ async def test_closing_ends_whatever_is_going_on(fake: Start, step: Any) -> None
     assert session.pending == ()
 
 
-async def test_a_cancelled_block_closes_the_session_and_stays_cancelled(fake: Start) -> None:
+async def test_cancelled_block_closes_the_session_and_stays_cancelled(fake: Start) -> None:
     model, session = await fake(
         [ToolCall("Bash", {"command": "sleep 100"})], allowed_tools=["Bash"]
     )
@@ -429,7 +429,7 @@ async def test_a_cancelled_block_closes_the_session_and_stays_cancelled(fake: St
     assert session.status == "closed"
 
 
-async def test_a_close_that_is_cancelled_runs_to_its_end(fake: Start) -> None:
+async def test_close_that_is_cancelled_runs_to_its_end(fake: Start) -> None:
     model, session = await fake(Silence())
     await session.__aenter__()
     await session.send("go")
@@ -442,13 +442,13 @@ async def test_a_close_that_is_cancelled_runs_to_its_end(fake: Start) -> None:
     assert session.status == "closed"
 
 
-async def test_a_session_without_a_model_does_not_start() -> None:
+async def test_session_without_a_model_does_not_start() -> None:
     with pytest.raises(midflight.AgentUnavailable, match="FakeModel"):
         async with midflight.open(agent="fake"):
             raise AssertionError
 
 
-async def test_an_unknown_conversation_cannot_be_gone_on_with(fake: Start) -> None:
+async def test_unknown_conversation_cannot_be_resumed(fake: Start) -> None:
     _, session = await fake(resume="no-such-conversation")
     assert session.agent_session == "no-such-conversation"
     with pytest.raises(ConversationLost, match="No conversation found"):
@@ -457,9 +457,7 @@ async def test_an_unknown_conversation_cannot_be_gone_on_with(fake: Start) -> No
     assert session.status == "closed"
 
 
-async def test_a_conversation_is_gone_on_with(
-    fake_model: Callable[..., Any], tmp_path: Path
-) -> None:
+async def test_conversation_is_resumed(fake_model: Callable[..., Any], tmp_path: Path) -> None:
     model = await fake_model(Text("one"), Text("two"))
     options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
     async with midflight.dispatch("first", **options) as session:
@@ -473,7 +471,7 @@ async def test_a_conversation_is_gone_on_with(
     assert session.agent_session == known
 
 
-async def test_the_next_message_restarts_an_agent_that_has_died(fake: Start) -> None:
+async def test_next_message_restarts_an_agent_that_has_died(fake: Start) -> None:
     model, session = await fake([Words("a"), Wait("never")], Text("again"))
     async with session:
         message = await session.send("first")
@@ -485,7 +483,7 @@ async def test_the_next_message_restarts_an_agent_that_has_died(fake: Start) -> 
     assert "first" in str(model.requests[1].messages)
 
 
-async def test_limits_end_turns_and_the_session_goes_on(fake: Start) -> None:
+async def test_limit_ends_the_turn_and_the_session_stays_usable(fake: Start) -> None:
     tool = ToolCall("Bash", {"command": "true"})
     _, session = await fake(tool, tool, Silence(), Text("ok"), max_turns=2, timeout=0.5)
     async with session:
@@ -493,7 +491,7 @@ async def test_limits_end_turns_and_the_session_goes_on(fake: Start) -> None:
     assert reasons == ["max_turns", "timeout", "end_turn"]
 
 
-async def test_a_budget_holds_for_the_whole_session(fake: Start) -> None:
+async def test_budget_holds_for_the_whole_session(fake: Start) -> None:
     expensive = [Text("x"), Usage(100_000, 0)]
     _, session = await fake(expensive, expensive, max_budget_usd=0.5)
     async with session:
@@ -509,8 +507,8 @@ async def test_eight_sessions_do_not_disturb_each_other(fake: Start) -> None:
             result: midflight.Result = await (await session.send("count")).result()
             return result.text
 
-    told = await asyncio.gather(*map(work, range(8)))
-    assert told == [f"{number} " * 50 for number in range(8)]
+    results = await asyncio.gather(*map(work, range(8)))
+    assert results == [f"{number} " * 50 for number in range(8)]
 
 
 class Deaf(FakeAgent):
@@ -530,7 +528,7 @@ class Clumsy(FakeAgent):
         raise OSError("broken pipe")
 
 
-async def test_a_driver_that_cannot_read_fails_the_start(
+async def test_driver_that_cannot_read_fails_the_start(
     fake_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     model: FakeModel = await fake_model()
@@ -545,7 +543,7 @@ class Mute(FakeAgent):
         pass
 
 
-async def test_an_agent_that_does_not_answer_is_given_up(
+async def test_agent_that_does_not_come_up_fails_the_start(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.01)
@@ -558,7 +556,7 @@ async def test_an_agent_that_does_not_answer_is_given_up(
     assert (session.status, session.pending) == ("closed", ())
 
 
-async def test_a_conversation_that_is_lost_is_begun_anew_and_that_is_said(fake: Start) -> None:
+async def test_lost_conversation_is_begun_anew_with_a_notice(fake: Start) -> None:
     model, session = await fake(Text("one"), Text("two"))
     async with session:
         await (await session.send("first")).result()
@@ -586,7 +584,7 @@ class Moody(FakeAgent):
         await super().start()
 
 
-async def test_a_start_that_failed_is_no_lost_conversation(
+async def test_restart_that_fails_does_not_lose_the_conversation(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Moody, "starts", 0)
@@ -605,7 +603,7 @@ async def test_a_start_that_failed_is_no_lost_conversation(
 
 
 class Thrifty(FakeAgent):
-    """Tells money only at the end of the turn, as Claude Code does."""
+    """Reports money only at the end of the turn, as Claude Code does."""
 
     async def events(self) -> AsyncIterator[Signal]:
         async for signal in super().events():
@@ -615,7 +613,7 @@ class Thrifty(FakeAgent):
                 yield signal
 
 
-async def test_money_is_estimated_while_the_agent_does_not_tell_it(
+async def test_money_is_estimated_until_the_agent_reports_it(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.state.pricing._prices", {})
@@ -633,7 +631,7 @@ async def test_money_is_estimated_while_the_agent_does_not_tell_it(
         assert (await message.result()).cost_usd == pytest.approx(0.00021)
 
 
-async def test_what_a_driver_cannot_do_ends_what_depends_on_it(
+async def test_action_that_fails_ends_what_depends_on_it(
     fake_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     model: FakeModel = await fake_model()
@@ -647,14 +645,14 @@ async def test_what_a_driver_cannot_do_ends_what_depends_on_it(
         assert "broken pipe" in notice.text
 
 
-async def test_capabilities_are_the_agents(fake: Start) -> None:
+async def test_capabilities_are_those_of_the_agent(fake: Start) -> None:
     _, session = await fake()
     async with session:
         assert session.capabilities["steer"] == "supported"
         assert set(session.capabilities.values()) <= {"supported", "emulated", "not"}
 
 
-async def test_a_connection_that_drops_is_tried_again(fake: Start) -> None:
+async def test_dropped_connection_is_retried(fake: Start) -> None:
     _, session = await fake([Words("half"), Drop()], Text("whole"))
     async with session:
         await session.send("x")
@@ -676,7 +674,7 @@ async def test_a_connection_that_drops_is_tried_again(fake: Start) -> None:
     ],
     ids=["no data", "no text", "no decision", "no mapping"],
 )
-async def test_an_answer_that_cannot_be_sent_is_refused_and_the_request_still_waits(
+async def test_answer_that_cannot_be_sent_is_refused_and_the_request_waits(
     fake: Start, tmp_path: Path, answer: c.Answer
 ) -> None:
     _, session = await fake(WRITE, Text("done"), attended=True)
@@ -692,7 +690,7 @@ async def test_an_answer_that_cannot_be_sent_is_refused_and_the_request_still_wa
 
 
 @pytest.mark.parametrize("wrong", [{"delivery": "now"}, {"delivery": None}, {"id": 5}])
-async def test_a_send_with_a_wrong_value_is_refused(fake: Start, wrong: dict[str, Any]) -> None:
+async def test_send_with_a_wrong_value_is_refused(fake: Start, wrong: dict[str, Any]) -> None:
     _, session = await fake()
     async with session:
         with pytest.raises(midflight.InvalidInput):
@@ -700,7 +698,7 @@ async def test_a_send_with_a_wrong_value_is_refused(fake: Start, wrong: dict[str
         assert session.status == "idle"
 
 
-async def test_a_session_is_used_inside_its_block_and_entered_once(fake: Start) -> None:
+async def test_session_is_used_inside_its_block_and_entered_once(fake: Start) -> None:
     _, session = await fake(Text("one"))
     with pytest.raises(midflight.Conflict, match="not been entered"):
         await session.send("too early")
@@ -716,7 +714,7 @@ async def test_a_session_is_used_inside_its_block_and_entered_once(fake: Start) 
             pass
 
 
-async def test_a_session_belongs_to_its_event_loop(fake: Start) -> None:
+async def test_session_belongs_to_its_event_loop(fake: Start) -> None:
     _, session = await fake()
 
     async def elsewhere() -> None:
@@ -727,7 +725,7 @@ async def test_a_session_belongs_to_its_event_loop(fake: Start) -> None:
             await asyncio.to_thread(asyncio.run, elsewhere())
 
 
-async def test_what_was_set_while_the_agent_was_dead_holds_for_the_next_one(
+async def test_settings_changed_while_the_agent_is_dead_hold_for_the_next(
     fake: Start, tmp_path: Path
 ) -> None:
     model, session = await fake(Text("one"), WRITE, Text("two"), attended=True)
@@ -759,7 +757,7 @@ class Choosy(FakeAgent):
         raise midflight.AgentFailed("no such mode")
 
 
-async def test_what_the_agent_has_refused_is_not_in_force_and_harms_no_later_agent(
+async def test_settings_that_the_agent_refused_do_not_hold(
     fake_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     model: FakeModel = await fake_model(Text("one"), Text("two"))
@@ -776,7 +774,7 @@ async def test_what_the_agent_has_refused_is_not_in_force_and_harms_no_later_age
         assert (await (await session.send("go on")).result()).text == "two"
 
 
-async def test_a_handler_is_not_asked_what_a_policy_has_decided(fake: Start) -> None:
+async def test_handler_is_not_called_for_what_a_policy_decided(fake: Start) -> None:
     asked: list[Any] = []
     options: dict[str, Any] = {"permission_mode": "bypassPermissions", "on_request": asked.append}
     _, session = await fake(WRITE, Text("done"), **options)
@@ -785,14 +783,14 @@ async def test_a_handler_is_not_asked_what_a_policy_has_decided(fake: Start) -> 
     assert asked == []
 
 
-async def test_a_handler_that_returns_no_answer_is_told_what_is_wanted(fake: Start) -> None:
+async def test_handler_that_returns_no_answer_is_named_in_the_denial(fake: Start) -> None:
     _, session = await fake(WRITE, Text("done"), on_request=lambda _: True)
     async with session:
         result = await (await session.send("go")).result()
         assert "expected an Answer or None, got bool" in result.denials[0].reason
 
 
-async def test_a_command_that_the_agent_refuses_is_named_by_its_id(tmp_path: Path) -> None:
+async def test_command_that_the_agent_refuses_is_a_notice_with_its_id(tmp_path: Path) -> None:
     async with FakeModel([]) as model:
         options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
         async with midflight.Session(options, agent=Clumsy) as session:
@@ -809,7 +807,7 @@ class Stubborn(FakeAgent):
         raise OSError("cannot be closed")
 
 
-async def test_a_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) -> None:
+async def test_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) -> None:
     async with FakeModel([[Wait("never")]]) as model:
         options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
         session = midflight.Session(options, agent=Stubborn)
@@ -824,7 +822,7 @@ async def test_a_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) ->
         model.signal("never")
 
 
-async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: Start) -> None:
+async def test_stream_that_missed_events_raises_once_and_continues(fake: Start) -> None:
     _, session = await fake()
     async with session:
         for number in range(KEPT_EVENTS + 2):
@@ -837,7 +835,7 @@ async def test_a_stream_that_has_missed_too_much_is_told_once_and_goes_on(fake: 
         assert left[0].text == "2"
 
 
-async def test_a_stop_that_had_to_wait_for_the_agents_start_does_not_kill_it(
+async def test_stop_that_waited_for_the_start_does_not_kill_the_agent(
     fake_model: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.rules.turns.STOP_GRACE_S", 0.2)
@@ -869,7 +867,7 @@ async def test_a_stop_that_had_to_wait_for_the_agents_start_does_not_kill_it(
     assert len(model.agents) == 2
 
 
-async def test_a_message_that_failed_before_it_was_handed_over_is_not(fake: Start) -> None:
+async def test_message_that_failed_before_the_handover_is_not_handed(fake: Start) -> None:
     model, session = await fake(Text("one"), Text("two"))
     async with session:
         await (await session.send("first")).result()

@@ -19,7 +19,7 @@ def prices() -> None:
 
 
 @pytest.mark.usefixtures("prices")
-def test_a_known_model_is_estimated_by_its_list_price() -> None:
+def test_known_model_is_estimated_by_its_list_price() -> None:
     assert estimate("claude-sonnet-4-5", MILLION) > estimate("claude-haiku-4-5", MILLION) > 0
     cached = TokenUsage(cache_read_tokens=1_000_000)
     fresh = TokenUsage(input_tokens=1_000_000)
@@ -28,17 +28,17 @@ def test_a_known_model_is_estimated_by_its_list_price() -> None:
 
 @pytest.mark.usefixtures("prices")
 @pytest.mark.parametrize("model", ["", "no-such-model", "gpt-5"])
-def test_an_unknown_model_costs_nothing_that_we_know(model: str) -> None:
+def test_unknown_model_is_estimated_at_nothing(model: str) -> None:
     assert estimate(model, MILLION) == 0.0
 
 
 @pytest.mark.usefixtures("prices")
-def test_nonsense_tokens_are_priced_as_none() -> None:
+def test_negative_tokens_are_estimated_at_nothing() -> None:
     assert estimate("claude-haiku-4-5", TokenUsage(input_tokens=-5, output_tokens=-5)) == 0.0
 
 
 @pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf, -1.0, 0])
-def test_nonsense_money_is_none(nonsense: float) -> None:
+def test_amount_that_is_not_finite_or_negative_is_zero(nonsense: float) -> None:
     assert money(nonsense) == 0.0
 
 
@@ -70,7 +70,7 @@ def test_steps_add_up_over_turns() -> None:
     assert (usage.cost_usd, usage.total_cost_usd, usage.input_tokens) == (0.25, 1.75, 10)
 
 
-def test_the_running_total_does_not_fall_when_the_agents_own_figure_is_lower() -> None:
+def test_running_total_does_not_fall_to_a_lower_figure_of_the_agent() -> None:
     ledger = Ledger()
     spend(ledger, 2.0)
     end(ledger, 0.5)
@@ -79,7 +79,7 @@ def test_the_running_total_does_not_fall_when_the_agents_own_figure_is_lower() -
     assert ledger.total_usd == 0.75
 
 
-def test_a_decreasing_or_negative_count_takes_nothing_back() -> None:
+def test_negative_step_takes_nothing_back() -> None:
     ledger = Ledger()
     spend(ledger, 1.0, tokens=100)
     usage = spend(ledger, -5.0, tokens=-50)

@@ -28,7 +28,7 @@ def line(rules: Rules) -> list[str]:
     ("message", "before", "order"),
     [("a", None, "bca"), ("c", "a", "cab"), ("a", "c", "bac"), ("b", "c", "abc")],
 )
-def test_a_message_is_moved_in_the_line(
+def test_message_is_moved_in_the_line(
     rules: Rules, message: str, before: str | None, order: str
 ) -> None:
     rules.do(c.Move(message=message, before=before))
@@ -36,26 +36,26 @@ def test_a_message_is_moved_in_the_line(
 
 
 @pytest.mark.parametrize("message", ["a", "b", "c"])
-def test_an_edited_message_keeps_its_place(rules: Rules, message: str) -> None:
+def test_edited_message_keeps_its_place(rules: Rules, message: str) -> None:
     rules.do(c.Edit(message=message, text="other words"))
     assert line(rules) == ["a", "b", "c"]
     assert rules.state.outbox.get(message).text == "other words"
     assert rules.state.outbox.get(message).delivery == "queue"
 
 
-def test_a_promoted_message_is_given_to_the_agent_as_a_steer(rules: Rules) -> None:
+def test_promoted_message_is_handed_to_the_agent_as_a_steer(rules: Rules) -> None:
     rules.taken()
     rules.do(c.Promote(message="c"))
     assert line(rules) == ["c", "a", "b"]
     assert [entry.id for entry in rules.state.outbox.handed()] == ["c"]
 
 
-def test_a_redirect_goes_to_the_head_of_the_line(rules: Rules) -> None:
+def test_redirect_goes_to_the_head_of_the_line(rules: Rules) -> None:
     rules.do(c.Redirect(id="now", text="this first"))
     assert line(rules) == ["now", "a", "b", "c"]
 
 
-def test_what_cannot_be_moved_says_why(rules: Rules) -> None:
+def test_move_that_is_impossible_says_why(rules: Rules) -> None:
     rules.do(send("steer"))
     with pytest.raises(Conflict, match="handed to the agent"):
         rules.do(c.Move(message="steer"))
@@ -70,7 +70,7 @@ def test_what_cannot_be_moved_says_why(rules: Rules) -> None:
     assert line(rules) == ["a", "b", "c", "steer"]
 
 
-def test_ended_messages_are_forgotten_in_the_end() -> None:
+def test_ended_messages_are_kept_up_to_a_bound() -> None:
     outbox = Outbox()
     for number in range(KEPT_ENDED + 5):
         outbox.apply(e.MessageAccepted(message=str(number), text="x", delivery="queue"))

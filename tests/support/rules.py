@@ -1,4 +1,4 @@
-"""A conversation without an agent and without a clock, and a witness of what it says."""
+"""The rules of a session without an agent and without a clock, and a witness of its events."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Witness:
             case e.ToolEnded():
                 self._end("tool", event.call)
             case e.TaskStarted():
-                # Background work may be taken up again under the same id, after its end.
+                # Background work may begin again under the same id, after its end.
                 self.ended.get("task", set()).discard(event.task)
                 self.began.get("task", set()).discard(event.task)
                 self._begin("task", event.task)
@@ -135,7 +135,7 @@ class Witness:
 
 
 class Rules:
-    """The rules under test. The time goes on only when a test says so."""
+    """The rules under test. Time passes only when a test says so."""
 
     def __init__(self, *, attended: bool | None = True, spent_usd: float = 0.0, **limits: Any):
         self.witness = Witness()
@@ -147,7 +147,7 @@ class Rules:
         self.barred: set[str] = set()
         self.interrupted = False
         self.lacks: dict[str, base.Support] = {}
-        self.conversation = SessionRules(
+        self.session = SessionRules(
             Limits(**limits),
             publish=self.witness,
             act=self._act,
@@ -171,11 +171,11 @@ class Rules:
 
     @property
     def state(self) -> State:
-        return self.conversation.state
+        return self.session.state
 
     @property
     def stopping(self) -> bool:
-        return self.conversation._turns.stopping  # noqa: SLF001 - what no event tells
+        return self.session._turns.stopping  # noqa: SLF001 - what no event tells
 
     @property
     def events(self) -> list[e.Event]:
@@ -186,37 +186,37 @@ class Rules:
 
     def do(self, *commands: c.Command) -> None:
         for command in commands:
-            self.conversation.command(command, self.now)
+            self.session.command(command, self.now)
 
     def hear(self, *signals: base.Signal) -> None:
         for signal in signals:
-            self.conversation.signal(signal, self.now)
+            self.session.signal(signal, self.now)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.conversation.look(self.now)
+        self.session.look(self.now)
 
     def wait_until_due(self) -> None:
-        due = self.conversation.due()
+        due = self.session.due()
         assert due is not None
         self.wait(max(0.0, due - self.now))
 
     def bar(self, command: c.Command) -> None:
-        """Remember the messages that must not be given to the agent after this command."""
+        """Remember the messages that must not be handed to the agent after this command."""
         if isinstance(command, c.Interrupt) and not command.keep_queued:
             self.barred = {event.message for event in self.of(e.MessageAccepted)}
         elif isinstance(command, c.Cancel):
             self.barred.add(command.message)
 
     def begin_close(self, reason: str = "closed") -> None:
-        self.conversation.begin_close(reason, self.now)
+        self.session.begin_close(reason, self.now)
         self.closing = True
 
     def finish(self) -> None:
-        self.conversation.finish("closed", self.now)
+        self.session.finish("closed", self.now)
 
     def obey(self) -> None:
-        """Let the agent do what it has been asked to do, as a well-behaved one does."""
+        """Let the agent do what it was asked to do, as a well-behaved one does."""
         handed = [entry.id for entry in self.state.outbox.handed()]
         if self.interrupted:
             self.interrupted = False
@@ -244,14 +244,14 @@ def done(*messages: str, status: Any = "completed", reason: str = "end_turn") ->
 
 
 def limit(*messages: str, resets_at: float | None) -> tuple[base.Signal, base.Signal]:
-    """What an agent says whose turn has ended at the account's usage limit."""
+    """Return the signals of an agent whose turn has ended at the account's usage limit."""
     reason = "usage_limit"
-    told = base.UsageLimit(resets_at=resets_at, text="resets later")
-    return told, done(*messages, status="limit", reason=reason)
+    reached = base.UsageLimit(resets_at=resets_at, text="resets later")
+    return reached, done(*messages, status="limit", reason=reason)
 
 
 def facts(state: State) -> dict[str, Any]:
-    """Return everything in a state that events amount to."""
+    """Return everything in a state that is folded from events."""
     turn = state.turn
     return {
         "messages": [(m.id, m.text, m.delivery, m.state, m.turn) for m in state.outbox],
@@ -273,7 +273,7 @@ def facts(state: State) -> dict[str, Any]:
 
 
 def fold(events: Iterable[e.Event], spent_usd: float = 0.0) -> State:
-    """Work the state out anew, from what a reader gets over the wire."""
+    """Fold the state anew, from the events that a reader gets over the wire."""
     state = State(spent_usd)
     for event in events:
         if event.durable:

@@ -156,7 +156,7 @@ def _pyright(folder: Path) -> list[tuple[str, int]]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("checker", [_mypy, _pyright], ids=["mypy", "pyright"])
-def test_a_type_checker_tells_right_programs_from_wrong_ones(
+def test_type_checkers_tell_right_programs_from_wrong_ones(
     checker: Callable[[Path], list[tuple[str, int]]], programs: Path
 ) -> None:
     found = checker(programs)

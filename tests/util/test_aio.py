@@ -7,7 +7,7 @@ import pytest
 from midflight._util.aio import TaskSet, finished
 
 
-async def test_a_task_set_holds_its_tasks_until_they_are_done() -> None:
+async def test_task_set_holds_its_tasks_until_they_are_done() -> None:
     tasks, gate = TaskSet(), asyncio.Event()
     assert not tasks
     tasks.start(gate.wait())
@@ -42,7 +42,7 @@ async def test_close_ends_every_task_and_raises_no_error_of_theirs() -> None:
     assert not tasks
 
 
-async def test_finished_sees_a_task_to_its_end_when_the_waiting_is_cancelled() -> None:
+async def test_finished_waits_for_the_end_even_if_it_is_cancelled() -> None:
     gate = asyncio.Event()
 
     async def work() -> None:
