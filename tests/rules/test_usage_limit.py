@@ -350,9 +350,9 @@ def question(rules: Rules) -> e.QuestionRequested:
     return asked
 
 
-def answer(rules: Rules, said: str) -> None:
+def answer(rules: Rules, label: str) -> None:
     asked = question(rules)
-    rules.do(c.Answer(request=asked.request, answers={asked.questions[0].question: said}))
+    rules.do(c.Answer(request=asked.request, answers={asked.questions[0].question: label}))
 
 
 def test_person_who_attends_is_asked() -> None:
@@ -381,10 +381,10 @@ def test_answer_wait_begins_the_wait() -> None:
     assert handed(rules) == [CONTINUE]
 
 
-@pytest.mark.parametrize("said", ["Stop", "what?"])
-def test_answer_other_than_wait_stops(said: str) -> None:
+@pytest.mark.parametrize("label", ["Stop", "what?"])
+def test_answer_other_than_wait_stops(label: str) -> None:
     rules = limited(queued=("q",))
-    answer(rules, said)
+    answer(rules, label)
     assert state_of(rules, "q") == "failed"
     assert rules.session.quiet
 

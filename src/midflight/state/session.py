@@ -116,10 +116,10 @@ class State:
 
     def _note_denial(self, event: Event) -> None:
         if self.turn and isinstance(event, PermissionResolved) and event.decision == "deny":
-            asked = self.requests.pending.get(event.request)
-            call = getattr(asked, "call", "")
+            request = self.requests.pending.get(event.request)
+            call = getattr(request, "call", "")
             self.turn.denials[call] = Denial(
-                call=call, name=getattr(asked, "name", ""), reason=event.reason
+                call=call, name=getattr(request, "name", ""), reason=event.reason
             )
 
     def _note_last(self, event: Event) -> None:
