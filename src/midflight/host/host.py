@@ -12,7 +12,7 @@ from midflight._util.aio import TaskSet, finished
 from midflight.address import Address
 from midflight.agents import create
 from midflight.agents.base import Agent
-from midflight.agents.process.orphans import end_strays
+from midflight.agents.process.orphans import end_orphans
 from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
@@ -90,7 +90,7 @@ class Host:
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
-        await asyncio.to_thread(end_strays)
+        await asyncio.to_thread(end_orphans)
         self._listener.clear(await recover_all(self._journal))
         await self._listener.answer(self._make_app)
         self._tasks.start(self._housekeeping.tend())

@@ -76,7 +76,7 @@ async def until(session: midflight.Session, kind: type[e.Event]) -> None:
 
 
 @pytest.mark.timeout(120)  # two sessions, each of which may take long to start on a busy machine
-async def test_a_turn_is_told_with_its_money_and_another_session_goes_on_with_more_effort(
+async def test_turn_has_its_cost_and_another_session_resumes_with_more_effort(
     agent: Open, tmp_path: Path
 ) -> None:
     session, model = await agent(
@@ -110,7 +110,7 @@ async def test_a_turn_is_told_with_its_money_and_another_session_goes_on_with_mo
 
 
 @pytest.mark.parametrize("agent", ["opencode-acp"], indirect=True)  # claude-acp: see its rows
-async def test_opencode_tells_its_plan_and_of_no_new_attempt_and_has_no_questions_and_sub_agents(
+async def test_opencode_reports_plans_but_no_retries_questions_or_sub_agents(
     agent: Open,
 ) -> None:
     todos = [
@@ -133,7 +133,7 @@ async def test_opencode_tells_its_plan_and_of_no_new_attempt_and_has_no_question
     assert not offers(model.requests[0], "Agent")
 
 
-async def test_a_denial_is_obeyed_and_a_redirect_leaves_no_process_of_the_old_turn(
+async def test_denial_is_obeyed_and_redirect_leaves_no_process_of_the_old_turn(
     agent: Open, tmp_path: Path
 ) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & touch started; wait; sleep 61"

@@ -27,7 +27,7 @@ def kinds(events: list[e.Event]) -> list[str]:
     return [event.type for event in events if event.type != "usage"]
 
 
-async def test_a_turn_is_told_whole_and_in_order(scripted: Open) -> None:
+async def test_turn_is_reported_whole_and_in_order(scripted: Open) -> None:
     edited = {"type": "diff", "path": "a.py", "oldText": "x = 1\n", "newText": "x = 2\n"}
     todo = {"content": "look", "status": "pending", "priority": "low"}
     async with scripted() as agent:
@@ -72,7 +72,7 @@ async def test_a_turn_is_told_whole_and_in_order(scripted: Open) -> None:
         ({"request": "elicitation/create", "params": {"mode": "url"}}, e.Notice),
     ],
 )
-async def test_what_nobody_knows_is_told_and_harms_nothing(
+async def test_unknown_events_are_reported_and_harm_nothing(
     scripted: Open, step: dict[str, Any], told: type[e.Event] | None
 ) -> None:
     async with scripted() as agent:
@@ -93,7 +93,7 @@ async def test_lines_are_read_up_to_a_bound_and_skipped_beyond_it(
     assert "could not be read" in notice.text
 
 
-async def test_an_agent_that_dies_fails_its_turn_and_the_next_message_resumes(
+async def test_agent_that_dies_fails_its_turn_and_the_next_message_resumes(
     scripted: Open,
 ) -> None:
     abilities: dict[str, Any] = {"sessionCapabilities": {"resume": {}}}
@@ -106,14 +106,14 @@ async def test_an_agent_that_dies_fails_its_turn_and_the_next_message_resumes(
         assert [params["sessionId"] for params in agent.sent("session/resume")] == ["s-1"]
 
 
-async def test_a_conversation_that_the_agent_will_not_go_on_with_is_lost(scripted: Open) -> None:
+async def test_conversation_that_the_agent_does_not_resume_is_lost(scripted: Open) -> None:
     said = RESUMES | {"refusal": {"code": -32002, "message": "Resource not found"}}
     with pytest.raises(ConversationLost, match="refused session/resume: Resource not found"):
         async with scripted(said, resume="earlier"):
             raise AssertionError
 
 
-async def test_a_conversation_that_is_loaded_is_not_told_again(scripted: Open) -> None:
+async def test_conversation_that_is_loaded_is_not_reported_again(scripted: Open) -> None:
     old = words("old")["update"]
     said = {
         "hello": {"agentCapabilities": {"loadSession": True}},
@@ -126,7 +126,7 @@ async def test_a_conversation_that_is_loaded_is_not_told_again(scripted: Open) -
     assert result.cost_usd == 0.5
 
 
-async def test_an_agent_that_ignores_a_cancel_is_killed(
+async def test_agent_that_ignores_a_cancel_is_killed(
     scripted: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.rules.turns.STOP_GRACE_S", 0.3)
@@ -138,7 +138,7 @@ async def test_an_agent_that_ignores_a_cancel_is_killed(
 
 
 @pytest.mark.parametrize("then", ["session/cancel", ""])
-async def test_an_agent_that_begins_after_it_was_told_to_stop_is_told_again(
+async def test_agent_that_begins_after_a_cancel_is_cancelled_again(
     scripted: Open, then: str
 ) -> None:
     async with scripted() as agent:
@@ -151,7 +151,7 @@ async def test_an_agent_that_begins_after_it_was_told_to_stop_is_told_again(
         assert len(agent.sent("session/cancel")) == 2
 
 
-async def test_an_interrupt_answers_what_the_agent_waits_for_and_cancels(scripted: Open) -> None:
+async def test_interrupt_cancels_the_open_requests_and_the_prompt(scripted: Open) -> None:
     async with scripted() as agent:
         stop = {"end": {"stopReason": "cancelled"}}
         message = await agent.play(ask("c", **SHELL), {"until": "session/cancel"}, stop)
@@ -176,7 +176,7 @@ async def steer(scripted: Open, said: dict[str, Any]) -> tuple[bool, list[str]]:
         return second.turn == first.turn, agent.methods()[3:]
 
 
-async def test_a_steer_is_read_by_the_running_prompt_where_the_agent_announces_it(
+async def test_steer_is_read_by_the_running_prompt_where_it_is_announced(
     scripted: Open, tmp_path: Path
 ) -> None:
     assert await steer(scripted, STEERED) == (True, ["_session/steering"])
@@ -196,13 +196,13 @@ async def test_a_steer_is_read_by_the_running_prompt_where_the_agent_announces_i
         ),
     ],
 )
-async def test_a_steer_that_came_too_late_gets_a_prompt_of_its_own(
+async def test_steer_that_came_too_late_gets_a_prompt_of_its_own(
     scripted: Open, outcome: dict[str, str], methods: list[str]
 ) -> None:
     assert await steer(scripted, STEERED | {"steering": outcome}) == (False, methods)
 
 
-async def test_without_the_announcement_a_steer_waits_for_the_turns_end(scripted: Open) -> None:
+async def test_steer_waits_for_the_turns_end_where_it_is_not_announced(scripted: Open) -> None:
     async with scripted() as agent:
         first = await agent.play(ask("c", **SHELL))
         asked = await agent.until(e.PermissionRequested)
@@ -216,7 +216,7 @@ async def test_without_the_announcement_a_steer_waits_for_the_turns_end(scripted
 # Starting -------------------------------------------------------------------------------------
 
 
-async def test_an_agent_that_never_answers_is_ended_in_bounded_time(
+async def test_agent_that_never_answers_is_ended_in_bounded_time(
     scripted: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.agents.acp.driver.HANDSHAKE_TIMEOUT_S", 0.3)
@@ -231,13 +231,13 @@ def test_protocol_version_is_that_of_the_protocols_own_package() -> None:
     assert program.PROTOCOL_VERSION == PROTOCOL_VERSION
 
 
-async def test_an_agent_of_another_version_is_refused(scripted: Open) -> None:
+async def test_agent_of_another_version_is_refused(scripted: Open) -> None:
     with pytest.raises(AgentFailed, match="speaks version 7 of ACP, and 1 is needed"):
         async with scripted({"hello": {"protocolVersion": 7}}):
             pass
 
 
-async def test_an_agent_that_wants_a_login_says_how(scripted: Open) -> None:
+async def test_agent_that_wants_a_login_says_how(scripted: Open) -> None:
     said = {
         "hello": {"authMethods": [{"id": "x", "name": "X", "description": "run `x login`"}]},
         "refusal": {"code": -32000, "message": "Authentication required"},
@@ -259,7 +259,7 @@ async def test_an_agent_that_wants_a_login_says_how(scripted: Open) -> None:
         {"allowed_tools": ["Bash(git:*)"]},
     ],
 )
-async def test_what_the_protocol_has_no_word_for_is_refused_before_anything_starts(
+async def test_options_that_acp_does_not_have_are_refused_before_a_start(
     scripted: Open, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     with pytest.raises(UnsupportedOption, match=next(iter(options))):
@@ -279,7 +279,7 @@ async def test_what_the_protocol_has_no_word_for_is_refused_before_anything_star
         {"effort": "high"},
     ],
 )
-async def test_what_the_agent_does_not_announce_is_refused_before_a_prompt(
+async def test_options_that_the_agent_does_not_announce_are_refused(
     scripted: Open, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     with pytest.raises(UnsupportedOption, match=next(iter(options))):
@@ -346,7 +346,7 @@ async def test_every_message_is_of_the_protocols_own_form(scripted: Open, tmp_pa
         ({"allowed_tools": ["Bash"]}, ("allow_always", "reject_once"), "id-reject_once", 0),
     ],
 )
-async def test_an_ask_is_answered_once_by_the_rules_for_tools(
+async def test_request_is_answered_once_by_the_rules_for_tools(
     scripted: Open, options: dict[str, Any], offered: tuple[str, ...], answer: str, requests: int
 ) -> None:
     async with scripted(**options) as agent:
@@ -355,7 +355,7 @@ async def test_an_ask_is_answered_once_by_the_rules_for_tools(
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
 
 
-async def test_a_request_shows_the_input_that_was_told_last(scripted: Open) -> None:
+async def test_request_shows_the_newest_input(scripted: Open) -> None:
     first = {"command": "ls", "description": "look around"}
     told = tool("c", "pending", kind="execute", title="ls", rawInput=first)
     asked = ask("c", kind="execute", title="rm -rf x", rawInput={"command": "rm -rf x"})
@@ -368,7 +368,7 @@ async def test_a_request_shows_the_input_that_was_told_last(scripted: Open) -> N
 @pytest.mark.parametrize(
     ("rule", "requests"), [("mcp__prod__run_sql", 0), ("Bash", 1), ("execute", 1)]
 )
-async def test_a_tool_of_an_mcp_server_is_allowed_by_its_own_name_alone(
+async def test_tool_of_an_mcp_server_is_allowed_by_its_own_name_alone(
     scripted: Open, rule: str, requests: int
 ) -> None:
     meta = {"anything": {"toolName": "mcp__prod__run_sql"}}
@@ -378,14 +378,14 @@ async def test_a_tool_of_an_mcp_server_is_allowed_by_its_own_name_alone(
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
 
 
-async def test_a_refused_tool_is_told_as_denied_and_stands_in_the_result(scripted: Open) -> None:
+async def test_refused_tool_is_denied_and_stands_in_the_result(scripted: Open) -> None:
     async with scripted(disallowed_tools=["Bash"]) as agent:
         result, events = await agent.run(ask("c", **SHELL), tool("c", "failed"))
     assert [(denial.call, denial.name) for denial in result.denials] == [("c", "execute")]
     assert [event.status for event in events if isinstance(event, e.ToolEnded)] == ["denied"]
 
 
-async def test_a_refused_tool_that_runs_unasked_fails_the_turn(scripted: Open) -> None:
+async def test_refused_tool_that_runs_unasked_fails_the_turn(scripted: Open) -> None:
     async with scripted(disallowed_tools=["Bash"]) as agent:
         result, _ = await agent.run(
             tool("c", "in_progress", **SHELL),
@@ -398,7 +398,7 @@ async def test_a_refused_tool_that_runs_unasked_fails_the_turn(scripted: Open) -
 
 
 @pytest.mark.parametrize(("path", "requests"), [("in.py", 0), ("../out.py", 1)])
-async def test_edits_within_the_folder_are_accepted_for_an_agent_without_such_a_mode(
+async def test_edits_in_the_folder_are_accepted_where_the_agent_has_no_mode(
     scripted: Open, path: str, requests: int
 ) -> None:
     async with scripted(permission_mode="acceptEdits", attended=False) as agent:
@@ -408,7 +408,7 @@ async def test_edits_within_the_folder_are_accepted_for_an_agent_without_such_a_
 
 
 @pytest.mark.parametrize(("path", "requests"), [("in.py", 0), ("/etc/passwd", 1)])
-async def test_an_edit_is_accepted_only_if_what_it_changes_lies_in_the_folder_too(
+async def test_edit_is_accepted_only_if_what_it_changes_lies_in_the_folder(
     scripted: Open, path: str, requests: int
 ) -> None:
     diff = {"type": "diff", "path": path, "oldText": "a", "newText": "b"}
@@ -418,7 +418,7 @@ async def test_an_edit_is_accepted_only_if_what_it_changes_lies_in_the_folder_to
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests
 
 
-async def test_a_form_is_put_as_questions_and_filled_in_with_the_answers(scripted: Open) -> None:
+async def test_form_is_put_as_questions_and_filled_in_with_the_answers(scripted: Open) -> None:
     colour = {"type": "string", "oneOf": [{"const": "b", "title": "Blue"}]}
     sizes = {"type": "array", "description": "Sizes?", "items": {"enum": ["S", "L"]}}
     other = {"type": "string", "title": "Other"}
@@ -446,7 +446,7 @@ async def test_a_form_is_put_as_questions_and_filled_in_with_the_answers(scripte
 # Limits, money and failures -------------------------------------------------------------------
 
 
-async def test_a_turn_is_stopped_before_one_model_call_too_many(scripted: Open) -> None:
+async def test_turn_is_stopped_before_one_model_call_too_many(scripted: Open) -> None:
     async with scripted(max_turns=2) as agent:
         result, _ = await agent.run(
             *(tool("a", "in_progress", title="ls"), tool("b", "in_progress", title="ls")),
@@ -458,7 +458,7 @@ async def test_a_turn_is_stopped_before_one_model_call_too_many(scripted: Open) 
     assert (result.status, result.reason, result.steps) == ("limit", "max_turns", 2)
 
 
-async def test_money_is_told_as_a_sum_and_its_limit_holds(scripted: Open) -> None:
+async def test_money_comes_as_a_sum_and_its_limit_holds(scripted: Open) -> None:
     async with scripted(max_budget_usd=1.0) as agent:
         first, _ = await agent.run(cost(0.25), cost(0.5), words("x"))
         forgot, _ = await agent.run(cost(0.125), words("x"))
@@ -478,7 +478,7 @@ async def test_money_is_told_as_a_sum_and_its_limit_holds(scripted: Open) -> Non
         (0.0, [words("x"), cost(0.5)], 0.5),
     ],
 )
-async def test_earlier_turns_are_not_paid_again_in_a_conversation_that_is_gone_on_with(
+async def test_earlier_turns_are_not_paid_again_in_a_resumed_conversation(
     scripted: Open, paid: float, steps: list[Any], turn: float
 ) -> None:
     async with scripted(RESUMES, resume="earlier", spent_usd=paid) as agent:
@@ -519,7 +519,7 @@ async def test_turns_before_an_agents_death_are_not_paid_again(scripted: Open) -
         ({"error": {"code": -32603, "message": "oops"}}, "failed/agent_error"),
     ],
 )
-async def test_how_a_prompt_ended_is_told_by_its_reason(
+async def test_prompt_ends_with_the_reason_that_the_agent_reports(
     scripted: Open, end: dict[str, Any], ended: str
 ) -> None:
     async with scripted() as agent:
@@ -527,7 +527,7 @@ async def test_how_a_prompt_ended_is_told_by_its_reason(
     assert f"{result.status}/{result.reason}" == ended
 
 
-async def test_keys_do_not_show_in_what_the_agent_complains_about(scripted: Open) -> None:
+async def test_keys_do_not_show_in_the_agents_errors(scripted: Open) -> None:
     async with scripted(env={"SOME_API_KEY": "sk-1234567890"}) as agent:
         failure = {"error": {"code": 1, "message": "bad", "data": {"details": "sk-1234567890"}}}
         result, _ = await agent.run(failure)
@@ -538,7 +538,7 @@ async def test_keys_do_not_show_in_what_the_agent_complains_about(scripted: Open
             pass
 
 
-async def test_a_usage_limit_is_waited_for_if_the_agents_words_tell_its_end(
+async def test_usage_limit_is_waited_for_if_the_agents_text_has_its_end(
     scripted: Open,
 ) -> None:
     said = "You've hit your usage limit. Try again in 2 hours."
@@ -562,7 +562,7 @@ async def test_a_usage_limit_is_waited_for_if_the_agents_words_tell_its_end(
         ("gemini", r"gemini is not installed \(npm install -g @google/gemini-cli\)"),
     ],
 )
-async def test_an_agent_that_is_not_there_is_one_line_with_a_hint(
+async def test_agent_that_is_not_there_is_one_line_with_a_hint(
     tmp_path: Path, agent: str, error: str
 ) -> None:
     with pytest.raises(AgentUnavailable, match=error):
@@ -571,7 +571,7 @@ async def test_an_agent_that_is_not_there_is_one_line_with_a_hint(
 
 
 @pytest.mark.parametrize("agent", ["acp:", "acp:'x", "gemini:x", "gemni", "claude:x"])
-async def test_a_name_that_means_no_agent_is_an_invalid_option(tmp_path: Path, agent: str) -> None:
+async def test_name_that_means_no_agent_is_an_invalid_option(tmp_path: Path, agent: str) -> None:
     with pytest.raises(midflight.InvalidOption, match="agent"):
         async with midflight.open(agent=agent, cwd=tmp_path):
             pass

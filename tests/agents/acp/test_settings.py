@@ -36,7 +36,7 @@ def new(category: str, *values: str, current: str = "") -> Settings:
     ],
 )
 @pytest.mark.parametrize("form", ["old", "new"])
-def test_a_permission_mode_is_the_agents_own_of_that_meaning(
+def test_permission_mode_is_the_agents_own_of_that_meaning(
     modes: tuple[str, ...], mode: str, own: str | None, form: str
 ) -> None:
     settings = (
@@ -61,7 +61,7 @@ def test_a_permission_mode_is_the_agents_own_of_that_meaning(
         ("pus", None),
     ],
 )
-def test_a_models_bare_name_means_the_newest_of_the_provider_in_use(
+def test_models_bare_name_means_the_newest_of_the_provider_in_use(
     wanted: str, found: str | None
 ) -> None:
     models = ("x/opus-4", "x/opus-5-5-fast", "x/opus-5-5", "y/opus-9", "y/sonnet-4-5-20250929")
@@ -88,7 +88,7 @@ def test_models_of_the_older_form_have_their_own_method() -> None:
         {"modes": {"availableModes": [5]}, "configOptions": [1, {"id": "m", "options": 3}]},
     ],
 )
-def test_an_agent_that_tells_nonsense_lets_nothing_be_chosen(told: dict[str, Any]) -> None:
+def test_agent_with_nonsense_settings_lets_nothing_be_chosen(told: dict[str, Any]) -> None:
     settings = Settings(told)
     assert (settings.has_models, settings.has_modes, settings.has_effort) == (False,) * 3
 

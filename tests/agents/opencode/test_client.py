@@ -19,7 +19,7 @@ CONNECTED = b'data: {"type":"server.connected"}\n\n'
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def test_only_https_needs_authorities_and_plain_http_trusts_none() -> None:
+def test_https_needs_authorities_and_plain_http_trusts_none() -> None:
     assert trusted("HTTPS://far.example").cert_store_stats()["x509_ca"] > 0
     nobody = trusted("http://127.0.0.1:4096")
     assert nobody.cert_store_stats()["x509_ca"] == 0
@@ -64,7 +64,7 @@ async def heard(client: OpenCodeClient) -> list[dict[str, Any] | None]:
         await client.close()
 
 
-async def test_the_stream_is_asked_for_with_the_password_and_for_the_directory() -> None:
+async def test_stream_is_requested_with_the_password_for_the_directory() -> None:
     server = Server(OK + b"Transfer-Encoding: chunked\r\n\r\n23\r\n", CONNECTED + b"\r\n0\r\n\r\n")
     async with server.at() as place:
         frames = await heard(
@@ -88,7 +88,7 @@ async def test_events_are_whole_wherever_the_pieces_of_their_chunks_end(size: in
     assert frames == 2 * [{"type": "server.connected"}]
 
 
-async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:
+async def test_password_in_the_address_is_used_if_there_is_no_other() -> None:
     for given, used in ((None, "her:own"), ("word", "opencode:word")):
         server = Server(OK + b"\r\n" + CONNECTED)
         async with server.at() as place:
@@ -107,13 +107,13 @@ async def test_a_password_in_the_address_is_used_if_there_is_no_other() -> None:
     ],
     ids=["refused", "no HTTP", "nothing", "no chunk", "an endless head"],
 )
-async def test_an_answer_that_is_no_stream_fails(answer: bytes) -> None:
+async def test_answer_that_is_no_stream_fails(answer: bytes) -> None:
     async with Server(answer).at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):
             await heard(OpenCodeClient(f"http://{place}", "sesame"))
 
 
-async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("midflight.agents.opencode.v1.client.SILENCE_S", 0.1)
     server = Server(OK + b"\r\n", hang_up=False)
     async with server.at() as place:
@@ -123,7 +123,7 @@ async def test_a_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.Mo
             await server.left.wait()
 
 
-async def test_who_hears_enough_hangs_up() -> None:
+async def test_reader_that_stops_hangs_up() -> None:
     server = Server(OK + b"\r\n" + CONNECTED, hang_up=False)
     async with server.at() as place, asyncio.timeout(10):
         client = OpenCodeClient(f"http://{place}", None)
@@ -134,7 +134,7 @@ async def test_who_hears_enough_hangs_up() -> None:
         await client.close()
 
 
-async def test_over_https_nothing_is_sent_in_the_clear() -> None:
+async def test_https_sends_nothing_in_the_clear() -> None:
     server = Server(OK + b"\r\n" + CONNECTED)
     async with server.at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):

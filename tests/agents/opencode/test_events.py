@@ -53,7 +53,7 @@ def ends(told: Told) -> list[tuple[str, str, tuple[str, ...]]]:
 # Turns ------------------------------------------------------------------------------------
 
 
-def test_a_message_opens_a_turn_that_ends_when_the_session_rests() -> None:
+def test_message_opens_a_turn_that_ends_when_the_session_rests() -> None:
     told = Told(1)
     told.hear(*answer(2, 1))
     assert told.kinds() == ["Taken", "Text", "Step"]
@@ -63,20 +63,20 @@ def test_a_message_opens_a_turn_that_ends_when_the_session_rests() -> None:
 
 
 @fault("A10")
-def test_an_end_that_is_seen_twice_is_one_end() -> None:
+def test_end_that_is_seen_twice_is_one_end() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), status("idle"), idle(), status("idle"), idle())
     assert len(told.of(Finished)) == 1
 
 
-def test_a_message_that_is_read_between_two_steps_joins_the_turn() -> None:
+def test_message_that_is_read_between_two_steps_joins_the_turn() -> None:
     told = Told(1, 3)
     told.hear(*answer(2, 1, finish="tool-calls"), *answer(4, 3), idle())
     assert [taken.message for taken in told.of(Taken)] == ["m1", "m3"]
     assert ends(told) == [("completed", "end_turn", ("m1", "m3"))]
 
 
-def test_another_model_call_is_announced_when_the_one_before_it_has_ended() -> None:
+def test_next_model_call_is_reported_when_the_one_before_has_ended() -> None:
     told = Told(1)
     told.hear(*answer(2, 1, finish="tool-calls"), message(2, 1, finish="tool-calls"))
     assert told.kinds()[-1] == Calling.__name__
@@ -84,20 +84,20 @@ def test_another_model_call_is_announced_when_the_one_before_it_has_ended() -> N
     assert len(told.of(Calling)) == 1
 
 
-def test_a_turn_that_a_refusal_has_ended_is_not_interrupted() -> None:
+def test_turn_that_a_refusal_has_ended_is_not_interrupted() -> None:
     told = Told(1)
     told.hear(*answer(2, 1, finish="tool-calls"), idle())
     assert ends(told) == [("completed", "end_turn", ("m1",))]
 
 
-def test_a_message_that_will_never_be_read_fails() -> None:
+def test_message_that_will_never_be_read_fails() -> None:
     told = Told(1)
     told.signals += told.translate.lose()
     assert told.of(Dropped) == [Dropped("m1", "agent_error")]
     assert told.translate.unread == {}
 
 
-def test_what_a_provider_complains_about_has_no_key_in_it() -> None:
+def test_error_of_a_provider_has_no_key_in_it() -> None:
     told = Told(1)
     error = {"name": "APIError", "data": {"message": "bad key sk-secret", "statusCode": 401}}
     retry = status("retry", attempt=1, message="sk-secret is slow", next=0)
@@ -106,7 +106,7 @@ def test_what_a_provider_complains_about_has_no_key_in_it() -> None:
     assert told.of(Finished)[0].text == "bad key [redacted]"
 
 
-def test_a_call_id_that_a_model_uses_twice_is_two_calls() -> None:
+def test_call_id_that_a_model_uses_twice_is_two_calls() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), tool(2, "call", "running", input={"command": "ls"}))
     told.hear(tool(2, "call", "completed"), message(2, 1, finish="tool-calls"), message(4, 1))
@@ -116,14 +116,14 @@ def test_a_call_id_that_a_model_uses_twice_is_two_calls() -> None:
     assert (asked.call, asked.input) == ("msg_4/call", {"command": "rm -rf src"})
 
 
-def test_an_abort_between_two_model_calls_is_an_interrupt() -> None:
+def test_abort_between_two_model_calls_is_an_interrupt() -> None:
     told = Told(1)
     told.translate.stopping = True
     told.hear(*answer(2, 1, finish="tool-calls"), idle())
     assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 
 
-def test_a_message_that_is_read_after_the_last_word_has_a_turn_of_its_own() -> None:
+def test_message_that_is_read_after_the_answer_has_a_turn_of_its_own() -> None:
     told = Told(1, 3)
     told.hear(*answer(2, 1, "one"), *answer(4, 3, "two"), idle())
     assert ends(told) == [
@@ -133,19 +133,19 @@ def test_a_message_that_is_read_after_the_last_word_has_a_turn_of_its_own() -> N
     assert [end.text for end in told.of(Finished)] == ["one", "two"]
 
 
-def test_a_message_that_was_not_read_stays_with_the_agent() -> None:
+def test_message_that_was_not_read_stays_with_the_agent() -> None:
     told = Told(1, 5)
     told.hear(*answer(2, 1), idle())
     assert told.translate.unread == {"msg_5": "m5"}
 
 
-def test_a_turn_that_nobody_asked_for_is_told() -> None:
+def test_turn_that_the_agent_begins_is_reported() -> None:
     told = Told()
     told.hear(*answer(2, 1))
     assert told.kinds()[0] == Woke.__name__
 
 
-def test_an_abort_ends_the_turn_when_its_message_has_ended_and_not_before() -> None:
+def test_abort_ends_the_turn_when_its_message_has_ended_and_not_before() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), delta(2, "wel"), failed("MessageAbortedError"))
     told.hear(status("idle"), idle())
@@ -156,7 +156,7 @@ def test_an_abort_ends_the_turn_when_its_message_has_ended_and_not_before() -> N
 
 
 @fault("A10")
-def test_the_second_rest_of_an_abort_does_not_end_the_next_turn() -> None:
+def test_second_rest_of_an_abort_does_not_end_the_next_turn() -> None:
     told = Told(1)
     aborted = message(2, 1, error={"name": "MessageAbortedError"})
     told.hear(status("busy"), message(2, 1), idle(), aborted)
@@ -165,7 +165,7 @@ def test_the_second_rest_of_an_abort_does_not_end_the_next_turn() -> None:
     assert len(told.of(Finished)) == 1
 
 
-def test_an_abort_in_a_back_off_leaves_no_error_and_is_an_interrupt_all_the_same() -> None:
+def test_abort_in_a_back_off_leaves_no_error_and_is_an_interrupt() -> None:
     told = Told(1)
     retry = status("retry", attempt=1, message="Overloaded", next=0)
     ended = message(2, 1)
@@ -175,7 +175,7 @@ def test_an_abort_in_a_back_off_leaves_no_error_and_is_an_interrupt_all_the_same
     assert ends(told) == [("interrupted", "interrupted", ("m1",))]
 
 
-def test_a_rest_that_the_server_confirms_ends_the_turn_once() -> None:
+def test_rest_that_the_server_confirms_ends_the_turn_once() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1))
     for _ in range(2):
@@ -184,19 +184,19 @@ def test_a_rest_that_the_server_confirms_ends_the_turn_once() -> None:
 
 
 @fault("A10")
-def test_what_comes_after_the_end_of_its_turn_is_not_told() -> None:
+def test_events_after_the_end_of_their_turn_are_not_reported() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), idle())
     assert told.hear(text(2, "late", id="prt_late"), message(2, 1, finish="stop")) == []
 
 
-def test_a_message_that_was_taken_back_opens_no_turn() -> None:
+def test_message_that_was_taken_back_opens_no_turn() -> None:
     told = Told(1)
     assert told.translate.withdraw("msg_1") == "m1"
     assert told.hear(*answer(2, 1)) == []
 
 
-def test_an_earlier_part_of_the_conversation_is_not_told_again() -> None:
+def test_earlier_part_of_the_conversation_is_not_reported_again() -> None:
     told = Told(3, since="msg_2")
     assert told.hear(message(2, 1), text(2, "old"), message(2, 1, finish="stop")) == []
     told.hear(*answer(4, 3), idle())
@@ -218,7 +218,7 @@ def test_an_earlier_part_of_the_conversation_is_not_told_again() -> None:
         ({"name": "SomethingNew", "data": {"message": "no"}}, "agent_error"),
     ],
 )
-def test_an_error_of_the_message_is_the_end_of_its_turn(error: Any, reason: str) -> None:
+def test_error_of_the_message_is_the_end_of_its_turn(error: Any, reason: str) -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), message(2, 1, error=error), idle())
     assert ends(told) == [("failed", reason, ("m1",))]
@@ -228,19 +228,19 @@ def test_an_error_of_the_message_is_the_end_of_its_turn(error: Any, reason: str)
 @pytest.mark.parametrize(
     ("finish", "reason"), [("length", "max_tokens"), ("content-filter", "refusal")]
 )
-def test_an_answer_that_was_cut_or_refused_is_no_success(finish: str, reason: str) -> None:
+def test_answer_that_was_cut_or_refused_is_no_success(finish: str, reason: str) -> None:
     told = Told(1)
     told.hear(*answer(2, 1, finish=finish), idle())
     assert ends(told) == [("failed", reason, ("m1",))]
 
 
-def test_an_error_between_two_steps_is_the_end_of_the_turn() -> None:
+def test_error_between_two_steps_is_the_end_of_the_turn() -> None:
     told = Told(1)
     told.hear(*answer(2, 1, finish="tool-calls"), failed("UnknownError", message="broken"), idle())
     assert ends(told) == [("failed", "agent_error", ("m1",))]
 
 
-def test_an_error_before_anything_was_read_fails_the_message_at_once() -> None:
+def test_error_before_anything_was_read_fails_the_message_at_once() -> None:
     told = Told(1)
     told.hear(failed("UnknownError", message="no such model"))
     (notice,) = told.of(e.Notice)
@@ -251,7 +251,7 @@ def test_an_error_before_anything_was_read_fails_the_message_at_once() -> None:
 # Content ----------------------------------------------------------------------------------
 
 
-def test_text_is_told_when_the_model_has_gone_past_it() -> None:
+def test_text_is_reported_when_the_model_has_passed_it() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), part(2, "text", text=""), delta(2, "he"))
     told.hear(text(2, "hello"))
@@ -262,7 +262,7 @@ def test_text_is_told_when_the_model_has_gone_past_it() -> None:
 
 @fault("M3")
 @pytest.mark.parametrize("seconds", [USAGE_LIMIT_S - 5, USAGE_LIMIT_S + 5])
-def test_a_pause_of_minutes_is_the_agents_own_and_one_of_hours_is_the_accounts(
+def test_pause_of_minutes_is_the_agents_and_one_of_hours_the_accounts(
     seconds: float,
 ) -> None:
     told = Told(1)
@@ -277,7 +277,7 @@ def test_a_pause_of_minutes_is_the_agents_own_and_one_of_hours_is_the_accounts(
     assert all(limit.resets_at == pytest.approx(again, abs=1) for limit in limits)
 
 
-def test_a_retry_voids_the_text_and_the_repeated_one_is_told_once() -> None:
+def test_retry_voids_the_text_and_the_repeated_one_is_reported_once() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), delta(2, "hello"), text(2, "hello", id="prt_a"))
     told.hear(status("retry", attempt=1, message="Overloaded", next=0))
@@ -287,7 +287,7 @@ def test_a_retry_voids_the_text_and_the_repeated_one_is_told_once() -> None:
     assert (retry.attempt, retry.delay_s, retry.error) == (1, 0.0, "Overloaded")
 
 
-def test_thinking_is_told_apart_from_text() -> None:
+def test_thinking_is_kept_apart_from_text() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), part(2, "reasoning", text=""))
     told.hear(delta(2, "hm", kind="reasoning"))
@@ -295,7 +295,7 @@ def test_thinking_is_told_apart_from_text() -> None:
     assert [type(each) for each in told.signals[1:3]] == [e.ThinkingDelta, e.Thinking]
 
 
-def test_a_tool_call_is_told_from_its_start_to_its_end_and_once() -> None:
+def test_tool_call_is_reported_once_from_its_start_to_its_end() -> None:
     told = Told(1)
     outputs = [{"output": "a"}, {"output": "ab"}]
     told.hear(status("busy"), message(2, 1), tool(2, "call", "pending"))
@@ -307,14 +307,14 @@ def test_a_tool_call_is_told_from_its_start_to_its_end_and_once() -> None:
     assert [(each.status, each.output) for each in told.of(e.ToolEnded)] == [("completed", "abc")]
 
 
-def test_a_call_that_went_wrong_says_why() -> None:
+def test_call_that_failed_says_why() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), tool(2, "call", "error", error="no such file"))
     (ended,) = told.of(e.ToolEnded)
     assert (ended.status, ended.output) == ("failed", "no such file")
 
 
-def test_a_step_has_its_tokens_and_its_cost() -> None:
+def test_step_has_its_tokens_and_its_cost() -> None:
     told = Told(1)
     told.hear(*answer(2, 1))
     (step,) = told.of(Step)
@@ -327,7 +327,7 @@ def test_a_step_has_its_tokens_and_its_cost() -> None:
     assert (step.tokens.output_tokens, step.tokens.cache_read_tokens) == (6, 3)
 
 
-def test_a_call_that_was_broken_off_is_estimated_by_what_was_streamed() -> None:
+def test_call_that_was_broken_off_is_estimated_by_what_was_streamed() -> None:
     told = Told(1)
     told.hear(*answer(2, 1, finish="tool-calls"), message(3, 1), delta(3, "x" * 40))
     told.hear(message(3, 1, error={"name": "MessageAbortedError"}), idle())
@@ -338,7 +338,7 @@ def test_a_call_that_was_broken_off_is_estimated_by_what_was_streamed() -> None:
     assert cut.tokens.input_tokens == 21  # what the call before had in its context
 
 
-def test_a_plan_is_told() -> None:
+def test_plan_is_reported() -> None:
     told = Told(1)
     todos = [{"id": "1", "content": "look", "status": "pending", "priority": "high"}]
     told.hear(frame("todo.updated", sessionID="ses_main", todos=todos))
@@ -355,7 +355,7 @@ def below(told: Told) -> None:
     told.hear(frame("session.created", sessionID="ses_child", info=created))
 
 
-def test_what_a_sub_agent_does_names_its_call_also_before_the_call_is_known() -> None:
+def test_sub_agents_events_name_their_call_also_before_it_is_known() -> None:
     told = Told(1)
     below(told)
     told.hear(text(7, "from below", "ses_child"), tool(7, "inner", "running", "ses_child"))
@@ -370,7 +370,7 @@ def test_what_a_sub_agent_does_names_its_call_also_before_the_call_is_known() ->
     assert [(step.main, step.cost_usd) for step in told.of(Step)] == [(False, 0.25)]
 
 
-def test_the_rest_of_a_sub_agent_is_not_the_end_of_the_turn() -> None:
+def test_rest_of_a_sub_agent_is_not_the_end_of_the_turn() -> None:
     told = Told(1)
     below(told)
     told.hear(tool(2, "outer", "running", metadata={"sessionId": "ses_child"}))
@@ -378,7 +378,7 @@ def test_the_rest_of_a_sub_agent_is_not_the_end_of_the_turn() -> None:
     assert told.of(Finished) == []
 
 
-def test_a_sub_agents_request_is_asked_with_its_call() -> None:
+def test_sub_agents_request_is_asked_with_its_call() -> None:
     told = Told(1)
     below(told)
     told.hear(tool(2, "outer", "running", metadata={"sessionId": "ses_child"}))
@@ -387,7 +387,7 @@ def test_a_sub_agents_request_is_asked_with_its_call() -> None:
     assert (asked.request, asked.call, asked.parent) == ("per_1", "call", "outer")
 
 
-def test_the_events_of_other_sessions_are_nothing_to_this_one() -> None:
+def test_events_of_other_sessions_are_ignored() -> None:
     told = Told(1)
     others = [message(2, 1, "ses_other"), text(2, "x", "ses_other"), delta(2, "x", "ses_other")]
     assert told.hear(*others, idle("ses_other"), permission(2, "p", "ses_other")) == []
@@ -396,7 +396,7 @@ def test_the_events_of_other_sessions_are_nothing_to_this_one() -> None:
 # Requests ---------------------------------------------------------------------------------
 
 
-def test_a_request_has_the_name_and_the_input_of_its_call_and_comes_once() -> None:
+def test_request_has_the_name_and_the_input_of_its_call_and_comes_once() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), tool(2, "call", "running"))
     told.hear(permission(2, "per_1"), permission(2, "per_1"))
@@ -404,21 +404,21 @@ def test_a_request_has_the_name_and_the_input_of_its_call_and_comes_once() -> No
     assert (asked.name, asked.input, asked.call) == ("bash", {"command": "ls"}, "call")
 
 
-def test_a_request_outside_the_folder_says_where() -> None:
+def test_request_outside_the_folder_says_where() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), tool(2, "call", "running"))
     told.hear(permission(2, "p", permission="external_directory", patterns=["/etc/*"]))
     assert told.of(e.PermissionRequested)[0].reason == "outside the folder: /etc/*"
 
 
-def test_a_request_that_is_decided_is_put_to_nobody() -> None:
+def test_request_that_the_options_decide_is_not_reported() -> None:
     told = Told(1, decided="allow")
     told.hear(status("busy"), message(2, 1), permission(2, "per_1"))
     assert told.of(e.PermissionRequested) == []
     assert told.asked[0].patterns == ["ls"]
 
 
-def test_what_was_refused_without_asking_is_among_the_denials_of_its_turn() -> None:
+def test_call_that_the_options_refuse_is_among_the_denials_of_its_turn() -> None:
     told = Told(1, decided="deny")
     told.hear(status("busy"), message(2, 1), permission(2, "per_1"), message(2, 1, finish="stop"))
     told.hear(idle())
@@ -427,7 +427,7 @@ def test_what_was_refused_without_asking_is_among_the_denials_of_its_turn() -> N
 
 
 @fault("A10")
-def test_a_request_that_an_ended_turn_left_behind_is_not_asked() -> None:
+def test_request_that_an_ended_turn_left_behind_is_not_asked() -> None:
     told = Told(1)
     told.hear(*answer(2, 1), idle())
     told.hand(3)
@@ -435,14 +435,14 @@ def test_a_request_that_an_ended_turn_left_behind_is_not_asked() -> None:
     assert told.hear(permission(2, "stale")) == []
 
 
-def test_a_request_that_somebody_else_answered_is_withdrawn() -> None:
+def test_request_that_another_client_answered_is_withdrawn() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), permission(2, "per_1"))
     replied = frame("permission.replied", sessionID="ses_main", requestID="per_1", reply="once")
     assert told.hear(replied) == [Withdrawn("per_1")]
 
 
-def test_a_question_is_asked_with_its_options() -> None:
+def test_question_is_asked_with_its_options() -> None:
     told = Told(1)
     options = [{"label": "Blue", "description": "sky"}]
     asked = [{"question": "Which?", "header": "Colour", "multiple": True, "options": options}]
@@ -452,7 +452,7 @@ def test_a_question_is_asked_with_its_options() -> None:
     assert (question.multiple, question.options[0].label) == (True, "Blue")
 
 
-def test_the_text_before_a_question_is_told_before_it() -> None:
+def test_text_before_a_question_is_reported_before_it() -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1), text(2, "One more thing."))
     told.hear(frame("question.asked", id="que_1", sessionID="ses_main", questions=[]))
@@ -474,7 +474,7 @@ def test_the_text_before_a_question_is_told_before_it() -> None:
         {"type": None},
     ],
 )
-def test_what_is_unknown_or_broken_is_kept_as_it_is_and_the_turn_goes_on(odd: Any) -> None:
+def test_unknown_or_broken_updates_are_kept_and_the_turn_continues(odd: Any) -> None:
     told = Told(1)
     told.hear(status("busy"), message(2, 1))
     assert told.hear(odd) == [e.Raw(data=odd)]

@@ -38,36 +38,36 @@ def models(default: str | None = "garden/pear") -> Models:
     return Models(TOLD, default)
 
 
-def test_a_full_name_means_itself() -> None:
+def test_full_name_means_itself() -> None:
     assert str(models().find("orchard/plum-large-4")) == "orchard/plum-large-4"
 
 
-def test_a_bare_alias_means_the_newest_plain_one_of_the_configured_provider() -> None:
+def test_bare_alias_means_the_newest_model_of_the_configured_provider() -> None:
     assert str(models().find("plum")) == "garden/plum-large-4"
     assert str(models("orchard/plum-large-4").find("plum")) == "orchard/plum-large-4"
 
 
-def test_without_a_configured_provider_opencodes_own_comes_last() -> None:
+def test_opencodes_own_provider_comes_last_without_a_configured_one() -> None:
     assert models(None).find("plum").provider == "orchard"
 
 
-def test_an_id_is_an_id_before_it_is_a_part_of_one() -> None:
+def test_id_is_an_id_before_it_is_a_part_of_one() -> None:
     assert models().find("plum-large-3").id == "plum-large-3"
 
 
 @pytest.mark.parametrize("name", ["garden/plumm-large-4", "grape", "/", "nowhere/"])
-def test_an_unknown_model_is_an_error_before_anything_starts(name: str) -> None:
+def test_unknown_model_is_an_error_before_anything_starts(name: str) -> None:
     with pytest.raises(UnsupportedOption, match="OpenCode has no") as caught:
         models().find(name)
     assert caught.value.hint
 
 
-def test_the_nearest_models_are_named() -> None:
+def test_nearest_models_are_named() -> None:
     with pytest.raises(UnsupportedOption, match="garden/plum-large-4"):
         models().find("garden/plum-larg-4")
 
 
-def test_a_model_costs_what_the_server_says() -> None:
+def test_model_costs_what_the_server_says() -> None:
     million = TokenUsage(
         input_tokens=1_000_000, output_tokens=1_000_000, cache_read_tokens=1_000_000
     )
@@ -76,7 +76,7 @@ def test_a_model_costs_what_the_server_says() -> None:
     assert models().price("unknown", million) == 0.0
 
 
-def test_an_effort_is_one_of_the_models_variants() -> None:
+def test_effort_is_one_of_the_models_variants() -> None:
     large = Model("garden", "plum-large-3")
     assert models().variant(large, "high") == "high"
     with pytest.raises(UnsupportedOption, match=r"effort.*high, max"):

@@ -38,7 +38,7 @@ def verdict(request: PermissionRequest, **options: Any) -> str:
     ["ls", "ls -la src", "cat README.md docs/a-b.md", "grep -rn word src", "pwd", "echo a=b"],
 )
 @pytest.mark.parametrize("mode", PERMISSION_MODES)
-def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
+def test_plain_command_that_only_reads_in_the_folder_is_never_asked(
     mode: str, command: str
 ) -> None:
     assert verdict(asked(command=command), permission_mode=mode) == "allow"
@@ -86,11 +86,11 @@ def test_a_plain_command_that_only_reads_in_the_folder_is_never_asked(
         " ls",
     ],
 )
-def test_a_command_that_could_do_anything_else_is_asked_for(command: str) -> None:
+def test_command_that_could_do_anything_else_is_asked_for(command: str) -> None:
     assert verdict(asked(command=command)) == "ask"
 
 
-def test_a_link_that_leads_out_of_the_folder_is_asked_for(tmp_path: Path) -> None:
+def test_link_that_leads_out_of_the_folder_is_asked_for(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -100,7 +100,7 @@ def test_a_link_that_leads_out_of_the_folder_is_asked_for(tmp_path: Path) -> Non
     assert verdict(asked(command="cat way/x"), cwd=inside) == "ask"
 
 
-def test_only_the_text_of_a_command_counts_as_one() -> None:
+def test_command_counts_as_one_only_by_its_text() -> None:
     assert verdict(asked(command=["ls"])) == "ask"
     assert verdict(asked("edit", command="ls")) == "ask"
 
@@ -115,7 +115,7 @@ def test_only_the_text_of_a_command_counts_as_one() -> None:
         ("bypassPermissions", "ask", "ask", "ask", "ask"),
     ],
 )
-def test_a_mode_decides_what_it_is_about_and_leaves_the_rest_to_the_session(
+def test_mode_decides_its_own_requests_and_leaves_others_to_the_session(
     mode: str, edit: str, command: str, outside: str, unknown: str
 ) -> None:
     policy = OpenCodePermissions(Options.build(permission_mode=mode))
@@ -128,20 +128,20 @@ def test_a_mode_decides_what_it_is_about_and_leaves_the_rest_to_the_session(
     assert [policy(each).decision for each in requests] == [edit, command, outside, unknown]
 
 
-def test_a_mode_can_be_switched_at_any_time() -> None:
+def test_mode_can_be_switched_at_any_time() -> None:
     policy = OpenCodePermissions(Options.build())
     policy.mode = "acceptEdits"
     assert policy(asked("edit", "write")).decision == "allow"
 
 
 @pytest.mark.parametrize("name", ["Bash", "bash"])
-def test_an_allowed_tool_runs_unasked_by_either_name(name: str) -> None:
+def test_allowed_tool_runs_unasked_by_either_name(name: str) -> None:
     assert verdict(asked(command="make"), allowed_tools=[name]) == "allow"
     assert verdict(asked("external_directory", "bash"), allowed_tools=[name]) == "allow"
     assert verdict(asked("edit", "write"), allowed_tools=[name]) == "ask"
 
 
-def test_an_allowed_editor_is_not_leave_for_another_one() -> None:
+def test_allowed_editor_is_no_permission_for_another_one() -> None:
     assert verdict(asked("edit", "edit"), allowed_tools=["Edit"]) == "allow"
     assert verdict(asked("edit", "write"), allowed_tools=["Edit"]) == "ask"
 
@@ -159,11 +159,11 @@ def test_opencodes_own_notes_are_read_without_asking() -> None:
     assert verdict(asked("external_directory", "read", [notes, "/etc/*"])) == "ask"
 
 
-def test_a_reading_command_in_another_folder_is_asked_for() -> None:
+def test_reading_command_in_another_folder_is_asked_for() -> None:
     assert verdict(asked(command="cat a", workdir="/tmp")) == "ask"
 
 
-def test_a_disallowed_tool_is_refused_even_where_it_is_allowed_too() -> None:
+def test_disallowed_tool_is_refused_even_where_it_is_allowed_too() -> None:
     both = {"allowed_tools": ["Bash"], "disallowed_tools": ["Bash"]}
     assert verdict(asked(command="ls"), **both) == "deny"
 
@@ -181,7 +181,7 @@ def test_folders_that_were_added_are_worked_in_without_asking(tmp_path: Path) ->
     assert outside() == "ask"
 
 
-def test_a_rule_about_a_part_of_a_tool_is_refused_before_anything_starts() -> None:
+def test_rule_about_a_part_of_a_tool_is_refused_before_anything_starts() -> None:
     with pytest.raises(UnsupportedOption, match=r"allowed_tools.*Bash\(git"):
         check(Options.build(allowed_tools=["Bash(git:*)"]))
 
@@ -193,7 +193,7 @@ def added(**options: Any) -> list[tuple[str, str]]:
     return [(rule["permission"], rule["action"]) for rule in told[len(BASE) :]]
 
 
-def test_a_disallowed_tool_is_not_even_offered() -> None:
+def test_disallowed_tool_is_not_even_offered() -> None:
     assert added() == []
     assert added(disallowed_tools=["Bash", "mcp__good__shout", "mcp__other"]) == [
         ("bash", "deny"),
@@ -213,7 +213,7 @@ def test_editors_share_a_permission_so_one_alone_is_refused_when_it_asks() -> No
 
 
 @pytest.mark.parametrize("name", ["mcp__my.garden", "mcp__my.garden__plant"])
-def test_an_mcp_server_is_disallowed_as_a_whole_or_by_tool(name: str) -> None:
+def test_mcp_server_is_disallowed_as_a_whole_or_by_tool(name: str) -> None:
     assert verdict(asked("my_garden_plant"), disallowed_tools=[name]) == "deny"
     assert verdict(asked("my_gardens_plant"), disallowed_tools=[name]) == "ask"
     assert verdict(asked("my_garden_plant"), allowed_tools=[name]) == "allow"
@@ -227,14 +227,14 @@ LOOSE = [
 
 
 @pytest.mark.parametrize("permission", LOOSE)
-def test_what_a_project_loosens_is_asked_for_and_so_are_sub_agents(permission: Any) -> None:
+def test_permissions_that_a_project_loosens_are_asked_for_again(permission: Any) -> None:
     told = rules(Options.build(), [{"name": "general", "permission": permission}], "build")
     assert told == [*BASE, {"permission": "task", "pattern": "*", "action": "ask"}]
     strict = [{"name": "general", "permission": [*LOOSE[1], *BASE]}]
     assert rules(Options.build(), strict, "build") == BASE
 
 
-def test_what_the_user_has_denied_stays_denied() -> None:
+def test_denial_of_the_users_own_rules_stays_denied() -> None:
     rm = {"permission": "bash", "pattern": "rm *", "action": "deny"}
     taken_back = {"permission": "question", "pattern": "*", "action": "deny"}
     allowed = {"permission": "question", "pattern": "*", "action": "allow"}
@@ -256,7 +256,7 @@ def test_named_skills_are_the_only_ones_and_none_means_none() -> None:
     assert verdict(asked("skill", patterns=["beta"]), skills=["plug:alpha"]) == "deny"
 
 
-def test_whatever_is_not_known_to_be_harmless_is_asked_for() -> None:
+def test_call_that_is_not_known_to_be_harmless_is_asked_for() -> None:
     config = as_config(BASE)
     assert config["*"] == "ask"
     assert config["read"] == {"*": "allow", "*.env": "ask", "*.env.*": "ask"}

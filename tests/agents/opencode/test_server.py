@@ -30,7 +30,7 @@ def servers() -> list[int]:
     return found
 
 
-async def test_sessions_share_a_server_till_the_last_ends_and_no_project_loosens_what_is_asked_for(
+async def test_sessions_share_a_server_and_no_project_loosens_its_permissions(
     tmp_path: Path, claude_home: Path
 ) -> None:
     need(OPENCODE.missing())
@@ -67,7 +67,7 @@ async def test_sessions_share_a_server_till_the_last_ends_and_no_project_loosens
         assert not psutil.pid_exists(server)
 
 
-async def test_a_server_that_was_named_is_used_and_left_running(
+async def test_server_at_a_url_is_used_and_left_running(
     opencode_server: OpenCodeServer, tmp_path: Path
 ) -> None:
     stage = Stage(OPENCODE.on(opencode_server), tmp_path)

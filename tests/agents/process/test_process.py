@@ -10,7 +10,7 @@ from midflight.agents.process.process import AgentProcess
 KEY = "sk-test-0123456789"
 
 
-async def test_a_process_is_logged_from_start_to_end_without_its_environment(
+async def test_process_is_logged_from_start_to_end_without_its_environment(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = AgentProcess()

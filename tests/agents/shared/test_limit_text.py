@@ -33,12 +33,12 @@ NOW = at("2026-11-22 19:48:30")
         ),
     ],
 )
-def test_the_reset_is_read_from_an_agents_words(words: str, expected: str) -> None:
+def test_reset_is_read_from_an_agents_text(words: str, expected: str) -> None:
     assert is_usage_limit(words)
     assert resets_at(words, NOW) == at(expected) + MINUTE_S
 
 
-def test_the_reset_is_read_from_a_field_in_the_words() -> None:
+def test_reset_is_read_from_a_field_in_the_text() -> None:
     words = '{"type":"usage_limit_reached","plan_type":"plus","resets_at":1795391321}'
     assert is_usage_limit(words)
     assert resets_at(words, NOW) == 1795391321
@@ -52,11 +52,11 @@ def test_the_reset_is_read_from_a_field_in_the_words() -> None:
         "hit your limit · resets Nov 31, 3pm (UTC)",
     ],
 )
-def test_words_that_tell_no_time_tell_none(words: str) -> None:
+def test_text_without_a_time_has_no_reset(words: str) -> None:
     assert is_usage_limit(words)
     assert resets_at(words, NOW) is None
 
 
 @pytest.mark.parametrize("words", ["429 rate_limit_error", "Overloaded, try again in 5 seconds"])
-def test_a_passing_rate_limit_is_no_usage_limit(words: str) -> None:
+def test_passing_rate_limit_is_no_usage_limit(words: str) -> None:
     assert not is_usage_limit(words)

@@ -239,7 +239,7 @@ class AcpAgent:
                 await self._calls.close()
             yield signal
         await self._process.exited()
-        for signal in last_signals(self._process.strays, Died(self._process.last_words())):
+        for signal in last_signals(self._process.survivors, Died(self._process.last_words())):
             yield signal
 
     def _report(self, signals: Iterable[Signal]) -> None:

@@ -168,7 +168,7 @@ class ClaudeAgent:
 
     async def interrupt(self) -> None:
         """Stop the turn and everything queued; note which processes must not survive it."""
-        await self._calls.condemn(strays=not self._tasks)
+        await self._calls.condemn(detached=not self._tasks)
         await self._control("interrupt", {"cancel_queued": True})
 
     async def reply(self, reply: Reply) -> None:
@@ -253,7 +253,7 @@ class ClaudeAgent:
         await self._process.exited()
         words = self._process.last_words()
         died = Died(words, lost=self._options.resume is not None and _LOST in words)
-        for signal in last_signals(self._process.strays, died):
+        for signal in last_signals(self._process.survivors, died):
             yield signal
 
     async def _watch(self, signal: Signal) -> None:

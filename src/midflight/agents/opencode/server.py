@@ -139,13 +139,13 @@ class Server(Generic[C]):
         """Tell whether its program runs, as far as that can be seen from here."""
         return self._process is None or self._process.running
 
-    async def strays(self) -> list[int]:
+    async def survivors(self) -> list[int]:
         """If it has ended, wait until what it ran has too; return the processes that live on."""
         if self._process is None:
             return []
         if not self._process.running:
             await self._process.exited()
-        return self._process.strays
+        return self._process.survivors
 
     @property
     def process(self) -> AgentProcess | None:

@@ -32,7 +32,7 @@ def new_marker() -> str:
     return f"{space()}-{pid}-{round((born(pid) or 0) * HUNDREDTHS)}-{uuid.uuid4().hex}"
 
 
-def end_strays() -> list[int]:
+def end_orphans() -> list[int]:
     """End every process whose midflight process is dead; return those that were found.
 
     Nothing without a marker is touched, nor what belongs to a process that lives.

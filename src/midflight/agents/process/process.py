@@ -43,7 +43,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
     def __init__(self) -> None:
         """Prepare; `start` starts it."""
         self.marker = new_marker()
-        self.strays: list[int] = []
+        self.survivors: list[int] = []
         self._name = ""
         self._transport: asyncio.SubprocessTransport | None = None
         self._output = OutputLines()
@@ -223,7 +223,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             async with asyncio.timeout(GONE_TIMEOUT_S):
                 await self.exited()
         except TimeoutError:
-            self.strays = [self.pid]
+            self.survivors = [self.pid]
         if self._transport is not None:
             self._transport.close()
 
@@ -240,14 +240,14 @@ class AgentProcess(asyncio.SubprocessProtocol):
     async def _sweep(self) -> None:
         """End what outlived the program: its descendants of a moment ago, and what has its marker.
 
-        What cannot be ended is listed in ``strays``.
+        What cannot be ended is listed in ``survivors``.
         """
         from midflight.agents.process import tree
 
         left = {
             p.pid: p for p in [*self._family, *await asyncio.to_thread(_family, 0, self.marker)]
         }
-        self.strays = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
+        self.survivors = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
         pipe = self._transport.get_pipe_transport(1) if self._transport else None
         if pipe is not None and not self._output.ended:
             pipe.close()

@@ -31,14 +31,14 @@ class OpenCalls:
             case ToolEnded():
                 self._since.pop(signal.call, None)
 
-    async def condemn(self, *, strays: bool = True) -> None:
+    async def condemn(self, *, detached: bool = True) -> None:
         """Note the processes of the calls: the turn is about to be stopped.
 
-        Without ``strays`` processes that left the agent's tree are spared: background work.
+        Without ``detached`` processes that left the agent's tree are spared: background work.
         """
         if self._since:
             self._doomed = await asyncio.to_thread(
-                _born_after, self._process, min(self._since.values()), strays=strays
+                _born_after, self._process, min(self._since.values()), detached=detached
             )
 
     async def close(self) -> None:
@@ -48,10 +48,10 @@ class OpenCalls:
         await end(doomed)
 
 
-def last_signals(strays: Sequence[int], died: Died) -> Iterator[Signal]:
+def last_signals(survivors: Sequence[int], died: Died) -> Iterator[Signal]:
     """Yield which processes could not be ended, and that the agent has died."""
-    if strays:
-        pids = ", ".join(map(str, strays))
+    if survivors:
+        pids = ", ".join(map(str, survivors))
         yield Notice(level="error", text=f"these processes could not be ended: {pids}")
     yield died
 
@@ -63,10 +63,10 @@ async def end(processes: Iterable[psutil.Process]) -> None:
         await asyncio.to_thread(_end, doomed)
 
 
-def _born_after(process: AgentProcess, age_s: float, *, strays: bool) -> list[psutil.Process]:
+def _born_after(process: AgentProcess, age_s: float, *, detached: bool) -> list[psutil.Process]:
     from midflight.agents.process import tree
 
-    return tree.born_after(process.pid, process.marker, age_s, strays=strays)
+    return tree.born_after(process.pid, process.marker, age_s, detached=detached)
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:

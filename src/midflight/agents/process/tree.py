@@ -51,18 +51,18 @@ def marker_of(process: psutil.Process) -> str | None:
     return value
 
 
-def born_after(pid: int, marker: str, age_s: float, *, strays: bool) -> list[psutil.Process]:
+def born_after(pid: int, marker: str, age_s: float, *, detached: bool) -> list[psutil.Process]:
     """Return what the agent's program started when it was this old or later, with descendants.
 
-    With ``strays`` also those that only the marker reveals: without, work that began before and
+    With ``detached`` also those that only the marker reveals: without, work that began before and
     runs on in the background is safe. The agent's age is a clock that both sides share: birth times
     count from the boot of the machine, and the wall clock may have been set since.
     """
     young = []
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
-        since = root.create_time() + age_s - (SLACK_S if strays else TIGHT_SLACK_S)
-        for process in of(pid, marker) if strays else root.children():
+        since = root.create_time() + age_s - (SLACK_S if detached else TIGHT_SLACK_S)
+        for process in of(pid, marker) if detached else root.children():
             with contextlib.suppress(psutil.Error):
                 if process.pid != pid and process.create_time() >= since:
                     young += [process, *process.children(recursive=True)]

@@ -296,7 +296,7 @@ class OpenCodeAgent:
                 yield item
         assert self._server is not None  # noqa: S101 - it was started
         words = self._server.last_words() if self._ending is None else "it was closed"
-        for signal in last_signals(await self._server.strays(), Died(words)):
+        for signal in last_signals(await self._server.survivors(), Died(words)):
             yield signal
 
     async def _next(self) -> FeedItem | Signal | None:
