@@ -122,7 +122,7 @@ ROWS: dict[str, Row] = {
         "claude-agent-sdk 0.2.111",
     ),
     "A6": Row(
-        "When midflight itself is killed, the agent and its tools end; a restart finds strays "
+        "When midflight itself is killed, the agent and its tools end; a restart finds orphans "
         "and runs nothing again.",
         "AgentWrapper and t3code: turns that ran twice",
     ),
