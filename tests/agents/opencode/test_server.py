@@ -30,6 +30,7 @@ def servers() -> list[int]:
     return found
 
 
+@pytest.mark.agent
 async def test_sessions_share_a_server_and_no_project_loosens_its_permissions(
     tmp_path: Path, claude_home: Path
 ) -> None:
