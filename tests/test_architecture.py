@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -78,7 +79,11 @@ def _name(path: Path) -> str:
 
 
 MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_bytes(), str(path)) for name, path in MODULES.items()}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_bytes(), str(path)) for name, path in MODULES.items()}
 
 
 def _full(name: str) -> str:
@@ -118,7 +123,7 @@ def _words(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def test_core_knows_no_agent_by_name() -> None:
     wrong = [
         f"{MODULES[module].relative_to(SRC)}:{line} says {text!r}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if module.split(".")[0] not in NOT_CORE
         for line, text in _words(tree)
         if any(word in text.lower() for word in AGENT_WORDS)
@@ -255,7 +260,7 @@ def _writes(tree: ast.AST) -> Iterator[ast.AST]:
 def test_only_the_output_module_writes_to_the_terminal() -> None:
     wrong = [
         f"{MODULES[module].relative_to(SRC)}:{getattr(node, 'lineno', 0)} writes by itself"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if module != OUTPUT
         for node in _writes(tree)
     ]
@@ -263,12 +268,12 @@ def test_only_the_output_module_writes_to_the_terminal() -> None:
 
 
 def test_output_module_has_one_function_that_writes() -> None:
-    if OUTPUT not in TREES:
-        assert not any(module.split(".")[0] == "cli" for module in TREES)
+    if OUTPUT not in trees():
+        assert not any(module.split(".")[0] == "cli" for module in trees())
         return
     functions = [
         node.name
-        for node in ast.walk(TREES[OUTPUT])
+        for node in ast.walk(trees()[OUTPUT])
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(_writes(node))
     ]
     assert len(functions) == 1, f"these write: {functions}"

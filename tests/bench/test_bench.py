@@ -19,6 +19,27 @@ from midflight.testing.plugin import need
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("compared", "side", "name"),
+    [
+        pytest.param("claude", "raw", "cpu", marks=pytest.mark.agent),
+        pytest.param("opencode", "raw", "live", marks=pytest.mark.agent),
+        ("host", "midflight", "journal"),
+        ("tools", "midflight", "tools"),
+    ],
+)
+def test_a_probe_measures_figures_of_its_comparison(compared: str, side: str, name: str) -> None:
+    """A whole round is measured rarely: each of its probes starts programs of its own."""
+    need(OPENCODE.missing() if compared == "opencode" else "")
+    with surroundings() as bench:
+        measured = bench.probe(compared, side, name, QUICK)
+    assert measured.keys() <= {figure.key for figure in COMPARISONS[compared].figures}
+    assert measured
+    assert all(value > 0 for values in measured.values() for value in values)
+
+
+@pytest.mark.long  # a dozen starts of the agent
 @pytest.mark.agent
 @pytest.mark.timeout(240)
 def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> None:
@@ -47,6 +68,7 @@ def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> 
     assert "live follow-up → first text |" in written
 
 
+@pytest.mark.long  # five starts of a server
 @pytest.mark.agent
 @pytest.mark.timeout(240)
 def test_sessions_with_opencode_measure_all_but_the_start() -> None:
@@ -63,6 +85,7 @@ def test_sessions_with_opencode_measure_all_but_the_start() -> None:
     assert all(value > 0 for values in probed.values() for value in values)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_small_round_measures_the_journal_and_hosts() -> None:
     """All but what needs real agents: that is slow, and `tests/host` tries what it is made of."""
@@ -83,6 +106,7 @@ def test_a_small_round_measures_the_journal_and_hosts() -> None:
     assert all(value > 0 for key in took if key != "rest_held" for value in took[key])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_small_round_measures_the_tools() -> None:
     with surroundings() as bench:

@@ -30,12 +30,26 @@ ELSEWHERE = {
 }
 """Rows that are not tried on an agent that costs seconds to start.
 
-Those of the first three lines are all the ACP driver's and tried with claude-acp; most of the verbs
+Those of the first three lines are all the ACP driver's and tried with claude-acp, some of them in
+`RARE` only; most of the verbs
 among them are in this agent's part of the matrix too. What the agent itself adds to those of the
 last two lines is tried in tests/agents/acp/test_driver.py: it asks, obeys a denial, takes another
 mode, tells its cost and its plan, thinks as hard as it is told, goes on with an earlier
 conversation, and tells of no new attempt, no question and no sub-agent. That it takes another model
 is in the matrix.
+"""
+
+RARE = {
+    "claude-acp": (
+        *("steer", "queue", "redirect", "interrupt", "cancel"),
+        *("effort", "resume", "timeout", "stall_timeout"),
+    )
+}
+"""Rows that are tried rarely on an agent that starts two programs for each session.
+
+The verbs are in this agent's part of the matrix as well, effort and resume in
+tests/agents/acp/test_driver.py. What ends a turn after a time is the session's, and tried with
+three other agents.
 """
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]
@@ -45,8 +59,25 @@ ANNOUNCING = [rig for rig in RIGS if rig.announces]
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name, indirect=True)
 async def test_row_is_as_the_driver_says(rig: Rig, row: str, tmp_path: Path) -> None:
-    tried = row not in ELSEWHERE.get(rig.name, ())
+    tried = row not in ELSEWHERE.get(rig.name, ()) + RARE.get(rig.name, ())
     record(await check_row(rig, row, tmp_path, tried=tried), SEEN)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("no_agent_left")
+@pytest.mark.parametrize(
+    ("rig", "row"),
+    [
+        pytest.param(rig, row, id=f"{rig.name}-{row}")
+        for rig in RIGS
+        for row in RARE.get(rig.name, ())
+    ],
+    indirect=["rig"],
+)
+async def test_row_that_is_tried_rarely_is_as_the_driver_says(
+    rig: Rig, row: str, tmp_path: Path
+) -> None:
+    await check_row(rig, row, tmp_path)
 
 
 def test_every_row_has_a_check() -> None:

@@ -138,11 +138,20 @@ async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("agent", [pytest.param("claude", marks=pytest.mark.agent), "fake"])
+@pytest.mark.parametrize(
+    ("agent", "kills"),
+    [
+        pytest.param("claude", 1, marks=pytest.mark.agent),
+        pytest.param("claude", 5, marks=[pytest.mark.agent, pytest.mark.long]),
+        pytest.param("opencode", 5, marks=[pytest.mark.agent, pytest.mark.long]),
+        ("fake", 1),
+        pytest.param("fake", 5, marks=pytest.mark.long),
+    ],
+)
 async def test_a_session_survives_kills_at_random_moments(
-    agent: str, tmp_path: Path, no_agent_left: None
+    agent: str, kills: int, tmp_path: Path, no_agent_left: None
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     play = chaos.Play(tmp_path / "play", agent, random.Random(seed))  # noqa: S311 - no secret
-    wrong = await play.run(3)
+    wrong = await play.run(kills)
     assert not wrong, f"python -m tests.faults.chaos --seed {seed}: {play.kills}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 from tests.faults.manifest import ROWS
@@ -12,6 +13,7 @@ TESTS = Path(__file__).resolve().parents[1]
 GROUPS = {"C": 6, "I": 8, "A": 12, "M": 8, "N": 8, "D": 6, "S": 12}
 
 
+@cache
 def _bound() -> dict[str, list[str]]:
     """Return for each id of a row the tests that are bound to it, as they stand in the sources."""
     found: defaultdict[str, list[str]] = defaultdict(list)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.faults import pid_in, pipe
 
 import midflight
 from midflight import events as e
@@ -136,7 +136,8 @@ async def test_opencode_reports_plans_but_no_retries_questions_or_sub_agents(
 async def test_denial_is_obeyed_and_redirect_leaves_no_process_of_the_old_turn(
     agent: Open, tmp_path: Path
 ) -> None:
-    stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & touch started; wait; sleep 61"
+    started = pipe(tmp_path / "started")
+    stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & echo $$ > started; wait; sleep 61"
 
     def script(request: ModelRequest) -> Step:
         said = request.last_user_text
@@ -154,9 +155,7 @@ async def test_denial_is_obeyed_and_redirect_leaves_no_process_of_the_old_turn(
 
     await session.set_permission_mode("bypassPermissions")
     first = await session.send("wait for it")
-    async with asyncio.timeout(30):
-        while not (tmp_path / "started").exists():
-            await asyncio.to_thread(os.sched_yield)
+    await pid_in(started)
     second = await session.redirect("rather this")
     async with asyncio.timeout(30):
         ended, result = await first.result(), await second.result()
