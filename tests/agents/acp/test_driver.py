@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.faults import pid_in, pipe
+from tests.support.faults import ended, pid_in, pipe, read, until
 
 import midflight
 from midflight import events as e
@@ -58,21 +58,13 @@ async def agent(
 
 async def ask(session: midflight.Session, text: str) -> tuple[midflight.Result, list[e.Event]]:
     """Send a message; return its result, and the events up to the next quiet."""
-    async with asyncio.timeout(30):
-        message = await session.send(text)
-        events = [event async for event in session.stream()]
-        return await message.result(), events
+    message = await session.send(text)
+    events = await read(session)
+    return await ended(message), events
 
 
 def effort_of(request: ModelRequest) -> dict[str, object]:
     return {name: request.body.get(name) for name in EFFORT_FIELDS}
-
-
-async def until(session: midflight.Session, kind: type[e.Event]) -> None:
-    async with asyncio.timeout(30):
-        async for event in session.events():
-            if isinstance(event, kind):
-                return
 
 
 @pytest.mark.timeout(120)  # two sessions, each of which may take long to start on a busy machine
