@@ -24,6 +24,7 @@ PUBLIC = {
     "api",
     "client",
     "commands",
+    "effects",
     "errors",
     "events",
     "host",

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midflight import commands, events
+from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
 from midflight.errors import InvalidInput
 from midflight.values import (
     Denial,
@@ -103,6 +104,13 @@ def test_command_survives_the_round_trip_through_json(
     assert commands.decode(line) == command
 
 
+EFFECTS = (
+    CommandEffect(command="rm a", cwd="/w"),
+    EditEffect(path="/w/a", target="/etc/a", diff="-x\n+y", lines=2, shown_lines=2),
+    ReadEffect(path="/w/a"),
+    FetchEffect(url="https://example.org/"),
+    OtherEffect(input={"any": 1}),
+)
 QUESTIONS = (
     Question(
         question="Which colour?",
@@ -164,10 +172,19 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
         "call": "c1",
         "name": "Bash",
         "input": {"command": "rm a"},
+        "effects": EFFECTS,
+        "rule": "Bash(rm a)",
         "reason": "it writes",
         "deadline": 2.0,
     },
-    "permission.resolved": {"request": "r1", "decision": "deny", "by": "user", "reason": "no"},
+    "permission.resolved": {
+        "request": "r1",
+        "decision": "deny",
+        "by": "user",
+        "reason": "no",
+        "rule": "Bash(rm a)",
+    },
+    "rule.revoked": {"rule": "Bash(rm a)"},
     "question.requested": {"request": "r1", "questions": QUESTIONS, "deadline": 2.0},
     "question.resolved": {
         "request": "r1",
@@ -207,7 +224,9 @@ COMMAND_FIELDS: dict[str, dict[str, Any]] = {
         "reason": "no",
         "input": {"command": "ls"},
         "answers": {"Which colour?": "Blue"},
+        "remember": "session",
     },
+    "revoke": {"rule": "Bash(npm test)"},
     "set_model": {"model": "opus"},
     "set_permission_mode": {"mode": "plan"},
     "close": {},

@@ -27,6 +27,7 @@ __all__ = [
     "Move",
     "Promote",
     "Redirect",
+    "Revoke",
     "Send",
     "SetModel",
     "SetPermissionMode",
@@ -119,6 +120,7 @@ class Promote(Command, frozen=True, kw_only=True, tag="promote"):
 class Answer(Command, frozen=True, kw_only=True, tag="answer"):
     """Resolve a request.
 
+    With ``remember="session"`` an allow adds the request's ``rule`` to the session's own rules.
     ``reason`` goes to the agent with a denial; ``input`` replaces the tool's input; ``answers``
     maps the text of each question to a label (or other words), or to a list of them.
     """
@@ -128,6 +130,13 @@ class Answer(Command, frozen=True, kw_only=True, tag="answer"):
     reason: str = ""
     input: dict[str, Any] | None = None
     answers: dict[str, str | list[str]] | None = None
+    remember: Literal["session"] | None = None
+
+
+class Revoke(Command, frozen=True, kw_only=True, tag="revoke"):
+    """Withdraw a rule of this session."""
+
+    rule: str
 
 
 class SetModel(Command, frozen=True, kw_only=True, tag="set_model"):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from midflight.effects import Effect
 from midflight.values import (
     Decision,
     Delivery,
@@ -48,6 +49,7 @@ __all__ = [
     "Raw",
     "Request",
     "Retry",
+    "RuleRevoked",
     "SessionCharged",
     "SessionEnded",
     "SessionResumed",
@@ -279,6 +281,8 @@ class ToolEnded(Event, frozen=True, kw_only=True, tag="tool.ended"):
 class PermissionRequested(Event, frozen=True, kw_only=True, tag="permission.requested"):
     """The agent asks whether it may run a tool.
 
+    ``effects`` say what will happen if it may; ``rule`` is what an answer with
+    ``remember="session"`` would allow from then on, empty where nothing narrow describes it.
     Without an answer it is denied at ``deadline``, in seconds since the epoch; null for never.
     """
 
@@ -286,17 +290,29 @@ class PermissionRequested(Event, frozen=True, kw_only=True, tag="permission.requ
     call: str
     name: str
     input: dict[str, Any]
+    effects: tuple[Effect, ...] = ()
+    rule: str = ""
     reason: str = ""
     deadline: float | None = None
 
 
 class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission.resolved"):
-    """The one end of a permission request."""
+    """The one end of a permission request.
+
+    ``rule`` is the session's rule that allowed it, or that the user's answer has added.
+    """
 
     request: str
     decision: Decision
     by: Resolver
     reason: str = ""
+    rule: str = ""
+
+
+class RuleRevoked(Event, frozen=True, kw_only=True, tag="rule.revoked"):
+    """A rule of this session holds no longer."""
+
+    rule: str
 
 
 class QuestionRequested(Event, frozen=True, kw_only=True, tag="question.requested"):

@@ -16,6 +16,10 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight import events as e
+from midflight.agents.claude.effects import TOOLS as CLAUDE_TOOLS
+from midflight.agents.opencode.v1.effects import TOOLS as OPENCODE_TOOLS
+from midflight.effects import CommandEffect, EditEffect
+from midflight.errors import Conflict
 from midflight.testing import HttpError, Step, Text, ToolCall, Wait
 from midflight.testing.conformance import ACP_OPENCODE, RIGS, Rig
 from midflight.testing.conformance.rig import Play, Stage
@@ -318,3 +322,67 @@ async def test_queued_message_can_be_promoted_to_a_steer_or_a_redirect(stage: St
         assert steered.turn == first.turn
         assert (await urgent.result()).text == "fine"
         on.model.signal("never")
+
+
+# What a request says ----------------------------------------------------------------------------
+
+
+async def _next_request(play: Play) -> e.PermissionRequested:
+    """Return the next request of the running turn."""
+    async with asyncio.timeout(20):
+        async for event in play.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                return event
+    raise AssertionError("nothing was asked")
+
+
+@pytest.mark.only("claude", "opencode")
+async def test_the_tables_of_effects_have_the_keys_of_the_agents_tools(stage: Stage) -> None:
+    """A new version that obeys another key must not have it hidden from the one who answers."""
+    table = {"claude": CLAUDE_TOOLS, "opencode": OPENCODE_TOOLS}[stage.rig.name]
+    async with stage.play([Text("done")]) as on:
+        await on.ask()
+        (offered, *_) = [request.body["tools"] for request in on.requests if request.tools]
+    keys = {tool["name"]: set(tool["input_schema"].get("properties", {})) for tool in offered}
+    seen = {name: keys[name] for name in table if name in keys}
+    assert seen == {name: {*table[name].keys, *table[name].widening} for name in seen}
+    assert {name.lower() for name in seen} >= {"bash", "edit", "read", "write"}
+
+
+@pytest.mark.only("claude", "fake", "opencode")
+async def test_a_request_says_what_will_happen(stage: Stage) -> None:
+    path = stage.cwd / "a.txt"
+    steps: list[Step] = [ToolCall("Bash", {"command": "touch b"}), write(path), Text("done")]
+    async with stage.play(steps, attended=True) as on:
+        await on.session.send("go")
+        command = await _next_request(on)
+        assert command.effects == (CommandEffect(command="touch b", cwd=str(stage.cwd)),)
+        assert command.rule == "Bash(touch b)"
+        await on.session.answer(command)
+        edit = await _next_request(on)
+        (effect,) = edit.effects
+        assert isinstance(effect, EditEffect)
+        assert (effect.path, effect.target) == (str(path), None)
+        assert "+by the agent" in effect.diff
+        await on.session.answer(edit)
+        await on.events()
+
+
+@pytest.mark.only("claude", "fake", "opencode")
+async def test_what_has_changed_since_it_was_asked_is_asked_anew(stage: Stage) -> None:
+    path = stage.cwd / "a.txt"
+    async with stage.play([write(path), Text("done")], attended=True) as on:
+        await on.session.send("go")
+        asked = await _next_request(on)
+        path.symlink_to(stage.cwd / "elsewhere.txt")
+        with pytest.raises(Conflict, match="has changed"):
+            await on.session.answer(asked)
+        (again,) = on.session.pending
+        assert isinstance(again, e.PermissionRequested)
+        assert again.request != asked.request
+        (effect,) = again.effects
+        assert isinstance(effect, EditEffect)
+        assert effect.target == str((stage.cwd / "elsewhere.txt").resolve())
+        await on.session.answer(again, "deny", reason="no")
+        await on.events()
+        assert not (stage.cwd / "elsewhere.txt").exists()

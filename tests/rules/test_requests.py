@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.rules import Rules, done, send
 
@@ -206,3 +207,81 @@ def test_resolved_requests_are_kept_up_to_a_bound() -> None:
         requests.apply(e.PermissionResolved(request=str(number), decision="allow", by="user"))
     assert not requests.known("0")
     assert requests.known("1")
+
+
+# Rules of the session ---------------------------------------------------------------------------
+
+
+def with_rule(request: str, rule: str = "Bash(npm test)") -> e.PermissionRequested:
+    return msgspec.structs.replace(permission(request), rule=rule)
+
+
+def test_a_remembered_answer_settles_what_its_rule_covers() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"), with_rule("r2"), with_rule("r3", "Bash(other)"))
+    rules.do(c.Answer(request="r1", remember="session"))
+    resolved = rules.of(e.PermissionResolved)
+    assert [(event.request, event.by, event.rule) for event in resolved] == [
+        ("r1", "user", "Bash(npm test)"),
+        ("r2", "rule", "Bash(npm test)"),
+    ]
+    rules.hear(with_rule("r4"))
+    assert rules.of(e.PermissionResolved)[-1].request == "r4"
+    assert list(rules.state.rules) == ["Bash(npm test)"]
+
+
+def test_a_revoked_rule_allows_nothing_more() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"))
+    rules.do(c.Answer(request="r1", remember="session"))
+    rules.do(c.Revoke(rule="Bash(npm test)"))
+    assert [event.rule for event in rules.of(e.RuleRevoked)] == ["Bash(npm test)"]
+    rules.hear(with_rule("r2"))
+    assert list(rules.state.requests.pending) == ["r2"]
+    with pytest.raises(NotFound, match="no rule"):
+        rules.do(c.Revoke(rule="Bash(npm test)"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        c.Answer(request="r1", decision="deny", remember="session"),
+        c.Answer(request="r1", input={"command": "ls"}, remember="session"),
+        c.Answer(request="r2", remember="session"),
+    ],
+)
+def test_only_a_plain_allow_with_a_rule_is_remembered(answer: c.Answer) -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"), permission("r2"))
+    with pytest.raises(InvalidInput, match="whole session"):
+        rules.do(answer)
+    assert list(rules.state.requests.pending) == ["r1", "r2"]
+
+
+def test_plan_mode_knows_no_rule() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"))
+    rules.do(c.Answer(request="r1", remember="session"))
+    rules.do(c.SetPermissionMode(mode="plan"))
+    rules.hear(with_rule("r2"))
+    assert list(rules.state.requests.pending) == ["r2"]
+
+
+def test_a_renewed_request_is_answered_to_the_agent_under_its_own_id() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"))
+    renewed = rules.session.renew("r1", with_rule("r1", "Bash(changed)"), rules.now)
+    (cancelled,) = rules.of(e.PermissionResolved)
+    assert (cancelled.request, cancelled.decision) == ("r1", "cancelled")
+    assert not [action for action in rules.actions if isinstance(action, Reply)]
+    rules.do(c.Answer(request=renewed))
+    (reply,) = [action for action in rules.actions if isinstance(action, Reply)]
+    assert reply.reply.request == "r1"
+
+
+def test_an_agent_withdraws_a_renewed_request_by_its_own_id() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"))
+    rules.session.renew("r1", with_rule("r1"), rules.now)
+    rules.hear(base.Withdrawn("r1"))
+    assert not rules.state.requests.pending

@@ -28,7 +28,7 @@ def said(name: str, given: dict[str, Any]) -> tuple[str, Any]:
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("Bash", {"command": "ls"}, ("bash", {"command": "ls", "description": "Run a command"})),
+        ("Bash", {"command": "ls"}, ("bash", {"command": "ls"})),
         ("Bash", {"command": "ls", "description": "d"}, ("bash", None)),
         (
             "Write",

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from midflight.events import Event
+from midflight.effects import Effect
+from midflight.events import Event, PermissionRequested
 from midflight.values import Denial, PermissionMode, Status, Support, TokenUsage
 
 __all__ = [
@@ -236,6 +237,14 @@ class Agent(Protocol):
 
     async def reply(self, reply: Reply) -> None:
         """Answer a request. A request that the agent has withdrawn is ignored."""
+        ...
+
+    def effects(self, request: PermissionRequested) -> tuple[Effect, ...]:
+        """Return what a call would do now, from exactly the keys that its tool obeys.
+
+        It may read files and is called in a thread. What is not known for certain is
+        `OtherEffect`.
+        """
         ...
 
     async def set_model(self, model: str) -> None:

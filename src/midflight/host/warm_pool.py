@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from midflight.agents.base import Agent, Died, Idle, Reply, Signal
+from midflight.effects import Effect
 from midflight.errors import MidflightError
+from midflight.events import PermissionRequested
 from midflight.lineage import UNKNOWN, marked
 from midflight.options import Options
 from midflight.values import PermissionMode
@@ -75,6 +77,10 @@ class _WatchedAgent:
     async def reply(self, reply: Reply) -> None:
         """See `Agent.reply`."""
         await self._agent.reply(reply)
+
+    def effects(self, request: PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`."""
+        return self._agent.effects(request)
 
     async def set_model(self, model: str) -> None:
         """See `Agent.set_model`."""

@@ -11,7 +11,8 @@ import msgspec
 from midflight import events as e
 from midflight.agents import base
 from midflight.commands import Answer
-from midflight.errors import InvalidInput
+from midflight.effects import covers
+from midflight.errors import InvalidInput, NotFound
 from midflight.events import Request
 from midflight.rules.actions import Reply
 from midflight.rules.context import RulesContext
@@ -35,6 +36,7 @@ class RequestRules:
         self._attended = attended
         self._deadlines: dict[str, float] = {}
         self._on_answers: dict[str, Callable[[Answers], None]] = {}
+        self._renewed: dict[str, str] = {}  # id of a renewed request → the agent's own
 
     @property
     def _pending(self) -> dict[str, Request]:
@@ -81,10 +83,19 @@ class RequestRules:
         permission = isinstance(request, e.PermissionRequested)
         if permission and self._context.mode == "bypassPermissions":
             self._resolve(request, "allow", "policy", "permission mode bypassPermissions")
+        elif rule := self._rule_for(request):
+            self._resolve(request, "allow", "rule", "allowed for this session", rule=rule)
         elif permission and self._context.mode == "dontAsk":
             self._resolve(request, "deny", "policy", "permission mode dontAsk")
         elif self._attended() is False:
             self._resolve(request, "deny", "policy", UNATTENDED)
+
+    def _rule_for(self, request: Request) -> str:
+        """Return the session's rule that allows a request, or nothing; plan mode knows none."""
+        if not isinstance(request, e.PermissionRequested) or self._context.mode == "plan":
+            return ""
+        rules = self._context.state.rules
+        return next((rule for rule in rules if covers(rule, request.rule)), "")
 
     def review(self) -> None:
         """Apply the policies anew to every pending request: the mode or the attendance changed."""
@@ -113,10 +124,58 @@ class RequestRules:
             raise InvalidInput(
                 "the agent takes no other input for a call", "deny it, and say what to do instead"
             )
-        self._resolve(request, answer.decision, "user", answer.reason, edited=answer.input)
+        rule = self._remembered(request, answer)
+        self._resolve(
+            request, answer.decision, "user", answer.reason, edited=answer.input, rule=rule
+        )
+        if rule:
+            self.review()
+
+    @staticmethod
+    def _remembered(request: Request, answer: Answer) -> str:
+        """Return the rule that an answer adds. Raises `InvalidInput` where there is none to add."""
+        if answer.remember is None:
+            return ""
+        rule = request.rule if isinstance(request, e.PermissionRequested) else ""
+        if answer.decision != "allow" or answer.input is not None or not rule:
+            raise InvalidInput(
+                "this cannot be allowed for the whole session: no narrow rule describes it",
+                "allow it once",
+            )
+        return rule
+
+    def revoke(self, rule: str) -> None:
+        """Withdraw a rule of the session. Raises `NotFound`."""
+        if rule not in self._context.state.rules:
+            raise NotFound(f"the session has no rule {rule!r}", "session.rules lists them")
+        self._context.emit(e.RuleRevoked(rule=rule))
+
+    def renew(self, request: str, fresh: e.PermissionRequested) -> str:
+        """Ask a pending request anew, because its effects have changed; return the new id.
+
+        The agent waits on: only the answer to the new request goes to it.
+        """
+        parent = self._pending[request].parent
+        renewed = str(uuid.uuid4())
+        own = self._renewed.get(request, request)
+        self._renewed = {new: old for new, old in self._renewed.items() if new in self._pending}
+        self._renewed[renewed] = own
+        self._deadlines.pop(request, None)
+        self._context.emit(
+            e.PermissionResolved(
+                request=request,
+                decision="cancelled",
+                by="policy",
+                reason="what it would do has changed since it was asked",
+                parent=parent,
+            )
+        )
+        self._open(msgspec.structs.replace(fresh, request=renewed))
+        return renewed
 
     def withdraw(self, request: str) -> None:
         """The agent has withdrawn its request."""
+        request = next((new for new, own in self._renewed.items() if own == request), request)
         if request in self._pending:
             self._resolve(self._pending[request], "cancelled", "turn", "the agent withdrew it")
 
@@ -155,6 +214,7 @@ class RequestRules:
         *,
         edited: dict[str, Any] | None = None,
         answers: Answers | None = None,
+        rule: str = "",
     ) -> None:
         """End a pending request, and reply to the agent unless its turn ends anyway."""
         self._deadlines.pop(request.request, None)  # one recovered from a journal has none
@@ -165,6 +225,7 @@ class RequestRules:
                 decision=decision,
                 by=by,
                 reason=reason,
+                rule=rule,
                 parent=request.parent,
             )
         else:
@@ -198,7 +259,7 @@ class RequestRules:
         self._context.act(
             Reply(
                 base.Reply(
-                    request=request.request,
+                    request=self._renewed.get(request.request, request.request),
                     allow=allow,
                     reason=reason,
                     input=edited,

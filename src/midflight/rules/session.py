@@ -139,6 +139,15 @@ class SessionRules:
                 self._messages.promote(command)
             case c.Answer():
                 self._requests.answer(command)
+            case c.Revoke(rule=rule):
+                self._requests.revoke(rule)
+            case _:
+                self._configure(command)
+        self._advance()
+
+    def _configure(self, command: c.Command) -> None:
+        """Carry out a command that changes the agent."""
+        match command:
             case c.SetModel(model=model):
                 self._require("set_model")
                 self._context.act(SetModel(model, command.id))
@@ -147,7 +156,6 @@ class SessionRules:
                 self._context.mode = checked = cast("PermissionMode", mode)  # by Session.command
                 self._context.act(SetPermissionMode(checked, command.id))
                 self._requests.review()
-        self._advance()
 
     def _advance(self) -> None:
         """After every input: decide about a usage limit, then hand over the next message."""
@@ -274,6 +282,11 @@ class SessionRules:
         if self._context.mode == mode:
             self._context.mode = previous
             self._requests.review()
+
+    def renew(self, request: str, fresh: e.PermissionRequested, now: float) -> str:
+        """Ask a pending request anew with other effects; return the new request's id."""
+        self._context.now = now
+        return self._requests.renew(request, fresh)
 
     def reprice(self) -> None:
         """The price table is loaded: emit the estimates that waited for it."""

@@ -12,8 +12,9 @@ import msgspec
 
 from midflight._util.aio import TaskSet
 from midflight.agents.base import Agent, Died, Dropped, Step, Up
+from midflight.effects import OtherEffect, rule_of
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed
-from midflight.events import TextDelta, ThinkingDelta
+from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
 from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
@@ -27,6 +28,9 @@ START_TIMEOUT_S = 60.0
 
 END_TIMEOUT_S = 5.0
 """How long it may take to notice the end of an agent that takes no more input."""
+
+EFFECTS_TIMEOUT_S = 5.0
+"""How long the files that a call would change may take to be read."""
 
 ACTION_TIMEOUT_S = 20.0
 """How long one call of a driver may take; drivers have tighter bounds of their own."""
@@ -151,6 +155,8 @@ class AgentRunner:
                 if isinstance(signal, Died):
                     died = signal
                     break
+                if isinstance(signal, PermissionRequested):
+                    signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole
                 if isinstance(signal, Up):
                     came_up = True
                     self._up.set()
@@ -173,6 +179,21 @@ class AgentRunner:
             if came_up:
                 feed(died, clock())
                 self._after_input()
+
+    async def with_effects(self, request: PermissionRequested) -> PermissionRequested:
+        """Return a request with what it would do now, and the rule that this amounts to.
+
+        Files are read for it, in a thread; where that fails or takes too long, the raw input is
+        shown.
+        """
+        try:
+            async with asyncio.timeout(EFFECTS_TIMEOUT_S):
+                effects = await asyncio.to_thread(self.agent.effects, request)
+        except Exception as error:  # noqa: BLE001 - what cannot be told must be shown raw
+            _log.debug("%s: no effects: %s", self.agent.name, type(error).__name__)
+            effects = (OtherEffect(input=request.input),)
+        rule = rule_of(effects, str(self._options.cwd))
+        return msgspec.structs.replace(request, effects=effects, rule=rule)
 
     def _request_prices(self) -> None:
         """Load the price table in a thread, if a model call waits for it; estimates follow.

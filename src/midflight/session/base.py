@@ -76,6 +76,11 @@ class BaseSession(ABC):
         return tuple(self._messages[message] for message in waiting if message in self._messages)
 
     @property
+    def rules(self) -> tuple[str, ...]:
+        """What the user's answers have allowed for the rest of this session."""
+        return tuple(self._state.rules)
+
+    @property
     def total_cost_usd(self) -> float:
         """What the session has cost so far, in US dollars; may contain an estimate in a turn."""
         return self._state.ledger.total_usd
@@ -169,8 +174,11 @@ class BaseSession(ABC):
         reason: str = "",
         input: dict[str, Any] | None = None,
         answers: dict[str, str | list[str]] | None = None,
+        remember: Literal["session"] | None = None,
     ) -> None:
         """Resolve a request, given by its id or its event; see `midflight.commands.Answer`.
+
+        With ``remember="session"`` an allow holds for all that the request's ``rule`` describes.
 
         Raises `AlreadyAnswered` if it was resolved before, `NotFound`, or `InvalidInput` if the
         answer does not fit; the request is then still pending.
@@ -183,8 +191,13 @@ class BaseSession(ABC):
                 reason=reason,
                 input=input,
                 answers=answers,
+                remember=remember,
             )
         )
+
+    async def revoke(self, rule: str) -> None:
+        """Withdraw one of `rules`. Raises `NotFound` if there is no such rule."""
+        await self.command(c.Revoke(rule=rule))
 
     async def set_model(self, model: str) -> None:
         """Switch the model for the calls that follow. Raises `Conflict` if the agent cannot."""

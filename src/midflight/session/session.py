@@ -182,9 +182,29 @@ class Session(BaseSession):
         command = c.with_id(c.checked(command))
         self._check_loop()
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
+        if isinstance(command, c.Answer) and command.decision == "allow":
+            await self._check_effects(command)
         self._rules.command(command, self._now())
         self._after_input()
         await self._recorder.written()
+
+    async def _check_effects(self, answer: c.Answer) -> None:
+        """Look again what would be allowed: a file or a link may have changed since it was shown.
+
+        Raises `Conflict` where it has; the request is asked anew.
+        """
+        request = self._state.requests.pending.get(answer.request)
+        if not isinstance(request, e.PermissionRequested) or answer.input is not None:
+            return
+        fresh = await self._runner.with_effects(request)
+        if fresh.effects == request.effects or not self._is_pending(answer.request):
+            return
+        renewed = self._rules.renew(answer.request, fresh, self._now())
+        self._after_input()
+        await self._recorder.written()
+        raise Conflict(
+            "what this would do has changed since it was asked", f"it is asked anew as {renewed}"
+        )
 
     async def charge(self, usd: float) -> None:
         """Count the US dollars that others have spent so far on this session's account.

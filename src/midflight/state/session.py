@@ -7,6 +7,7 @@ from midflight.events import (
     MessageFailed,
     MessageSteered,
     PermissionResolved,
+    RuleRevoked,
     SessionEnded,
     SessionResumed,
     SessionStarted,
@@ -59,7 +60,8 @@ class State:
     are those that run; ``started`` is the newest ``session.started``; ``ended`` the reason of the
     session's end, None while it lives. ``cut_off`` says that the agent does not know how its last
     turn ended, because its host died; ``limit`` is the usage limit that ended the last turn;
-    ``last`` is one line of what the agent said or did last.
+    ``last`` is one line of what the agent said or did last; ``rules`` are what the user's answers
+    have allowed for the rest of the session, the oldest first.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -77,12 +79,14 @@ class State:
         self.cut_off = False
         self.limit: UsageLimitReached | None = None
         self.last = ""
+        self.rules: dict[str, None] = {}
 
     def apply(self, event: Event) -> None:
         """Apply one event."""
         self._note_denial(event)
         self._note_last(event)
         self._note_limit(event)
+        self._note_rule(event)
         self.outbox.apply(event)
         self.requests.apply(event)
         self.ledger.apply(event)
@@ -113,6 +117,13 @@ class State:
                 self.tasks[task] = event
             case TaskEnded(task=task):
                 self.tasks.pop(task, None)
+
+    def _note_rule(self, event: Event) -> None:
+        match event:
+            case PermissionResolved(decision="allow", by="user", rule=rule) if rule:
+                self.rules[rule] = None
+            case RuleRevoked(rule=rule):
+                self.rules.pop(rule, None)
 
     def _note_denial(self, event: Event) -> None:
         if self.turn and isinstance(event, PermissionResolved) and event.decision == "deny":

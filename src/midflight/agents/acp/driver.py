@@ -14,6 +14,7 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program
+from midflight.agents.acp.effects import effects_of_call
 from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.requests import AcpRequests
@@ -23,6 +24,7 @@ from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
+from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
 from midflight.values import PermissionMode
@@ -195,6 +197,10 @@ class AcpAgent:
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; one that has ended is ignored."""
         await self._requests.reply(reply)
+
+    def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`."""
+        return effects_of_call(self._translate.call(request.call), self._options.cwd)
 
     async def set_model(self, model: str) -> None:
         """Use this model for the calls that follow."""

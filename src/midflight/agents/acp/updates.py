@@ -202,7 +202,7 @@ class UpdateTranslator:
     def _tool(self, update: dict[str, Any]) -> Iterator[Signal]:
         known = str(update["toolCallId"])
         first, self._alive = known not in self._calls, True
-        call = self._known(known)
+        call = self.call(known)
         call.learn(update)
         status = update.get("status")
         if first:
@@ -217,7 +217,8 @@ class UpdateTranslator:
         elif update.get("content") and status == "in_progress":
             yield e.ToolProgress(call=call.id, text=output_of(call, None))
 
-    def _known(self, call: str) -> AcpCall:
+    def call(self, call: str) -> AcpCall:
+        """Return what is known of a call, which may be nothing yet."""
         if call not in self._calls:
             self._calls[call] = AcpCall(call)
             if len(self._calls) > KEPT_CALLS:
@@ -267,7 +268,7 @@ class UpdateTranslator:
     def asked(self, fields: Mapping[str, Any]) -> tuple[AcpCall, list[Signal]]:
         """Take in the call that the agent asks permission for; it is shown if it has not been."""
         signals = list(self._tool({**fields, "status": None}))
-        call = self._known(str(fields["toolCallId"]))
+        call = self.call(str(fields["toolCallId"]))
         call.asked = True
         return call, [*signals, *self._show(call)]
 

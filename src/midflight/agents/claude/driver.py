@@ -18,12 +18,21 @@ from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
 from midflight.agents.claude import program
 from midflight.agents.claude.content import joined
+from midflight.agents.claude.effects import TOOLS
 from midflight.agents.claude.frames import FrameTranslator
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
+from midflight.agents.shared.effects import effects_of
+from midflight.effects import CommandEffect, Effect
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.values import PermissionMode
+
+FOLDER_HOOK = "folder"
+"""The hook that is told before a command runs, and answers nothing."""
+
+KEPT_FOLDERS = 1_000
+"""For so many calls it is kept in which folder they run."""
 
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
@@ -80,6 +89,7 @@ class ClaudeAgent:
         self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
         self._calls = OpenCalls(self._process)
         self._tasks: set[str] = set()
+        self._folders: dict[str, str] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
         program.arguments(options, self._session, None)
@@ -100,7 +110,8 @@ class ClaudeAgent:
             folder=Path(self._folder.name) if self._folder else None,
         )
         skills = self._options.skills
-        hello: dict[str, object] = {"hooks": None}
+        hook = {"matcher": "Bash", "hookCallbackIds": [FOLDER_HOOK]}
+        hello: dict[str, object] = {"hooks": {"PreToolUse": [hook]}}
         if skills is not None:
             hello["skills"] = list(skills)
         await self._control("initialize", hello)
@@ -185,6 +196,15 @@ class ClaudeAgent:
                 changed = {**changed, "answers": joined(reply.answers)}
             body = {"behavior": "allow", "updatedInput": changed}
         await self._respond(reply.request, {"subtype": "success", "response": body})
+
+    def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`. A shell keeps the folder that an earlier command changed to."""
+        effects = effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        cwd = self._folders.get(request.call)
+        return tuple(
+            msgspec.structs.replace(each, cwd=cwd) if isinstance(each, CommandEffect) else each
+            for each in effects
+        )
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next call on."""
@@ -286,11 +306,22 @@ class ClaudeAgent:
             return [Dropped(message) for message in messages if message]
         return []
 
+    async def _note_folder(self, frame: dict[str, Any]) -> None:
+        """Keep in which folder a command would run: the CLI tells it to hooks only."""
+        body = frame["request"]["input"]
+        self._folders[str(body["tool_use_id"])] = str(body["cwd"])
+        if len(self._folders) > KEPT_FOLDERS:
+            del self._folders[next(iter(self._folders))]
+        await self._respond(frame["request_id"], {"subtype": "success", "response": {}})
+
     async def _asked(self, frame: dict[str, Any]) -> Signal | None:
         """Take a request of the CLI; only permission requests are expected."""
         try:
             if frame["request"]["subtype"] == "can_use_tool":
                 return self._translate.request(frame)
+            if frame["request"].get("callback_id") == FOLDER_HOOK:
+                await self._note_folder(frame)
+                return None
             error = f"{frame['request']['subtype']} is not supported"
         except MALFORMED:
             error = "the request is not understood"

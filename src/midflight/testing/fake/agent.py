@@ -15,7 +15,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
+from midflight.agents.claude.effects import TOOLS
+from midflight.agents.shared.effects import effects_of
+from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
+from midflight.events import PermissionRequested
 from midflight.options import Options
 from midflight.testing.fake.conversation import FakeConversation, ModelError
 from midflight.testing.fake.tools import Toolbox
@@ -199,6 +203,10 @@ class FakeAgent:
         """Take the answer to a request."""
         self._alive()
         self._tools.reply(reply)
+
+    def effects(self, request: PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`. Its tools have the names and the keys of Claude Code's."""
+        return effects_of(TOOLS, request.name, request.input, self._options.cwd)
 
     async def set_model(self, model: str) -> None:
         """Name this model in the requests that follow."""

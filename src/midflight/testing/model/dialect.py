@@ -35,7 +35,7 @@ _TASK = Tool("task", values={"general-purpose": "general"})
 OPENCODE: Mapping[str, Tool] = {
     "Agent": _TASK,
     "AskUserQuestion": Tool("question", {"multiSelect": "multiple"}),
-    "Bash": Tool("bash", defaults={"description": "Run a command"}),
+    "Bash": Tool("bash"),
     "Edit": Tool(
         "edit",
         _FILE | {"old_string": "oldString", "new_string": "newString", "replace_all": "replaceAll"},

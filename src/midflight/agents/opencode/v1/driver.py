@@ -31,10 +31,13 @@ from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
 from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v1.effects import TOOLS
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, adopt, missed
 from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import last_signals
+from midflight.agents.shared.effects import effects_of
+from midflight.effects import Effect
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.values import PermissionMode
@@ -259,6 +262,10 @@ class OpenCodeAgent:
     async def reply(self, reply: Reply) -> None:
         """Answer a permission request or a question; one that has ended is ignored."""
         await self._replies.reply(reply)
+
+    def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`."""
+        return effects_of(TOOLS, request.name, request.input, self._options.cwd)
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on. Raises `UnsupportedOption`."""
