@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "midflight"
 NAMED = {
     "midflight.{}": "`import midflight` loads what stands behind a name when it is used",
     "midflight.journal.{}": "most of the journal stands on SQLAlchemy, which is slow to import",
+    "midflight.client.{}": "a client stands on the journal; what only starts a host needs none",
     **{command.handler: "loaded when its command is given" for command in COMMANDS.values()},
     "midflight.cli.main": "the program of a detached host, and of an orchestrator's MCP server",
     "midflight.agents.claude.driver:ClaudeAgent": "a driver is loaded when a session uses it",

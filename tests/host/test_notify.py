@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from midflight import events as e
-from midflight.errors import InvalidOption
+from midflight.cli.foreground import hosted
+from midflight.client.client import connect
+from midflight.client.spawn import NOTIFY_VARIABLE
+from midflight.errors import InvalidOption, StoreFailed
 from midflight.host import Host
+from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, HttpError, Text, ToolCall
 
@@ -125,3 +131,26 @@ async def test_unusable_address_is_an_error_that_does_not_repeat_it(url: str) ->
     with pytest.raises(InvalidOption, match="notify") as caught:
         Notifier(url)
     assert "secret" not in str(caught.value)
+
+
+async def test_address_reaches_a_host_that_is_started_in_the_background(
+    state: Path, tmp_path: Path
+) -> None:
+    async with connect(state, notify="nosuch://secret@host") as client:
+        with pytest.raises(StoreFailed, match=r"notify: .* no address") as failed:
+            await client.dispatch("do it", agent="fake", cwd=tmp_path)
+    assert "secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("how", ["parameter", "variable"])
+async def test_run_takes_the_address_and_hides_it_from_its_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv(NOTIFY_VARIABLE, "nosuch://host")
+    options = Options.build(agent="fake", cwd=tmp_path)
+    address = "nosuch://another" if how == "parameter" else None
+    with pytest.raises(InvalidOption, match="notify"):
+        async with hosted("do it", options, notify=address):
+            pass
+    assert NOTIFY_VARIABLE not in os.environ

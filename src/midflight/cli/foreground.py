@@ -83,7 +83,8 @@ def make_notifier(url: str | None) -> Notifier | None:
     """
     from midflight.client.spawn import NOTIFY_VARIABLE
 
-    url = os.environ.pop(NOTIFY_VARIABLE, None) if url is None else url
+    of_environment = os.environ.pop(NOTIFY_VARIABLE, None)
+    url = url or of_environment
     if not url:
         return None
     from midflight.host.notify import Notifier

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from midflight import events as e
+from midflight._util.aio import TaskSet
 from midflight.errors import EventsExpired, InvalidOption, StoreFailed
 from midflight.session.session import Session
 
@@ -34,20 +35,16 @@ class Notifier:
             raise InvalidOption(
                 "notify", "this is no address that apprise knows", "for example ntfy://my-topic"
             )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
 
     def follow(self, session: Session) -> None:
         """Notify of a session until it ends; a failure to send is a notice in it, once."""
-        task = asyncio.get_running_loop().create_task(self._follow(session))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._follow(session))
 
     async def close(self) -> None:
         """Wait until everything is sent, for a while."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=TIMEOUT_S)
-            for task in late:
-                task.cancel()
+        await self._tasks.join(TIMEOUT_S)
+        self._tasks.cancel()
 
     async def _follow(self, session: Session) -> None:
         after, failed = session.last_seq, False
