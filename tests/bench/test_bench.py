@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
         ("tools", "midflight", "tools"),
     ],
 )
-def test_a_probe_measures_figures_of_its_comparison(compared: str, side: str, name: str) -> None:
+def test_probe_measures_figures_of_its_comparison(compared: str, side: str, name: str) -> None:
     """A whole round is measured rarely: each of its probes starts programs of its own."""
     need(OPENCODE.missing() if compared == "opencode" else "")
     with surroundings() as bench:
@@ -42,7 +42,7 @@ def test_a_probe_measures_figures_of_its_comparison(compared: str, side: str, na
 @pytest.mark.long  # a dozen starts of the agent
 @pytest.mark.agent
 @pytest.mark.timeout(240)
-def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> None:
+def test_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text("above\n<!-- figures: claude -->\n<!-- end of figures: claude -->\nbelow\n")
     arguments = ["--agent", "claude", "--quick", "--rounds", "1", "--record", str(tmp_path)]
@@ -71,7 +71,7 @@ def test_one_small_round_measures_every_figure_on_both_sides(tmp_path: Path) -> 
 @pytest.mark.long  # five starts of a server
 @pytest.mark.agent
 @pytest.mark.timeout(240)
-def test_sessions_with_opencode_measure_all_but_the_start() -> None:
+def test_probes_of_opencode_measure_all_but_the_start() -> None:
     """On the raw side: midflight's is the same with every agent, and measured with Claude Code."""
     need(OPENCODE.missing())
     with surroundings() as bench:
@@ -87,7 +87,7 @@ def test_sessions_with_opencode_measure_all_but_the_start() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-def test_a_small_round_measures_the_journal_and_hosts() -> None:
+def test_small_round_measures_the_journal_and_hosts() -> None:
     """All but what needs real agents: that is slow, and `tests/host` tries what it is made of."""
     with surroundings() as bench:
         ours, raw = (
@@ -108,7 +108,7 @@ def test_a_small_round_measures_the_journal_and_hosts() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-def test_a_small_round_measures_the_tools() -> None:
+def test_small_round_measures_the_tools() -> None:
     with surroundings() as bench:
         ours, raw = (bench.probe("tools", side, "tools", QUICK) for side in ("midflight", "raw"))
     assert list(ours) == [figure.key for figure in COMPARISONS["tools"].figures]
@@ -116,14 +116,14 @@ def test_a_small_round_measures_the_tools() -> None:
     assert all(value > 0 for values in ours.values() for value in values)
 
 
-def test_nothing_is_an_aim_too() -> None:
+def test_zero_is_an_aim_too() -> None:
     samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
     (row,) = rows(COMPARISONS["host"], samples)
     assert not row.met
     assert "| ≤ 0 | missed |" in table([row], "raw parts")
 
 
-def test_each_agent_has_its_own_place_on_the_page(tmp_path: Path) -> None:
+def test_agent_has_its_own_place_on_the_page(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     claude = "<!-- figures: claude -->\nolder\n<!-- end of figures: claude -->\n"
     page.write_text(f"{claude}<!-- figures: opencode -->\n<!-- end of figures: opencode -->\n")
@@ -136,7 +136,7 @@ def test_each_agent_has_its_own_place_on_the_page(tmp_path: Path) -> None:
     assert ">raw HTTP = 1</text>" in plotted
 
 
-def test_without_opencode_the_benchmark_says_how_to_get_it(tmp_path: Path) -> None:
+def test_benchmark_without_opencode_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--agent", "opencode"],
         cwd=ROOT,
@@ -157,7 +157,7 @@ def outcome(key: str, midflight: list[float], raw: list[float]) -> Row:
     return row
 
 
-def test_an_aim_is_judged_by_the_ratio_of_the_medians() -> None:
+def test_aim_is_judged_by_the_ratio_of_the_medians() -> None:
     slow = outcome("interrupt", [0.013, 0.011], [0.010, 0.010])
     odd = outcome("interrupt", [0.5, 0.011, 0.011], [0.010] * 3)
     assert slow.met
@@ -167,11 +167,11 @@ def test_an_aim_is_judged_by_the_ratio_of_the_medians() -> None:
     assert ">1.10</text>" in plot([odd], "raw SDK")
 
 
-def test_a_figure_without_a_ratio_is_judged_by_its_value() -> None:
+def test_figure_without_a_ratio_is_judged_by_its_value() -> None:
     late = outcome("help", [0.1, 0.2, 0.2], [])
     assert not late.met
     assert "missed" in table([late], "raw SDK")
 
 
-def test_what_was_not_measured_is_left_out() -> None:
+def test_figure_that_was_not_measured_is_left_out() -> None:
     assert rows(COMPARISONS["claude"], {}) == []

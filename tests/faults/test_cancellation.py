@@ -42,7 +42,7 @@ async def _dispatch(options: dict[str, Any], said: asyncio.Event) -> None:
 
 
 @fault("A5")
-async def test_a_cancelled_task_takes_its_agent_along(scripted_model: Models, use: Use) -> None:
+async def test_cancelled_task_ends_its_agent(scripted_model: Models, use: Use) -> None:
     model, said = await scripted_model([TALK]), asyncio.Event()
     task = asyncio.create_task(_dispatch(use(model), said))
     async with asyncio.timeout(20):
@@ -55,7 +55,7 @@ async def test_a_cancelled_task_takes_its_agent_along(scripted_model: Models, us
 
 
 @fault("A5")
-async def test_a_task_that_is_cancelled_again_and_again_still_ends_its_agent(
+async def test_task_cancelled_again_and_again_still_ends_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
     model, said = await scripted_model([TALK]), asyncio.Event()
@@ -71,7 +71,7 @@ async def test_a_task_that_is_cancelled_again_and_again_still_ends_its_agent(
 
 
 @fault("A5")
-async def test_a_session_that_takes_too_long_ends_with_its_agent(
+async def test_session_that_takes_too_long_ends_with_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(lambda _: TALK)
@@ -81,7 +81,7 @@ async def test_a_session_that_takes_too_long_ends_with_its_agent(
 
 
 @fault("A5")
-async def test_a_sibling_that_fails_ends_every_agent_of_the_group(
+async def test_failed_sibling_ends_every_agent_of_the_group(
     scripted_model: Models, use: Use
 ) -> None:
     model, said = await scripted_model([TALK, TALK]), [asyncio.Event(), asyncio.Event()]
@@ -104,9 +104,7 @@ async def test_a_sibling_that_fails_ends_every_agent_of_the_group(
 
 
 @fault("A5", "A1")
-async def test_a_start_that_is_cancelled_leaves_no_process(
-    tmp_path: Path, no_agent_left: None
-) -> None:
+async def test_cancelled_start_leaves_no_process(tmp_path: Path, no_agent_left: None) -> None:
     path = tmp_path / "agent"
     path.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 2.1.330 && exit\nexec cat >/dev/null')
     path.chmod(0o755)
@@ -117,7 +115,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process(
 
 
 @fault("A5")
-async def test_a_stream_that_is_cancelled_is_gone_on_with_where_it_stopped(fake: Fake) -> None:
+async def test_cancelled_stream_resumes_where_it_stopped(fake: Fake) -> None:
     model, options = await fake([[Words("one "), Wait("on"), Words("two")]])
     async with midflight.dispatch("go", **options) as session:
         seen: list[midflight.Event] = []
@@ -144,7 +142,7 @@ async def test_a_stream_that_is_cancelled_is_gone_on_with_where_it_stopped(fake:
 
 @fault("A5", "A6")
 @pytest.mark.parametrize("how", ["interrupted", "forgotten"])
-async def test_a_program_that_ends_takes_its_agent_along(
+async def test_program_that_ends_takes_its_agent_along(
     scripted_model: Models, use: Use, project: Path, how: str
 ) -> None:
     fifo = pipe(project / "pid")
@@ -207,7 +205,7 @@ def _talks(request: object) -> str:
 
 @fault("A11")
 @pytest.mark.parametrize("handler", [_fails, _fails_later, _talks])
-async def test_a_handler_that_fails_denies_the_request_and_the_turn_goes_on(
+async def test_failed_handler_denies_the_request_and_the_turn_continues(
     fake: Fake, handler: midflight.options.RequestHandler
 ) -> None:
     _, options = await fake([ToolCall("Bash", {"command": "touch here"}), Text("denied")])
@@ -221,7 +219,7 @@ async def test_a_handler_that_fails_denies_the_request_and_the_turn_goes_on(
 
 
 @fault("A11")
-async def test_a_handler_that_never_answers_is_overruled_by_the_deadline(fake: Fake) -> None:
+async def test_deadline_overrules_a_handler_that_never_answers(fake: Fake) -> None:
     async def hang(request: object) -> None:
         del request
         await asyncio.Event().wait()
@@ -236,7 +234,7 @@ async def test_a_handler_that_never_answers_is_overruled_by_the_deadline(fake: F
 
 
 @fault("A11", "A5")
-async def test_an_error_in_on_event_ends_the_run_and_its_agent(
+async def test_error_in_on_event_ends_the_run_and_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([TALK])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 @fault("C1")
-def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
+def test_unknown_option_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(midflight.InvalidOption, match=r"max_turn: .*did you mean max_turns\?"):
         midflight.dispatch("go", max_turn=3)  # type: ignore[call-arg]  # on purpose
     with pytest.raises(midflight.InvalidOption, match=r"agent: 'claud'.*did you mean claude\?"):
@@ -46,7 +46,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
         ("resume", 5),
     ],
 )
-def test_an_option_of_the_wrong_type_is_refused_by_its_name(name: str, value: object) -> None:
+def test_option_of_the_wrong_type_is_refused_by_its_name(name: str, value: object) -> None:
     options: dict[str, Any] = {name: value}
     with pytest.raises(midflight.InvalidOption, match=f"^{name}: ") as caught:
         midflight.dispatch("go", **options)
@@ -75,7 +75,7 @@ def test_an_option_of_the_wrong_type_is_refused_by_its_name(name: str, value: ob
         "failing",
     ],
 )
-async def test_a_bad_agent_program_is_told_with_what_to_do(
+async def test_bad_agent_program_is_reported_with_what_to_do(
     tmp_path: Path, no_agent_left: None, script: str | None, complaint: str
 ) -> None:
     path = tmp_path / "agent"
@@ -92,7 +92,7 @@ async def test_a_bad_agent_program_is_told_with_what_to_do(
 
 
 @fault("C2")
-async def test_an_agent_program_that_never_tells_its_version_is_not_waited_for(
+async def test_agent_program_that_never_tells_its_version_is_given_up(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.agents.claude.program.VERSION_TIMEOUT_S", 0.3)
@@ -109,14 +109,14 @@ async def test_an_agent_program_that_never_tells_its_version_is_not_waited_for(
 @pytest.mark.parametrize(
     "name", ["max_turns", "max_budget_usd", "timeout", "stall_timeout", "request_timeout"]
 )
-def test_a_limit_that_is_none_is_refused_by_its_name(name: str, value: object) -> None:
+def test_limit_that_limits_nothing_is_refused_by_its_name(name: str, value: object) -> None:
     options: dict[str, Any] = {name: value}
     with pytest.raises(midflight.InvalidOption, match=f"^{name}: "):
         midflight.dispatch("go", **options)
 
 
 @fault("C5")
-def test_a_request_cannot_be_given_for_ever_and_a_fraction_is_no_count() -> None:
+def test_request_timeout_is_finite_and_a_count_is_whole() -> None:
     with pytest.raises(midflight.InvalidOption, match=r"^request_timeout: "):
         midflight.dispatch("go", request_timeout=None)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(midflight.InvalidOption, match=r"^max_turns: "):
@@ -124,7 +124,7 @@ def test_a_request_cannot_be_given_for_ever_and_a_fraction_is_no_count() -> None
 
 
 @fault("C6")
-async def test_an_empty_list_reaches_the_agent_as_empty(
+async def test_empty_list_reaches_the_agent_as_empty(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     (project / "CLAUDE.md").write_text("Always think of the heron.")
@@ -139,7 +139,7 @@ async def test_an_empty_list_reaches_the_agent_as_empty(
 
 
 @fault("C6")
-async def test_no_allowed_tools_means_that_each_is_asked_for(
+async def test_empty_list_of_allowed_tools_means_that_each_is_asked_for(
     scripted_model: Models, use: Use
 ) -> None:
     bash = midflight.testing.ToolCall("Bash", {"command": "touch here"})

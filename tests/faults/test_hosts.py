@@ -53,13 +53,14 @@ def standard_streams(process: psutil.Process) -> list[str]:
 
 
 @fault("A6", "S12", "I7")
-async def test_p5_p6_a_host_is_killed_and_its_agent_ends_is_told_and_goes_on(
+async def test_session_of_a_killed_host_is_reported_and_resumed(
     client: Client,
     scripted_model: Models,
     agent_env: Callable[[ScriptedModel], dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    """Promises P5 and P6: its agent ends with the host."""
     told = pipe(tmp_path / "told")
     command = f"setsid sleep 300 & echo $$ > {told}; sleep 300"
     model = await scripted_model([ToolCall("Bash", {"command": command}), Text("gone on")])
@@ -100,7 +101,7 @@ async def test_p5_p6_a_host_is_killed_and_its_agent_ends_is_told_and_goes_on(
     assert [x.reason for x in events if isinstance(x, e.SessionResumed)] == ["host_died"]
 
 
-async def test_a_host_in_the_background_ends_with_its_agents_when_it_is_told_to(
+async def test_host_in_the_background_ends_with_its_agents_on_sigterm(
     client: Client,
     scripted_model: Models,
     agent_env: Callable[[ScriptedModel], dict[str, str]],
@@ -128,7 +129,7 @@ async def test_a_host_in_the_background_ends_with_its_agents_when_it_is_told_to(
     assert await client.hosts() == []
 
 
-async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
+async def test_task_that_cannot_begin_fails_its_dispatch(
     client: Client, agent_env: object, tmp_path: Path
 ) -> None:
     with pytest.raises(midflight.AgentUnavailable):
@@ -148,7 +149,7 @@ async def test_a_task_that_cannot_begin_is_told_to_whoever_asked(
         pytest.param("fake", 5, marks=pytest.mark.long),
     ],
 )
-async def test_a_session_survives_kills_at_random_moments(
+async def test_session_survives_kills_at_random_moments(
     agent: str, kills: int, tmp_path: Path, no_agent_left: None
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)

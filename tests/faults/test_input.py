@@ -28,13 +28,13 @@ HARD_TEXT = "NUL \0 bidi \u202e\u2066 combining e\u0301 emoji \U0001f9d1\u200d\U
 
 @fault("I1")
 @pytest.mark.parametrize("text", ["", " \n\t", "\u2003"])
-def test_a_blank_task_is_refused_and_makes_no_session(text: str) -> None:
+def test_blank_task_is_refused_and_makes_no_session(text: str) -> None:
     with pytest.raises(midflight.InvalidInput, match="empty"):
         midflight.dispatch(text)
 
 
 @fault("I1", "I2", "I3")
-async def test_bad_texts_are_refused_by_a_running_session_without_a_trace(fake: Fake) -> None:
+async def test_running_session_refuses_bad_texts_without_a_trace(fake: Fake) -> None:
     _, options = await fake([Text("only this")])
     huge = "x" * 20 * 1024 * 1024
     async with midflight.open(**options) as session:
@@ -48,7 +48,7 @@ async def test_bad_texts_are_refused_by_a_running_session_without_a_trace(fake: 
 
 
 @fault("I2", "M7")
-async def test_a_text_that_is_accepted_but_too_long_for_the_model_says_so(
+async def test_text_too_long_for_the_model_fails_its_turn_by_name(
     scripted_model: Models, use: Use
 ) -> None:
     # Claude Code then asks for a summary by itself, before it goes on.
@@ -73,13 +73,13 @@ async def test_a_text_that_is_accepted_but_too_long_for_the_model_says_so(
     ],
     ids=["deep list", "deep input", "20 MB", "wrong type", "no UTF-8", "no text", "nothing"],
 )
-def test_a_command_that_is_absurd_is_refused_with_an_error_of_ours(line: bytes) -> None:
+def test_absurd_command_is_refused_with_an_error_of_ours(line: bytes) -> None:
     with pytest.raises(midflight.InvalidInput):
         commands.decode(line)
 
 
 @fault("I2")
-def test_a_command_with_a_million_keys_costs_bounded_memory() -> None:
+def test_command_with_a_million_keys_costs_bounded_memory() -> None:
     keys = ",".join(f'"k{n}":1' for n in range(1_000_000))
     line = f'{{"type":"interrupt",{keys}}}'.encode()
     tracemalloc.start()
@@ -105,9 +105,7 @@ async def test_hard_text_makes_the_exact_round_trip(scripted_model: Models, use:
 
 
 @fault("I3")
-async def test_bytes_of_a_tool_that_are_no_text_harm_nobody(
-    scripted_model: Models, use: Use
-) -> None:
+async def test_tool_output_that_is_no_text_harms_nothing(scripted_model: Models, use: Use) -> None:
     bash = ToolCall("Bash", {"command": r"printf 'a\377\000\355\240\200z'"})
     model = await scripted_model([bash, Text("done")])
     async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
@@ -125,14 +123,14 @@ async def test_bytes_of_a_tool_that_are_no_text_harm_nobody(
 @fault("I4")
 @pytest.mark.parametrize("value", ["--settings=/tmp/x", "-c", "--dangerously-skip-permissions"])
 @pytest.mark.parametrize("name", ["model", "resume", "name", "effort", "agent"])
-def test_a_value_that_looks_like_an_option_is_refused(name: str, value: str) -> None:
+def test_value_that_looks_like_an_option_is_refused(name: str, value: str) -> None:
     with pytest.raises(midflight.InvalidOption, match=f"^{name}: .*looks like"):
         midflight.Options.build(**{name: value})
 
 
 @fault("I4")
 @pytest.mark.parametrize("name", ["allowed_tools", "disallowed_tools", "skills", "setting_sources"])
-def test_an_item_that_looks_like_an_option_is_refused(name: str) -> None:
+def test_item_that_looks_like_an_option_is_refused(name: str) -> None:
     options: dict[str, Any] = {name: ["Read", "--settings=/tmp/x"]}
     with pytest.raises(midflight.InvalidOption, match=f"^{name}: .*looks like"):
         midflight.dispatch("go", **options)
@@ -159,7 +157,7 @@ async def test_text_and_folders_that_look_like_options_stay_what_they_are(
 
 
 @fault("I5")
-def test_a_working_directory_that_cannot_be_used_is_refused_at_dispatch(tmp_path: Path) -> None:
+def test_unusable_working_directory_is_refused_at_dispatch(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for cwd, complaint in (
@@ -176,7 +174,7 @@ def test_a_working_directory_that_cannot_be_used_is_refused_at_dispatch(tmp_path
 
 @fault("I5")
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read every directory")
-def test_an_unreadable_working_directory_is_refused_at_dispatch(tmp_path: Path) -> None:
+def test_unreadable_working_directory_is_refused_at_dispatch(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.mkdir(mode=0)
     with pytest.raises(midflight.InvalidOption, match="cannot be read"):
@@ -184,7 +182,7 @@ def test_an_unreadable_working_directory_is_refused_at_dispatch(tmp_path: Path) 
 
 
 @fault("I5")
-async def test_a_working_directory_that_vanishes_fails_the_tool_and_not_the_session(
+async def test_vanished_working_directory_fails_the_tool_and_not_the_session(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     model = await scripted_model(
@@ -201,7 +199,7 @@ async def test_a_working_directory_that_vanishes_fails_the_tool_and_not_the_sess
 
 
 @fault("I5", "A2")
-async def test_an_agent_that_cannot_be_started_again_fails_the_message_and_not_its_owner(
+async def test_agent_that_cannot_restart_fails_the_message_and_not_its_owner(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     model = await scripted_model([Text("one"), Text("two")])
@@ -221,9 +219,7 @@ async def test_an_agent_that_cannot_be_started_again_fails_the_message_and_not_i
 
 
 @fault("I6")
-async def test_of_two_answers_the_first_stands_and_the_second_learns_which_that_was(
-    fake: Fake, project: Path
-) -> None:
+async def test_second_answer_is_told_the_first_which_stands(fake: Fake, project: Path) -> None:
     _, options = await fake([ToolCall("Bash", {"command": "touch here"}), Text("done")])
     async with midflight.dispatch("go", attended=True, **options) as session:
         asked = await until(session, midflight.PermissionRequested)
@@ -250,7 +246,7 @@ async def test_of_two_answers_the_first_stands_and_the_second_learns_which_that_
 
 
 @fault("I7")
-async def test_messages_to_a_session_that_starts_are_delivered_in_order_and_once(
+async def test_messages_to_a_starting_session_arrive_once_and_in_order(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([Text("one"), Text("two"), Text("three")])
@@ -266,7 +262,7 @@ async def test_messages_to_a_session_that_starts_are_delivered_in_order_and_once
 
 
 @fault("I7")
-async def test_a_failed_session_takes_a_redirect_and_a_closed_one_takes_nothing(fake: Fake) -> None:
+async def test_failed_session_takes_a_redirect_and_a_closed_one_nothing(fake: Fake) -> None:
     _, options = await fake([HttpError(402), Text("better")])
     async with midflight.dispatch("go", **options) as session:
         assert (await ended(session.first)).status == "failed"
@@ -285,7 +281,7 @@ async def test_a_failed_session_takes_a_redirect_and_a_closed_one_takes_nothing(
 
 
 @fault("I8")
-async def test_an_interrupt_while_idle_has_no_effect(fake: Fake) -> None:
+async def test_interrupt_while_idle_has_no_effect(fake: Fake) -> None:
     _, options = await fake([Text("one"), Text("two")])
     async with midflight.dispatch("go", **options) as session:
         await ended(session.first)
@@ -306,7 +302,9 @@ async def test_two_interrupts_are_one(scripted_model: Models, use: Use) -> None:
 
 
 @fault("I8")
-async def test_an_interrupt_while_a_request_waits_ends_both(fake: Fake, project: Path) -> None:
+async def test_interrupt_ends_the_turn_and_the_request_that_waits(
+    fake: Fake, project: Path
+) -> None:
     _, options = await fake([ToolCall("Bash", {"command": "touch here"}), Text("two")])
     async with midflight.dispatch("go", attended=True, **options) as session:
         asked = await until(session, midflight.PermissionRequested)
@@ -320,7 +318,7 @@ async def test_an_interrupt_while_a_request_waits_ends_both(fake: Fake, project:
 
 
 @fault("I8")
-async def test_an_interrupt_during_the_start_ends_the_first_message_and_nothing_else(
+async def test_interrupt_during_the_start_ends_the_first_message_alone(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(lambda _: Text("two"))
@@ -332,7 +330,7 @@ async def test_an_interrupt_during_the_start_ends_the_first_message_and_nothing_
 
 
 @fault("I8")
-async def test_the_same_id_twice_is_one_message_and_another_text_is_refused(fake: Fake) -> None:
+async def test_same_id_twice_is_one_message_and_another_text_is_refused(fake: Fake) -> None:
     model, options = await fake([[Wait("on"), Text("once")]])
     async with midflight.open(**options) as session:
         first = await session.send("go", id="a1")

@@ -39,7 +39,7 @@ async def test_sessions_at_the_same_time_do_not_disturb_one_another(
 
 
 @fault("A11")
-async def test_ten_thousand_steers_cost_bounded_memory_and_each_has_its_end(
+async def test_ten_thousand_steers_cost_bounded_memory_and_all_end(
     tmp_path: Path,
 ) -> None:
     async with FakeModel([[Wait("on"), ToolCall("Bash", {"command": "true"})], Text("all")]) as m:
@@ -57,7 +57,7 @@ async def test_ten_thousand_steers_cost_bounded_memory_and_each_has_its_end(
 
 
 @fault("A11")
-async def test_hundreds_of_steers_reach_the_real_agent_in_order_and_once(
+async def test_hundreds_of_steers_reach_the_agent_once_and_in_order(
     scripted_model: Models, use: Use
 ) -> None:
     def script(request: ModelRequest) -> Step:

@@ -33,28 +33,28 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def test_every_row_of_the_list_of_faults_is_in_the_manifest() -> None:
+def test_manifest_has_every_row_of_the_list_of_faults() -> None:
     assert list(ROWS) == [
         f"{group}{n}" for group, last in GROUPS.items() for n in range(1, last + 1)
     ]
 
 
-def test_every_covered_row_has_a_test() -> None:
+def test_covered_row_has_a_test() -> None:
     bound = _bound()
     missing = [row for row, told in ROWS.items() if told.tested and row not in bound]
     assert not missing, f"no test is bound to {missing}"
 
 
-def test_no_test_is_bound_to_an_unknown_row() -> None:
+def test_test_is_bound_to_rows_that_there_are() -> None:
     unknown = {row: tests for row, tests in _bound().items() if row not in ROWS}
     assert not unknown, f"not in the manifest: {unknown}"
 
 
-def test_a_row_that_has_tests_is_not_listed_as_uncovered() -> None:
+def test_row_with_tests_is_not_listed_as_uncovered() -> None:
     stale = {row: tests for row, tests in _bound().items() if row in ROWS and not ROWS[row].tested}
     assert not stale, f"these have tests now: {stale}"
 
 
-def test_a_row_without_tests_says_why() -> None:
+def test_row_without_tests_says_why() -> None:
     silent = [row for row, told in ROWS.items() if not told.tested and not told.not_yet]
     assert not silent, f"say why these have no test: {silent}"

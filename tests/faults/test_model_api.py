@@ -29,7 +29,7 @@ FEW_RETRIES = {"CLAUDE_CODE_MAX_RETRIES": "1"}
 
 
 @fault("M1")
-async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(
+async def test_time_limit_holds_during_the_wait_for_a_rate_limit(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(lambda _: HttpError(429, headers={"retry-after": "60"}))
@@ -40,7 +40,7 @@ async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(
 
 
 @fault("M1")
-async def test_a_rate_limit_is_shown_and_waited_for_and_that_is_not_a_silence(
+async def test_rate_limit_is_reported_and_waited_for_which_is_no_silence(
     scripted_model: Models, use: Use
 ) -> None:
     limit = HttpError(429, headers={"retry-after": "6"})
@@ -56,7 +56,7 @@ async def test_a_rate_limit_is_shown_and_waited_for_and_that_is_not_a_silence(
 
 
 @fault("M2")
-async def test_a_service_that_keeps_failing_fails_the_turn_and_not_the_session(
+async def test_service_that_keeps_failing_fails_the_turn_not_the_session(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([HttpError(500), HttpError(529), Text("back again")])
@@ -74,7 +74,7 @@ async def test_a_service_that_keeps_failing_fails_the_turn_and_not_the_session(
 
 
 @fault("M3")
-async def test_text_of_a_stream_that_ended_in_an_error_is_void_and_no_step_of_the_turn(
+async def test_text_of_a_failed_stream_is_void_and_no_step_of_the_turn(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([[Words("half of"), StreamError()], Text("the whole")])
@@ -89,9 +89,10 @@ async def test_text_of_a_stream_that_ended_in_an_error_is_void_and_no_step_of_th
 
 
 @fault("M3")
-async def test_a_stream_that_is_cut_is_no_answer_and_its_text_is_never_final_nor_doubled(
+async def test_text_of_a_cut_stream_is_neither_final_nor_doubled(
     scripted_model: Models, use: Use
 ) -> None:
+    """What came of a stream that is cut is no answer."""
     start = json.dumps(
         {
             "type": "message_start",
@@ -121,7 +122,7 @@ async def test_a_stream_that_is_cut_is_no_answer_and_its_text_is_never_final_nor
 
 
 @fault("M4", "A9")
-async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_limit(
+async def test_silent_stream_is_reported_and_stopped_by_the_limit(
     scripted_model: Models, use: Use
 ) -> None:
     def script(request: midflight.testing.ModelRequest) -> Step:
@@ -138,7 +139,7 @@ async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_li
 
 
 @fault("M4")
-async def test_a_service_that_never_answers_is_stopped_by_the_limit(
+async def test_service_that_never_answers_is_stopped_by_the_limit(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(lambda _: Silence())
@@ -148,7 +149,7 @@ async def test_a_service_that_never_answers_is_stopped_by_the_limit(
 
 
 @fault("M5")
-async def test_a_broken_stream_ends_visibly_and_the_session_stays_usable(
+async def test_broken_stream_ends_visibly_and_the_session_stays_usable(
     scripted_model: Models, use: Use
 ) -> None:
     answer: Step = Text("never said")
@@ -167,7 +168,7 @@ async def test_a_broken_stream_ends_visibly_and_the_session_stays_usable(
 
 
 @fault("M5")
-async def test_a_tool_call_with_nonsense_for_input_is_answered_and_the_turn_goes_on(
+async def test_tool_call_with_nonsense_is_answered_and_the_turn_continues(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(
@@ -183,9 +184,10 @@ async def test_a_tool_call_with_nonsense_for_input_is_answered_and_the_turn_goes
 
 
 @fault("M6")
-async def test_a_refused_key_fails_the_turn_at_once_and_a_later_message_may_succeed(
+async def test_refused_key_fails_the_turn_at_once_and_not_the_next(
     scripted_model: Models, use: Use
 ) -> None:
+    """A later message may succeed."""
     model = await scripted_model(
         [HttpError(401), Text("good now"), HttpError(403), Text("good again")]
     )
@@ -203,7 +205,7 @@ async def test_a_refused_key_fails_the_turn_at_once_and_a_later_message_may_succ
 
 
 @fault("M6")
-async def test_a_payment_that_is_due_fails_the_turn_without_another_try(
+async def test_due_payment_fails_the_turn_without_another_try(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([HttpError(402, message="your credit is used up")])
@@ -214,7 +216,7 @@ async def test_a_payment_that_is_due_fails_the_turn_without_another_try(
 
 
 @fault("M7")
-async def test_each_way_in_which_an_answer_falls_short_has_a_reason_of_its_own(
+async def test_answer_that_falls_short_has_a_reason_of_its_own(
     scripted_model: Models, use: Use
 ) -> None:
     too_long = "prompt is too long: 250000 tokens > 200000 maximum"
@@ -277,7 +279,7 @@ async def test_huge_usage_passes_the_budget_and_ends_the_turn_as_a_limit(
 
 
 @fault("M8")
-async def test_the_limit_of_model_calls_ends_the_turn_and_not_the_session(
+async def test_limit_of_model_calls_ends_the_turn_and_not_the_session(
     scripted_model: Models, use: Use
 ) -> None:
     bash = ToolCall("Bash", {"command": "true"})

@@ -48,7 +48,7 @@ def _bash(command: str) -> ToolCall:
 
 
 @fault("A1", "S4")
-async def test_an_agent_that_ends_before_it_greets_fails_the_start_with_its_last_words(
+async def test_agent_that_ends_early_fails_the_start_with_its_last_words(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     path = _program(
@@ -65,7 +65,7 @@ async def test_an_agent_that_ends_before_it_greets_fails_the_start_with_its_last
 
 
 @fault("A1")
-async def test_an_agent_that_stays_silent_fails_the_start_within_a_bound(
+async def test_silent_agent_fails_the_start_within_a_bound(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.3)
@@ -79,9 +79,10 @@ async def test_an_agent_that_stays_silent_fails_the_start_within_a_bound(
 
 
 @fault("A2", "I7")
-async def test_a_killed_agent_fails_its_turn_takes_its_tools_along_and_is_resumed(
+async def test_killed_agent_takes_its_tools_along_and_is_resumed(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
+    """Its turn fails."""
     fifo = pipe(project / "pid")
     model = await scripted_model(
         [[Words("on it"), _bash(f"echo $$ > {fifo}; exec tail -f /dev/null")], Text("welcome back")]
@@ -104,7 +105,7 @@ async def test_a_killed_agent_fails_its_turn_takes_its_tools_along_and_is_resume
 
 
 @fault("A2")
-async def test_an_agent_that_is_killed_while_it_asks_leaves_no_request_open(
+async def test_agent_killed_while_it_asks_leaves_no_request_open(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([_bash("touch here")])
@@ -118,7 +119,7 @@ async def test_an_agent_that_is_killed_while_it_asks_leaves_no_request_open(
 
 
 @fault("A2")
-async def test_an_agent_that_is_killed_in_the_middle_of_a_line_fails_the_turn_once(
+async def test_agent_killed_in_the_middle_of_a_line_fails_the_turn_once(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([Text("never told")])
@@ -132,7 +133,7 @@ async def test_an_agent_that_is_killed_in_the_middle_of_a_line_fails_the_turn_on
 
 
 @fault("A2", "M8")
-async def test_the_budget_of_a_session_survives_the_death_of_its_agent(
+async def test_budget_of_a_session_survives_the_death_of_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
     bash = _bash("true")
@@ -158,7 +159,7 @@ async def test_the_budget_of_a_session_survives_the_death_of_its_agent(
 
 
 @fault("A6")
-async def test_the_agent_and_its_tool_end_with_the_program_that_runs_them(
+async def test_agent_and_tool_end_with_the_program_that_runs_them(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     fifo = pipe(project / "pid")
@@ -181,7 +182,7 @@ async def test_the_agent_and_its_tool_end_with_the_program_that_runs_them(
 
 
 @fault("A6", "S4")
-async def test_the_keys_of_mcp_servers_do_not_outlive_a_program_that_is_killed(
+async def test_keys_of_mcp_servers_do_not_outlive_a_killed_program(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     model = await scripted_model([Wait("never")])
@@ -207,7 +208,7 @@ async def test_the_keys_of_mcp_servers_do_not_outlive_a_program_that_is_killed(
 
 
 @fault("A4")
-async def test_an_interrupt_ends_the_tool_and_leaves_the_background_task_alone(
+async def test_interrupt_ends_the_tool_and_not_the_background_task(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     background, tool = pipe(project / "background"), pipe(project / "tool")
@@ -236,9 +237,10 @@ async def test_an_interrupt_ends_the_tool_and_leaves_the_background_task_alone(
 
 
 @fault("A3")
-async def test_an_agent_that_ignores_everything_is_killed_and_its_turn_is_interrupted(
+async def test_agent_that_ignores_an_interrupt_is_killed(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its turn counts as interrupted all the same."""
     monkeypatch.setattr(turns, "STOP_GRACE_S", 0.3)
     path = PROGRAMS / "stubborn.py"
     async with midflight.dispatch("go", agent_path=path, cwd=tmp_path) as session:
@@ -252,7 +254,7 @@ async def test_an_agent_that_ignores_everything_is_killed_and_its_turn_is_interr
 
 
 @fault("A3")
-async def test_an_agent_that_ignores_the_end_of_its_input_and_term_is_killed_on_close(
+async def test_agent_that_ignores_end_of_input_and_term_is_killed_on_close(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "EOF_GRACE_S", 0.2)
@@ -278,7 +280,7 @@ STRAYS = {
 
 @fault("A4")
 @pytest.mark.parametrize("end", ["interrupt", "close", "kill"])
-async def test_the_processes_that_a_tool_started_end_with_the_agent(
+async def test_processes_of_a_tool_end_with_the_agent(
     scripted_model: Models, use: Use, project: Path, end: str
 ) -> None:
     fifos = {how: pipe(project / str(number)) for number, how in enumerate(STRAYS.values())}
@@ -301,7 +303,7 @@ async def test_the_processes_that_a_tool_started_end_with_the_agent(
 
 
 @fault("A4")
-async def test_a_process_that_cannot_be_ended_is_reported_by_its_id(
+async def test_process_that_cannot_be_ended_is_reported_by_its_id(
     scripted_model: Models, use: Use, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fifo = pipe(project / "pid")
@@ -323,7 +325,7 @@ async def test_a_process_that_cannot_be_ended_is_reported_by_its_id(
 
 
 @fault("A5")
-async def test_closing_in_the_middle_of_a_tool_leaves_no_process(
+async def test_close_in_the_middle_of_a_tool_leaves_no_process(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     fifo = pipe(project / "pid")
@@ -338,7 +340,7 @@ async def test_closing_in_the_middle_of_a_tool_leaves_no_process(
 
 
 @fault("A3")
-async def test_a_message_that_an_agent_did_not_take_does_not_run_later(
+async def test_message_that_an_agent_did_not_take_does_not_run_later(
     scripted_model: Models, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.agents.process.process.WRITE_TIMEOUT_S", 0.5)

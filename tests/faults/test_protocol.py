@@ -62,7 +62,7 @@ UNDISTURBED = [
 
 
 @fault("A7")
-async def test_noise_marks_and_splits_lose_nothing_and_are_not_told(
+async def test_noise_marks_and_splits_lose_nothing_and_are_not_reported(
     scripted_model: Models, tampered: Tampered
 ) -> None:
     ways = ("noise", "windows", "split")
@@ -77,9 +77,10 @@ async def test_noise_marks_and_splits_lose_nothing_and_are_not_told(
 
 
 @fault("A7")
-async def test_a_damaged_frame_is_told_and_damaged_text_is_shown_as_far_as_it_goes(
+async def test_damaged_frame_is_reported_and_damaged_text_still_shown(
     scripted_model: Models, tampered: Tampered
 ) -> None:
+    """The text is shown as far as it can be read."""
     model = await scripted_model(WORK)
     async with midflight.dispatch("go", **tampered("damaged", model)) as session:
         events = await read(session)
@@ -90,7 +91,7 @@ async def test_a_damaged_frame_is_told_and_damaged_text_is_shown_as_far_as_it_go
 
 
 @fault("A7")
-async def test_a_line_without_end_is_told_and_skipped(
+async def test_line_without_end_is_reported_and_skipped(
     scripted_model: Models, tampered: Tampered
 ) -> None:
     model = await scripted_model(WORK)
@@ -102,7 +103,7 @@ async def test_a_line_without_end_is_told_and_skipped(
 
 
 @fault("A7")
-async def test_a_text_of_five_megabytes_arrives_whole(scripted_model: Models, use: Use) -> None:
+async def test_text_of_five_megabytes_arrives_whole(scripted_model: Models, use: Use) -> None:
     text = "five megabytes " * 350_000
     model = await scripted_model([Text(text)])
     async with midflight.dispatch("go", **use(model)) as session:
@@ -111,7 +112,7 @@ async def test_a_text_of_five_megabytes_arrives_whole(scripted_model: Models, us
 
 
 @fault("A8")
-async def test_frames_that_nobody_knows_are_kept_as_raw_and_the_session_goes_on(
+async def test_unknown_frames_are_kept_as_raw_and_the_session_continues(
     scripted_model: Models, tampered: Tampered
 ) -> None:
     model = await scripted_model([*WORK, Text("and on")])
@@ -146,7 +147,7 @@ async def test_frames_that_come_twice_count_once(
 
 
 @fault("A10")
-async def test_frames_that_come_after_the_end_start_and_end_nothing(
+async def test_frames_after_the_end_start_and_end_nothing(
     scripted_model: Models, tampered: Tampered
 ) -> None:
     model = await scripted_model([*WORK, Text("and on")])
@@ -163,7 +164,7 @@ async def test_frames_that_come_after_the_end_start_and_end_nothing(
 
 
 @fault("A11")
-async def test_a_flood_on_standard_error_costs_no_memory(
+async def test_flood_on_standard_error_costs_no_memory(
     scripted_model: Models, tampered: Tampered
 ) -> None:
     model = await scripted_model(WORK)

@@ -30,7 +30,7 @@ def _shows_no_key(text: str) -> None:
 
 
 @fault("S4", "M6")
-async def test_a_key_is_in_no_argument_no_event_and_no_representation(
+async def test_key_is_in_no_argument_no_event_and_no_representation(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([[Wait("on"), HttpError(401, message="wrong key")]])
@@ -59,7 +59,7 @@ async def test_a_key_is_in_no_argument_no_event_and_no_representation(
 
 
 @fault("S4", "A1")
-async def test_a_key_that_the_agent_complains_about_is_in_no_error(
+async def test_key_that_the_agent_complains_about_is_in_no_error(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     path = tmp_path / "agent"
@@ -76,7 +76,7 @@ async def test_a_key_that_the_agent_complains_about_is_in_no_error(
 
 
 @fault("S6")
-async def test_control_sequences_are_told_as_they_are_and_are_in_no_name(
+async def test_control_sequences_are_passed_on_and_are_in_no_name(
     scripted_model: Models, use: Use
 ) -> None:
     bash = ToolCall("Bash", {"command": f"printf '%s' '{HOSTILE}'", "description": HOSTILE})
@@ -95,7 +95,7 @@ async def test_control_sequences_are_told_as_they_are_and_are_in_no_name(
 
 
 @fault("S6")
-async def test_control_sequences_in_a_request_reach_who_answers_as_they_are(
+async def test_control_sequences_reach_who_answers_as_they_are(
     scripted_model: Models, use: Use
 ) -> None:
     # Claude Code itself refuses a command with control characters, "hidden in the approval dialog".
@@ -109,7 +109,7 @@ async def test_control_sequences_in_a_request_reach_who_answers_as_they_are(
 
 
 @fault("S9")
-async def test_what_was_asked_is_what_runs_whatever_a_reader_does_to_the_event(
+async def test_call_runs_as_asked_whatever_a_reader_does_to_the_event(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     model = await scripted_model([ToolCall("Bash", {"command": "touch asked"}), Text("done")])
@@ -122,7 +122,7 @@ async def test_what_was_asked_is_what_runs_whatever_a_reader_does_to_the_event(
 
 
 @fault("S4")
-async def test_what_an_mcp_server_is_given_is_not_in_the_last_words_of_the_agent(
+async def test_last_words_of_the_agent_hold_nothing_of_its_mcp_servers(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     script = tmp_path / "claude"
@@ -137,7 +137,7 @@ async def test_what_an_mcp_server_is_given_is_not_in_the_last_words_of_the_agent
 
 
 @fault("S4")
-def test_a_key_in_an_option_of_the_wrong_form_is_not_repeated() -> None:
+def test_key_in_an_option_of_the_wrong_form_is_not_repeated() -> None:
     wrong = [f"ANTHROPIC_API_KEY={KEY}"]
     with pytest.raises(midflight.InvalidOption) as caught:
         midflight.open(env=wrong)  # type: ignore[arg-type]  # on purpose
@@ -146,6 +146,6 @@ def test_a_key_in_an_option_of_the_wrong_form_is_not_repeated() -> None:
 
 @fault("I4")
 @pytest.mark.parametrize("name", ["a),Bash(touch:*", "a b", "a,Write", "(a)", "-x", ""])
-def test_the_name_of_a_skill_cannot_carry_another_rule(name: str) -> None:
+def test_name_of_a_skill_cannot_carry_another_rule(name: str) -> None:
     with pytest.raises(midflight.InvalidOption, match="skills"):
         midflight.open(skills=[name])

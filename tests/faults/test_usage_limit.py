@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 HOURS = 4 * 3600.0
 
 
-async def test_claude_goes_on_by_itself_once_the_limit_has_been_reset(
+async def test_claude_resumes_by_itself_after_the_reset_of_the_limit(
     scripted_model: Models, tmp_path: Path, no_agent_left: None
 ) -> None:
     reset = 0.0
@@ -62,7 +62,7 @@ async def test_claude_fails_at_once_where_nobody_waits(
     assert of(midflight.Raw, events) == []
 
 
-async def test_a_pause_of_hours_that_opencode_would_sit_out_is_a_usage_limit(
+async def test_pause_of_hours_in_opencode_is_a_usage_limit(
     opencode: Stage,
 ) -> None:
     limit = usage_limit(HOURS)

@@ -79,9 +79,10 @@ def _said(events: list[midflight.Event]) -> list[tuple[str, str]]:
 
 
 @fault("A12")
-async def test_what_is_said_and_done_while_no_event_comes_is_told_afterwards_and_once(
+async def test_events_that_a_gap_has_hidden_are_reported_once(
     opencode: Stage, opencode_server: OpenCodeServer, relay: Relay, gap: Gap
 ) -> None:
+    """What is said and done meanwhile comes afterwards."""
     (opencode.cwd / "note").write_text("the heron is back")
     reading = ToolCall("Read", {"file_path": str(opencode.cwd / "note")})
     steps: list[Step] = [
@@ -122,7 +123,7 @@ async def test_what_is_said_and_done_while_no_event_comes_is_told_afterwards_and
     [("stall", "before the sub-agent"), ("cut", "within the sub-agent")],
     indirect=["gap"],
 )
-async def test_a_request_of_a_sub_agent_that_was_missed_is_shown_once_with_its_parent(
+async def test_missed_request_of_a_sub_agent_is_shown_once_with_its_parent(
     opencode: Stage,
     opencode_server: OpenCodeServer,
     relay: Relay,
@@ -171,7 +172,7 @@ async def test_a_request_of_a_sub_agent_that_was_missed_is_shown_once_with_its_p
 
 
 @fault("A12", "I8")
-async def test_a_turn_is_interrupted_and_another_one_begun_while_no_event_comes(
+async def test_turn_is_interrupted_and_another_begun_while_no_event_comes(
     opencode: Stage, relay: Relay, gap: Gap
 ) -> None:
     steps: list[Step] = [[Words("and so"), Wait("never")], Text("better")]
@@ -186,7 +187,7 @@ async def test_a_turn_is_interrupted_and_another_one_begun_while_no_event_comes(
 
 
 @fault("A12")
-async def test_what_was_missed_is_asked_for_again_if_the_first_question_fails(
+async def test_missed_events_are_asked_for_again_if_the_first_try_fails(
     opencode: Stage, opencode_server: OpenCodeServer, relay: Relay
 ) -> None:
     steps: list[Step] = [[Words("and so"), Wait("gap"), Words(" on")]]
@@ -206,7 +207,7 @@ async def test_what_was_missed_is_asked_for_again_if_the_first_question_fails(
 
 
 @fault("A10", "A12")
-def test_a_piece_of_a_text_that_comes_after_the_whole_is_not_told() -> None:
+def test_piece_of_a_text_that_comes_after_the_whole_is_dropped() -> None:
     told = Told(1)
     told.hear(message(2, 1), delta(2, "on"), text(2, "once", id="prt_2_text"), step_finish(2))
     told.hear(delta(2, "ce"))
@@ -214,7 +215,7 @@ def test_a_piece_of_a_text_that_comes_after_the_whole_is_not_told() -> None:
 
 
 @fault("A12")
-async def test_a_server_that_stays_away_fails_the_turn(
+async def test_server_that_stays_away_fails_the_turn(
     opencode: Stage, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.agents.opencode.v1.feed.RECONNECT_FOR_S", 0.3)

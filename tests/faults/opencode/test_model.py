@@ -27,7 +27,7 @@ SOON = {"retry-after-ms": "100"}
 
 
 @fault("M1")
-async def test_a_rate_limit_is_shown_and_waited_for(opencode: Stage) -> None:
+async def test_rate_limit_is_reported_and_waited_for(opencode: Stage) -> None:
     limit = HttpError(429, headers={"retry-after": "1"}, message="slow down")
     async with opencode.play([limit, Text("at last")]) as on:
         result = await on.ask()
@@ -39,7 +39,7 @@ async def test_a_rate_limit_is_shown_and_waited_for(opencode: Stage) -> None:
 
 
 @fault("M1")
-async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(opencode: Stage) -> None:
+async def test_time_limit_holds_during_the_wait_for_a_rate_limit(opencode: Stage) -> None:
     steps: list[Step] = [HttpError(429, headers={"retry-after": "60"}), Text("still there")]
     async with opencode.play(steps, timeout=1.5) as on:
         result = await on.ask()
@@ -48,7 +48,7 @@ async def test_the_time_limit_holds_while_a_rate_limit_is_waited_for(opencode: S
 
 
 @fault("M2")
-async def test_each_attempt_of_a_service_that_keeps_failing_is_shown(opencode: Stage) -> None:
+async def test_attempt_of_a_service_that_keeps_failing_is_reported(opencode: Stage) -> None:
     steps: list[Step] = [HttpError(500, headers=SOON), HttpError(529, headers=SOON), Text("back")]
     async with opencode.play(steps, max_turns=1) as on:
         result = await on.ask()
@@ -60,7 +60,7 @@ async def test_each_attempt_of_a_service_that_keeps_failing_is_shown(opencode: S
 
 @fault("M3")
 @pytest.mark.parametrize("end", [Drop(), StreamError()], ids=["dropped", "error"])
-async def test_text_of_a_stream_that_broke_is_never_final_nor_doubled(
+async def test_text_of_a_broken_stream_is_neither_final_nor_doubled(
     opencode: Stage, end: Drop | StreamError
 ) -> None:
     async with opencode.play([[Words("half of"), end], Words("the whole")]) as on:
@@ -73,7 +73,7 @@ async def test_text_of_a_stream_that_broke_is_never_final_nor_doubled(
 
 
 @fault("M4", "A9")
-async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_limit(
+async def test_silent_stream_is_reported_and_stopped_by_the_limit(
     opencode: Stage,
 ) -> None:
     steps: list[Step] = [[Words("and then"), Silence()], Text("here again")]
@@ -93,7 +93,7 @@ async def test_a_stream_that_says_nothing_more_is_reported_and_stopped_by_the_li
     ],
     ids=["broken", "out of order"],
 )
-async def test_an_answer_that_is_broken_is_seen_to_be_asked_for_again(
+async def test_broken_answer_is_asked_for_again_and_that_is_reported(
     opencode: Stage, junk: bytes
 ) -> None:
     async with opencode.play([[Malformed(junk), Drop()], Text("fine")]) as on:
@@ -104,7 +104,7 @@ async def test_an_answer_that_is_broken_is_seen_to_be_asked_for_again(
 
 
 @fault("M5")
-async def test_a_tool_call_with_nonsense_for_input_is_answered_and_the_turn_goes_on(
+async def test_tool_call_with_nonsense_is_answered_and_the_turn_continues(
     opencode: Stage,
 ) -> None:
     calls = [ToolCall("bash", {"command": ["no", "text"]}), ToolCall("Nonsense", {"x": 1})]
@@ -116,7 +116,7 @@ async def test_a_tool_call_with_nonsense_for_input_is_answered_and_the_turn_goes
 
 
 @fault("M6", "S4")
-async def test_a_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: Stage) -> None:
+async def test_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: Stage) -> None:
     refused = HttpError(401, message="wrong key")
     steps: list[Step] = [refused, Text("good now"), HttpError(403), Text("good again")]
     async with opencode.play(steps) as on:
@@ -131,7 +131,7 @@ async def test_a_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode:
 
 
 @fault("M6")
-async def test_a_payment_that_is_due_fails_the_turn_without_another_try(opencode: Stage) -> None:
+async def test_due_payment_fails_the_turn_without_another_try(opencode: Stage) -> None:
     # The server is shared: what an earlier session still asks is not this one's second try.
     async with opencode.play(lambda _: HttpError(402, message="your credit is used up")) as on:
         result = await on.ask("pay for this")
@@ -142,7 +142,7 @@ async def test_a_payment_that_is_due_fails_the_turn_without_another_try(opencode
 
 
 @fault("M7")
-async def test_each_way_in_which_an_answer_falls_short_has_a_reason_of_its_own(
+async def test_answer_that_falls_short_has_a_reason_of_its_own(
     opencode: Stage,
 ) -> None:
     cases: list[tuple[Step, tuple[str, str]]] = [
@@ -158,7 +158,7 @@ async def test_each_way_in_which_an_answer_falls_short_has_a_reason_of_its_own(
 
 
 @fault("M7")
-async def test_a_context_that_is_full_fails_the_turn_with_a_reason_of_its_own(
+async def test_full_context_fails_the_turn_with_a_reason_of_its_own(
     opencode: Stage,
 ) -> None:
     too_long = HttpError(400, message="prompt is too long: 250000 tokens > 200000 maximum")

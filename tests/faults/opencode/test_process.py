@@ -41,10 +41,10 @@ def _server_of(stage: Stage) -> psutil.Process:
 
 
 @fault("A2", "A4", "A12", "I7")
-async def test_a_killed_server_fails_the_turn_takes_all_along_and_a_new_one_goes_on(
+async def test_killed_server_fails_the_turn_and_a_new_one_resumes(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be ended is reported by its id."""
+    """All that it ran ends too; what cannot be ended is reported by its id."""
     stage = Stage(OPENCODE, tmp_path)
     fifos = [pipe(stage.cwd / name) for name in ("tool", "stray", "undying")]
     call = _bash(f"{_stray(fifos[1])}; {_stray(fifos[2])}; {_deaf(fifos[0])}")
@@ -84,7 +84,7 @@ midflight.run("go", agent="opencode", allowed_tools=["Bash"], **json.loads(sys.a
 
 
 @fault("A4", "A6", "S4")
-async def test_the_server_its_tool_and_its_folder_end_with_the_program_that_runs_them(
+async def test_server_tool_and_folder_end_with_the_program_above_them(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     stage = Stage(OPENCODE, tmp_path)
@@ -112,7 +112,7 @@ ENDS = ("interrupt", "redirect", "close")
 
 
 @fault("A3", "A4", "A5")
-async def test_however_a_turn_ends_its_tool_does_too_and_the_command_of_another_session_does_not(
+async def test_tool_ends_with_its_turn_and_not_with_another_session(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     """Every way to end a turn, on one server of our own and in one folder, beside a neighbour."""

@@ -28,7 +28,7 @@ ENOUGH_ROUTES = 90
 
 
 @fault("S12")
-async def test_no_route_of_an_opencode_server_answers_without_the_right_password(
+async def test_no_route_answers_without_the_right_password(
     opencode_server: OpenCodeServer,
 ) -> None:
     client = OpenCodeClient(opencode_server.url, opencode_server.env[PASSWORD])
@@ -75,7 +75,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 @fault("S12", "S4")
 @pytest.mark.agent
-async def test_what_an_agent_starts_does_not_know_how_to_use_its_server(
+async def test_program_of_an_agent_cannot_use_its_server(
     tmp_path: Path, no_agent_left: None
 ) -> None:
     stage = Stage(OPENCODE, tmp_path)

@@ -46,7 +46,7 @@ async def test_hard_text_makes_the_exact_round_trip(opencode: Stage) -> None:
 
 
 @fault("I3")
-async def test_bytes_of_a_tool_that_are_no_text_harm_nobody(opencode: Stage) -> None:
+async def test_tool_output_that_is_no_text_harms_nothing(opencode: Stage) -> None:
     steps: list[Step] = [_bash(r"printf 'a\377\000\355\240\200z'"), Text("done")]
     async with opencode.play(steps, allowed_tools=["Bash"]) as on:
         assert (await on.ask()).text == "done"
@@ -56,7 +56,7 @@ async def test_bytes_of_a_tool_that_are_no_text_harm_nobody(opencode: Stage) -> 
 
 
 @fault("I1", "I2", "I3")
-async def test_a_text_of_megabytes_arrives_and_bad_ones_leave_no_trace(opencode: Stage) -> None:
+async def test_text_of_megabytes_arrives_and_bad_ones_leave_no_trace(opencode: Stage) -> None:
     long = "a long story " * 250_000
     async with opencode.play([Text("read"), Text("on")]) as on:
         for text in ("", "x" * 20 * 1024 * 1024, "\ud800"):
@@ -69,7 +69,7 @@ async def test_a_text_of_megabytes_arrives_and_bad_ones_leave_no_trace(opencode:
 
 @fault("I4")
 @pytest.mark.parametrize("model", ["anthropic/--print-logs", "$(touch made)", "../claude"])
-async def test_a_model_that_looks_like_something_else_is_refused_by_its_name(
+async def test_model_that_looks_like_something_else_is_refused_by_its_name(
     opencode: Stage, model: str
 ) -> None:
     with pytest.raises(midflight.UnsupportedOption, match=r"^model: "):
@@ -78,7 +78,7 @@ async def test_a_model_that_looks_like_something_else_is_refused_by_its_name(
 
 
 @fault("I5")
-async def test_a_working_directory_that_vanishes_fails_the_tool_and_not_the_session(
+async def test_vanished_working_directory_fails_the_tool_and_not_the_session(
     opencode: Stage, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -98,7 +98,7 @@ async def test_a_working_directory_that_vanishes_fails_the_tool_and_not_the_sess
 
 
 @fault("S9")
-async def test_a_yes_is_for_one_call_and_never_for_always(
+async def test_yes_is_for_one_call_and_never_for_always(
     opencode: Stage, opencode_server: OpenCodeServer
 ) -> None:
     async with Relay(opencode_server.url) as relay:
@@ -118,7 +118,7 @@ async def test_a_yes_is_for_one_call_and_never_for_always(
 
 
 @fault("S9", "I6")
-async def test_a_no_tells_the_agent_why_and_its_turn_goes_on(opencode: Stage) -> None:
+async def test_denial_tells_the_agent_why_and_its_turn_continues(opencode: Stage) -> None:
     steps: list[Step] = [[_bash("touch one"), _bash("touch two")], Text("I see")]
     async with opencode.play(steps, attended=True) as on:
         first = await on.session.send("go")
@@ -141,7 +141,7 @@ async def test_a_no_tells_the_agent_why_and_its_turn_goes_on(opencode: Stage) ->
 
 
 @fault("S9")
-async def test_a_sub_agent_that_would_ask_nobody_is_asked_for(opencode: Stage) -> None:
+async def test_sub_agent_that_would_not_be_asked_about_is_asked_for(opencode: Stage) -> None:
     task = {"description": "x", "prompt": "touch it", "subagent_type": "general"}
     async with opencode.play([ToolCall("Agent", task), Text("no")], attended=True) as on:
         first = await on.session.send("go")
@@ -153,13 +153,13 @@ async def test_a_sub_agent_that_would_ask_nobody_is_asked_for(opencode: Stage) -
 
 
 @fault("S9")
-def test_a_server_of_our_own_is_told_to_go_on_after_a_no() -> None:
+def test_server_of_our_own_is_set_to_continue_after_a_denial() -> None:
     config = configuration(Options.build(agent="opencode"))
     assert config["experimental"]["continue_loop_on_deny"] is True
 
 
 @fault("A10", "I8")
-async def test_a_request_that_an_abort_has_left_behind_is_not_asked_again(
+async def test_request_that_an_abort_left_behind_is_not_asked_again(
     opencode: Stage, opencode_server: OpenCodeServer
 ) -> None:
     steps: list[Step] = [_bash("touch here"), [Wait("on"), Text("better")]]
@@ -185,9 +185,10 @@ async def test_a_request_that_an_abort_has_left_behind_is_not_asked_again(
 
 
 @fault("S9")
-async def test_what_plan_mode_refuses_is_listed_and_a_harmless_word_carries_nothing_along(
+async def test_plan_mode_lists_what_it_refuses(
     opencode: Stage,
 ) -> None:
+    """A harmless word before what is refused carries nothing along."""
     target = opencode.home / ".bashrc"
     commands = [
         "echo nothing but words",
@@ -222,7 +223,7 @@ async def test_empty_lists_are_not_the_same_as_none(opencode: Stage) -> None:
 
 
 @fault("A9")
-async def test_a_long_tool_is_not_a_silence(opencode: Stage) -> None:
+async def test_long_tool_is_no_silence(opencode: Stage) -> None:
     begun, go = pipe(opencode.cwd / "begun"), pipe(opencode.cwd / "go")
     signal_go = open_pipe(go)
     steps: list[Step] = [_bash(f"echo $$ > {begun}; head -n1 {go}"), Text("done")]
@@ -238,7 +239,7 @@ async def test_a_long_tool_is_not_a_silence(opencode: Stage) -> None:
 
 
 @fault("A7", "A11")
-async def test_a_flood_of_output_of_a_tool_costs_no_memory(opencode: Stage) -> None:
+async def test_flood_of_tool_output_costs_no_memory(opencode: Stage) -> None:
     steps: list[Step] = [_bash("yes | head -c 100000000"), Text("done")]
     async with opencode.play(steps, allowed_tools=["Bash"]) as on:
         before = memory_bytes()
@@ -249,7 +250,7 @@ async def test_a_flood_of_output_of_a_tool_costs_no_memory(opencode: Stage) -> N
 
 
 @fault("A5")
-async def test_a_cancelled_task_ends_its_turn_on_a_server_that_lives_on(
+async def test_cancelled_task_ends_its_turn_and_the_server_lives_on(
     opencode: Stage, opencode_server: OpenCodeServer
 ) -> None:
     said = asyncio.Event()
@@ -278,7 +279,7 @@ async def test_a_cancelled_task_ends_its_turn_on_a_server_that_lives_on(
 
 
 @fault("A7")
-async def test_noise_splits_and_damage_between_events_lose_none_that_can_be_read() -> None:
+async def test_noise_splits_and_damage_lose_no_event_that_can_be_read() -> None:
     event = '{"type":"e","properties":{"text":"h\u00e9ron"}}'.encode()
     pieces = [
         b": a comment\r\nretry: 3\r\nnonsense\r\n\r\n",
@@ -310,9 +311,7 @@ async def test_noise_splits_and_damage_between_events_lose_none_that_can_be_read
 
 
 @fault("A7", "A12")
-async def test_an_event_that_was_damaged_is_asked_for(
-    opencode: Stage, opencode_server: OpenCodeServer
-) -> None:
+async def test_damaged_event_is_asked_for(opencode: Stage, opencode_server: OpenCodeServer) -> None:
     steps: list[Step] = [ToolCall("Glob", {"pattern": "*"}), Text("one"), Text("two")]
     async with Relay(opencode_server.url) as relay:
         relay.damage = (b'"tool":"glob"', b'"tool":"glob ')

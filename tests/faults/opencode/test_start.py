@@ -54,7 +54,7 @@ async def _refused(**options: Any) -> midflight.MidflightError:
         *("failing", "hanging", "endless", "deaf to signals"),
     ],
 )
-async def test_a_program_that_is_no_opencode_is_told_with_what_to_do(
+async def test_program_that_is_no_opencode_is_reported_with_what_to_do(
     tmp_path: Path,
     no_agent_left: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,9 +84,10 @@ async def test_a_program_that_is_no_opencode_is_told_with_what_to_do(
         ("taken for ever", "EADDRINUSE"),
     ],
 )
-async def test_a_server_that_is_too_old_or_never_healthy_is_told_with_what_to_do(
+async def test_bad_server_is_reported_with_what_to_do(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch, how: str, complaint: str
 ) -> None:
+    """One that is too old, and one that is never healthy."""
     if how == "deaf":
         monkeypatch.setattr("midflight.agents.opencode.server.START_TIMEOUT_S", 1.0)
     env = {"HOW": how, "HOME": str(tmp_path)}
@@ -94,7 +95,7 @@ async def test_a_server_that_is_too_old_or_never_healthy_is_told_with_what_to_do
 
 
 @fault("C2")
-async def test_a_missing_opencode_says_how_to_get_it_and_other_agents_work(
+async def test_missing_opencode_says_how_to_get_it_and_others_work(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -108,9 +109,7 @@ async def test_a_missing_opencode_says_how_to_get_it_and_other_agents_work(
 
 
 @fault("C2", "A5")
-async def test_a_start_that_is_cancelled_leaves_no_server(
-    tmp_path: Path, no_agent_left: None
-) -> None:
+async def test_cancelled_start_leaves_no_server(tmp_path: Path, no_agent_left: None) -> None:
     env, before = {"HOW": "deaf"}, agents()
     session = midflight.open(agent="opencode", agent_path=PRETENDER, cwd=tmp_path, env=env)
     with pytest.raises(TimeoutError):
@@ -156,7 +155,7 @@ def _http(status: str, body: str) -> bytes:
     ],
     ids=["ssh", "nothing", "web page", "text", "object", "not found", "long"],
 )
-async def test_a_named_server_that_is_something_else_is_told_with_what_to_do(
+async def test_named_server_that_is_none_is_reported_with_what_to_do(
     tmp_path: Path,
     no_agent_left: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -169,7 +168,7 @@ async def test_a_named_server_that_is_something_else_is_told_with_what_to_do(
 
 
 @fault("C2")
-async def test_a_named_server_where_nobody_listens_is_told_with_its_address(
+async def test_named_server_where_nobody_listens_is_reported_by_address(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.agents.opencode.server.FIND_TIMEOUT_S", 0.5)
@@ -182,7 +181,7 @@ async def test_a_named_server_where_nobody_listens_is_told_with_its_address(
 
 @fault("C2")
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "http://[zz]:1"])
-async def test_a_named_server_that_cannot_be_one_is_refused_by_the_option(
+async def test_named_server_that_cannot_be_one_is_refused_by_the_option(
     tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(midflight.UnsupportedOption, match=r"^server_url: "):
@@ -192,7 +191,7 @@ async def test_a_named_server_that_cannot_be_one_is_refused_by_the_option(
 
 @fault("C2", "S4")
 @pytest.mark.parametrize("password", ["wrong-but-long-enough", None, ""])
-async def test_a_named_server_refuses_a_wrong_password_and_none(
+async def test_named_server_refuses_a_wrong_password_and_none(
     opencode: Stage, opencode_server: OpenCodeServer, password: str | None
 ) -> None:
     async with opencode.model(()) as model:
