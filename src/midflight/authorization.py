@@ -16,6 +16,8 @@ from midflight.errors import NotAllowed, NotFound
 from midflight.events import Request
 from midflight.journal import Journal
 from midflight.lineage import UNKNOWN
+from midflight.options import Options
+from midflight.trust.decision import by_caller
 
 EVERYTHING, QUESTIONS = "everything", "questions"
 
@@ -102,6 +104,11 @@ class Authorizer:
     def parent(self) -> str:
         """The session that a new one is begun by, or nothing."""
         return self._inside[-1] if self._inside else ""
+
+    def check_options(self, options: Options) -> None:
+        """Raise `NotAllowed` for options by which an agent would agree for the user."""
+        if self._inside and by_caller(options):
+            raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
 
     async def ancestry(self) -> tuple[str, ...]:
         """Return the caller's own session and its ancestors, itself first.

@@ -76,6 +76,7 @@ class SessionOptions(TypedDict, total=False):
     add_dirs: Paths | None
     effort: str | None
     setting_sources: Names | None
+    trust: bool | None
     resume: str | None
     spent_usd: float
     on_request: RequestHandler | None
@@ -113,7 +114,10 @@ class Options(Limits, frozen=True, kw_only=True):
     env: variables added to the agent's environment.
     add_dirs: more folders that the agent may use.
     effort: how much the agent reasons, in its own words.
-    setting_sources: which of the agent's settings to load; ``[]`` loads none.
+    setting_sources: which of the agent's settings to load; ``[]`` loads none. One that names
+        ``project`` is the program's own decision about ``trust``.
+    trust: whether the agent obeys what the folder itself has it run or redirect: True for this
+        session, False for never; default: if the user has agreed to it with ``midflight trust``.
     resume: the agent's own id of an earlier conversation to resume.
     spent_usd: what that conversation has cost so far; it counts towards ``max_budget_usd``.
     on_request: called with each permission request and question.
@@ -140,6 +144,7 @@ class Options(Limits, frozen=True, kw_only=True):
     add_dirs: tuple[Path, ...] = ()
     effort: str | None = None
     setting_sources: tuple[str, ...] | None = None
+    trust: bool | None = None
     resume: str | None = None
     spent_usd: _Spent = 0.0
     on_request: RequestHandler | None = None
@@ -356,6 +361,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "env": _environment,
     "add_dirs": _directories,
     "on_request": _handler,
-    "attended": _typed(bool | None, "True, False or None"),
+    **dict.fromkeys(("attended", "trust"), _typed(bool | None, "True, False or None")),
     "agent_path": _file,
 }

@@ -269,7 +269,6 @@ ROWS: dict[str, Row] = {
     "S7": Row(
         "A hostile repository configures nothing before it is trusted.",
         "CVE-2025-59536, CVE-2026-21852, CVE-2026-33068",
-        not_yet="the agent's own settings in a repository: needs the decision about trust",
     ),
     "S8": Row(
         "An agent cannot change our own configuration, token or store.",
@@ -296,6 +295,10 @@ ROWS: dict[str, Row] = {
         "An agent cannot reach our server or another agent.",
         "opencode #50699",
         not_yet="a server on TCP: " + HTTP,
+    ),
+    "S21": Row(
+        "A folder's allow list gives nothing, also where the agent itself trusts the folder.",
+        "CVE-2026-21852",
     ),
 }
 

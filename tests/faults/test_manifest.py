@@ -11,6 +11,7 @@ from tests.faults.manifest import ROWS
 
 TESTS = Path(__file__).resolve().parents[1]
 GROUPS = {"C": 6, "I": 8, "A": 12, "M": 8, "N": 8, "D": 6, "S": 12}
+LATER = ["S21"]
 
 
 @cache
@@ -35,7 +36,8 @@ def _name(node: ast.expr) -> str:
 
 def test_manifest_has_every_row_of_the_list_of_faults() -> None:
     assert list(ROWS) == [
-        f"{group}{n}" for group, last in GROUPS.items() for n in range(1, last + 1)
+        *(f"{group}{n}" for group, last in GROUPS.items() for n in range(1, last + 1)),
+        *LATER,
     ]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import Agent
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
-__all__ = ["AGENTS", "NAMES", "PRESETS", "create"]
+if TYPE_CHECKING:
+    from midflight.trust.stake import Obeyed
+
+__all__ = ["AGENTS", "NAMES", "PRESETS", "create", "obeyed"]
 
 AGENTS = {
     "claude": "midflight.agents.claude.driver:ClaudeAgent",
@@ -22,8 +25,19 @@ AGENTS = {
 }
 """Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
 
+OBEYED = {"claude": "midflight.agents.claude.trust:OBEYED"}
+"""What each agent obeys of a folder; ``fake`` obeys nothing."""
+
 NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)
 """What the option `agent` can be, beside ``acp:<command>``."""
+
+
+def obeyed(agent: str) -> Obeyed | None:
+    """Return which files of a folder an agent obeys, or None where none are known."""
+    if agent not in OBEYED:
+        return None
+    module, name = OBEYED[agent].split(":")
+    return cast("Obeyed", getattr(importlib.import_module(module), name))
 
 
 def create(options: Options) -> Agent:

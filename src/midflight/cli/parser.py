@@ -107,6 +107,14 @@ def _notify(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _trust_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="obey what the folder has the agent run, for this session (see midflight trust)",
+    )
+
+
 def _session(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
 
@@ -154,6 +162,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     )
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    _trust_option(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
     _park_after(parser)
@@ -172,6 +181,7 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
         "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
     )
     _max_depth(parser)
+    _trust_option(parser)
     add("--max-children", metavar="N", type=int, default=8, help="that work at once, at most (8)")
     add(
         "--may-answer",
@@ -272,6 +282,14 @@ def _rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
 
 
+def _trust(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", metavar="DIR", nargs="?", help="the folder (default: this one)")
+    add("--agent", metavar="A", help="only what this agent obeys (default: what any does)")
+    add("--forget", action="store_true", help="trust it no longer")
+    add("--list", action="store_true", help="list what is trusted")
+
+
 def _mcp(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", nargs="?", choices=("install",), help="instead of serving, tell a program of it")
@@ -312,7 +330,7 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
     _agent(parser)
-    parser.set_defaults(name=None, resume=None)
+    parser.set_defaults(name=None, resume=None, trust=False)
     _journal(parser)
     _park_after(parser)
     add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
@@ -428,6 +446,12 @@ COMMANDS = {
         "midflight.cli.commands.stop:stop",
     ),
     "rm": Command("end", "remove sessions and all they said", _rm, "midflight.cli.commands.rm:rm"),
+    "trust": Command(
+        "more",
+        "look at what a folder has agents run, and agree to it",
+        _trust,
+        "midflight.cli.commands.trust:trust",
+    ),
     "mcp": Command(
         "more",
         "give another agent these sessions as tools, over MCP",

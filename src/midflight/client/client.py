@@ -164,6 +164,7 @@ class Client:
         checked = Options.build(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
+        self._authorizer.check_options(checked)
         session = id or uuid.uuid4().hex
         fields = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
         fields["parent"] = self._authorizer.parent

@@ -28,7 +28,9 @@ class JournalLocation:
 
         Raises `StoreRefused` if others could get at it, `StoreFailed` if it cannot be made.
         """
-        self.folder = _private(_default() if folder is None else folder.expanduser().absolute())
+        self.folder = _private(
+            default_folder() if folder is None else folder.expanduser().absolute()
+        )
 
     @property
     def journal(self) -> Path:
@@ -97,7 +99,8 @@ class JournalLocation:
         return bool(application == APPLICATION)
 
 
-def _default() -> Path:
+def default_folder() -> Path:
+    """Return the folder of the user's own journal; it may not be there yet."""
     import platformdirs
 
     return Path(platformdirs.user_state_dir("midflight", appauthor=False))

@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED, OVERLONG, json_object, unreadable
 from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
-from midflight.agents.claude import program
+from midflight.agents.claude import program, trust
+from midflight.agents.claude.allowances import Allowances
 from midflight.agents.claude.content import joined
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.claude.frames import FrameTranslator
@@ -24,12 +26,17 @@ from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import CommandEffect, Effect
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
+from midflight.trust.decision import Standing, decide
+from midflight.trust.stake import Stake
 from midflight.values import PermissionMode
 
 FOLDER_HOOK = "folder"
 """The hook that is told before a command runs, and answers nothing."""
+
+ALLOWANCE_HOOK = "allowances"
+"""The hook that has a call asked for which the folder's own settings could let through."""
 
 KEPT_FOLDERS = 1_000
 """For so many calls it is kept in which folder they run."""
@@ -83,7 +90,10 @@ class ClaudeAgent:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         self._options = options
         self._process = AgentProcess()
-        self._translate = FrameTranslator(self._message_of, options.skills or ())
+        self._problems: list[str] = []
+        self._translate = FrameTranslator(self._message_of, options.skills or (), self._problems)
+        self._standing = Standing()
+        self._allowances = Allowances(options, Stake(), ())
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
         self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
@@ -92,15 +102,22 @@ class ClaudeAgent:
         self._folders: dict[str, str] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
-        program.arguments(options, self._session, None)
+        program.arguments(options, self._session)
 
     # Starting and ending ------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the program and greet it."""
+        """Start the program and greet it, with or without what the folder has it obey."""
         path = program.find(self._options.agent_path)
         await program.check(path)
-        argv = program.arguments(self._options, self._session, self._mcp_config())
+        self._standing, instructions = await asyncio.to_thread(self._look)
+        argv = program.arguments(
+            self._options,
+            self._session,
+            self._mcp_config(),
+            trusted=self._standing.trusted,
+            instructions=self._file("instructions.md", instructions) if instructions else None,
+        )
         env = program.environment(self._options)
         await self._process.start(
             [str(path), *argv],
@@ -110,20 +127,47 @@ class ClaudeAgent:
             folder=Path(self._folder.name) if self._folder else None,
         )
         skills = self._options.skills
-        hook = {"matcher": "Bash", "hookCallbackIds": [FOLDER_HOOK]}
-        hello: dict[str, object] = {"hooks": {"PreToolUse": [hook]}}
+        hooks = [{"matcher": "Bash", "hookCallbackIds": [FOLDER_HOOK]}]
+        if self._allowances:
+            hooks.append({"matcher": "*", "hookCallbackIds": [ALLOWANCE_HOOK]})
+        hello: dict[str, object] = {"hooks": {"PreToolUse": hooks}}
         if skills is not None:
             hello["skills"] = list(skills)
         await self._control("initialize", hello)
+
+    def _look(self) -> tuple[Standing, str]:
+        """Return how to start here, and the folder's instructions where it starts without the rest.
+
+        Raises `UnsupportedOption` for a skill that only the folder has, and is not trusted for.
+        """
+        options = self._options
+        standing = decide(options, trust.OBEYED)
+        allowed, problems = trust.user_settings(options.env)
+        self._problems += (*problems, *standing.stake.problems)
+        if standing.trusted:
+            self._allowances = Allowances(options, standing.stake, allowed)
+            return standing, ""
+        if missing := trust.only_here(options, standing.stake):
+            raise UnsupportedOption(
+                "skills",
+                f"{missing[0]} stands in a folder that is not trusted",
+                f"midflight trust {quote(str(options.cwd))}, or trust=True",
+            )
+        return standing, trust.instructions(options) if standing.replaced else ""
 
     def _mcp_config(self) -> Path | None:
         """Write the MCP servers to a file of our own: their secrets must not show in ``ps``."""
         if not self._options.mcp_servers:
             return None
-        self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
-        path = Path(self._folder.name) / "mcp.json"
+        return self._file("mcp.json", program.mcp_config(self._options))
+
+    def _file(self, name: str, text: str) -> Path:
+        """Write a private file for the program, which lives as long as it does."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
+        path = Path(self._folder.name) / name
         path.touch(mode=0o600, exist_ok=False)
-        path.write_text(program.mcp_config(self._options))
+        path.write_text(text, encoding="utf-8")
         return path
 
     async def close(self) -> None:
@@ -212,8 +256,9 @@ class ClaudeAgent:
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use this mode; a bypass is made by the session, see `program.arguments`."""
-        mode = "default" if mode == "bypassPermissions" else mode
-        await self._ask("set_permission_mode", {"mode": mode})
+        own = "default" if mode == "bypassPermissions" else mode
+        await self._ask("set_permission_mode", {"mode": own})
+        self._allowances.mode = mode
 
     async def stop_task(self, task: str) -> None:
         """Stop a piece of background work."""
@@ -300,7 +345,8 @@ class ClaudeAgent:
         if refusal:
             return [e.Notice(level="error", text=f"Claude Code refused {subtype}: {refusal}")]
         if subtype == "initialize":
-            return [Up()]
+            notice = self._standing.notice
+            return [Up(), *([e.Notice(level="warning", text=notice)] if notice else [])]
         if subtype == "interrupt":
             messages = (self._message_of(known) for known in body.get("cancelled") or ())
             return [Dropped(message) for message in messages if message]
@@ -315,12 +361,15 @@ class ClaudeAgent:
         await self._respond(frame["request_id"], {"subtype": "success", "response": {}})
 
     async def _asked(self, frame: dict[str, Any]) -> Signal | None:
-        """Take a request of the CLI; only permission requests are expected."""
+        """Take a request of the CLI: a permission request, or a call of a hook of ours."""
         try:
             if frame["request"]["subtype"] == "can_use_tool":
                 return self._translate.request(frame)
             if frame["request"].get("callback_id") == FOLDER_HOOK:
                 await self._note_folder(frame)
+                return None
+            if frame["request"].get("callback_id") == ALLOWANCE_HOOK:
+                await self._narrow(frame)
                 return None
             error = f"{frame['request']['subtype']} is not supported"
         except MALFORMED:
@@ -328,3 +377,15 @@ class ClaudeAgent:
         with contextlib.suppress(AgentFailed):
             await self._respond(frame.get("request_id", ""), {"subtype": "error", "error": error})
         return e.Raw(data=frame)
+
+    async def _narrow(self, frame: dict[str, Any]) -> None:
+        """Have a call asked for that the folder's own settings could let through."""
+        call = frame["request"]["input"]
+        verdict: dict[str, object] = {}
+        if self._allowances.covers(call["tool_name"], call["tool_input"]):
+            verdict["hookSpecificOutput"] = {
+                "hookEventName": "PreToolUse",
+                "permissionDecision": "ask",
+                "permissionDecisionReason": "the folder's own settings allow nothing here",
+            }
+        await self._respond(frame["request_id"], {"subtype": "success", "response": verdict})

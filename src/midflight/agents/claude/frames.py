@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,18 @@ class _ModelCall:
 class FrameTranslator:
     """Turns frames into signals; remembers only what a later frame refers to."""
 
-    def __init__(self, message_of: Callable[[str], str | None], skills: Iterable[str]) -> None:
+    def __init__(
+        self,
+        message_of: Callable[[str], str | None],
+        skills: Iterable[str] = (),
+        problems: Collection[str] = (),
+    ) -> None:
         """``message_of`` gives the message's id for the uuid under which the CLI knows it.
 
-        ``skills`` are those requested; the CLI does not report one that it does not have.
+        ``skills`` and ``problems``: see `SystemFrames`.
         """
         self._message_of = message_of
-        self._system_frames = SystemFrames(skills)
+        self._system_frames = SystemFrames(skills, problems)
         self._tools: dict[str, tuple[str, str | None]] = {}
         self._in_turn = False
         self._frames: dict[str, None] = {}

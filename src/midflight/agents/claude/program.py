@@ -19,6 +19,7 @@ from pathlib import Path
 from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
+from midflight.trust.decision import PROJECT
 
 MINIMUM = (2, 1, 330)
 """The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
@@ -110,8 +111,18 @@ async def check(path: Path) -> str:
     return number
 
 
-def arguments(options: Options, session: str, mcp_config: Path | None) -> list[str]:
+def arguments(
+    options: Options,
+    session: str,
+    mcp_config: Path | None = None,
+    *,
+    trusted: bool = True,
+    instructions: Path | None = None,
+) -> list[str]:
     """Return the program's arguments; every value is bound to its flag by ``=``.
+
+    One that is not ``trusted`` gets no settings of the folder; ``instructions`` is a file with what
+    stands there for the model.
 
     Raises `UnsupportedOption` for what the program cannot do.
     """
@@ -138,6 +149,9 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
     if options.skills is not None:
         allowed += [f"Skill({name})" for name in options.skills]
         sources = ("user", "project") if sources is None else sources
+    if not trusted:
+        kept = ("user",) if sources is None else sources
+        sources = tuple(source for source in kept if source not in PROJECT)
     flags = {
         "model": options.model,
         "max-turns": options.max_turns,
@@ -148,6 +162,7 @@ def arguments(options: Options, session: str, mcp_config: Path | None) -> list[s
         "disallowedTools": ",".join(options.disallowed_tools or ()) or None,
         "setting-sources": None if sources is None else ",".join(sources),
         "mcp-config": mcp_config,
+        "append-system-prompt-file": instructions,
     }
     argv += [f"--{flag}={value}" for flag, value in flags.items() if value is not None]
     argv += [f"--add-dir={folder}" for folder in options.add_dirs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from midflight import events as e
@@ -26,9 +26,13 @@ _SILENT = frozenset(
 class SystemFrames:
     """Turns system frames into signals; remembers which background tasks live."""
 
-    def __init__(self, skills: Iterable[str]) -> None:
-        """``skills`` are those requested; the CLI does not report one that it does not have."""
+    def __init__(self, skills: Iterable[str], problems: Collection[str]) -> None:
+        """``skills`` are those requested; the CLI does not report one that it does not have.
+
+        ``problems`` are others that it does not report; they may grow until it is up.
+        """
         self._skills = tuple(skills)
+        self._problems = problems
         self._tasks: set[str] = set()
 
     def __call__(self, frame: dict[str, Any]) -> Iterator[Signal]:
@@ -53,7 +57,8 @@ class SystemFrames:
             yield e.Raw(data=frame)
 
     def _init(self, frame: dict[str, Any]) -> Signal:
-        problems = [
+        problems = list(self._problems)
+        problems += [
             f"plugin {problem.get('path', '')}: {problem.get('type', 'error')}"
             for problem in frame.get("plugin_errors") or ()
         ]

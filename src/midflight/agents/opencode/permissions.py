@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from midflight.agents.shared.read_only import is_read_only
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 
@@ -42,17 +43,6 @@ _EDITORS = frozenset({"edit", "write", "apply_patch"})
 
 _LOOKS = frozenset({"doom_loop", "external_directory", "read", "webfetch", "websearch"})
 """What plan mode still asks for: the rest would change something, or may."""
-
-_READ_ONLY = re.compile(
-    r"(?:ls|pwd|cat|head|tail|wc|grep|stat|du|echo|true|whoami|uname|id|which)"
-    r"(?: +(?!/)(?!-\S*/)(?!\S*=/)(?!\S*\.\.)(?!\S*\.env)[\w./=,+-]+)*",
-    re.ASCII,
-)
-"""One plain command that only reads, on paths inside the folder. Everything else is asked for.
-
-No shell text is taken apart to find out whether it is safe: a character that could mean anything
-to a shell, or a path that could lead outside, does not match.
-"""
 
 _NOT_ALLOWED = "this session does not allow {}"
 _PLAN = "plan mode changes nothing: say what you would do instead"
@@ -241,10 +231,7 @@ class OpenCodePermissions:
             return False
         if asked.input.get("workdir"):
             return False  # Its paths would mean something else.
-        if _READ_ONLY.fullmatch(command) is None:
-            return False
-        paths = [(self._cwd / word).resolve() for word in command.split()[1:]]
-        return all(path.is_relative_to(self._cwd) for path in paths)
+        return is_read_only(command, self._cwd)
 
 
 def _fits(name: str, names: Iterable[str]) -> bool:

@@ -15,8 +15,9 @@ from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.foreground import hosted, report_slow_start
 from midflight.cli.output import at_terminal, write
-from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.signals import INTERRUPTED, Stopper, until_stopped
 from midflight.cli.terminal.transcript import EXIT_CODES, ExitOutcome, Transcript
+from midflight.cli.trust_question import Quit, ask
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
@@ -60,6 +61,8 @@ def orchestrate(args: argparse.Namespace) -> int:
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )
         return asyncio.run(_run(args, options, new))
+    except Quit:
+        return INTERRUPTED
     except UnsupportedOption as error:
         if error.option not in OURS:
             raise name_source(resolved.sources, error) from error
@@ -91,6 +94,8 @@ async def _in_session(
     attend = at_terminal() and not args.json
     leave, then = AnswerGrant(_may_answer(args)), args.then or []
     async with contextlib.AsyncExitStack() as stack:
+        if attend:
+            options = await ask(options)
         with report_slow_start(options, wanted=attend):
             began = hosted(args.task, options, new, notify=args.notify)
             session = await stack.enter_async_context(began)

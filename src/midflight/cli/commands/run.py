@@ -22,8 +22,9 @@ from midflight.cli.foreground import (
     report_slow_start,
 )
 from midflight.cli.output import at_terminal, json_line, write
-from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.signals import INTERRUPTED, Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
+from midflight.cli.trust_question import Quit, ask
 from midflight.commands import check_text
 from midflight.errors import ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         options = Options.build(attended=args.json or at_terminal(), **resolved.options)
         check_text(args.task)
         return asyncio.run(_run(args, options))
+    except Quit:
+        return INTERRUPTED
     except InvalidOption as error:
         raise name_source(resolved.sources, error) from error
     except ConversationLost as error:
@@ -77,10 +80,13 @@ async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopp
 async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
-        with report_slow_start(options, wanted=at_terminal() and not args.json):
-            changes = {"cwd": options.cwd, "name": options.name}
-            async with _in_worktree(args, changes) as changed:
-                options = msgspec.structs.replace(options, **changed)
+        attend = at_terminal() and not args.json
+        changes = {"cwd": options.cwd, "name": options.name}
+        async with _in_worktree(args, changes) as changed:
+            options = msgspec.structs.replace(options, **changed)
+            if attend:
+                options = await ask(options)
+            with report_slow_start(options, wanted=attend):
                 if args.no_journal:
                     starting = alone(args.task, options)
                 else:

@@ -86,6 +86,7 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
         "name": args.name,
         "resume": args.resume,
         "server_url": args.server_url,
+        "trust": args.trust or None,
     }
     return {name: value for name, value in options.items() if value is not None}
 

@@ -201,6 +201,7 @@ class _Api:
         parent = self._authorizer(request).parent or parent
         fields.pop("on_request", None)  # a function does not come from another process
         options = Options.build(**fields)
+        self._authorizer(request).check_options(options)
         warm = "warm" in request.query_params
         info, new = await self._service.dispatch(task, options, wanted, parent, warm=warm)
         return _json(info, 201 if new else 200)

@@ -1,0 +1,208 @@
+"""What Claude Code obeys of a folder, and what it is told where the user does not trust that.
+
+The names were read from the program; a test compares them with those of the installed one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from midflight.agents.shared import folder_settings
+from midflight.agents.shared.folder_settings import json_object, part, shown
+from midflight.options import Options
+from midflight.trust.repository import repository_of
+from midflight.trust.stake import Consequence, Obeyed, Stake, folders, home
+
+REDIRECTS = (
+    *("apiKeyHelper", "proxyAuthHelper", "forceLoginGatewayUrl", "modelOverrides"),
+    *("autoUploadSessions", "remoteControl", "remoteControlAtStartup", "crossSessionInbound"),
+)
+"""Settings by which keys or the conversation go elsewhere, besides those in ``env``."""
+
+PROGRAMS = (
+    *("awsAuthRefresh", "awsCredentialExport", "gcpAuthRefresh", "otelHeadersHelper"),
+    *(
+        "statusLine",
+        "subagentStatusLine",
+        "fileSuggestion",
+        "processWrapper",
+        "sshHostCommands",
+        "sshConfigs",
+    ),
+    *("enabledPlugins", "extraKnownMarketplaces", "additionalMarketplaces", "policyHelper"),
+    *("policyHelpers", "pluginConfigs", "defaultShell", "worktree"),
+)
+"""Settings that name programs, or where programs come from."""
+
+ALLOWANCES = (
+    "sandbox",
+    "skipDangerousModePermissionPrompt",
+    "skipAutoPermissionPrompt",
+    "autoMode",
+)
+"""Settings that may have calls of tools not be asked for, besides those in ``permissions``."""
+
+_DECIDING = ("PreToolUse", "PermissionRequest")
+"""Hooks that can allow a call."""
+
+_LISTS = ("allow", "deny", "ask", "additionalDirectories")
+_SETTINGS = (".claude/settings.json", ".claude/settings.local.json")
+
+MAX_TEXT = 400_000
+"""How many characters of instructions are handed on in a start without the folder's settings."""
+
+IMPORTS_DEEP = 5
+_IMPORT = re.compile(r"(?<![\w`])@((?:~/|\.{0,2}/)?[\w./~-]+)")
+
+
+def read(name: str, body: bytes) -> Iterator[Consequence]:
+    """Yield what a file has Claude Code do. Raises `ValueError` if it leaves the file out."""
+    if name in _SETTINGS:
+        yield from _settings(json_object(body))
+    elif name == ".mcp.json":
+        yield from folder_settings.mcp_servers(part(json_object(body), "mcpServers"))
+    elif name.endswith(".md"):
+        yield from folder_settings.commands_in(name, body)
+    else:
+        yield Consequence("use", name)
+
+
+OBEYED = Obeyed(
+    agent="Claude Code",
+    names=(".claude", ".mcp.json"),
+    texts=(".claude/CLAUDE.md", ".claude/AGENTS.md", ".claude/rules/*", ".claude/agent-memory*/*"),
+    skipped=(
+        *(".claude/worktrees", ".claude/plans", ".claude/todos", ".claude/projects"),
+        *(".claude/*.lock", ".claude/checkpoints", ".claude/debug", ".claude/jobs"),
+    ),
+    read=read,
+)
+
+
+def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
+    check(settings)
+    for event, hooks in part(settings, "hooks").items():
+        for hook in _hooks(hooks):
+            rules = ("*",) if event in _DECIDING else ()
+            if url := hook.get("url"):
+                yield Consequence("redirect", f"hook {event}: {shown(url)}", rules)
+            else:
+                what = hook.get("command") or hook.get("prompt") or hook
+                yield Consequence("run", f"hook {event}: {shown(what)}", rules)
+    for name in PROGRAMS:
+        for text in _commands(settings.get(name)):
+            yield Consequence("run", f"{name}: {text}")
+    for name in REDIRECTS:
+        if settings.get(name):
+            yield Consequence("redirect", f"{name}: {shown(settings[name])}")
+    yield from folder_settings.variables(part(settings, "env"))
+    yield from _allowances(settings, part(settings, "permissions"))
+    known = ("$schema", "hooks", "env", "permissions", *PROGRAMS, *REDIRECTS, *ALLOWANCES)
+    yield from folder_settings.others(settings, known)
+
+
+def _allowances(settings: dict[str, Any], permissions: dict[str, Any]) -> Iterator[Consequence]:
+    for rule in permissions.get("allow") or ():
+        yield Consequence("allow", rule, (rule,))
+    for folder in permissions.get("additionalDirectories") or ():
+        yield Consequence("allow", f"the folder {folder}", ("Read", "Edit"))
+    if mode := permissions.get("defaultMode"):
+        yield Consequence("allow", f"permission mode {shown(mode)}")
+    for name in ALLOWANCES:
+        if settings.get(name):
+            rules = ("Bash",) if name == "sandbox" else ()
+            yield Consequence("allow", f"{name}: {shown(settings[name])}", rules)
+
+
+def _hooks(listed: Any) -> Iterator[dict[str, Any]]:
+    for matcher in listed if isinstance(listed, list) else ():
+        for hook in matcher.get("hooks") or () if isinstance(matcher, dict) else ():
+            if isinstance(hook, dict):
+                yield hook
+
+
+def _commands(value: Any) -> Iterator[str]:
+    """Yield the text of a setting that names programs: its command, or all of it."""
+    if isinstance(value, dict) and isinstance(value.get("command"), str):
+        yield value["command"]
+    elif value:
+        yield shown(value)
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for settings that Claude Code leaves out without a word."""
+    for name in ("permissions", "hooks", "env"):
+        if not isinstance(settings.get(name, {}), dict):
+            raise ValueError(f"{name} is not an object")  # noqa: TRY004 - the file is wrong
+    permissions = part(settings, "permissions")
+    for name in _LISTS:
+        rules = permissions.get(name, [])
+        if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+            raise ValueError(f"permissions.{name} is not a list of rules")
+
+
+def user_settings(env: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return what the user's own settings allow, and which of their files are left out."""
+    folder = Path(env.get("CLAUDE_CONFIG_DIR") or home(env) / ".claude")
+    path = folder / "settings.json"
+    try:
+        settings = json_object(path.read_bytes())
+        check(settings)
+    except OSError:
+        return [], []
+    except ValueError as error:
+        return [], [f"{path} is left out: {error}"]
+    return list(part(settings, "permissions").get("allow") or ()), []
+
+
+# A start without the folder's settings -----------------------------------------------------
+
+
+def only_here(options: Options, stake: Stake) -> list[str]:
+    """Return the skills that the options name and only the folder has."""
+    own = Path(options.env.get("CLAUDE_CONFIG_DIR") or home(options.env) / ".claude")
+    places = ("skills/{}/SKILL.md", "commands/{}.md")
+
+    def has(folder: Path, skill: str) -> bool:
+        return any((folder / place.format(skill)).exists() for place in places)
+
+    at_stake = {folder / ".claude" for folder in folders(options)} if stake else set()
+    return [
+        skill
+        for skill in options.skills or ()
+        if any(has(folder, skill) for folder in at_stake) and not has(own, skill)
+    ]
+
+
+def instructions(options: Options) -> str:
+    """Return the texts for the model that stand in the folder and those above.
+
+    Claude Code reads them only together with the folder's settings.
+    """
+    found: dict[Path, str] = {}
+    for folder in reversed(folders(options)):
+        root = repository_of(folder).root
+        names = ["CLAUDE.md", ".claude/CLAUDE.md", "CLAUDE.local.md"]
+        rules = folder / ".claude" / "rules"
+        for path in (*(folder / name for name in names), *sorted(rules.rglob("*.md"))):
+            _import(path, root, found, IMPORTS_DEEP)
+    text = "\n\n".join(f"Contents of {path}:\n\n{body}" for path, body in found.items())
+    return text[:MAX_TEXT]
+
+
+def _import(path: Path, root: Path, found: dict[Path, str], deep: int) -> None:
+    """Take in a text and what it imports, as far as that stands in the folder."""
+    place = path.resolve()
+    if place in found or not place.is_relative_to(root) or not place.is_file():
+        return
+    try:
+        body = place.read_bytes()[:MAX_TEXT].decode(errors="replace")
+    except OSError:
+        return
+    found[place] = body.replace("\0", "")
+    if deep:
+        for name in _IMPORT.findall(body):
+            _import(place.parent / name, root, found, deep - 1)

@@ -1,0 +1,103 @@
+"""What a folder's settings have an agent do, as `Consequence`s, for the tables of all agents."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from midflight.trust.stake import Consequence
+
+_REDIRECTS = re.compile(
+    r"URL|HOST|ENDPOINT|PROXY|GATEWAY|TOKEN|KEY|SECRET|AUTH|CREDENTIAL|HEADER|CERT|_CA|TLS|SSL"
+    r"|BEDROCK|VERTEX|FOUNDRY|MANTLE|AWS_|AZURE|GOOGLE|GCLOUD|CLOUD_ML|OTEL|TELEMETRY",
+    re.IGNORECASE,
+)
+"""Names of environment variables that may decide where keys and the conversation go."""
+
+_INLINE = re.compile(r"!`([^`]+)`|^```!\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FRONT = re.compile(r"\A---\s*\n(.*?)^---\s*$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^\s*-?\s*command:\s*(.+)$", re.MULTILINE)
+_TOOLS = re.compile(r"^allowed[-_]tools:[ \t]*(.*(?:\n[ \t]+-.*)*)", re.MULTILINE | re.IGNORECASE)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return a file of JSON as an object. Raises `ValueError` that says where it is wrong."""
+    try:
+        value = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object of JSON")  # noqa: TRY004 - the file is wrong
+    return value
+
+
+def part(whole: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object in an object, or an empty one."""
+    value = whole.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def shown(value: Any) -> str:
+    """Return a value as a person reads it: text and commands as they are, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return shlex.join(value)
+    return msgspec.json.encode(value).decode()
+
+
+def variables(env: Mapping[str, Any]) -> Iterator[Consequence]:
+    """Yield what environment variables do."""
+    for name, value in env.items():
+        text = f"{name}={shown(value)}"
+        if _REDIRECTS.search(name):
+            yield Consequence("redirect", f"variable {text}")
+        else:
+            yield Consequence("run", f"every command gets {text}")
+
+
+def mcp_servers(servers: Mapping[str, Any]) -> Iterator[Consequence]:
+    """Yield what MCP servers run, or connect to."""
+    for name, server in servers.items():
+        if not isinstance(server, dict):
+            continue
+        command = server.get("command")
+        words = [
+            *(command if isinstance(command, list) else [command]),
+            *(server.get("args") or ()),
+        ]
+        if command:
+            yield Consequence("run", f"MCP server {name}: {shown([str(word) for word in words])}")
+        if url := server.get("url") or server.get("httpUrl"):
+            yield Consequence("run", f"MCP server {name}: connects to {shown(url)}")
+        if helper := server.get("headersHelper"):
+            yield Consequence("run", f"MCP server {name}: its headers come from {shown(helper)}")
+        for variable, value in {**part(server, "env"), **part(server, "environment")}.items():
+            yield Consequence("run", f"MCP server {name}: gets {variable}={shown(value)}")
+
+
+def commands_in(name: str, body: bytes) -> Iterator[Consequence]:
+    """Yield what a text with a head (skill, command, agent) runs, or allows itself."""
+    text = body.decode(errors="replace")
+    yield Consequence("use", name)
+    front = _FRONT.match(text)
+    head = front[1] if front else ""
+    for found in _COMMAND.findall(head):
+        yield Consequence("run", f"{name}: {found.strip()}")
+    for inline, block in _INLINE.findall(text):
+        yield Consequence("run", f"{name}: {(inline or block).strip()}")
+    for tools in _TOOLS.findall(head):
+        rules = tuple(re.findall(r"[\w*-]+(?:\([^()]*\))?", tools))
+        yield Consequence("allow", f"{name}: {tools.strip()}", rules)
+    if re.search(r"^(hooks|mcpServers|mcp_servers):", head, re.MULTILINE):
+        yield Consequence("run", f"{name}: {head.strip()}", ("*",))
+
+
+def others(settings: Mapping[str, Any], known: Iterable[str]) -> Iterator[Consequence]:
+    """Yield what else settings say: its names and values, so that nothing new stays hidden."""
+    for name in settings.keys() - set(known):
+        yield Consequence("use", f"{name}: {shown(settings[name])}")

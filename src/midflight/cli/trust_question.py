@@ -1,0 +1,115 @@
+"""What a folder would have an agent run and redirect, as a person reads it, and the question."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from midflight import agents, lineage
+from midflight._util.sanitize import exact
+from midflight.cli.output import write
+from midflight.options import Options
+from midflight.trust import decision
+from midflight.trust.decision import decide
+from midflight.trust.stake import Consequence, Obeyed, Stake, StakeFile
+
+USED = 12
+"""How many files are listed that run and redirect nothing by themselves."""
+
+_TITLES = {
+    "run": "would run:",
+    "redirect": "would send your key, and what you and the agent say, elsewhere:",
+    "allow": "would allow beforehand (midflight asks all the same):",
+    "use": "would obey:",
+}
+
+MAX_LINE = 4096
+
+NOT_HASHED = (
+    "What these commands call in turn is not looked at. If a file changes, you are asked again."
+)
+
+
+class Quit(Exception):
+    """The person starts nothing here."""
+
+
+def listing(obeyed: Obeyed, stake: Stake) -> str:
+    """Return all that is at stake, in exact text."""
+    lines = [f"What stands in this folder, and {obeyed.agent}"]
+    for kind, title in _TITLES.items():
+        rows = list(dict.fromkeys(_rows(kind, stake.files)))
+        if rows:
+            lines += [f"  {title}", *rows[: USED if kind == "use" else None]]
+            if len(rows) > USED and kind == "use":
+                lines.append(f"    and {len(rows) - USED} more")
+    if silent := sum(not file.consequences for file in stake.files):
+        lines.append(f"  would load: {silent} more {'file' if silent == 1 else 'files'}")
+    lines += [f"  {exact(problem)}" for problem in stake.problems]
+    if stake.beyond:
+        lines.append(f"  It cannot be trusted: {exact(stake.beyond)}")
+    return "\n".join([*lines, NOT_HASHED, ""])
+
+
+def _rows(kind: str, files: Iterable[StakeFile]) -> Iterator[str]:
+    for file in files:
+        for consequence in file.consequences:
+            if consequence.kind == kind:
+                yield "    " + _row(file, consequence).replace("\n", "\n      ")
+
+
+def _row(file: StakeFile, consequence: Consequence) -> str:
+    if consequence.text.startswith(file.path):
+        return exact(consequence.text)
+    return f"{exact(file.path)}: {exact(consequence.text)}"
+
+
+async def ask(options: Options) -> Options:
+    """Return the options to start with: where a folder is not trusted, the person decides.
+
+    Raises `Quit` if they start nothing.
+    """
+    obeyed = agents.obeyed(options.agent)
+    if obeyed is None:
+        return options
+    standing = await asyncio.to_thread(decide, options, obeyed)
+    if not standing.notice:
+        return options
+    write(listing(obeyed, standing.stake))
+    without = "go on without them" if obeyed.told else "go on all the same"
+    may_trust = not standing.stake.beyond and not lineage.inside()
+    question = f"{'[t]rust them, ' * may_trust}[g]o{without[2:]}, or [q]uit? "
+    while True:
+        write(question)
+        match (await line_of_terminal()).strip().lower():
+            case "t" | "trust" if may_trust:
+                decision.record(standing.stake)
+                return options
+            case "g" | "go" | "go on" | "without":
+                return msgspec.structs.replace(options, trust=False)
+            case "q" | "quit":
+                raise Quit
+
+
+async def line_of_terminal() -> str:
+    """Read one line of the terminal. Raises `Quit` at its end."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[bytes] = loop.create_future()
+    file = sys.stdin.fileno()
+
+    def read() -> None:
+        if not ready.done():
+            ready.set_result(os.read(file, MAX_LINE))
+
+    loop.add_reader(file, read)
+    try:
+        line = await ready
+    finally:
+        loop.remove_reader(file)
+    if not line:
+        raise Quit
+    return line.decode(errors="replace")

@@ -1,0 +1,98 @@
+"""How an agent may start in a folder: with the folder's own settings, or without them."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+import msgspec
+
+from midflight._util.sanitize import one_line
+from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.options import Options
+from midflight.trust import store
+from midflight.trust.stake import Obeyed, Stake, look
+
+PROJECT = frozenset({"project", "local"})
+"""The sources in `Options.setting_sources` that are a folder's own."""
+
+NAMED = 3
+"""How many files a notice names."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is at stake, and whether the agent may obey it.
+
+    ``notice`` says to people that it starts without, and why; it is empty where they know.
+    ``replaced`` says that the texts for the model reach it in another way: the options did not ask
+    to leave those out too.
+    """
+
+    stake: Stake = Stake()
+    trusted: bool = True
+    notice: str = ""
+    replaced: bool = False
+
+
+def by_caller(options: Options) -> bool:
+    """Tell whether the options themselves agree to what the folder has the agent run."""
+    return bool(options.trust or PROJECT & set(options.setting_sources or ()))
+
+
+def decide(options: Options, obeyed: Obeyed) -> Standing:
+    """Look at what is at stake, and return how the agent may start. It takes no clock and no lock.
+
+    Raises `NotAllowed` where an agent agrees for the user, and `StoreFailed`.
+    """
+    sources = options.setting_sources
+    by_program = bool(PROJECT & set(sources or ()))
+    if by_caller(options):
+        store.check_caller()
+    stake = look(options, obeyed)
+    if not stake:
+        return Standing()
+    if sources is not None and not by_program:
+        return Standing(stake, trusted=False)
+    if options.trust is False:
+        return Standing(stake, trusted=False, replaced=True)
+    why = stake.beyond
+    if not why and not store.read().covers(stake.files):
+        why = _missing(options, stake, by_program=by_program)
+    notice = _notice(options, obeyed, stake, why)
+    return Standing(stake, trusted=not why, notice=notice, replaced=bool(why))
+
+
+def _missing(options: Options, stake: Stake, *, by_program: bool) -> str:
+    """Return why files that are not recorded are not trusted, or nothing where they are."""
+    if not (by_program or options.trust):
+        return "you have not trusted them"
+    if stake.redirects:
+        return "they send your key elsewhere, which has to be agreed to by itself"
+    if by_program:
+        return ""
+    session = options.env.get(VARIABLE, "").rpartition("/")[2]
+    if session in {"", UNKNOWN} or store.same_as_begun(session, stake.files):
+        return ""
+    return "they are not what this session began with"
+
+
+def _notice(options: Options, obeyed: Obeyed, stake: Stake, why: str) -> str:
+    if not why:
+        return ""
+    names = [one_line(file.path) for file in stake.files]
+    listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" * (len(names) > NAMED))
+    folder = quote(one_line(str(options.cwd), 1000))
+    if obeyed.told:
+        return (
+            f"{obeyed.agent} starts without what this folder has it run or redirect ({listed}):"
+            f" {why}; to look at it: midflight trust {folder}"
+        )
+    return (
+        f"{obeyed.agent} cannot be told to leave out what this folder has it run or redirect"
+        f" ({listed}), and {why}; to look at it: midflight trust {folder}"
+    )
+
+
+def record(stake: Stake) -> None:
+    """Keep that the user trusts these files. Raises `NotAllowed`, `StoreFailed`."""
+    with store.changed() as trusted:
+        trusted.add(stake.files)

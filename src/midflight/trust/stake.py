@@ -1,0 +1,243 @@
+"""What a folder has an agent run or redirect, found without running anything."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from midflight.options import Options
+from midflight.trust.repository import Repository, repository_of
+
+MAX_FILES = 20_000
+"""How many files are looked at; what OpenCode installs beside its plugins are some thousand."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""How much of them is read."""
+
+MAX_READ = 1024 * 1024
+"""How large a file may be whose meaning is read, beyond its hash."""
+
+_WORDS = re.compile(r"""[^\s"'`$(){}\[\];|&<>=,]+""")
+_PROJECT = re.compile(r"""["']?\$\{?CLAUDE_PROJECT_DIR\}?["']?/?""")
+
+
+class Consequence(msgspec.Struct, frozen=True):
+    """One thing that a file has the agent do, for a person: ``text`` is as exact as the file.
+
+    ``run``: a program is started. ``redirect``: keys and conversation go elsewhere. ``allow``:
+    calls of tools would not be asked for. ``use``: the agent is told something that it obeys.
+    ``rules`` are those by which calls would not be asked for, in the agent's own words.
+    """
+
+    kind: Literal["run", "redirect", "allow", "use"]
+    text: str
+    rules: tuple[str, ...] = ()
+
+
+Reader = Callable[[str, bytes], Iterable[Consequence]]
+"""Returns the consequences of a file, by its path below the folder. Raises `ValueError` if the agent
+leaves the file out, because it cannot read it."""
+
+
+class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a folder that one agent obeys by running or redirecting something.
+
+    ``names`` are files, and folders with all that is in them. What is only text for the model
+    (``texts``) and what the agent keeps for itself (``skipped``) is none of it; both are patterns.
+    ``parents`` says that they are looked for in the folders above too. ``told`` says that the agent
+    can be started without them.
+    """
+
+    agent: str
+    names: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    read: Reader = lambda name, body: ()
+    parents: bool = True
+    told: bool = True
+
+
+class StakeFile(msgspec.Struct, frozen=True):
+    """A file at stake: its repository and its path there, what it is, and what it has done."""
+
+    repository: str
+    path: str
+    digest: str
+    place: Path
+    consequences: tuple[Consequence, ...] = ()
+
+    @property
+    def entry(self) -> tuple[str, str, str]:
+        """What is trusted of it."""
+        return self.repository, self.path, self.digest
+
+
+class Stake(msgspec.Struct, frozen=True):
+    """All that is at stake.
+
+    ``beyond`` says why not all of it could be looked at: then it cannot be trusted. ``problems``
+    are the files that the agent leaves out because it cannot read them.
+    """
+
+    files: tuple[StakeFile, ...] = ()
+    beyond: str = ""
+    problems: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is at stake."""
+        return bool(self.files or self.beyond)
+
+    @property
+    def redirects(self) -> bool:
+        """A file sends keys or the conversation elsewhere."""
+        return any(each.kind == "redirect" for file in self.files for each in file.consequences)
+
+
+def home(env: Mapping[str, str]) -> Path:
+    """Return the user's home as the agent sees it: what stands there is the user's own."""
+    return Path(env.get("HOME") or os.environ.get("HOME") or Path.home()).resolve()
+
+
+def folders(options: Options, *, parents: bool = True) -> list[Path]:
+    """Return the folders that an agent looks into: the nearest first, the user's home left out."""
+    ways = (options.cwd.absolute(), options.cwd.resolve())
+    found = [folder for way in ways for folder in (way, *(way.parents if parents else ()))]
+    found += [folder for added in options.add_dirs for folder in (added, added.resolve())]
+    known = {folder.resolve(): None for folder in found}
+    known.pop(home(options.env), None)
+    return list(known)
+
+
+def look(options: Options, obeyed: Obeyed) -> Stake:
+    """Return what is at stake where a session with these options starts; nothing is run."""
+    search = _Search(obeyed)
+    for folder in folders(options, parents=obeyed.parents):
+        places = [folder / name for name in obeyed.names]
+        if any(map(os.path.lexists, places)):
+            search.begin(folder)
+            for place in places:
+                search.collect(place, str(place.relative_to(folder)))
+    return Stake(tuple(search.files.values()), search.beyond, tuple(search.problems))
+
+
+class _Search:
+    """Collects the files of one folder after another, within the bounds."""
+
+    def __init__(self, obeyed: Obeyed) -> None:
+        self.files: dict[tuple[str, str], StakeFile] = {}
+        self.problems: list[str] = []
+        self.beyond = ""
+        self._obeyed = obeyed
+        self._count = 0
+        self._bytes = 0
+        self._folder = Path()
+        self._repository = Repository("", Path())
+
+    def begin(self, folder: Path) -> None:
+        """Go on in this folder."""
+        self._folder = folder
+        self._repository = repository_of(folder)
+
+    def collect(self, place: Path, name: str, above: tuple[Path, ...] = ()) -> None:
+        """Take in a file, or all that is in a folder; a link, and what it leads to in here.
+
+        ``name`` is the path under which the agent finds it. ``above`` are the folders on the way,
+        so that a link to one of them ends it.
+        """
+        if self.beyond or _fits(name, self._obeyed.skipped):
+            return
+        self._count += 1
+        if self._count > MAX_FILES:
+            self.beyond = f"there are more than {MAX_FILES} files in {self._folder}"
+            return
+        try:
+            mode = os.lstat(place).st_mode
+            if stat.S_ISLNK(mode):
+                self._link(place, name, above)
+            elif stat.S_ISDIR(mode):
+                if place not in above:
+                    for child in sorted(place.iterdir()):
+                        self.collect(child, f"{name}/{child.name}", (*above, place))
+            elif stat.S_ISREG(mode):
+                self._file(place, name)
+            else:
+                self.beyond = f"{place} is neither a file nor a folder"
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.beyond = f"{place} cannot be read: {error.strerror}"
+
+    def _link(self, place: Path, name: str, above: tuple[Path, ...]) -> None:
+        self._add(place, _digest("link", os.fsencode(place.readlink())))
+        target = place.resolve()
+        if not target.is_relative_to(self._repository.root):
+            self.beyond = f"{place} is a link that leads out of the folder"
+            return
+        self.collect(target, name, above)
+
+    def _file(self, place: Path, name: str) -> None:
+        if _fits(name, self._obeyed.texts):
+            return
+        file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(file, "rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            body = stream.read(MAX_BYTES - self._bytes + 1)
+        self._bytes += len(body)
+        if self._bytes > MAX_BYTES:
+            self.beyond = f"there are more than {MAX_BYTES} bytes in {self._folder}"
+            return
+        consequences = tuple(self._consequences(place, name, body)) if len(body) <= MAX_READ else ()
+        self._add(place, _digest("program" if mode & 0o111 else "file", body), consequences)
+        for consequence in consequences:
+            if consequence.kind in ("run", "redirect"):
+                self._named(place, consequence.text)
+
+    def _consequences(self, place: Path, name: str, body: bytes) -> Iterator[Consequence]:
+        try:
+            yield from self._obeyed.read(name, body)
+        except ValueError as error:
+            self.problems.append(f"{place} is left out: {error}")
+
+    def _named(self, place: Path, command: str) -> None:
+        """Take in the files of the folder that a command names."""
+        root = self._repository.root
+        for word in _WORDS.findall(_PROJECT.sub("./", command)):
+            for start in (self._folder, place.parent, root):
+                named = Path(os.path.normpath(start / word))
+                if named.is_relative_to(root) and os.path.isfile(named):  # noqa: PTH113 - any text
+                    self.collect(named, os.path.relpath(named, self._folder))
+
+    def _add(self, place: Path, digest: str, consequences: tuple[Consequence, ...] = ()) -> None:
+        key, root = self._repository
+        path = os.path.relpath(place, root)
+        if (known := self.files.get((key, path))) is not None:
+            consequences = tuple(dict.fromkeys((*known.consequences, *consequences)))
+        self.files[key, path] = StakeFile(key, path, digest, place, consequences)
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _digest(kind: str, body: bytes) -> str:
+    return hashlib.sha256(kind.encode() + b"\0" + body).hexdigest()
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text in plain data, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)

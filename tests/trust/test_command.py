@@ -1,0 +1,154 @@
+"""``midflight trust``, and the question at a terminal before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import hostile as h
+from tests.support.faults import Models
+from tests.support.program import Done, Program, watched
+from tests.support.terminal import Terminal
+
+from midflight.testing import ScriptedModel, Text
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
+
+SETTINGS = ".claude/settings.json"
+Run = Callable[..., Awaitable[Done]]
+Open = Callable[..., Awaitable[Terminal]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> h.Hostile:
+    return h.hostile(tmp_path, "https://elsewhere.example")
+
+
+@pytest.fixture
+def env(tmp_path: Path, state: Path, claude_home: Path) -> dict[str, str]:
+    """Return the environment of the program: a home and a state of the test's own."""
+    config = {"XDG_STATE_HOME": str(state.parent), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    return config | watched()
+
+
+@pytest.fixture
+def run(folder: h.Hostile, env: dict[str, str], claude_home: Path) -> Run:
+    """Return a function that runs the program over pipes."""
+
+    async def start(*arguments: str, **more: str) -> Done:
+        everything = {"HOME": str(claude_home), "PATH": "/usr/bin:/bin"} | env | more
+        return await (await Program.start(arguments, everything, folder.folder)).done()
+
+    return start
+
+
+@pytest.fixture
+async def terminal(
+    folder: h.Hostile, env: dict[str, str], claude_home: Path
+) -> AsyncIterator[Open]:
+    """Yield a function that runs it in a terminal, with an agent that asks a model."""
+    started: list[Terminal] = []
+
+    async def start(model: ScriptedModel | None, *arguments: str, **more: str) -> Terminal:
+        everything = {"HOME": str(claude_home), "PATH": "/usr/bin:/bin", **env, **more}
+        if model is not None:
+            everything = model.env(claude_home) | everything
+        everything["TERM"] = "xterm-256color"
+        started.append(await Terminal.start(arguments, everything, folder.folder))
+        return started[-1]
+
+    yield start
+    for each in started:
+        await each.kill()
+
+
+async def test_trust_shows_what_it_is_about_and_records_it(run: Run, folder: h.Hostile) -> None:
+    assert "nothing here" in (await run("trust")).out
+    h.claude(folder)
+    shown = await run("trust")
+    assert shown.code == 0
+    for words in (
+        "would run:\n",
+        f"{SETTINGS}: hook Stop: {folder.mark('Stop')}\n",
+        ".mcp.json: MCP server evil: sh -c ",
+        "would send your key, and what you and the agent say, elsewhere:\n",
+        f"{SETTINGS}: apiKeyHelper: ./helper.sh\n",
+        f"{SETTINGS}: variable ANTHROPIC_BASE_URL=https://elsewhere.example\n",
+        "would allow beforehand (midflight asks all the same):\n",
+        "What these commands call in turn is not looked at.",
+    ):
+        assert words in shown.out, words
+    key = str((folder.folder / ".git").resolve())
+    assert shown.out.endswith(f"trusted: {key}\n")
+    assert (await run("trust", "--list")).out == f"{key}  6 files\n"
+    assert (await run("trust", "--forget")).out == f"forgotten: {key}\n"
+    assert (await run("trust", "--list")).out == ""
+    assert (await run("trust", "--forget")).code == 2
+
+
+async def test_trust_shows_what_a_terminal_would_obey(run: Run, folder: h.Hostile) -> None:
+    folder.write(SETTINGS, {"apiKeyHelper": "./a\x1b[2Kb\u202e"})
+    assert "apiKeyHelper: ./a<U+001B>[2Kb<U+202E>\n" in (await run("trust")).out
+
+
+async def test_an_agent_cannot_trust_a_folder_by_the_command(run: Run, folder: h.Hostile) -> None:
+    h.claude(folder)
+    refused = await run("trust", MIDFLIGHT_SESSION="outer")
+    assert refused.code == 1
+    assert "an agent cannot trust a folder" in refused.err
+    assert (await run("trust", "--list")).out == ""
+
+
+async def test_trust_asks_at_a_terminal(terminal: Open, folder: h.Hostile, run: Run) -> None:
+    h.claude(folder)
+    for words, code in ((["n"], 1), (["perhaps", "n"], 1), (["y"], 0)):
+        assert (await run("trust", "--list")).out == ""
+        screen = await terminal(None, "trust")
+        for word in words:
+            await screen.sees("Trust this? [y/n]")
+            screen.types(word)
+        assert await screen.ends() == code
+    assert (await run("trust", "--list")).out
+
+
+@pytest.mark.agent
+@pytest.mark.parametrize("word", ["t", "g", "q"])
+async def test_a_terminal_is_asked_before_anything_starts(
+    terminal: Open, folder: h.Hostile, scripted_model: Models, word: str
+) -> None:
+    hook = {"hooks": [{"type": "command", "command": folder.mark("ran")}]}
+    folder.write(SETTINGS, {"hooks": {"SessionStart": [hook]}})
+    model = await scripted_model([] if word == "q" else [Text("All done.")])
+    screen = await terminal(model, "do x")
+    await screen.sees("would run:")
+    await screen.sees(f"{SETTINGS}: hook SessionStart: touch")
+    await screen.sees("[t]rust them, [g]o on without them, or [q]uit?")
+    assert folder.ran == set()
+    screen.types(word)
+    if word != "q":
+        await screen.sees("All done.", 60)
+        await screen.sees("idle")
+        screen.types("/quit")
+    assert await screen.ends() == (130 if word == "q" else 0)
+    assert folder.ran == ({"ran"} if word == "t" else set())
+
+
+@pytest.mark.agent
+async def test_a_run_without_a_terminal_starts_without_and_says_so(
+    run: Run, folder: h.Hostile, scripted_model: Models, claude_home: Path
+) -> None:
+    """``--trust`` is for one run."""
+    hook = {"hooks": [{"type": "command", "command": folder.mark("ran")}]}
+    folder.write(SETTINGS, {"hooks": {"SessionStart": [hook]}})
+    model = await scripted_model([Text("one"), Text("two"), Text("three")])
+    env: dict[str, Any] = model.env(claude_home)
+    done = await run("run", "do x", **env)
+    assert (done.code, folder.ran) == (0, set())
+    assert "midflight trust" in done.out
+    done = await run("run", "--trust", "do x", **env)
+    assert (done.code, folder.ran) == (0, {"ran"})
+    (folder.marks / "ran").unlink()
+    done = await run("run", "do x", **env)
+    assert (done.code, folder.ran) == (0, set())

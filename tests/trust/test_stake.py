@@ -1,0 +1,219 @@
+"""What is at stake in a folder, and when it is trusted; nothing is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import hostile as h
+
+import midflight
+from midflight.agents.claude.trust import OBEYED
+from midflight.options import Options
+from midflight.trust import decision, stake, store
+from midflight.trust.repository import repository_of
+
+SETTINGS = ".claude/settings.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> h.Hostile:
+    return h.hostile(tmp_path, "")
+
+
+def options(folder: Path, **more: Any) -> Options:
+    return Options.build(cwd=folder, **more)
+
+
+def look(folder: Path, **more: Any) -> stake.Stake:
+    return stake.look(options(folder, **more), OBEYED)
+
+
+def trusted(folder: Path, **more: Any) -> bool:
+    return decision.decide(options(folder, **more), OBEYED).trusted
+
+
+def paths(folder: Path, **more: Any) -> list[str]:
+    return sorted(file.path for file in look(folder, **more).files)
+
+
+def test_a_folder_with_nothing_at_stake_is_never_asked_about(folder: h.Hostile) -> None:
+    """Text for the model is nothing that runs."""
+    h.instructions(folder, "CLAUDE.md")
+    h.instructions(folder, ".claude/CLAUDE.md")
+    folder.write(".claude/rules/birds.md", "Herons.")
+    assert not look(folder.folder)
+    assert decision.decide(options(folder.folder), OBEYED) == decision.Standing()
+
+
+def test_folders_above_and_added_ones_count(folder: h.Hostile, tmp_path: Path) -> None:
+    (tmp_path / ".mcp.json").write_text("{}")
+    folder.write(SETTINGS, {})
+    below = folder.folder / "a" / "b"
+    below.mkdir(parents=True)
+    added = tmp_path / "added"
+    (added / ".claude").mkdir(parents=True)
+    (added / SETTINGS).write_text("{}")
+    assert paths(below) == [SETTINGS, ".mcp.json"]
+    assert paths(below, add_dirs=[added]) == [SETTINGS, SETTINGS, ".mcp.json"]
+
+
+def test_the_users_own_home_is_the_users(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".claude").mkdir(parents=True)
+    (home / SETTINGS).write_text("{}")
+    project = home / "project"
+    project.mkdir()
+    assert not look(project, env={"HOME": str(home)})
+    assert not look(home, env={"HOME": str(home)})
+
+
+def test_trust_holds_for_contents_that_were_agreed_to(folder: h.Hostile) -> None:
+    """Several are, and a file that is gone asks nothing."""
+    place = folder.write(SETTINGS, {"model": "one"})
+    folder.write(".mcp.json", {"mcpServers": {}})
+    assert not trusted(folder.folder)
+    decision.record(look(folder.folder))
+    assert trusted(folder.folder)
+    folder.write(SETTINGS, {"model": "two"})
+    assert not trusted(folder.folder)
+    decision.record(look(folder.folder))
+    folder.write(SETTINGS, {"model": "one"})
+    assert trusted(folder.folder)
+    place.chmod(0o755)
+    assert not trusted(folder.folder)
+    place.unlink()
+    assert trusted(folder.folder)
+
+
+def test_what_a_trusted_command_names_is_hashed_too(folder: h.Hostile) -> None:
+    hook = {"type": "command", "command": '"$CLAUDE_PROJECT_DIR"/tools/check.py --now'}
+    folder.write(SETTINGS, {"hooks": {"Stop": [{"hooks": [hook]}]}})
+    script = folder.write("tools/check.py", "print('one')")
+    folder.write("tools/unnamed.py", "print('one')")
+    assert paths(folder.folder) == [SETTINGS, "tools/check.py"]
+    decision.record(look(folder.folder))
+    script.write_text("print('two')")
+    assert not trusted(folder.folder)
+
+
+def test_worktrees_share_the_trust_of_their_repository(folder: h.Hostile, tmp_path: Path) -> None:
+    folder.write(SETTINGS, {"model": "one"})
+    git = ["git", "-C", str(folder.folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    tree = tmp_path / "tree"
+    subprocess.run([*git, "worktree", "add", "-q", str(tree)], check=True)
+    assert repository_of(tree).key == str((folder.folder / ".git").resolve())
+    assert repository_of(tree / ".claude").root == tree
+    decision.record(look(folder.folder))
+    assert trusted(tree)
+
+
+def test_a_folder_that_claims_to_be_a_worktree_has_no_trust(
+    folder: h.Hostile, tmp_path: Path
+) -> None:
+    """A repository knows its worktrees; anybody can write a file that names a repository."""
+    folder.write(SETTINGS, {"model": "one"})
+    decision.record(look(folder.folder))
+    claims = tmp_path / "claims"
+    (claims / ".claude").mkdir(parents=True)
+    (claims / SETTINGS).write_text((folder.folder / SETTINGS).read_text())
+    for pointer in (folder.folder / ".git", folder.folder / ".git" / "worktrees" / "x"):
+        (claims / ".git").write_text(f"gitdir: {pointer}\n")
+        assert repository_of(claims).key == str(claims)
+        assert not trusted(claims)
+
+
+def test_links_are_followed_inside_the_folder_only(folder: h.Hostile, tmp_path: Path) -> None:
+    folder.write("shared/settings.json", {"apiKeyHelper": "./key"})
+    (folder.folder / ".claude").symlink_to("shared")
+    found = look(folder.folder)
+    assert sorted(file.path for file in found.files) == [".claude", "shared/settings.json"]
+    assert found.redirects
+    decision.record(found)
+    assert trusted(folder.folder)
+    (tmp_path / "outside").mkdir()
+    (folder.folder / ".mcp.json").symlink_to(tmp_path / "outside")
+    assert "leads out of the folder" in look(folder.folder).beyond
+    decision.record(look(folder.folder))
+    assert not trusted(folder.folder, trust=True)
+
+
+def test_a_link_in_a_circle_and_a_pipe_end_the_search(folder: h.Hostile) -> None:
+    folder.write(SETTINGS, {})
+    (folder.folder / ".claude" / "again").symlink_to("..")
+    assert not look(folder.folder).beyond
+    os.mkfifo(folder.folder / ".mcp.json")
+    assert "neither a file nor a folder" in look(folder.folder).beyond
+
+
+@pytest.mark.parametrize("bound", ["MAX_FILES", "MAX_BYTES"])
+def test_what_is_over_the_bound_is_not_trusted_and_said(
+    folder: h.Hostile, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    folder.write(SETTINGS, {"model": "one"})
+    folder.write(".claude/agents/a.md", "a")
+    monkeypatch.setattr(stake, bound, 2)
+    standing = decision.decide(options(folder.folder, trust=True), OBEYED)
+    assert not standing.trusted
+    assert "more than 2" in standing.notice
+
+
+@pytest.mark.parametrize("sources", [["user"], []])
+def test_a_program_that_leaves_the_folder_out_is_told_nothing(
+    folder: h.Hostile, sources: list[str]
+) -> None:
+    folder.write(SETTINGS, {})
+    standing = decision.decide(options(folder.folder, setting_sources=sources), OBEYED)
+    assert (standing.trusted, standing.replaced, standing.notice) == (False, False, "")
+
+
+def test_a_program_that_names_the_project_decides_but_not_about_the_key(folder: h.Hostile) -> None:
+    folder.write(SETTINGS, {"model": "one"})
+    assert trusted(folder.folder, setting_sources=["user", "project"])
+    folder.write(SETTINGS, {"env": {"ANTHROPIC_BASE_URL": "https://elsewhere"}})
+    assert not trusted(folder.folder, setting_sources=["user", "project"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "text"),
+    [
+        ({"apiKeyHelper": "./key"}, "redirect", "apiKeyHelper: ./key"),
+        ({"env": {"HTTPS_PROXY": "http://x"}}, "redirect", "variable HTTPS_PROXY=http://x"),
+        ({"env": {"NODE_OPTIONS": "-r x"}}, "run", "every command gets NODE_OPTIONS=-r x"),
+        ({"statusLine": {"command": "./line"}}, "run", "statusLine: ./line"),
+        ({"enabledPlugins": {"a@b": True}}, "run", 'enabledPlugins: {"a@b":true}'),
+        ({"permissions": {"allow": ["Bash"]}}, "allow", "Bash"),
+        ({"permissions": {"defaultMode": "dontAsk"}}, "allow", "permission mode dontAsk"),
+        ({"somethingNew": "x"}, "use", "somethingNew: x"),
+    ],
+)
+def test_the_question_has_the_exact_words_of_the_file(
+    folder: h.Hostile, settings: dict[str, object], kind: str, text: str
+) -> None:
+    folder.write(SETTINGS, settings)
+    (file,) = look(folder.folder).files
+    assert [(consequence.kind, consequence.text) for consequence in file.consequences] == [
+        (kind, text)
+    ]
+
+
+def test_what_is_trusted_is_kept_privately_and_by_no_agent(
+    folder: h.Hostile, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(SETTINGS, {})
+    decision.decide(options(folder.folder), OBEYED)
+    assert not state.exists()
+    decision.record(look(folder.folder))
+    assert (state / store.FILE).stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("MIDFLIGHT_SESSION", "outer")
+    with pytest.raises(midflight.NotAllowed):
+        decision.record(look(folder.folder))
+    monkeypatch.delenv("MIDFLIGHT_SESSION")
+    (state / store.FILE).chmod(0o666)
+    with pytest.raises(midflight.MidflightError, match="open to others"):
+        trusted(folder.folder)
