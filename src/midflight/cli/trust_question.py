@@ -68,6 +68,16 @@ def _row(file: StakeFile, consequence: Consequence) -> str:
     return f"{exact(file.path)}: {exact(consequence.text)}"
 
 
+def question(obeyed: Obeyed, stake: Stake) -> str:
+    """Return the question that follows."""
+    without = "[g]o on without them" if obeyed.told else "[g]o on all the same"
+    return f"{'[t]rust them, ' * _may_trust(stake)}{without}, or [q]uit? "
+
+
+def _may_trust(stake: Stake) -> bool:
+    return not stake.beyond and not lineage.inside()
+
+
 async def ask(options: Options) -> Options:
     """Return the options to start with: where a folder is not trusted, the person decides.
 
@@ -80,13 +90,10 @@ async def ask(options: Options) -> Options:
     if not standing.notice:
         return options
     write(listing(obeyed, standing.stake))
-    without = "go on without them" if obeyed.told else "go on all the same"
-    may_trust = not standing.stake.beyond and not lineage.inside()
-    question = f"{'[t]rust them, ' * may_trust}[g]o{without[2:]}, or [q]uit? "
     while True:
-        write(question)
+        write(question(obeyed, standing.stake))
         match (await line_of_terminal()).strip().lower():
-            case "t" | "trust" if may_trust:
+            case "t" | "trust" if _may_trust(standing.stake):
                 decision.record(standing.stake)
                 return options
             case "g" | "go" | "go on" | "without":

@@ -17,7 +17,7 @@ from midflight.options import Options
 from midflight.trust.repository import Repository, repository_of
 
 MAX_FILES = 20_000
-"""How many files are looked at; what OpenCode installs beside its plugins are some thousand."""
+"""How many files are looked at; an agent may install thousands beside its plugins."""
 
 MAX_BYTES = 256 * 1024 * 1024
 """How much of them is read."""
@@ -26,7 +26,6 @@ MAX_READ = 1024 * 1024
 """How large a file may be whose meaning is read, beyond its hash."""
 
 _WORDS = re.compile(r"""[^\s"'`$(){}\[\];|&<>=,]+""")
-_PROJECT = re.compile(r"""["']?\$\{?CLAUDE_PROJECT_DIR\}?["']?/?""")
 
 
 class Consequence(msgspec.Struct, frozen=True):
@@ -43,8 +42,10 @@ class Consequence(msgspec.Struct, frozen=True):
 
 
 Reader = Callable[[str, bytes], Iterable[Consequence]]
-"""Returns the consequences of a file, by its path below the folder. Raises `ValueError` if the agent
-leaves the file out, because it cannot read it."""
+"""Returns the consequences of a file, by its path below the folder.
+
+Raises `ValueError` if the agent leaves the file out, because it cannot read it.
+"""
 
 
 class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     ``names`` are files, and folders with all that is in them. What is only text for the model
     (``texts``) and what the agent keeps for itself (``skipped``) is none of it; both are patterns.
     ``parents`` says that they are looked for in the folders above too. ``told`` says that the agent
-    can be started without them.
+    can be started without them, and ``variable`` is the one that names the folder in commands.
     """
 
     agent: str
@@ -63,6 +64,7 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     read: Reader = lambda name, body: ()
     parents: bool = True
     told: bool = True
+    variable: str = ""
 
 
 class StakeFile(msgspec.Struct, frozen=True):
@@ -209,7 +211,9 @@ class _Search:
     def _named(self, place: Path, command: str) -> None:
         """Take in the files of the folder that a command names."""
         root = self._repository.root
-        for word in _WORDS.findall(_PROJECT.sub("./", command)):
+        if self._obeyed.variable:
+            command = re.sub(rf"""["']?\$\{{?{self._obeyed.variable}\}}?["']?/?""", "./", command)
+        for word in _WORDS.findall(command):
             for start in (self._folder, place.parent, root):
                 named = Path(os.path.normpath(start / word))
                 if named.is_relative_to(root) and os.path.isfile(named):  # noqa: PTH113 - any text

@@ -79,6 +79,7 @@ OBEYED = Obeyed(
         *(".claude/*.lock", ".claude/checkpoints", ".claude/debug", ".claude/jobs"),
     ),
     read=read,
+    variable="CLAUDE_PROJECT_DIR",
 )
 
 
