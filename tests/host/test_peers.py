@@ -117,3 +117,14 @@ async def test_session_that_an_agent_begins_is_its_child(
     body = {"agent": "fake", "cwd": str(tmp_path), "env": second.options.env, "parent": ""}
     status, info = await ask(host, second.id, "/sessions", body)
     assert (status, info["parent"]) == (201, second.id)
+
+
+@fault("S7")
+@pytest.mark.parametrize("option", [{"trust": True}, {"setting_sources": ["user", "project"]}])
+async def test_agent_that_uses_the_socket_itself_trusts_no_folder(
+    host: Host, family: tuple[Session, Session, Session], tmp_path: Path, option: dict[str, Any]
+) -> None:
+    del family
+    body = {"task": None, "agent": "fake", "cwd": str(tmp_path), **option}
+    status, told = await ask(host, "outer", "/sessions", body)
+    assert (status, told["code"]) == (403, "not_allowed")
