@@ -25,6 +25,7 @@ __all__ = [
     "Options",
     "RequestHandler",
     "SessionOptions",
+    "check_option",
     "documented",
     "slug",
 ]
@@ -175,6 +176,11 @@ class Options(Limits, frozen=True, kw_only=True):
         }
         fields = ", ".join(f"{name}={_without_secrets(name, shown[name])}" for name in shown)
         return f"Options({fields})"
+
+
+def check_option(name: str, value: object) -> None:
+    """Raise `InvalidOption` if an option cannot have this value."""
+    _CHECKS[name](name, value)
 
 
 _F = TypeVar("_F", bound=Callable[..., object])

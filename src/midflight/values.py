@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 __all__ = [
+    "LIMIT_REASONS",
     "Amount",
     "Count",
     "Decision",
@@ -43,6 +44,8 @@ UsageLimitChoice = Literal["wait", "fail"]
 Support = Literal["supported", "emulated", "not"]
 """Whether the agent supports a capability itself, midflight emulates it, or neither."""
 
+LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
+"""The reasons with which a message or a turn ends with the status ``limit``."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]

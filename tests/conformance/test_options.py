@@ -386,3 +386,24 @@ async def test_what_has_changed_since_it_was_asked_is_asked_anew(stage: Stage) -
         await on.session.answer(again, "deny", reason="no")
         await on.events()
         assert not (stage.cwd / "elsewhere.txt").exists()
+
+
+@pytest.mark.only("fake")
+async def test_a_remembered_answer_looks_again_at_what_it_would_allow(stage: Stage) -> None:
+    """Another request became one about a file elsewhere; the rule must not allow it unseen."""
+    one, other = stage.cwd / "one.txt", stage.cwd / "other.txt"
+    steps: list[Step] = [[write(one), write(other)], Text("done")]
+    async with stage.play(steps, attended=True) as on:
+        await on.session.send("go")
+        first = await _next_request(on)
+        rule = f"Edit({stage.cwd}/**)"
+        assert first.rule == rule
+        other.symlink_to(stage.folder / "outside.txt")
+        await on.session.answer(first, remember="session")
+        second = await _next_request(on)
+        assert second.rule != rule
+        await on.session.answer(second, "deny", reason="no")
+        await on.events()
+        assert on.session.rules == (rule,)
+        assert one.exists()
+        assert not (stage.folder / "outside.txt").exists()

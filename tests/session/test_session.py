@@ -25,6 +25,7 @@ from midflight.testing import (
     Usage,
     Wait,
     Words,
+    usage_limit,
 )
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
@@ -876,3 +877,28 @@ async def test_message_that_failed_before_the_handover_is_not_handed(fake: Start
         assert (await lost.result()).reason == "agent_died"
         assert (await (await session.send("second")).result()).text == "two"
     assert "that is dead" not in str(model.requests[-1].messages)
+
+
+async def test_set_model_works_where_the_folder_of_the_process_is_gone(
+    fake: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = await fake()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    async with session:
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        await session.set_model("opus")
+        with pytest.raises(midflight.InvalidOption, match=r"^permission_mode: "):
+            await session.command(c.SetPermissionMode(mode="yolo"))
+        monkeypatch.chdir(tmp_path)
+
+
+async def test_a_queued_message_that_meets_the_usage_limit_ends_with_limit(fake: Start) -> None:
+    model, session = await fake([Wait("queued"), usage_limit(3600)], on_usage_limit="fail")
+    async with session:
+        await session.send("one")
+        queued = await session.send("two", delivery="queue")
+        model.signal("queued")
+        result = await queued.result()
+        assert (result.status, result.reason) == ("limit", "usage_limit")

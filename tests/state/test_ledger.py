@@ -5,8 +5,9 @@ import math
 import pytest
 
 from midflight import events as e
+from midflight.session.price_table import load_prices
 from midflight.state.ledger import Ledger
-from midflight.state.pricing import estimate, load_prices, money, prices_loaded, sane
+from midflight.state.pricing import estimate, money, prices_loaded, sane
 from midflight.values import TokenUsage
 
 MILLION = TokenUsage(input_tokens=1_000_000, output_tokens=1_000_000)

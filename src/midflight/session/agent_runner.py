@@ -19,7 +19,8 @@ from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
 from midflight.rules.session import SessionRules
-from midflight.state.pricing import load_prices, prices_loaded
+from midflight.session.price_table import load_prices
+from midflight.state.pricing import prices_loaded
 
 _log = logging.getLogger("midflight")
 

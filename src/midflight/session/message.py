@@ -8,10 +8,7 @@ from typing import Literal, Protocol
 from midflight import commands as c
 from midflight import events as e
 from midflight.state.outbox import MessageState
-from midflight.values import Result, Status
-
-LIMITS = frozenset({"max_turns", "max_budget", "timeout", "stalled"})
-"""The reasons of ``message.failed`` that mean a limit was reached."""
+from midflight.values import LIMIT_REASONS, Result, Status
 
 
 class _Session(Protocol):
@@ -96,7 +93,7 @@ class Message:
                 return self._end_without_turn("interrupted", reason)
             case e.MessageFailed(reason=reason):
                 self.state = "failed"
-                status: Status = "limit" if reason in LIMITS else "failed"
+                status: Status = "limit" if reason in LIMIT_REASONS else "failed"
                 return self._end_without_turn(status, reason)
             case e.TurnEnded():
                 self._set_result(event.result)

@@ -19,7 +19,7 @@ from midflight.agents.base import Agent, Support
 from midflight.errors import Conflict
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
-from midflight.options import Options, slug
+from midflight.options import Options, check_option, slug
 from midflight.rules.actions import Action, Hand, Requeue
 from midflight.rules.session import SessionRules
 from midflight.session.agent_runner import AgentRunner
@@ -176,9 +176,9 @@ class Session(BaseSession):
             await self.close()
             return
         if isinstance(command, c.SetModel):
-            Options.build(model=command.model)
+            check_option("model", command.model)
         if isinstance(command, c.SetPermissionMode):
-            Options.build(permission_mode=command.mode)
+            check_option("permission_mode", command.mode)
         command = c.with_id(c.checked(command))
         self._check_loop()
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
@@ -191,20 +191,31 @@ class Session(BaseSession):
     async def _check_effects(self, answer: c.Answer) -> None:
         """Look again what would be allowed: a file or a link may have changed since it was shown.
 
-        Raises `Conflict` where it has; the request is asked anew.
+        An answer that is remembered may allow any pending request, so all are looked at. Those
+        whose effects have changed are asked anew; raises `Conflict` if the answered one is.
         """
-        request = self._state.requests.pending.get(answer.request)
-        if not isinstance(request, e.PermissionRequested) or answer.input is not None:
+        if answer.input is not None:  # the user says what is to happen
             return
-        fresh = await self._runner.with_effects(request)
-        if fresh.effects == request.effects or not self._is_pending(answer.request):
-            return
-        renewed = self._rules.renew(answer.request, fresh, self._now())
-        self._after_input()
-        await self._recorder.written()
-        raise Conflict(
-            "what this would do has changed since it was asked", f"it is asked anew as {renewed}"
-        )
+        wanted = list(self._state.requests.pending) if answer.remember else [answer.request]
+        renewed = {request: new for request in wanted if (new := await self._renewed(request))}
+        if renewed:
+            self._after_input()
+            await self._recorder.written()
+        if answer.request in renewed:
+            raise Conflict(
+                "what this would do has changed since it was asked",
+                f"it is asked anew as {renewed[answer.request]}",
+            )
+
+    async def _renewed(self, request: str) -> str:
+        """Ask a permission anew if its effects have changed; return the new request's id."""
+        pending = self._state.requests.pending.get(request)
+        if not isinstance(pending, e.PermissionRequested):
+            return ""
+        fresh = await self._runner.with_effects(pending)
+        if fresh.effects == pending.effects or not self._is_pending(request):
+            return ""
+        return self._rules.renew(request, fresh, self._now())
 
     async def charge(self, usd: float) -> None:
         """Count the US dollars that others have spent so far on this session's account.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 from midflight.values import TokenUsage
@@ -20,7 +20,7 @@ def sane(tokens: TokenUsage) -> TokenUsage:
 
 
 _prices: dict[str, Any] = {}
-"""The names of the package ``genai_prices``, once `load_prices` has loaded it."""
+"""What `use_prices` was given; nothing at first."""
 
 
 def prices_loaded() -> bool:
@@ -28,26 +28,21 @@ def prices_loaded() -> bool:
     return bool(_prices)
 
 
-def load_prices() -> None:
-    """Load the price table. It takes a third of a second, so call it in a thread, when needed."""
-    import genai_prices
-
-    # The package reads its table at the first price, which else would be in the event loop.
-    with contextlib.suppress(LookupError):
-        genai_prices.calc_price(genai_prices.Usage(), "no-such-model", provider_id="anthropic")
-    _prices.update(vars(genai_prices))
+def use_prices(calc_price: Callable[..., Any], usage: Callable[..., Any]) -> None:
+    """Estimate with these two names of the package ``genai_prices`` from now on."""
+    _prices.update(calc_price=calc_price, usage=usage)
 
 
 def estimate(model: str, tokens: TokenUsage) -> float:
     """Return US dollars for a model call by public list prices; 0.0 for an unknown model.
 
-    `load_prices` must have been called. The prices come from the package ``genai-prices``.
+    `use_prices` must have been called. The prices come from the package ``genai-prices``.
     Anthropic counts cached tokens beside the input tokens, the package among them, hence the sum.
     """
     counts = sane(tokens)
     try:
         price = _prices["calc_price"](
-            _prices["Usage"](
+            _prices["usage"](
                 input_tokens=(
                     counts.input_tokens + counts.cache_read_tokens + counts.cache_write_tokens
                 ),

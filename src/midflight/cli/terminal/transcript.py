@@ -8,9 +8,8 @@ from pathlib import Path
 from midflight import events as e
 from midflight._util.sanitize import one_line
 from midflight.cli.output import Fragment
-from midflight.values import PlanEntry, Status
+from midflight.values import LIMIT_REASONS, PlanEntry, Status
 
-LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
 
 DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
