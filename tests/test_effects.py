@@ -14,7 +14,7 @@ from midflight.effects import (
     rule_of,
 )
 
-CWD = "/work"
+CWD = "/home/me"
 
 
 def edit(path: str, target: str | None = None, *, lines: int = 1, shown: int = 1) -> EditEffect:
@@ -26,9 +26,9 @@ def edit(path: str, target: str | None = None, *, lines: int = 1, shown: int = 1
     [
         (CommandEffect(command="npm test", cwd=CWD), "Bash(npm test)"),
         (CommandEffect(command="npm test && rm -r x", cwd=CWD), "Bash(npm test && rm -r x)"),
-        (edit("/work/src/a.py"), "Edit(/work/src/**)"),
-        (edit("/work/src/a.py", "/etc/cron.d/a"), "Edit(/etc/cron.d/**)"),
-        (ReadEffect(path="/work/a.py"), "Read(/work/**)"),
+        (edit("/home/me/src/a.py"), "Edit(/home/me/src/**)"),
+        (edit("/home/me/src/a.py", "/etc/cron.d/a"), "Edit(/etc/cron.d/**)"),
+        (ReadEffect(path="/home/me/a.py"), "Read(/home/me/**)"),
         (FetchEffect(url="https://docs.python.org/3/"), "WebFetch(domain:docs.python.org)"),
     ],
 )
@@ -42,13 +42,13 @@ def test_a_rule_is_what_an_effect_says_and_no_more(effect: Effect, rule: str) ->
     [
         [],
         [OtherEffect(input={"command": "ls"})],
-        [CommandEffect(command="npm test", cwd="/work/sub")],
+        [CommandEffect(command="npm test", cwd="/home/me/sub")],
         [CommandEffect(command="npm test", cwd=None)],
         [CommandEffect(command="npm test\nrm -r x", cwd=CWD)],
         [CommandEffect(command="npm\u200b test", cwd=CWD)],
-        [edit("/work/a", lines=2, shown=1)],
+        [edit("/home/me/a", lines=2, shown=1)],
         [edit("/a")],
-        [edit("/work/a\nb/c")],
+        [edit("/home/me/a\nb/c")],
         [FetchEffect(url="http://example.org/")],
         [FetchEffect(url="https://user@example.org/")],
         [FetchEffect(url="https://example.org:8443/")],
@@ -65,8 +65,8 @@ def test_no_rule_is_offered_where_none_is_narrow(effects: list[Effect]) -> None:
 @pytest.mark.parametrize(
     ("rule", "wanted"),
     [
-        ("Edit(/work/**)", "Edit(/work/src/**)"),
-        ("Read(/work/**)", "Read(/work/src/deep/**)"),
+        ("Edit(/home/me/**)", "Edit(/home/me/src/**)"),
+        ("Read(/home/me/**)", "Read(/home/me/src/deep/**)"),
     ],
 )
 def test_a_folder_covers_the_folders_below_it(rule: str, wanted: str) -> None:
@@ -77,13 +77,13 @@ def test_a_folder_covers_the_folders_below_it(rule: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "wanted"),
     [
-        ("Edit(/work/**)", "Edit(/workshop/**)"),
-        ("Edit(/work/**)", "Read(/work/**)"),
-        ("Read(/work/**)", "Edit(/work/**)"),
+        ("Edit(/home/me/**)", "Edit(/home/menu/**)"),
+        ("Edit(/home/me/**)", "Read(/home/me/**)"),
+        ("Read(/home/me/**)", "Edit(/home/me/**)"),
         ("Bash(npm test)", "Bash(npm test -- --watch)"),
         ("Bash(/**)", "Bash(/bin/rm /**)"),
         ("WebFetch(domain:a.org)", "WebFetch(domain:b.a.org)"),
-        ("Edit(/work/**)", ""),
+        ("Edit(/home/me/**)", ""),
         ("", ""),
     ],
 )
@@ -93,6 +93,6 @@ def test_a_rule_covers_nothing_beside_it(rule: str, wanted: str) -> None:
 
 def test_brief_names_the_first_line_and_where_a_link_leads() -> None:
     command = CommandEffect(command="make\nmake install", cwd=CWD)
-    effects: list[Effect] = [command, edit("/work/a", "/etc/a")]
-    assert brief(effects) == "make (and 1 more lines); /work/a → /etc/a"
+    effects: list[Effect] = [command, edit("/home/me/a", "/etc/a")]
+    assert brief(effects) == "make (and 1 more lines); /home/me/a → /etc/a"
     assert brief([OtherEffect(input={})]) == ""

@@ -285,3 +285,15 @@ def test_an_agent_withdraws_a_renewed_request_by_its_own_id() -> None:
     rules.session.renew("r1", with_rule("r1"), rules.now)
     rules.hear(base.Withdrawn("r1"))
     assert not rules.state.requests.pending
+
+
+def test_an_answer_that_says_what_a_rule_has_decided_is_no_conflict() -> None:
+    rules = asking()
+    rules.hear(with_rule("r1"))
+    rules.do(c.Answer(request="r1", remember="session"))
+    rules.hear(with_rule("r2"))
+    rules.do(c.Answer(request="r2"))
+    with pytest.raises(AlreadyAnswered, match="allow by rule"):
+        rules.do(c.Answer(request="r2", decision="deny"))
+    with pytest.raises(AlreadyAnswered, match="allow by user"):
+        rules.do(c.Answer(request="r1"))

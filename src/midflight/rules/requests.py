@@ -12,7 +12,7 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.commands import Answer
 from midflight.effects import covers
-from midflight.errors import InvalidInput, NotFound
+from midflight.errors import AlreadyAnswered, InvalidInput, NotFound
 from midflight.events import Request
 from midflight.rules.actions import Reply
 from midflight.rules.context import RulesContext
@@ -113,7 +113,12 @@ class RequestRules:
 
         Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`.
         """
-        request = self._context.state.requests.get(answer.request)
+        try:
+            request = self._context.state.requests.get(answer.request)
+        except AlreadyAnswered as first:
+            if first.by in ("policy", "rule") and first.decision == answer.decision:
+                return  # a program that answers all it reads says what was decided already
+            raise
         if isinstance(request, e.QuestionRequested) and answer.decision == "allow":
             answers = check_answers(request.questions, answer.answers or {})
             self._resolve(request, "allow", "user", answer.reason, answers=answers)
