@@ -5,7 +5,7 @@
 # ///
 """Give OpenCode a task, and follow up in the same conversation.
 
-OpenCode is found on PATH or in the project's `node_modules`: `npm install -g opencode-ai`. Keys
+OpenCode is found on PATH (`npm install -g opencode-ai`), or where `agent_path=` says. Keys
 are its own affair: `opencode auth login`. midflight starts its server and ends it with the session.
 """
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
+from tests.support.deleted_folder import in_deleted_folder
 
 import midflight
 from midflight.errors import InvalidOption, UnsupportedOption
@@ -204,3 +206,21 @@ def test_help_lists_every_option_with_its_meaning(door: Callable[..., object]) -
     text = inspect.getdoc(door) or ""
     for name in Options.__struct_fields__:
         assert re.search(rf"^{name}: \S", text, re.MULTILINE), name
+
+
+@fault("D7")
+@pytest.mark.parametrize("options", [{}, {"cwd": "here"}, {"cwd": "/", "plugins": ["here"]}])
+def test_options_that_are_relative_need_a_current_folder(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with (
+        in_deleted_folder(tmp_path),
+        pytest.raises(InvalidOption, match="the current folder was deleted"),
+    ):
+        Options.build(**options)
+
+
+@fault("D7")
+def test_options_that_name_a_folder_need_no_current_one(tmp_path: Path) -> None:
+    with in_deleted_folder(tmp_path):
+        assert Options.build(cwd=tmp_path).cwd == tmp_path

@@ -165,7 +165,9 @@ class Options(Limits, frozen=True, kw_only=True):
                 hint = f"did you mean {near[0]}?" if near else "see midflight.Options"
                 raise InvalidOption(name, "there is no such option", hint)
         checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
-        return cls(**{"cwd": _directory("cwd", Path.cwd()), **checked})
+        if "cwd" not in checked:
+            checked["cwd"] = _directory("cwd", ".")
+        return cls(**checked)
 
     def __repr__(self) -> str:
         """Show the options that differ from the default, without values that may be secret."""
@@ -253,13 +255,24 @@ def _names(name: str, value: Any) -> tuple[str, ...] | None:
     return None if value is None else tuple(_plain(name, item) for item in _items(name, value))
 
 
+def _absolute(name: str, value: StrPath) -> Path:
+    """Return an absolute path; a relative one begins in the current folder."""
+    path = Path(value).expanduser()
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise InvalidOption(
+            name, "the current folder was deleted", "cd to another one, or name one"
+        ) from None
+
+
 def _directory(name: str, value: Any) -> Path:
     """Return a directory that exists and can be entered, as an absolute path."""
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise InvalidOption(name, f"expected a folder, got {value!r}")
     if "\0" in str(value):
         raise InvalidOption(name, "a path cannot contain NUL")
-    path = Path(value).expanduser().absolute()
+    path = _absolute(name, value)
     try:
         if not path.exists():
             raise InvalidOption(name, f"{path} does not exist")
@@ -283,7 +296,7 @@ def _plugins(name: str, value: Any) -> tuple[Path, ...]:
         path = item.get("path") if isinstance(item, Mapping) else item
         if not isinstance(path, (str, os.PathLike)):
             raise InvalidOption(name, f"expected a folder, got {item!r}")
-        paths.append(Path(_plain(name, str(path))).expanduser().absolute())
+        paths.append(_absolute(name, _plain(name, str(path))))
     return tuple(paths)
 
 
@@ -336,7 +349,7 @@ def _address(name: str, value: Any) -> str | None:
 
 
 def _file(name: str, value: Any) -> Path | None:
-    return None if value is None else Path(_plain(name, str(value))).expanduser().absolute()
+    return None if value is None else _absolute(name, _plain(name, str(value)))
 
 
 def _handler(name: str, value: Any) -> RequestHandler | None:

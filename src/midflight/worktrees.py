@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from midflight import commands as c
+from midflight._util.files import current_folder
 from midflight.client.client import Client
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound
 from midflight.git import discard as discarding
@@ -69,7 +70,7 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
     It works in the same folder of its worktree as it would have of the repository. A worktree whose
     session cannot have begun is taken back. Raises `Conflict` where there is no repository.
     """
-    cwd = Path.cwd() / (options.get("cwd") or "")
+    cwd = current_folder() / (options.get("cwd") or "")
     repository = await Repository.of(cwd)
     tree = await repository.create(options.get("name") or slug(task), cwd)
     try:

@@ -220,6 +220,19 @@ ROWS: dict[str, Row] = {
         "A clock that jumps changes no limit; an MCP caller that leaves takes nothing with it.",
         "general practice",
     ),
+    "N9": Row(
+        "A page of events is bounded by bytes too, and the next page has the rest.",
+        "thirty messages of 9 MB in one reply",
+        tested=False,
+        not_yet="PLACEHOLDER",
+    ),
+    "N10": Row(
+        "Connections that send half a head, half a body or nothing are closed after a while, and "
+        "are never so many that others are kept out.",
+        "slowloris",
+        tested=False,
+        not_yet="PLACEHOLDER",
+    ),
     # Disks
     "D1": Row(
         "A full disk or one with errors stops the session safely; it goes on when there is room.",
@@ -240,6 +253,11 @@ ROWS: dict[str, Row] = {
         "A newer journal is left untouched, an older one is migrated.",
         "general practice",
         not_yet="a list of 2,000 sessions with a million events: that is measured, not tested",
+    ),
+    "D7": Row(
+        "A host that is sick (its folder was deleted, it hangs, it answers nonsense) is in the way "
+        "of nobody who does not need that very host, and neither is a deleted current folder.",
+        "one host whose folder was deleted made every dispatch of the machine fail",
     ),
     # Security
     "S1": Row("No route answers without the right token.", "CVE-2026-22812", False, HTTP),
@@ -295,6 +313,10 @@ ROWS: dict[str, Row] = {
         "An agent cannot reach our server or another agent.",
         "opencode #50699",
         not_yet="a server on TCP: " + HTTP,
+    ),
+    "S18": Row(
+        "No program is taken from the folder that is worked in, or from one above it.",
+        "node_modules/.bin/opencode that another user had planted",
     ),
     "S21": Row(
         "A folder's allow list gives nothing, also where the agent itself trusts the folder.",

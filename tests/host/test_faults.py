@@ -347,7 +347,7 @@ async def test_closing_host_sends_its_callers_elsewhere(
             pass
         for target, body in (
             (f"/sessions/{session.id}/commands", {"type": "send", "text": "x"}),
-            ("/sessions", {"task": "x", "agent": "fake"}),
+            ("/sessions", {"task": "x", "agent": "fake", "cwd": "/"}),
         ):
             status, told = await call(host.address(), target, "POST", body)
             assert (status, told["code"]) == (503, "host_gone")

@@ -187,12 +187,13 @@ async def test_id_that_could_be_a_path_is_refused_over_http(
     [
         (b"", 422),
         (b"nonsense", 422),
-        (b'{"task": ""}', 422),
-        (b'{"task": "x", "nonsense": 1}', 422),
-        (b'{"task": "x", "max_turns": -1}', 422),
+        (b'{"task": "", "cwd": "/"}', 422),
+        (b'{"task": "x", "cwd": "/", "nonsense": 1}', 422),
+        (b'{"task": "x", "cwd": "/", "max_turns": -1}', 422),
         (b'{"task": "x", "cwd": "/nowhere"}', 422),
-        (b'{"task": "x", "agent": "fake"}', 502),
-        (b'{"task": "x", "agent": "fake", "effort": "high"}', 422),
+        (b'{"task": "x", "agent": "fake"}', 422),
+        (b'{"task": "x", "agent": "fake", "cwd": "/"}', 502),
+        (b'{"task": "x", "agent": "fake", "cwd": "/", "effort": "high"}', 422),
         (b'{"task": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422),
     ],
 )

@@ -7,11 +7,26 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from midflight.errors import InvalidInput
+
 ANY_ACCESS = 0o077
 """The bits of a mode that let others read, write or enter."""
 
 WRITE_ACCESS = 0o022
 """The bits of a mode that let others write."""
+
+
+def current_folder(*, needed: bool = True) -> Path:
+    """Return the folder that this process stands in. Raises `InvalidInput` if it was deleted.
+
+    Where it is not ``needed``, the root stands in for one that was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        if needed:
+            raise InvalidInput("the current folder was deleted", "cd to another one") from None
+        return Path("/")
 
 
 def make_private(folder: Path) -> None:

@@ -45,6 +45,8 @@ def execute(arguments: Sequence[str]) -> int:
     except MidflightError as error:
         return _report(error.message, error.hint, _code_of(error))
     except Exception as error:  # noqa: BLE001 - a person gets a line, never a traceback
+        if isinstance(error, FileNotFoundError) and (deleted := _deleted_folder()):
+            return _report(deleted.message, deleted.hint, 2)
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - pathlib loads slowly
         text = f"unexpected {type(error).__name__}: {error} ({where})"
@@ -83,6 +85,17 @@ def _code_of(error: MidflightError) -> int:
     if isinstance(error, (InvalidConfig, InvalidInput, InvalidOption)):
         return 2
     return 4 if isinstance(error, NotFound) else 1
+
+
+def _deleted_folder() -> InvalidInput | None:
+    """Return the error to report where this process stands in a folder that was deleted."""
+    from midflight._util.files import current_folder
+
+    try:
+        current_folder()
+    except InvalidInput as error:
+        return error
+    return None
 
 
 def _report(text: str, hint: str, code: int) -> int:

@@ -169,8 +169,7 @@ class Client:
         fields = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
         fields["parent"] = self._authorizer.parent
         body = msgspec.json.encode(fields, enc_hook=str)
-        info = await self._placement.begin(session, body)
-        return self._remote(msgspec.json.decode(info, type=SessionInfo), fresh=True)
+        return self._remote(await self._placement.begin(session, body), fresh=True)
 
     async def carry_out(self, session: str, command: c.Command) -> Outcome:
         """Have the session's host carry out a command; one at rest gets a host.
@@ -179,8 +178,7 @@ class Client:
         asked again, because the answer was lost, the host knows it for the same one.
         """
         await self.check(session, command)
-        outcome = await self._placement.command(session, c.encode(c.with_id(command)))
-        return msgspec.json.decode(outcome, type=Outcome)
+        return await self._placement.command(session, c.encode(c.with_id(command)))
 
     async def remove(self, session: str) -> None:
         """Stop a session and remove it from the journal, by its id. Raises `NotAllowed`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import msgspec
@@ -18,6 +18,11 @@ from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.address import Address
 from midflight.errors import HostGone, MidflightError
+
+T = TypeVar("T")
+
+INTERNAL = "internal"
+"""The code of an error that is a mistake in the host itself."""
 
 BAD_REQUEST = 400
 """From this status on the body of a response is an error."""
@@ -28,6 +33,10 @@ SILENCE_S = 90.0
 _PIECE = 65_536
 
 _STREAM = {"accept": "text/event-stream"}
+
+
+class HostSick(HostGone):
+    """A host is there, and makes mistakes or answers nonsense; another one may do better."""
 
 
 class Response:
@@ -87,8 +96,9 @@ async def request(
 ) -> AsyncGenerator[Response]:
     """Send a request, and enter the response. Raises `HostGone`."""
     try:
-        reader, writer = await asyncio.open_unix_connection(address.socket)
-    except OSError as error:
+        async with asyncio.timeout(SILENCE_S):
+            reader, writer = await asyncio.open_unix_connection(address.socket)
+    except (OSError, TimeoutError) as error:
         raise HostGone(f"the session's host does not answer: {error}") from error
     protocol = h11.Connection(h11.CLIENT)
     fields = [("host", "midflight"), ("connection", "close"), *headers.items()]
@@ -145,9 +155,19 @@ async def stream(address: Address, path: str) -> AsyncIterator[e.Event | None]:
                 return
 
 
+def read(body: bytes, kind: type[T]) -> T:
+    """Return what a host has answered. Raises `HostSick` for one that answers nonsense."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise HostSick(f"the host has answered what cannot be read: {body[:200]!r}") from error
+
+
 def _error(body: bytes) -> MidflightError:
     """Return the error that a host has answered, as what it was there."""
     try:
-        return MidflightError.from_plain(msgspec.json.decode(body, type=dict[str, Any]))
-    except (msgspec.MsgspecError, UnicodeError):
-        return MidflightError(f"the host has answered what cannot be read: {body[:200]!r}")
+        facts = read(body, dict[str, Any])
+    except HostSick as nonsense:
+        return nonsense
+    error = MidflightError.from_plain(facts)
+    return HostSick(error.message, error.hint) if facts.get("code") == INTERNAL else error

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from midflight.address import Address
-from midflight.client.http import call
+from midflight.client.http import HostSick, call, read
 from midflight.client.spawn import start_host
-from midflight.errors import Conflict, HostGone, LeaseHeld, NotFound
+from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
+from midflight.info import Outcome, SessionInfo
 from midflight.journal import Journal
 
 KNOWS_S = 2.0
-"""How long a host may take to answer whether it has had a session."""
+"""How long a host may take to answer what it has: a session, or an agent that is ready."""
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
@@ -39,41 +38,46 @@ class Placement:
         self._headers = headers
         self._spare: Address | None = None
 
-    async def begin(self, session: str, body: bytes) -> bytes:
+    async def begin(self, session: str, body: bytes) -> SessionInfo:
         """Begin a session in a host that has an agent ready for it, or else in a new one.
 
         Its id makes it harmless to ask twice. Raises the error that the host answers.
         """
         return await self._begin_warm(body) or await self._begin(session, body)
 
-    async def _begin_warm(self, body: bytes) -> bytes | None:
-        for address in await self._hosts():
+    async def _begin_warm(self, body: bytes) -> SessionInfo | None:
+        for address in await self._having("warm"):
             with contextlib.suppress(Conflict, HostGone):
-                return await self._post(Address.parse(address), "/sessions?warm", body)
+                return read(await self._post(address, "/sessions?warm", body), SessionInfo)
         return None
 
-    async def _begin(self, session: str, body: bytes) -> bytes:
+    async def _begin(self, session: str, body: bytes) -> SessionInfo:
         for tries_left in reversed(range(TRIES)):
             try:
                 address = await self._address(session) or await self._start()
-                return await self._post(address, "/sessions", body)
+                return read(await self._post(address, "/sessions", body), SessionInfo)
             except HostGone:
                 if not tries_left:
                     raise
         raise AssertionError
 
-    async def command(self, session: str, body: bytes) -> bytes:
+    async def command(self, session: str, body: bytes) -> Outcome:
         """Give a session's host a command; one at rest gets a host.
 
         Where the host has ended meanwhile, the next one gets it. Raises the error that it answers.
         """
+        sick: set[Address] = set()
         for tries_left in reversed(range(TRIES)):
             try:
-                address = await self.host_of(session)
-                return await self._post(address, f"/sessions/{session}/commands", body)
-            except (LeaseHeld, HostGone):
-                if not tries_left:
+                address = await self.host_of(session, sick)
+                outcome = await self._post(address, f"/sessions/{session}/commands", body)
+                return read(outcome, Outcome)
+            except (LeaseHeld, HostGone) as error:
+                mine = await self._address(session)
+                if not tries_left or (mine is not None and isinstance(error, HostSick)):
                     raise
+                if mine is None:
+                    sick.add(address)
                 await self._journal.host_gone(session)
         raise AssertionError
 
@@ -93,27 +97,26 @@ class Placement:
         """Have everything ended that hosts which died have left open."""
         self._spare = await self._start()
 
-    async def host_of(self, session: str) -> Address:
+    async def host_of(self, session: str, sick: Collection[Address] = ()) -> Address:
         """Return the address of the host that has a session, or of one that will.
 
-        That is one that has had it, and knows the values that are never stored, or a new one.
+        That is one that has had it, and knows the values that are never stored, or a new one; it
+        is none of the ``sick`` ones.
         """
         row = await self._journal.find(session, exact=True)
         if row.address is not None:
             return Address.parse(row.address)
         spare, self._spare = self._spare, None
-        return await self._knowing(session) or spare or await self._start()
+        for address in await self._having("knows", session):
+            if address not in sick:
+                return address
+        return spare or await self._start()
 
-    async def _knowing(self, session: str) -> Address | None:
-        """Return the address of a host that has had a session, if one lives and answers soon."""
-        for text in await self._hosts():
-            with contextlib.suppress(HostGone, TimeoutError):
-                address = Address.parse(text)
-                async with asyncio.timeout(KNOWS_S):
-                    body = await call(address, "GET", f"/healthz?knows={session}")
-                if msgspec.json.decode(body, type=dict[str, Any]).get("knows"):
-                    return address
-        return None
+    async def _having(self, what: str, which: str = "") -> list[Address]:
+        """Return the hosts that answer soon that they have it; a sick one is in nobody's way."""
+        hosts = [host.address for host in await self._journal.hosts() if host.alive]
+        answers = await asyncio.gather(*(_has(host, what, which) for host in hosts))
+        return [address for address in answers if address is not None]
 
     async def _address(self, session: str) -> Address | None:
         """Return where a session is; None if it is at rest, or there is none."""
@@ -122,12 +125,19 @@ class Placement:
             return None if row.address is None else Address.parse(row.address)
         return None
 
-    async def _hosts(self) -> list[str]:
-        """Return where the hosts that live answer."""
-        return [host.address for host in await self._journal.hosts() if host.alive]
-
     async def _start(self) -> Address:
         return await start_host(self._where, notify=self._notify)
 
     async def _post(self, address: Address, path: str, body: bytes) -> bytes:
         return await call(address, "POST", path, body, self._headers)
+
+
+async def _has(host: str, what: str, which: str) -> Address | None:
+    """Return the address of a host that says soon that it has something."""
+    with contextlib.suppress(MidflightError, TimeoutError):
+        address = Address.parse(host)
+        async with asyncio.timeout(KNOWS_S):
+            body = await call(address, "GET", f"/healthz?{what}={which}")
+        if read(body, dict[str, Any]).get(what):
+            return address
+    return None

@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from midflight._util.programs import find_program, with_search_path
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, MidflightError
 
@@ -87,11 +88,13 @@ class Git:
         """Use `open`: without it the repository's own programs are not known."""
         self.folder = folder
         self._settings = [*_QUIET, *(("core.splitIndex=false",) if index is not None else ())]
-        self._env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("GIT_") or name.startswith(_KEPT)
-        }
+        self._env = with_search_path(
+            {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("GIT_") or name.startswith(_KEPT)
+            }
+        )
         self._env |= {
             "GIT_ALLOW_PROTOCOL": "",
             "GIT_NO_LAZY_FETCH": "1",
@@ -177,9 +180,12 @@ class Git:
     async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
         """Run git and return its output. Raises `MidflightError` where it takes too long."""
         settings = [part for each in self._settings for part in ("-c", each)]
+        program = find_program("git")
+        if program is None:
+            raise MidflightError("git cannot be run: No such file on PATH")
         try:
             process = await asyncio.create_subprocess_exec(
-                *("git", "--no-pager", *settings, *arguments),
+                *(str(program), "--no-pager", *settings, *arguments),
                 cwd=self.folder,
                 env=self._env,
                 stdin=asyncio.subprocess.DEVNULL,

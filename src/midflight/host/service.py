@@ -43,6 +43,11 @@ class SessionService:
         """The host is about to end."""
         return self._sessions.closing
 
+    @property
+    def warm(self) -> bool:
+        """This host keeps agents ready, and takes sessions for them."""
+        return bool(self._warm) and not self.closing
+
     def knows(self, id: str) -> bool:
         """Tell whether this host has had a session, and can resume it with what is never stored."""
         return id in self._sessions.secrets and not self.closing

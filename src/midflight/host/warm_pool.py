@@ -150,6 +150,10 @@ class WarmAgents:
         self._factory = factory
         self._kept: list[Warm] = []
 
+    def __bool__(self) -> bool:
+        """Tell whether any kind of agent is kept ready."""
+        return bool(self._kept)
+
     async def add(self, options: Options) -> None:
         """Keep one more. Raises what `Agent.start` raises."""
         warm = Warm(options, self._factory)

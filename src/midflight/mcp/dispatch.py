@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from midflight._util.files import current_folder
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
 from midflight.errors import NotAllowed
@@ -67,7 +67,7 @@ class Dispatcher:
             left = _budget_left(sessions, ancestors)
             if left is not None:
                 options["max_budget_usd"] = min(args.max_budget_usd or left, left)
-            options["cwd"] = args.cwd or Path.cwd()
+            options["cwd"] = args.cwd or current_folder()
             async with contextlib.AsyncExitStack() as stack:
                 if self._limits.worktree if args.worktree is None else args.worktree:
                     await stack.enter_async_context(own_worktree(args.task, options))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
 from typing import Literal
 
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.client.client import Client
 from midflight.info import SessionInfo
@@ -21,7 +21,7 @@ async def take_over(
 ) -> WorktreeResult:
     """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
     branches = SessionWorktrees(client)
-    owned = await branches.of(info, Path.cwd())
+    owned = await branches.of(info, current_folder(needed=False))
     if action == "merge":
         done = await branches.merge(owned, tell=True)
     elif action == "branch":

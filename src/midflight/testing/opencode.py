@@ -15,7 +15,6 @@ import http.client
 import json
 import random
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -27,6 +26,7 @@ from typing import IO, Self
 
 import psutil
 
+from midflight._util.programs import find_program
 from midflight.agents.opencode.program import GO_ON
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.process.reaper import MARKER, Reaper
@@ -69,7 +69,7 @@ class OpenCodeServer:
 
     def __init__(self, folder: Path, program: Path | str | None = None) -> None:
         """Find the program. Raises `AgentUnavailable` if there is none."""
-        found = program or shutil.which("opencode")
+        found = program or find_program("opencode")
         if found is None:
             raise AgentUnavailable("opencode was not found on PATH", INSTALL)
         self._program = str(found)

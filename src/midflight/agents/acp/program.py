@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from midflight._util.programs import find_program, with_search_path
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.acp.settings import Settings
 from midflight.agents.base import Support
@@ -51,15 +51,23 @@ class AcpProgram(msgspec.Struct, frozen=True):
     def found(self, env: Mapping[str, str]) -> list[str]:
         """Return the arguments with the program's path. Raises `AgentUnavailable` for none."""
         program = str(Path(self.argv[0]).expanduser()) if self.argv[0][0] == "~" else self.argv[0]
-        place = shutil.which(program, path=env.get("PATH"))
+        place = find_program(program, env.get("PATH"))
         if place is None:
-            what = "is not executable" if Path(program).is_file() else "is not installed"
-            raise AgentUnavailable(f"{self.name}: {self.argv[0]} {what}", self.hint)
-        return [str(Path(place).absolute()), *self.argv[1:]]
+            raise AgentUnavailable(f"{self.name}: {self.argv[0]} {_lack(program)}", self.hint)
+        return [str(place), *self.argv[1:]]
 
     def environment(self, options: Options) -> dict[str, str]:
         """Return the program's environment: this process's, the preset's and the option's."""
-        return {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
+        env = {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
+        return with_search_path(env)
+
+
+def _lack(program: str) -> str:
+    """Return why a program was not found."""
+    if "/" in program and not Path(program).is_absolute():
+        return "is relative to a folder: give its whole path"
+    there = "/" in program and Path(program).is_file()
+    return "is not executable" if there else "is not installed"
 
 
 def refuse(options: Options) -> None:

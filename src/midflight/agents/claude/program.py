@@ -12,10 +12,10 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 from pathlib import Path
 
+from midflight._util.programs import find_program, with_search_path
 from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
@@ -47,10 +47,10 @@ def find(agent_path: Path | None) -> Path:
         bundled = Path(folder) / "_bundled" / "claude"
         if bundled.exists():
             return runnable(bundled, "pip install claude-agent-sdk")
-    on_path = shutil.which("claude")
-    if on_path is None:
+    program = find_program("claude")
+    if program is None:
         raise AgentUnavailable("Claude Code is not installed", "pip install claude-agent-sdk")
-    return Path(on_path)
+    return program
 
 
 async def version(path: Path) -> str:
@@ -75,6 +75,7 @@ async def _ask_version(path: Path) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            env=with_search_path(os.environ),
         )
     except OSError as error:
         raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
@@ -182,7 +183,7 @@ def _money_left(options: Options) -> float | None:
 
 def environment(options: Options) -> dict[str, str]:
     """Return the program's environment: this process's and the option's."""
-    return {
+    env = {
         **inherited(CLAUDE_CODE),
         "PWD": str(options.cwd),
         "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
@@ -190,6 +191,7 @@ def environment(options: Options) -> dict[str, str]:
         "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",
         **options.env,
     }
+    return with_search_path(env)
 
 
 def mcp_config(options: Options) -> str:

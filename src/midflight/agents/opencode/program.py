@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from midflight._util.programs import find_program, with_search_path
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
 from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
@@ -42,20 +42,17 @@ _NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
 """By these variables a new OpenCode would take itself for part of one that midflight runs in."""
 
 
-def find(agent_path: Path | None, cwd: Path) -> Path:
-    """Return the program: that of the option, else on PATH, else in a project's ``node_modules``.
+def find(agent_path: Path | None) -> Path:
+    """Return the program: that of the option, else the one on PATH.
 
     Raises `AgentUnavailable` that says how to install it.
     """
     if agent_path is not None:
         return runnable(agent_path, INSTALL)
-    if on_path := shutil.which("opencode"):
-        return Path(on_path)
-    for folder in (cwd, *cwd.parents):
-        local = folder / "node_modules" / ".bin" / "opencode"
-        if local.exists():
-            return runnable(local, INSTALL)
-    raise AgentUnavailable("OpenCode is not installed", INSTALL)
+    program = find_program("opencode")
+    if program is None:
+        raise AgentUnavailable("OpenCode is not installed", INSTALL)
+    return program
 
 
 def accept(version: str) -> str:
@@ -138,7 +135,7 @@ class Launch(NamedTuple):
         env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()
         if options.setting_sources is not None and "project" not in options.setting_sources:
             env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
-        return cls(find(options.agent_path, options.cwd), env, config)
+        return cls(find(options.agent_path), with_search_path(env), config)
 
     def key(self) -> tuple[Path, bytes]:
         """Return what is the same for sessions that can share a server: all but the folder."""
@@ -158,9 +155,9 @@ class Launch(NamedTuple):
 def make_shell(folder: Path, options: Options) -> Path:
     """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
     wanted = {**os.environ, **options.env}.get("SHELL", "")
-    real = shutil.which(wanted) if Path(wanted).name in _SHELLS else None
-    real = real or "/bin/sh"
-    path = folder / Path(real).name
+    known = find_program(wanted) if Path(wanted).name in _SHELLS else None
+    real = known or Path("/bin/sh")
+    path = folder / real.name
     path.touch(mode=0o700)
     path.write_text(_SHELL.format(names=" ".join(NOT_HANDED_ON), shell=real), encoding="utf-8")
     return path

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 from pathlib import Path
 
+from midflight._util.programs import search_path
 from midflight.errors import AgentUnavailable
 
 MARKER = "MIDFLIGHT_PROCESS"
@@ -61,7 +61,8 @@ class Reaper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
+                env={"PATH": search_path()},
+                cwd="/",
                 start_new_session=True,
             )
         except OSError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 
 from midflight import commands as c
 from midflight import events as e
+from midflight._util.files import current_folder
 from midflight.cli.commands.send import carry_out
 from midflight.cli.terminal.requests import choose
 from midflight.client.client import Client, connect
@@ -36,9 +36,9 @@ async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | No
     """Return the session and the request that are named; a single name can be either."""
     name = names[0] if names else None
     try:
-        info = await client.info(name, cwd=Path.cwd())
+        info = await client.info(name, cwd=current_folder(needed=name is None))
     except NotFound:
-        latest = await client.info(cwd=Path.cwd())
+        latest = await client.info(cwd=current_folder())
         if len(names) == 1 and any(one.request.startswith(names[0]) for one in latest.pending):
             return latest, names[0]
         raise

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from midflight import commands as c
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import at_terminal, write
 from midflight.client.client import Client, connect
@@ -30,9 +31,10 @@ def resume(args: argparse.Namespace) -> int:
 
 
 async def _attach(name: str | None, *, hand_over: bool) -> int:
+    folder = current_folder(needed=name is None)
     async with (
         connect() as client,
-        await client.session(name, cwd=Path.cwd(), attend=at_terminal()) as session,
+        await client.session(name, cwd=folder, attend=at_terminal()) as session,
     ):
         waiting = len(session.queued)
         if hand_over and session.info.host is None:

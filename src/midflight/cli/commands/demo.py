@@ -12,7 +12,6 @@ import contextlib
 import difflib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from midflight import dispatch
 from midflight import events as e
+from midflight._util.programs import find_program
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.commands.demo_script import AFTER, BEFORE, REDIRECT, STEER, TASK, TEST, steps
 from midflight.cli.output import Fragment, write
@@ -55,7 +55,7 @@ def demo(args: argparse.Namespace) -> int:
     # With OpenCode the model is the one of the scripted model's own configuration.
     options: dict[str, Any] = {"agent": agent}
     if agent == "opencode":
-        options["agent_path"] = opencode_setup.find(None, Path.cwd())
+        options["agent_path"] = opencode_setup.find(None)
     else:
         options["model"] = "sonnet"
     with tempfile.TemporaryDirectory(prefix="midflight-demo-", ignore_cleanup_errors=True) as made:
@@ -87,7 +87,7 @@ def _write_claude_state(home: Path) -> None:
 
 def _commit(project: Path) -> bool:
     """Make the project a git repository; False where there is no git."""
-    if shutil.which("git") is None:
+    if find_program("git") is None:
         return False
     identity = ("-c", "user.name=midflight demo", "-c", "user.email=demo@localhost")
     _git(project, "init", "--quiet")
@@ -101,7 +101,7 @@ def _git(project: Path, *arguments: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     nowhere = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(
-        ["git", *arguments],
+        [str(find_program("git")), *arguments],
         cwd=project,
         env=clean | nowhere,
         capture_output=True,

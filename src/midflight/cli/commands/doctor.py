@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from midflight._util.files import current_folder
+from midflight._util.programs import find_program
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
 from midflight.agents.claude import program as claude_cli
@@ -75,10 +76,9 @@ def _doctor(*, as_json: bool) -> int:
     report = Report(as_json=as_json)
     report.line("midflight", version("midflight"), "")
     report.line("Python", platform.python_version(), sys.executable)
-    git = shutil.which("git")
-    report.line(
-        "git", "found" if git else "not found (not needed, but it is how to undo)", git or ""
-    )
+    git = find_program("git")
+    state = "found" if git else "not found (not needed, but it is how to undo)"
+    report.line("git", state, str(git or ""))
     ours = (("claude", _claude(report)), ("opencode", _opencode(report)))
     usable = [name for name, found in ours if found]
     usable += _presets(report)
@@ -108,9 +108,18 @@ def _defaults(report: Report) -> bool:
         )
     found = (
         _file(report, "defaults", user_file, f"no {user_path() or 'home folder'}"),
-        _file(report, "project", lambda: project_file(Path.cwd()), "no midflight.toml"),
+        _file(
+            report,
+            "project",
+            lambda: project_file(current_folder(needed=False)),
+            "no midflight.toml",
+        ),
     )
     return all(found)
+
+
+def _project() -> Defaults | None:
+    return project_file(current_folder(needed=False))
 
 
 def _file(report: Report, name: str, read: Callable[[], Defaults | None], nothing: str) -> bool:
@@ -152,7 +161,7 @@ def _claude(report: Report) -> bool:
 def _opencode(report: Report) -> bool:
     """Report on OpenCode, and return whether it can be used."""
     try:
-        path = opencode_setup.find(None, Path.cwd())
+        path = opencode_setup.find(None)
     except AgentUnavailable:
         report.line("opencode", "not here", opencode_setup.INSTALL)
         return False
@@ -169,7 +178,7 @@ def _opencode(report: Report) -> bool:
 
 def _presets(report: Report) -> list[str]:
     """Tell which agents can be had over ACP, and return the names of those that can be used."""
-    found = [name for name, preset in PRESETS.items() if shutil.which(preset.command.split()[0])]
+    found = [name for name, preset in PRESETS.items() if find_program(preset.command.split()[0])]
     others = f"not here: {', '.join(name for name in PRESETS if name not in found)}"
     report.line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
     report.line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)

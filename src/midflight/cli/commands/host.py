@@ -9,10 +9,12 @@ import math
 import os
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from midflight._util.files import current_folder
 from midflight.cli.config.options import command_line_options, name_source, resolve_options
 from midflight.cli.foreground import PARK_AFTER_VARIABLE, make_notifier
 from midflight.cli.output import write
@@ -32,13 +34,19 @@ def host(args: argparse.Namespace) -> int:
 
     A host that keeps an agent warm is needed until it is ended.
     """
+    if args.journal and "://" not in args.journal:
+        args.journal = str(Path(args.journal).expanduser().absolute())
     if not args.warm:
         if command_line_options(args):
             raise InvalidInput("what an agent is like goes with --warm", "midflight host --help")
+        os.chdir("/")  # each session has its own folder, and the one that it began in may go
         return asyncio.run(_host(args))
     resolved = resolve_options(args)
+    here = current_folder(needed="cwd" not in resolved.options)
+    warm = {"cwd": here, **resolved.options}
+    os.chdir("/")
     try:
-        return asyncio.run(_host(args, resolved.options))
+        return asyncio.run(_host(args, warm))
     except InvalidOption as error:
         raise name_source(resolved.sources, error) from error
 

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from midflight import events as e
+from midflight._util.files import current_folder
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import Transcript
 from midflight.journal import Journal
@@ -20,7 +21,8 @@ def logs(args: argparse.Namespace) -> int:
 
 async def _logs(args: argparse.Namespace) -> int:
     async with Journal() as journal:
-        row = await journal.find(args.session, str(Path.cwd()))
+        folder = current_folder(needed=args.session is None)
+        row = await journal.find(args.session, str(folder))
         printer = _Printer(Path(row.cwd), as_json=args.json)
         after = 0
         while page := await journal.events(row.id, after):

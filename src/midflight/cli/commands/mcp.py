@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from midflight._util.files import current_folder
 from midflight.cli.install.plan import carry_out
 from midflight.errors import InvalidInput
 from midflight.lineage import VARIABLE
@@ -42,5 +43,7 @@ def _install(args: argparse.Namespace) -> int:
     for what in args.may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if args.worktree else []
-    planned = plan(args.client, Path.cwd(), user=args.user, arguments=arguments)
+    planned = plan(
+        args.client, current_folder(needed=not args.user), user=args.user, arguments=arguments
+    )
     return carry_out(planned, only_print=args.print)

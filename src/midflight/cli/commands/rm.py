@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import write
 from midflight.client.client import connect
@@ -21,8 +22,9 @@ def rm(args: argparse.Namespace) -> int:
 async def _rm(names: list[str], *, force: bool) -> int:
     from midflight.git.repository import worktree_at
 
+    here = current_folder(needed=False)
     async with connect() as client:
-        found = [await client.info(name, cwd=Path.cwd()) for name in names]
+        found = [await client.info(name, cwd=here) for name in names]
         for info in found:
             if info.status in BUSY and not force:
                 raise Conflict(
@@ -31,6 +33,6 @@ async def _rm(names: list[str], *, force: bool) -> int:
         for info in found:
             await client.remove(info.id)
             write(f"removed {one_line(info.name)}\n")
-            if tree := await worktree_at(Path(info.cwd), Path.cwd()):
+            if tree := await worktree_at(Path(info.cwd), here):
                 write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0

@@ -8,11 +8,11 @@ import contextlib
 import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.foreground import (
@@ -165,7 +165,7 @@ async def _in_worktree(
     from midflight.git.repository import uncommitted
     from midflight.worktrees import own_worktree
 
-    cwd = Path.cwd() / (options.get("cwd") or "")
+    cwd = current_folder() / (options.get("cwd") or "")
     async with own_worktree(args.task, changed) as tree:
         folder = one_line(str(tree.folder), 1000)
         lines = f"midflight: it works on the branch {tree.branch}, in {folder}\n"

@@ -10,6 +10,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
@@ -47,7 +48,7 @@ def _session_and_text(words: list[str]) -> tuple[str | None, str]:
 
 async def _send(args: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
     async with connect() as client:
-        info = await client.info(name, cwd=Path.cwd())
+        info = await client.info(name, cwd=current_folder(needed=name is None))
         return await carry_out(client, info, command, args, done)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from midflight import events as e
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
@@ -27,7 +28,7 @@ async def _show(name: str | None, *, as_json: bool) -> int:
     from midflight.journal import Journal
 
     async with Journal() as journal:
-        row = await journal.find(name, str(Path.cwd()))
+        row = await journal.find(name, str(current_folder(needed=name is None)))
         info = (await journal.infos([row]))[0]
     write(json_line(msgspec.json.encode(info)) if as_json else _page(info))
     return 0

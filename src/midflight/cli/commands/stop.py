@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 
 from midflight import commands as c
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import write
 from midflight.client.client import connect
@@ -19,7 +19,7 @@ def interrupt(args: argparse.Namespace) -> int:
 
 async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
     async with connect() as client:
-        info = await client.info(name, cwd=Path.cwd())
+        info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.host is None:
             write(f"{one_line(info.name)} is {info.status}: there is nothing to stop\n")
             return 0
@@ -35,7 +35,7 @@ def stop(args: argparse.Namespace) -> int:
 
 async def _stop(name: str | None) -> int:
     async with connect() as client:
-        info = await client.info(name, cwd=Path.cwd())
+        info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.status == "closed":
             write(f"{one_line(info.name)} has ended already\n")
             return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 from shlex import quote
 
 import msgspec
 
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.table import align
@@ -48,7 +48,7 @@ def worktree(args: argparse.Namespace) -> int:
 
 
 async def _worktree(args: argparse.Namespace) -> int:
-    here = Path.cwd()
+    here = current_folder(needed=args.session is None)
     async with connect() as client:
         worktrees = SessionWorktrees(client)
         if args.action == "ls":

@@ -174,6 +174,8 @@ class _Api:
         body: dict[str, object] = {"status": "leaving" if self._service.closing else "ok"}
         if "knows" in request.query_params:
             body["knows"] = self._service.knows(request.query_params["knows"])
+        if "warm" in request.query_params:
+            body["warm"] = self._service.warm
         return _json(body)
 
     async def list(self, request: Request) -> Response:
@@ -200,6 +202,8 @@ class _Api:
             raise InvalidInput("the parent of a session is the id of one")
         parent = self._authorizer(request).parent or parent
         fields.pop("on_request", None)  # a function does not come from another process
+        if "cwd" not in fields:
+            raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
         options = Options.build(**fields)
         self._authorizer(request).check_options(options)
         warm = "warm" in request.query_params

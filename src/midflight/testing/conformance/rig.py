@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import midflight
 from midflight import events as e
+from midflight._util.programs import find_program
 from midflight.agents import AGENTS, PRESETS, create
 from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_cli
@@ -201,7 +202,7 @@ class Rig:
 
     def missing(self) -> str:
         """Return what has to be installed first, for a person; empty if nothing."""
-        if self.program and not shutil.which(self.program):
+        if self.program and not find_program(self.program):
             return f"{self.program} is not on PATH: {self.install}"
         return ""
 
