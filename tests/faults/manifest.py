@@ -223,15 +223,11 @@ ROWS: dict[str, Row] = {
     "N9": Row(
         "A page of events is bounded by bytes too, and the next page has the rest.",
         "thirty messages of 9 MB in one reply",
-        tested=False,
-        not_yet="PLACEHOLDER",
     ),
     "N10": Row(
         "Connections that send half a head, half a body or nothing are closed after a while, and "
         "are never so many that others are kept out.",
         "slowloris",
-        tested=False,
-        not_yet="PLACEHOLDER",
     ),
     # Disks
     "D1": Row(

@@ -19,6 +19,7 @@ from tests.support.raw_http import call, dial
 from midflight import events as e
 from midflight.host import Host
 from midflight.host.http.unix import listen
+from midflight.journal.queries import PAGE_CHARS
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -240,6 +241,119 @@ async def test_junk_on_the_socket_stops_nothing(host: Host, junk: bytes) -> None
     writer.transport.abort()
     assert await call(host.address(), "/healthz") == (200, {"status": "ok"})
     assert not host.live()
+
+
+HALVES = {
+    "nothing": b"",
+    "half a head": b"GET /healthz HTTP/1.1\r\nhost: x\r\n",
+    "half a body": b"POST /sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"content-length: 9\r\n\r\n{",
+    "half a request for a stream": b"GET /sessions/%s/events HTTP/1.1\r\nhost: x\r\n"
+    b"accept: text/event-stream\r\ncontent-length: 9\r\n\r\n{",
+    "half a second head": b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /",
+}
+
+
+async def closed(connections: list[asyncio.StreamReader]) -> None:
+    """Wait until the host has closed all of them."""
+    for reader in connections:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+
+
+@fault("N10")
+@pytest.mark.parametrize("half", HALVES)
+async def test_half_requests_are_closed_beside_a_healthy_stream(
+    host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    monkeypatch.setattr("midflight.host.http.connection.IDLE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
+    _, session = await begin()
+    await call(host.address(), "/healthz")
+    before = _descriptors()
+    async with dial(host.address(), f"/sessions/{session.id}/events", **SSE) as healthy:
+        readers, writers = [], []
+        for _ in range(50):
+            reader, writer = await asyncio.open_unix_connection(host.address())
+            writer.write(HALVES[half].replace(b"%s", session.id.encode()))
+            readers.append(reader)
+            writers.append(writer)
+        assert (await call(host.address(), "/healthz"))[0] == 200
+        await closed(readers)
+        for _ in range(20):
+            assert await healthy.reader.readuntil(b"still here")
+        for writer in writers:
+            writer.transport.abort()
+    await _settled(host, before)
+
+
+@fault("N10")
+async def test_drip_of_a_request_is_no_reason_to_wait_longer(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.http.connection.IDLE_TIMEOUT_S", 0.3)
+    reader, writer = await asyncio.open_unix_connection(host.address())
+    closing = asyncio.create_task(closed([reader]))
+    writer.write(b"GET /healthz HTTP/1.1\r\n")
+    while not closing.done():
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"a: b\r\n")
+            await writer.drain()
+        await asyncio.wait({closing}, timeout=0.02)
+    writer.transport.abort()
+
+
+@fault("N10")
+async def test_connections_that_say_nothing_make_room_for_those_that_ask(
+    host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.http.connection.MAX_CONNECTIONS", 20)
+    _, session = await begin()
+    path = f"/sessions/{session.id}/events"
+    silent, writers = [], []
+    await call(host.address(), "/healthz")
+    before = _descriptors()
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(dial(host.address(), path, **SSE)) for _ in "ab"]
+        for _ in range(40):
+            reader, writer = await asyncio.open_unix_connection(host.address())
+            silent.append(reader)
+            writers.append(writer)
+            stack.callback(writer.transport.abort)
+        assert (await call(host.address(), "/healthz"))[0] == 200
+        await closed(silent[:20])
+        assert not silent[-1].at_eof()
+        more = [dial(host.address(), path, **SSE) for _ in range(18)]
+        streams += [await stack.enter_async_context(each) for each in more]  # which make no room
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await call(host.address(), "/healthz")
+        assert not any(stream.reader.at_eof() for stream in streams)
+    monkeypatch.undo()
+    await _settled(host, before)
+
+
+@fault("N9")
+async def test_page_of_long_events_is_short_and_the_next_has_the_rest(
+    host: Host, begin: Begin
+) -> None:
+    text = "x" * 1_500_000
+    _, session = await begin(*(Text(text) for _ in range(6)))
+    for _ in range(6):
+        await (await session.send("go")).result()
+    path = f"/sessions/{session.id}/events?limit=1000&after="
+    seen: list[int] = []
+    pages = 0
+    while True:
+        async with dial(host.address(), f"{path}{len(seen)}") as raw:
+            page = await raw.body()
+        if not page:
+            break
+        assert sum(len(str(event)) for event in page) < 2 * PAGE_CHARS
+        seen += [event["seq"] for event in page]
+        pages += 1
+    assert seen == list(range(1, session.last_seq + 1))
+    assert pages > 2
 
 
 # Streams ----------------------------------------------------------------------------------

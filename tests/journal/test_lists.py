@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
 from tests.support.journal import add, begin, options, sql
 
@@ -10,6 +11,7 @@ from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Summary
+from midflight.journal.queries import PAGE_CHARS
 
 
 def _names(rows: list[SessionRow]) -> list[str]:
@@ -163,3 +165,38 @@ async def test_session_is_shown_with_its_limits_and_pending_requests(
     assert info.limits == {"max_turns": 5, "max_budget_usd": 1.5}
     assert [(one.request, one.seq) for one in info.pending] == [("p", 2)]
     assert info.parent is None
+
+
+# Pages --------------------------------------------------------------------------------------
+
+
+@fault("N9")
+async def test_page_of_long_events_is_short(journal: Journal) -> None:
+    """And the pages that follow have the rest; a single event may be longer than a page."""
+    record = await begin(journal, "long")
+    lengths = [PAGE_CHARS // 3] * 7 + [2 * PAGE_CHARS] + [10] * 5
+    add(record, *(e.Text(text="x" * length) for length in lengths))
+    await record.written()
+    every = await journal.events(record.session, limit=None)
+    seen: list[e.Event] = []
+    sizes = []
+    while page := await journal.events(record.session, len(seen)):
+        seen += page
+        chars = sum(len(e.encode(event)) for event in page)
+        assert chars <= PAGE_CHARS or len(page) == 1
+        sizes.append(len(page))
+    assert seen == every
+    assert max(sizes) > 2
+    assert len(await journal.events(record.session, limit=1)) == 1
+
+
+@fault("N9")
+async def test_tail_of_long_events_is_short(journal: Journal) -> None:
+    record = await begin(journal, "long")
+    add(record, *(e.Text(text="x" * (PAGE_CHARS // 3)) for _ in range(7)))
+    await record.written()
+    every = await journal.events(record.session, limit=None)
+    assert await journal.tail(record.session, 100) == every[-2:]
+    add(record, e.Text(text="x" * 2 * PAGE_CHARS))
+    await record.written()
+    assert len(await journal.tail(record.session, 100)) == 1

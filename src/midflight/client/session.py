@@ -190,8 +190,11 @@ class RemoteSession(BaseSession):
             try:
                 with contextlib.suppress(HostGone):
                     await self._read()
-                for event in await self._journal.events(self.id, self._log.last_seq, None):
-                    self._take(event)
+                after = self._log.last_seq
+                while page := await self._journal.events(self.id, after):
+                    for event in page:
+                        self._take(event)
+                    after = page[-1].seq or after
             except (NotFound, StoreRefused) as error:
                 self._fail(error)
                 return

@@ -115,7 +115,7 @@ class SessionService:
     # Events -------------------------------------------------------------------------------
 
     async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
-        """Return the durable events after a ``seq``, the oldest first."""
+        """Return a page of the durable events after a ``seq``; see `Journal.events`."""
         return await self._journal.events(id, after, min(limit or PAGE, PAGE))
 
     async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:

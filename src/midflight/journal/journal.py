@@ -295,10 +295,13 @@ class Journal:
         return await self._read(lambda c: queries.past(c, self._database.name, session))
 
     async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
-        """Return the events after a ``seq``, the oldest first."""
+        """Return the events after a ``seq``, the oldest first.
+
+        With a ``limit`` they are a page: fewer where they are long, none only behind the newest.
+        """
         name = self._database.name
         return await self._read(lambda c: queries.read_events(c, name, session, after, limit))
 
     async def tail(self, session: str, count: int) -> list[Event]:
-        """Return the newest events, the oldest of them first."""
+        """Return the newest events, the oldest of them first: fewer than ``count`` if long."""
         return await self._read(lambda c: queries.tail(c, self._database.name, session, count))

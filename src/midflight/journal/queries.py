@@ -30,6 +30,9 @@ _ONLY_SAID = (
 )
 """Events that no state of a session depends on, once the turn that they belong to has ended."""
 
+PAGE_CHARS = 4_000_000
+"""How long the events of a page may be together; a single one may be longer."""
+
 NAMED = 5
 """How many candidates an error names."""
 
@@ -209,25 +212,38 @@ _SAME = tuple(
 def read_events(
     connection: Connection, name: str, session: str, after: int, limit: int | None
 ) -> list[Event]:
-    """Return the events after a ``seq``, the oldest first. ``name`` is the database's."""
-    query = (
-        select(events.c.seq, events.c.data)
-        .where(events.c.session == session, events.c.seq > after)
-        .order_by(events.c.seq)
-        .limit(limit)
-    )
+    """Return the events after a ``seq``, the oldest first. ``name`` is the database's.
+
+    With a ``limit`` they are a page: together not longer than `PAGE_CHARS`, one event at least.
+    """
+    wanted = (events.c.session == session) & (events.c.seq > after)
+    if limit is not None:
+        last = _page_end(connection, wanted, events.c.seq, limit)
+        wanted &= events.c.seq <= last
+    query = select(events.c.seq, events.c.data).where(wanted).order_by(events.c.seq)
     return [_event(name, session, row) for row in connection.execute(query)]
 
 
 def tail(connection: Connection, name: str, session: str, count: int) -> list[Event]:
-    """Return the newest events, the oldest of them first."""
-    query = (
-        select(events.c.seq, events.c.data)
-        .where(events.c.session == session)
-        .order_by(events.c.seq.desc())
-        .limit(count)
-    )
-    return [_event(name, session, row) for row in connection.execute(query)][::-1]
+    """Return the newest events, the oldest of them first: a page, see `read_events`."""
+    wanted = events.c.session == session
+    first = _page_end(connection, wanted, events.c.seq.desc(), count)
+    query = select(events.c.seq, events.c.data).where(wanted, events.c.seq >= first)
+    return [_event(name, session, row) for row in connection.execute(query.order_by(events.c.seq))]
+
+
+def _page_end(
+    connection: Connection, wanted: ColumnElement[bool], order: ColumnElement[int], limit: int
+) -> int:
+    """Return the ``seq`` of the last event of a page; what it would hold is not read for that."""
+    query = select(events.c.seq, func.length(events.c.data).label("length")).where(wanted)
+    last, chars = 0, 0
+    for row in connection.execute(query.order_by(order).limit(limit)):
+        chars += row.length
+        if last and chars > PAGE_CHARS:
+            break
+        last = row.seq
+    return last
 
 
 def _event(name: str, session: str, row: AnyRow) -> Event:

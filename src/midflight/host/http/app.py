@@ -36,7 +36,7 @@ from midflight.errors import (
     SessionClosed,
     StoreFailed,
 )
-from midflight.host.http.unix import CALLER
+from midflight.host.http.connection import CALLER
 from midflight.host.service import SessionService
 from midflight.info import SessionInfo
 from midflight.options import Options

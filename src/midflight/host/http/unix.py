@@ -6,17 +6,13 @@ The socket is made early, because that loads nothing; what answers on it is load
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import struct
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midflight._util.uvicorn_server import serve
 from midflight.address import Address
-from midflight.authorization import Caller
 from midflight.errors import HostGone
 
 if TYPE_CHECKING:
@@ -25,14 +21,8 @@ if TYPE_CHECKING:
 BACKLOG = 1_024
 """How many may connect at the same time: asyncio takes being turned away for being let in."""
 
-CALLER = "caller"
-"""Where the application finds the `Caller`, in the state of a request."""
-
 CLOSE_TIMEOUT_S = 5.0
 """How long answers under way may take when the host closes."""
-
-IDLE_TIMEOUT_S = 30
-"""How long a connection may be idle before it is closed."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -64,8 +54,8 @@ class UnixListener:
     async def answer(self, make_app: Callable[[], Callable[..., Any]]) -> None:
         """Answer. What the socket speaks takes a while to load, and nothing else waits for that."""
         assert self._listener is not None  # noqa: S101 - `open` comes first
-        app, http = await asyncio.to_thread(lambda: (make_app(), _private_http()))
-        self._server = await serve(app, self._listener, http=http, keep_alive_s=IDLE_TIMEOUT_S)
+        app, http, idle_s = await asyncio.to_thread(lambda: (make_app(), *_speaks()))
+        self._server = await serve(app, self._listener, http=http, keep_alive_s=idle_s)
 
     def clear(self, dead: Iterable[str]) -> None:
         """Remove the sockets of dead hosts, by their addresses, from the folder of this one."""
@@ -103,41 +93,8 @@ async def _end(server: Server) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _private_http() -> type[asyncio.Protocol]:
-    """Return HTTP that talks to processes of the same user only, and knows which it talks to."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+def _speaks() -> tuple[type[asyncio.Protocol], int]:
+    """Load what the socket speaks, and how long a connection may be idle."""
+    from midflight.host.http.connection import IDLE_TIMEOUT_S, PrivateHTTP
 
-    class PrivateHTTP(H11Protocol):
-        def connection_made(  # type: ignore[override]
-            self, transport: asyncio.Transport
-        ) -> None:
-            """Look who is there before a byte is read."""
-            uid, pid = peer(transport.get_extra_info("socket"))
-            if uid not in {os.getuid(), 0}:
-                transport.abort()
-                return
-            self.app_state = {**self.app_state, CALLER: Caller.process(uid, pid)}
-            super().connection_made(transport)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Clean up, unless the peer was never let in."""
-            if self.transport is not None:
-                super().connection_lost(exc)
-
-    return PrivateHTTP
-
-
-def peer(connection: socket.socket) -> tuple[int, int]:
-    """Return the user and the process at the other end, as it was when it connected.
-
-    The process is 0 where the system does not tell.
-    """
-    if sys.platform == "linux":
-        size = struct.calcsize("3i")
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        pid, uid, _ = struct.unpack("3i", credentials)
-        return uid, pid
-    # struct xucred of <sys/ucred.h>: version, uid, and the groups behind it.
-    credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
-    _, uid = struct.unpack_from("II", credentials)
-    return uid, 0
+    return PrivateHTTP, IDLE_TIMEOUT_S
