@@ -88,6 +88,7 @@ async def test_doctor_needs_no_folder(
         ("mcp", "install", "claude", "--print"),
         ("skill", "install", "claude", "--print"),
         ("worktree", "ls"),
+        ("trust",),
         *((verb,) for verb in ("show", "logs", "interrupt", "stop")),
         ("send", "more"),
         ("answer", "allow"),
