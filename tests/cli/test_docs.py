@@ -71,9 +71,13 @@ def test_every_exit_code_is_documented() -> None:
         assert f"{code} {meaning}" in text
 
 
+VALUES = {"steer", "queue", "now", "allow", "deny", "session"}
+"""Words of the table that are values and no fields."""
+
+
 def test_every_json_command_is_documented_with_its_fields() -> None:
     told = {
-        name: set(re.findall(r"`(\w+)`", fields)) - {"steer", "queue", "now", "allow", "deny"}
+        name: set(re.findall(r"`(\w+)`", fields)) - VALUES
         for name, fields in re.findall(r"^\| `(\w+)` \| ?(.*)\|$", section("JSON"), re.MULTILINE)
     }
     real = {
