@@ -25,10 +25,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if starts_one(item):
             item.add_marker("agent")
+    if hasattr(config, "workerinput"):  # several workers: none is left alone with a long test
+        items.sort(key=_expected_s, reverse=True)
+
+
+def _expected_s(item: pytest.Item) -> float:
+    """Tell how long a test may take, by the time that it has; those without an agent come last."""
+    limit = item.get_closest_marker("timeout")
+    seconds = float(limit.args[0]) if limit is not None else 1.0
+    return seconds if item.get_closest_marker("agent") else seconds - 1000.0
 
 
 @pytest.fixture(scope="session")
