@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.agents import StandIns, starts_one
+from tests.support.events import PATIENCE_S
 
 # The machine may be busy with other things, and a run shall try what the last one has tried.
 settings.register_profile(
@@ -64,3 +66,10 @@ def no_agent_without_its_mark(
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def patience() -> AsyncIterator[None]:
+    """Bound a test that waits for something which only a fault keeps from coming."""
+    async with asyncio.timeout(PATIENCE_S):
+        yield

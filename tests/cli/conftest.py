@@ -127,12 +127,6 @@ class _Captured(io.TextIOWrapper):
 
 
 @pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(40):
-        yield
-
-
-@pytest.fixture
 def state(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the journal in a folder of the test's own, and work in the project."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

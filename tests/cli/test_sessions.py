@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.support.events import until
 from tests.support.host import journal_of
 from tests.support.program import Done
 
@@ -47,13 +48,6 @@ T = TypeVar("T", bound=e.Event)
 
 Say = Callable[..., Coroutine[Any, Any, Done]]
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
-
-
-async def until(session: Session, kind: type[T]) -> T:
-    async for event in session.events():
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"the session ended without {kind}")
 
 
 # ls and show --------------------------------------------------------------------------------

@@ -13,17 +13,8 @@ from typing import Any
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import (
-    Fake,
-    Models,
-    Use,
-    agents,
-    gone,
-    of,
-    pid_in,
-    pipe,
-    read,
-)
+from tests.support.events import of, read
+from tests.support.faults import Fake, Models, Use, agents, gone, pid_in, pipe
 
 import midflight
 from midflight.testing import Silence, Text, ToolCall, Wait, Words

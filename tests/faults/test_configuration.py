@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import Models, Use, agents, read
+from tests.support.events import read
+from tests.support.faults import Models, Use, agents
 
 import midflight
 from midflight.testing import Text

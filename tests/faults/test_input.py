@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import Fake, Models, Use, agents, ended, of, read, until
+from tests.support.events import ended, of, read, until
+from tests.support.faults import Fake, Models, Use, agents
 
 import midflight
 from midflight import commands

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import Models, Use, agents, ended, memory_bytes, of, read
+from tests.support.events import ended, of, read
+from tests.support.faults import Models, Use, agents, memory_bytes
 
 import midflight
 from midflight.testing import FakeModel, ModelRequest, Step, Text, ToolCall, Wait

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import Models, Use, ended, of, read
+from tests.support.events import ended, of, read
+from tests.support.faults import Models, Use
 
 import midflight
 from midflight.testing import (

@@ -10,19 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import (
-    PROGRAMS,
-    Models,
-    Use,
-    agents,
-    ended,
-    gone,
-    of,
-    pid_in,
-    pipe,
-    read,
-    until,
-)
+from tests.support.events import ended, of, read, until
+from tests.support.faults import PROGRAMS, Models, Use, agents, gone, pid_in, pipe
 
 import midflight
 from midflight.agents.claude import program as claude_cli

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import PROGRAMS, Models, Use, ended, memory_bytes, of, read
+from tests.support.events import ended, of, read
+from tests.support.faults import PROGRAMS, Models, Use, memory_bytes
 
 import midflight
 from midflight.agents.claude import program as claude_cli

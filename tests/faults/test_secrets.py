@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import Models, Use, agents, ended, of, read, until
+from tests.support.events import ended, of, read, until
+from tests.support.faults import Models, Use, agents
 
 import midflight
 from midflight.testing import HttpError, Text, ToolCall, Wait

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.faults import Models, of, read, until
+from tests.support.events import of, read, until
+from tests.support.faults import Models
 
 import midflight
 from midflight.rules.usage_limit import CONTINUE

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,9 +19,8 @@ Hosts = Callable[..., Awaitable[Host]]
 
 
 @pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(30):
-        yield
+def patient(patience: None) -> None:
+    """Bound each test."""
 
 
 @pytest.fixture

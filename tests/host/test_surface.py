@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.events import read, texts, until
 from tests.support.host import journal_of
 
 import midflight
@@ -42,22 +43,6 @@ def open_(
         return model, (await attach(session) if request.param == "socket" else session)
 
     return start
-
-
-async def read(session: BaseSession) -> list[e.Event]:
-    return [event async for event in session.stream()]
-
-
-async def until(session: BaseSession, kind: type[e.Event]) -> Any:
-    """Return the first event of a kind."""
-    async for event in session.events():
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"the session ended before a {kind.__name__}")
-
-
-def texts(events: list[e.Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, e.Text)]
 
 
 # Events -----------------------------------------------------------------------------------

@@ -6,20 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support.events import until
 
 from midflight import events as e
 from midflight.host import Host
 from midflight.options import Options
 from midflight.rules.usage_limit import CONTINUE
-from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, usage_limit
-
-
-async def until(session: Session, kind: type[e.Event]) -> e.Event:
-    async for event in session.events():
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"the session ended before a {kind.__name__}")
 
 
 async def test_next_host_resumes_the_wait_for_a_usage_limit(

@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.support.journal import Program, add, begin, check_whole, options, sql, texts
+from tests.support.events import texts
+from tests.support.journal import Program, add, begin, check_whole, options, sql
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.support.journal import PROGRAMS, Program, add, begin, options, rows, silence, sql, texts
+from tests.support.events import texts
+from tests.support.journal import PROGRAMS, Program, add, begin, options, rows, silence, sql
 
 from midflight import events as e
 from midflight.errors import LeaseHeld, LeaseLost, NotFound

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, text
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.support.journal import Program, add, begin, check_whole, rows, sql, texts
+from tests.support.events import texts
+from tests.support.journal import Program, add, begin, check_whole, rows, sql
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
-from tests.support.journal import add, begin, options, rows, sql, text, texts
+from tests.support.events import texts
+from tests.support.journal import add, begin, options, rows, sql, text
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, InvalidOption, LeaseHeld, NotFound, StoreFailed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcp.client.client import Client
-from tests.support.fake_host import open_host, patience, state
+from tests.support.fake_host import open_host, state
 from tests.support.mcp_tools import Tools
 
 from midflight.authorization import AnswerScope
@@ -16,7 +16,7 @@ from midflight.mcp.dispatch import DispatchLimits
 from midflight.mcp.handlers import Handlers
 from midflight.mcp.server import make_server
 
-__all__ = ["OpenTools", "open_host", "open_tools", "patience", "state"]
+__all__ = ["OpenTools", "open_host", "open_tools", "state"]
 
 OpenTools = Callable[..., Awaitable[Tools]]
 

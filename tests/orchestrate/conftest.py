@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_host import OpenHost, open_host, patience, state
+from tests.support.fake_host import OpenHost, open_host, state
 from tests.support.model_scripts import by_task
 from tests.support.orchestra import Orchestra
 
@@ -15,7 +15,7 @@ from midflight.client.client import connect
 from midflight.options import Options
 from midflight.orchestrate.children import Children
 
-__all__ = ["OpenOrchestra", "open_host", "orchestra", "patience", "state"]
+__all__ = ["OpenOrchestra", "open_host", "orchestra", "state"]
 
 OpenOrchestra = Callable[..., Awaitable[Orchestra]]
 

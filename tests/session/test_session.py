@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.events import read, read_until, texts
 
 import midflight
 from midflight import commands as c
@@ -28,7 +29,7 @@ from midflight.testing import (
     usage_limit,
 )
 
-pytestmark = pytest.mark.usefixtures("no_agent_left")
+pytestmark = pytest.mark.usefixtures("no_agent_left", "patience")
 
 Start = Callable[..., Any]
 WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
@@ -36,28 +37,6 @@ ASK = ToolCall(
     "AskUserQuestion",
     {"questions": [{"question": "Which?", "header": "W", "options": [{"label": "A"}]}]},
 )
-
-
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(30):
-        yield
-
-
-async def read(session: midflight.Session) -> list[e.Event]:
-    return [event async for event in session.stream()]
-
-
-async def until(session: midflight.Session, kind: type[e.Event]) -> e.Event:
-    """Read the stream up to and with an event of this kind."""
-    async for event in session.stream():
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"the session is quiet, and there was no {kind.__name__}")
-
-
-def texts(events: list[e.Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, e.Text)]
 
 
 # Streams ----------------------------------------------------------------------------------
@@ -78,7 +57,7 @@ async def test_stream_that_was_left_is_continued(fake: Start) -> None:
     _, session = await fake(Words("a b c"))
     async with session:
         await session.send("count")
-        head = await until(session, e.TurnStarted)
+        head = await read_until(session, e.TurnStarted)
         tail = await read(session)
     assert head.seq == 2
     assert [event.seq for event in tail if event.seq] == list(range(3, 3 + len(tail) - 3))
@@ -357,7 +336,7 @@ async def test_handler_that_returns_none_leaves_the_request_pending(fake: Start)
     _, session = await fake([WRITE], Text("done"), on_request=lambda _: None)
     async with session:
         message = await session.send("write")
-        await session.answer((await until(session, e.PermissionRequested)).request)  # type: ignore[attr-defined]
+        await session.answer((await read_until(session, e.PermissionRequested)).request)
         assert (await message.result()).status == "completed"
 
 
@@ -372,7 +351,7 @@ async def test_person_who_leaves_has_pending_requests_denied(fake: Start) -> Non
     _, session = await fake([WRITE], Text("done"), attended=True)
     async with session:
         message = await session.send("write")
-        await until(session, e.PermissionRequested)
+        await read_until(session, e.PermissionRequested)
         session.attend(False)
         assert len((await message.result()).denials) == 1
 
@@ -436,7 +415,7 @@ async def test_close_that_is_cancelled_runs_to_its_end(fake: Start) -> None:
     await session.send("go")
     await model.request(1)
     closing = asyncio.create_task(session.close())
-    await until(session, e.TurnEnded)
+    await read_until(session, e.TurnEnded)
     closing.cancel()
     await asyncio.wait({closing})
     assert closing.cancelled()
@@ -641,7 +620,7 @@ async def test_action_that_fails_ends_what_depends_on_it(
         result = await (await session.send("x")).result()
         assert (result.status, result.reason) == ("failed", "agent_error")
         await session.set_model("opus")
-        notice = await until(session, e.Notice)
+        notice = await read_until(session, e.Notice)
         assert isinstance(notice, e.Notice)
         assert "broken pipe" in notice.text
 
@@ -681,7 +660,7 @@ async def test_answer_that_cannot_be_sent_is_refused_and_the_request_waits(
     _, session = await fake(WRITE, Text("done"), attended=True)
     async with session:
         message = await session.send("go")
-        request = await until(session, e.PermissionRequested)
+        request = await read_until(session, e.PermissionRequested)
         assert isinstance(request, e.PermissionRequested)
         with pytest.raises(midflight.InvalidInput):
             await session.command(msgspec.structs.replace(answer, request=request.request))
@@ -814,7 +793,7 @@ async def test_session_ends_even_if_closing_its_agent_fails(tmp_path: Path) -> N
         session = midflight.Session(options, agent=Stubborn)
         await session.__aenter__()
         message = await session.send("go")
-        await until(session, e.TurnStarted)
+        await read_until(session, e.TurnStarted)
         with pytest.raises(OSError, match="cannot be closed"):
             await session.close()
         assert session.status == "closed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,12 +17,6 @@ from midflight.options import Options
 from midflight.testing import FakeModel
 
 OpenHost = Callable[..., Awaitable[tuple[FakeModel, Host]]]
-
-
-@pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(40):
-        yield
 
 
 @pytest.fixture(autouse=True)

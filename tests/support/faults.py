@@ -1,4 +1,4 @@
-"""What the tests of faults share: readers of events and finders of processes."""
+"""What the tests of faults share: pipes, and finders of processes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
-import midflight
 from midflight.agents.process.reaper import MARKER
 from midflight.testing import FakeModel, ScriptedModel
 from midflight.testing.model.script import Script
@@ -23,15 +22,11 @@ __all__ = [
     "Models",
     "Use",
     "agents",
-    "ended",
     "gone",
     "memory_bytes",
-    "of",
     "open_pipe",
     "pid_in",
     "pipe",
-    "read",
-    "until",
 ]
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -39,34 +34,6 @@ PROGRAMS = Path(__file__).parent / "programs"
 Models = Callable[..., Awaitable[ScriptedModel]]
 Fake = Callable[[Script], Awaitable[tuple[FakeModel, dict[str, Any]]]]
 Use = Callable[..., dict[str, Any]]
-E = TypeVar("E", bound=midflight.Event)
-
-
-def of(kind: type[E], events: Iterable[midflight.Event]) -> list[E]:
-    """Return the events of one kind."""
-    return [event for event in events if isinstance(event, kind)]
-
-
-async def read(session: midflight.Session) -> list[midflight.Event]:
-    """Return the events until the session is quiet."""
-    async with asyncio.timeout(30):
-        return [event async for event in session.stream()]
-
-
-async def until(session: midflight.Session, kind: type[E], after: int = 0) -> E:
-    """Return the first event of a kind behind a sequence number."""
-    async with asyncio.timeout(30):
-        async for event in session.events(after):
-            if isinstance(event, kind):
-                return event
-    raise AssertionError(f"the session ended before a {kind.__name__}")
-
-
-async def ended(message: midflight.Message | None) -> midflight.Result:
-    """Return the result of a message."""
-    assert message is not None
-    async with asyncio.timeout(30):
-        return await message.result()
 
 
 def agents() -> list[psutil.Process]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ __all__ = [
     "silence",
     "sql",
     "text",
-    "texts",
 ]
 
 SILENT_S = 16
@@ -59,11 +57,6 @@ async def begin(journal: Journal, name: str = "fix", **given: Any) -> JournalRec
     record.append(text(record))
     await record.written()
     return record
-
-
-def texts(events: Sequence[e.Event]) -> list[str]:
-    """Return what the texts among the events say."""
-    return [event.text for event in events if isinstance(event, e.Text)]
 
 
 def sql(where: str | Path, statement: str, **values: Any) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.faults import ended, pid_in, pipe, read, until
+from tests.support.events import ended, read, until
+from tests.support.faults import pid_in, pipe
 
 import midflight
 from midflight import events as e

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import ended, of, read, until
+from tests.support.events import ended, of, read, until
 from tests.support.opencode_events import Told, delta, message, step_finish, text
 from tests.support.relay import Relay
 

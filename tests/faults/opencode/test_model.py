@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import of
+from tests.support.events import of
 
 import midflight
 from midflight.testing import (

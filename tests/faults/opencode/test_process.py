@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import agents, ended, gone, of, open_pipe, pid_in, pipe, read
+from tests.support.events import ended, of, read
+from tests.support.faults import agents, gone, open_pipe, pid_in, pipe
 
 import midflight
 from midflight.agents.process import tree

@@ -13,7 +13,8 @@ import httpx2 as httpx
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import agents, ended, pid_in, pipe, read
+from tests.support.events import ended, read
+from tests.support.faults import agents, pid_in, pipe
 
 import midflight
 from midflight.agents.opencode.v1.client import USER, OpenCodeClient

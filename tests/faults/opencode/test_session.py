@@ -8,16 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import (
-    ended,
-    memory_bytes,
-    of,
-    open_pipe,
-    pid_in,
-    pipe,
-    read,
-    until,
-)
+from tests.support.events import ended, of, read, until
+from tests.support.faults import memory_bytes, open_pipe, pid_in, pipe
 from tests.support.relay import Relay
 
 import midflight

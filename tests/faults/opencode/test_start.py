@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.faults import PROGRAMS, agents, ended
+from tests.support.events import ended
+from tests.support.faults import PROGRAMS, agents
 
 import midflight
 from midflight.testing import FakeModel, Text
