@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.faults.manifest import fault
 from tests.support import hostile as h
-from tests.support.faults import Models, Use, of, read, until
+from tests.support.events import of, read, until
+from tests.support.faults import Models, Use
 
 import midflight
 from midflight.agents.claude.trust import OBEYED
