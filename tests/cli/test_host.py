@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,27 @@ async def test_the_park_time_comes_from_the_option_or_the_environment(
     monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "5m")
     assert _park_after(nothing) == 300
     assert _park_after(here) == 60
+
+
+async def test_the_park_time_of_run_reaches_its_host_and_no_agent(
+    state: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It travels on the command line of the host: an agent inherits no variable of it."""
+    monkeypatch.delenv("MIDFLIGHT_PARK_AFTER", raising=False)
+    started: list[Sequence[str]] = []
+
+    def run(command: Sequence[str], *, env: Mapping[str, str], **_: object) -> None:
+        assert "MIDFLIGHT_PARK_AFTER" not in env
+        started.append(command)
+        raise OSError("enough is known")
+
+    monkeypatch.setattr("midflight.client.spawn.subprocess.run", run)
+    words = ["run", "-d", "--park-after", "15m", "--agent", "fake", "go"]
+    assert await asyncio.to_thread(execute, words) == 1
+    (command,) = started
+    assert command[command.index("--park-after") + 1] == "900.0"
+    assert "enough is known" in capsys.readouterr().err
+    assert "MIDFLIGHT_PARK_AFTER" not in os.environ
 
 
 async def test_a_time_that_is_none_is_an_error_by_name(

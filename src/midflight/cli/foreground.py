@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from midflight.host import Host
     from midflight.host.notify import Notifier
 
-PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
-"""The environment variable with the time of ``--park-after``, for a host that is started."""
-
 SLOW_S = 1.0
 """How long an agent may take to start before that is reported."""
 

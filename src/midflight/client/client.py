@@ -23,7 +23,11 @@ from midflight.values import SessionStatus
 
 
 def connect(
-    where: Path | str | None = None, *, may_answer: AnswerScope = False, notify: str = ""
+    where: Path | str | None = None,
+    *,
+    may_answer: AnswerScope = False,
+    notify: str = "",
+    park_after: float | None = None,
 ) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
@@ -37,22 +41,28 @@ def connect(
                 async for event in session.stream():
                     ...
 
-    ``notify`` is an address of apprise, for the hosts that this client has to start.
+    ``notify`` and ``park_after`` are for the hosts that this client has to start: an address of
+    apprise, and after how many quiet seconds they park a session.
     """
-    return Client(where, may_answer=may_answer, notify=notify)
+    return Client(where, may_answer=may_answer, notify=notify, park_after=park_after)
 
 
 class Client:
     """Finds sessions, and sends them commands. Made by `connect`."""
 
     def __init__(
-        self, where: Path | str | None, *, may_answer: AnswerScope = False, notify: str = ""
+        self,
+        where: Path | str | None,
+        *,
+        may_answer: AnswerScope = False,
+        notify: str = "",
+        park_after: float | None = None,
     ) -> None:
         """Prepare; nothing is opened."""
         self._journal = Journal(where)
         self._authorizer = Authorizer(self._journal, Caller.this_process(), may_answer=may_answer)
         headers = {MAY_ANSWER: self._authorizer.grant.written}
-        self._placement = Placement(self._journal, where, notify, headers)
+        self._placement = Placement(self._journal, headers, where, notify, park_after)
 
     async def __aenter__(self) -> Self:
         """Open the journal. Raises `StoreFailed` or `StoreRefused`."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight import events as e
 from midflight.address import Address
-from midflight.client.http import HostSick, call, read
+from midflight.client.http import HostSick, call, read, stream
 from midflight.client.spawn import start_host
 from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
-from midflight.info import Outcome, SessionInfo
+from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 
 KNOWS_S = 2.0
@@ -29,13 +30,19 @@ class Placement:
     """
 
     def __init__(
-        self, journal: Journal, where: Path | str | None, notify: str, headers: Mapping[str, str]
+        self,
+        journal: Journal,
+        headers: Mapping[str, str],
+        where: Path | str | None,
+        notify: str,
+        park_after: float | None,
     ) -> None:
-        """``where`` and ``notify`` are for the hosts that are started; see `start_host`."""
+        """What follows ``headers`` is for the hosts that are started; see `start_host`."""
         self._journal = journal
+        self._headers = headers
         self._where = where
         self._notify = notify
-        self._headers = headers
+        self._park_after = park_after
         self._spare: Address | None = None
 
     async def begin(self, session: str, body: bytes) -> SessionInfo:
@@ -93,6 +100,22 @@ class Placement:
         finally:
             await self._journal.leave()
 
+    def events(
+        self, address: str, session: str, after: int, *, attend: bool
+    ) -> AsyncIterator[e.Event | None]:
+        """Yield what the host at an address sends of a session; see `stream`.
+
+        ``attend`` says that a person is there to answer.
+        """
+        path = f"/sessions/{session}/events?after={after}" + ("&attend=1" if attend else "")
+        return stream(Address.parse(address), path)
+
+    async def agent(self, address: str, session: str) -> AgentInfo:
+        """Ask the host at an address for a session's agent. Raises the error that it answers."""
+        return read(
+            await call(Address.parse(address), "GET", f"/sessions/{session}/agent"), AgentInfo
+        )
+
     async def recover(self) -> None:
         """Have everything ended that hosts which died have left open."""
         self._spare = await self._start()
@@ -126,7 +149,7 @@ class Placement:
         return None
 
     async def _start(self) -> Address:
-        return await start_host(self._where, notify=self._notify)
+        return await start_host(self._where, notify=self._notify, park_after=self._park_after)
 
     async def _post(self, address: Address, path: str, body: bytes) -> bytes:
         return await call(address, "POST", path, body, self._headers)

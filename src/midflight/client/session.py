@@ -12,9 +12,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.address import Address
 from midflight.agents import create
-from midflight.client.http import call, stream
 from midflight.client.placement import Placement
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
 from midflight.info import AgentInfo, Outcome, SessionInfo
@@ -229,9 +227,9 @@ class RemoteSession(BaseSession):
         """
         row = await self._journal.find(self.id, exact=True)
         if row.address is not None:
-            path = f"/sessions/{self.id}/events?after={self._log.last_seq}"
-            path += "&attend=1" if self._attend else ""
-            async for event in stream(Address.parse(row.address), path):
+            async for event in self._placement.events(
+                row.address, self.id, self._log.last_seq, attend=self._attend
+            ):
                 self._connected.set()
                 if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
                     await self._look()
@@ -270,9 +268,7 @@ class RemoteSession(BaseSession):
         self._row = await self._journal.find(self.id, exact=True)
         if self._row.address is not None:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
-                path = f"/sessions/{self.id}/agent"
-                body = await call(Address.parse(self._row.address), "GET", path)
-                self._agent = msgspec.json.decode(body, type=AgentInfo)
+                self._agent = await self._placement.agent(self._row.address, self.id)
                 return
         if self._agent is not None:
             mode = self._row.permission_mode

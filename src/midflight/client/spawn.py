@@ -39,13 +39,15 @@ class Ready(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-async def start_host(where: Path | str | None = None, *, notify: str = "") -> Address:
+async def start_host(
+    where: Path | str | None = None, *, notify: str = "", park_after: float | None = None
+) -> Address:
     """Start a host in the background and return its address. Raises `StoreFailed`.
 
-    ``notify`` is the address of apprise that it reports to. Its errors go to ``hosts.log`` in the
-    journal's folder.
+    ``notify`` is the address of apprise that it reports to, ``park_after`` how many quiet seconds
+    a session has until it parks it. Its errors go to ``hosts.log`` in the journal's folder.
     """
-    return Address.parse(await asyncio.to_thread(_start, where, notify))
+    return Address.parse(await asyncio.to_thread(_start, where, notify, park_after))
 
 
 def _log(where: Path | str | None) -> int:
@@ -60,13 +62,15 @@ def _log(where: Path | str | None) -> int:
     return file
 
 
-def _start(where: Path | str | None, notify: str) -> str:
+def _start(where: Path | str | None, notify: str, park_after: float | None) -> str:
     log = _log(where)
     reading, writing = os.pipe()
     # -P: a folder to work in may hold files that are named like modules, and they are not ours.
     command = [sys.executable, "-P", "-m", "midflight.cli.main", "host", "--ready", str(writing)]
     if where is not None:
         command += ["--journal", str(where)]
+    if park_after is not None:
+        command += ["--park-after", str(park_after)]
     env = {k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}}
     if notify:
         env[NOTIFY_VARIABLE] = notify

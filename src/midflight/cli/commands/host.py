@@ -16,7 +16,7 @@ import msgspec
 
 from midflight._util.files import current_folder
 from midflight.cli.config.options import command_line_options, name_source, resolve_options
-from midflight.cli.foreground import PARK_AFTER_VARIABLE, make_notifier
+from midflight.cli.foreground import make_notifier
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
 from midflight.client.spawn import Ready
@@ -24,6 +24,9 @@ from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
 from midflight.options import Options
+
+PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
+"""The environment variable with the time of ``--park-after``, for hosts that are without it."""
 
 UNUSED_S = 60.0
 """How long a host without a session waits for one."""

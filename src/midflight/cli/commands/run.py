@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -15,12 +14,7 @@ import msgspec
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.config.options import name_source, resolve_options
-from midflight.cli.foreground import (
-    PARK_AFTER_VARIABLE,
-    alone,
-    hosted,
-    report_slow_start,
-)
+from midflight.cli.foreground import alone, hosted, report_slow_start
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import INTERRUPTED, Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
@@ -34,8 +28,6 @@ from midflight.session.session import Session
 def run(args: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
     resolved = resolve_options(args)
-    if args.park_after is not None:
-        os.environ[PARK_AFTER_VARIABLE] = str(args.park_after)
     try:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
@@ -128,7 +120,7 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     """Start the session, and return when its messages are accepted."""
     from midflight.client.client import connect
 
-    async with connect(notify=args.notify or "") as client:
+    async with connect(notify=args.notify or "", park_after=args.park_after) as client:
         async with _in_worktree(args, options) as changed:
             session = await client.dispatch(args.task, **changed)
         async with session:
