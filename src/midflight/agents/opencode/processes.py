@@ -7,7 +7,9 @@ process group lives on. So what belongs to a session's calls is noted before an 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import json
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,23 +36,25 @@ class RunningCommands:
         process = self._server.process
         if process is not None:
             folder = self._directory / str(started.input.get("workdir") or "")
-            call = RunningCommand(str(started.input.get("command") or ""), process.age_s, folder)
-            self._open[started.call] = call
-            self._server.calls.append(call)
+            text = str(started.input.get("command") or "")
+            command = RunningCommand(text, process.age_s, folder)
+            self._open[started.call] = command
+            self._server.commands.append(command)
 
     def over(self, call: str) -> None:
         """A command has ended by itself."""
-        ended = self._open.pop(call, None)
-        self._server.calls[:] = [each for each in self._server.calls if each is not ended]
+        if (command := self._open.pop(call, None)) is not None:
+            self._server.commands.remove(command)
 
     async def condemn(self) -> None:
         """Note the processes of the commands that run: the turn is about to be aborted."""
         process = self._server.process
         if process is None or not self._open:
             return
-        ours = [id(call) for call in self._open.values()]
-        running = [(*call, id(call) in ours) for call in self._server.calls]
-        self._doomed += await asyncio.to_thread(_of_commands, process.pid, process.marker, running)
+        ours, running = list(self._open.values()), list(self._server.commands)
+        self._doomed += await asyncio.to_thread(
+            _processes_of, ours, running, process.pid, process.marker
+        )
 
     async def close(self) -> None:
         """The turn has ended: end the condemned processes, and forget its commands."""
@@ -59,7 +63,7 @@ class RunningCommands:
         doomed, self._doomed = self._doomed, []
         await end(doomed)
 
-    async def end_orphans(self, others: Iterable[Path]) -> None:
+    async def end_strays(self, others: Iterable[Path]) -> None:
         """End what commands have left running in the folder, where no session works any more.
 
         ``others`` are the folders where sessions do.
@@ -70,20 +74,80 @@ class RunningCommands:
             below = [each for each in spare if each != self._directory]
             await end(
                 await asyncio.to_thread(
-                    _orphans, process.pid, process.marker, self._directory, below
+                    _strays_in, self._directory, below, process.pid, process.marker
                 )
             )
 
 
-def _of_commands(
-    pid: int, marker: str, running: Iterable[tuple[str, float, Path, bool]]
+def _processes_of(
+    ours: Collection[RunningCommand], running: Collection[RunningCommand], pid: int, marker: str
 ) -> list[psutil.Process]:
+    """Return what a server runs for our commands; ``running`` are those of all its sessions.
+
+    Processes that have left the tree since the oldest of ours began are ours if no other session
+    runs a command.
+    """
+    import psutil
+
+    from midflight.agents.process.tree import SLACK_S
+
+    found: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        born = root.create_time()
+        for child in root.children():
+            with contextlib.suppress(psutil.Error, OSError):
+                if _owner(child, child.create_time() - born + SLACK_S, running) in ours:
+                    found += [child, *child.children(recursive=True)]
+        if ours and len(ours) == len(running):
+            since = born + min(command.age_s for command in ours) - SLACK_S
+            found += [p for p in _strays(root, marker) if p.create_time() >= since]
+    return found
+
+
+def _owner(
+    child: psutil.Process, age_s: float, running: Iterable[RunningCommand]
+) -> RunningCommand | None:
+    """Return the command that a process runs: of those that fit, the longest, then the newest.
+
+    ``age_s`` is the oldest that the server can have been when the process was born.
+    """
+    line, folder = " ".join(child.cmdline()), Path(child.cwd())
+    fitting = [
+        command
+        for command in running
+        if command.text
+        and _is_in(command.text, line)
+        and age_s >= command.age_s
+        and folder.is_relative_to(command.directory)
+    ]
+    return max(fitting, key=lambda command: (len(command.text), command.age_s), default=None)
+
+
+def _is_in(command: str, line: str) -> bool:
+    """Tell whether a command line has a command in it, as it is or quoted for another shell."""
+    return command in line or json.dumps(command)[1:-1] in line
+
+
+def _strays(root: psutil.Process, marker: str) -> list[psutil.Process]:
+    """Return what has a program's marker, but no longer descends from it."""
     from midflight.agents.process import tree
 
-    return tree.of_commands(pid, marker, [tree.ServerCommand(*each) for each in running])
+    family = {process.pid for process in [root, *root.children(recursive=True)]}
+    return [process for process in tree.of(root.pid, marker) if process.pid not in family]
 
 
-def _orphans(pid: int, marker: str, directory: Path, spare: Iterable[Path]) -> list[psutil.Process]:
-    from midflight.agents.process import tree
+def _strays_in(
+    directory: Path, spare: Collection[Path], pid: int, marker: str
+) -> list[psutil.Process]:
+    """Return a server's strays that work in a folder, but not in some others."""
+    import psutil
 
-    return tree.orphans_in(pid, marker, directory, spare)
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for process in _strays(psutil.Process(pid), marker):
+            with contextlib.suppress(psutil.Error, OSError):
+                folder = Path(process.cwd())
+                if folder.is_relative_to(directory) and not any(map(folder.is_relative_to, spare)):
+                    found.append(process)
+    return found

@@ -13,8 +13,9 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from midflight._util.redact import server_secrets
 from midflight.agents.opencode import program
@@ -33,10 +34,14 @@ TRIES = 3
 _LISTENING = b"listening on http://127.0.0.1:"
 
 
-class RunningCommand(NamedTuple):
-    """A command that runs: its text, the age of the server when it began, and its folder."""
+@dataclass(frozen=True, eq=False)
+class RunningCommand:
+    """A command that runs: its text, the age of the server when it began, and its folder.
 
-    command: str
+    Two sessions may run the same one at the same moment: each is equal to itself alone.
+    """
+
+    text: str
     age_s: float
     directory: Path
 
@@ -102,7 +107,7 @@ class Server(Generic[C]):
         self._users = 0
         self._connection: C | None = None
         self.version = ""
-        self.calls: list[RunningCommand] = []
+        self.commands: list[RunningCommand] = []  # of all sessions
 
     # Using --------------------------------------------------------------------------------
 

@@ -8,11 +8,8 @@ of their own. Identity is the process id with its birth time, so a reused id is 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -90,79 +87,3 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-class ServerCommand(NamedTuple):
-    """A command that a server runs: its text, the server's age when it began, and its folder.
-
-    ``ours`` tells whether it belongs to the caller.
-    """
-
-    text: str
-    age_s: float
-    directory: Path
-    ours: bool
-
-
-def of_commands(pid: int, marker: str, running: Iterable[ServerCommand]) -> list[psutil.Process]:
-    """Return what a server runs for our commands; ``running`` are those of all its users.
-
-    Processes that have left the tree since the oldest of them began are ours if no other user runs
-    a command.
-    """
-    commands = list(running)
-    ours = [command for command in commands if command.ours]
-    found: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        root = psutil.Process(pid)
-        born = root.create_time()
-        for child in root.children():
-            with contextlib.suppress(psutil.Error, OSError):
-                owner = _owner(child, child.create_time() - born, commands)
-                if owner is not None and owner.ours:
-                    found += [child, *child.children(recursive=True)]
-        if ours and len(ours) == len(commands):
-            since = born + min(command.age_s for command in ours) - SLACK_S
-            found += [p for p in _loose(root, marker) if p.create_time() >= since]
-    return found
-
-
-def _owner(
-    child: psutil.Process, age_s: float, commands: Iterable[ServerCommand]
-) -> ServerCommand | None:
-    """Return the command that a process runs: of those that fit, the longest, then the newest."""
-    line, folder = " ".join(child.cmdline()), Path(child.cwd())
-    fitting = [
-        command
-        for command in commands
-        if command.text
-        and _is_in(command.text, line)
-        and age_s >= command.age_s - SLACK_S
-        and folder.is_relative_to(command.directory)
-    ]
-    return max(fitting, key=lambda command: (len(command.text), command.age_s), default=None)
-
-
-def _is_in(command: str, line: str) -> bool:
-    """Tell whether a command line has a command in it, as it is or quoted for another shell."""
-    return command in line or json.dumps(command)[1:-1] in line
-
-
-def _loose(root: psutil.Process, marker: str) -> list[psutil.Process]:
-    """Return what has a program's marker, but no longer descends from it."""
-    family = {process.pid for process in [root, *root.children(recursive=True)]}
-    return [process for process in of(root.pid, marker) if process.pid not in family]
-
-
-def orphans_in(
-    pid: int, marker: str, directory: Path, spare: Iterable[Path]
-) -> list[psutil.Process]:
-    """Return a program's orphans that work in a folder, but not in some others."""
-    found = []
-    with contextlib.suppress(psutil.Error):
-        for process in _loose(psutil.Process(pid), marker):
-            with contextlib.suppress(psutil.Error, OSError):
-                folder = Path(process.cwd())
-                if folder.is_relative_to(directory) and not any(map(folder.is_relative_to, spare)):
-                    found.append(process)
-    return found

@@ -188,7 +188,7 @@ class OpenCodeAgent:
             if self._feed is not None:
                 self._feed.leave(self._session)
                 if await server.connection.leave(self._feed):
-                    await self._commands.end_orphans(server.connection.directories)
+                    await self._commands.end_strays(server.connection.directories)
         finally:
             await server.leave()
             self._inbox.put_nowait(GONE)
