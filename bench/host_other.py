@@ -170,7 +170,7 @@ async def warm(folder: str) -> None:
         wanted: dict[str, Any] = {"model": "sonnet"}
         await host.keep_warm(**wanted)
         async for seconds in said():
-            while not host.is_warm(Options.build(**wanted)):  # noqa: ASYNC110 - it tells nobody
+            while not host._warm.fits(Options.build(**wanted)):  # noqa: ASYNC110, SLF001 - it tells nobody
                 await asyncio.sleep(0.02)
             await asyncio.sleep(float(seconds))
             tell("warm")

@@ -471,7 +471,7 @@ async def test_thousand_connections_leave_nothing_behind(host: Host, begin: Begi
         async with dial(host.address(), path, **SSE):
             pass
     assert (await call(host.address(), "/healthz"))[0] == 200
-    await _settled(host, before)
+    await _settled(host, session, before)
 
 
 @fault("N4")
@@ -494,12 +494,12 @@ async def test_two_hundred_streams_at_once_leave_nothing_behind(host: Host, begi
         model.signal("go")
     told = [await each for each in watching]
     assert set(map(tuple, told)) == {tuple(map(str, range(1, session.last_seq + 1)))}
-    await _settled(host, before)
+    await _settled(host, session, before)
 
 
-async def _settled(host: Host, descriptors: int) -> None:
+async def _settled(host: Host, session: Session, descriptors: int) -> None:
     """Wait until the host has noticed who has left."""
-    while service_of(host).readers or _descriptors() > descriptors:
+    while service_of(host).is_read(session.id) or _descriptors() > descriptors:
         await call(host.address(), "/healthz")
 
 

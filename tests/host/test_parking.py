@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from tests.support.host import journal_of, post, table_of
+from tests.support.host import is_warm, journal_of, post, table_of
 
 from midflight.agents import create
 from midflight.agents.base import Agent
@@ -107,7 +107,7 @@ async def test_task_takes_the_warm_agent_and_the_next_one_is_started(
     assert model.agents[0] is ready
     while len(counted.made) == 1:
         await asyncio.to_thread(lambda: None)
-    assert host.is_warm(Options.build(**given(model, tmp_path)))
+    assert is_warm(host, **given(model, tmp_path))
 
 
 async def test_warm_agent_that_died_is_replaced(
@@ -117,14 +117,14 @@ async def test_warm_agent_that_died_is_replaced(
     host = await open_host(agent=counted)
     await host.keep_warm(**given(model, tmp_path))
     await model.agents[0].die()
-    while host.is_warm(Options.build(**given(model, tmp_path))):
+    while is_warm(host, **given(model, tmp_path)):
         await asyncio.to_thread(lambda: None)
 
     session = await host.dispatch("this", **given(model, tmp_path))
 
     assert session.first is not None
     assert (await session.first.result()).text == "done"
-    while not host.is_warm(Options.build(**given(model, tmp_path))):
+    while not is_warm(host, **given(model, tmp_path)):
         await asyncio.to_thread(lambda: None)
 
 
@@ -139,7 +139,7 @@ async def test_task_with_other_options_does_not_get_the_warm_agent(
     await session.first.result()
     assert len(counted.made) == 2
     assert model.agents == counted.made  # the one that was ready was started first
-    assert host.is_warm(Options.build(**given(model, tmp_path)))
+    assert is_warm(host, **given(model, tmp_path))
 
 
 async def test_warm_agent_that_was_not_needed_ends_with_its_host(

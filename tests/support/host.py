@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from midflight import commands as c
 from midflight.address import Address
 from midflight.client.http import call as call_host
@@ -9,8 +11,9 @@ from midflight.host import Host
 from midflight.host.service import SessionService
 from midflight.host.sessions import SessionTable
 from midflight.journal import Journal
+from midflight.options import Options
 
-__all__ = ["close", "journal_of", "post", "service_of", "share_secrets", "table_of"]
+__all__ = ["close", "is_warm", "journal_of", "post", "service_of", "share_secrets", "table_of"]
 
 
 def journal_of(host: Host) -> Journal:
@@ -26,6 +29,11 @@ def table_of(host: Host) -> SessionTable:
 def service_of(host: Host) -> SessionService:
     """Return what answers other processes."""
     return host._service  # noqa: SLF001 - as above
+
+
+def is_warm(host: Host, **options: Any) -> bool:
+    """Tell whether an agent is ready for a task with these options."""
+    return host._warm.fits(Options.build(**options))  # noqa: SLF001 - as above
 
 
 def share_secrets(host: Host, other: Host) -> None:

@@ -57,7 +57,7 @@ class Host:
         self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
         self._service = SessionService(self._journal, self._sessions, self._warm)
         self._housekeeping = Housekeeping(
-            self._journal, self._sessions, self._service, self._warm, park_after
+            self._journal, self._sessions, self._warm, park_after, self._service.is_read
         )
         self._listener = UnixListener()
         self._tasks = TaskSet()
@@ -173,10 +173,6 @@ class Host:
         Raises what `midflight.dispatch` raises. The options:
         """
         await self._warm.add(Options.build(**options))
-
-    def is_warm(self, options: Options) -> bool:
-        """Tell whether an agent is ready for a task with these options."""
-        return self._warm.fits(options)
 
     async def unused(self, seconds: float) -> None:
         """Wait until this host has had no session, and none on its way, for so long."""

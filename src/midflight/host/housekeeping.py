@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 from midflight.errors import LeaseLost, StoreFailed
-from midflight.host.service import SessionService
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.journal import BEAT_S, Journal
@@ -22,15 +21,15 @@ class Housekeeping:
         self,
         journal: Journal,
         sessions: SessionTable,
-        service: SessionService,
         warm: WarmAgents,
         park_after: float | None,
+        is_read: Callable[[str], bool],
     ) -> None:
-        """Nothing is done yet."""
+        """``is_read`` tells whether a session, by its id, has a reader: it is not parked then."""
         self._journal = journal
         self._sessions = sessions
-        self._service = service
         self._warm = warm
+        self._is_read = is_read
         self._park_after = float("inf") if park_after is None else park_after
 
     async def beat(self) -> None:
@@ -83,6 +82,6 @@ class Housekeeping:
             left = self._park_after - (now - since if since is not None else 0.0)
             if left > 0:
                 waits.append(left)
-            elif not self._service.readers[session.id]:  # whose going is a change
+            elif not self._is_read(session.id):  # whose going is a change
                 await self._survive(functools.partial(session.close, "parked"))
         return waits

@@ -21,17 +21,14 @@ PAGE = 1_000
 
 
 class SessionService:
-    """Answers for the sessions of the journal, and knows which of them are read.
-
-    ``readers`` counts the readers of each session: one that is read is not parked.
-    """
+    """Answers for the sessions of the journal, and knows which of them are read."""
 
     def __init__(self, journal: Journal, sessions: SessionTable, warm: WarmAgents) -> None:
         """Begin without a reader."""
         self._journal = journal
         self._sessions = sessions
         self._warm = warm
-        self.readers: Counter[str] = Counter()
+        self._readers: Counter[str] = Counter()
         self._attended: Counter[str] = Counter()
 
     def authorizer(self, caller: Caller, may_answer: AnswerScope) -> Authorizer:
@@ -55,6 +52,10 @@ class SessionService:
     def masked(self, text: str) -> str:
         """Return a text without the secrets that this host knows."""
         return self._sessions.secrets.masked(text)
+
+    def is_read(self, id: str) -> bool:
+        """Tell whether a session has a reader."""
+        return self._readers[id] > 0
 
     # Sessions -----------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ class SessionService:
         requests: as long as there is one they have no deadline. Raises `EventsExpired` when the
         reader falls too far behind.
         """
-        self.readers[id] += 1
+        self._readers[id] += 1
         self._attended[id] += attends
         self._attend(id)
         try:
@@ -139,10 +140,10 @@ class SessionService:
             async for event in session.events(after):
                 yield event
         finally:
-            self.readers[id] -= 1
+            self._readers[id] -= 1
             self._attended[id] -= attends
             self._attend(id)
-            self.readers, self._attended = +self.readers, +self._attended
+            self._readers, self._attended = +self._readers, +self._attended
             self._sessions.changed.set()
 
     def _attend(self, id: str) -> None:
