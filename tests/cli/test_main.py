@@ -11,6 +11,8 @@ from tests.faults.manifest import fault
 from tests.support.program import COMMAND
 
 from midflight.cli.main import _with_command
+from midflight.cli.parser import make_parser
+from midflight.errors import InvalidInput
 
 HEAVY = (
     "rich",
@@ -152,3 +154,22 @@ def test_a_missing_agent_is_an_error_with_the_install_command(tmp_path: Path) ->
         assert "not installed" in done.stdout + done.stderr
         assert "pip install" in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+SPANS = ["timeout", "stall-timeout", "max-wait", "park-after"]
+
+
+@pytest.mark.parametrize("option", SPANS)
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("90", 90), ("45s", 45), ("90m", 5400), ("1.5h", 5400)]
+)
+def test_spans_take_any_unit(option: str, said: str, seconds: float) -> None:
+    args = make_parser().parse_args(["run", "x", f"--{option}", said])
+    assert getattr(args, option.replace("-", "_")) == seconds
+
+
+@pytest.mark.parametrize("option", SPANS)
+@pytest.mark.parametrize("said", ["soon", "", "h", "2d"])
+def test_span_that_is_no_time_is_wrong_usage(option: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=option):
+        make_parser().parse_args(["run", "x", f"--{option}", said])

@@ -12,11 +12,9 @@ from tests.support.program import Program
 from tests.support.terminal import Terminal
 
 from midflight import events as e
-from midflight.cli.parser import make_parser
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
-from midflight.errors import InvalidInput
 from midflight.testing import ScriptedModel, Text, usage_limit
 
 pytestmark = pytest.mark.anyio
@@ -72,19 +70,6 @@ def test_a_finished_wait_is_not_shown_any_more() -> None:
         assert "waits until" in status.line(0.0, 100, asking=False, queued=1)
         status.take(end, 0.0)
         assert "waits until" not in status.line(0.0, 100, asking=False, queued=0)
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"), [("90", 90), ("45s", 45), ("90m", 5400), ("1.5h", 5400)]
-)
-def test_the_longest_wait_takes_any_unit(said: str, seconds: float) -> None:
-    assert make_parser().parse_args(["run", "x", "--max-wait", said]).max_wait == seconds
-
-
-@pytest.mark.parametrize("said", ["soon", "", "h", "2d"])
-def test_a_wait_that_is_no_time_is_wrong_usage(said: str) -> None:
-    with pytest.raises(InvalidInput, match="max-wait"):
-        make_parser().parse_args(["run", "x", "--max-wait", said])
 
 
 @pytest.mark.usefixtures("no_agent_left")

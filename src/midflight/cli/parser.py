@@ -81,8 +81,8 @@ def _agent(parser: argparse.ArgumentParser) -> None:
     add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
     add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
     add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
-    add("--timeout", metavar="S", type=float, help="seconds that one turn may take")
-    add("--stall-timeout", metavar="S", type=float, help="seconds of silence that end a turn")
+    add("--timeout", metavar="S", type=seconds, help="how long one turn may take: 90, 15m, 6h")
+    add("--stall-timeout", metavar="S", type=seconds, help="how long a silence ends a turn: 5m")
     add(
         "--on-usage-limit",
         metavar="W",
