@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from midflight.events import Request
-from midflight.values import Support
+from midflight.values import SessionStatus, Support
 
 __all__ = ["AgentInfo", "Outcome", "SessionInfo"]
 
@@ -27,7 +27,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     model: str
     cwd: str
-    status: str
+    status: SessionStatus
     pending: tuple[Request, ...] = ()
     last: str = ""
     turns: int = 0

@@ -1,8 +1,8 @@
 """Which session an agent belongs to, in the environment of everything that the agent starts.
 
-Each agent has `VARIABLE` in its environment, and so has every program that it starts: midflight's
-own programs know by it whose session would be steering. It stops a model that is talked into
-something, not a program that hides where it comes from.
+Each agent has `SESSION_VARIABLE` in its environment, and so has every program that it starts:
+midflight's own programs know by it whose session would be steering. It stops a model that is talked
+into something, not a program that hides where it comes from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from midflight.options import Options
 
-VARIABLE = "MIDFLIGHT_SESSION"
+SESSION_VARIABLE = "MIDFLIGHT_SESSION"
 """The environment variable with the ids of sessions, joined by slashes: the last is the agent's."""
 
 UNKNOWN = "?"
@@ -27,7 +27,7 @@ def inside(pid: int | None = None) -> tuple[str, ...]:
     Without a ``pid`` it is this process. Of others it is known on Linux only, and of programs of
     the same user: nothing is returned where it cannot be seen.
     """
-    path = os.environ.get(VARIABLE, "") if pid is None else _variable(pid)
+    path = os.environ.get(SESSION_VARIABLE, "") if pid is None else _variable(pid)
     return tuple(filter(None, path.split("/")))
 
 
@@ -37,7 +37,7 @@ def _variable(pid: int) -> str:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return ""
-    begin = f"{VARIABLE}=".encode()
+    begin = f"{SESSION_VARIABLE}=".encode()
     values = (
         line.removeprefix(begin) for line in environment.split(b"\0") if line.startswith(begin)
     )
@@ -55,4 +55,4 @@ def marked(options: Options, session: str, *, kept: bool = True) -> Options:
     The journal knows the ancestors of a session that is ``kept`` in it; another one brings them.
     """
     path = (session,) if kept else (*inside(), session)
-    return msgspec.structs.replace(options, env={**options.env, VARIABLE: "/".join(path)})
+    return msgspec.structs.replace(options, env={**options.env, SESSION_VARIABLE: "/".join(path)})

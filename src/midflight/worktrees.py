@@ -16,6 +16,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight._util.files import current_folder
+from midflight._util.text import slug
 from midflight.client.client import Client
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound
 from midflight.git import discard as discarding
@@ -23,7 +24,6 @@ from midflight.git import merge as merging
 from midflight.git.diff import Diff, base_of, diff
 from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
 from midflight.info import SessionInfo
-from midflight.options import slug
 from midflight.state.session import BUSY
 
 

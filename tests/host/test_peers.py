@@ -15,7 +15,7 @@ import pytest
 from tests.faults.manifest import fault
 
 from midflight.host import Host
-from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall
@@ -50,7 +50,7 @@ async def ask(
     request = f"{method} {target} HTTP/1.1\r\n{head}\r\n{data}"
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-S", "-E", "-c", _ASK, host.address(), request),
-        env={"PATH": os.environ["PATH"], VARIABLE: inside},
+        env={"PATH": os.environ["PATH"], SESSION_VARIABLE: inside},
         stdout=subprocess.PIPE,
     )
     answer, _ = await program.communicate()

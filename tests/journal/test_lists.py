@@ -12,6 +12,7 @@ from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Summary
 from midflight.journal.queries import PAGE_CHARS
+from midflight.values import SessionStatus
 
 
 def _names(rows: list[SessionRow]) -> list[str]:
@@ -66,7 +67,7 @@ async def test_list_does_not_show_the_status_that_a_dead_host_wrote(
     ("said", "shown"), [("starting", "idle"), ("running", "idle"), ("waiting", "waiting")]
 )
 async def test_session_without_an_owner_does_not_run(
-    journal: Journal, said: str, shown: str
+    journal: Journal, said: SessionStatus, shown: str
 ) -> None:
     record = await begin(journal, "a")
     record.note(Summary(status=said))

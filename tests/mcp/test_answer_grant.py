@@ -15,7 +15,7 @@ from tests.support.model_scripts import by_task
 import midflight
 from midflight import commands as c
 from midflight.client.client import connect
-from midflight.lineage import VARIABLE
+from midflight.lineage import SESSION_VARIABLE
 from midflight.testing import Silence, Text, ToolCall, Usage
 
 
@@ -27,7 +27,7 @@ async def test_grant_for_questions_leaves_permissions_to_the_user(
         by_task(boss=[Silence()], asks=[ASK, Text("A it is")], writes=[WRITE])
     )
     boss = await begin(host, model, tmp_path / "work", "boss")
-    monkeypatch.setenv(VARIABLE, boss.id)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     tools = await open_tools(may_answer=["questions"])
     await tools.dispatch("asks", name="asks")
     assert (await tools.wait())["next"] == "answer it, or ask the user"
@@ -51,7 +51,7 @@ async def test_grant_for_a_tool_covers_no_other_tool(
         by_task(boss=[Silence()], child=[[WRITE], [read], Text("done")], other=[ASK])
     )
     boss = await begin(host, model, tmp_path / "work", "boss")
-    monkeypatch.setenv(VARIABLE, boss.id)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     tools = await open_tools(may_answer=["Write", "Edit"])
     assert "cannot allow" in await tools.refused("dispatch", task="x", allowed_tools=["Bash"])
     assert "cannot allow" in await tools.refused(
@@ -75,7 +75,7 @@ async def test_request_that_nobody_made_cannot_be_answered(
     model, host = await open_host(lambda _: Silence())
     boss = await begin(host, model, tmp_path / "work", "boss")
     child = await begin(host, model, tmp_path / "work", "child", boss.id)
-    monkeypatch.setenv(VARIABLE, boss.id)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     async with connect(may_answer="questions") as client:
         with pytest.raises(midflight.NotAllowed):
             await client.carry_out(child.id, c.Answer(request="x"))
@@ -97,7 +97,7 @@ async def test_dispatched_session_gets_what_is_left_of_the_budget_above_it(
     boss = await host.begin("boss", options)
     assert boss.first is not None
     await boss.first.result()
-    monkeypatch.setenv(VARIABLE, boss.id)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     tools = await open_tools()
     left = 0.2 - boss.total_cost_usd
     await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)

@@ -18,7 +18,7 @@ from midflight import commands as c
 from midflight.cli.commands.rm import rm
 from midflight.client.client import connect
 from midflight.host import Host
-from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Silence, Text, ToolCall
 
@@ -48,7 +48,7 @@ async def test_commands_reach_neither_the_own_session_nor_its_ancestors(
     first = await begin(host, model, tmp_path / "work", "first")
     second = await begin(host, model, tmp_path / "work", "second", first.id)
     third = await begin(host, model, tmp_path / "work", "third", second.id)
-    monkeypatch.setenv(VARIABLE, second.id)
+    monkeypatch.setenv(SESSION_VARIABLE, second.id)
     async with connect(may_answer=may_answer) as client:
         for session in (first, second):
             for command in EVERYTHING:
@@ -64,8 +64,10 @@ async def test_commands_reach_neither_the_own_session_nor_its_ancestors(
 async def test_session_in_no_journal_hides_nobody(
     open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, _ = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
-    monkeypatch.setenv(VARIABLE, "outer")
+    model, _ = await open_host(
+        ToolCall("Bash", {"command": f"echo ${SESSION_VARIABLE}"}), Text("done")
+    )
+    monkeypatch.setenv(SESSION_VARIABLE, "outer")
     options = midflight.Options.build(
         agent="fake", cwd=tmp_path, env=model.env(tmp_path), allowed_tools=["Bash"]
     )
@@ -74,7 +76,7 @@ async def test_session_in_no_journal_hides_nobody(
             pass
     (seen,) = model.requests[-1].tool_results.values()
     assert seen.strip() == f"outer/{inner.id}"
-    monkeypatch.setenv(VARIABLE, seen.strip())
+    monkeypatch.setenv(SESSION_VARIABLE, seen.strip())
     async with connect() as client:
         assert await client.ancestry() == (inner.id, "outer")
 
@@ -83,7 +85,7 @@ async def test_session_begun_by_an_agent_is_its_child_by_any_way(
     open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
-    monkeypatch.setenv(VARIABLE, "outer")
+    monkeypatch.setenv(SESSION_VARIABLE, "outer")
     options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
     session = await host.begin("x", options)
     assert [row.id for row in await journal_of(host).sessions(parent="outer")] == [session.id]
@@ -93,7 +95,9 @@ async def test_agent_started_before_its_task_counts_as_unknown(
     open_host: OpenHost, tmp_path: Path
 ) -> None:
     """It was ready before anybody dispatched it, and knows that it does not know whose it is."""
-    model, host = await open_host(ToolCall("Bash", {"command": f"echo ${VARIABLE}"}), Text("done"))
+    model, host = await open_host(
+        ToolCall("Bash", {"command": f"echo ${SESSION_VARIABLE}"}), Text("done")
+    )
     session = await host.dispatch("x", agent="fake", cwd=tmp_path / "work")
     async for event in session.stream():
         if isinstance(event, midflight.PermissionRequested):
@@ -108,7 +112,7 @@ async def test_unknown_caller_may_only_read(
 ) -> None:
     model, host = await open_host(lambda _: Silence())
     await begin(host, model, tmp_path / "work", "first")
-    monkeypatch.setenv(VARIABLE, "?")
+    monkeypatch.setenv(SESSION_VARIABLE, "?")
     tools = await open_tools(may_answer=True)
     assert "not_allowed" in await tools.refused("stop", session="first")
     assert "not_allowed" in await tools.refused("dispatch", task="x")
@@ -124,7 +128,7 @@ async def test_agent_dispatches_and_the_user_answers(
 
     model, host = await open_host(script)
     mine = await begin(host, model, tmp_path / "work", "mine")
-    monkeypatch.setenv(VARIABLE, mine.id)
+    monkeypatch.setenv(SESSION_VARIABLE, mine.id)
     tools = await open_tools()
     assert "answer" not in {tool.name for tool in (await tools.client.list_tools()).tools}
     assert "cannot allow" in await tools.refused("dispatch", task="x", allowed_tools=["Bash"])
@@ -154,6 +158,6 @@ async def test_depth_and_number_of_children_are_limited(
     await tools.ask("stop")
     outer = await begin(host, model, tmp_path / "work", "outer")
     inner = await begin(host, model, tmp_path / "work", "inner", outer.id)
-    monkeypatch.setenv(VARIABLE, inner.id)
+    monkeypatch.setenv(SESSION_VARIABLE, inner.id)
     deep = await open_tools(depth=2)
     assert "2 deep" in await deep.refused("dispatch", task="three")

@@ -99,8 +99,7 @@ class Client:
 
         ``exact`` takes whole ids only. Raises `NotFound`, or `Conflict` that names the candidates.
         """
-        row = await self._journal.find(name, _folder(cwd), exact=exact)
-        return (await self._journal.infos([row]))[0]
+        return await self._journal.info(await self._journal.find(name, _folder(cwd), exact=exact))
 
     async def session(
         self,

@@ -15,7 +15,7 @@ from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
 from midflight.errors import StoreFailed
 from midflight.journal.location import JournalLocation
-from midflight.lineage import VARIABLE
+from midflight.lineage import SESSION_VARIABLE
 
 NOTIFY_VARIABLE = "MIDFLIGHT_NOTIFY"
 """The environment variable with the address of ``--notify``, for a host that is started."""
@@ -71,7 +71,7 @@ def _start(where: Path | str | None, notify: str, park_after: float | None) -> s
         command += ["--journal", str(where)]
     if park_after is not None:
         command += ["--park-after", str(park_after)]
-    env = {k: v for k, v in os.environ.items() if k not in {MARKER, VARIABLE}}
+    env = {k: v for k, v in os.environ.items() if k not in {MARKER, SESSION_VARIABLE}}
     if notify:
         env[NOTIFY_VARIABLE] = notify
     try:

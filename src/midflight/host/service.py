@@ -68,8 +68,7 @@ class SessionService:
 
     async def info(self, name: str, *, exact: bool = False) -> SessionInfo:
         """Return a session by its id, its name, or the beginning of one; see `Journal.find`."""
-        row = await self._journal.find(name, exact=exact)
-        return (await self._journal.infos([row]))[0]
+        return await self._journal.info(await self._journal.find(name, exact=exact))
 
     async def dispatch(
         self, task: str | None, options: Options, id: str | None, parent: str, *, warm: bool

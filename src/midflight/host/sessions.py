@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from midflight import events as e
+from midflight._util.text import slug
 from midflight.agents.base import Agent
 from midflight.commands import check_text
 from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
@@ -20,7 +21,7 @@ from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal, stored
 from midflight.journal.base import Record
 from midflight.lineage import own
-from midflight.options import Options, slug
+from midflight.options import Options
 from midflight.session.session import Session
 
 OnSession = Callable[[Session], None]

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from midflight.events import Event
+from midflight.values import SessionStatus
 
 __all__ = ["Past", "Record", "Summary"]
 
@@ -37,7 +38,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     requests that wait for an answer; ``model`` and ``permission_mode`` those in force.
     """
 
-    status: str
+    status: SessionStatus
     turns: int = 0
     total_cost_usd: float = 0.0
     model: str = ""

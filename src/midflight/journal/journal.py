@@ -263,6 +263,11 @@ class Journal:
         """
         return await self._read(lambda c: queries.find(c, self._here, text, cwd, exact=exact))
 
+    async def info(self, session: SessionRow | str) -> SessionInfo:
+        """Return a session, or that with this id, as other processes get it. Raises `NotFound`."""
+        row = await self.find(session, exact=True) if isinstance(session, str) else session
+        return (await self.infos([row]))[0]
+
     async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
         """Return sessions as other processes get them, with the requests that wait."""
         name = self._database.name

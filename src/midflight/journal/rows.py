@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from midflight.values import SessionStatus
+
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A process that owns sessions, or did; ``alive`` tells which.
@@ -37,7 +39,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str
     options: dict[str, Any]
     parent: str
-    status: str
+    status: SessionStatus
     permission_mode: str
     last: str
     pending: tuple[str, ...]

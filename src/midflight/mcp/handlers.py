@@ -200,7 +200,7 @@ class Handlers:
         entries = [
             r.Entry(
                 session=info.name,
-                status=info.status,  # type: ignore[arg-type]  # text, for other languages
+                status=info.status,
                 agent=info.agent,
                 cwd=info.cwd,
                 asks=len(info.pending),
@@ -250,7 +250,7 @@ class Handlers:
         self._shown.setdefault(session, {}).update({each.request: each for each in asks})
         return r.Report(
             session=info.name,
-            status=info.status,  # type: ignore[arg-type]  # text, for other languages
+            status=info.status,
             turns=info.turns,
             total_cost_usd=round(info.total_cost_usd, 6),
             branch=branch_of(info.cwd),

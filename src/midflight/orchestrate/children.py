@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from midflight import commands as c
 from midflight import events as e
+from midflight._util.aio import TaskSet
 from midflight.authorization import AnswerGrant
 from midflight.client.client import Client
 from midflight.errors import MidflightError, NotFound, StoreRefused
@@ -54,7 +55,8 @@ class Children:
         self._unreadable: set[str] = set()
         self._costs: dict[str, float] = {}  # removed children included
         self._updates = UpdateSender(session)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
+        self._error: BaseException | None = None  # of the first task that failed
         self._looking = asyncio.Lock()
         self._search_now = asyncio.Event()
         self._changed = asyncio.Event()
@@ -77,14 +79,16 @@ class Children:
     ) -> None:
         """Stop following the children, which go on."""
         self.closed = True
-        for task in self._tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(ended, Exception) and error is None:
-                raise ended
+        await self._tasks.close()
+        if self._error is not None and error is None:
+            raise self._error
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.get_running_loop().create_task(work))
+        self._tasks.start(work).add_done_callback(self._note_error)
+
+    def _note_error(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._error = self._error or task.exception()
 
     # Which there are ----------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ from midflight.events import Event
 from midflight.journal.base import Record, Summary
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
+from midflight.values import SessionStatus
 
 CLOSE_S = 15.0
 """How long `close` waits for the journal: longer than another writer may lock the database."""
 
 
 def summary(
-    state: State, *, status: str = "", model: str = "", permission_mode: str = ""
+    state: State, *, status: SessionStatus | None = None, model: str = "", permission_mode: str = ""
 ) -> Summary:
     """Return what lists show of a session; empty arguments are taken from the state."""
     started = state.started

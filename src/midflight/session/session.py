@@ -14,12 +14,13 @@ from typing import Self
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.aio import Alarm, finished
+from midflight._util.text import slug
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
 from midflight.errors import Conflict
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
-from midflight.options import Options, check_option, slug
+from midflight.options import Options, check_option
 from midflight.rules.actions import Action, Hand, Requeue
 from midflight.rules.session import SessionRules
 from midflight.session.agent_runner import AgentRunner

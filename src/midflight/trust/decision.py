@@ -7,7 +7,7 @@ from shlex import quote
 import msgspec
 
 from midflight._util.sanitize import one_line
-from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.trust import store
 from midflight.trust.stake import Obeyed, Stake, look
@@ -69,7 +69,7 @@ def _missing(options: Options, stake: Stake, *, by_program: bool) -> str:
         return "they send your key elsewhere, which has to be agreed to by itself"
     if by_program:
         return ""
-    session = options.env.get(VARIABLE, "").rpartition("/")[2]
+    session = options.env.get(SESSION_VARIABLE, "").rpartition("/")[2]
     if session in {"", UNKNOWN} or store.same_as_begun(session, stake.files):
         return ""
     return "they are not what this session began with"

@@ -14,7 +14,7 @@ from midflight._util.programs import find_program, with_search_path
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
 from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
-from midflight.lineage import UNKNOWN, VARIABLE
+from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 
 INSTALL = "npm install -g opencode-ai"
@@ -129,7 +129,7 @@ class Launch(NamedTuple):
         A project can put rules of its own behind these; `permissions.rules` repeats them.
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
-        env[VARIABLE] = UNKNOWN  # one server for several sessions
+        env[SESSION_VARIABLE] = UNKNOWN  # one server for several sessions
         config = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
         permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
         env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()

@@ -11,7 +11,7 @@ from pathlib import Path
 from midflight._util.files import current_folder
 from midflight.cli.install.plan import carry_out
 from midflight.errors import InvalidInput
-from midflight.lineage import VARIABLE
+from midflight.lineage import SESSION_VARIABLE
 
 
 def mcp(args: argparse.Namespace) -> int:
@@ -26,9 +26,9 @@ def mcp(args: argparse.Namespace) -> int:
     limits = DispatchLimits(
         depth=args.max_depth, children=args.max_children, worktree=args.worktree
     )
-    if args.session and os.environ.get(VARIABLE) != args.session:
+    if args.session and os.environ.get(SESSION_VARIABLE) != args.session:
         # Not all agents hand on whose they are, and others look at what a program began with.
-        own = {**os.environ, VARIABLE: args.session}
+        own = {**os.environ, SESSION_VARIABLE: args.session}
         os.execve(sys.executable, sys.orig_argv, own)  # noqa: S606 - it is this very program
     asyncio.run(serve(args.journal, limits, may_answer=args.may_answer))
     return 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from midflight.cli.install.plan import Plan, config_home, standing
 from midflight.errors import InvalidInput
-from midflight.lineage import VARIABLE
+from midflight.lineage import SESSION_VARIABLE
 
 NAME = "midflight"
 
@@ -99,7 +99,7 @@ def _toml(old: str, path: Path, argv: Argv) -> tuple[str, str]:
             f"[mcp_servers.{NAME}]",
             f"command = {json.dumps(argv[0])}",
             f"args = {json.dumps(list(argv[1:]))}",
-            f"env_vars = {json.dumps([VARIABLE, *_NEEDED])}",
+            f"env_vars = {json.dumps([SESSION_VARIABLE, *_NEEDED])}",
             f"tool_timeout_sec = {TOOL_TIMEOUT_S}",
         ]
     )
