@@ -97,7 +97,7 @@ def _park_after(parser: argparse.ArgumentParser) -> None:
         "--park-after",
         metavar="S",
         type=seconds,
-        help="in the background: lay it to rest when it was quiet for so long (15m); inf: never",
+        help="in the background: park it when it was quiet for so long (15m); inf: never",
     )
 
 
@@ -161,7 +161,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         help="a message for a turn of its own after the task; repeatable",
     )
     add("--name", metavar="NAME", help="a short name for the session")
-    add("--resume", metavar="ID", help="the agent's own id of a conversation to go on with")
+    add("--resume", metavar="ID", help="the agent's own id of a conversation to resume")
     _trust_option(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
@@ -230,7 +230,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
         "-f",
         "--follow",
         action="store_true",
-        help="go on with what happens, until the session ends",
+        help="follow what happens, until the session ends",
     )
     _json(parser, "one event per line")
 
@@ -441,7 +441,7 @@ COMMANDS = {
     ),
     "stop": Command(
         "end",
-        "end a session and its agent; a message goes on",
+        "end a session and its agent; a message resumes it",
         _session,
         "midflight.cli.commands.stop:stop",
     ),

@@ -81,7 +81,7 @@ class Record(Protocol):
         ...
 
     def fail(self, error: Exception) -> None:
-        """Write nothing more, not even what waits: the session was given up."""
+        """Write nothing more, not even what waits: the session is lost."""
         ...
 
     async def written(self) -> None:

@@ -108,7 +108,7 @@ class Journal:
         """Say that this host lives; due every `lease.BEAT_S` seconds.
 
         Sessions that were taken over meanwhile fail with `LeaseLost`, each by itself. Raises
-        `LeaseLost` if the whole host was given up.
+        `LeaseLost` if the whole host was declared dead.
         """
         host = self._registered()
         held = {key: one.generation for key, one in self._held.items() if one is not None}

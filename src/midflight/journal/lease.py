@@ -5,7 +5,8 @@ and its birth, so that a reused id is another process), and has beaten in the la
 Both are counted from the boot, so that setting the clock, or a sleeping machine, changes nothing.
 
 The owner that takes a lease gets the next generation. Every append looks in its own transaction
-whether its generation is still the newest, so a host that was given up by mistake writes nothing.
+whether its generation is still the newest, so a host that was declared dead by
+mistake writes nothing.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def register(connection: Connection, host: str, here: ProcessIdentity, address: 
 def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, str]:
     """Note that a host lives. Of the sessions ``held``, return those lost, with their owner.
 
-    Raises `LeaseLost` if the host itself was given up.
+    Raises `LeaseLost` if the host itself was declared dead.
     """
     _note_alive(connection, host)
     rows = {row.session: row for row in owners(connection, list(held))}
@@ -123,7 +124,10 @@ def _note_alive(connection: Connection, host: str) -> None:
         update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
     )
     if done.rowcount == 0:
-        raise LeaseLost("this host has been given up by another one")
+        raise LeaseLost(
+            "another host has declared this one dead",
+            "its sessions are recovered elsewhere; restart it if it is needed",
+        )
 
 
 def leave(connection: Connection, host: str) -> None:

@@ -165,7 +165,7 @@ class Writer:
         reports: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
         for source, batch in batches.items():
             error = outcome.get(batch)
-            source.stopped |= error is not None  # it may have been given up meanwhile
+            source.stopped |= error is not None  # it may have been lost meanwhile
             seq = batch.events[-1][0].seq if batch.events else None
             report = functools.partial(source.take_report, batch.size, seq, error)
             reports.setdefault(source.loop, []).append(report)

@@ -82,7 +82,7 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             t.InterruptArgs,
             Report,
             "Interrupt",
-            "Stop what an agent does now. The session stays: send goes on with it.",
+            "Stop what an agent does now. The session stays: send resumes it.",
             destroys=True,
             again=True,
         ),
@@ -138,7 +138,7 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             "Take over a worktree",
             "Merge what a session has done in a worktree of its own, have its branch hold all of"
             " it, or throw it away. It has to be idle. Where a merge conflicts nothing is changed,"
-            " and the session is told to resolve it: wait, then merge again.",
+            " and the session gets a message to resolve it: wait, then merge again.",
             destroys=True,
         ),
         _tool(

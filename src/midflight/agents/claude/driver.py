@@ -33,7 +33,7 @@ from midflight.trust.stake import Stake
 from midflight.values import PermissionMode
 
 FOLDER_HOOK = "folder"
-"""The hook that is told before a command runs, and answers nothing."""
+"""The hook that is called before a command runs, and answers nothing."""
 
 ALLOWANCE_HOOK = "allowances"
 """The hook that has a call asked for which the folder's own settings could let through."""
