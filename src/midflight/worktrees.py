@@ -124,13 +124,13 @@ class SessionWorktrees:
                 f"session {info.name} has no worktree of its own: it works in {info.cwd}",
                 "a new one gets one with --worktree",
             )
-        owned = _with_sessions(tree, await self._client.sessions(), info.id)
-        if info.id not in {each.id for each in owned.sessions}:
+        worktree = _with_sessions(tree, await self._client.sessions(), info.id)
+        if info.id not in {each.id for each in worktree.sessions}:
             raise Conflict(
                 f"the worktree of session {info.name} is gone; another one has its folder",
                 f"midflight worktree ls; midflight rm {quote(info.name)}",
             )
-        return owned
+        return worktree
 
     async def _named(self, name: str, here: Path) -> SessionWorktree:
         with contextlib.suppress(Conflict):  # a folder without git has none either
@@ -153,60 +153,60 @@ class SessionWorktrees:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def diff(self, owned: SessionWorktree) -> Diff:
+    async def diff(self, worktree: SessionWorktree) -> Diff:
         """Return what a merge would bring, with what is not committed yet."""
-        if owned.tree.gone:
+        if worktree.tree.gone:
             raise Conflict(
-                f"the folder {owned.tree.folder} is gone",
-                f"what was committed is in its branch: git diff ...{owned.tree.branch}",
+                f"the folder {worktree.tree.folder} is gone",
+                f"what was committed is in its branch: git diff ...{worktree.tree.branch}",
             )
-        return await diff(owned.tree.folder, [await base_of(owned.tree)])
+        return await diff(worktree.tree.folder, [await base_of(worktree.tree)])
 
-    async def merge(self, owned: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
+    async def merge(self, worktree: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
         """Merge it where it came from; with ``tell`` its session gets a message about conflicts."""
-        await self._check(owned)
-        merged = await merging.merge(owned.tree, owned.name)
-        told = bool(merged.conflicts and tell and owned.sessions)
-        if told:
+        await self._check(worktree)
+        merged = await merging.merge(worktree.tree, worktree.name)
+        messaged = bool(merged.conflicts and tell and worktree.sessions)
+        if messaged:
             await self._client.carry_out(
-                owned.sessions[0].id,
+                worktree.sessions[0].id,
                 c.Send(
-                    text=f"Your branch {owned.tree.branch} conflicts with {merged.into.branch} in:"
-                    f" {merging.listed(merged.conflicts)}. Merge {merged.into.branch} into your"
-                    " branch in your folder, resolve the conflicts, commit, and say when it is"
-                    " done."
+                    text=f"Your branch {worktree.tree.branch} conflicts with"
+                    f" {merged.into.branch} in: {merging.listed(merged.conflicts)}."
+                    f" Merge {merged.into.branch} into your branch in your folder, resolve the"
+                    " conflicts, commit, and say when it is done."
                 ),
             )
         return _outcome(
             "merge",
-            owned,
+            worktree,
             commit=merged.commit,
             into=merged.into.branch,
             folder=_text(merged.into.folder),
             new=merged.new,
             conflicts=[_text(path) for path in merged.conflicts],
-            told=told,
+            told=messaged,
         )
 
-    async def branch(self, owned: SessionWorktree, name: str = "") -> WorktreeOutcome:
+    async def branch(self, worktree: SessionWorktree, name: str = "") -> WorktreeOutcome:
         """Have its branch hold all of it, for a pull request; also as ``name`` if it is set."""
-        await self._check(owned)
-        ready = await merging.hand_over(owned.tree, owned.name, name)
-        outcome = _outcome("branch", owned, commit=ready.commit, command=ready.command)
+        await self._check(worktree)
+        ready = await merging.hand_over(worktree.tree, worktree.name, name)
+        outcome = _outcome("branch", worktree, commit=ready.commit, command=ready.command)
         return msgspec.structs.replace(outcome, branch=ready.branch)
 
-    async def discard(self, owned: SessionWorktree) -> WorktreeOutcome:
+    async def discard(self, worktree: SessionWorktree) -> WorktreeOutcome:
         """Throw it away, with a snapshot of all that is only there; its agents are ended."""
-        await self._check(owned)
-        for info in owned.sessions:
+        await self._check(worktree)
+        for info in worktree.sessions:
             if info.host is not None:
                 await self._client.carry_out(info.id, c.Close())
-        discarded = await discarding.discard(owned.tree)
-        return _outcome("discard", owned, commit=discarded.commit, snapshot=discarded.snapshot)
+        discarded = await discarding.discard(worktree.tree)
+        return _outcome("discard", worktree, commit=discarded.commit, snapshot=discarded.snapshot)
 
-    async def _check(self, owned: SessionWorktree) -> None:
+    async def _check(self, worktree: SessionWorktree) -> None:
         """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
-        for info in owned.sessions:
+        for info in worktree.sessions:
             await self._client.check(info.id, c.Close())
             if info.status in BUSY:
                 raise Conflict(
@@ -240,11 +240,11 @@ def _text(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def _outcome(action: str, owned: SessionWorktree, **fields: Any) -> WorktreeOutcome:
+def _outcome(action: str, worktree: SessionWorktree, **fields: Any) -> WorktreeOutcome:
     return WorktreeOutcome(
         action=action,
-        session=owned.sessions[0].name if owned.sessions else "",
-        worktree=owned.tree.name,
-        branch=owned.tree.branch,
+        session=worktree.sessions[0].name if worktree.sessions else "",
+        worktree=worktree.tree.name,
+        branch=worktree.tree.branch,
         **fields,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.program import COMMAND, watched
 
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program as claude_program
 
 SECRET = "sk-ant-dummy-0123456789"
 
@@ -45,7 +45,7 @@ def test_a_key_makes_it_ready_and_is_never_shown(tmp_path: Path, name: str) -> N
     done = doctor(tmp_path, **{name: SECRET})
     assert done.returncode == 0
     assert f"{name} is set" in done.stdout
-    assert str(claude_cli.find(None)) in done.stdout
+    assert str(claude_program.find(None)) in done.stdout
     assert SECRET not in done.stdout + done.stderr
 
 

@@ -14,7 +14,7 @@ from tests.support.events import ended, of, read, until
 from tests.support.faults import PROGRAMS, Models, Use, agents, gone, pid_in, pipe
 
 import midflight
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program as claude_program
 from midflight.agents.process import process, tree
 from midflight.rules import turns
 from midflight.testing import Silence, Text, ToolCall, Usage, Wait, Words
@@ -112,7 +112,7 @@ async def test_agent_killed_in_the_middle_of_a_line_fails_the_turn_once(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model([Text("never told")])
-    env = {"TAMPER": "die", "REAL_AGENT": str(claude_cli.find(None))}
+    env = {"TAMPER": "die", "REAL_AGENT": str(claude_program.find(None))}
     options = use(model, env=env, agent_path=PROGRAMS / "tamper.py")
     async with midflight.dispatch("go", **options) as session:
         events = await read(session)

@@ -11,7 +11,7 @@ from tests.support.events import ended, of, read
 from tests.support.faults import PROGRAMS, Models, Use, memory_bytes
 
 import midflight
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program as claude_program
 from midflight.testing import Text, ToolCall, Words
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ def tampered(use: Use) -> Tampered:
     """Return the options of a session whose agent's output is tampered with."""
 
     def options(how: str, model: object, **more: Any) -> dict[str, Any]:
-        env = {"TAMPER": how, "REAL_AGENT": str(claude_cli.find(None))}
+        env = {"TAMPER": how, "REAL_AGENT": str(claude_program.find(None))}
         more.setdefault("allowed_tools", ["Bash"])
         return use(model, env=env, agent_path=PROGRAMS / "tamper.py", **more)
 

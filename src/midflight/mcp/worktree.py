@@ -20,14 +20,14 @@ async def take_over(
     client: Client, info: SessionInfo, action: Literal["merge", "branch", "discard"]
 ) -> WorktreeResult:
     """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
-    branches = SessionWorktrees(client)
-    owned = await branches.of(info, current_folder(needed=False))
+    worktrees = SessionWorktrees(client)
+    worktree = await worktrees.of(info, current_folder(needed=False))
     if action == "merge":
-        done = await branches.merge(owned, tell=True)
+        done = await worktrees.merge(worktree, tell=True)
     elif action == "branch":
-        done = await branches.branch(owned)
+        done = await worktrees.branch(worktree)
     else:
-        done = await branches.discard(owned)
+        done = await worktrees.discard(worktree)
     return WorktreeResult(
         session=info.name,
         action=action,

@@ -14,7 +14,7 @@ from tests.support.faults import pid_in, pipe
 
 import midflight
 from midflight import events as e
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program as claude_program
 from midflight.testing import HttpError, ModelRequest, ScriptedModel, Step, Text, Thinking, ToolCall
 from midflight.testing.conformance.rows.options import EFFORT_FIELDS
 from midflight.testing.model.dialect import offers
@@ -45,7 +45,7 @@ async def agent(
     ) -> tuple[midflight.Session, ScriptedModel]:
         model = await scripted_model(script or list(steps))
         # The adapter brings a program of its own; tests know the one that midflight comes with.
-        own = {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
+        own = {"CLAUDE_CODE_EXECUTABLE": str(claude_program.find(None)), "IS_SANDBOX": ""}
         fixed = {"cwd": tmp_path, "env": agent_env(model) | own, "attended": True}
         given: dict[str, Any] = fixed | options
         session = midflight.open(agent=name, **given)

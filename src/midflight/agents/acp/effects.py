@@ -15,19 +15,19 @@ from midflight.effects import EditEffect, Effect, OtherEffect
 
 
 def effects_of_call(call: AcpCall, cwd: Path) -> tuple[Effect, ...]:
-    """Return an edit for each diff, if the call tells nothing else; else all that it tells."""
+    """Return an edit for each diff, if the call reports nothing else; else all that it reports."""
     items = call.content if isinstance(call.content, list) else []
     edits = [_edit(item, cwd) for item in items]
     if call.kind == "edit" and edits and all(edit is not None for edit in edits):
         return tuple(edit for edit in edits if edit is not None)
-    told = {
+    facts = {
         "kind": call.kind,
         "title": call.title,
         "input": call.input,
         "paths": list(call.places),
         "content": items,
     }
-    return (OtherEffect(input={name: value for name, value in told.items() if value}),)
+    return (OtherEffect(input={name: value for name, value in facts.items() if value}),)
 
 
 def _edit(item: object, cwd: Path) -> EditEffect | None:
@@ -36,5 +36,5 @@ def _edit(item: object, cwd: Path) -> EditEffect | None:
             old = rest.get("oldText")
             if old is None or isinstance(old, str):
                 with contextlib.suppress(shared.UncertainError):
-                    return shared.told(path, old or "", new, cwd)
+                    return shared.reported_edit(path, old or "", new, cwd)
     return None

@@ -129,8 +129,8 @@ def replace(path: str, old: str, new: str, cwd: Path, *, every: bool) -> EditEff
     return _edit(full, cwd, _diff(before or "", (before or "").replace(old, new)))
 
 
-def told(path: str, old: str, new: str, cwd: Path) -> EditEffect:
-    """Return that a file changes as its agent tells it: from one text to another."""
+def reported_edit(path: str, old: str, new: str, cwd: Path) -> EditEffect:
+    """Return that a file changes as its agent reports it: from one text to another."""
     return _edit(_absolute(path, cwd), cwd, _diff(old, new))
 
 

@@ -17,8 +17,8 @@ from midflight._util.files import current_folder
 from midflight._util.programs import find_program
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
-from midflight.agents.claude import program as claude_cli
-from midflight.agents.opencode import program as opencode_setup
+from midflight.agents.claude import program as claude_program
+from midflight.agents.opencode import program as opencode_program
 from midflight.cli.config.files import user_path
 from midflight.cli.config.merge import Defaults
 from midflight.cli.config.options import AGENT_VARIABLE, project_file, user_file
@@ -142,8 +142,8 @@ def _file(report: Report, name: str, read: Callable[[], Defaults | None], nothin
 def _claude(report: Report) -> bool:
     """Report on Claude Code, and return whether it can be used."""
     try:
-        path = claude_cli.find(None)
-        found = asyncio.run(claude_cli.check(path))
+        path = claude_program.find(None)
+        found = asyncio.run(claude_program.check(path))
     except AgentUnavailable as error:
         report.line("claude", "not usable", error.message, RED)
         report.line("", "do", error.hint, YELLOW)
@@ -161,15 +161,15 @@ def _claude(report: Report) -> bool:
 def _opencode(report: Report) -> bool:
     """Report on OpenCode, and return whether it can be used."""
     try:
-        path = opencode_setup.find(None)
+        path = opencode_program.find(None)
     except AgentUnavailable:
-        report.line("opencode", "not here", opencode_setup.INSTALL)
+        report.line("opencode", "not here", opencode_program.INSTALL)
         return False
     try:
-        found = opencode_setup.accept(asyncio.run(claude_cli.version(path)))
+        found = opencode_program.accept(asyncio.run(claude_program.version(path)))
     except AgentUnavailable as error:
         report.line("opencode", "not usable", error.message, RED)
-        report.line("", "do", f"{opencode_setup.INSTALL}@1.18", YELLOW)
+        report.line("", "do", f"{opencode_program.INSTALL}@1.18", YELLOW)
         return False
     report.line("opencode", found, str(path), GREEN)
     report.line("", "key", f"its own affair: {path.name} auth list")

@@ -92,7 +92,7 @@ async def _in_session(
     from midflight.orchestrate.children import Children
 
     attend = at_terminal() and not args.json
-    leave, then = AnswerGrant(_may_answer(args)), args.then or []
+    grant, then = AnswerGrant(_may_answer(args)), args.then or []
     async with contextlib.AsyncExitStack() as stack:
         if attend:
             options = await ask(options)
@@ -100,7 +100,7 @@ async def _in_session(
             began = hosted(args.task, options, new, notify=args.notify)
             session = await stack.enter_async_context(began)
         client = await stack.enter_async_context(connect())
-        children = await stack.enter_async_context(Children(client, session, leave, attend=attend))
+        children = await stack.enter_async_context(Children(client, session, grant, attend=attend))
         stopper.session = session
         try:
             if args.json:

@@ -52,27 +52,27 @@ async def _worktree(args: argparse.Namespace) -> int:
     async with connect() as client:
         worktrees = SessionWorktrees(client)
         if args.action == "ls":
-            lines = [await _line(owned) for owned in await worktrees.all(here)]
+            lines = [await _line(worktree) for worktree in await worktrees.all(here)]
             write(json_line(msgspec.json.encode(lines)) if args.json else _table(lines))
             return 0
-        owned = await worktrees.find(args.session, here)
+        worktree = await worktrees.find(args.session, here)
         if args.action == "diff":
-            diff = await worktrees.diff(owned)
+            diff = await worktrees.diff(worktree)
             text = json_line(msgspec.json.encode(diff._asdict()))
             write(text if args.json else _diff(diff.diff))
             return 0
         if args.action == "merge":
-            done = await worktrees.merge(owned, tell=not args.no_message)
+            done = await worktrees.merge(worktree, tell=not args.no_message)
         elif args.action == "branch":
-            done = await worktrees.branch(owned, args.name or "")
+            done = await worktrees.branch(worktree, args.name or "")
         else:
-            done = await worktrees.discard(owned)
-    write(json_line(msgspec.json.encode(done)) if args.json else _report(done, owned))
+            done = await worktrees.discard(worktree)
+    write(json_line(msgspec.json.encode(done)) if args.json else _report(done, worktree))
     return 1 if done.conflicts else 0
 
 
-async def _line(owned: SessionWorktree) -> WorktreeRow:
-    tree = owned.tree
+async def _line(worktree: SessionWorktree) -> WorktreeRow:
+    tree = worktree.tree
     return WorktreeRow(
         worktree=tree.name,
         branch=tree.on,
@@ -81,7 +81,7 @@ async def _line(owned: SessionWorktree) -> WorktreeRow:
         gone=tree.gone,
         commits=0 if tree.gone else await ahead(tree, await base_of(tree)),
         uncommitted=0 if tree.gone else await uncommitted(tree.folder),
-        sessions={info.name: info.status for info in owned.sessions},
+        sessions={info.name: info.status for info in worktree.sessions},
     )
 
 
@@ -119,7 +119,7 @@ def _diff(text: str) -> list[Fragment]:
     return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
 
 
-def _report(done: WorktreeOutcome, owned: SessionWorktree) -> str:
+def _report(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
     """Return what came of it, and what can be done next."""
     if done.action == "discard":
         return _discarded(done)
@@ -127,29 +127,29 @@ def _report(done: WorktreeOutcome, owned: SessionWorktree) -> str:
         text = f"{one_line(done.branch)} has all of it ({done.commit[:10]})\n"
         return text + (f"To publish it: {one_line(done.command)}\n" if done.command else "")
     if done.conflicts:
-        return _conflicting(done, owned)
+        return _conflicting(done, worktree)
     into, where = one_line(done.into), one_line(done.folder, 1000)
     text = (
         f"merged {done.branch} into {into} ({done.commit[:10]}) in {where}\n"
         if done.new
         else f"{into} in {where} has all of {done.branch} already\n"
     )
-    return f"{text}To throw the worktree away: midflight worktree discard {_named(owned)}\n"
+    return f"{text}To throw the worktree away: midflight worktree discard {_named(worktree)}\n"
 
 
-def _conflicting(done: WorktreeOutcome, owned: SessionWorktree) -> str:
-    name, into = _named(owned), one_line(done.into)
+def _conflicting(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
+    name, into = _named(worktree), one_line(done.into)
     text = (
         f"{done.branch} conflicts with {into} in: {listed(done.conflicts)}\n"
         f"Nothing was changed in {one_line(done.folder, 1000)}.\n"
     )
     if done.told:
         text += (
-            f"{one_line(owned.name)} was told to merge {into} into its branch."
+            f"{one_line(worktree.name)} was told to merge {into} into its branch."
             f" To follow it: midflight attach {name}\n"
         )
     else:
-        folder = quote(one_line(str(owned.tree.folder), 1000))
+        folder = quote(one_line(str(worktree.tree.folder), 1000))
         text += f"To resolve it: git -C {folder} merge {quote(into)}\n"
     return f"{text}When it is resolved: midflight worktree merge {name}\n"
 
@@ -164,5 +164,5 @@ def _discarded(done: WorktreeOutcome) -> str:
     )
 
 
-def _named(owned: SessionWorktree) -> str:
-    return quote(one_line(owned.name))
+def _named(worktree: SessionWorktree) -> str:
+    return quote(one_line(worktree.name))

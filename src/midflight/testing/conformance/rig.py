@@ -16,7 +16,7 @@ from midflight import events as e
 from midflight._util.programs import find_program
 from midflight.agents import AGENTS, PRESETS, create
 from midflight.agents.base import Agent, Died, Support, Up
-from midflight.agents.claude import program as claude_cli
+from midflight.agents.claude import program as claude_program
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.testing.fake.agent import FakeModel
@@ -230,7 +230,7 @@ _OPENCODE = ("opencode", PRESETS["opencode-acp"].install)
 
 def _own_claude() -> Mapping[str, str]:
     """Have the adapter start the Claude Code that midflight comes with, not another one."""
-    return {"CLAUDE_CODE_EXECUTABLE": str(claude_cli.find(None)), "IS_SANDBOX": ""}
+    return {"CLAUDE_CODE_EXECUTABLE": str(claude_program.find(None)), "IS_SANDBOX": ""}
 
 
 CLAUDE = Rig("claude", "claude")

@@ -151,7 +151,7 @@ class OpenCodeAgent:
             raise
 
     def _introduction(self, inventory: conversation.Inventory) -> e.SessionStarted:
-        assert self._server is not None  # noqa: S101 - leased by start
+        assert self._server is not None  # noqa: S101 - taken by start
         return e.SessionStarted(
             agent=self.name,
             agent_version=self._server.version,
