@@ -285,7 +285,7 @@ async def test_half_requests_are_closed_beside_a_healthy_stream(
             assert await healthy.reader.readuntil(b"still here")
         for writer in writers:
             writer.transport.abort()
-    await _settled(host, before)
+    await _settled(host, session, before)
 
 
 @fault("N10")
@@ -330,7 +330,7 @@ async def test_connections_that_say_nothing_make_room_for_those_that_ask(
             await call(host.address(), "/healthz")
         assert not any(stream.reader.at_eof() for stream in streams)
     monkeypatch.undo()
-    await _settled(host, before)
+    await _settled(host, session, before)
 
 
 @fault("N9")
