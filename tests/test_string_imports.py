@@ -23,6 +23,7 @@ NAMED = {
     "midflight.agents.opencode.v1.driver:OpenCodeAgent": "a driver",
     "midflight.agents.acp.driver:AcpAgent": "a driver",
     "midflight.agents.claude.trust:OBEYED": "what an agent obeys is loaded with its driver",
+    "midflight.agents.opencode.trust:OBEYED": "what another one obeys",
     "midflight.testing.fake.agent:FakeAgent": "a driver for tests, which stands above all others",
 }
 """What may be named in a string, and why. ``{}`` stands for what is put in when it runs."""

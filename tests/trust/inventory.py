@@ -1,8 +1,10 @@
 """What an agent's program obeys, as far as its text shows; and what of that is known here.
 
-    python -m tests.trust.inventory > tests/trust/known.json
+    python -m tests.trust.inventory
 
-writes what the installed programs have. Look at what is new before: does it run or redirect?
+prints `known.json` as it is with the Claude Code that is installed. Look at what is new before:
+does it run or redirect? The names of OpenCode's settings, from its own description, are added by
+hand.
 """
 
 from __future__ import annotations
@@ -74,10 +76,8 @@ def known() -> dict[str, dict[str, list[str]]]:
 
 
 if __name__ == "__main__":
-    found = {}
-    for name, look in (("claude", of_claude),):
-        try:
-            found[name] = look()
-        except AgentUnavailable as error:
-            sys.exit(str(error))
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    try:
+        look = {**known(), "claude": of_claude()}
+    except AgentUnavailable as error:
+        sys.exit(str(error))
+    sys.stdout.write(json.dumps(look, indent=1) + "\n")

@@ -6,7 +6,10 @@ import pytest
 from tests.trust import inventory
 
 from midflight.agents.claude import trust as claude
+from midflight.agents.opencode import trust as opencode
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.errors import AgentUnavailable
+from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
 
 pytestmark = pytest.mark.agent
@@ -49,3 +52,17 @@ def test_a_setting_that_sounds_like_a_program_is_in_the_table(word: str) -> None
     named = {name for name in settings if word in name.lower()}
     table = {"hooks", *claude.PROGRAMS, *claude.REDIRECTS}
     assert named <= table | other
+
+
+@pytest.mark.anyio
+async def test_opencode_has_no_settings_that_were_not_looked_at(
+    opencode_server: OpenCodeServer,
+) -> None:
+    """By its own description of its configuration."""
+    password = opencode_server.env["OPENCODE_SERVER_PASSWORD"]
+    client = OpenCodeClient(opencode_server.url, password, opencode_server.cwd)
+    described = (await client.get("/doc"))["components"]["schemas"]["Config"]["properties"]
+    await client.close()
+    known = set(inventory.known()["opencode"]["settings"])
+    assert set(described) <= known
+    assert {*opencode.PROGRAMS, *opencode.REDIRECTS, *opencode.ALLOWANCES} <= known

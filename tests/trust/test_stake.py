@@ -12,6 +12,7 @@ from tests.support import hostile as h
 
 import midflight
 from midflight.agents.claude.trust import OBEYED
+from midflight.agents.opencode import trust as opencode
 from midflight.options import Options
 from midflight.trust import decision, stake, store
 from midflight.trust.repository import repository_of
@@ -151,6 +152,17 @@ def test_a_link_in_a_circle_and_a_pipe_end_the_search(folder: h.Hostile) -> None
     assert "neither a file nor a folder" in look(folder.folder).beyond
 
 
+def test_a_command_that_names_its_own_file_ends_the_search(folder: h.Hostile) -> None:
+    folder.write(".claude/commands/a.md", "!`cat .claude/commands/b.md .claude/commands/a.md`")
+    folder.write(".claude/commands/b.md", "!`cat .claude/commands/a.md`")
+    assert paths(folder.folder) == [".claude/commands/a.md", ".claude/commands/b.md"]
+
+
+def test_folders_that_are_too_deep_are_not_trusted(folder: h.Hostile) -> None:
+    folder.write(f".claude/{'a/' * 100}b", "")
+    assert "folders deep" in look(folder.folder).beyond
+
+
 @pytest.mark.parametrize("bound", ["MAX_FILES", "MAX_BYTES"])
 def test_what_is_over_the_bound_is_not_trusted_and_said(
     folder: h.Hostile, monkeypatch: pytest.MonkeyPatch, bound: str
@@ -217,3 +229,42 @@ def test_what_is_trusted_is_kept_privately_and_by_no_agent(
     (state / store.FILE).chmod(0o666)
     with pytest.raises(midflight.MidflightError, match="open to others"):
         trusted(folder.folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ('{"plugin": ["x"], /* "a" */}', "run", "plugin: x"),
+        ('{// "b"\n"provider": {"a": {}}}', "redirect", 'provider: {"a":{}}'),
+        ('{"model": "a//b"}', "use", "model: a//b"),
+        ('{"username": "{env:KEY}"}', "redirect", "username: {env:KEY}"),
+        ('{"permission": "allow"}', "allow", "permission: allow"),
+        ('{"mcp": {"a": {"command": ["x", "y z"]}}}', "run", "MCP server a: x 'y z'"),
+    ],
+)
+def test_the_question_for_opencode_has_the_exact_words_of_the_file(
+    folder: h.Hostile, text: str, kind: str, words: str
+) -> None:
+    folder.write("opencode.jsonc", text)
+    (file,) = stake.look(options(folder.folder), opencode.OBEYED).files
+    assert [(each.kind, each.text) for each in file.consequences] == [(kind, words)]
+
+
+def test_what_opencode_writes_itself_is_told_from_what_others_change(folder: h.Hostile) -> None:
+    place = folder.write("opencode.json", '{\n  "model": "a"\n}')
+    standing = decision.Standing(stake.look(options(folder.folder), opencode.OBEYED))
+
+    def look() -> tuple[list[str], list[str]]:
+        own, others = opencode.written(options(folder.folder), standing)
+        return [file.path for file in own], [file.path for file in others]
+
+    assert look() == ([], [])
+    named = '{\n  "$schema": "https://opencode.ai/config.json",\n  "model": "a"\n}'
+    place.write_text(named)
+    folder.write(".opencode/package-lock.json", {})
+    folder.write(".opencode/node_modules/a/index.js", "a")
+    lock, module = ".opencode/package-lock.json", ".opencode/node_modules/a/index.js"
+    assert look() == (["opencode.json", module, lock], [])
+    place.write_text(named.replace('"a"', '"b"'))
+    folder.write(".opencode/plugin/a.js", "a")
+    assert look() == ([module, lock], ["opencode.json", ".opencode/plugin/a.js"])

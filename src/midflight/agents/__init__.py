@@ -25,7 +25,10 @@ AGENTS = {
 }
 """Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
 
-OBEYED = {"claude": "midflight.agents.claude.trust:OBEYED"}
+OBEYED = {
+    "claude": "midflight.agents.claude.trust:OBEYED",
+    "opencode": "midflight.agents.opencode.trust:OBEYED",
+}
 """What each agent obeys of a folder; ``fake`` obeys nothing."""
 
 NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from shlex import quote
 
 import msgspec
 
+from midflight import lineage
 from midflight._util.sanitize import one_line
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.trust import store
-from midflight.trust.stake import Obeyed, Stake, look
+from midflight.trust.stake import Obeyed, Stake, StakeFile, look
 
 PROJECT = frozenset({"project", "local"})
 """The sources in `Options.setting_sources` that are a folder's own."""
@@ -69,8 +71,8 @@ def _missing(options: Options, stake: Stake, *, by_program: bool) -> str:
         return "they send your key elsewhere, which has to be agreed to by itself"
     if by_program:
         return ""
-    session = options.env.get(SESSION_VARIABLE, "").rpartition("/")[2]
-    if session in {"", UNKNOWN} or store.same_as_begun(session, stake.files):
+    session = _session(options)
+    if not session or store.same_as_begun(session, stake.files):
         return ""
     return "they are not what this session began with"
 
@@ -96,3 +98,23 @@ def record(stake: Stake) -> None:
     """Keep that the user trusts these files. Raises `NotAllowed`, `StoreFailed`."""
     with store.changed() as trusted:
         trusted.add(stake.files)
+
+
+def adopt_written(options: Options, standing: Standing, files: Iterable[StakeFile]) -> None:
+    """Keep what an agent's program has written itself as it came up, before any model spoke.
+
+    Inside of an agent nothing is kept; the next start asks.
+    """
+    if lineage.inside():
+        return
+    with store.changed() as trusted:
+        if trusted.covers(standing.stake.files):
+            trusted.add(files)
+        elif (session := _session(options)) in trusted.sessions:
+            trusted.sessions[session] += [file.digest for file in files]
+
+
+def _session(options: Options) -> str:
+    """Return the id of the session that an agent is started for, or nothing."""
+    session = options.env.get(SESSION_VARIABLE, "").rpartition("/")[2]
+    return "" if session == UNKNOWN else session

@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ MAX_FILES = 20_000
 
 MAX_BYTES = 256 * 1024 * 1024
 """How much of them is read."""
+
+MAX_DEPTH = 64
+"""How many folders are entered below each other."""
 
 MAX_READ = 1024 * 1024
 """How large a file may be whose meaning is read, beyond its hash."""
@@ -157,6 +160,9 @@ class _Search:
         if self.beyond or _fits(name, self._obeyed.skipped):
             return
         self._count += 1
+        if len(above) > MAX_DEPTH:
+            self.beyond = f"{place} is more than {MAX_DEPTH} folders deep"
+            return
         if self._count > MAX_FILES:
             self.beyond = f"there are more than {MAX_FILES} files in {self._folder}"
             return
@@ -178,7 +184,7 @@ class _Search:
             self.beyond = f"{place} cannot be read: {error.strerror}"
 
     def _link(self, place: Path, name: str, above: tuple[Path, ...]) -> None:
-        self._add(place, _digest("link", os.fsencode(place.readlink())))
+        self._add(place, digest_of("link", os.fsencode(place.readlink())))
         target = place.resolve()
         if not target.is_relative_to(self._repository.root):
             self.beyond = f"{place} is a link that leads out of the folder"
@@ -197,7 +203,7 @@ class _Search:
             self.beyond = f"there are more than {MAX_BYTES} bytes in {self._folder}"
             return
         consequences = tuple(self._consequences(place, name, body)) if len(body) <= MAX_READ else ()
-        self._add(place, _digest("program" if mode & 0o111 else "file", body), consequences)
+        self._add(place, digest_of("program" if mode & 0o111 else "file", body), consequences)
         for consequence in consequences:
             if consequence.kind in ("run", "redirect"):
                 self._named(place, consequence.text)
@@ -216,6 +222,8 @@ class _Search:
         for word in _WORDS.findall(command):
             for start in (self._folder, place.parent, root):
                 named = Path(os.path.normpath(start / word))
+                if (self._repository.key, os.path.relpath(named, root)) in self.files:
+                    continue
                 if named.is_relative_to(root) and os.path.isfile(named):  # noqa: PTH113 - any text
                     self.collect(named, os.path.relpath(named, self._folder))
 
@@ -231,17 +239,6 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _digest(kind: str, body: bytes) -> str:
+def digest_of(kind: Literal["file", "program", "link"], body: bytes) -> str:
+    """Return the hash of a file of this kind, with these bytes or this target."""
     return hashlib.sha256(kind.encode() + b"\0" + body).hexdigest()
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Yield every text in plain data, keys left out."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from strings(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from strings(each)

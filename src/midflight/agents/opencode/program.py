@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from midflight._util.programs import find_program, with_search_path
+from midflight.agents.opencode import trust
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
 from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
@@ -123,18 +124,24 @@ class Launch(NamedTuple):
     config: Mapping[str, Any]
 
     @classmethod
-    def of(cls, options: Options) -> Launch:
+    def of(cls, options: Options, *, trusted: bool = True) -> Launch:
         """Find and read it all. Raises `AgentUnavailable`, or `UnsupportedOption` for a bad value.
 
         A project can put rules of its own behind these; `permissions.rules` repeats them.
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
         env[SESSION_VARIABLE] = UNKNOWN  # one server for several sessions
-        config = _merged(_read(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
+        user = _read(env, "OPENCODE_CONFIG_CONTENT")
+        config = _merged(user, configuration(options))
         permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
         env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()
         if options.setting_sources is not None and "project" not in options.setting_sources:
-            env["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
+            env = trust.environment(env)
+        elif not trusted:
+            env = trust.environment(env)
+            config |= trust.without(options)
+            texts = [*(user.get("instructions") or ()), *config.get("instructions", ())]
+            config["instructions"] = list(dict.fromkeys(texts))
         return cls(find(options.agent_path), with_search_path(env), config)
 
     def key(self) -> tuple[Path, bytes]:

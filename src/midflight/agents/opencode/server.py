@@ -298,7 +298,7 @@ class Server(Generic[C]):
 _servers: dict[tuple[object, ...], Server[Any]] = {}
 
 
-async def join(options: Options, connect: Connect[C]) -> Server[C]:
+async def join(options: Options, connect: Connect[C], *, trusted: bool = True) -> Server[C]:
     """Return a server for these options, shared with every session that needs the same one.
 
     The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
@@ -307,7 +307,7 @@ async def join(options: Options, connect: Connect[C]) -> Server[C]:
         launch: program.Launch | None = None
         wants: tuple[object, ...] = (options.server_url, options.env.get(program.PASSWORD))
     else:
-        launch = program.Launch.of(options)
+        launch = program.Launch.of(options, trusted=trusted)
         wants = launch.key()
     key = (asyncio.get_running_loop(), connect, *wants)
     server: Server[C] | None = _servers.get(key)

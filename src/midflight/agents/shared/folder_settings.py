@@ -18,6 +18,10 @@ _REDIRECTS = re.compile(
 )
 """Names of environment variables that may decide where keys and the conversation go."""
 
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMA = re.compile(rf"({_STRING})|,\s*([}}\]])", re.DOTALL)
+
 _INLINE = re.compile(r"!`([^`]+)`|^```!\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FRONT = re.compile(r"\A---\s*\n(.*?)^---\s*$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\s*-?\s*command:\s*(.+)$", re.MULTILINE)
@@ -33,6 +37,13 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is not an object of JSON")  # noqa: TRY004 - the file is wrong
     return value
+
+
+def jsonc_object(body: bytes) -> dict[str, Any]:
+    """Return a file of JSON with comments and commas too many. Raises `ValueError`."""
+    text = body.decode(errors="replace")
+    plain = _COMMENT.sub(lambda found: found[0] if found[0][0] == '"' else " ", text)
+    return json_object(_COMMA.sub(lambda found: found[1] or found[2], plain).encode())
 
 
 def part(whole: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -101,3 +112,15 @@ def others(settings: Mapping[str, Any], known: Iterable[str]) -> Iterator[Conseq
     """Yield what else settings say: its names and values, so that nothing new stays hidden."""
     for name in settings.keys() - set(known):
         yield Consequence("use", f"{name}: {shown(settings[name])}")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text in plain data, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)

@@ -7,7 +7,10 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from shlex import quote
 from typing import Any
+
+import msgspec
 
 from midflight import events as e
 from midflight._util.aio import TaskSet
@@ -24,7 +27,7 @@ from midflight.agents.base import (
     Taken,
     Up,
 )
-from midflight.agents.opencode import program
+from midflight.agents.opencode import program, trust
 from midflight.agents.opencode.models import ModelChoice
 from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
@@ -38,8 +41,9 @@ from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import last_signals
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import Effect
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
+from midflight.trust.decision import Standing, adopt_written, decide
 from midflight.values import PermissionMode
 
 SETTLE_S = 0.3
@@ -123,7 +127,8 @@ class OpenCodeAgent:
     async def start(self) -> None:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
-        self._server = await join(options, Feeds)
+        standing = await asyncio.to_thread(self._look)
+        self._server = await join(options, Feeds, trusted=standing.trusted)
         self._commands = RunningCommands(self._server, options.cwd)
         try:
             self._feed = await self._server.connection.join(options.cwd)
@@ -144,11 +149,42 @@ class OpenCodeAgent:
             self._feed.join(self._session, self._inbox)
             if options.resume is not None:
                 await adopt(self._feed, self._session, self._session)
+            if standing.stake and standing.trusted and options.server_url is None:
+                await asyncio.to_thread(self._look_again, standing)
             self._inbox.put_nowait(Up())
+            if standing.notice:
+                self._inbox.put_nowait(e.Notice(level="warning", text=standing.notice))
             self._inbox.put_nowait(self._introduction(inventory))
         except BaseException:
             await self.kill()
             raise
+
+    def _look(self) -> Standing:
+        """Return how to start here; a server that runs already cannot be told.
+
+        Raises `UnsupportedOption` for a skill that only the folder has, and is not trusted for.
+        """
+        options = self._options
+        told = options.server_url is None
+        standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
+        if not standing.trusted and (missing := trust.only_here(options, standing.stake)):
+            raise UnsupportedOption(
+                "skills",
+                f"{missing[0]} stands in a folder that is not trusted",
+                f"midflight trust {quote(str(options.cwd))}, or trust=True",
+            )
+        return standing
+
+    def _look_again(self, standing: Standing) -> None:
+        """Agree to what the server has written itself, before a model has said anything.
+
+        Raises `AgentFailed` if anything else has changed since: it may have been loaded.
+        """
+        own, others = trust.written(self._options, standing)
+        if others:
+            raise AgentFailed(f"{others[0].place} has changed while OpenCode started", "try again")
+        if own:
+            adopt_written(self._options, standing, own)
 
     def _introduction(self, inventory: conversation.Inventory) -> e.SessionStarted:
         assert self._server is not None  # noqa: S101 - taken by start

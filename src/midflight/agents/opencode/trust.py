@@ -1,0 +1,175 @@
+"""What OpenCode obeys of a folder, and what it is told where the user does not trust that.
+
+The names were read from the program and its own description of its configuration; a test compares
+them with those of the installed one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from midflight.agents.shared import folder_settings
+from midflight.agents.shared.folder_settings import jsonc_object, part, shown, strings
+from midflight.options import Options
+from midflight.trust.decision import Standing
+from midflight.trust.repository import repository_of
+from midflight.trust.stake import Consequence, Obeyed, Stake, StakeFile, digest_of, folders, look
+
+PROGRAMS = ("plugin", "formatter", "lsp", "shell", "command", "skills", "experimental", "watcher")
+"""Settings that name programs, or where programs and texts come from."""
+
+REDIRECTS = ("provider", "share", "autoshare", "enterprise", "server", "instructions")
+"""Settings by which keys or the conversation may go elsewhere, or come from elsewhere."""
+
+ALLOWANCES = ("permission", "tools")
+"""Settings about what is asked; midflight's own rules stand behind them."""
+
+_CONFIGS = ("opencode.json", "opencode.jsonc")
+_PLUGINS = re.compile(r"\.opencode/(plugins?|tools?)/")
+_PACKAGES = re.compile(r"\.opencode/node_modules/")
+_SUBSTITUTED = re.compile(r"\{(?:env|file):")
+_TEXTS = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
+
+_OWN = re.compile(
+    r"(?:.*/)?\.opencode/(?:\.gitignore|package\.json|package-lock\.json|bun\.lockb?|node_modules/.*)"
+)
+"""What OpenCode writes by itself into a folder whose settings it loads."""
+
+_NAMED_SCHEMA = b'{\n  "$schema": "https://opencode.ai/config.json",'
+"""What it puts at the beginning of a configuration that names none."""
+
+INSTALL_S = 5.0
+"""How long it may take to install what plugins need; that goes on after it has come up."""
+
+PAUSE_S = 0.3
+
+
+def read(name: str, body: bytes) -> Iterator[Consequence]:
+    """Yield what a file has OpenCode do. Raises `ValueError` if it cannot be read."""
+    base = name.removeprefix(".opencode/")
+    if base in _CONFIGS:
+        yield from _settings(jsonc_object(body))
+    elif _PACKAGES.match(name):
+        return
+    elif _PLUGINS.match(name):
+        yield Consequence("run", f"{name} (a plugin or tool)")
+    elif base == "package.json":
+        wanted = part(jsonc_object(body), "dependencies")
+        yield Consequence("run", f"{name}: installs {shown(wanted)}")
+    elif name.endswith(".md"):
+        yield from folder_settings.commands_in(name, body)
+    else:
+        yield Consequence("use", name)
+
+
+OBEYED = Obeyed(
+    agent="OpenCode",
+    names=(*_CONFIGS, ".opencode"),
+    skipped=(".opencode/plans", ".opencode/.cache"),
+    read=read,
+)
+
+
+def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
+    yield from folder_settings.mcp_servers(part(settings, "mcp"))
+    for name in PROGRAMS:
+        if settings.get(name):
+            yield Consequence("run", f"{name}: {shown(settings[name])}")
+    for name in REDIRECTS:
+        if settings.get(name):
+            yield Consequence("redirect", f"{name}: {shown(settings[name])}")
+    for name in ALLOWANCES:
+        if settings.get(name):
+            yield Consequence("allow", f"{name}: {shown(settings[name])}")
+    known = {"$schema", "mcp", *PROGRAMS, *REDIRECTS, *ALLOWANCES}
+    for name in sorted(settings.keys() - known):
+        text = f"{name}: {shown(settings[name])}"
+        hidden = any(_SUBSTITUTED.search(each) for each in strings(settings[name]))
+        yield Consequence("redirect", text) if hidden else Consequence("use", text)
+
+
+# A start without the folder's settings -----------------------------------------------------
+
+
+def without(options: Options) -> dict[str, Any]:
+    """Return the configuration of a start without what the folder has OpenCode run.
+
+    Formatters and language servers may be programs of the folder. Texts are named by their paths,
+    since OpenCode looks for none itself.
+    """
+    texts = [str(path) for path in _texts(options)]
+    return {"formatter": False, "lsp": False, **({"instructions": texts} if texts else {})}
+
+
+def _texts(options: Options) -> list[Path]:
+    """Return the texts for the model: the first kind that is there, as OpenCode has it."""
+    for name in _TEXTS:
+        found = []
+        for folder in folders(options):
+            path = (folder / name).resolve()
+            if path.is_file() and path.is_relative_to(repository_of(folder).root):
+                found.append(path)
+        if found:
+            return found
+    return []
+
+
+def only_here(options: Options, stake: Stake) -> list[str]:
+    """Return the skills that the options name and only the settings of the folder have."""
+    names = {skill.split(":")[-1]: skill for skill in options.skills or ()}
+    return [
+        names[found[1]]
+        for file in stake.files
+        if (found := re.search(r"\.opencode/skills?/([^/]+)/SKILL\.md$", file.path))
+        and found[1] in names
+    ]
+
+
+# What it writes itself ----------------------------------------------------------------------
+
+
+def written(options: Options, standing: Standing) -> tuple[list[StakeFile], list[StakeFile]]:
+    """Look again once it is up: return what it has written itself, and what else has changed.
+
+    Waits until it has installed what plugins need, where it has to.
+    """
+    before = {file.entry for file in standing.stake.files}
+    until = time.monotonic() + INSTALL_S
+    while True:
+        stake = look(options, OBEYED)
+        if _installed(stake) or time.monotonic() > until:
+            break
+        time.sleep(PAUSE_S)
+    new = [file for file in stake.files if file.entry not in before]
+    own = [file for file in new if _OWN.fullmatch(file.path) or _named_schema(file, before)]
+    return own, [file for file in new if file not in own]
+
+
+def _named_schema(file: StakeFile, before: Collection[tuple[str, str, str]]) -> bool:
+    """Tell whether a configuration has only got the address of its schema."""
+    body = file.place.read_bytes() if file.place.name in _CONFIGS else b""
+    old = digest_of("file", body.replace(_NAMED_SCHEMA, b"{", 1))
+    return (file.repository, file.path, old) in before
+
+
+def _installed(stake: Stake) -> bool:
+    """Tell whether nothing is to be installed any more, in each of its folders."""
+    paths = {file.place for file in stake.files}
+    folders_of = {
+        Path(*file.place.parts[: file.place.parts.index(".opencode") + 1])
+        for file in stake.files
+        if ".opencode" in file.place.parts
+    }
+    return all(
+        any(folder / lock in paths for lock in ("package-lock.json", "bun.lock", "bun.lockb"))
+        for folder in folders_of
+    )
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which OpenCode loads no settings of the folder."""
+    return {**env, "OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
