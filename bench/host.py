@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.base import First, Samples, Size, followed_up
 from bench.host_other import other, raw_journal
 from bench.host_work import LAST_WORDS, LONG, fill, work
 from midflight import Options, TextDelta
@@ -30,7 +31,6 @@ from midflight.client.client import Client, connect
 from midflight.journal import Journal
 
 if TYPE_CHECKING:
-    from bench.probe import Samples, Size
     from midflight.session import BaseSession
 
 __all__ = ["PROBES"]
@@ -338,7 +338,6 @@ async def raw_talk(
     resume: str | None,
 ) -> AsyncIterator[tuple[float, str, Callable[[], Awaitable[float]]]]:
     """Begin; yield how long the first text took, the conversation's id, and how to follow up."""
-    from bench.probe import First, followed_up
     from bench.sides import Raw
 
     first = First()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx2
 
 if TYPE_CHECKING:
-    from bench.sides import OnText
+    from bench.base import OnText
 
 __all__ = ["Raw"]
 

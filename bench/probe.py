@@ -12,49 +12,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 
-from bench.sides import MakeSide, Side, side
-
-Samples = dict[str, list[float]]
+from bench.base import First, MakeSide, Samples, Side, Size, followed_up
+from bench.sides import side
 
 SETTLE_S = 1.0
 
 INTERRUPT_AFTER = 20
-
-
-class Size(NamedTuple):
-    """How much is done in a round: repetitions, deltas, sessions.
-
-    ``live`` is high because a server takes 10 ms or 50, as it happens: few would show the luck.
-
-    ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
-    up are left out then, and so is the wait until it has settled.
-
-    Of the journal and hosts: events written, by how many at once, and read by another process;
-    sessions in lists, their turns, the turns of the long one; seconds of doing nothing, and
-    sessions at rest in such a host.
-    """
-
-    warm_up: bool
-    starts: int
-    warm: int
-    live: int
-    cpu: int
-    delay: int
-    memory: int
-    sessions: int
-    servers: int
-    writes: int
-    writers: int
-    drips: int
-    listed: int
-    turns: int
-    long: int
-    idle: float
-    rest: int
 
 
 async def settle(size: Size) -> None:
@@ -65,18 +32,6 @@ async def settle(size: Size) -> None:
 
 def nothing(text: str) -> None:
     """Drop a delta."""
-
-
-class First:
-    """Notes when the first text comes."""
-
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.took = 0.0
-
-    def __call__(self, text: str) -> None:
-        if not self.took:
-            self.took = time.perf_counter() - self.began
 
 
 async def warm(begin: MakeSide, size: Size) -> Samples:
@@ -128,14 +83,6 @@ async def servers(begin: MakeSide, size: Size) -> Samples:
 def _held(info: Any) -> int:
     """Return the memory of a process; where that is known, what it shares counts by its share."""
     return int(getattr(info, "pss", info.uss))
-
-
-async def followed_up(talk: Side) -> float:
-    """Say one thing more, and return how long the first text took."""
-    first = First()
-    await talk.say("pong")
-    await talk.listen(first)
-    return first.took
 
 
 async def interrupted(talk: Side) -> float:

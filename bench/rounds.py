@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench.base import Size
 from bench.figures import Samples
-from bench.probe import Size
 from bench.sides import SIDES
 
 __all__ = ["FULL", "QUICK", "measure", "surroundings"]

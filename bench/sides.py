@@ -7,35 +7,14 @@ Claude Code the model "sonnet", with OpenCode the configured one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
-__all__ = ["SIDES", "MakeSide", "OnText", "Side", "side"]
+from bench.base import MakeSide, OnText
 
-OnText = Callable[[str], None]
+__all__ = ["SIDES", "side"]
+
 SIDES = ("raw", "midflight")
-
-
-class Side(Protocol):
-    """One live conversation, an async context manager that says its first words on entering."""
-
-    ended: float
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *error: object) -> None: ...
-
-    async def say(self, text: str) -> None: ...
-
-    async def listen(self, on_text: OnText) -> None:
-        """Pass on the text of one turn; ``ended`` is then when its end was seen."""
-        ...
-
-    async def interrupt(self) -> None: ...
-
-
-MakeSide = Callable[[str], Side]
-"""Takes the first words."""
 
 
 class Midflight:

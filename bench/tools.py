@@ -12,18 +12,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mcp_types as types
 
+from bench.base import Samples, Size
 from midflight import commands as c
 from midflight.client.client import Client, connect
 from midflight.host import Host
 from midflight.mcp.tools import definitions
 from midflight.testing import FakeModel, Text
-
-if TYPE_CHECKING:
-    from bench.probe import Samples, Size
 
 __all__ = ["PROBES"]
 
