@@ -121,7 +121,10 @@ async def hand_over(tree: Worktree, message: str, name: str = "") -> Ready:
     async with exclusive(repository_folder(tree.repository.common, tree.repository.main)):
         git = await tree.repository.git()
         if name and not await _can_be_called(git, name):
-            raise InvalidInput(f"no branch can be called {name!r}")
+            raise InvalidInput(
+                f"no branch can be called {name!r}",
+                "letters, digits, - and /, such as fix/the-tests",
+            )
         tip = await _commit(tree, message)
         if name:
             await _put(git, name, tip)

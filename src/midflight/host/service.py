@@ -92,7 +92,7 @@ class SessionService:
         """Return what the agent of a live session can do. Raises `NotFound`."""
         session = self._sessions.get(id)
         if session is None:
-            raise NotFound("this session is not here, or at rest")
+            raise NotFound("this session is not here, or at rest", "a message resumes it")
         return AgentInfo(
             capabilities=dict(session.capabilities), permission_mode=session.permission_mode
         )

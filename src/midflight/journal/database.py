@@ -83,11 +83,17 @@ class Database:
         try:
             inode = self.file.stat().st_ino
         except OSError as error:
-            raise StoreFailed(f"{self.file} is gone: {error.strerror}") from error
+            raise StoreFailed(
+                f"{self.file} is gone: {error.strerror}",
+                "put it back if it was moved; then start again",
+            ) from error
         if self._inode is None:
             self._inode = inode
         elif self._inode != inode:
-            raise StoreFailed(f"{self.file} was replaced by another file")
+            raise StoreFailed(
+                f"{self.file} was replaced by another file",
+                "start again, with the file that is to be used in its place",
+            )
 
     def failure(self, error: Exception) -> StoreFailed:
         """Return the error to raise for one of the database. Values never become part of it."""

@@ -220,7 +220,7 @@ def take(connection: Connection, session: str, host: str, here: ProcessIdentity)
     _note_alive(connection, host)  # or the lease would have a dead owner from the beginning
     rows = owners(connection, [session])
     if not rows:
-        raise NotFound(f"no session has the id {session!r}")
+        raise NotFound(f"no session has the id {session!r}", "midflight ls shows all of them")
     row = rows[0]
     if row.host != host and is_owned(connection, row, here):
         raise LeaseHeld(session, owner_of(row))

@@ -113,7 +113,7 @@ def find(
     if exact:
         found = list_sessions(connection, here, id=text)
         if not found:
-            raise NotFound(f"no session has the id {text!r}")
+            raise NotFound(f"no session has the id {text!r}", "midflight ls shows all of them")
         return found[0]
     if not text:
         newest = list_sessions(connection, here, cwd=cwd, limit=1)

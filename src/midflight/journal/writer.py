@@ -108,7 +108,10 @@ class Writer:
             raise self._silent(ANSWER_S) from None
 
     def _silent(self, seconds: float) -> StoreFailed:
-        return StoreFailed(f"{self._database.name} has not answered for {seconds:.0f} seconds")
+        return StoreFailed(
+            f"{self._database.name} has not answered for {seconds:.0f} seconds",
+            "look whether its disk or its server works, and try again",
+        )
 
     async def close(self) -> None:
         """Write what is waiting and end the thread. Raises `StoreFailed` if that takes too long."""

@@ -88,7 +88,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         if is_owned(connection, known, here):
             raise LeaseHeld(new.id, owner_of(known))
         if known.seq:
-            raise Conflict(f"there is a session with the id {new.id}")
+            raise Conflict(f"there is a session with the id {new.id}", "use another id")
         remove(connection, new.id)
     options, now = new.options, time.time()
     columns = {
@@ -148,7 +148,8 @@ def append(connection: Connection, batches: Collection[Batch]) -> dict[Batch, St
         elif batch.events and batch.events[0][0].seq != row.seq + 1:
             refused[batch] = StoreFailed(
                 f"session {batch.session} has {row.seq} events on disk; "
-                f"number {batch.events[0][0].seq} cannot follow"
+                f"number {batch.events[0][0].seq} cannot follow",
+                "resume the session: it continues from what is on disk",
             )
     _write(connection, [batch for batch in batches if batch not in refused])
     return refused

@@ -38,7 +38,9 @@ class AcpProgram(msgspec.Struct, frozen=True):
         try:
             argv = shlex.split(line)
         except ValueError as error:
-            raise InvalidOption("agent", f"{line!r} is no command: {error}") from None
+            raise InvalidOption(
+                "agent", f"{line!r} is no command: {error}", "quote it as for a shell"
+            ) from None
         if not argv:
             raise InvalidOption("agent", "no command after acp:", "for example acp:opencode acp")
         if options.agent_path is not None:
@@ -129,7 +131,8 @@ class Announced:
         """Raise `AgentFailed` if the agent speaks another version of the protocol."""
         if self.protocol != PROTOCOL_VERSION:
             raise AgentFailed(
-                f"{name} speaks version {self.protocol!r} of ACP, and {PROTOCOL_VERSION} is needed"
+                f"{name} speaks version {self.protocol!r} of ACP, and {PROTOCOL_VERSION} is needed",
+                "install a version of it that does, or use another agent",
             )
 
 

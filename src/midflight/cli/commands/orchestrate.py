@@ -48,7 +48,9 @@ def orchestrate(args: argparse.Namespace) -> int:
     elif args.json or not at_terminal():
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
     if min(args.max_depth, args.max_children) < 1:
-        raise InvalidInput("--max-depth and --max-children are 1 at least")
+        raise InvalidInput(
+            "--max-depth and --max-children are 1 at least", "leave them out for the defaults"
+        )
     new = uuid.uuid4().hex
     try:
         options = Options.build(attended=args.json or at_terminal(), **resolved.options)

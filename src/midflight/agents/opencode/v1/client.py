@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 USER = "opencode"
 """The user name that the server expects beside its password."""
 
+HINT = "try again; opencode serve, run by hand, shows what is wrong with it"
+
 CALL_TIMEOUT_S = 15.0
 HEALTH_TIMEOUT_S = 1.0
 SILENCE_S = 25.0
@@ -96,7 +98,7 @@ class OpenCodeClient:
         try:
             response = await self._http.request(method, path, json=body, timeout=timeout)
         except httpx2.HTTPError as error:
-            raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}") from error
+            raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}", HINT) from error
         if response.status_code >= httpx2.codes.BAD_REQUEST:
             raise Refused(_error_text(response), response.status_code)
         if not response.content:
@@ -145,7 +147,7 @@ class OpenCodeClient:
                         elif line is OVERLONG:
                             yield None
         except httpx2.HTTPError as error:
-            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}") from error
+            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}", HINT) from error
 
 
 def trusted(url: str) -> ssl.SSLContext:

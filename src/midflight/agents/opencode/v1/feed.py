@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midflight.agents.base import Signal
-from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v1.client import HINT, OpenCodeClient
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
 
@@ -56,9 +56,9 @@ class Feed:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._connected.wait()
         except TimeoutError:
-            raise AgentFailed("OpenCode sends no events") from None
+            raise AgentFailed("OpenCode sends no events", HINT) from None
         if self.ended:
-            raise AgentFailed("OpenCode's server has ended")
+            raise AgentFailed("OpenCode's server has ended", HINT)
 
     def join(self, session: str, inbox: asyncio.Queue[Any]) -> None:
         """Put a session's events, and those of its sub-agents, into an inbox."""
