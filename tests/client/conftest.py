@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.host.conftest import attach, begin, fake_model, host, open_host, patient, state
+from tests.host.conftest import attach, begin, client, fake_model, host, open_host, patient, state
 
-__all__ = ["attach", "begin", "fake_model", "host", "open_host", "patient", "state"]
+__all__ = ["attach", "begin", "client", "fake_model", "host", "open_host", "patient", "state"]
