@@ -155,9 +155,9 @@ async def test_host_that_beats_lives_on(where: str, journal: Journal, open_host:
 async def test_forgotten_host_fails_with_lease_lost(where: str, journal: Journal) -> None:
     sql(where, "DELETE FROM hosts")
 
-    with pytest.raises(LeaseLost, match="given up"):
+    with pytest.raises(LeaseLost, match="declared this one dead"):
         await journal.beat()
-    with pytest.raises(LeaseLost, match="given up"):
+    with pytest.raises(LeaseLost, match="declared this one dead"):
         await journal.create("fix", options())
 
 
