@@ -224,3 +224,43 @@ def test_options_that_are_relative_need_a_current_folder(
 def test_options_that_name_a_folder_need_no_current_one(tmp_path: Path) -> None:
     with in_deleted_folder(tmp_path):
         assert Options.build(cwd=tmp_path).cwd == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("server", "part"),
+    [
+        *(
+            ({"command": "x", part: value}, part)
+            for part in ("env", "headers")
+            for value in (
+                "s3cret",
+                ["s3cret"],
+                7,
+                {"A": 7},
+                {"A": ["s3cret"]},
+                {"A": None},
+                {7: "x"},
+            )
+        ),
+        *(
+            ({"command": "x", "args": value}, "args")
+            for value in ("s3cret", 7, ["x", 7], {"a": "b"})
+        ),
+        ({"command": "x", "type": 7}, "type"),
+        ({"command": "x", "url": 7}, "url"),
+        ({"command": "x", "env": {"A": "s3cret\ud800"}}, "surrogate"),
+        ({"command": "x", "more": {1j}}, "plain data"),
+    ],
+)
+def test_setting_of_a_server_of_a_wrong_type_is_named_without_its_value(
+    server: dict[str, Any], part: str
+) -> None:
+    with pytest.raises(InvalidOption, match=f"^mcp_servers: .*{part}") as caught:
+        Options.build(mcp_servers={"tools": server})
+    assert "'tools'" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_settings_of_a_server_may_be_missing() -> None:
+    server: dict[str, Any] = {"command": "x", "args": None, "env": None, "headers": {}}
+    assert Options.build(mcp_servers={"tools": server}).mcp_servers == {"tools": server}

@@ -333,13 +333,37 @@ def _servers(name: str, value: Any) -> Mapping[str, Mapping[str, Any]]:
     ):
         raise InvalidOption(name, "expected a mapping of server names to their settings")
     for key, server in value.items():
-        if not isinstance(server.get("command", server.get("url")), str):
-            raise InvalidOption(name, f"server {key!r} needs a command or a url")
-        try:
-            msgspec.json.encode(server)
-        except (TypeError, ValueError) as error:
-            raise InvalidOption(name, f"server {key!r} is not plain data: {error}") from error
+        _check_server(name, key, server)
     return {key: dict(server) for key, server in value.items()}
+
+
+def _check_server(name: str, key: str, server: Mapping[str, Any]) -> None:
+    """Raise `InvalidOption` that names the setting, without its value: that may be secret."""
+    if not isinstance(server.get("command", server.get("url")), str):
+        raise InvalidOption(name, f"server {key!r} needs a command or a url")
+    for part in ("type", "command", "url"):
+        if part in server and not isinstance(server[part], str):
+            raise InvalidOption(name, f"{part} of server {key!r} is not text")
+    for part in ("env", "headers"):
+        values = server.get(part)
+        if values is not None and not (
+            isinstance(values, Mapping)
+            and all(isinstance(text, str) for text in (*values, *values.values()))
+        ):
+            raise InvalidOption(name, f"{part} of server {key!r} is a mapping of text to text")
+    words = server.get("args")
+    if words is not None and not (
+        isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words)
+    ):
+        raise InvalidOption(name, f"args of server {key!r} is a list of text")
+    try:
+        msgspec.json.encode(server)
+    except UnicodeEncodeError:
+        raise InvalidOption(
+            name, f"server {key!r} has a lone surrogate, which is no text"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(name, f"server {key!r} is not plain data: {error}") from error
 
 
 def _address(name: str, value: Any) -> str | None:

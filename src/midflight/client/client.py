@@ -15,7 +15,7 @@ from midflight import events as e
 from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
 from midflight.client.placement import Placement
 from midflight.client.session import RemoteSession
-from midflight.errors import Conflict
+from midflight.errors import Conflict, InvalidInput
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.options import Options, SessionOptions, documented
@@ -177,7 +177,10 @@ class Client:
         session = id or uuid.uuid4().hex
         fields = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
         fields["parent"] = self._authorizer.parent
-        body = msgspec.json.encode(fields, enc_hook=str)
+        try:
+            body = msgspec.json.encode(fields, enc_hook=str)
+        except UnicodeEncodeError as error:
+            raise InvalidInput("an option has a lone surrogate, which is not text") from error
         return self._remote(await self._placement.begin(session, body), fresh=True)
 
     async def carry_out(self, session: str, command: c.Command) -> Outcome:

@@ -12,7 +12,6 @@ from typing import Any
 import mcp_types as types
 import msgspec
 from mcp.server import Server, ServerRequestContext
-from mcp.server.stdio import stdio_server
 
 from midflight._util.sanitize import one_line
 from midflight.authorization import AnswerScope
@@ -22,6 +21,7 @@ from midflight.mcp import arguments as t
 from midflight.mcp.dispatch import DispatchLimits
 from midflight.mcp.handlers import Handlers
 from midflight.mcp.results import as_text
+from midflight.mcp.stdio import answered_stdio
 from midflight.mcp.tools import definitions
 
 INSTRUCTIONS = """\
@@ -128,7 +128,7 @@ async def serve(
         handlers = Handlers(client, limits)
         server = make_server(handlers)
         try:
-            async with stdio_server() as (reading, writing):
+            async with answered_stdio() as (reading, writing):
                 await server.run(reading, writing, server.create_initialization_options())
         finally:
             await handlers.close()
