@@ -7,14 +7,15 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.faults.manifest import fault
 
 from midflight import events as e
-from midflight._util.sanitize import exact, inert, one_line
-from midflight.cli.output import Fragment, write
+from midflight._util.sanitize import exact, inert, one_line, one_name
+from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.render import Blocks, approval, markdown
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
@@ -221,3 +222,54 @@ def test_a_style_that_is_none_is_not_written(capsys: pytest.CaptureFixture[str])
 
 def _text(fragments: list[Fragment]) -> str:
     return "".join(text for _, text in fragments)
+
+
+# What cannot be seen --------------------------------------------------------------------------
+
+UNSEEN = (
+    *map(chr, range(0x200B, 0x2010)),
+    *map(chr, range(0x2060, 0x2065)),
+    *map(chr, range(0x180B, 0x180F)),
+    *"\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufeff\uffa0\u00ad\ufe0f\U000e0100\U000e0041",
+)
+"""Code points that take no place, or an empty one."""
+
+
+@fault("S6")
+@pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"U+{ord(char):04X}")
+def test_nothing_invisible_stays_in_a_line(char: str) -> None:
+    """In a name it is seen, or a terminal would obey it; a name of nothing else is not empty."""
+    for text in (f"a{char}b", f"{char}ab", f"ab{char}", f"a{char}{char}b"):
+        allowed = "a\ufe0fb" if char == "\ufe0f" else ""
+        assert char not in one_line(text).replace(allowed, "").replace("ab\ufe0f", "")
+        for shown in (one_name(text), exact(text)):
+            assert char not in shown
+        assert f"<U+{ord(char):04X}>" in exact(text)
+    if char == inert(char):
+        assert one_name(f"dep{char}loy") == f"dep<U+{ord(char):04X}>loy"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["👨‍👩‍👧‍👦 at home", "❤️‍🔥", "👍🏽", "🇺🇳", "می‌خواهم", "क्‍ष", "ശ്രീ", "naïve", "日本語", "한국어"],
+)
+def test_emoji_and_scripts_stay_as_they_are_in_text(text: str) -> None:
+    assert inert(text) == one_line(text) == text
+
+
+@fault("S6")
+@pytest.mark.parametrize("control", [*map(chr, range(32)), "\x7f", "\x80", "\x9b", "\u202e"])
+def test_line_of_json_has_no_control_as_it_is(control: str) -> None:
+    line = json_line(msgspec.json.encode({"text": f"a{control}b"}))
+    assert DANGEROUS.search(line.decode().rstrip("\n")) is None
+    assert msgspec.json.decode(line) == {"text": f"a{control}b"}
+
+
+@pytest.mark.parametrize("width", range(6))
+def test_no_terminal_is_too_narrow(width: int, tmp_path: Path) -> None:
+    screen = Screen(tmp_path)
+    screen.take(e.TurnStarted(turn=1, origin="message", messages=("m1",)), width)
+    screen.take(e.TextDelta(text="some words of a text, and 日本語"), width)
+    assert screen.live(width)
+    screen.take(e.Text(text="some words of a text, and 日本語"), width)
+    assert len(one_line("some words", width)) <= width

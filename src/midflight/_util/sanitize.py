@@ -19,10 +19,27 @@ _SEQUENCES = re.compile(
     r"|\x1b[ -/]*[0-~]"  # the short ones
 )
 CONTROLS = re.compile(
-    f"[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff\\ufeff{_BIDI}{_TAGS}]"
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200b\\u2028\\u2029\\u2060-\\u206f\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb"
+    f"{_BIDI}{_TAGS}]"
 )
 """What `inert` takes out."""
 
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+_HIDDEN = "\u00ad\u034f\u17b4\u17b5\u180b-\u180f\U0001d173-\U0001d17a\U000e0100-\U000e01ef"
+_JOINERS = "\u200c\u200d"
+_STYLES = "\ufe00-\ufe0f"  # of the emoji or sign before them
+_JOINED = f"[^\\x00-\\xbf\\s{_JOINERS}]"
+
+_UNSEEN = re.compile(f"[\u200b\u2060-\u206f\ufeff{_BLANK}{_HIDDEN}{_JOINERS}{_STYLES}]")
+"""What takes no place, or an empty one, and is no control: letters and signs among it."""
+
+_IDLE = re.compile(
+    f"[{_HIDDEN}]|(?<![^\\s{_STYLES}])[{_STYLES}]+|(?<=[{_STYLES}])[{_STYLES}]+"
+    f"|(?<!{_JOINED})[{_JOINERS}]+|[{_JOINERS}]+(?!{_JOINED})"
+)
+"""What of it is of no use in a text: no joiner within an emoji or a script that needs it."""
+
+_EMPTY = re.compile(f"[{_BLANK}]")
 _SPACES = re.compile(r"\s+")
 
 
@@ -39,14 +56,29 @@ def exact(text: str) -> str:
     Nothing is left out: what `inert` would drop stands there as ``<U+001B>``.
     """
     return "".join(
-        f"<U+{ord(char):04X}>"
-        if char not in "\n\t " and unicodedata.category(char)[0] in "CZ"
+        _named(char)
+        if char not in "\n\t " and (unicodedata.category(char)[0] in "CZ" or _UNSEEN.match(char))
         else char
         for char in text
     )
 
 
+def _named(char: str) -> str:
+    return f"<U+{ord(char):04X}>"
+
+
 def one_line(text: str, width: int = 200) -> str:
-    """Return the text as a single inert line of at most ``width`` characters."""
-    line = _SPACES.sub(" ", inert(text)).strip()
-    return line if len(line) <= width else line[: width - 1] + "…"
+    """Return the text as a single inert line of at most ``width`` characters.
+
+    What is invisible is left out, but for what joins emoji and letters.
+    """
+    line = inert(text)
+    if not line.isascii():
+        line = _IDLE.sub("", _EMPTY.sub(" ", line))
+    line = _SPACES.sub(" ", line).strip()
+    return line if len(line) <= width else line[: max(0, width - 1)] + "…"[: max(0, width)]
+
+
+def one_name(text: str, width: int = 200) -> str:
+    """Return a name as a single inert line in which all that is invisible is made visible."""
+    return one_line(_UNSEEN.sub(lambda match: _named(match[0]), text), width)

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.agents import create
 from midflight.cli.output import write
 from midflight.errors import MidflightError
@@ -112,7 +112,7 @@ async def _serve(host: Host, session: Session) -> None:
 @contextlib.contextmanager
 def report_slow_start(options: Options, *, wanted: bool) -> Iterator[None]:
     """Print that the block is starting an agent, if that takes a while and is ``wanted``."""
-    line = f"  [starting] {one_line(options.agent)}\n"
+    line = f"  [starting] {one_name(options.agent)}\n"
     delay_s = SLOW_S if wanted else float("inf")
     waiting = asyncio.get_running_loop().call_later(delay_s, write, line)
     try:

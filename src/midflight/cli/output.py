@@ -25,7 +25,7 @@ def json_line(encoded: bytes) -> bytes:
 
     The characters concerned can only stand inside of strings, where JSON has an escape for them.
     """
-    if encoded.isascii():
+    if encoded.isascii() and b"\x7f" not in encoded:
         return encoded + b"\n"
     text = CONTROLS.sub(_json_escape, encoded.decode())
     return text.encode() + b"\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from midflight import events as e
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
@@ -54,7 +54,7 @@ def _text(child: Child, event: e.Event, grant: AnswerGrant) -> str:
             how = status if status in ("completed", reason) else f"{status} ({reason})"
             return f"turn {event.turn} {how}, ${event.cost_usd:.4f}"
         case e.PermissionRequested(name=name):
-            return f"asks (permission {one_line(name, NAME_WIDTH)}): {_who_answers(event, grant)}"
+            return f"asks (permission {one_name(name, NAME_WIDTH)}): {_who_answers(event, grant)}"
         case e.QuestionRequested():
             return f"asks (question): {_who_answers(event, grant)}"
         case e.MessageFailed(message=message, reason=reason) if not child.started(message):
@@ -159,7 +159,7 @@ def _is_open(new: Update) -> bool:
 
 
 def _message(updates: Iterable[Update]) -> str:
-    lines = [f"{one_line(each.child.name, NAME_WIDTH)}: {each.text}" for each in updates]
+    lines = [f"{one_name(each.child.name, NAME_WIDTH)}: {each.text}" for each in updates]
     return "\n".join([f"{LEAD} News of your sessions:", *lines])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from midflight import commands as c
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.cli.output import at_terminal, write
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
@@ -40,7 +40,7 @@ async def _attach(name: str | None, *, hand_over: bool) -> int:
         if hand_over and session.info.host is None:
             await _hand_over(session)
         if not at_terminal():
-            write(f"{one_line(session.name)}: {waiting} waiting messages handed over\n")
+            write(f"{one_name(session.name)}: {waiting} waiting messages handed over\n")
             return 0
         return await _console(client, session)
 
@@ -58,7 +58,7 @@ async def _console(client: Client, session: RemoteSession) -> int:
     console = Console(session, Path(info.cwd), attached=True)
     before = await client.tail(info.id, LAST_EVENTS)
     if earlier := (before[0].seq or 1) - 1 if before else 0:
-        write([("2", f"  … {earlier} earlier events: midflight logs {one_line(info.name)}\n")])
+        write([("2", f"  … {earlier} earlier events: midflight logs {one_name(info.name)}\n")])
     console.replay(before, info.model)
     code = await console.run()
     if session.status == "closed":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import Fragment, at_terminal, json_line, write
 from midflight.cli.terminal.requests import summary
 from midflight.cli.terminal.table import STATUS_ORDER, age, align
@@ -103,8 +103,8 @@ def table(sessions: Iterable[SessionInfo], width: int, now: float) -> list[Fragm
 def _cells(info: SessionInfo, now: float) -> tuple[str, ...]:
     last = f"asks: {summary(info.pending[0])}" if info.pending else info.last
     return (
-        one_line(info.name, NAME_WIDTH),
-        one_line(info.agent, NAME_WIDTH),
+        one_name(info.name, NAME_WIDTH),
+        one_name(info.agent, NAME_WIDTH),
         info.status,
         age(now - info.created),
         f"${info.total_cost_usd:.2f}",

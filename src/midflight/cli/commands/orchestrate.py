@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.foreground import hosted, report_slow_start
@@ -152,10 +152,10 @@ def _print_update(child: Child, event: e.Event) -> None:
     from midflight.orchestrate.updates import update_of
 
     if new := update_of(child, event, NOTHING):
-        write(f"[{one_line(child.name)}] {new.text}\n", error=True)
+        write(f"[{one_name(child.name)}] {new.text}\n", error=True)
 
 
 def _print_working(working: Sequence[Child]) -> None:
     if working:
-        names = ", ".join(one_line(child.name, 60) for child in working)
+        names = ", ".join(one_name(child.name, 60) for child in working)
         write(f"Still at work: {names} (midflight ls)\n", error=True)

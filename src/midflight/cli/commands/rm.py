@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.cli.output import write
 from midflight.client.client import connect
 from midflight.errors import Conflict
@@ -32,7 +32,7 @@ async def _rm(names: list[str], *, force: bool) -> int:
                 )
         for info in found:
             await client.remove(info.id)
-            write(f"removed {one_line(info.name)}\n")
+            write(f"removed {one_name(info.name)}\n")
             if tree := await worktree_at(Path(info.cwd), here):
                 write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.foreground import alone, hosted, report_slow_start
 from midflight.cli.output import at_terminal, json_line, write
@@ -130,7 +130,7 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
             info = await client.info(session.id)
             write(json_line(msgspec.json.encode(info)))
         else:
-            name = one_line(session.name)
+            name = one_name(session.name)
             write(f"{name}\nTo follow it: midflight attach {shlex.quote(name)}\n")
             if args.worktree:
                 write(_how_to_merge(session.name))
@@ -169,4 +169,4 @@ async def _in_worktree(
 
 def _how_to_merge(name: str) -> str:
     """Return how the work of a session in a worktree is merged."""
-    return f"To take over its work: midflight worktree merge {shlex.quote(one_line(name))}\n"
+    return f"To take over its work: midflight worktree merge {shlex.quote(one_name(name))}\n"

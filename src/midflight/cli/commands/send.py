@@ -11,7 +11,7 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
@@ -60,7 +60,7 @@ async def carry_out(
         return await _until_quiet(client, info, command, as_json=args.json)
     outcome = await client.carry_out(info.id, command)
     as_json = json_line(msgspec.json.encode(outcome))
-    write(as_json if args.json else f"{done} {one_line(info.name)}\n")
+    write(as_json if args.json else f"{done} {one_name(info.name)}\n")
     return 0
 
 

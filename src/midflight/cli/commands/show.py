@@ -11,7 +11,7 @@ import msgspec
 
 from midflight import events as e
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.info import SessionInfo
@@ -51,7 +51,7 @@ def _page(info: SessionInfo) -> list[Fragment]:
         "host": info.host or "none: it is at rest",
         "last": info.last,
     }
-    lines: list[Fragment] = [(BOLD, f"{one_line(info.name)}\n")]
+    lines: list[Fragment] = [(BOLD, f"{one_name(info.name)}\n")]
     for name, value in facts.items():
         if value:
             lines += [(DIM, f"  {name:8} "), ("", f"{one_line(value, 1000)}\n")]

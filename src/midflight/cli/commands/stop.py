@@ -7,7 +7,7 @@ import asyncio
 
 from midflight import commands as c
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.cli.output import write
 from midflight.client.client import connect
 
@@ -21,10 +21,10 @@ async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
     async with connect() as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.host is None:
-            write(f"{one_line(info.name)} is {info.status}: there is nothing to stop\n")
+            write(f"{one_name(info.name)} is {info.status}: there is nothing to stop\n")
             return 0
         await client.carry_out(info.id, c.Interrupt(keep_queued=keep_queued))
-        write(f"interrupted {one_line(info.name)}\n")
+        write(f"interrupted {one_name(info.name)}\n")
     return 0
 
 
@@ -37,8 +37,8 @@ async def _stop(name: str | None) -> int:
     async with connect() as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.status == "closed":
-            write(f"{one_line(info.name)} has ended already\n")
+            write(f"{one_name(info.name)} has ended already\n")
             return 0
         await client.carry_out(info.id, c.Close())
-        write(f"stopped {one_line(info.name)}\n")
+        write(f"stopped {one_name(info.name)}\n")
     return 0

@@ -9,7 +9,7 @@ from shlex import quote
 import msgspec
 
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.table import align
 from midflight.client.client import connect
@@ -145,7 +145,7 @@ def _conflicting(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
     )
     if done.told:
         text += (
-            f"{one_line(worktree.name)} was told to merge {into} into its branch."
+            f"{one_name(worktree.name)} was told to merge {into} into its branch."
             f" To follow it: midflight attach {name}\n"
         )
     else:
@@ -165,4 +165,4 @@ def _discarded(done: WorktreeOutcome) -> str:
 
 
 def _named(worktree: SessionWorktree) -> str:
-    return quote(one_line(worktree.name))
+    return quote(one_name(worktree.name))

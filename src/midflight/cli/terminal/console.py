@@ -21,7 +21,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.aio import TaskSet
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_name
 from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
@@ -343,7 +343,7 @@ class Console:
             case "/quit" | "/detach":
                 self._quit.set()
             case _:
-                self._print(f"  there is no {one_line(name, 40)} here; /help lists what there is\n")
+                self._print(f"  there is no {one_name(name, 40)} here; /help lists what there is\n")
 
 
 _WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")

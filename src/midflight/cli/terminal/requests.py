@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from midflight import events as e
-from midflight._util.sanitize import exact, one_line
+from midflight._util.sanitize import exact, one_line, one_name
 from midflight.cli.output import Fragment
 from midflight.cli.terminal.render import approval
 from midflight.commands import Answer
@@ -63,7 +63,7 @@ class PendingRequests:
         """The words in front of the input line."""
         by = f"{self._asker}: " if self._asker else ""
         if isinstance(self.current, e.PermissionRequested):
-            return f"{by}Allow {one_line(self.current.name, 40)}? y, n, or why not"
+            return f"{by}Allow {one_name(self.current.name, 40)}? y, n, or why not"
         return f"{by}{self._how}" if self._how else ""
 
     @property
@@ -82,7 +82,7 @@ class PendingRequests:
         if isinstance(request, e.PermissionRequested):
             why = f" ({one_line(request.reason)})" if request.reason else ""
             who = self._asker or "The agent"
-            head = (YELLOW, f"\n{who} asks for leave to use {one_line(request.name)}{why}\n")
+            head = (YELLOW, f"\n{who} asks for leave to use {one_name(request.name)}{why}\n")
             return [head, *approval(request.name, request.input, self._cwd)]
         question = self._question
         if question is None:

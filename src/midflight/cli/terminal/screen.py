@@ -37,7 +37,7 @@ class Screen:
         lines = [
             wrapped
             for line in rest.splitlines()
-            for wrapped in textwrap.wrap(inert(line), width - 2)
+            for wrapped in textwrap.wrap(inert(line), max(1, width - 2))
         ]
         return lines[-TAIL_LINES:]
 

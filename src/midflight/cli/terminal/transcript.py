@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from midflight import events as e
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import Fragment
 from midflight.values import LIMIT_REASONS, PlanEntry, Status
 
@@ -59,7 +59,7 @@ def tool_line(event: e.ToolStarted, cwd: Path) -> list[Fragment]:
     summary = one_line(event.title.removeprefix(f"{cwd}/"), 120)
     return [
         (DIM, f"{indent}[tool] "),
-        (CYAN, one_line(event.name)),
+        (CYAN, one_name(event.name)),
         ("", f" {summary}" if summary else ""),
         ("", "\n"),
     ]
@@ -222,7 +222,7 @@ class Transcript:
     def _end(self, end: e.TurnEnded) -> list[Fragment]:
         self._streamed = ""
         denied = [
-            ("", f"Denied: {one_line(denial.name)}: {one_line(denial.reason)}\n")
+            ("", f"Denied: {one_name(denial.name)}: {one_line(denial.reason)}\n")
             for denial in end.denials
         ]
         return self.lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])

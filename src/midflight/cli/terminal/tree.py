@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from midflight import commands as c
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import one_line, one_name
 from midflight.cli.terminal.table import STATUS_ORDER, age, cut
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
@@ -77,7 +77,7 @@ def tree_lines(children: Sequence[Child], width: int, now: float) -> list[Line]:
 def _line(child: Child, width: int, now: float) -> Line:
     status = child.status
     mark, indent = MARKS.get(status, "-"), "  " * child.depth
-    name = one_line(child.name, NAME_WIDTH)
+    name = one_name(child.name, NAME_WIDTH)
     word = "asks" if child.pending else status
     facts = f"{indent}{mark} {name}  {word}  {age(now - child.began)}  ${child.cost_usd:.2f}"
     room = width - len(facts) - 2
