@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,46 @@ async def test_a_folder_that_was_deleted_is_listed_and_tidied_up(
     assert "its folder is gone" in (await say("worktree", "ls")).out
     assert "its branch: git diff ...midflight/fix" in (await say("worktree", "diff", "fix")).err
     assert "refs/midflight/snapshots/fix-" in (await say("worktree", "discard", "fix")).out
+
+
+def _break_link(tree: Worktree) -> None:
+    (tree.folder / ".git").write_text("gitdir: /nowhere\n")
+
+
+def _break_index(tree: Worktree) -> None:
+    (tree.repository.common / "worktrees" / tree.folder.name / "index").write_text("junk")
+
+
+def _break_head(tree: Worktree) -> None:
+    (tree.repository.common / "worktrees" / tree.folder.name / "HEAD").write_text("junk\n")
+
+
+def _break_branch(tree: Worktree) -> None:
+    (tree.repository.common / "refs" / "heads" / tree.branch).write_text("0" * 39 + "1\n")
+
+
+def _break_entry(tree: Worktree) -> None:
+    shutil.rmtree(tree.repository.common / "worktrees" / tree.folder.name)
+
+
+@pytest.mark.parametrize(
+    "damage", [_break_link, _break_index, _break_head, _break_branch, _break_entry]
+)
+async def test_a_damaged_worktree_does_not_hide_the_others(
+    say: Say, repo: Repo, damage: Callable[[Worktree], None]
+) -> None:
+    await repo.made("good")
+    damage(await repo.made("hurt"))
+    done = await say("worktree", "ls")
+    good, *hurt = done.out.splitlines()[1:]
+    assert (done.code, done.err) == (0, "")
+    assert "none" in good
+    assert all("damaged: " in line for line in hurt)
+    rows = json.loads((await say("worktree", "ls", "--json")).out)
+    assert [bool(row["damaged"]) for row in rows] == [False, True][: len(rows)]
+    for verb in ("diff", "merge"):
+        assert (await say("worktree", verb, "good")).code == 0
+        assert "mistake in midflight" not in (await say("worktree", verb, "hurt")).err
 
 
 async def test_a_diff_shows_what_a_merge_would_bring(work: Work, say: Say, repo: Repo) -> None:

@@ -112,6 +112,13 @@ async def test_folder_finds_its_worktree_also_when_it_is_gone(repo: Repo, tmp_pa
     assert found.gone
 
 
+async def test_folder_below_one_that_others_can_write_to_is_refused(repo: Repo) -> None:
+    tree = await repo.made()
+    tree.folder.parents[1].chmod(0o777)
+    with pytest.raises(MidflightError, match="put another folder in place of"):
+        await repo.made()
+
+
 async def test_folder_that_others_can_write_to_is_refused(repo: Repo) -> None:
     tree = await repo.made()
     tree.folder.parent.chmod(0o777)

@@ -63,6 +63,36 @@ async def test_folder_open_to_others_is_refused_and_left_as_it_is(
 
 
 @fault("C4")
+@pytest.mark.parametrize("mode", [0o777, 0o757, 0o722])
+async def test_folder_above_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    above = tmp_path / "shared" / "more"
+    folder = above / "mine" / "state"
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    above.chmod(mode)
+    with pytest.raises(StoreRefused, match="can be written to by others") as refused:
+        await Journal(folder).open()
+    assert refused.value.hint == f"chmod go-w {above}"
+    link = tmp_path / "link"
+    link.symlink_to(folder.parent)
+    with pytest.raises(StoreRefused, match="can be written to by others"):
+        JournalLocation(link / "state")
+    above.chmod(mode | stat.S_ISVTX)  # as /tmp: nobody can move there what belongs to others
+    JournalLocation(folder)
+
+
+@fault("C4")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+async def test_folder_above_of_another_user_is_refused(tmp_path: Path) -> None:
+    above = tmp_path / "theirs"
+    folder = above / "state"
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(above, 65534, 65534)
+    with pytest.raises(StoreRefused, match=f"{above}, above .* another user .uid 65534"):
+        JournalLocation(folder)
+
+
+@fault("C4")
 async def test_journal_open_to_others_is_refused(tmp_path: Path) -> None:
     async with Journal(tmp_path):
         pass

@@ -53,3 +53,26 @@ def exposed_by(status: os.stat_result, access: int = ANY_ACCESS) -> Literal["own
     if status.st_uid != os.geteuid():
         return "owner"
     return "mode" if stat.S_IMODE(status.st_mode) & access else None
+
+
+def exposed_above(path: Path) -> tuple[Path, Literal["owner", "mode"]] | None:
+    """Return a folder above a path in which others could put something else in its place.
+
+    And by what they could: it is not ours, nor the system's, or others may write to it. In a folder
+    such as ``/tmp`` nobody can move what belongs to others. Raises `OSError`.
+    """
+    trusted = {0, os.geteuid(), Path("/").stat().st_uid}  # which is another one in some containers
+    for folder in sorted({*path.parents, *path.resolve().parents}):
+        status = folder.stat()
+        if status.st_uid not in trusted:
+            return folder, "owner"
+        if _others_write(status) and not status.st_mode & stat.S_ISVTX:
+            return folder, "mode"
+    return None
+
+
+def _others_write(status: os.stat_result) -> bool:
+    """Tell whether others may write; a group of the user's own, or the system's, is nobody else."""
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and status.st_gid not in {0, status.st_uid}

@@ -11,7 +11,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from shlex import quote
 
-from midflight._util.files import WRITE_ACCESS, exposed_by, make_private, open_private
+from midflight._util.files import (
+    WRITE_ACCESS,
+    exposed_above,
+    exposed_by,
+    make_private,
+    open_private,
+)
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError
 
@@ -38,6 +44,7 @@ def repository_folder(common: Path, main: Path) -> Path:
     try:
         make_private(folder)
         status = folder.stat()
+        above = exposed_above(folder)
     except OSError as error:
         raise MidflightError(
             f"the folder {folder} cannot be made: {error.strerror}",
@@ -45,6 +52,11 @@ def repository_folder(common: Path, main: Path) -> Path:
         ) from error
     if exposed_by(status, WRITE_ACCESS):
         raise MidflightError(f"others can write to {folder}", f"chmod 700 {quote(str(folder))}")
+    if above is not None:
+        raise MidflightError(
+            f"others can put another folder in place of {folder}: they can write to {above[0]}",
+            f"chmod go-w {quote(str(above[0]))}, or name another place with XDG_DATA_HOME",
+        )
     return folder
 
 

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
+from typing import NoReturn
 
-from midflight._util.files import exposed_by, make_private, open_private
+from midflight._util.files import exposed_above, exposed_by, make_private, open_private
 from midflight.errors import StoreFailed, StoreRefused
 
 APPLICATION = 0x6D666C74
@@ -111,17 +112,32 @@ def _private(folder: Path) -> Path:
     try:
         make_private(folder)
         status = folder.lstat()
+        above = exposed_above(folder)
     except OSError as error:
         raise StoreFailed(
             f"the folder {folder} cannot be made or read: {error.strerror}",
             "name another one with XDG_STATE_HOME",
         ) from error
     _check(folder, status, "700", stat.S_ISDIR)
+    if above is not None:
+        _refuse_above(folder, *above)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StoreFailed(
             f"the folder {folder} cannot be written to", f"chmod 700 {quote(str(folder))}"
         )
     return folder
+
+
+def _refuse_above(folder: Path, above: Path, by: str) -> NoReturn:
+    """Raise `StoreRefused` for a folder that others could put another one in place of."""
+    if by == "owner":
+        raise StoreRefused(
+            f"{above}, above {folder}, belongs to another user (uid {above.stat().st_uid})",
+            "name another folder with XDG_STATE_HOME",
+        )
+    raise StoreRefused(
+        f"{above}, above {folder}, can be written to by others", f"chmod go-w {quote(str(above))}"
+    )
 
 
 def _check(

@@ -160,6 +160,16 @@ def test_a_file_that_others_can_write_is_refused_with_the_remedy(user: Write, mo
     assert read_user(AGENTS) is not None
 
 
+def test_a_file_below_a_folder_that_others_can_write_is_refused(user: Write) -> None:
+    path = user("max_turns = 3")
+    path.parent.chmod(0o777)
+    with pytest.raises(InvalidConfig, match=r"could be replaced by who") as caught:
+        read_user(AGENTS)
+    command = caught.value.hint.split("then: ")[1]
+    assert os.system(command) == 0  # noqa: S605 - as above
+    assert read_user(AGENTS) is not None
+
+
 def test_a_file_of_another_user_is_refused(user: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = user("max_turns = 3")
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)

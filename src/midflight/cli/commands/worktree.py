@@ -13,7 +13,7 @@ from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import Fragment, json_line, write
 from midflight.cli.terminal.table import align
 from midflight.client.client import connect
-from midflight.errors import InvalidInput
+from midflight.errors import InvalidInput, MidflightError
 from midflight.git.diff import base_of
 from midflight.git.merge import listed
 from midflight.git.repository import ahead, uncommitted
@@ -28,6 +28,7 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``commits`` are those that a merge would bring, ``uncommitted`` the files that are new or
     changed beside them; ``sessions`` are the names and states of those that work there.
+    ``damaged`` is what git says of one that it cannot read.
     """
 
     worktree: str
@@ -38,6 +39,7 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
     uncommitted: int
     sessions: dict[str, str]
+    damaged: str = ""
 
 
 def worktree(args: argparse.Namespace) -> int:
@@ -72,16 +74,24 @@ async def _worktree(args: argparse.Namespace) -> int:
 
 
 async def _line(worktree: SessionWorktree) -> WorktreeRow:
+    """Return what there is to say of a worktree; one that is damaged is no other's concern."""
     tree = worktree.tree
+    commits, files, damaged = 0, 0, ""
+    if not tree.gone:
+        try:
+            commits, files = await ahead(tree, await base_of(tree)), await uncommitted(tree.folder)
+        except MidflightError as error:
+            damaged = error.message
     return WorktreeRow(
         worktree=tree.name,
         branch=tree.on,
         origin=tree.origin,
         folder=str(tree.folder),
         gone=tree.gone,
-        commits=0 if tree.gone else await ahead(tree, await base_of(tree)),
-        uncommitted=0 if tree.gone else await uncommitted(tree.folder),
+        commits=commits,
+        uncommitted=files,
         sessions={info.name: info.status for info in worktree.sessions},
+        damaged=damaged,
     )
 
 
@@ -103,6 +113,8 @@ def _changes(line: WorktreeRow) -> str:
     """Return how much there is to merge, in words."""
     if line.gone:
         return "its folder is gone"
+    if line.damaged:
+        return f"damaged: {one_line(line.damaged, 60)}"
     parts = [_count(line.commits, "commit")] if line.commits else []
     parts += [f"{_count(line.uncommitted, 'file')} not committed"] if line.uncommitted else []
     if line.branch != f"midflight/{line.worktree}":

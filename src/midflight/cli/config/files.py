@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from midflight._util.files import WRITE_ACCESS, exposed_by
+from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
 from midflight.cli.config.merge import KEYS, NARROWING, Defaults, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
@@ -96,6 +96,9 @@ def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
         raise InvalidConfig(str(path), "is not a regular file")
     exposed = exposed_by(status, WRITE_ACCESS) if private else None
     quoted = shlex.quote(str(path))
+    if private and (above := exposed_above(path)) is not None:
+        hint = f"read it, then: chmod go-w {shlex.quote(str(above[0]))}"
+        raise InvalidConfig(str(path), f"could be replaced by who can write to {above[0]}", hint)
     if exposed == "owner":
         hint = f"read it, then: sudo chown {os.geteuid()} {quoted}"
         raise InvalidConfig(str(path), "belongs to another user", hint)
