@@ -21,6 +21,7 @@ __all__ = [
     "ReadEffect",
     "brief",
     "covers",
+    "place",
     "rule_of",
 ]
 
@@ -51,6 +52,11 @@ class EditEffect(_Effect, frozen=True, kw_only=True, tag="edit"):
     lines: int = 0
     shown_lines: int = 0
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the diff is not whole."""
+        return self.shown_lines < self.lines
+
 
 class ReadEffect(_Effect, frozen=True, kw_only=True, tag="read"):
     """A file or folder is read; ``target`` is as in `EditEffect`."""
@@ -77,21 +83,34 @@ _FOLDERS = ("Edit", "Read")
 Effect = CommandEffect | EditEffect | ReadEffect | FetchEffect | OtherEffect
 
 
-def brief(effects: Sequence[Effect]) -> str:
-    """Return in one line what a call will do, without what only a full view can show."""
-    return "; ".join(filter(None, map(_brief, effects)))
+def brief(effects: Sequence[Effect], cwd: str = "") -> str:
+    """Return in one line what a call will do, without what only a full view can show.
+
+    Paths below ``cwd`` are shown from there.
+    """
+    return "; ".join(filter(None, (_brief(effect, cwd) for effect in effects)))
 
 
-def _brief(effect: Effect) -> str:
+def _brief(effect: Effect, cwd: str) -> str:
     match effect:
         case CommandEffect(command=command):
             first, *more = command.strip().split("\n")
             return f"{first} (and {len(more)} more lines)" if more else first
-        case EditEffect(path=path, target=target) | ReadEffect(path=path, target=target):
-            return path if target is None else f"{path} → {target}"
+        case EditEffect() | ReadEffect():
+            return place(effect, cwd)
         case FetchEffect(url=url):
             return url
     return ""
+
+
+def place(effect: EditEffect | ReadEffect, cwd: str = "") -> str:
+    """Return the path, and where it leads if that is elsewhere; ``cwd`` is as in `brief`."""
+    path, target = (each and _from(each, cwd) for each in (effect.path, effect.target))
+    return f"{path} → {target}" if target else f"{path}"
+
+
+def _from(path: str, cwd: str) -> str:
+    return path.removeprefix(f"{cwd}/") or path if cwd else path
 
 
 def rule_of(effects: Sequence[Effect], cwd: str) -> str:
@@ -106,7 +125,7 @@ def rule_of(effects: Sequence[Effect], cwd: str) -> str:
     match effects[0]:
         case CommandEffect(command=command) as effect if effect.cwd == cwd:
             return f"Bash({command})" if _is_one_line(command) else ""
-        case EditEffect(shown_lines=shown, lines=lines) as effect if shown == lines:
+        case EditEffect() as effect if not effect.is_cut:
             return _below("Edit", effect)
         case ReadEffect() as effect:
             return _below("Read", effect)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.program import COMMAND, WITH_FAKE, Done, Program, watched
+from tests.support.program import AT_ONCE, COMMAND, WITH_FAKE, Done, Program, watched
 from tests.support.terminal import Terminal
 
 from midflight.cli.main import execute
@@ -90,7 +90,7 @@ async def midflight(project: Path, claude_home: Path) -> AsyncIterator[Start]:
 @pytest.fixture
 async def terminal(project: Path, claude_home: Path) -> AsyncIterator[Open]:
     """Start the program in a terminal; its agent is Claude Code."""
-    async for start in terminals(project, claude_home, COMMAND):
+    async for start in terminals(project, claude_home, AT_ONCE):
         yield start
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.terminal import Terminal
 
 from midflight import events as e
@@ -63,6 +64,53 @@ async def test_several_terminals_take_part_and_leaving_stops_nothing(
     second.keys("\x04")
     assert await second.ends() == 0
     assert session.status == "idle"
+
+
+@fault("S14")
+async def test_nothing_is_printed_below_an_open_request(begin: Begin, attached: Open) -> None:
+    _, session = await begin([Text("Allow Bash? y, n, a > "), WRITE], Text("Well."))
+    screen = await attached()
+    await screen.sees("leave to use Write")
+    await screen.sees("Allow Write?")
+    session.notice("info", "Allow Read? y, n, a, or n and why not >")
+    screen.types("n")
+    await screen.sees("[denied] Write new.txt")
+    await screen.sees("[notice] Allow Read?")  # what came meanwhile follows the answer
+    await screen.sees("Well.")
+    assert screen.text.count("Allow Read?") == 1
+    screen.types("/detach")
+    assert await screen.ends() == 0
+
+
+@fault("S15")
+async def test_a_yes_is_no_message_when_another_terminal_has_answered(
+    begin: Begin, attached: Open
+) -> None:
+    _, session = await begin(WRITE, Text("Written."), Text("Welcome."))
+    screen = await attached()
+    await screen.sees("Allow Write?")
+    screen.keys("y")
+    await screen.sees("y")
+    await session.answer(session.pending[0])
+    await screen.sees("[allowed] Write new.txt")
+    await screen.sees("turn 1 completed")
+    screen.keys("\r")
+    await screen.sees('"y" answers, and is not sent as a message: nothing is asked')
+    screen.types("es, thank you")  # behind the y, which was kept
+    await screen.sees("> yes, thank you")
+    await screen.sees("turn 2 completed")
+    texts = [event.text async for event in _so_far(session) if isinstance(event, e.MessageAccepted)]
+    assert texts == ["make it", "yes, thank you"]
+    screen.types("/detach")
+    assert await screen.ends() == 0
+
+
+async def _so_far(session: Session) -> AsyncIterator[e.Event]:
+    last = session.last_seq
+    async for event in session.events():
+        yield event
+        if event.seq == last:
+            return
 
 
 async def test_esc_interrupts_for_every_terminal(begin: Begin, attached: Open) -> None:

@@ -82,7 +82,7 @@ async def test_an_edit_is_approved_by_its_diff(
     await screen.sees("The agent asks for leave to use Edit")
     await screen.sees("-    return x\n")
     await screen.sees("+    return x + 1\n")
-    await screen.sees("Allow Edit? y, n, or why not >")
+    await screen.sees("Allow Edit? y, n, a, or n and why not >")
     await screen.sees("waiting for your answer")
     screen.types("y")
     await screen.sees("[allowed]")
@@ -92,7 +92,7 @@ async def test_an_edit_is_approved_by_its_diff(
     assert code.read_text() == "def f(x):\n    return x + 1\n"
 
 
-@fault("S9")
+@fault("S9", "S13")
 async def test_a_command_is_shown_whole_and_denied_with_a_reason(
     model: Model, fake_terminal: Start, project: Path
 ) -> None:
@@ -101,13 +101,13 @@ async def test_a_command_is_shown_whole_and_denied_with_a_reason(
         ToolCall("Bash", {"command": f"{lines}\ntouch the-hidden-tail"}), Text("I see.")
     )
     screen = await fake_terminal(scripted, "touch")
-    await screen.sees("leave to use Bash")
+    await screen.sees("leave to use Bash (61 lines)")
     for number in range(60):
         await screen.sees(f"touch file{number}\n")
     await screen.sees("touch the-hidden-tail\n")
-    await screen.sees("Allow Bash?")
+    await screen.sees("Allow Bash: touch file0 …(+60 lines)? y, n, or n and why not >")
     screen.types("yes but only the first")
-    await screen.sees("y alone allows it")
+    await screen.sees("neither allows nor denies")
     screen.types("n too many files")
     await screen.sees("[denied] too many files")
     await screen.sees("I see.")

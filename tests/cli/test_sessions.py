@@ -99,7 +99,7 @@ async def test_show_prints_requests_and_how_to_answer_them(begin: Begin, say: Sa
     out = (await say("show", "make")).out
     assert "status   waiting" in out
     assert "by the agent" in out
-    assert "to answer: midflight answer make-it allow|deny" in out
+    assert "to answer: midflight answer make-it allow|always|deny" in out
 
 
 async def test_only_the_sessions_of_a_folder_are_listed_if_one_is_given(
@@ -216,19 +216,59 @@ async def test_a_redirect_stops_the_turn_and_an_interrupt_ends_it(begin: Begin, 
     ("words", "decision", "reason"),
     [
         (("allow",), "allow", ""),
+        (("yes",), "allow", ""),
+        (("make-it", "OK"), "allow", ""),
         (("make-it", "deny", "--reason", "not there"), "deny", "not there"),
-        (("into another folder",), "deny", "into another folder"),
+        (("n into another folder",), "deny", "into another folder"),
+        (("no tests, please",), "deny", "no tests, please"),
     ],
-    ids=["allow", "deny", "only a reason"],
 )
 async def test_a_permission_is_given_or_denied(
     begin: Begin, say: Say, words: tuple[str, ...], decision: str, reason: str
 ) -> None:
     _, session = await begin(WRITE, Text("then"))
     await until(session, e.PermissionRequested)
-    assert await say("answer", *words) == (0, "answered make-it\n", "")
+    told = "allowed Write new.txt" if decision == "allow" else f"denied Write new.txt: {reason}"
+    assert await say("answer", *words) == (0, f"make-it: {told}\n", "")
     resolved = await until(session, e.PermissionResolved)
     assert (resolved.decision, resolved.reason, resolved.by) == (decision, reason, "user")
+
+
+async def test_text_that_may_be_a_message_answers_no_permission(begin: Begin, say: Say) -> None:
+    _, session = await begin(WRITE, Text("then"))
+    asked = await until(session, e.PermissionRequested)
+    done = await say("answer", "into another folder")
+    assert (done.code, done.out) == (2, "")
+    assert "neither allows nor denies: y allows it, n denies it" in done.err
+    assert "midflight answer make-it deny --reason 'into another folder'" in done.err
+    assert session.pending == (asked,)
+
+
+async def test_always_allows_what_the_rule_says_and_nothing_without_one(
+    begin: Begin, say: Say, project: Path
+) -> None:
+    wide = ToolCall("Bash", {"command": "touch a\ntouch b"})
+    _, session = await begin(WRITE, wide, Text("then"))
+    await until(session, e.PermissionRequested)
+    done = await say("answer", "always")
+    assert done.out == (
+        f"make-it: allowed Write new.txt, and edits below {project} for the rest of this session\n"
+    )
+    assert session.rules == (f"Edit({project}/**)",)
+    async for event in session.events():
+        if isinstance(event, e.PermissionRequested) and event.name == "Bash":
+            break
+    done = await say("answer", "always")
+    assert (done.code, "allowed only once" in done.err) == (2, True)
+
+
+async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) -> None:
+    options = [{"label": label, "description": ""} for label in ("Allow", "Deny")]
+    asked = {"question": "Guests?", "header": "H", "multiSelect": False, "options": options}
+    _, session = await begin(ToolCall("AskUserQuestion", {"questions": [asked]}), Text("then"))
+    await until(session, e.QuestionRequested)
+    assert (await say("answer", "Deny")).out == "make-it: answered Deny\n"
+    assert (await until(session, e.QuestionResolved)).answers == {"Guests?": "Deny"}
 
 
 async def test_a_request_is_named_where_several_wait() -> None:

@@ -310,6 +310,20 @@ ROWS: dict[str, Row] = {
         "opencode #50699",
         not_yet="a server on TCP: " + HTTP,
     ),
+    "S13": Row(
+        "A request shows what will happen, made from exactly the keys that the tool obeys, every "
+        "character of it visible, and its head again at the prompt.",
+        "keys of another agent's words hid what an edit changed",
+    ),
+    "S14": Row(
+        "While a request is open nothing stands below it that could be taken for it.",
+        "an agent's text that looked like a request, below a real one",
+    ),
+    "S15": Row(
+        "What was typed before a request could be read is no answer to it, and a yes is never a "
+        "message.",
+        "a second yes allowed a call that nobody had seen",
+    ),
     "S18": Row(
         "No program is taken from the folder that is worked in, or from one above it.",
         "node_modules/.bin/opencode that another user had planted",

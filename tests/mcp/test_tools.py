@@ -48,7 +48,8 @@ async def test_permission_is_shown_whole_and_answered(
     assert asking["status"] == "waiting"
     (request,) = asking["asks"]
     assert (request["request"], request["kind"]) == ("r1", "permission")
-    assert '"content":"new"' in request["untrusted"]
+    assert '"type":"edit"' in request["untrusted"]
+    assert "+new" in request["untrusted"]
     await tools.ask("answer", decision="allow")
     assert (await tools.wait())["status"] == "idle"
     assert (tmp_path / "work" / "new").read_text() == "new"

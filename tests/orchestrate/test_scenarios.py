@@ -115,9 +115,9 @@ async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
     )
     try:
         await screen.sees("tests asks for leave to use Bash", 60)
-        await screen.sees("That is yours to decide.", 60)
         screen.types("y")
         await screen.sees("[allowed]")
+        await screen.sees("That is yours to decide.", 60)
         screen.types("tell the tests that errors count")
         await screen.sees("The tests know.", 60)
         go.touch()

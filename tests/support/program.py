@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 COMMAND = (sys.executable, "-m", "midflight.cli.main")
+AT_ONCE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_at_once.py"))
+"""The same for a person at a terminal who needs no moment to read what is asked."""
+
 WITH_FAKE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_fake.py"))
-"""The same, with a fake agent that asks the scripted model of the test: no agent has to start."""
+"""That one, with a fake agent that asks the scripted model of the test: no agent has to start."""
 
 
 def watched() -> dict[str, str]:

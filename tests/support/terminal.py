@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.support.program import COMMAND
+from tests.support.program import AT_ONCE
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|\r")
 
@@ -31,7 +31,7 @@ class Terminal:
         arguments: Sequence[str],
         env: dict[str, str],
         cwd: Path,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = AT_ONCE,
     ) -> Self:
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))

@@ -41,6 +41,8 @@ _IDLE = re.compile(
 
 _EMPTY = re.compile(f"[{_BLANK}]")
 _SPACES = re.compile(r"\s+")
+_MOST_ACCENTS = 2
+"""How many marks a letter has in real languages; more of them paint over the lines around."""
 
 
 def inert(text: str) -> str:
@@ -53,14 +55,25 @@ def inert(text: str) -> str:
 def exact(text: str) -> str:
     """Return the text with everything invisible made visible, for what a person has to approve.
 
-    Nothing is left out: what `inert` would drop stands there as ``<U+001B>``.
+    Nothing is left out: what `inert` would drop stands there as ``<U+001B>``, and so do letters
+    that look like a space, and accents that pile up or that stand on nothing.
     """
-    return "".join(
-        _named(char)
-        if char not in "\n\t " and (unicodedata.category(char)[0] in "CZ" or _UNSEEN.match(char))
-        else char
-        for char in text
-    )
+    shown, accents = [], _MOST_ACCENTS
+    for char in text:
+        kind = unicodedata.category(char)[0]
+        accents = accents + 1 if kind == "M" else _MOST_ACCENTS if char.isspace() else 0
+        hidden = (
+            (kind in "CZ" and char not in "\n\t ")
+            or (kind == "M" and accents > _MOST_ACCENTS)
+            or (char not in "\n\t " and _UNSEEN.match(char) is not None)
+        )
+        shown.append(_named(char) if hidden else char)
+    return "".join(shown)
+
+
+def exact_line(text: str) -> str:
+    """Return the same with a newline and a tab made visible too: one line."""
+    return exact(text).replace("\n", "<U+000A>").replace("\t", "<U+0009>")
 
 
 def _named(char: str) -> str:

@@ -252,7 +252,7 @@ def _interrupt(parser: argparse.ArgumentParser) -> None:
 
 
 def _answer(parser: argparse.ArgumentParser) -> None:
-    _words(parser, "[REQUEST] allow|deny|TEXT")
+    _words(parser, "[REQUEST] allow|always|deny|TEXT")
     parser.add_argument(
         "--reason", metavar="TEXT", default="", help="with deny: why, for the agent"
     )

@@ -7,6 +7,7 @@ import contextlib
 
 from midflight import events as e
 from midflight._util.aio import TaskSet
+from midflight.effects import brief
 from midflight.errors import EventsExpired, InvalidOption, StoreFailed
 from midflight.session.session import Session
 
@@ -80,7 +81,7 @@ def news(event: e.Event, session: Session) -> tuple[str, str] | None:
         case e.PermissionRequested() | e.QuestionRequested() if event not in session.pending:
             return None
         case e.PermissionRequested():
-            what = event.input.get("command") or event.input.get("file_path") or ""
+            what = brief(event.effects, str(session.options.cwd))
             return f"{name} waits for you", _short(f"{event.name} {what}")
         case e.QuestionRequested(questions=questions):
             return f"{name} asks you", _short(" / ".join(each.question for each in questions))

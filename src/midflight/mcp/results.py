@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from midflight import events as e
-from midflight._util.sanitize import exact, inert, one_line
+from midflight._util.sanitize import exact, exact_line, inert, one_line
+from midflight.effects import EditEffect
 from midflight.events import Request
 from midflight.git.diff import Diff
 from midflight.info import SessionInfo
@@ -131,14 +132,17 @@ class WorktreeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 def as_asked(request: Request, handle: str) -> Asked:
     """Return a request as the model sees it: whole, with everything invisible made visible."""
+    kind: Literal["permission", "question"] = "question"
+    cut = False
     if isinstance(request, e.PermissionRequested):
-        text = f"{request.name} {msgspec.json.encode(request.input).decode()}"
+        kind = "permission"
+        text = f"{exact_line(request.name)} {msgspec.json.encode(request.effects).decode()}"
         text += f"\n({request.reason})" if request.reason else ""
-        kind: Literal["permission", "question"] = "permission"
+        cut = any(isinstance(one, EditEffect) and one.is_cut for one in request.effects)
     else:
-        text, kind = "\n".join(map(_question, request.questions)), "question"
+        text = "\n".join(map(_question, request.questions))
     text = exact(text)
-    whole = len(text) <= MAX_ASKED
+    whole = len(text) <= MAX_ASKED and not cut
     return Asked(request=handle, kind=kind, whole=whole, untrusted=LEAD + text[:MAX_ASKED])
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -127,6 +128,11 @@ class Children:
     def named(self, session: str) -> str:
         """Return a child's name by its id, or nothing."""
         return self._children[session].name if session in self._children else ""
+
+    def folder(self, session: str) -> Path | None:
+        """Return the folder of a child by its id, or None."""
+        child = self._children.get(session)
+        return Path(child.session.info.cwd) if child and child.entered else None
 
     async def look(self) -> None:
         """Find new children."""

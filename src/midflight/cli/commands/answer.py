@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
+
+import msgspec
 
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
+from midflight.cli import answers
 from midflight.cli.commands.send import carry_out
-from midflight.cli.terminal.requests import choose
 from midflight.client.client import Client, connect
 from midflight.errors import InvalidInput, NotFound
 from midflight.events import Request
@@ -28,8 +31,9 @@ async def _answer(args: argparse.Namespace) -> int:
     async with connect() as client:
         info, wanted = await _find(client, names)
         request = request_of(info, wanted)
-        command = answer_to(request, text, args.reason)
-        return await carry_out(client, info, command, args, "answered")
+        command = answer_to(request, text, args.reason, info.name)
+        done = f"{info.name}: {answers.decided(request, command, info.cwd)}"
+        return await carry_out(client, info, command, args, done)
 
 
 async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | None]:
@@ -59,29 +63,41 @@ def request_of(info: SessionInfo, wanted: str | None) -> Request:
     return matches[0]
 
 
-def answer_to(request: Request, text: str, reason: str) -> c.Answer:
-    """Read an answer: ``allow``, ``deny``, why not, or what a question is answered with.
+def answer_to(request: Request, text: str, reason: str, name: str) -> c.Answer:
+    """Read an answer, see `midflight.cli.answers`; ``name`` is the session's, for an error.
 
     Where several questions are asked at once, their answers stand in order, with ``;`` between.
     """
-    word = text.strip().lower()
-    if word == "deny":
-        return c.Answer(request=request.request, decision="deny", reason=reason)
     if isinstance(request, e.PermissionRequested):
-        if word == "allow":
-            return c.Answer(request=request.request)
-        return c.Answer(request=request.request, decision="deny", reason=text.strip())
+        return _decision(request, text, reason, name)
+    if denied := answers.deny_question(request, text, reason):
+        return denied
     parts = text.split(";") if len(request.questions) > 1 else [text]
     if len(parts) != len(request.questions):
         raise InvalidInput(
             f"{len(request.questions)} questions wait for an answer",
             "put a ; between the answers",
         )
-    answers: dict[str, str | list[str]] = {}
+    chosen: dict[str, str | list[str]] = {}
     for question, part in zip(request.questions, parts, strict=True):
-        chosen = choose(question, part)
-        if chosen is None:
+        choice = answers.choose(question, part)
+        if choice is None:
             options = ", ".join(option.label for option in question.options)
             raise InvalidInput(f"{part.strip()!r} answers nothing", options)
-        answers[question.question] = chosen
-    return c.Answer(request=request.request, answers=answers)
+        chosen[question.question] = choice
+    return c.Answer(request=request.request, answers=chosen)
+
+
+def _decision(request: e.PermissionRequested, text: str, reason: str, name: str) -> c.Answer:
+    decision = answers.decide(request, text)
+    if decision is None:
+        raise InvalidInput(
+            f"{text.strip()!r} neither allows nor denies: {answers.how(request)}",
+            f"midflight answer {name} deny --reason {shlex.quote(text.strip())}, or"
+            f" midflight send {name} {shlex.quote(text.strip())}",
+        )
+    if isinstance(decision, str):
+        raise InvalidInput(decision)
+    if decision.decision == "allow" or not reason:
+        return decision
+    return msgspec.structs.replace(decision, reason=reason)

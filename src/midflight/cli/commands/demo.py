@@ -167,7 +167,7 @@ class Tour:
 
     async def _approve(self, request: e.PermissionRequested) -> None:
         """Show what the agent asks permission for, and allow it, as the person would."""
-        shown = approval(request.name, request.input, self._session.options.cwd)
+        shown = approval(request.effects, self._session.options.cwd)
         head = (BOLD, f"\nThe agent asks for leave to use {request.name}:\n")
         write(self._transcript.lines([head, *shown]))
         await asyncio.sleep(READING_S)

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.sanitize import one_line, one_name
+from midflight.cli.answers import summary
 from midflight.cli.output import Fragment, at_terminal, json_line, write
-from midflight.cli.terminal.requests import summary
 from midflight.cli.terminal.table import STATUS_ORDER, age, align
 from midflight.info import SessionInfo
 from midflight.journal import Journal
@@ -101,7 +101,7 @@ def table(sessions: Iterable[SessionInfo], width: int, now: float) -> list[Fragm
 
 
 def _cells(info: SessionInfo, now: float) -> tuple[str, ...]:
-    last = f"asks: {summary(info.pending[0])}" if info.pending else info.last
+    last = f"asks: {summary(info.pending[0], info.cwd)}" if info.pending else info.last
     return (
         one_name(info.name, NAME_WIDTH),
         one_name(info.agent, NAME_WIDTH),

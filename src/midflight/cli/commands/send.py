@@ -11,7 +11,6 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
-from midflight._util.sanitize import one_name
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
@@ -49,7 +48,7 @@ def _session_and_text(words: list[str]) -> tuple[str | None, str]:
 async def _send(args: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
     async with connect() as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
-        return await carry_out(client, info, command, args, done)
+        return await carry_out(client, info, command, args, f"{done} {info.name}")
 
 
 async def carry_out(
@@ -60,7 +59,7 @@ async def carry_out(
         return await _until_quiet(client, info, command, as_json=args.json)
     outcome = await client.carry_out(info.id, command)
     as_json = json_line(msgspec.json.encode(outcome))
-    write(as_json if args.json else f"{done} {one_name(info.name)}\n")
+    write(as_json if args.json else f"{one_line(done, 1000)}\n")
     return 0
 
 

@@ -58,7 +58,9 @@ def _page(info: SessionInfo) -> list[Fragment]:
     for request in info.pending:
         asking = PendingRequests(Path(info.cwd))
         asking.add(request)
-        how = "allow|deny" if isinstance(request, e.PermissionRequested) else '"your answer"'
+        how = '"your answer"'
+        if isinstance(request, e.PermissionRequested):
+            how = "allow|always|deny" if request.rule else "allow|deny"
         which = f"{request.request} " if len(info.pending) > 1 else ""
         command = f"midflight answer {info.name} {which}{how}"
         lines += [*asking.shown(), (YELLOW, f"  to answer: {one_line(command, 1000)}\n")]

@@ -21,13 +21,14 @@ from prompt_toolkit.utils import is_dumb_terminal
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.aio import TaskSet
-from midflight._util.sanitize import one_name
+from midflight._util.sanitize import exact_line, one_line, one_name
+from midflight.cli.answers import is_answer, rule_in_words
 from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import ExitOutcome
-from midflight.errors import InvalidInput
+from midflight.errors import InvalidInput, MidflightError
 from midflight.events import Request
 from midflight.session import BaseSession
 from midflight.state.session import AT_REST
@@ -47,10 +48,20 @@ HELP = """
   /queue TEXT      a turn of its own, after the running one
   /redirect TEXT   stops the running turn and starts one for this
   /model M         another model              /mode P   another permission mode
+  /rules           what you have allowed for the rest of this session
+  /rules revoke N  withdraws one of these
   /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
   /help            this                       /quit     leave (Ctrl-C twice, Ctrl-D)
   /detach          leave a session that you are attached to: it goes on, as with /quit
   //text           sends /text to the agent
+  Tab              while something is asked: to the message line, and back to the answer
+"""
+
+READ_S = 0.7
+"""How long a request must have been on the screen before a line answers it.
+
+Longer than two strokes on a keyboard are apart, so that what was typed for something else is no
+answer; shorter than anybody takes to read what is asked.
 """
 
 
@@ -85,7 +96,12 @@ class Console:
         self._quit = asyncio.Event()
         self._stopped_at = float("-inf")
         self._draft = ""
+        self._kept = ""
+        self._to_message = False
         self._answering: Request | None = None
+        self._answered: Request | None = None
+        self._shown_at = float("-inf")
+        self._held: list[Fragment] = []
         self._commands = TaskSet()
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
@@ -111,6 +127,7 @@ class Console:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._release()
         for task in done:
             task.result()
         return 130 if working else self._outcome.code
@@ -149,29 +166,49 @@ class Console:
     def _show(self, event: e.Event) -> None:
         self._outcome.take(event)
         self._status.take(event, time.monotonic())
-        self._print(self._screen.take(event, self._width))
+        shown = self._screen.take(event, self._width)
         match event:
             case e.SessionStarted(model=model):
                 self._status.model = model
+                self._print(shown)
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
-                self._resolved(event.session, request)
+                self._resolved(event.session, request, shown)
+            case _:
+                self._print(shown)
         self._prompt.app.invalidate()
 
     def _show_child(self, event: e.Event) -> None:
         """Show what a child asks, and how that was answered; the tree shows the rest."""
         match event:
             case e.PermissionRequested() | e.QuestionRequested():
+                self._screen.take(event, self._width)
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
                 asker = self._tree.asker(event.session) if self._tree else ""
-                self._print([("", f"  {asker}:"), *self._screen.take(event, self._width)])
-                self._resolved(event.session, request)
+                shown = self._screen.take(event, self._width)
+                self._resolved(event.session, request, [("", f"  {asker}:"), *shown])
         self._prompt.app.invalidate()
 
-    def _print(self, what: str | list[Fragment]) -> None:
-        """Write above the input line.
+    def _print(self, what: list[Fragment]) -> None:
+        """Write above the input line, once nothing is asked any more.
+
+        While a request is open nothing stands below it but its prompt: text that looks like a
+        request cannot be taken for it.
+        """
+        if self._requests.current is None:
+            self._say(what)
+        else:
+            self._held += what
+
+    def _release(self) -> None:
+        """Write what came while something was asked."""
+        held, self._held = self._held, []
+        self._say(held)
+
+    def _say(self, what: str | list[Fragment]) -> None:
+        """Write above the input line at once: what the person asked for, or is told of a line.
 
         The line is taken away, and drawn again by the program's next redraw. prompt_toolkit's own
         way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
@@ -190,35 +227,72 @@ class Console:
     def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
         first = self._requests.current is None
-        self._requests.add(request, self._tree.asker(request.session) if self._tree else "")
+        tree, session = self._tree, request.session
+        if tree is None:
+            self._requests.add(request)
+        else:
+            self._requests.add(request, tree.asker(session), tree.folder(session))
         if first:
-            buffer = self._prompt.default_buffer
-            if self._prompt.app.is_running and not self._prompt.app.is_done:
-                self._draft, buffer.text = self._draft or buffer.text, ""
-            self._show_request()
+            self._show_next()
 
-    def _resolved(self, session: str, request: str) -> None:
-        """A request has its answer: show the next one, or what was being typed."""
+    def _resolved(self, session: str, request: str, shown: list[Fragment]) -> None:
+        """A request has its answer: show it, what came meanwhile, and the next request, if any."""
         if not self._requests.remove(session, request):
+            self._print(shown)
             return
+        self._answered = None
+        self._say(shown)
+        self._release()
         if self._requests.current is not None:
-            self._show_request()
-        elif self._prompt.app.is_running and not self._prompt.default_buffer.text:
+            self._show_next()
+        elif self._to_message:
+            self._to_message, self._draft = False, ""  # its answer's line is of no use any more
+        elif self._editing and not self._prompt.default_buffer.text:
             self._prompt.default_buffer.document = Document(self._take_draft())
 
+    @property
+    def _editing(self) -> bool:
+        return self._prompt.app.is_running and not self._prompt.app.is_done
+
+    def _show_next(self) -> None:
+        """Show the request that is now the first, with an empty line for its answer."""
+        if self._editing and not self._to_message:
+            buffer = self._prompt.default_buffer
+            self._draft, buffer.text = self._draft or buffer.text, ""
+        elif self._editing:
+            self._turn_line()
+        self._to_message = False
+        self._show_request()
+
+    def _turn_line(self) -> None:
+        """Go from the answer's line to the message's, or back; each keeps its text."""
+        buffer = self._prompt.default_buffer
+        other, self._draft = self._draft, buffer.text
+        buffer.document = Document(other)
+        self._to_message = not self._to_message
+
     def _take_draft(self) -> str:
-        """Return what was put aside when a request came, once it has its answer."""
-        if self._requests.current is not None:
+        """Return what the input line begins with: a line that was not sent, or a draft."""
+        if kept := self._kept:
+            self._kept = ""
+            return kept
+        if self._requests.current is not None and not self._to_message:
             return ""
         draft, self._draft = self._draft, ""
         return draft
 
     def _show_request(self) -> None:
         """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
-        shown = self._requests.shown()
+        size = shutil.get_terminal_size()
+        shown = self._requests.shown(size.columns, size.lines)
         if shown and is_dumb_terminal():
             shown = [*shown, ("", f"{self._requests.prompt}:\n")]
-        self._print(shown)
+        self._say(shown)
+        self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        """The request can be read from now on, and the keys for it be pressed."""
+        self._shown_at = time.monotonic()
 
     # What the person sees at the bottom ---------------------------------------------------
 
@@ -227,11 +301,13 @@ class Console:
         return shutil.get_terminal_size().columns
 
     def _message(self) -> StyleAndTextTuples:
+        if self._requests.current is not None:  # and nothing that others write stands below it
+            if self._to_message:
+                return [("bold", "Message to the agent (Tab: back to the answer) > ")]
+            return [("bold", f"{self._requests.prompt} > ")]
         live: StyleAndTextTuples = [("", f"{line}\n") for line in self._screen.live(self._width)]
         if self._tree is not None:
             live += [(style, f"{line}\n") for style, line in self._tree.lines(self._width - 1)]
-        if self._requests.current is not None:
-            return [*live, ("bold", f"{self._requests.prompt} > ")]
         return [*live, ("bold", "> ")]
 
     def _toolbar(self) -> str:
@@ -251,8 +327,16 @@ class Console:
         @keys.add("enter", eager=True)
         def _(event: KeyPressEvent) -> None:
             # What the line answers is what was asked when it was sent off, and nothing later.
-            self._answering = self._requests.current
+            if why := self._why_kept(event.current_buffer.text.strip()):
+                self._say(f"  {why}\n")
+                return
+            self._answering = None if self._to_message else self._requests.current
             event.current_buffer.validate_and_handle()
+
+        @keys.add("tab", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            if self._requests.current is not None:
+                self._turn_line()
 
         @keys.add("escape")
         @keys.add("c-c", eager=True)
@@ -261,6 +345,22 @@ class Console:
 
         return keys
 
+    def _why_kept(self, line: str) -> str:
+        """Return why a line is neither an answer nor a message yet, or nothing."""
+        if line.startswith("/") and not line.startswith("//"):
+            return ""
+        asked = self._requests.current
+        if asked is None or self._to_message:
+            if not is_answer(line):
+                return ""
+            back = "Tab goes back to the answer" if asked else "nothing is asked"
+            return f'"{one_line(line, 40)}" answers, and is not sent as a message: {back}'
+        if asked is self._answered:
+            return "your answer is on its way"
+        if time.monotonic() - self._shown_at < READ_S:
+            return "that came too soon to be an answer to this: read it, then press Enter"
+        return ""
+
     def _stop_or_quit(self) -> None:
         """Stop what runs, else drop what is typed; the second time, quit."""
         now = time.monotonic()
@@ -268,20 +368,22 @@ class Console:
             self._quit.set()
         elif self._session.status in ("running", "waiting"):
             self._stopped_at = now
-            self._print("  [stop] once more to quit\n")
+            self._say("  [stop] once more to quit\n")
             self._commands.start(self._session.submit(c.Interrupt()))
         elif self._prompt.default_buffer.text:
             self._prompt.default_buffer.reset()
         else:
             self._stopped_at = now
-            self._print("  once more to quit\n")
+            self._say("  once more to quit\n")
 
     async def _read(self) -> None:
         """Read lines until the person quits."""
         with contextlib.suppress(EOFError):
             while not self._quit.is_set():
                 line = await self._prompt.prompt_async(
-                    default=self._take_draft(), handle_sigint=False
+                    default=self._take_draft(),
+                    handle_sigint=False,
+                    pre_run=self._begin_reading,  # what was typed before is for something else
                 )
                 try:
                     await self._execute(line.strip())
@@ -294,33 +396,54 @@ class Console:
             await self._command(*_split(line))
             return
         if self._answering is not None:
-            await self._answer(line)
+            await self._answer(self._answering, line)
         elif line:
-            await self._session.submit(c.Send(text=line.removeprefix("/")))
+            await self._send(c.Send(text=line.removeprefix("/")))
 
-    async def _answer(self, line: str) -> None:
-        if self._answering is None or self._answering is not self._requests.current:
-            self._print("  that is no longer asked, so nothing was answered\n")
+    async def _send(self, message: c.Send) -> None:
+        await self._session.submit(message)
+        if self._requests.current is not None:
+            self._to_message = False
+            self._say(f"  [message] {one_line(message.text)}\n")
+
+    async def _answer(self, asked: Request, line: str) -> None:
+        if asked is not self._requests.current:
+            self._kept = line
+            self._say("  that is no longer asked, so nothing was answered\n")
             return
         answer = self._requests.answer(line)
-        if isinstance(answer, str):
-            self._print(f"  {answer}\n")
-        elif answer is None:
-            self._show_request()
-        elif self._tree is not None and self._answering.session != self._session.id:
-            session = self._answering.session
-            if wrong := await self._tree.answer(session, answer):
-                self._print(f"  {wrong}\n")
-            else:
-                self._resolved(session, answer.request)
+        match answer:
+            case None:
+                self._show_request()
+            case str():
+                self._say(f"  {answer}\n")
+            case c.Send():
+                await self._send(answer)
+            case c.Answer():
+                await self._submit(asked, answer)
+
+    async def _submit(self, asked: Request, answer: c.Answer) -> None:
+        """Send an answer; the event that it was taken shows it, and what came meanwhile."""
+        self._answered = asked
+        if self._tree is not None and asked.session != self._session.id:
+            wrong = await self._tree.answer(asked.session, answer)
         else:
-            await self._session.submit(answer)
-            if all(each.request != answer.request for each in self._session.pending):
-                self._resolved(self._session.id, answer.request)
+            wrong = await self._try(answer)
+        if wrong:
+            self._answered = None
+            self._say(f"  {wrong}\n")
+
+    async def _try(self, command: c.Command) -> str:
+        """Carry out a command; return what is wrong, or nothing."""
+        try:
+            await self._session.command(command)
+        except MidflightError as error:
+            return one_line(str(error))
+        return ""
 
     async def _command(self, name: str, text: str) -> None:
         if name in _WITH_TEXT and not text:
-            self._print(f"  {name} needs something behind it\n")
+            self._say(f"  {name} needs something behind it\n")
             return
         match name:
             case "/queue":
@@ -334,16 +457,33 @@ class Console:
                 await self._session.submit(c.SetPermissionMode(mode=text))
             case "/stop":
                 await self._session.submit(c.Interrupt())
+            case "/rules":
+                await self._rules(text)
             case "/cost":
-                self._print(f"  {self._status.cost} so far\n")
+                self._say(f"  {self._status.cost} so far\n")
             case "/help":
-                self._print(HELP)
+                self._say(HELP)
             case "/detach" if not self._attached:
-                self._print("  this session lives in this terminal; run -d starts one apart\n")
+                self._say("  this session lives in this terminal; run -d starts one apart\n")
             case "/quit" | "/detach":
                 self._quit.set()
             case _:
-                self._print(f"  there is no {one_name(name, 40)} here; /help lists what there is\n")
+                self._say(f"  there is no {one_name(name, 40)} here; /help lists what there is\n")
+
+    async def _rules(self, text: str) -> None:
+        """List what the person has allowed for the rest of the session, or withdraw one."""
+        rules = self._session.rules
+        word, _, number = text.partition(" ")
+        if word == "revoke" and number.strip().isdecimal() and 0 < int(number) <= len(rules):
+            rule = rules[int(number) - 1]
+            wrong = await self._try(c.Revoke(rule=rule))
+            self._say(f"  {wrong}\n" if wrong else f"  withdrawn: {exact_line(rule)}\n")
+        elif text:
+            self._say(f"  /rules revoke N, of the {len(rules)} that /rules lists\n")
+        elif not rules:
+            self._say("  nothing is allowed for the rest of this session\n")
+        for at, rule in enumerate(() if text else rules, 1):
+            self._say(f"  {at}. {rule_in_words(rule)}: {exact_line(rule)}\n")
 
 
 _WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")

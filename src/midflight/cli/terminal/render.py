@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from midflight._util.sanitize import exact, inert
+from midflight._util.sanitize import exact, exact_line, inert
 from midflight.cli.output import Fragment
+from midflight.effects import (
+    CommandEffect,
+    EditEffect,
+    Effect,
+    FetchEffect,
+    OtherEffect,
+    ReadEffect,
+    place,
+)
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
     from rich.style import Style
 
 
-BOLD, DIM, RED, GREEN, CYAN = "1", "2", "31", "32", "36"
-MAX_FILE_BYTES = 5_000_000
-CONTEXT_LINES = 3
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 OUTPUT_LINES = 8
 OUTPUT_WIDTH = 200
 
@@ -130,60 +137,17 @@ def _sgr(style: Style | None) -> str:
     return match[1] if match else ""
 
 
-# ------------------------------------------------------------------ diffs
+# ------------------------------------------------------------------ diffs and output
 
 
-def unified(old: str, new: str, name: str = "") -> list[Fragment]:
-    """Return what changes between two texts, every character of it visible."""
-    lines = list(
-        difflib.unified_diff(
-            old.splitlines(keepends=True), new.splitlines(keepends=True), n=CONTEXT_LINES
-        )
-    )[2:]
-    head = [(BOLD, f"  {exact(name)}\n")] if name else []
-    return [*head, *(fragment for line in lines for fragment in _diff_line(line))]
+def diff_lines(diff: str) -> list[Fragment]:
+    """Return the lines of a diff, every character of them visible."""
+    return [_diff_line(line) for line in diff.split("\n")] if diff else []
 
 
-def _diff_line(line: str) -> list[Fragment]:
-    style = {"+": GREEN, "-": RED, "@": CYAN}.get(line[0], "")
-    if line.endswith("\n"):
-        return [(style, f"  {exact(line[:-1])}\n")]
-    return [(style, f"  {exact(line)}\n"), (DIM, "  \\ no newline at the end\n")]
-
-
-def edit_diff(name: str, arguments: dict[str, Any], cwd: Path) -> list[Fragment] | None:
-    """Return what an Edit or Write changes in its file; None if it is not one of these.
-
-    ``None`` too when the file is not what the edit expects: then the input itself is the truth.
-    """
-    name, arguments = name.capitalize(), _in_claudes_words(arguments)
-    path, new = arguments.get("file_path"), arguments.get("new_string", arguments.get("content"))
-    if not isinstance(path, str) or not isinstance(new, str):
-        return None
-    before = _content(cwd / path)
-    if name == "Write":
-        return None if before is None else unified(before, new, path)
-    old = arguments.get("old_string")
-    if name != "Edit" or not isinstance(old, str) or not before or not old or old not in before:
-        return None
-    count = -1 if arguments.get("replace_all") else 1
-    return unified(before, before.replace(old, new, count), path)
-
-
-def _in_claudes_words(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {_OPENCODES.get(key, key): value for key, value in arguments.items()}
-
-
-def _content(path: Path) -> str | None:
-    """Return the text of a file; nothing if there is none, None if it cannot be shown."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return None
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError):
-        return None
+def _diff_line(line: str) -> Fragment:
+    style = {"+": GREEN, "-": RED, "@": CYAN, "\\": DIM}.get(line[:1], "")
+    return style, f"  {exact(line)}\n"
 
 
 def output_lines(text: str) -> list[Fragment]:
@@ -200,39 +164,58 @@ def output_lines(text: str) -> list[Fragment]:
 
 # ------------------------------------------------------------------ what is to be approved
 
-_OPENCODES = {
-    "filePath": "file_path",
-    "oldString": "old_string",
-    "newString": "new_string",
-    "replaceAll": "replace_all",
-}
-"""OpenCode's names of these fields for Claude's."""
-
-_SHOWN_BY_DIFF = {"file_path", "old_string", "new_string", "content", "replace_all"}
+SILENT = "the agent does not say what it will do"
 
 
-def approval(name: str, arguments: dict[str, Any], cwd: Path) -> list[Fragment]:
-    """Return the whole input of a tool, for a person to judge; nothing is hidden or cut."""
-    diff = edit_diff(name, arguments, cwd)
-    if diff is not None:
-        arguments = _in_claudes_words(arguments)
-        every = [(BOLD, "  (every occurrence)\n")] if arguments.get("replace_all") else []
-        rest = {key: value for key, value in arguments.items() if key not in _SHOWN_BY_DIFF}
-        return [*every, *diff, *_fields(rest)]
-    return _fields(arguments)
+def approval(effects: Sequence[Effect], cwd: Path) -> list[Fragment]:
+    """Return all that a call will do, for a person to judge; nothing is hidden or cut.
+
+    ``cwd`` is the session's folder: paths below it are shown from there.
+    """
+    if not effects:
+        return [(YELLOW, f"  {SILENT}\n")]
+    return [fragment for effect in effects for fragment in _effect(effect, str(cwd))]
 
 
-def _fields(arguments: dict[str, Any]) -> list[Fragment]:
-    """Return each field: its name, and its value in full; a command stands out."""
+def _effect(effect: Effect, cwd: str) -> list[Fragment]:
+    match effect:
+        case CommandEffect(command=command):
+            lines = [(BOLD, f"  {line}\n") for line in exact(command).split("\n")]
+            return [*lines, *_folder(effect.cwd, cwd)]
+        case EditEffect():
+            return [(BOLD, f"  {exact_line(place(effect, cwd))}\n"), *_edit(effect)]
+        case ReadEffect():
+            return [(DIM, "  reads "), (BOLD, f"{exact_line(place(effect, cwd))}\n")]
+        case FetchEffect(url=url):
+            return [(DIM, "  fetches "), (BOLD, f"{exact_line(url)}\n")]
+        case OtherEffect(input=arguments):
+            return _fields(arguments) or [(YELLOW, f"  {SILENT}\n")]
+
+
+def _folder(folder: str | None, cwd: str) -> list[Fragment]:
+    """Return where a command runs, if that is not the session's folder."""
+    if folder is None:
+        return [(YELLOW, "  in a folder that the agent does not tell\n")]
+    return [] if folder == cwd else [(YELLOW, f"  in {exact_line(folder)}\n")]
+
+
+def _edit(effect: EditEffect) -> list[Fragment]:
+    if not effect.lines:
+        return [(DIM, "  no line of it changes\n")]
+    note = (YELLOW, f"  {effect.shown_lines} of {effect.lines} lines shown\n")
+    return [*diff_lines(effect.diff), *([note] if effect.is_cut else [])]
+
+
+def _fields(arguments: Mapping[str, Any]) -> list[Fragment]:
+    """Return each field of a raw input: its name in one line, and its value in full."""
     fragments: list[Fragment] = []
     for key, value in arguments.items():
         text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-        style = BOLD if key == "command" else ""
         lines = exact(text).split("\n")
-        head = f"  {exact(str(key))}: "
+        head = f"  {exact_line(str(key))}: "
         if len(lines) == 1:
-            fragments += [(DIM, head), (style, f"{lines[0]}\n")]
+            fragments += [(DIM, head), ("", f"{lines[0]}\n")]
         else:
             fragments.append((DIM, f"{head}\n"))
-            fragments += [(style, f"    {line}\n") for line in lines]
+            fragments += [("", f"    {line}\n") for line in lines]
     return fragments

@@ -6,10 +6,13 @@ import textwrap
 from pathlib import Path
 
 from midflight import events as e
-from midflight._util.sanitize import inert, one_line
+from midflight._util.sanitize import exact_line, inert, one_line
+from midflight.cli.answers import for_the_session, summary
 from midflight.cli.output import Fragment
-from midflight.cli.terminal.render import Blocks, edit_diff, markdown, output_lines
+from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
 from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
+from midflight.effects import EditEffect, place
+from midflight.events import Request
 from midflight.orchestrate.updates import is_update
 
 BOLD, DIM, YELLOW = "1", "2", "33"
@@ -30,6 +33,7 @@ class Screen:
         self._texts: dict[str, str] = {}
         self._waits: str | None = None
         self._diffs: dict[str, list[Fragment]] = {}
+        self._asked: dict[tuple[str, str], Request] = {}
 
     def live(self, width: int) -> list[str]:
         """Return the last lines of the text that is being written."""
@@ -57,8 +61,10 @@ class Screen:
                 return self._tool(event)
             case e.TurnStarted() | e.TurnEnded():
                 return self._turn(event, width)
-            case e.PermissionRequested(call=call):
-                self._diffs.pop(call, None)  # it is shown where it is asked for
+            case e.PermissionRequested() | e.QuestionRequested():
+                self._asked[event.session, event.request] = event
+                if isinstance(event, e.PermissionRequested):
+                    self._diffs.pop(event.call, None)  # it is shown where it is asked for
                 return []
             case e.PermissionResolved() | e.QuestionResolved():
                 return self._resolved(event)
@@ -95,11 +101,10 @@ class Screen:
     def _tool(self, event: e.ToolStarted | e.ToolEnded) -> list[Fragment]:
         if isinstance(event, e.ToolStarted):
             # Compared before the edit is made: afterwards the file no longer tells.
-            diff = edit_diff(event.name, event.input, self._cwd)
-            if diff:
+            if diff := _edit_diff(event, self._cwd):
                 self._diffs[event.call] = diff
             return self._plain.take(event)
-        diff = self._diffs.pop(event.call, None)
+        diff = self._diffs.pop(event.call, [])
         if event.status == "completed" and diff:
             return _bounded(diff)
         if event.status == "completed" and event.name.lower() == "bash":
@@ -161,9 +166,15 @@ class Screen:
         return self._plain.take(event)
 
     def _resolved(self, event: e.PermissionResolved | e.QuestionResolved) -> list[Fragment]:
+        asked = self._asked.pop((event.session, event.request), None)
         if isinstance(event, e.PermissionResolved):
-            word = {"allow": "allowed", "deny": "denied", "cancelled": "no longer asked"}
-            return _aside(word[event.decision], event.reason)
+            what = summary(asked, str(self._cwd)) if asked else ""
+            if event.decision == "allow":
+                always = event.rule and event.by == "user"
+                more = f", and {for_the_session(event.rule)}" if always else ""
+                return _aside("allowed", f"{what}{more}" or event.reason)
+            word = {"deny": "denied", "cancelled": "no longer asked"}[event.decision]
+            return _aside(word, event.reason or what)
         if not event.answers:
             return _aside("not answered", event.reason)
         answers = (
@@ -182,6 +193,21 @@ _FATES = {
 
 def _aside(word: str, text: str) -> list[Fragment]:
     return [(YELLOW, f"  [{word}]"), ("", f" {one_line(text)}\n" if text else "\n")]
+
+
+def _edit_diff(event: e.ToolStarted, cwd: Path) -> list[Fragment]:
+    """Return what an edit changes that nobody was asked about, by the agents' own tables."""
+    from midflight.agents.claude.effects import TOOLS as CLAUDES
+    from midflight.agents.opencode.v1.effects import TOOLS as OPENCODES
+    from midflight.agents.shared.effects import effects_of
+
+    tools = {**CLAUDES, **OPENCODES}
+    effects = effects_of(tools, event.name, event.input, cwd) if event.name in tools else ()
+    match effects:
+        case (EditEffect() as edit,) if edit.diff.startswith("@@ -"):  # else the file is another
+            name = place(edit, str(cwd))
+            return [(BOLD, f"  {exact_line(name)}\n"), *diff_lines(edit.diff)]
+    return []
 
 
 def _bounded(diff: list[Fragment]) -> list[Fragment]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
+from midflight.cli.answers import for_the_session, rule_in_words, summary
 from midflight.cli.output import Fragment
 from midflight.values import LIMIT_REASONS, PlanEntry, Status
 
@@ -115,7 +116,7 @@ class Transcript:
         self._whole_session = whole
         self._column0 = True
         self._streamed = ""
-        self._asked: dict[str, e.Event] = {}
+        self._asked: dict[str, e.PermissionRequested] = {}
         self._texts: dict[str, str] = {}
         self._turns = 0
 
@@ -162,12 +163,12 @@ class Transcript:
     def _other(self, event: e.Event) -> list[Fragment]:
         """Return what is rare and takes one line."""
         match event:
-            case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
+            case e.PermissionRequested(request=request):
                 self._asked[request] = event
-            case e.PermissionResolved(request=request, decision="deny"):
-                asked = self._asked.pop(request, None)
-                name = getattr(asked, "name", "a tool")
-                return self._aside("denied", f"{name}: {event.reason}")
+            case e.PermissionResolved(request=request):
+                return self._resolved(event, self._asked.pop(request, None))
+            case e.RuleRevoked(rule=rule):
+                return self._aside("rule", f"withdrawn: {rule_in_words(rule)}")
             case e.QuestionResolved(answers={}, reason=reason):
                 return self._aside("unanswered", reason)
             case e.SessionStarted(problems=problems) if problems:
@@ -184,6 +185,22 @@ class Transcript:
                 return self._aside("background", title)
             case e.TaskEnded(title=title, status=status):
                 return self._aside("background", f"{title}: {status}")
+        return []
+
+    def _resolved(
+        self, event: e.PermissionResolved, asked: e.PermissionRequested | None
+    ) -> list[Fragment]:
+        """Return what was decided about what, unless a policy allowed it."""
+        what = summary(asked, str(self._cwd)) if asked else "a tool"
+        match event:
+            case e.PermissionResolved(decision="deny", reason=reason):
+                return self._aside("denied", f"{what}: {reason}" if reason else what)
+            case e.PermissionResolved(decision="allow", by="user", rule=rule):
+                return self._aside(
+                    "allowed", f"{what}, and {for_the_session(rule)}" if rule else what
+                )
+            case e.PermissionResolved(decision="allow", by="rule", reason=reason):
+                return self._aside("allowed", f"{what}: {reason}")
         return []
 
     def _stream(self, text: str) -> list[Fragment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from midflight import commands as c
 from midflight._util.sanitize import one_line, one_name
@@ -49,6 +50,10 @@ class Tree:
     def asker(self, session: str) -> str:
         """Return the name of a child that asks something; nothing if it is none."""
         return one_line(self.children.named(session), NAME_WIDTH)
+
+    def folder(self, session: str) -> Path | None:
+        """Return the folder of a child that asks something; None if it is none."""
+        return self.children.folder(session)
 
     async def answer(self, session: str, answer: c.Answer) -> str:
         """Answer a child; return what is wrong, or nothing."""
