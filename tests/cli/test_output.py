@@ -21,7 +21,7 @@ from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
-from midflight.effects import CommandEffect
+from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
 from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage
 
 ATTACKS = (
@@ -150,6 +150,13 @@ def _filled(kind: type[e.Event], attack: str) -> e.Event:
         "tuple[PlanEntry, ...]": (PlanEntry(text=attack, status="in_progress"),),
         "TokenUsage": TokenUsage(),
         "tuple[Denial, ...]": (Denial(call="c", name=attack, reason=attack),),
+        "tuple[Effect, ...]": (
+            CommandEffect(command=attack, cwd=attack),
+            EditEffect(path=attack, target=attack, diff=attack, lines=2, shown_lines=1),
+            ReadEffect(path=attack, target=attack),
+            FetchEffect(url=attack),
+            OtherEffect(input={attack: attack}),
+        ),
         "dict[str, str | list[str]]": {attack: attack},
         "Any": {attack: attack},
         "float": 1.0,
