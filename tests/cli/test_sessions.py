@@ -242,6 +242,8 @@ async def test_text_that_may_be_a_message_answers_no_permission(begin: Begin, sa
     assert "neither allows nor denies: y allows it, n denies it" in done.err
     assert "midflight answer make-it deny --reason 'into another folder'" in done.err
     assert session.pending == (asked,)
+    assert (await say("answer", "No.")).out == "make-it: denied Write new.txt\n"
+    await until(session, e.TurnEnded)
 
 
 async def test_always_allows_what_the_rule_says_and_nothing_without_one(
@@ -260,6 +262,8 @@ async def test_always_allows_what_the_rule_says_and_nothing_without_one(
             break
     done = await say("answer", "always")
     assert (done.code, "allowed only once" in done.err) == (2, True)
+    assert (await say("answer", "deny")).code == 0
+    await until(session, e.TurnEnded)
 
 
 async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) -> None:
@@ -269,6 +273,7 @@ async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) 
     await until(session, e.QuestionRequested)
     assert (await say("answer", "Deny")).out == "make-it: answered Deny\n"
     assert (await until(session, e.QuestionResolved)).answers == {"Guests?": "Deny"}
+    await until(session, e.TurnEnded)
 
 
 async def test_a_request_is_named_where_several_wait() -> None:
