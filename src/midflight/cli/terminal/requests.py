@@ -137,7 +137,7 @@ class PendingRequests:
         why = f" ({one_line(request.reason)})" if request.reason else ""
         long = f" ({len(lines)} lines)" if self._more else ""
         who = first.asker or "The agent"
-        head = f"\n{who} asks for leave to use {one_line(request.name)}{why}{long}\n"
+        head = f"\n{who} asks for leave to use {one_name(request.name)}{why}{long}\n"
         rule = f"  a: allow {answers.for_the_session(request.rule)}\n"
         return [(YELLOW, head), *detail, *([(DIM, rule)] if request.rule else [])]
 
