@@ -11,6 +11,7 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
+from midflight._util.sanitize import one_line
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
