@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -141,3 +141,51 @@ async def test_https_sends_nothing_in_the_clear() -> None:
             await heard(OpenCodeClient(f"https://{place}", "sesame"))
     assert server.asked[:1] == b"\x16"  # a handshake
     assert b"GET" not in server.asked
+
+
+class Counting:
+    """Answers no call to ``/slow`` and every other at once, and counts the connections."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.standing = 0
+        self.slow = 0
+        self._changed = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.made += 1
+        self.standing += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if head.startswith(b"GET /slow"):
+                    self.slow += 1
+                    self._changed.set()
+                else:
+                    writer.write(OK + b"Content-Length: 2\r\n\r\n{}")
+        self.standing -= 1
+        self._changed.set()
+        writer.close()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.mark.parametrize("calls", range(1, 6))
+async def test_cancelled_close_forgets_no_connection(calls: int) -> None:
+    """Of those that calls at the same time have made, one is kept for the next call."""
+    counting = Counting()
+    async with await asyncio.start_server(counting.serve, "127.0.0.1", 0) as server:
+        client = OpenCodeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        await asyncio.gather(*(client.get("/session") for _ in range(4)))
+        assert counting.made > 1
+        await counting.until(lambda: counting.standing == 1)
+        slow = [asyncio.ensure_future(client.get("/slow")) for _ in range(calls)]
+        await counting.until(lambda: counting.slow == calls)
+        closing = asyncio.ensure_future(client.close())
+        asyncio.get_running_loop().call_soon(closing.cancel)
+        await counting.until(lambda: counting.standing == 0)
+        ended = await asyncio.gather(closing, *slow, return_exceptions=True)
+        assert [type(error) for error in ended] == [asyncio.CancelledError, *[AgentFailed] * calls]

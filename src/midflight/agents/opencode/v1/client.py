@@ -6,6 +6,7 @@ does not import. Responses are plain dictionaries; a reader takes what it needs.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from midflight._util.aio import finished
 from midflight._util.lines import OVERLONG, LineSplitter, json_object
 from midflight.agents.opencode.server import Refused
 from midflight.errors import AgentFailed
@@ -59,6 +61,8 @@ class OpenCodeClient:
             timeout=CALL_TIMEOUT_S,
             trust_env=False,
             verify=trusted(url),
+            # Of several that have expired, a call that is cancelled then forgets some unclosed.
+            limits=httpx2.Limits(max_keepalive_connections=1),
         )
 
     def at(self, directory: Path) -> OpenCodeClient:
@@ -66,8 +70,8 @@ class OpenCodeClient:
         return OpenCodeClient(self._url, self._password, directory)
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._http.aclose()
+        """Close every connection, even if the caller is cancelled after the first."""
+        await finished(asyncio.get_running_loop().create_task(self._http.aclose()))
 
     async def get(self, path: str, patience_s: float | None = None) -> Any:
         """Return a resource. Raises `Refused` or `AgentFailed`."""
