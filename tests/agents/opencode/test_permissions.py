@@ -35,7 +35,17 @@ def verdict(request: PermissionRequest, **options: Any) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    ["ls", "ls -la src", "cat README.md docs/a-b.md", "grep -rn word src", "pwd", "echo a=b"],
+    [
+        *("ls", "ls -la src", "ls -R", "cat README.md docs/a-b.md", "pwd", "echo a=b", "id -u"),
+        *(
+            "grep -n word src/a.py",
+            "grep -inE -A3 word a b",
+            "head -n 5 a",
+            "tail -n5 a",
+            "wc -l a",
+        ),
+        *("du -sh src", "tail +5 a", "head --lines=5 a", "ls --all", "which python3"),
+    ],
 )
 @pytest.mark.parametrize("mode", PERMISSION_MODES)
 def test_plain_command_that_only_reads_in_the_folder_is_never_asked(
@@ -74,6 +84,32 @@ def test_plain_command_that_only_reads_in_the_folder_is_never_asked(
         "git diff",
         "find . -delete",
         "rg --pre=sh x",
+        "grep -r . .",
+        "grep -rn word src",
+        "grep -nR word src",
+        "grep --recursive word src",
+        "grep --rec word src",
+        "grep -d recurse word src",
+        "grep -drecurse word src",
+        "grep --directories=recurse word src",
+        "grep -f list a",
+        "grep -fsafe a",
+        "rgrep word src",
+        "rg word",
+        "git grep word",
+        "git show HEAD:conf",
+        "find . -type f",
+        "tar cf - src",
+        "head src/*",
+        "tail -f a",
+        "cat .e[n]v",
+        "cat .ENV",
+        "cat conf/Prod.Env.local",
+        "wc --files0-from list",
+        "wc --files0-from=list",
+        "wc --fi=list",
+        "du -Xlist",
+        "cat -- a",
         "\u0435cho hello",
         "echo h\u0435llo",
         "grep -f/etc/passwd a",
@@ -98,6 +134,17 @@ def test_link_that_leads_out_of_the_folder_is_asked_for(tmp_path: Path) -> None:
     (inside / "plain").mkdir()
     assert verdict(asked(command="cat plain/x"), cwd=inside) == "allow"
     assert verdict(asked(command="cat way/x"), cwd=inside) == "ask"
+
+
+@fault("S9")
+@pytest.mark.parametrize("target", [".env", "conf/.env.local", "Prod.ENV"])
+def test_link_to_a_file_with_secrets_is_asked_for(tmp_path: Path, target: str) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / target).write_text("TOKEN=s3cret")
+    (tmp_path / "plain").symlink_to(tmp_path / target)
+    (tmp_path / "other").write_text("x")
+    assert verdict(asked(command="cat other"), cwd=tmp_path) == "allow"
+    assert verdict(asked(command="cat plain"), cwd=tmp_path) == "ask"
 
 
 def test_command_counts_as_one_only_by_its_text() -> None:
