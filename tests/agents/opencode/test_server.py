@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -54,7 +55,8 @@ async def test_sessions_share_a_server_and_no_project_loosens_its_permissions(
             cwd.mkdir()
             (cwd / "opencode.json").write_text(json.dumps(project))
             env = model.env(claude_home)
-            sessions.append(midflight.open(agent="opencode", cwd=cwd, env=env, attended=False))
+            options: dict[str, Any] = {"agent": "opencode", "cwd": cwd, "env": env}
+            sessions.append(midflight.open(attended=False, trust=True, **options))
         async with sessions[1]:
             async with sessions[0]:
                 (server,) = set(servers()) - set(before)
