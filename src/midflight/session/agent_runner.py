@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -32,6 +34,9 @@ END_TIMEOUT_S = 5.0
 
 EFFECTS_TIMEOUT_S = 5.0
 """How long the files that a call would change may take to be read."""
+
+KEPT_INPUTS = 1_000
+"""Of so many calls the input is kept, to look again what they would do."""
 
 ACTION_TIMEOUT_S = 20.0
 """How long one call of a driver may take; drivers have tighter bounds of their own."""
@@ -64,6 +69,7 @@ class AgentRunner:
         self._factory = factory
         self._after_input = after_input
         self._before_action = before_action
+        self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._action_task: asyncio.Task[None] | None = None
         self._readers = TaskSet()
@@ -157,6 +163,7 @@ class AgentRunner:
                     died = signal
                     break
                 if isinstance(signal, PermissionRequested):
+                    self._keep_input(signal)
                     signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole
                 if isinstance(signal, Up):
                     came_up = True
@@ -181,12 +188,20 @@ class AgentRunner:
                 feed(died, clock())
                 self._after_input()
 
+    def _keep_input(self, request: PermissionRequested) -> None:
+        """Keep a copy of a call's input: a reader of the event can change the one that it has."""
+        self._inputs[request.call] = copy.deepcopy(request.input)
+        if len(self._inputs) > KEPT_INPUTS:
+            del self._inputs[next(iter(self._inputs))]
+
     async def with_effects(self, request: PermissionRequested) -> PermissionRequested:
         """Return a request with what it would do now, and the rule that this amounts to.
 
         Files are read for it, in a thread; where that fails or takes too long, the raw input is
         shown.
         """
+        kept = self._inputs.get(request.call, request.input)
+        request = msgspec.structs.replace(request, input=copy.deepcopy(kept))
         try:
             async with asyncio.timeout(EFFECTS_TIMEOUT_S):
                 effects = await asyncio.to_thread(self.agent.effects, request)
