@@ -41,6 +41,12 @@ StrPath = str | os.PathLike[str]
 Names = list[str] | tuple[str, ...]
 Paths = list[str] | list[Path] | tuple[StrPath, ...]
 
+OWN_SERVER = ("-P", "-m", "midflight.cli.main", "mcp")
+"""How the arguments of midflight's own MCP server begin."""
+
+SERVERS_VARIABLE = "MIDFLIGHT_MCP_SERVERS"
+"""The environment variable with MCP servers, as JSON, for sessions that are resumed."""
+
 _Spent = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

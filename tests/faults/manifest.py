@@ -328,6 +328,13 @@ ROWS: dict[str, Row] = {
         "No program is taken from the folder that is worked in, or from one above it.",
         "node_modules/.bin/opencode that another user had planted",
     ),
+    "S20": Row(
+        "What may be secret in the settings of an MCP server, and a system prompt, are in no "
+        "journal, no error and no list of processes.",
+        "tokens in args and url of MCP servers stood in the journal, a system prompt in ps",
+        not_yet="the arguments of a server over stdio: its own command line is what its agent "
+        "starts it with",
+    ),
     "S21": Row(
         "A folder's allow list gives nothing, also where the agent itself trusts the folder.",
         "CVE-2026-21852",

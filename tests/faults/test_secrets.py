@@ -59,6 +59,31 @@ async def test_key_is_in_no_argument_no_event_and_no_representation(
         _shows_no_key(str(thing))
 
 
+@fault("S20")
+async def test_system_prompt_and_servers_are_in_no_list_of_processes(
+    scripted_model: Models, use: Use
+) -> None:
+    model = await scripted_model([[Wait("on"), Text("done")]])
+    server = {"type": "http", "url": f"http://127.0.0.1:9/{KEY}"}
+    options = use(model, system_prompt=f"The key is {KEY}.", mcp_servers={"tools": server})
+    async with midflight.dispatch("go", **options) as session:
+        await model.reached("on")
+        for process in psutil.Process().children(recursive=True):
+            _shows_no_key(" ".join(process.cmdline()))
+        (prompt,) = [
+            Path(argument.partition("=")[2])
+            for argument in agents()[0].cmdline()
+            if argument.startswith("--system-prompt-file=")
+        ]
+        assert prompt.read_text() == options["system_prompt"]
+        assert stat.S_IMODE(prompt.stat().st_mode) == 0o600
+        assert stat.S_IMODE(prompt.parent.stat().st_mode) == 0o700
+        model.signal("on")
+        await ended(session.first)
+    assert options["system_prompt"] in model.requests[0].system
+    assert not prompt.parent.exists()
+
+
 @fault("S4", "A1")
 async def test_key_that_the_agent_complains_about_is_in_no_error(
     tmp_path: Path, no_agent_left: None

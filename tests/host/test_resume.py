@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.faults.manifest import fault
 from tests.support.host import close, journal_of, post
+from tests.support.journal import begin
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.agents.shared.environment import inherited
 from midflight.client.client import connect
 from midflight.errors import Conflict, EventsExpired, NotFound
 from midflight.host import Host
+from midflight.host.secrets import SessionSecrets
+from midflight.journal import Journal
 from midflight.journal import queries as reading
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 from midflight.testing.model.script import Part
@@ -227,3 +233,33 @@ async def test_request_gets_its_full_time_when_the_last_reader_leaves(
     assert session.first is not None
     await session.first.result()
     assert clock() - left > 0.3
+
+
+@fault("S20")
+async def test_resumed_session_gets_its_servers_from_the_environment(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in no file of the journal; without them the session is not resumed."""
+    secret = "s3cret-0123456789"
+    servers = {"tools": {"command": "server", "args": ["--token", secret]}}
+    async with Journal(state) as journal:
+        await journal.register("/x.sock")
+        record = await begin(journal, mcp_servers=servers)
+        row = await journal.find(record.session)
+        files = [path.read_bytes() for path in state.glob("journal*")]  # noqa: ASYNC240 - few
+        assert not any(secret.encode() in content for content in files)
+        await journal.leave()
+    secrets = SessionSecrets()
+    with pytest.raises(Conflict, match=r"needs tools\.args") as caught:
+        secrets.options(row)
+    assert "MIDFLIGHT_MCP_SERVERS" in caught.value.hint
+    monkeypatch.setenv("MIDFLIGHT_MCP_SERVERS", "nonsense")
+    with pytest.raises(Conflict, match="no JSON"):
+        secrets.options(row)
+    monkeypatch.setenv("MIDFLIGHT_MCP_SERVERS", json.dumps(servers))
+    options = secrets.options(row)
+    assert options.mcp_servers == servers
+    assert "MIDFLIGHT_MCP_SERVERS" not in inherited(())
+    secrets.keep(row.id, options)
+    monkeypatch.delenv("MIDFLIGHT_MCP_SERVERS")
+    assert secrets.options(row).mcp_servers == servers

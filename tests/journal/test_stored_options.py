@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from tests.faults.manifest import fault
 from tests.support.journal import options
 
 from midflight import Options
 from midflight.errors import InvalidOption
 from midflight.journal import restored, stored
+from midflight.options import OWN_SERVER
 
 SERVERS = {
     "local": {"command": "server", "args": ["-v"], "env": {"KEY": "1", "OTHER": "2"}},
@@ -56,7 +59,7 @@ def test_secret_values_come_from_the_host_that_resumes(tmp_path: Path) -> None:
     found, missing = restored(
         _kept(given),
         {"TOKEN": "new", "KEY": "1", "OTHER": "2", "PATH": "/bin"},
-        {"far": SERVERS["far"]},
+        SERVERS,
     )
 
     assert missing == ()
@@ -69,10 +72,41 @@ def test_missing_secret_values_are_named() -> None:
 
     found, missing = restored(_kept(given), {"KEY": "1"})
 
-    assert set(missing) == {"TOKEN", "local.env.OTHER", "far.headers.Authorization"}
+    assert set(missing) == {
+        *("TOKEN", "local.env.OTHER", "local.args", "far.headers.Authorization", "far.url")
+    }
     assert found.env == {}
     assert found.mcp_servers["local"]["env"] == {"KEY": "1"}
     assert found.mcp_servers["far"]["headers"] == {}
+
+
+@fault("S20")
+def test_settings_of_a_server_that_may_be_secret_are_not_stored() -> None:
+    """What was stored before comes back as it is; midflight's own server has no secret."""
+    secret = "s3cret-0123456789"
+    own = {"command": "python", "args": [*OWN_SERVER, "--session", "x"], "alwaysLoad": True}
+    servers: dict[str, Any] = {
+        "own": own,
+        "local": {"command": "server", "args": ["--token", secret], "timeout": 5},
+        "far": {"type": "http", "url": f"http://x/{secret}", "oauth": {"clientSecret": secret}},
+        "bare": {"command": "server", "args": [], "env": None},
+    }
+    given = options(mcp_servers=servers)
+    kept = _kept(given)
+    assert secret not in str(kept)
+
+    found, missing = restored(kept)
+    assert set(missing) == {"local.args", "far.url", "far.oauth"}
+    assert found.mcp_servers["own"] == own
+    assert found.mcp_servers["local"] == {"command": "server", "timeout": 5}
+    assert found.mcp_servers["bare"] == {"command": "server", "args": [], "env": {}}
+
+    found, missing = restored(kept, {}, servers)
+    assert (found.mcp_servers, missing) == (servers, ())
+
+    before = {"mcp_servers": {"local": servers["local"]}}
+    found, missing = restored(kept | before)
+    assert (found.mcp_servers["local"], missing) == (servers["local"], ())
 
 
 def test_options_of_the_program_are_not_stored() -> None:

@@ -10,6 +10,11 @@ from typing import Any
 SECRET_CHARS = 8
 """Shorter values are too common in ordinary text to be blanked out."""
 
+TOKEN_CHARS = 16
+"""Shorter words of an argument or an address are seldom tokens."""
+
+_SEPARATORS = re.compile(r"[\s/?&=#:@,;\"']+")
+_DIGIT = re.compile(r"\d")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
@@ -33,10 +38,15 @@ class Redactor:
 
 
 def server_secrets(mcp_servers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the values in the environment and the headers of MCP servers."""
-    return [
-        str(value)
-        for server in mcp_servers.values()
-        for part in ("env", "headers")
-        for value in dict(server.get(part) or {}).values()
-    ]
+    """Return what may be secret of MCP servers: environment, headers, and parts of arguments.
+
+    Of those, and of an address, it is the long parts with a digit in them.
+    """
+    secrets: list[str] = []
+    for server in mcp_servers.values():
+        for part in ("env", "headers"):
+            secrets += map(str, dict(server.get(part) or {}).values())
+        texts = [str(server.get("url") or ""), *map(str, server.get("args") or ())]
+        words = [word for text in texts for word in _SEPARATORS.split(text)]
+        secrets += [word for word in words if len(word) >= TOKEN_CHARS and _DIGIT.search(word)]
+    return secrets

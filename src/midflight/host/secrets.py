@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from midflight._util.redact import Redactor, server_secrets
 from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
-from midflight.options import Options
+from midflight.options import SERVERS_VARIABLE, Options
 
 
 class SessionSecrets:
@@ -42,7 +46,7 @@ class SessionSecrets:
         options, missing = restored(
             row.options,
             {**os.environ, **known.env} if known else os.environ,
-            known.mcp_servers if known else None,
+            known.mcp_servers if known else _servers_of_environment(),
             on_request=known.on_request if known else None,
             attended=known.attended if known else None,
             name=row.name,
@@ -52,6 +56,17 @@ class SessionSecrets:
         if missing:  # with others, the agent might work for another account
             raise Conflict(
                 f"session {row.name} needs {', '.join(missing)}, whose values are never stored",
-                "set them in the environment and send it again",
+                f"set them in the environment, servers in {SERVERS_VARIABLE}, and send it again",
             )
         return options
+
+
+def _servers_of_environment() -> Mapping[str, Mapping[str, Any]]:
+    """Return the MCP servers that the environment has. Raises `Conflict` if it has nonsense."""
+    text = os.environ.get(SERVERS_VARIABLE) or "{}"
+    try:
+        return msgspec.json.decode(text, type=dict[str, dict[str, Any]])
+    except msgspec.MsgspecError:
+        raise Conflict(
+            f"{SERVERS_VARIABLE} is no JSON of MCP servers", 'such as {"name": {"command": "x"}}'
+        ) from None

@@ -1,7 +1,7 @@
 """What is kept of a session's options, and how they come back.
 
-The values of environment variables and of headers may be keys. They are not stored, only their
-names; the host that resumes the session brings them again.
+What may be a key is not stored, only its name: the values of environment variables, and of MCP
+servers all but what is started. The host that resumes the session brings it again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from typing import Any
 
 import msgspec
 
-from midflight.options import Options
+from midflight.options import OWN_SERVER, Options
 
 _PROGRAM = ("on_request", "attended")
 """What belongs to the program that ran the session."""
 
-_SECRET = ("env", "headers")
+_NAMED = ("env", "headers")
+_PLAIN = ("command", "type")
+
+_WITHHELD = "withheld"
+"""Where the names of a server's other settings stand, whose values are not stored."""
 
 
 def stored(options: Options) -> dict[str, Any]:
@@ -27,11 +31,28 @@ def stored(options: Options) -> dict[str, Any]:
         if name not in (*_PROGRAM, "env", "mcp_servers")
     }
     plain: dict[str, Any] = msgspec.to_builtins(shown, enc_hook=str)
-    servers = {
-        name: {key: sorted(value) if key in _SECRET else value for key, value in server.items()}
-        for name, server in options.mcp_servers.items()
-    }
+    servers = {name: _stored_server(server) for name, server in options.mcp_servers.items()}
     return plain | {"env": sorted(options.env), "mcp_servers": servers}
+
+
+def _stored_server(server: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a server: a token may stand in ``args`` or ``url`` as well.
+
+    midflight's own has none.
+    """
+    own = tuple(server.get("args") or ())[: len(OWN_SERVER)] == OWN_SERVER
+    kept: dict[str, Any] = {}
+    withheld = []
+    for key, value in server.items():
+        if key in _NAMED:
+            kept[key] = sorted(value or ())
+        elif not value or key in _PLAIN or isinstance(value, (bool, int, float)):
+            kept[key] = value
+        elif key == "args" and own:
+            kept[key] = list(value)
+        else:
+            withheld.append(key)
+    return kept | ({_WITHHELD: sorted(withheld)} if withheld else {})
 
 
 def restored(
@@ -53,11 +74,16 @@ def restored(
             servers[name] = dict(replaced[name])
             continue
         servers[name] = dict(server)
-        for key in _SECRET:
+        for key in servers[name].pop(_WITHHELD, ()):
+            missing.append(f"{name}.{key}")
+            servers[name] |= {"url": ""} if key == "url" else {}
+        for key in _NAMED:
             names = server.get(key, ())
             if names:
                 servers[name][key] = {one: env[one] for one in names if one in env}
                 missing += [f"{name}.{key}.{one}" for one in names if one not in env]
+            elif key in server:
+                servers[name][key] = {}
     missing += [name for name in kept["env"] if name not in env]
     values = {name: env[name] for name in kept["env"] if name in env}
     built = Options.build(**{**kept, "env": values, "mcp_servers": servers, **changed})

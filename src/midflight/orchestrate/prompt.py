@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from midflight.authorization import EVERYTHING, QUESTIONS
-from midflight.options import Options
+from midflight.options import OWN_SERVER, Options
 
 SERVER = "midflight"
 """What the agent calls the MCP server."""
@@ -75,7 +75,7 @@ def orchestrator_options(
     by their names, ``env`` what that server needs and the agent does not pass on.
     """
     # -P: the folder may hold files that are named like modules, and they are not ours.
-    arguments = ["-P", "-m", "midflight.cli.main", "mcp", "--session", session]
+    arguments = [*OWN_SERVER, "--session", session]
     for what in may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if worktree else []

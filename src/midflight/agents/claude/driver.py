@@ -111,10 +111,12 @@ class ClaudeAgent:
         path = program.find(self._options.agent_path)
         await program.check(path)
         self._standing, instructions = await asyncio.to_thread(self._look)
+        prompt = self._options.system_prompt
         argv = program.arguments(
             self._options,
             self._session,
             self._mcp_config(),
+            self._file("system.md", prompt) if prompt else None,
             trusted=self._standing.trusted,
             instructions=self._file("instructions.md", instructions) if instructions else None,
         )

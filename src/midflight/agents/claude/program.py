@@ -27,9 +27,6 @@ MINIMUM = (2, 1, 330)
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """What ``--effort`` takes, by the program's own help."""
 
-MAX_ARGUMENT_BYTES = 120_000
-"""Linux passes no single argument of 128 KiB or more."""
-
 VERSION_TIMEOUT_S = 15.0
 VERSION_BYTES = 4096
 HINT = "is it Claude Code? pip install claude-agent-sdk"
@@ -116,14 +113,16 @@ def arguments(
     options: Options,
     session: str,
     mcp_config: Path | None = None,
+    system_prompt: Path | None = None,
     *,
     trusted: bool = True,
     instructions: Path | None = None,
 ) -> list[str]:
     """Return the program's arguments; every value is bound to its flag by ``=``.
 
-    One that is not ``trusted`` gets no settings of the folder; ``instructions`` is a file with what
-    stands there for the model.
+    ``mcp_config`` and ``system_prompt`` are private files: every user of the machine can read what
+    stands in an argument. One that is not ``trusted`` gets no settings of the folder;
+    ``instructions`` is a file with what stands there for the model.
 
     Raises `UnsupportedOption` for what the program cannot do.
     """
@@ -132,8 +131,6 @@ def arguments(
         raise UnsupportedOption("server_url", "Claude Code is no server")
     if options.effort not in (None, *EFFORTS):
         raise UnsupportedOption("effort", f"{options.effort!r} is none of {', '.join(EFFORTS)}")
-    if len((options.system_prompt or "").encode()) > MAX_ARGUMENT_BYTES:
-        raise UnsupportedOption("system_prompt", f"over {MAX_ARGUMENT_BYTES} bytes")
     # The session answers every ask itself, so a bypass works as root too and can be switched on
     # later; the program refuses both.
     mode = "default" if options.permission_mode == "bypassPermissions" else options.permission_mode
@@ -158,7 +155,8 @@ def arguments(
         "max-turns": options.max_turns,
         "max-budget-usd": _money_left(options),
         "effort": options.effort,
-        "system-prompt": options.system_prompt,
+        "system-prompt": None if options.system_prompt else options.system_prompt,
+        "system-prompt-file": system_prompt,
         "allowedTools": ",".join(allowed) or None,
         "disallowedTools": ",".join(options.disallowed_tools or ()) or None,
         "setting-sources": None if sources is None else ",".join(sources),

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from midflight.errors import AgentUnavailable, UnsupportedOption
+from midflight.options import SERVERS_VARIABLE
 
 CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 """By these variables a new Claude Code would take itself for part of one that midflight runs in."""
 
 
 def inherited(without: Collection[str]) -> dict[str, str]:
-    """Return the environment of this process without some variables."""
-    return {name: value for name, value in os.environ.items() if name not in without}
+    """Return the environment of this process without some variables, and without other servers."""
+    out = {*without, SERVERS_VARIABLE}
+    return {name: value for name, value in os.environ.items() if name not in out}
 
 
 def runnable(path: Path, install: str) -> Path:
