@@ -22,7 +22,7 @@ async def test_next_host_resumes_the_wait_for_a_usage_limit(
     monkeypatch: pytest.MonkeyPatch,
     no_agent_left: None,
 ) -> None:
-    model = await fake_model(usage_limit(1), Text("went on"))
+    model = await fake_model(usage_limit(3), Text("went on"))
     for name, value in model.env(tmp_path).items():
         monkeypatch.setenv(name, value)
     given = Options.build(
