@@ -149,7 +149,7 @@ async def main():
         await session.__aenter__()
         async for event in session.stream():
             if isinstance(event, midflight.ToolStarted):
-                sys.stdin.readline()
+                await asyncio.to_thread(sys.stdin.readline)
                 return
     async with session:
         async for event in session.stream():

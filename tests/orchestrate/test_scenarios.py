@@ -75,7 +75,7 @@ async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
             [
                 use("wait", sessions=["tests"], timeout_s=0),
                 use("answer", session="tests", decision="allow"),
-                Text("That is yours to decide."),
+                [Mark("tried"), Text("That is yours to decide.")],
             ],
         ),
         (
@@ -115,6 +115,7 @@ async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
     )
     try:
         await screen.sees("tests asks for leave to use Bash", 60)
+        await model.reached("tried")  # what the agent itself answers, before the person does
         screen.types("y")
         await screen.sees("[allowed]")
         await screen.sees("That is yours to decide.", 60)

@@ -63,7 +63,7 @@ async def skills(stage: Stage) -> None:
     for name in ("alpha", "beta"):
         make_skill(stage.cwd / ".claude" / "skills", name)
     steps: list[Step] = [ToolCall("Skill", {"skill": "beta"}), Text("x")]
-    async with stage.play(steps, skills=["alpha", "gamma"]) as on:
+    async with stage.play(steps, skills=["alpha", "gamma"], trust=True) as on:
         await on.ask()
         started = next(v for v in await on.events() if isinstance(v, e.SessionStarted))
         assert "gamma" in str(started.problems)
