@@ -377,8 +377,12 @@ class Console:
             self._say("  once more to quit\n")
 
     async def _read(self) -> None:
-        """Read lines until the person quits."""
-        with contextlib.suppress(EOFError):
+        """Read lines until the person quits.
+
+        The keyboard is ours also between two prompts: the terminal would take keys for itself
+        there, and Ctrl-U would forget those typed before it.
+        """
+        with contextlib.suppress(EOFError), self._prompt.input.raw_mode():
             while not self._quit.is_set():
                 line = await self._prompt.prompt_async(
                     default=self._take_draft(),
