@@ -24,6 +24,8 @@ EVERYTHING, QUESTIONS = "everything", "questions"
 MAY_ANSWER = "midflight-may-answer"
 """The header with which a client passes on to a host what its user lets it answer."""
 
+UNSEEN = "this system does not tell whose a process is: say it in the session's own terminal"
+
 AnswerScope = bool | Iterable[str]
 """What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
 
@@ -32,13 +34,14 @@ class Caller(msgspec.Struct, frozen=True):
     """Who asks: a process on this machine, by its user and its id.
 
     ``inside`` are the sessions that the caller is a part of, the outermost first; a caller that no
-    agent has started is a part of none. The bearer of a token and a worker will be callers too:
-    they are made here, and what is asked of a caller stays ``inside``.
+    agent has started is a part of none. ``seen`` says that the system has told so: one of which it
+    tells nothing could be an agent's. The bearer of a token and a worker will be callers too.
     """
 
     uid: int
     pid: int
     inside: tuple[str, ...] = ()
+    seen: bool = True
 
     @classmethod
     def this_process(cls) -> Self:
@@ -47,8 +50,17 @@ class Caller(msgspec.Struct, frozen=True):
 
     @classmethod
     def process(cls, uid: int, pid: int) -> Self:
-        """Return another process; an agent's programs are known by their environment."""
-        return cls(uid, pid, lineage.inside(pid))
+        """Return another process, as it is now; an agent's programs are known by their environment.
+
+        One that has ended by now may do nothing.
+        """
+        inside = lineage.inside_of(pid)
+        return cls(uid, pid, inside or (), seen=inside is not None)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is an agent's program, or could be: it does not decide for the user."""
+        return bool(self.inside) or not self.seen
 
 
 class AnswerGrant:
@@ -96,9 +108,10 @@ class Authorizer:
     def __init__(self, journal: Journal, caller: Caller, *, may_answer: AnswerScope) -> None:
         """``may_answer`` is what an agent may answer of what the sessions it has begun ask."""
         self._journal = journal
+        self._caller = caller
         self._inside = caller.inside
         self._ancestry: tuple[str, ...] | None = None
-        self.grant = AnswerGrant(may_answer if self._inside else True)
+        self.grant = AnswerGrant(may_answer if self._inside else caller.seen)
 
     @property
     def parent(self) -> str:
@@ -107,7 +120,7 @@ class Authorizer:
 
     def check_options(self, options: Options) -> None:
         """Raise `NotAllowed` for options by which an agent would agree for the user."""
-        if self._inside and by_caller(options):
+        if self._caller.held and by_caller(options):
             raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
 
     async def ancestry(self) -> tuple[str, ...]:
@@ -139,7 +152,7 @@ class Authorizer:
 
     async def check(self, session: str, command: c.Command) -> None:
         """Raise `NotAllowed` for a command that this caller must not give."""
-        if not self._inside:
+        if not self._caller.held:
             return
         line = await self.ancestry()
         if session in line:
@@ -147,6 +160,8 @@ class Authorizer:
             raise NotAllowed(f"an agent cannot give commands to {whose}", "ask the user")
         if isinstance(command, c.Answer) and not await self._may_answer(session, command.request):
             raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
+        if isinstance(command, c.SetPermissionMode) and not self._caller.seen:
+            raise NotAllowed("it cannot be seen who asks, and it could be an agent", UNSEEN)
 
     async def _may_answer(self, session: str, request: str) -> bool:
         """Look what the request is: one that is not in the journal is none to answer."""

@@ -1,17 +1,19 @@
 """Which session an agent belongs to, in the environment of everything that the agent starts.
 
 Each agent has `SESSION_VARIABLE` in its environment, and so has every program that it starts:
-midflight's own programs know by it whose session would be steering. It stops a model that is talked
-into something, not a program that hides where it comes from.
+midflight's own programs know by it whose session would be steering. A program that has lost the
+variable is known by those that have started it. It stops a model that is talked into something,
+not a program that hides where it comes from.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
 
+from midflight._util.process_environment import StartedProcess, above, has_proc, look
 from midflight.options import Options
 
 SESSION_VARIABLE = "MIDFLIGHT_SESSION"
@@ -21,27 +23,42 @@ UNKNOWN = "?"
 """Stands for the session of a program that several sessions share, or that is started early."""
 
 
-def inside(pid: int | None = None) -> tuple[str, ...]:
-    """Return the sessions inside of whose agents a process runs, the outermost first.
+def inside() -> tuple[str, ...]:
+    """Return the sessions inside of whose agents this process runs, the outermost first.
 
-    Without a ``pid`` it is this process. Of others it is known on Linux only, and of programs of
-    the same user: nothing is returned where it cannot be seen.
+    Where there is no ``/proc`` that is what its environment says.
     """
-    path = os.environ.get(SESSION_VARIABLE, "") if pid is None else _variable(pid)
-    return tuple(filter(None, path.split("/")))
+    mine = StartedProcess(dict(os.environ), os.getppid())
+    return _sessions([mine, *(above(mine.parent) if has_proc() else ())])
 
 
-def _variable(pid: int) -> str:
-    """Return what another process was started with, or nothing."""
+def inside_of(pid: int) -> tuple[str, ...] | None:
+    """Return the same of another process; None where the system does not tell.
+
+    One that has ended meanwhile is of `UNKNOWN`: what it was is not seen any more.
+    """
+    if not pid:
+        return None
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return ""
-    begin = f"{SESSION_VARIABLE}=".encode()
-    values = (
-        line.removeprefix(begin) for line in environment.split(b"\0") if line.startswith(begin)
-    )
-    return next(values, b"").decode(errors="replace")
+        process = look(pid)
+    except ProcessLookupError:
+        return (UNKNOWN,)
+    found = _sessions([process, *above(process.parent)])
+    return None if process.environment is None and not found else found
+
+
+def _sessions(processes: Iterable[StartedProcess]) -> tuple[str, ...]:
+    """Return the sessions of a process and those above it, the nearest of which comes first.
+
+    What is not known of one is known where one that it has started says it.
+    """
+    found: list[str] = []
+    for process in processes:
+        path = (process.environment or {}).get(SESSION_VARIABLE, "")
+        for session in filter(None, reversed(path.split("/"))):
+            if session not in found and (session != UNKNOWN or not found):
+                found.append(session)
+    return tuple(reversed(found))
 
 
 def own() -> str:

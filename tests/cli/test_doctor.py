@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.program import COMMAND, watched
 
 from midflight.agents.claude import program as claude_program
@@ -71,6 +72,23 @@ def test_an_agent_that_is_not_here_comes_with_the_command_that_installs_it(tmp_p
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin"))
     assert "opencode  not here   npm install -g opencode-ai" in done.stdout
     assert "not here: auggie" in done.stdout
+
+
+@fault("S18")
+def test_an_agent_of_the_work_folder_is_not_here_and_does_not_run(tmp_path: Path) -> None:
+    work = tmp_path / "above" / "work"
+    for folder in (work, work.parent):
+        for place in (folder, folder / "node_modules" / ".bin"):
+            place.mkdir(parents=True, exist_ok=True)
+            for name in ("opencode", "gemini", "git"):
+                (place / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/run\necho 1.18.33\n")
+                (place / name).chmod(0o755)
+    relative = ["", ".", "node_modules/.bin", "../node_modules/.bin", programs(tmp_path / "bin")]
+    done = doctor(work, PATH=os.pathsep.join(relative), HOME=str(tmp_path))
+    assert "opencode  not here" in done.stdout
+    assert "git       not found" in done.stdout
+    assert "not here: auggie" in done.stdout
+    assert not (tmp_path / "run").exists()
 
 
 def test_opencode_alone_makes_it_ready_and_the_command_names_it(tmp_path: Path) -> None:

@@ -324,6 +324,11 @@ ROWS: dict[str, Row] = {
         "message.",
         "a second yes allowed a call that nobody had seen",
     ),
+    "S17": Row(
+        "An agent's own shell reaches no further than its agent: whoever asks a host is looked up "
+        "when it connects, and one that cannot be looked up may do nothing that an agent may not.",
+        "connect, fork, and the parent exits: the host found nobody, and let it in",
+    ),
     "S18": Row(
         "No program is taken from the folder that is worked in, or from one above it.",
         "node_modules/.bin/opencode that another user had planted",

@@ -39,21 +39,53 @@ sys.stdout.buffer.write(told)
 """
 
 
+_LEAVE = r"""
+import os, socket, sys
+address, request, answer = sys.argv[1:]
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(address)
+if os.fork():
+    os._exit(0)
+connection.sendall(request.encode())
+while piece := connection.recv(65536):
+    os.write(int(answer), piece)
+"""
+"""Connects, and leaves the connection to a child: whoever looks finds nobody."""
+
+
 async def ask(
     host: Host, inside: str, target: str, body: object, method: str = "POST", **headers: str
 ) -> tuple[int, Any]:
     """Ask as a program does that an agent has started, without any help of midflight's own."""
-    data = json.dumps(body)
-    told = {"host": "x", "connection": "close", "content-type": "application/json", **headers}
-    told |= {"content-length": str(len(data))}
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-    request = f"{method} {target} HTTP/1.1\r\n{head}\r\n{data}"
+    request = written(target, body, method, **headers)
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-S", "-E", "-c", _ASK, host.address(), request),
         env={"PATH": os.environ["PATH"], SESSION_VARIABLE: inside},
         stdout=subprocess.PIPE,
     )
     answer, _ = await program.communicate()
+    return read(answer)
+
+
+def leave(host: Host, inside: str, request: str, answer: int) -> None:
+    """Ask, and be gone when this returns; what the host says goes to the file ``answer``."""
+    subprocess.run(
+        [sys.executable, "-S", "-E", "-c", _LEAVE, host.address(), request, str(answer)],
+        env={"PATH": os.environ["PATH"], SESSION_VARIABLE: inside},
+        pass_fds=[answer],
+        check=True,
+    )
+
+
+def written(target: str, body: object, method: str = "POST", **headers: str) -> str:
+    data = json.dumps(body)
+    told = {"host": "x", "connection": "close", "content-type": "application/json", **headers}
+    told |= {"content-length": str(len(data))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n{data}"
+
+
+def read(answer: bytes) -> tuple[int, Any]:
     top, _, content = answer.decode().partition("\r\n\r\n")
     return int(top.split()[1]), json.loads(content)
 
@@ -127,4 +159,39 @@ async def test_agent_that_uses_the_socket_itself_trusts_no_folder(
     del family
     body = {"task": None, "agent": "fake", "cwd": str(tmp_path), **option}
     status, told = await ask(host, "outer", "/sessions", body)
+    assert (status, told["code"]) == (403, "not_allowed")
+
+
+@fault("S17")
+async def test_connection_whose_process_has_gone_is_refused(
+    host: Host, family: tuple[Session, Session, Session]
+) -> None:
+    """The host looks when it comes to accept the connection: until then this test has the loop."""
+    _, second, _ = family
+    reading, writing = os.pipe()
+    path = f"/sessions/{second.id}/commands"
+    request = written(path, {"type": "send", "text": "x"})
+    leave(host, second.id, request, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        status, told = read(await asyncio.to_thread(answer.read))
+    assert (status, told["code"]) == (403, "not_allowed")
+    assert second.last_seq == 0
+
+
+@fault("S17")
+async def test_program_without_the_variable_is_still_its_agents(
+    host: Host, family: tuple[Session, Session, Session]
+) -> None:
+    _, second, _ = family
+    path = f"/sessions/{second.id}/commands"
+    request = written(path, {"type": "close"})
+    program = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", 'env -i "$@"; exit', "sh"),
+        *(sys.executable, "-S", "-E", "-c", _ASK, host.address(), request),
+        env={"PATH": os.environ["PATH"], SESSION_VARIABLE: second.id},
+        stdout=subprocess.PIPE,
+    )
+    answer, _ = await program.communicate()
+    status, told = read(answer)
     assert (status, told["code"]) == (403, "not_allowed")

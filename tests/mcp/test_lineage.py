@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.support.mcp_tools import WRITE
 
 import midflight
 from midflight import commands as c
+from midflight.authorization import Authorizer, Caller
 from midflight.cli.commands.rm import rm
 from midflight.client.client import connect
 from midflight.host import Host
@@ -117,6 +119,25 @@ async def test_unknown_caller_may_only_read(
     assert "not_allowed" in await tools.refused("stop", session="first")
     assert "not_allowed" in await tools.refused("dispatch", task="x")
     assert len((await tools.ask("sessions"))["sessions"]) == 1
+
+
+@fault("S17")
+async def test_caller_that_cannot_be_seen_decides_nothing_for_the_user(
+    open_host: OpenHost, tmp_path: Path
+) -> None:
+    model, host = await open_host(WRITE)
+    session = await begin(host, model, tmp_path / "work", "first")
+    while not session.pending:
+        await anext(session.events(session.last_seq))
+    unseen = Authorizer(journal_of(host), Caller(os.getuid(), 7, seen=False), may_answer=True)
+    answer = c.Answer(request=session.pending[0].request)
+    for command in (answer, c.SetPermissionMode(mode="acceptEdits")):
+        with pytest.raises(midflight.NotAllowed):
+            await unseen.check(session.id, command)
+    with pytest.raises(midflight.NotAllowed):
+        unseen.check_options(midflight.Options.build(cwd=tmp_path, trust=True))
+    await unseen.check(session.id, c.Send(text="also this"))
+    await unseen.check(session.id, c.Interrupt())
 
 
 @fault("S11")

@@ -111,4 +111,7 @@ def peer(connection: socket.socket) -> tuple[int, int]:
     # struct xucred of <sys/ucred.h>: version, uid, and the groups behind it.
     credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
     _, uid = struct.unpack_from("II", credentials)
-    return uid, 0
+    try:
+        return uid, connection.getsockopt(0, 2)  # SOL_LOCAL, LOCAL_PEERPID of <sys/un.h>
+    except OSError:
+        return uid, 0
