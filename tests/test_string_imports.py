@@ -24,6 +24,7 @@ NAMED = {
     "midflight.agents.acp.driver:AcpAgent": "a driver",
     "midflight.agents.claude.trust:OBEYED": "what an agent obeys is loaded with its driver",
     "midflight.agents.opencode.trust:OBEYED": "what another one obeys",
+    "midflight.agents.acp.trust:OBEYED": "what the agents behind ACP obey",
     "midflight.testing.fake.agent:FakeAgent": "a driver for tests, which stands above all others",
 }
 """What may be named in a string, and why. ``{}`` stands for what is put in when it runs."""
@@ -33,6 +34,7 @@ NO_MODULE = {"midflight.toml": "the file with a project's defaults"}
 
 BY_VARIABLE = {
     "agents": "loads a driver of its table",
+    "agents.shared.obeyed": "loads what an agent obeys, since no driver may know another one",
     "cli.main": "loads a handler of the table of commands",
     "testing.conformance.rig": "loads a driver of the same table, to ask its class",
 }

@@ -44,6 +44,7 @@ class EditEffect(_Effect, frozen=True, kw_only=True, tag="edit"):
     r"""A file changes. ``target`` is where ``path`` leads, if a link leads it elsewhere.
 
     ``diff`` is unified, its lines end at ``\n``; ``shown_lines`` of all its ``lines`` are in it.
+    ``protected`` says that the file decides what may run next time: no rule covers that.
     """
 
     path: str
@@ -51,6 +52,7 @@ class EditEffect(_Effect, frozen=True, kw_only=True, tag="edit"):
     diff: str = ""
     lines: int = 0
     shown_lines: int = 0
+    protected: bool = False
 
     @property
     def is_cut(self) -> bool:
@@ -125,7 +127,7 @@ def rule_of(effects: Sequence[Effect], cwd: str) -> str:
     match effects[0]:
         case CommandEffect(command=command) as effect if effect.cwd == cwd:
             return f"Bash({command})" if _is_one_line(command) else ""
-        case EditEffect() as effect if not effect.is_cut:
+        case EditEffect() as effect if not (effect.is_cut or effect.protected):
             return _below("Edit", effect)
         case ReadEffect() as effect:
             return _below("Read", effect)

@@ -63,6 +63,10 @@ async def leave(screen: Terminal, code: int = 0) -> None:
             ),
             "  a → /etc/b\n  @@ -1 +1 @@\n  -x\n  2 of 9 lines shown\n",
         ),
+        (
+            (EditEffect(path="/w/.mcp.json", diff="+x", lines=1, shown_lines=1, protected=True),),
+            "  .mcp.json\n  this file decides what may run next time\n  +x\n",
+        ),
         ((EditEffect(path="/w/a"),), "  a\n  no line of it changes\n"),
         ((ReadEffect(path="/w/a\nAllow Bash? y"),), "  reads a<U+000A>Allow Bash? y\n"),
         ((FetchEffect(url="https://a/\u2800b"),), "  fetches https://a/<U+2800>b\n"),

@@ -287,8 +287,7 @@ ROWS: dict[str, Row] = {
     "S8": Row(
         "An agent cannot change our own configuration, token or store.",
         "CVE-2026-25725",
-        tested=False,
-        not_yet="our files are closed to other users, but an agent runs as the user whose they are",
+        not_yet="a command that is allowed can: an agent runs as the user whose files they are",
     ),
     "S9": Row(
         "What was approved is exactly what runs, and was shown in full.",

@@ -25,22 +25,15 @@ AGENTS = {
 }
 """Drivers. ``acp`` stands for any ``acp:<command>``, and for the names in `PRESETS`."""
 
-OBEYED = {
-    "claude": "midflight.agents.claude.trust:OBEYED",
-    "opencode": "midflight.agents.opencode.trust:OBEYED",
-}
-"""What each agent obeys of a folder; ``fake`` obeys nothing."""
-
 NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)
 """What the option `agent` can be, beside ``acp:<command>``."""
 
 
 def obeyed(agent: str) -> Obeyed | None:
     """Return which files of a folder an agent obeys, or None where none are known."""
-    if agent not in OBEYED:
-        return None
-    module, name = OBEYED[agent].split(":")
-    return cast("Obeyed", getattr(importlib.import_module(module), name))
+    from midflight.agents.shared import obeyed as lists
+
+    return lists.obeyed(agent)
 
 
 def create(options: Options) -> Agent:

@@ -58,6 +58,9 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     (``texts``) and what the agent keeps for itself (``skipped``) is none of it; both are patterns.
     ``parents`` says that they are looked for in the folders above too. ``told`` says that the agent
     can be started without them, and ``variable`` is the one that names the folder in commands.
+
+    ``own`` returns the user's own settings, which are not at stake, by the home and the
+    environment; ``notes`` are patterns of what the model writes there: plans, what it remembers.
     """
 
     agent: str
@@ -68,6 +71,8 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     parents: bool = True
     told: bool = True
     variable: str = ""
+    own: Callable[[Path, Mapping[str, str]], Iterable[Path]] = lambda home, env: ()
+    notes: tuple[str, ...] = ()
 
 
 class StakeFile(msgspec.Struct, frozen=True):

@@ -13,13 +13,15 @@ from typing import NamedTuple
 class Preset(NamedTuple):
     """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
 
-    ``env`` makes it ask before it changes anything.
+    ``env`` makes it ask before it changes anything. ``files`` are those that it obeys in a folder
+    or in the user's home, and folders with all that is in them.
     """
 
     command: str
     install: str
     url: str
     env: Mapping[str, str] = {}
+    files: tuple[str, ...] = ()
 
 
 _OPENCODE_ASKS = {
@@ -36,7 +38,10 @@ _OPENCODE_ASKS = {
 
 PRESETS: Mapping[str, Preset] = {
     "auggie": Preset(
-        "auggie --acp", "npm install -g @augmentcode/auggie", "https://docs.augmentcode.com/cli"
+        "auggie --acp",
+        "npm install -g @augmentcode/auggie",
+        "https://docs.augmentcode.com/cli",
+        files=(".augment",),
     ),
     "claude-acp": Preset(
         "claude-agent-acp",
@@ -47,32 +52,49 @@ PRESETS: Mapping[str, Preset] = {
         "codex-acp",
         "npm install -g @agentclientprotocol/codex-acp",
         "https://github.com/agentclientprotocol/codex-acp",
+        files=(".codex", ".agents"),
     ),
     "copilot": Preset(
         "copilot --acp --stdio",
         "npm install -g @github/copilot",
         "https://github.com/github/copilot-cli",
+        files=(
+            ".copilot",
+            ".github/copilot",
+            ".github/hooks",
+            ".github/agents",
+            ".vscode/mcp.json",
+        ),
     ),
     "cursor": Preset(
-        "cursor-agent acp", "see https://cursor.com/cli", "https://cursor.com/docs/cli/acp"
+        "cursor-agent acp",
+        "see https://cursor.com/cli",
+        "https://cursor.com/docs/cli/acp",
+        files=(".cursor",),
     ),
     "droid": Preset(
         "droid exec --output-format acp",
         "see https://docs.factory.ai/cli",
         "https://docs.factory.ai/cli",
+        files=(".factory",),
     ),
     "gemini": Preset(
         "gemini --acp",
         "npm install -g @google/gemini-cli",
         "https://geminicli.com/docs/cli/acp-mode/",
+        files=(".gemini",),
     ),
     "goose": Preset(
         "goose acp",
         "see https://block.github.io/goose",
         "https://block.github.io/goose/docs/guides/acp-clients",
+        files=(".goose",),
     ),
     "kimi": Preset(
-        "kimi acp", "uv tool install kimi-cli", "https://github.com/MoonshotAI/kimi-cli"
+        "kimi acp",
+        "uv tool install kimi-cli",
+        "https://github.com/MoonshotAI/kimi-cli",
+        files=(".kimi",),
     ),
     "opencode-acp": Preset(
         "opencode acp",
@@ -84,8 +106,12 @@ PRESETS: Mapping[str, Preset] = {
         "qwen --acp",
         "npm install -g @qwen-code/qwen-code",
         "https://github.com/QwenLM/qwen-code",
+        files=(".qwen",),
     ),
     "vibe": Preset(
-        "vibe-acp", "uv tool install mistral-vibe", "https://github.com/mistralai/mistral-vibe"
+        "vibe-acp",
+        "uv tool install mistral-vibe",
+        "https://github.com/mistralai/mistral-vibe",
+        files=(".vibe",),
     ),
 }

@@ -22,24 +22,16 @@ from midflight.agents.claude.allowances import Allowances
 from midflight.agents.claude.content import joined
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.claude.frames import FrameTranslator
+from midflight.agents.claude.hooks import Hooks
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.effects import effects_of
+from midflight.agents.shared.obeyed import protected
 from midflight.effects import CommandEffect, Effect
 from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
 from midflight.trust.decision import Standing, decide
-from midflight.trust.stake import Stake
 from midflight.values import PermissionMode
-
-FOLDER_HOOK = "folder"
-"""The hook that is called before a command runs, and answers nothing."""
-
-ALLOWANCE_HOOK = "allowances"
-"""The hook that has a call asked for which the folder's own settings could let through."""
-
-KEPT_FOLDERS = 1_000
-"""For so many calls it is kept in which folder they run."""
 
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
@@ -93,13 +85,12 @@ class ClaudeAgent:
         self._problems: list[str] = []
         self._translate = FrameTranslator(self._message_of, options.skills or (), self._problems)
         self._standing = Standing()
-        self._allowances = Allowances(options, Stake(), ())
+        self._hooks = Hooks(options)
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
         self._controls: dict[str, tuple[str, asyncio.Future[str] | None]] = {}
         self._calls = OpenCalls(self._process)
         self._tasks: set[str] = set()
-        self._folders: dict[str, str] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
         program.arguments(options, self._session)
@@ -129,10 +120,7 @@ class ClaudeAgent:
             folder=Path(self._folder.name) if self._folder else None,
         )
         skills = self._options.skills
-        hooks = [{"matcher": "Bash", "hookCallbackIds": [FOLDER_HOOK]}]
-        if self._allowances:
-            hooks.append({"matcher": "*", "hookCallbackIds": [ALLOWANCE_HOOK]})
-        hello: dict[str, object] = {"hooks": {"PreToolUse": hooks}}
+        hello: dict[str, object] = {"hooks": {"PreToolUse": self._hooks.registered()}}
         if skills is not None:
             hello["skills"] = list(skills)
         await self._control("initialize", hello)
@@ -144,10 +132,11 @@ class ClaudeAgent:
         """
         options = self._options
         standing = decide(options, trust.OBEYED)
+        self._hooks.protected = protected(options, standing.stake)
         allowed, problems = trust.user_settings(options.env)
         self._problems += (*problems, *standing.stake.problems)
         if standing.trusted:
-            self._allowances = Allowances(options, standing.stake, allowed)
+            self._hooks.allowances = Allowances(options, standing.stake, allowed)
             return standing, ""
         if missing := trust.only_here(options, standing.stake):
             raise UnsupportedOption(
@@ -246,8 +235,8 @@ class ClaudeAgent:
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`. A shell keeps the folder that an earlier command changed to."""
         effects = effects_of(TOOLS, request.name, request.input, self._options.cwd)
-        cwd = self._folders.get(request.call)
-        return tuple(
+        cwd = self._hooks.folder_of(request.call)
+        return self._hooks.protected.marked(
             msgspec.structs.replace(each, cwd=cwd) if isinstance(each, CommandEffect) else each
             for each in effects
         )
@@ -260,7 +249,7 @@ class ClaudeAgent:
         """Use this mode; a bypass is made by the session, see `program.arguments`."""
         own = "default" if mode == "bypassPermissions" else mode
         await self._ask("set_permission_mode", {"mode": own})
-        self._allowances.mode = mode
+        self._hooks.set_mode(mode)
 
     async def stop_task(self, task: str) -> None:
         """Stop a piece of background work."""
@@ -354,24 +343,13 @@ class ClaudeAgent:
             return [Dropped(message) for message in messages if message]
         return []
 
-    async def _note_folder(self, frame: dict[str, Any]) -> None:
-        """Keep in which folder a command would run: the CLI tells it to hooks only."""
-        body = frame["request"]["input"]
-        self._folders[str(body["tool_use_id"])] = str(body["cwd"])
-        if len(self._folders) > KEPT_FOLDERS:
-            del self._folders[next(iter(self._folders))]
-        await self._respond(frame["request_id"], {"subtype": "success", "response": {}})
-
     async def _asked(self, frame: dict[str, Any]) -> Signal | None:
         """Take a request of the CLI: a permission request, or a call of a hook of ours."""
         try:
             if frame["request"]["subtype"] == "can_use_tool":
                 return self._translate.request(frame)
-            if frame["request"].get("callback_id") == FOLDER_HOOK:
-                await self._note_folder(frame)
-                return None
-            if frame["request"].get("callback_id") == ALLOWANCE_HOOK:
-                await self._narrow(frame)
+            if (answer := self._hooks.answer(frame["request"])) is not None:
+                await self._respond(frame["request_id"], {"subtype": "success", "response": answer})
                 return None
             error = f"{frame['request']['subtype']} is not supported"
         except MALFORMED:
@@ -379,15 +357,3 @@ class ClaudeAgent:
         with contextlib.suppress(AgentFailed):
             await self._respond(frame.get("request_id", ""), {"subtype": "error", "error": error})
         return e.Raw(data=frame)
-
-    async def _narrow(self, frame: dict[str, Any]) -> None:
-        """Have a call asked for that the folder's own settings could let through."""
-        call = frame["request"]["input"]
-        verdict: dict[str, object] = {}
-        if self._allowances.covers(call["tool_name"], call["tool_input"]):
-            verdict["hookSpecificOutput"] = {
-                "hookEventName": "PreToolUse",
-                "permissionDecision": "ask",
-                "permissionDecisionReason": "the folder's own settings allow nothing here",
-            }
-        await self._respond(frame["request_id"], {"subtype": "success", "response": verdict})

@@ -70,6 +70,13 @@ def read(name: str, body: bytes) -> Iterator[Consequence]:
         yield Consequence("use", name)
 
 
+def own(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the user's own settings."""
+    yield from (home / ".claude", home / ".claude.json")
+    if named := env.get("CLAUDE_CONFIG_DIR"):
+        yield Path(named)
+
+
 OBEYED = Obeyed(
     agent="Claude Code",
     names=(".claude", ".mcp.json"),
@@ -80,6 +87,8 @@ OBEYED = Obeyed(
     ),
     read=read,
     variable="CLAUDE_PROJECT_DIR",
+    own=own,
+    notes=("plans", "projects/*/memory"),
 )
 
 

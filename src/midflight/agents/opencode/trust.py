@@ -66,11 +66,30 @@ def read(name: str, body: bytes) -> Iterator[Consequence]:
         yield Consequence("use", name)
 
 
+_XDG = {
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+    "XDG_CACHE_HOME": ".cache",
+}
+
+
+def own(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the user's own settings and logins, and the packages that plugins are run from."""
+    for variable, usual in _XDG.items():
+        yield from {home / usual / "opencode", Path(env.get(variable) or home / usual, "opencode")}
+    for variable in ("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"):
+        if named := env.get(variable):
+            yield Path(named)
+
+
 OBEYED = Obeyed(
     agent="OpenCode",
     names=(*_CONFIGS, ".opencode"),
     skipped=(".opencode/plans", ".opencode/.cache"),
     read=read,
+    own=own,
+    notes=("plans",),
 )
 
 

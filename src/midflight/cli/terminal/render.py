@@ -165,6 +165,7 @@ def output_lines(text: str) -> list[Fragment]:
 # ------------------------------------------------------------------ what is to be approved
 
 SILENT = "the agent does not say what it will do"
+PROTECTED = "this file decides what may run next time"
 
 
 def approval(effects: Sequence[Effect], cwd: Path) -> list[Fragment]:
@@ -200,10 +201,11 @@ def _folder(folder: str | None, cwd: str) -> list[Fragment]:
 
 
 def _edit(effect: EditEffect) -> list[Fragment]:
+    deciding = [(YELLOW, f"  {PROTECTED}\n")] if effect.protected else []
     if not effect.lines:
-        return [(DIM, "  no line of it changes\n")]
+        return [*deciding, (DIM, "  no line of it changes\n")]
     note = (YELLOW, f"  {effect.shown_lines} of {effect.lines} lines shown\n")
-    return [*diff_lines(effect.diff), *([note] if effect.is_cut else [])]
+    return [*deciding, *diff_lines(effect.diff), *([note] if effect.is_cut else [])]
 
 
 def _fields(arguments: Mapping[str, Any]) -> list[Fragment]:
