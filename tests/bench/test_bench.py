@@ -24,14 +24,12 @@ ROOT = Path(__file__).parents[2]
     ("compared", "side", "name"),
     [
         pytest.param("claude", "raw", "cpu", marks=pytest.mark.agent),
-        pytest.param("opencode", "raw", "live", marks=pytest.mark.agent),
         ("host", "midflight", "journal"),
         ("tools", "midflight", "tools"),
     ],
 )
 def test_probe_measures_figures_of_its_comparison(compared: str, side: str, name: str) -> None:
-    """A whole round is measured rarely: each of its probes starts programs of its own."""
-    need(OPENCODE.missing() if compared == "opencode" else "")
+    """A whole round, and OpenCode, are measured rarely: each probe starts programs of its own."""
     with surroundings() as bench:
         measured = bench.probe(compared, side, name, QUICK)
     assert measured.keys() <= {figure.key for figure in COMPARISONS[compared].figures}

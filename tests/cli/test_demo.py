@@ -71,6 +71,7 @@ async def test_the_tour_shows_every_step_and_changes_real_files(
     assert not found_in(project)
 
 
+@pytest.mark.long  # what the tour shows is shown by OpenCode's rows each time
 @pytest.mark.agent
 async def test_the_tour_is_the_same_on_opencode(claude_home: Path, project: Path) -> None:
     need("" if shutil.which("opencode") else "OpenCode is not on PATH")

@@ -35,12 +35,9 @@ ACP_CLAUDE_SAMPLE = {
     "death": ("accepted", "tool", "permission", "just ended"),
 }
 ACP_OPENCODE_SAMPLE = {
-    "send": ("tool",),
-    "redirect": ("first byte",),
-    "interrupt": ("tool",),
+    "redirect": ("tool",),
     "answer": ("permission",),
     "set_model": ("idle",),
-    "death": ("just ended",),
 }
 SAMPLED: Mapping[Rig, Mapping[str, Sequence[str]]] = {
     ACP_CLAUDE: ACP_CLAUDE_SAMPLE,
@@ -52,8 +49,8 @@ Of claude-acp it tries every verb and every phase, and each pair for which the A
 a verb that meets a prompt that has not begun, an open tool, request or form, or a prompt that may
 be answered already. The other pairs are the conversation's rules over the same signals, and these
 are tried in every cell with claude and fake. Opencode-acp has the same driver, and the program of
-opencode: it is tried in what the two do together, which is to stop, to ask, to change the model and
-to come back.
+opencode: it is tried in what the two do together, which is to stop, to ask and to change the
+model.
 """
 
 DEATHS = {OPENCODE: ("tool",)}

@@ -114,7 +114,9 @@ async def test_real_agent_cannot_approve_for_itself(
 
 
 @pytest.mark.usefixtures("no_agent_left")
-@pytest.mark.parametrize("agent", ["claude", "opencode"])
+@pytest.mark.parametrize(
+    "agent", ["claude", pytest.param("opencode", marks=pytest.mark.long)]
+)  # in tests/orchestrate OpenCode dispatches each time
 async def test_real_agent_dispatches_another_one(
     agent: str,
     tmp_path: Path,

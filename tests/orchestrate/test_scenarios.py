@@ -53,7 +53,9 @@ async def sessions(state: Path) -> dict[str, SessionInfo]:
 
 @fault("S11")
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("agent", TOOLS)
+@pytest.mark.parametrize(
+    "agent", ["claude", pytest.param("opencode", marks=pytest.mark.long)]
+)  # the other scenario has OpenCode as the orchestrator each time
 async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
     agent: str, tmp_path: Path, state: Path, claude_home: Path, scripted_model: Any
 ) -> None:

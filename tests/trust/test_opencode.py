@@ -44,7 +44,7 @@ def without_redirect(options: dict[str, object]) -> dict[str, object]:
 
 
 @fault("S7")
-@pytest.mark.parametrize("option", [None, False])
+@pytest.mark.parametrize("option", [None, pytest.param(False, marks=pytest.mark.long)])
 async def test_opencode_runs_and_sends_nothing_of_an_untrusted_folder(
     scripted_model: Models, use: Use, tmp_path: Path, option: bool | None
 ) -> None:

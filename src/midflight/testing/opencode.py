@@ -13,8 +13,10 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import random
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -109,6 +111,14 @@ class OpenCodeServer:
         """The process of the server."""
         assert self._process is not None, "the server has not been started"
         return self._process.pid
+
+    def suspend(self) -> None:
+        """Take the processor from the server until `resume`; what it is asked meanwhile waits."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a suspended server work again."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         """Start the server and wait until it answers. Raises `AgentUnavailable` if it does not."""

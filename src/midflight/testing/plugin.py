@@ -105,12 +105,8 @@ def agent_env(
 
 
 @pytest.fixture(scope="session")
-def opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
-    """Start one OpenCode server that all tests of this process share; it takes seconds to start.
-
-    A session works there with ``server_url=server.url``, ``cwd=server.cwd`` and
-    ``env=model.env(server.home) | server.env`` of a `ScriptedModel` at ``port=server.model_port``.
-    """
+def _opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
+    """Start the OpenCode server of this process; it takes seconds to start."""
     import psutil
 
     from midflight.errors import AgentUnavailable
@@ -127,6 +123,19 @@ def opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCo
         _kept.update(ours)
         yield server
     _kept.difference_update(ours)
+
+
+@pytest.fixture
+def opencode_server(_opencode_server: OpenCodeServer) -> Iterator[OpenCodeServer]:
+    """Return an OpenCode server that all tests of this process share.
+
+    A session works there with ``server_url=server.url``, ``cwd=server.cwd`` and
+    ``env=model.env(server.home) | server.env`` of a `ScriptedModel` at ``port=server.model_port``.
+    It is suspended between two tests: at rest it still takes a quarter of a processor.
+    """
+    _opencode_server.resume()
+    yield _opencode_server
+    _opencode_server.suspend()
 
 
 @pytest.fixture

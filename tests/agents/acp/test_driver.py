@@ -102,6 +102,7 @@ async def test_turn_has_its_cost_and_another_session_resumes_with_more_effort(
     assert effort_of(model.requests[-1]) != low
 
 
+@pytest.mark.long  # it starts twice, and says what this agent does not have
 @pytest.mark.parametrize("agent", ["opencode-acp"], indirect=True)  # claude-acp: see its rows
 async def test_opencode_reports_plans_but_no_retries_questions_or_sub_agents(
     agent: Open,
