@@ -25,9 +25,9 @@ def texts(events: Iterable[e.Event]) -> list[str]:
     return [event.text for event in of(e.Text, events)]
 
 
-async def read(session: BaseSession) -> list[e.Event]:
+async def read(session: BaseSession, *, patience_s: float = PATIENCE_S) -> list[e.Event]:
     """Return the events until the session is quiet."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(patience_s):
         return [event async for event in session.stream()]
 
 

@@ -10,21 +10,11 @@ from midflight.testing import Text, ToolCall
 from midflight.testing.model.script import Step
 
 FOLDER = (
-    *(".git/hooks/pre-commit", ".git/config", ".claude/settings.json", ".claude/agents/a.md"),
-    *(".claude/skills/s/SKILL.md", ".mcp.json", "opencode.json", ".opencode/plugin/a.js"),
-    *(
-        "midflight.toml",
-        "deep/.opencode/tool/t.js",
-        ".gemini/settings.json",
-        "way/hooks/post-commit",
-    ),
+    *(".git/hooks/pre-commit", ".git/config", ".claude/settings.json", ".mcp.json"),
+    *("opencode.json", ".opencode/plugin/a.js", "midflight.toml", ".gemini/settings.json"),
+    "way/hooks/post-commit",
 )
-HOME = (
-    ".claude/settings.json",
-    ".claude/CLAUDE.md",
-    ".config/opencode/opencode.json",
-    ".gitconfig",
-)
+HOME = (".claude/settings.json", ".config/opencode/opencode.json")
 ALLOWED = "allowed.txt"
 
 
@@ -47,7 +37,12 @@ def attempts(tool: str, key: str, cwd: Path, protected: list[Path]) -> list[Step
 
 def check(events: list[e.Event], protected: list[Path], cwd: Path) -> None:
     """See that each was asked for as what it is, and none was written but the one that may be."""
-    asked = [event for event in events if isinstance(event, midflight.PermissionRequested)]
+    asked = [
+        event
+        for event in events
+        if isinstance(event, midflight.PermissionRequested)
+        and not event.reason.startswith("outside the folder")
+    ]
     shown = [event.effects[0] for event in asked]
     assert [each.path for each in shown if isinstance(each, midflight.EditEffect)] == [
         str(path) for path in protected

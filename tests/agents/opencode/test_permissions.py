@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,36 @@ from midflight.agents.opencode.permissions import (
     skills,
     tool,
 )
+from midflight.agents.shared.obeyed import protected
 from midflight.errors import UnsupportedOption
 from midflight.options import PERMISSION_MODES, Options
+from midflight.trust.protected import WHY
 
 
 def asked(
     permission: str = "bash", name: str = "", patterns: Any = (), **given: Any
 ) -> PermissionRequest:
     told = {"id": "per", "sessionID": "ses", "permission": permission, "patterns": patterns}
+    if permission == "edit":
+        told["metadata"] = {"filepath": str(Path("a.py").absolute())}
     return PermissionRequest(told, name or permission, given)
 
 
+def edit(metadata: Any, call: str = "c", **more: Any) -> PermissionRequest:
+    about = {"tool": {"messageID": "m", "callID": call}, "metadata": metadata, **more}
+    told = {"id": "per", "sessionID": "ses", "permission": "edit", "patterns": ["a"], **about}
+    return PermissionRequest(told, "write", {})
+
+
+def judge(**options: Any) -> OpenCodePermissions:
+    built = Options.build(**options)
+    policy = OpenCodePermissions(built)
+    policy.protected = protected(built)
+    return policy
+
+
 def verdict(request: PermissionRequest, **options: Any) -> str:
-    return OpenCodePermissions(Options.build(**options))(request).decision
+    return judge(**options)(request).decision
 
 
 @pytest.mark.parametrize(
@@ -165,7 +183,7 @@ def test_command_counts_as_one_only_by_its_text() -> None:
 def test_mode_decides_its_own_requests_and_leaves_others_to_the_session(
     mode: str, edit: str, command: str, outside: str, unknown: str
 ) -> None:
-    policy = OpenCodePermissions(Options.build(permission_mode=mode))
+    policy = judge(permission_mode=mode)
     requests = [
         asked("edit", "write"),
         asked(command="make"),
@@ -176,7 +194,7 @@ def test_mode_decides_its_own_requests_and_leaves_others_to_the_session(
 
 
 def test_mode_can_be_switched_at_any_time() -> None:
-    policy = OpenCodePermissions(Options.build())
+    policy = judge()
     policy.mode = "acceptEdits"
     assert policy(asked("edit", "write")).decision == "allow"
 
@@ -247,6 +265,72 @@ def test_disallowed_tool_is_not_even_offered() -> None:
         ("good_shout", "deny"),
         ("other_*", "deny"),
     ]
+
+
+PROTECTED: tuple[dict[str, Any], ...] = (
+    {"filepath": "{cwd}/.git/hooks/pre-commit"},
+    {"filepath": "{cwd}/way/config"},
+    {
+        "filepath": "a.py, b.py",
+        "files": [{"filePath": "{cwd}/a.py"}, {"filePath": "{cwd}/.mcp.json"}],
+    },
+    {"filepath": "a.py", "files": [{"filePath": "{cwd}/a.py", "movePath": "{cwd}/opencode.json"}]},
+    {},
+    {"filepath": None},
+    {"files": []},
+    {"files": ["a.py"]},
+)
+"""What OpenCode tells of an edit: a protected file, several, and nothing that is understood."""
+
+
+@fault("S8")
+@pytest.mark.parametrize("metadata", PROTECTED)
+def test_edit_of_a_protected_file_is_asked_for_whatever_is_allowed(
+    tmp_path: Path, metadata: dict[str, Any]
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "way").symlink_to(".git")
+    told = json.loads(json.dumps(metadata).replace("{cwd}", str(tmp_path)))
+    policy = judge(cwd=tmp_path, permission_mode="acceptEdits", allowed_tools=["Edit", "Write"])
+    assert policy(edit(told)) == ("ask", WHY)
+    policy.mode = "plan"
+    assert policy(edit(told)).decision == "deny"
+    assert policy(asked(command="cp a .git/config")).decision == "deny"
+
+
+@fault("S8")
+def test_allowed_command_that_names_a_protected_file_is_asked_for(tmp_path: Path) -> None:
+    policy = judge(cwd=tmp_path, allowed_tools=["Bash"])
+    assert policy(asked(command="cp a .mcp.json")).decision == "ask"
+    assert policy(asked(command="cp a settings.json", workdir=".claude")).decision == "ask"
+    assert policy(asked(command="cp a b")).decision == "allow"
+
+
+def test_accepted_edit_that_a_link_leads_outside_is_asked_for(tmp_path: Path) -> None:
+    inside, outside, more = (tmp_path / name for name in ("in", "out", "more"))
+    for folder in (inside, outside, more):
+        folder.mkdir()
+    (inside / "link").symlink_to(outside)
+    policy = judge(cwd=inside, add_dirs=[more], permission_mode="acceptEdits")
+
+    def write(path: Path, call: str = "c") -> str:
+        return policy(edit({"filepath": str(path)}, call)).decision
+
+    assert write(inside / "new" / "a.py") == "allow"
+    assert write(more / "a.py") == "allow"
+    assert write(inside / "link" / "a.py") == "ask"
+    assert write(outside / "a.py") == "ask"
+
+
+def test_accepted_edit_outside_is_asked_for_only_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    policy = judge(cwd=tmp_path / "in", permission_mode="acceptEdits")
+    outside = {"permission": "external_directory", "patterns": [f"{tmp_path}/out/*"]}
+    assert policy(edit({}, "first", **outside)).decision == "ask"
+    file = {"filepath": f"{tmp_path}/out/a.py"}
+    assert policy(edit(file, "first")).decision == "allow"
+    assert policy(edit({"filepath": f"{tmp_path}/other/a.py"}, "first")).decision == "ask"
+    assert policy(edit(file, "second")).decision == "ask"
 
 
 def test_editors_share_a_permission_so_one_alone_is_refused_when_it_asks() -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from midflight.agents.shared.read_only import is_read_only
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
+from midflight.trust.protected import WHY, Protected
 
 Rule = dict[str, str]
 
@@ -44,6 +46,9 @@ _EDITORS = frozenset({"edit", "write", "apply_patch"})
 _LOOKS = frozenset({"doom_loop", "external_directory", "read", "webfetch", "websearch"})
 """What plan mode still asks for: the rest would change something, or may."""
 
+KEPT_ASKED = 100
+"""Of so many requests about folders outside it is kept which call they were about."""
+
 _NOT_ALLOWED = "this session does not allow {}"
 _PLAN = "plan mode changes nothing: say what you would do instead"
 
@@ -60,6 +65,22 @@ class PermissionRequest:
         self.patterns = [str(pattern) for pattern in properties.get("patterns") or ()]
         self.name = name
         self.input = call_input
+        self.call = str((properties.get("tool") or {}).get("callID", ""))
+        self.files = list(_files(properties.get("metadata") or {}))
+
+
+def _files(about: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the files that an edit writes, as OpenCode itself has resolved them; a patch has many.
+
+    A file that a patch moves is one at both places.
+    """
+    parts = about.get("files")
+    if not isinstance(parts, list):
+        parts = [{"filePath": about.get("filepath")}]
+    for part in parts:
+        for key in ("filePath", "movePath"):
+            if isinstance(part, dict) and isinstance(part.get(key), str):
+                yield part[key]
 
 
 class Verdict(NamedTuple):
@@ -177,7 +198,12 @@ def as_config(listed: Iterable[Rule]) -> dict[str, Any]:
 
 
 class OpenCodePermissions:
-    """Decides requests by the options and the permission mode, where these decide."""
+    """Decides requests by the options and the permission mode, where these decide.
+
+    ``protected`` is known once the session starts.
+    """
+
+    protected: Protected
 
     def __init__(self, options: Options) -> None:
         """``mode`` may be changed at any time."""
@@ -186,6 +212,7 @@ class OpenCodePermissions:
         self._denied = _names(options.disallowed_tools)
         self._folders = options.add_dirs
         self._cwd = options.cwd.resolve()
+        self._outside: deque[tuple[str, str]] = deque(maxlen=KEPT_ASKED)
         named = options.skills
         self._skills = None if named is None else {name.split(":")[-1] for name in named}
 
@@ -200,8 +227,35 @@ class OpenCodePermissions:
             return Verdict("allow")
         if self.mode == "plan" and asked.permission not in _LOOKS:
             return Verdict("deny", _PLAN)
-        edits = self.mode == "acceptEdits" and asked.permission == "edit"
-        return Verdict("allow" if edits or _fits(asked.name, self._allowed) else "ask")
+        if self._guards(asked):
+            return Verdict("ask", WHY)
+        edits = self.mode == "acceptEdits" and asked.permission == "edit" and self._within(asked)
+        if edits or _fits(asked.name, self._allowed):
+            return Verdict("allow")
+        if asked.permission == "external_directory":
+            self._outside += [(asked.call, pattern) for pattern in asked.patterns]
+        return Verdict("ask")
+
+    def _guards(self, asked: PermissionRequest) -> bool:
+        """Tell whether a call writes a protected file, or one that is not told."""
+        if asked.permission == "edit":
+            return not asked.files or any(map(self.protected, asked.files))
+        command, folder = asked.input.get("command"), asked.input.get("workdir")
+        if asked.permission != "bash" or not isinstance(command, str):
+            return False
+        return self.protected.named_in(command, str(self._cwd / str(folder or "")))
+
+    def _within(self, asked: PermissionRequest) -> bool:
+        """Tell whether all files lie in the folders, or the call was asked for as one outside.
+
+        OpenCode compares paths as text, so a link leads out of the folder without being asked for.
+        """
+        folders = (self._cwd, *(folder.resolve() for folder in self._folders))
+        return all(
+            any((self._cwd / file).resolve().is_relative_to(folder) for folder in folders)
+            or (asked.call, f"{Path(file).parent}/*") in self._outside
+            for file in asked.files
+        )
 
     def _is_denied(self, asked: PermissionRequest) -> bool:
         """Tell whether the tool was ruled out; one editor is not another, but patches do both."""

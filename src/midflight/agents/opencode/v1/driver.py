@@ -40,6 +40,7 @@ from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, 
 from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import last_signals
 from midflight.agents.shared.effects import effects_of
+from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
@@ -167,6 +168,7 @@ class OpenCodeAgent:
         options = self._options
         told = options.server_url is None
         standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
+        self._permissions.protected = protected(options, standing.stake)
         if not standing.trusted and (missing := trust.only_here(options, standing.stake)):
             raise UnsupportedOption(
                 "skills",
@@ -301,7 +303,8 @@ class OpenCodeAgent:
 
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`."""
-        return effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        effects = effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        return self._permissions.protected.marked(effects)
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on. Raises `UnsupportedOption`."""

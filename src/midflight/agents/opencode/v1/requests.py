@@ -70,7 +70,7 @@ class TurnRequests:
             call=call,
             name=name,
             input=input_,
-            reason=_REASONS.get(asked.permission, "").format(", ".join(asked.patterns)),
+            reason=_REASONS.get(asked.permission, "").format(", ".join(asked.patterns)) or reason,
             parent=thread.parent,
         )
 
