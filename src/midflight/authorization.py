@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 from urllib.parse import quote, unquote
 
@@ -12,10 +12,11 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight import lineage
-from midflight.errors import NotAllowed, NotFound
+from midflight.errors import NotAllowed
 from midflight.events import Request
+from midflight.family import Beginning, Family, FamilyBounds
 from midflight.journal import Journal
-from midflight.lineage import UNKNOWN
+from midflight.narrowing import check_mode
 from midflight.options import Options
 from midflight.trust.decision import by_caller
 
@@ -23,8 +24,6 @@ EVERYTHING, QUESTIONS = "everything", "questions"
 
 MAY_ANSWER = "midflight-may-answer"
 """The header with which a client passes on to a host what its user lets it answer."""
-
-UNSEEN = "this system does not tell whose a process is: say it in the session's own terminal"
 
 AnswerScope = bool | Iterable[str]
 """What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
@@ -103,65 +102,89 @@ class AnswerGrant:
 
 
 class Authorizer:
-    """Decides what a caller may do; one that is inside of no session may do everything."""
+    """Decides what a caller may do; one that is known to be no agent's may do everything."""
 
     def __init__(self, journal: Journal, caller: Caller, *, may_answer: AnswerScope) -> None:
         """``may_answer`` is what an agent may answer of what the sessions it has begun ask."""
         self._journal = journal
         self._caller = caller
-        self._inside = caller.inside
-        self._ancestry: tuple[str, ...] | None = None
-        self.grant = AnswerGrant(may_answer if self._inside else caller.seen)
+        self.grant = AnswerGrant(may_answer if caller.inside else caller.seen)
 
-    @property
-    def parent(self) -> str:
-        """The session that a new one is begun by, or nothing."""
-        return self._inside[-1] if self._inside else ""
-
-    def check_options(self, options: Options) -> None:
-        """Raise `NotAllowed` for options by which an agent would agree for the user."""
-        if self._caller.held and by_caller(options):
-            raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
+    @classmethod
+    def of_this_process(cls, journal: Journal, may_answer: AnswerScope = ()) -> Self:
+        """Return what decides what this very process may do."""
+        return cls(journal, Caller.this_process(), may_answer=may_answer)
 
     async def ancestry(self) -> tuple[str, ...]:
         """Return the caller's own session and its ancestors, itself first.
 
         Raises `NotAllowed` where it cannot be known.
         """
-        if self._ancestry is None:
-            if UNKNOWN in self._inside:
-                raise NotAllowed(
-                    "it is not known which session this agent belongs to",
-                    "give the server of its own session in mcp_servers=",
-                )
-            line: list[str] = []
-            for session in reversed(self._inside):
-                line += await self._upwards(session, line)
-            self._ancestry = tuple(line)
-        return self._ancestry
+        if not self._caller.inside:
+            return ()
+        return (await Family.of(self._journal)).line(self._caller.inside)
 
-    async def _upwards(self, session: str, known: list[str]) -> list[str]:
-        line: list[str] = []
-        while session and session not in known + line:
-            line.append(session)
-            try:
-                session = (await self._journal.find(session, exact=True)).parent
-            except NotFound:
-                break  # it is in no journal: its parent stands before it in the variable
-        return line
+    async def bounds(self) -> FamilyBounds:
+        """Return what the caller's own session may hand down. Raises `NotAllowed` as `ancestry`."""
+        family = await Family.of(self._journal)
+        return family.bounds(family.line(self._caller.inside))
+
+    # Beginning ----------------------------------------------------------------------------
+
+    async def begin(self, options: Options) -> Beginning:
+        """Return how a session begins that this caller asks for.
+
+        Raises `NotAllowed` for options by which an agent would have more than it has, or would
+        agree for the user, and where a limit is reached.
+        """
+        if not self._caller.held:
+            return Beginning(options)
+        if by_caller(options):
+            raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
+        family = await Family.of(self._journal)
+        line = family.line(self._caller.inside)
+        options = family.begin(options, line)
+        if line:
+            family.check_children(line[0])
+        return Beginning(options, line[0] if line else "", held=True)
+
+    # Commands and reading -----------------------------------------------------------------
 
     async def check(self, session: str, command: c.Command) -> None:
         """Raise `NotAllowed` for a command that this caller must not give."""
         if not self._caller.held:
             return
-        line = await self.ancestry()
+        family = await Family.of(self._journal)
+        line = family.line(self._caller.inside)
+        if line:
+            self._check_begun(family, session, line)
+        if isinstance(command, c.Answer) and not await self._may_answer(session, command.request):
+            raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
+        if isinstance(command, c.SetPermissionMode):
+            check_mode(command.mode, family.mode_of(line or (session,)))
+
+    async def check_reading(self, session: str) -> None:
+        """Raise `NotAllowed` for a session that this caller must not read."""
+        if not await self.readable([session]):
+            raise NotAllowed("an agent reads only what it has begun", "ask the user")
+
+    async def readable(self, sessions: Iterable[str]) -> list[str]:
+        """Return those of some sessions that this caller may read: its own, and what it has begun.
+
+        Raises `NotAllowed` where it is not known which is its own.
+        """
+        if not self._caller.inside:
+            return list(sessions)
+        family = await Family.of(self._journal)
+        own = family.line(self._caller.inside)[0]
+        return [each for each in sessions if each == own or family.descends(each, own)]
+
+    def _check_begun(self, family: Family, session: str, line: Sequence[str]) -> None:
         if session in line:
             whose = "its own session" if session == line[0] else "a session that it is a part of"
             raise NotAllowed(f"an agent cannot give commands to {whose}", "ask the user")
-        if isinstance(command, c.Answer) and not await self._may_answer(session, command.request):
-            raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
-        if isinstance(command, c.SetPermissionMode) and not self._caller.seen:
-            raise NotAllowed("it cannot be seen who asks, and it could be an agent", UNSEEN)
+        if not family.descends(session, line[0]):
+            raise NotAllowed("an agent gives commands only to what it has begun", "ask the user")
 
     async def _may_answer(self, session: str, request: str) -> bool:
         """Look what the request is: one that is not in the journal is none to answer."""

@@ -72,6 +72,8 @@ class SessionOptions(TypedDict, total=False):
     request_timeout: float
     on_usage_limit: UsageLimitChoice | None
     max_wait: float
+    max_depth: int | None
+    max_children: int | None
     allowed_tools: Names | None
     disallowed_tools: Names | None
     permission_mode: PermissionMode
@@ -110,6 +112,8 @@ class Options(Limits, frozen=True, kw_only=True):
     on_usage_limit: what to do at the account's usage limit: ``wait`` for its reset and go on by
         itself, or ``fail``; default: ask, where a person can answer, else fail.
     max_wait: seconds that all waits for one usage limit may take together; default: 6 hours.
+    max_depth: how deep agents may dispatch agents, this one counted; default: 3.
+    max_children: how many sessions that its agent has begun may work at a time; default: 8.
     allowed_tools: tools that run without asking.
     disallowed_tools: tools that never run.
     permission_mode: ``default``, ``acceptEdits``, ``plan``, ``dontAsk`` or ``bypassPermissions``.
@@ -217,6 +221,9 @@ def _typed(kind: Any, expected: str) -> Callable[[str, Any], Any]:
             raise InvalidOption(name, f"expected {expected}, got {value!r}") from error
 
     return check
+
+
+_count = _typed(Count | None, "a whole number from 1 up")
 
 
 def _one_of(*words: str | None) -> Callable[[str, Any], Any]:
@@ -396,7 +403,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
     "server_url": _address,
     "cwd": _directory,
-    "max_turns": _typed(Count | None, "a whole number from 1 up"),
+    **dict.fromkeys(("max_turns", "max_depth", "max_children"), _count),
     **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
     "spent_usd": _typed(_Spent, "a finite number from 0 up"),

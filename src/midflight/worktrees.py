@@ -94,7 +94,7 @@ class SessionWorktrees:
     async def all(self, here: Path) -> list[SessionWorktree]:
         """Return the worktrees of the repository that a folder belongs to, with their sessions."""
         trees = await (await Repository.of(here)).worktrees()
-        infos = await self._client.sessions()
+        infos = await self._client.neighbours()
         return [_with_sessions(tree, infos) for tree in trees]
 
     async def find(self, name: str | None, here: Path) -> SessionWorktree:
@@ -124,7 +124,7 @@ class SessionWorktrees:
                 f"session {info.name} has no worktree of its own: it works in {info.cwd}",
                 "a new one gets one with --worktree",
             )
-        worktree = _with_sessions(tree, await self._client.sessions(), info.id)
+        worktree = _with_sessions(tree, await self._client.neighbours(), info.id)
         if info.id not in {each.id for each in worktree.sessions}:
             raise Conflict(
                 f"the worktree of session {info.name} is gone; another one has its folder",

@@ -96,7 +96,7 @@ def test_an_update_id_holds_the_positions_reported_so_far() -> None:
     ("arguments", "why"),
     [
         ((), "say what is to be done"),
-        (("x", "--max-depth", "0"), "1 at least"),
+        (("x", "--max-depth", "0"), "--max-depth: expected a whole number from 1 up"),
         (("x", "--max-budget-usd", "0"), "--max-budget-usd"),
     ],
 )

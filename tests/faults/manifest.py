@@ -323,6 +323,11 @@ ROWS: dict[str, Row] = {
         "message.",
         "a second yes allowed a call that nobody had seen",
     ),
+    "S16": Row(
+        "A client of MCP has dispatched what its user has listed, and no more: known agents, "
+        "folders of its own or trusted, nothing wider than it has itself.",
+        "dispatch of acp:/bin/sh -c ran any command unasked, in any folder",
+    ),
     "S17": Row(
         "An agent's own shell reaches no further than its agent: whoever asks a host is looked up "
         "when it connects, and one that cannot be looked up may do nothing that an agent may not.",
@@ -331,6 +336,10 @@ ROWS: dict[str, Row] = {
     "S18": Row(
         "No program is taken from the folder that is worked in, or from one above it.",
         "node_modules/.bin/opencode that another user had planted",
+    ),
+    "S19": Row(
+        "An agent sends to, reads and answers for what it has begun, and nothing else.",
+        "an agent with a leave for Bash approved a request of a session that was not its own",
     ),
     "S20": Row(
         "What may be secret in the settings of an MCP server, and a system prompt, are in no "

@@ -12,7 +12,7 @@ from tests.support.mcp_tools import Tools
 
 from midflight.authorization import AnswerScope
 from midflight.client.client import connect
-from midflight.mcp.dispatch import DispatchLimits
+from midflight.mcp.bounds import DispatchBounds
 from midflight.mcp.handlers import Handlers
 from midflight.mcp.server import make_server
 
@@ -26,9 +26,9 @@ async def open_tools(tmp_path: Path, patience: None) -> AsyncIterator[OpenTools]
     """Return a function that makes a server of this process, and the official client of it."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, may_answer: AnswerScope = False, **limits: Any) -> Tools:
+        async def start(*, may_answer: AnswerScope = False, **bounds: Any) -> Tools:
             client = await stack.enter_async_context(connect(may_answer=may_answer))
-            handlers = Handlers(client, DispatchLimits(**limits))
+            handlers = Handlers(client, DispatchBounds(**{"dirs": (tmp_path,), **bounds}))
             stack.push_async_callback(handlers.close)
             official = await stack.enter_async_context(Client(make_server(handlers)))
             return Tools(official, tmp_path / "work")

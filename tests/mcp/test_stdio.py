@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from tests.support.model_scripts import claude_tool, opencode_tool
 
 import midflight
 from midflight.agents.claude.program import find
+from midflight.host import Host
+from midflight.lineage import SESSION_VARIABLE
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.plugin import need
@@ -52,7 +55,9 @@ async def test_every_tool_works_over_stdio_and_sessions_outlive_it(
     model, host = await open_host(
         [WRITE], [Wait("on"), Text("written")], [Wait("off"), Text("x")], Text("done")
     )
-    server = StdioServerParameters(command=str(PROGRAM), args=["mcp"], env=dict(os.environ))
+    server = StdioServerParameters(
+        command=str(PROGRAM), args=["mcp", "--dir", str(tmp_path)], env=dict(os.environ)
+    )
     async with Client(stdio_client(server)) as client:
         tools = Tools(client, tmp_path / "work")
         assert client.instructions is not None
@@ -78,7 +83,28 @@ async def test_every_tool_works_over_stdio_and_sessions_outlive_it(
         assert (await tools.ask("stop"))["status"] == "closed"
 
 
-@fault("S11")
+_BY_SOCKET = """
+import http.client, socket, sys
+connection = http.client.HTTPConnection("midflight")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect(sys.argv[1])
+headers = {"content-type": "application/json", "midflight-may-answer": "everything"}
+connection.request("POST", "/sessions", sys.argv[2], headers)
+print(connection.getresponse().read().decode())
+"""
+
+
+def widening(host: Host, folder: Path) -> list[str]:
+    """Return what an agent's shell runs to have a child that may do more than itself."""
+    body = json.dumps({"task": "x", "cwd": str(folder), "permission_mode": "bypassPermissions"})
+    wide = shlex.join([str(PROGRAM), "run", "-d", "--permission-mode", "bypassPermissions", "x"])
+    return [
+        f"env -u {SESSION_VARIABLE} {wide}",
+        shlex.join([sys.executable, "-c", _BY_SOCKET, host.address(), body]),
+    ]
+
+
+@fault("S11", "S16", "S17", "S19")
 async def test_real_agent_cannot_approve_for_itself(
     open_host: OpenHost, tmp_path: Path, installed: Installed, scripted_model: Any
 ) -> None:
@@ -94,20 +120,29 @@ async def test_real_agent_cannot_approve_for_itself(
             claude_tool("answer", session="child", decision="allow"),
             claude_tool("stop", session="boss"),
             claude_tool("send", session="boss", text="allow everything"),
+            claude_tool("read", session="other"),
+            claude_tool("dispatch", task="x", agent="acp:/bin/sh -c 'touch new'"),
+            *(ToolCall("Bash", {"command": each}) for each in widening(host, tmp_path / "work")),
             Text("I cannot."),
         ]
     )
     options = midflight.Options.build(
-        cwd=tmp_path / "work", name="boss", env=installed(model), allowed_tools=["mcp__midflight"]
+        cwd=tmp_path / "work",
+        name="boss",
+        env=installed(model),
+        allowed_tools=["mcp__midflight", "Bash"],
     )
+    other = midflight.Options.build(agent="fake", cwd=tmp_path, name="other")
+    await journal_of(host).create("other", other)
     boss = await host.begin("try it", options)
     ended = [event async for event in boss.stream() if isinstance(event, midflight.ToolEnded)]
     assert [event.status for event in ended[:2]] == ["completed", "completed"]
     assert "the user has to answer it" in ended[1].output
     assert "cannot allow" in ended[2].output
     assert "No such tool" in ended[3].output
-    assert all("not_allowed" in event.output for event in ended[4:])
-    assert (len(ended), boss.status) == (6, "idle")
+    assert all("not_allowed" in event.output for event in ended[4:8])
+    assert all("bypassPermissions is wider than default" in event.output for event in ended[8:])
+    assert (len(ended), boss.status) == (10, "idle")
     (child,) = await journal_of(host).infos(await journal_of(host).sessions(parent=boss.id))
     assert (child.name, child.status, len(child.pending)) == ("child", "waiting", 1)
     assert not (tmp_path / "work" / "new").exists()

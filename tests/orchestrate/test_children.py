@@ -118,10 +118,9 @@ async def test_orchestrator_that_loses_its_journal_ends_its_rest(
 
 def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     options = Options.build(cwd=tmp_path, allowed_tools=["Read"])
-    limits = {"max-depth": 2}
     kept = {"A": "1"}
     made = orchestrator_options(
-        options, "id", may_answer=["questions", "Edit"], limits=limits, worktree=True, env=kept
+        options, "id", may_answer=["questions", "Edit"], worktree=True, env=kept
     )
     assert made.allowed_tools == ("Read", "mcp__midflight")
     server = made.mcp_servers["midflight"]
@@ -129,11 +128,11 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     args = " ".join(server["args"])
     assert args == (
         "-P -m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
-        " --worktree --max-depth 2"
+        " --worktree"
     )
     assert "questions and permissions for `Edit`" in str(made.system_prompt)
     assert "a git worktree of its own" in str(made.system_prompt)
-    nothing = orchestrator_options(options, "id", may_answer=[], limits={}, worktree=False, env={})
+    nothing = orchestrator_options(options, "id", may_answer=[], worktree=False, env={})
     assert "You answer nothing" in str(nothing.system_prompt)
     assert "worktree" not in str(nothing.system_prompt)
     assert "--worktree" not in nothing.mcp_servers["midflight"]["args"]

@@ -17,7 +17,7 @@ from midflight._util.sanitize import one_name
 from midflight.agents import create
 from midflight.cli.output import write
 from midflight.errors import MidflightError
-from midflight.lineage import marked
+from midflight.lineage import inside, marked
 from midflight.options import Options
 from midflight.session.session import Session
 
@@ -51,14 +51,17 @@ async def hosted(
     JournalLocation()  # a folder that cannot be used is an error before anything starts
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
-    agent = create(marked(options, new))
+    # What an agent begins has no more than the agent: its options are not known before the journal.
+    agent = None if inside() else create(marked(options, new))
     opening = asyncio.get_running_loop().create_task(_open(notifier))
     try:
-        await agent.start()
+        if agent is not None:
+            await agent.start()
         host = await asyncio.shield(opening)
         session = await host.begin(task, options, new, ready=agent)
     except BaseException:
-        await agent.close()
+        if agent is not None:
+            await agent.close()
         with contextlib.suppress(MidflightError):
             await (await opening).__aexit__(None, None, None)
         raise

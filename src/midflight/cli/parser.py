@@ -141,9 +141,14 @@ def _journal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--journal", metavar="DIR", help="the journal's folder (default: your own)")
 
 
-def _max_depth(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--max-depth", metavar="N", type=int, default=3, help="agents below agents, at most (3)"
+def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--max-depth", metavar="N", type=int, help="agents below agents, at most (3)")
+    add(
+        "--max-children",
+        metavar="N",
+        type=int,
+        help="sessions of one agent that work at the same time, at most (8)",
     )
 
 
@@ -180,9 +185,8 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
     add(
         "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
     )
-    _max_depth(parser)
+    _dispatch_limits(parser)
     _trust_option(parser)
-    add("--max-children", metavar="N", type=int, default=8, help="that work at once, at most (8)")
     add(
         "--may-answer",
         metavar="WHAT",
@@ -297,13 +301,13 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     add("--user", action="store_true", help="with install: for all folders, not for this one")
     add("--print", action="store_true", help="with install: only show what would be written")
     _journal(parser)
-    _max_depth(parser)
+    _dispatch_limits(parser)
     add(
-        "--max-children",
-        metavar="N",
-        type=int,
-        default=8,
-        help="sessions of one agent that work at the same time, at most (8)",
+        "--dir",
+        metavar="DIR",
+        action="extend",
+        nargs="+",
+        help="the folders that sessions may work in or below (default: this one)",
     )
     add(
         "--may-answer",

@@ -12,10 +12,11 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
+from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer
 from midflight.client.placement import Placement
 from midflight.client.session import RemoteSession
 from midflight.errors import Conflict, InvalidInput
+from midflight.family import INHERITED, FamilyBounds
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.options import Options, SessionOptions, documented
@@ -60,7 +61,7 @@ class Client:
     ) -> None:
         """Prepare; nothing is opened."""
         self._journal = Journal(where)
-        self._authorizer = Authorizer(self._journal, Caller.this_process(), may_answer=may_answer)
+        self._authorizer = Authorizer.of_this_process(self._journal, may_answer)
         headers = {MAY_ANSWER: self._authorizer.grant.written}
         self._placement = Placement(self._journal, headers, where, notify, park_after)
 
@@ -86,7 +87,12 @@ class Client:
     ) -> list[SessionInfo]:
         """Return the sessions that fit, the newest first; ``parent`` is the id of a session."""
         rows = await self._journal.sessions(status=status, cwd=_folder(cwd), parent=parent)
-        return await self._journal.infos(rows)
+        readable = await self._authorizer.readable(row.id for row in rows)
+        return await self._journal.infos(row for row in rows if row.id in readable)
+
+    async def neighbours(self) -> list[SessionInfo]:
+        """Return all sessions, also those that this process may not read: not to be shown."""
+        return await self._journal.infos(await self._journal.sessions())
 
     async def info(
         self,
@@ -97,9 +103,12 @@ class Client:
     ) -> SessionInfo:
         """Return the session that is meant: by id, name, the beginning of one, or the latest.
 
-        ``exact`` takes whole ids only. Raises `NotFound`, or `Conflict` that names the candidates.
+        ``exact`` takes whole ids only. Raises `NotFound`, `Conflict` that names the candidates, or
+        `NotAllowed` for one that this process must not read.
         """
-        return await self._journal.info(await self._journal.find(name, _folder(cwd), exact=exact))
+        row = await self._journal.find(name, _folder(cwd), exact=exact)
+        await self._authorizer.check_reading(row.id)
+        return await self._journal.info(row)
 
     async def session(
         self,
@@ -129,10 +138,12 @@ class Client:
 
     async def history(self, session: str, after: int = 0) -> list[e.Event]:
         """Return the durable events of a session after a ``seq``, by the session's id."""
+        await self._authorizer.check_reading(session)
         return await self._journal.events(session, after, None)
 
     async def tail(self, session: str, count: int) -> list[e.Event]:
         """Return the newest durable events of a session, by its id, the oldest of them first."""
+        await self._authorizer.check_reading(session)
         return await self._journal.tail(session, count)
 
     async def hosts(self) -> list[HostRow]:
@@ -152,6 +163,10 @@ class Client:
         Raises `NotAllowed` where it cannot be known.
         """
         return await self._authorizer.ancestry()
+
+    async def bounds(self) -> FamilyBounds:
+        """Return what the session that this process is a part of may hand down."""
+        return await self._authorizer.bounds()
 
     async def check(self, session: str, command: c.Command) -> None:
         """Raise `NotAllowed` for a command that this process must not give."""
@@ -173,10 +188,11 @@ class Client:
         checked = Options.build(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
-        self._authorizer.check_options(checked)
+        beginning = await self._authorizer.begin(checked)  # its host looks again
         session = id or uuid.uuid4().hex
         fields = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
-        fields["parent"] = self._authorizer.parent
+        fields["parent"] = beginning.parent
+        fields |= {name: getattr(beginning.options, name) for name in INHERITED}
         try:
             body = msgspec.json.encode(fields, enc_hook=str)
         except UnicodeEncodeError as error:

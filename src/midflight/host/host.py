@@ -13,7 +13,9 @@ from midflight.address import Address
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_orphans
+from midflight.authorization import Authorizer
 from midflight.errors import MidflightError, StoreFailed
+from midflight.family import Beginning
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
 from midflight.host.recovery import recover_all
@@ -146,9 +148,14 @@ class Host:
         """Start a session with checked options; otherwise like `dispatch`.
 
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
-        that begins it; without one it is the session whose agent runs this process, if any.
+        that begins it; without one it is the session whose agent runs this process, if any, which
+        gives it no more than it has: raises `NotAllowed`.
         """
-        return await self._sessions.begin(task, options, id, ready=ready, parent=parent)
+        if parent is not None:
+            beginning = Beginning(options, parent)
+        else:
+            beginning = await Authorizer.of_this_process(self._journal).begin(options)
+        return await self._sessions.begin(task, beginning, id, ready=ready)
 
     async def session(self, id: str) -> Session:
         """Return a session by its id: one of this host, or one at rest, which is resumed.

@@ -9,11 +9,11 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.errors import Conflict, NotFound
+from midflight.family import Beginning
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
-from midflight.options import Options
 from midflight.session.session import Session
 
 PAGE = 1_000
@@ -71,17 +71,17 @@ class SessionService:
         return await self._journal.info(await self._journal.find(name, exact=exact))
 
     async def dispatch(
-        self, task: str | None, options: Options, id: str | None, parent: str, *, warm: bool
+        self, task: str | None, beginning: Beginning, id: str | None, *, warm: bool
     ) -> tuple[SessionInfo, bool]:
         """Start a session, and tell whether it is new; one that is there is not resumed.
 
         ``warm`` asks for one whose agent is ready: raises `Conflict` if none is.
         """
-        if id is not None and await self._sessions.was_begun(id, task, options):
+        if id is not None and await self._sessions.was_begun(id, task, beginning.options):
             return await self.info(id, exact=True), False
-        if warm and not self._warm.fits(options):
+        if warm and not self._warm.fits(beginning.options):
             raise Conflict("no agent is ready for this here", "ask without warm")
-        session = await self._sessions.begin(task, options, id, parent=parent)
+        session = await self._sessions.begin(task, beginning, id)
         return await self.info(session.id, exact=True), True
 
     async def remove(self, id: str) -> None:
@@ -108,7 +108,7 @@ class SessionService:
             await session.withdraw(command.message)
             return _outcome(session, command.message)
         command = c.with_id(command)
-        await session.command(command)
+        await session.carry_out(command)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))
 

@@ -15,12 +15,12 @@ from midflight._util.text import slug
 from midflight.agents.base import Agent
 from midflight.commands import check_text
 from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
+from midflight.family import INHERITED, Beginning, Family
 from midflight.host.recovery import recover
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
-from midflight.journal import Journal, stored
+from midflight.journal import Journal, SessionRow, stored
 from midflight.journal.base import Record
-from midflight.lineage import own
 from midflight.options import Options
 from midflight.session.session import Session
 
@@ -71,19 +71,18 @@ class SessionTable:
     async def begin(
         self,
         task: str | None,
-        options: Options,
+        beginning: Beginning,
         id: str | None = None,
         *,
         ready: Agent | None = None,
-        parent: str | None = None,
     ) -> Session:
         """Start a session, or return the one that was begun with this id; see `Host.begin`."""
         if task is not None:
             check_text(task)
         new = uuid.uuid4().hex if id is None else id
         async with self._starts.alone(new):
-            if not await self.was_begun(new, task, options):
-                return await self._begin(task, options, new, ready, parent)
+            if not await self.was_begun(new, task, beginning.options):
+                return await self._begin(task, beginning, new, ready)
         return await self.resume(new)
 
     async def was_begun(self, id: str, task: str | None, options: Options) -> bool:
@@ -97,17 +96,22 @@ class SessionTable:
             return False
         first = await self._journal.events(id, 0, 1)
         begun_with = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
-        same_options = row.options == msgspec.json.decode(msgspec.json.encode(stored(options)))
-        if begun_with != task or not same_options:
+        asked = msgspec.json.decode(msgspec.json.encode(stored(options)))
+        if row.parent:  # what is handed down may have changed since
+            asked |= {name: row.options.get(name) for name in INHERITED}
+        if begun_with != task or row.options != asked:
             raise InvalidInput(f"session {id} was begun with another task or other options")
         return True
 
     async def _begin(
-        self, task: str | None, options: Options, id: str, ready: Agent | None, by: str | None
+        self, task: str | None, beginning: Beginning, id: str, ready: Agent | None
     ) -> Session:
         self._check_open()
-        name, parent = options.name or slug(task or options.cwd.name), own() if by is None else by
+        options, parent = beginning.options, beginning.parent
+        name = options.name or slug(task or options.cwd.name)
         row, record = await self._journal.create(name, options, id=id, parent=parent)
+        if parent and beginning.held:
+            await self._check_place(row, record)
         ready = ready or self._warm.take(options)
         options = msgspec.structs.replace(options, name=row.name)
         try:
@@ -118,6 +122,18 @@ class SessionTable:
             if ready is not None:  # the session may not have come to have it
                 with contextlib.suppress(MidflightError):
                     await ready.close()
+            await self._undo(row.id)
+            raise
+
+    async def _check_place(self, row: SessionRow, record: Record) -> None:
+        """Look again how many work for the parent: others may have begun one at the same time.
+
+        Each sees all that were there before it, so that no two take the last place.
+        """
+        try:
+            (await Family.of(self._journal)).check_children(row.parent, row.id)
+        except BaseException:
+            await record.close()
             await self._undo(row.id)
             raise
 

@@ -70,12 +70,13 @@ class DispatchArgs(ToolArgs, frozen=True, kw_only=True):
         ),
     ] = None
     permission_mode: Annotated[
-        Literal["default", "acceptEdits", "plan", "dontAsk"],
+        Literal["", "default", "acceptEdits", "plan", "dontAsk"],
         Meta(
             description="default asks before commands and changes; acceptEdits asks only for"
-            " commands; plan changes nothing; dontAsk denies what it would ask."
+            " commands; plan changes nothing; dontAsk denies what it would ask. Left out: default,"
+            " or your own where that is narrower."
         ),
-    ] = "default"
+    ] = ""
     allowed_tools: Annotated[
         list[str],
         Meta(max_length=50, description='Tools that run without asking, such as "Edit".'),

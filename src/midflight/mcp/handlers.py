@@ -17,7 +17,8 @@ from midflight.git.repository import branch_of
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
 from midflight.mcp import results as r
-from midflight.mcp.dispatch import Dispatcher, DispatchLimits
+from midflight.mcp.bounds import DispatchBounds
+from midflight.mcp.dispatch import Dispatcher
 from midflight.mcp.worktree import take_over
 from midflight.state.session import BUSY
 
@@ -33,7 +34,7 @@ Progress = Callable[[str], Awaitable[None]]
 class Handlers:
     """The tools, and what the model has seen of each session and which it used last."""
 
-    def __init__(self, client: Client, limits: DispatchLimits) -> None:
+    def __init__(self, client: Client, bounds: DispatchBounds) -> None:
         """``client`` has been entered."""
         self._client = client
         self._seen: dict[str, int] = {}
@@ -41,7 +42,7 @@ class Handlers:
         self._shown: dict[str, dict[str, r.Asked]] = {}
         self._used: list[str] = []
         self._attending: dict[str, asyncio.Task[None]] = {}
-        self._dispatcher = Dispatcher(client, limits)
+        self._dispatcher = Dispatcher(client, bounds)
 
     @property
     def answers(self) -> bool:

@@ -18,7 +18,7 @@ from midflight.authorization import AnswerScope
 from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
 from midflight.mcp import arguments as t
-from midflight.mcp.dispatch import DispatchLimits
+from midflight.mcp.bounds import DispatchBounds
 from midflight.mcp.handlers import Handlers
 from midflight.mcp.results import as_text
 from midflight.mcp.stdio import answered_stdio
@@ -121,11 +121,11 @@ async def _with_progress(ctx: Context, handlers: Handlers, args: t.WaitArgs) -> 
 
 
 async def serve(
-    where: Path | str | None, limits: DispatchLimits, *, may_answer: AnswerScope
+    where: Path | str | None, bounds: DispatchBounds, *, may_answer: AnswerScope
 ) -> None:
     """Serve the client at standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer) as client:
-        handlers = Handlers(client, limits)
+        handlers = Handlers(client, bounds)
         server = make_server(handlers)
         try:
             async with answered_stdio() as (reading, writing):

@@ -65,22 +65,19 @@ def orchestrator_options(
     session: str,
     *,
     may_answer: Sequence[str],
-    limits: Mapping[str, int],
     worktree: bool,
     env: Mapping[str, str],
 ) -> Options:
     """Return the options of a session with this id whose agent drives others.
 
-    ``may_answer`` is what it may answer of what they ask, ``limits`` the options of the MCP server
-    by their names, ``env`` what that server needs and the agent does not pass on.
+    ``may_answer`` is what it may answer of what they ask, ``env`` what the MCP server needs and the
+    agent does not pass on.
     """
     # -P: the folder may hold files that are named like modules, and they are not ours.
     arguments = [*OWN_SERVER, "--session", session]
     for what in may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if worktree else []
-    for name, limit in limits.items():
-        arguments += [f"--{name}", str(limit)]
     server: dict[str, Any] = {
         "command": sys.executable,
         "args": arguments,

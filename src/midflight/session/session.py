@@ -13,6 +13,7 @@ from typing import Self
 
 from midflight import commands as c
 from midflight import events as e
+from midflight import lineage
 from midflight._util.aio import Alarm, finished
 from midflight._util.text import slug
 from midflight.agents import create
@@ -20,6 +21,7 @@ from midflight.agents.base import Agent, Support
 from midflight.errors import Conflict
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
+from midflight.narrowing import check_own
 from midflight.options import Options, check_option
 from midflight.rules.actions import Action, Hand, Requeue
 from midflight.rules.session import SessionRules
@@ -77,6 +79,7 @@ class Session(BaseSession):
         self._attended = options.attended
         self._recorder = Recorder(record, log, self._on_shown, self.sever)
         self._recorded = record is not None
+        self._inside = False
         self._past = past
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -169,10 +172,17 @@ class Session(BaseSession):
         self._after_input()
 
     async def command(self, command: c.Command) -> None:
-        """Carry out a command. Every verb comes through here.
+        """Carry out a command of this very process. Every verb comes through here.
 
-        Raises `SessionClosed`, `InvalidInput`, `InvalidOption`, `NotFound` or `Conflict`.
+        Raises `SessionClosed`, `InvalidInput`, `InvalidOption`, `NotFound`, `Conflict` or
+        `NotAllowed`.
         """
+        if self._inside:
+            check_own(command, self._options.permission_mode)
+        await self.carry_out(command)
+
+    async def carry_out(self, command: c.Command) -> None:
+        """Carry out a command whose caller may give it; otherwise like `command`."""
         if isinstance(command, c.Close):
             await self.close()
             return
@@ -269,11 +279,17 @@ class Session(BaseSession):
         """Start the agent, and send it the task if there is one.
 
         Raises `AgentUnavailable`, `UnsupportedOption` or `AgentFailed`; nothing is left running.
-        A resumed session starts its agent with the next message.
+        A resumed session starts its agent with the next message. Inside of an agent it may be
+        `NotAllowed`: it has no more than that agent.
         """
         if self._loop is not None:
             raise Conflict("a session is entered once", "dispatch a new one")
         self._loop = asyncio.get_running_loop()
+        self._inside = bool(lineage.inside())
+        if self._inside and not self._recorded:  # else its host has looked
+            from midflight.family import check_unkept
+
+            await check_unkept(self._options)
         self._recorder.begin()
         if self._past is not None:
             self._resume(self._past)

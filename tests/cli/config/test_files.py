@@ -12,7 +12,7 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight.cli.config.files import read_project, read_user, user_path
-from midflight.cli.config.merge import KEYS, NARROWING, resolve
+from midflight.cli.config.merge import KEYS, MCP_KEYS, NARROWING, resolve
 from midflight.errors import InvalidConfig
 from midflight.options import Options
 
@@ -294,6 +294,12 @@ def test_a_project_may_be_shared_with_others(project: Path) -> None:
     assert read_project(project, AGENTS) is not None
 
 
+def test_a_project_lists_nothing_that_mcp_may_dispatch(project: Path) -> None:
+    (project / "midflight.toml").write_text('[mcp]\npermission_mode = "plan"\n')
+    with pytest.raises(InvalidConfig, match="mcp"):
+        read_project(project, AGENTS)
+
+
 # ------------------------------------------------------------------ documentation
 
 
@@ -308,6 +314,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert own is not None
     assert narrow is not None
     assert set(own.top) == set(KEYS)
+    assert set(own.mcp) == set(MCP_KEYS)
     options = resolve({}, variable=None, user=own, project=narrow).options
     assert (options["max_turns"], options["max_budget_usd"]) == (30, 2.5)
     assert options["permission_mode"] == "default"

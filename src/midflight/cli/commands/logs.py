@@ -8,6 +8,7 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight._util.files import current_folder
+from midflight.authorization import Authorizer
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import Transcript
 from midflight.journal import Journal
@@ -23,6 +24,7 @@ async def _logs(args: argparse.Namespace) -> int:
     async with Journal() as journal:
         folder = current_folder(needed=args.session is None)
         row = await journal.find(args.session, str(folder))
+        await Authorizer.of_this_process(journal).check_reading(row.id)
         printer = _Printer(Path(row.cwd), as_json=args.json)
         after = 0
         while page := await journal.events(row.id, after):

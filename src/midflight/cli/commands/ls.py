@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.sanitize import one_line, one_name
+from midflight.authorization import Authorizer
 from midflight.cli.answers import summary
 from midflight.cli.output import Fragment, at_terminal, json_line, write
 from midflight.cli.terminal.table import STATUS_ORDER, age, align
@@ -51,7 +52,8 @@ async def _find(journal: Journal, args: argparse.Namespace) -> list[SessionInfo]
     since = 0.0 if args.all else time.time() - RECENT_S
     rows = await journal.sessions(cwd=args.cwd)
     recent = [row for row in rows if row.status != "closed" or row.updated > since]
-    return in_order(await journal.infos(recent))
+    readable = await Authorizer.of_this_process(journal).readable(row.id for row in recent)
+    return in_order(await journal.infos(row for row in recent if row.id in readable))
 
 
 def in_order(sessions: Iterable[SessionInfo]) -> list[SessionInfo]:

@@ -47,18 +47,18 @@ def orchestrate(args: argparse.Namespace) -> int:
         check_text(args.task)
     elif args.json or not at_terminal():
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
-    if min(args.max_depth, args.max_children) < 1:
-        raise InvalidInput(
-            "--max-depth and --max-children are 1 at least", "leave them out for the defaults"
-        )
     new = uuid.uuid4().hex
     try:
-        options = Options.build(attended=args.json or at_terminal(), **resolved.options)
+        options = Options.build(
+            attended=args.json or at_terminal(),
+            max_depth=args.max_depth,
+            max_children=args.max_children,
+            **resolved.options,
+        )
         options = orchestrator_options(
             options,
             new,
             may_answer=_may_answer(args),
-            limits={"max-depth": args.max_depth, "max-children": args.max_children},
             worktree=args.worktree,
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )

@@ -25,10 +25,12 @@ def show(args: argparse.Namespace) -> int:
 
 
 async def _show(name: str | None, *, as_json: bool) -> int:
+    from midflight.authorization import Authorizer
     from midflight.journal import Journal
 
     async with Journal() as journal:
         row = await journal.find(name, str(current_folder(needed=name is None)))
+        await Authorizer.of_this_process(journal).check_reading(row.id)
         info = (await journal.infos([row]))[0]
     write(json_line(msgspec.json.encode(info)) if as_json else _page(info))
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
-from midflight.cli.config.merge import KEYS, NARROWING, Defaults, full_name
+from midflight.cli.config.merge import KEYS, MCP, MCP_KEYS, NARROWING, Defaults, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
 
@@ -114,6 +114,8 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
     def wrong(name: str, message: str, hint: str = "") -> InvalidConfig:
         return InvalidConfig(str(path), message, hint, line=lines.get(name), key=name)
 
+    bounds = document.pop(MCP, {}) if keys is KEYS else {}
+    bounds = _mcp_table(path.parent, bounds, agents, wrong)
     for_agents = document.pop("agents", {})
     if not isinstance(for_agents, dict):
         raise wrong("agents", "expected tables such as [agents.NAME]")
@@ -131,10 +133,37 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
                 raise wrong(name, message, error.hint) from error
     if "agent" in document:
         _check_agent("agent", document["agent"], agents, wrong)
-    return Defaults(path, document, for_agents, lines)
+    return Defaults(path, document, for_agents, bounds, lines)
 
 
 Wrong = Callable[..., InvalidConfig]
+
+
+def _mcp_table(
+    folder: Path, table: object, agents: Collection[str], wrong: Wrong
+) -> Mapping[str, Any]:
+    """Return the bounds of what `midflight mcp` dispatches, checked."""
+    if not isinstance(table, dict):
+        raise wrong(MCP, "expected a table", f"write [{MCP}]")
+    checked: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{MCP}.{key}"
+        if key not in MCP_KEYS:
+            raise wrong(name, *_why_not(key, MCP_KEYS))
+        if key in {"dirs", "agents"} and not isinstance(value, list):
+            raise wrong(name, f"expected a list, got {value!r}")
+        try:
+            if key == "dirs":
+                checked[key] = tuple(Path(_path(folder, key, item)) for item in value)
+            elif key == "agents":
+                checked[key] = tuple(_checked(folder, "agent", item) for item in value)
+                for agent in checked[key]:
+                    _check_agent(name, agent, agents, wrong)
+            else:
+                checked[key] = _checked(folder, key, value)
+        except InvalidOption as error:
+            raise wrong(name, error.message.removeprefix(f"{key}: "), error.hint) from error
+    return checked
 
 
 def _check_table(agent: str, table: object, agents: Collection[str], wrong: Wrong) -> None:

@@ -7,13 +7,13 @@ wins.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from midflight.narrowing import strictest, within
 from midflight.options import Options
 
 NARROWING = (
@@ -33,10 +33,12 @@ KEYS = (
 )
 """What the user's file may set. Nothing that may hold a secret is among it."""
 
-_STRICTEST_FIRST = ("plan", "dontAsk", "default", "acceptEdits", "bypassPermissions")
+MCP = "mcp"
+MCP_KEYS = ("dirs", "agents", "permission_mode", "allowed_tools", "max_budget_usd")
+"""The table of the user's file with the bounds of what `midflight mcp` dispatches, and its keys."""
+
 _FITS_ONE_AGENT = ("model", "effort", "agent_path")
 _UNSET = Options(cwd=Path())
-_RULE_WITH_DETAILS = re.compile(r"([\w-]+)\([^()]*\)")
 
 
 def full_name(agent: str, key: str) -> str:
@@ -48,12 +50,14 @@ class Defaults(msgspec.Struct, frozen=True):
     """A file that was read; every value in it has been checked.
 
     path: where it is. top: the values for every agent. agents: those for one agent, by its name.
-    lines: the line of each key, by its full name, as far as it is known.
+    mcp: the bounds of what `midflight mcp` dispatches. lines: the line of each key, by its full
+    name, as far as it is known.
     """
 
     path: Path = Path()
     top: Mapping[str, Any] = {}
     agents: Mapping[str, Mapping[str, Any]] = {}
+    mcp: Mapping[str, Any] = {}
     lines: Mapping[str, int] = {}
 
     def values(self, agent: str) -> dict[str, Any]:
@@ -75,10 +79,14 @@ class Defaults(msgspec.Struct, frozen=True):
 
     def settings(self) -> list[str]:
         """Return what the file sets, as a text for each key."""
-        return [
-            f"{full_name(agent, key)} = {msgspec.json.encode(value, enc_hook=str).decode()}"
+        values = {
+            full_name(agent, key): value
             for agent, table in {"": self.top, **self.agents}.items()
             for key, value in table.items()
+        } | {f"{MCP}.{key}": value for key, value in self.mcp.items()}
+        return [
+            f"{name} = {msgspec.json.encode(value, enc_hook=str).decode()}"
+            for name, value in values.items()
         ]
 
 
@@ -143,21 +151,13 @@ def _agent(typed: Mapping[str, Any], variable: str | None, user: Defaults) -> tu
 def _narrowed(key: str, mine: Any, project: Any) -> Any:
     """Return ``mine`` with what the project takes away from it; never more than ``mine``."""
     if key == "permission_mode":
-        return min(mine, project, key=_STRICTEST_FIRST.index)
+        return strictest((mine, project))
     if key == "disallowed_tools":
         return tuple(dict.fromkeys((*(mine or ()), *project)))
     if key == "allowed_tools":
-        rules = (*_within(mine or (), project), *_within(project, mine or ()))
+        rules = (*within(mine or (), project), *within(project, mine or ()))
         return mine and tuple(dict.fromkeys(rules))
     return project if mine is None else min(mine, project)
-
-
-def _within(rules: Iterable[str], others: Collection[str]) -> Iterator[str]:
-    """Yield each rule that is in ``others``, itself or as a part: ``Bash(ls)`` is in ``Bash``."""
-    for rule in rules:
-        part = _RULE_WITH_DETAILS.fullmatch(rule)
-        if rule in others or (part and part[1] in others):
-            yield rule
 
 
 def _denied(typed: Mapping[str, Any], defaults: Iterable[str]) -> tuple[str, ...]:

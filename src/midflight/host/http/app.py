@@ -184,13 +184,20 @@ class _Api:
         infos = await self._service.sessions(
             status=query.get("status"), cwd=query.get("cwd"), limit=limit
         )
-        return _json(infos)
+        readable = await self._authorizer(request).readable(info.id for info in infos)
+        return _json([info for info in infos if info.id in readable])
 
     async def _info(self, request: Request) -> SessionInfo:
         return await self._service.info(request.path_params["session"])
 
+    async def _readable(self, request: Request) -> SessionInfo:
+        """Return the session. Raises `NotAllowed` where the caller must not read it."""
+        info = await self._info(request)
+        await self._authorizer(request).check_reading(info.id)
+        return info
+
     async def show(self, request: Request) -> Response:
-        return _json(await self._info(request))
+        return _json(await self._readable(request))
 
     async def dispatch(self, request: Request) -> Response:
         fields = _decoded(await _body(request))
@@ -200,14 +207,15 @@ class _Api:
             raise InvalidInput("the id of a session is text")
         if not isinstance(parent, str):
             raise InvalidInput("the parent of a session is the id of one")
-        parent = self._authorizer(request).parent or parent
         fields.pop("on_request", None)  # a function does not come from another process
         if "cwd" not in fields:
             raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
         options = Options.build(**fields)
-        self._authorizer(request).check_options(options)
+        beginning = await self._authorizer(request).begin(options)
+        if not beginning.held:
+            beginning = beginning._replace(parent=parent)
         warm = "warm" in request.query_params
-        info, new = await self._service.dispatch(task, options, wanted, parent, warm=warm)
+        info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
         return _json(info, 201 if new else 200)
 
     async def remove(self, request: Request) -> Response:
@@ -223,10 +231,10 @@ class _Api:
         return _json(await self._service.carry_out(info.id, command), 202)
 
     async def agent(self, request: Request) -> Response:
-        return _json(self._service.agent(request.path_params["session"]))
+        return _json(self._service.agent((await self._readable(request)).id))
 
     async def events(self, request: Request) -> Response:
-        info = await self._info(request)
+        info = await self._readable(request)
         after = _after(request, info)
         if "text/event-stream" not in request.headers.get("accept", ""):
             limit = _number(request.query_params.get("limit"))

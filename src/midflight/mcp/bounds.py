@@ -1,0 +1,120 @@
+"""Where and with what a server of MCP dispatches: what its user has listed, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from midflight._util.files import current_folder
+from midflight.agents import NAMES
+from midflight.errors import NotAllowed
+from midflight.narrowing import check_mode, strictest, within
+from midflight.options import Options
+from midflight.trust import store
+from midflight.trust.repository import repository_of
+from midflight.values import PermissionMode
+
+ROOT = Path("/")
+
+USUAL = Options(cwd=ROOT).agent
+"""The agent that is meant where none is named."""
+
+HINT = "the user lists more in [mcp] of their config.toml, or with midflight mcp --dir"
+
+
+class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be dispatched.
+
+    ``dirs``: the folders that sessions work in or below; None: the server's own. ``agents``: their
+    names, and ``acp:COMMAND`` with the whole command; None: those that midflight knows.
+    ``permission_mode``, ``allowed_tools`` and ``max_budget_usd`` are the most for a client that is
+    no session of midflight; another one has no more than its session.
+    ``depth``, ``children``: how deep agents may dispatch agents, and how many may work for one at a
+    time, where that is less than it would be. ``worktree``: each session gets a git worktree of its
+    own unless the call says otherwise.
+    """
+
+    dirs: tuple[Path, ...] | None = None
+    agents: tuple[str, ...] | None = None
+    permission_mode: PermissionMode = "default"
+    allowed_tools: tuple[str, ...] = ()
+    max_budget_usd: float | None = None
+    depth: int | None = None
+    children: int | None = None
+    worktree: bool = False
+
+    def agent(self, wanted: str) -> str:
+        """Return the agent, or the usual one for nothing. Raises `NotAllowed`."""
+        known = NAMES if self.agents is None else self.agents
+        if not wanted and known:
+            return USUAL if USUAL in known else known[0]
+        if wanted not in known:
+            raise NotAllowed(f"agent {wanted!r} is not among those that may be dispatched", HINT)
+        return wanted
+
+    def folder(self, wanted: str, more: Iterable[Path]) -> Path:
+        """Return the folder to work in; without one it is the server's own, or the first listed.
+
+        ``more`` are folders that the caller works in itself. Raises `NotAllowed`.
+        """
+        here = current_folder(needed=False)
+        own = (
+            (here,) if here != ROOT else ()
+        )  # a program that no folder was chosen for stands there
+        mine = (*(own if self.dirs is None else self.dirs), *more)
+        if not wanted:
+            wanted = str(here if not mine or _is_below(here, mine) else mine[0])
+        folder = Path(wanted).expanduser()
+        folder = folder if folder.is_absolute() else current_folder() / folder
+        if not (_is_below(folder, mine) or _is_worktree(folder, mine) or _is_trusted(folder)):
+            raise NotAllowed(f"{folder} is outside of the folders that may be worked in", HINT)
+        return folder
+
+    def mode(self, wanted: PermissionMode | None, session: PermissionMode | None) -> PermissionMode:
+        """Return the permission mode: the usual one, or a narrower one where more is not to be had.
+
+        ``session`` is that of the caller's own session. Raises `NotAllowed`.
+        """
+        widest = self.permission_mode if session is None else session
+        if wanted is None:
+            return strictest(("default", widest))
+        check_mode(wanted, widest)
+        return wanted
+
+    def check_tools(self, tools: Sequence[str]) -> None:
+        """Raise `NotAllowed` for tools of which the user has not said that they may be allowed."""
+        more = set(tools) - set(within(tools, self.allowed_tools))
+        if more:
+            names = ", ".join(sorted(more))
+            raise NotAllowed(f"allowed_tools: {names} cannot be allowed beforehand here", HINT)
+
+    def budget(self, wanted: float) -> float | None:
+        """Return the limit in US dollars; 0 stands for none that was asked for."""
+        asked = [each for each in (wanted, self.max_budget_usd) if each]
+        return min(asked, default=None)
+
+
+def _is_below(folder: Path, dirs: Iterable[Path]) -> bool:
+    real = _real(folder)
+    return any(real.is_relative_to(_real(each)) for each in dirs)
+
+
+def _is_worktree(folder: Path, dirs: Iterable[Path]) -> bool:
+    """Tell whether a folder is in another worktree of a repository that may be worked in."""
+    there = repository_of(_real(folder))
+    return any(
+        there.key == here.key and there.root != here.root
+        for here in (repository_of(_real(each)) for each in dirs)
+    )
+
+
+def _is_trusted(folder: Path) -> bool:
+    return repository_of(_real(folder)).key in store.read().repositories
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads, links followed; what is not there is nowhere else."""
+    return Path(os.path.realpath(path))

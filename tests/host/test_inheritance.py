@@ -1,0 +1,197 @@
+"""A host holds every session that an agent begins to what the agent has, by whatever door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.manifest import fault
+from tests.host.test_peers import ask
+from tests.support.host import journal_of, table_of
+
+import midflight
+from midflight import commands as c
+from midflight.cli.foreground import hosted
+from midflight.errors import NotAllowed
+from midflight.family import Beginning
+from midflight.host import Host
+from midflight.lineage import SESSION_VARIABLE
+from midflight.options import Options
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Silence, Text, ToolCall
+
+Models = Callable[..., Awaitable[FakeModel]]
+Open = Callable[..., Options]
+
+WIDER = (
+    {"permission_mode": "bypassPermissions"},
+    {"permission_mode": "acceptEdits"},
+    {"allowed_tools": ["Bash"]},
+)
+WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
+
+
+@pytest.fixture
+async def build(fake_model: Models, tmp_path: Path) -> Open:
+    """Return a function to the options of an agent that never ends its turn."""
+    model = await fake_model(lambda _: Silence())
+
+    def options(**more: Any) -> Options:
+        return Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path), **more)
+
+    return options
+
+
+def body(options: Options, **more: Any) -> dict[str, Any]:
+    return {"task": "x", "agent": "fake", "cwd": str(options.cwd), "env": options.env, **more}
+
+
+@fault("S17")
+@pytest.mark.parametrize("wider", WIDER, ids=str)
+async def test_agent_begins_nothing_wider_by_the_socket(
+    host: Host, build: Open, wider: dict[str, Any]
+) -> None:
+    boss = await host.begin(None, build(), parent="")
+    asked = body(boss.options, parent="", **wider)
+    status, told = await ask(host, boss.id, "/sessions", asked)
+    assert (status, told["code"]) == (403, "not_allowed")
+    assert host.live() == [boss]
+
+
+@fault("S17")
+async def test_what_an_agent_begins_by_the_socket_inherits_its_limits(
+    host: Host, build: Open
+) -> None:
+    limits = {"max_budget_usd": 2.0, "disallowed_tools": ["WebFetch"], "max_depth": 2}
+    boss = await host.begin(None, build(**limits), parent="")
+    wanted = body(boss.options, id="child", max_budget_usd=50, max_depth=9)
+    status, info = await ask(host, boss.id, "/sessions", wanted)
+    assert (status, info["limits"]["max_budget_usd"]) == (201, 2.0)
+    (child,) = [session for session in host.live() if session is not boss]
+    assert child.options.disallowed_tools == ("WebFetch",)
+    assert (await ask(host, boss.id, "/sessions", wanted))[0] == 200  # the same id is no second one
+    status, told = await ask(host, child.id, "/sessions", body(boss.options))
+    assert (status, "2 deep" in told["message"]) == (403, True)
+
+
+@fault("S17")
+async def test_agent_has_no_more_children_at_work_than_it_may(host: Host, build: Open) -> None:
+    boss = await host.begin(None, build(max_children=1), parent="")
+    assert (await ask(host, boss.id, "/sessions", body(boss.options)))[0] == 201
+    status, told = await ask(host, boss.id, "/sessions", body(boss.options))
+    assert (status, "1 sessions work" in told["message"]) == (403, True)
+
+
+@fault("S17")
+async def test_two_that_come_together_do_not_both_get_the_last_place(
+    host: Host, build: Open
+) -> None:
+    """Both have been let in, for each was alone when it was looked at."""
+    boss = await host.begin(None, build(max_children=1), parent="")
+    child = Beginning(build(), boss.id, held=True)
+    await table_of(host).begin("first", child)
+    with pytest.raises(NotAllowed):
+        await table_of(host).begin("second", child)
+    assert len(await journal_of(host).sessions(parent=boss.id)) == 1
+
+
+@fault("S17")
+async def test_agent_widens_the_mode_of_no_child(host: Host, build: Open) -> None:
+    boss = await host.begin(None, build(), parent="")
+    child = await host.begin(None, build(), parent=boss.id)
+    path = f"/sessions/{child.id}/commands"
+    wider = {"type": "set_permission_mode", "mode": "acceptEdits"}
+    assert (await ask(host, boss.id, path, wider))[0] == 403
+    assert (await ask(host, boss.id, path, {**wider, "mode": "plan"}))[0] == 202
+    assert child.permission_mode == "plan"
+
+
+@fault("S19")
+async def test_agent_reaches_only_what_it_has_begun(host: Host, build: Open) -> None:
+    boss = await host.begin(None, build(), parent="")
+    child = await host.begin(None, build(), parent=boss.id)
+    other = await host.begin("secret", build(), parent="")
+    grant = {"midflight-may-answer": "everything"}
+    for command in (c.Send(text="x"), c.Redirect(text="x"), c.Interrupt(), c.Answer(request="x")):
+        plain = {"type": type(command).__struct_config__.tag, "text": "x", "request": "x"}
+        known = {
+            name: plain[name] for name in ("type", *command.__struct_fields__) if name in plain
+        }
+        status, told = await ask(host, boss.id, f"/sessions/{other.id}/commands", known, **grant)
+        assert (status, told["code"]) == (403, "not_allowed")
+    assert (await ask(host, boss.id, f"/sessions/{other.id}", None, "DELETE"))[0] == 403
+    for path in ("", "/events", "/agent"):
+        assert (await ask(host, boss.id, f"/sessions/{other.id}{path}", None, "GET"))[0] == 403
+        assert (await ask(host, boss.id, f"/sessions/{child.id}{path}", None, "GET"))[0] == 200
+    _, listed = await ask(host, boss.id, "/sessions", None, "GET")
+    assert {info["id"] for info in listed} == {boss.id, child.id}
+    assert other.status == "running"
+
+
+@pytest.fixture
+async def home(no_agent_left: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Yield a host on the user's own journal, which other programs of the user find."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
+    async with Host() as host:
+        yield host
+
+
+@fault("S17")
+@pytest.mark.parametrize("wider", WIDER, ids=str)
+async def test_agents_own_process_begins_nothing_wider(
+    home: Host, build: Open, wider: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `midflight run` in its shell, a program with a host of its own, and one without any."""
+    boss = await home.begin(None, build())
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
+    with pytest.raises(NotAllowed):
+        await home.begin("x", build(**wider))
+    with pytest.raises(NotAllowed):
+        async with hosted("x", build(**wider)):
+            pass
+    with pytest.raises(NotAllowed):
+        async with Session(build(**wider), "x"):
+            pass
+    assert home.live() == [boss]
+
+
+@fault("S17")
+async def test_agents_own_process_counts_against_the_budget(
+    home: Host, build: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss = await home.begin(None, build(max_budget_usd=2.0))
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
+    with pytest.raises(NotAllowed, match=r"max_budget_usd: 2\.0"):
+        await Session(build(), "x").__aenter__()
+    async with hosted("x", build()) as session:
+        assert session.options.max_budget_usd == 2.0
+        assert session.status == "running"
+
+
+@fault("S17")
+async def test_agents_own_process_decides_nothing_for_the_user(
+    home: Host, fake_model: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = await fake_model(lambda request: Text("done") if request.tool_results else WRITE)
+    options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path), attended=True)
+    del home
+    monkeypatch.setenv(SESSION_VARIABLE, "nowhere")
+    async with Session(options, "write") as session:
+        while not session.pending:
+            await anext(session.events(session.last_seq))
+        with pytest.raises(NotAllowed):
+            await session.answer(session.pending[0])
+        with pytest.raises(NotAllowed):
+            await session.set_permission_mode("bypassPermissions")
+        await session.answer(session.pending[0], "deny")
+        assert session.first is not None
+        assert (await session.first.result()).denials
+    assert not (tmp_path / "new").exists()
+    async with midflight.open(
+        agent="fake", cwd=tmp_path, env=options.env, on_request=lambda _: c.Answer(request="x")
+    ) as session:
+        result = await (await session.send("write")).result()
+    assert result.denials
+    assert not (tmp_path / "new").exists()
