@@ -5,6 +5,7 @@ import __future__
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ NOT_CORE = ("agents", "testing", "cli")
 
 MAX_LINES = 600
 """A file ends where its idea ends; over 400 lines it most often has two."""
+
+MAX_TEST_NAME = 70
+"""The name of a test is one sentence, and fits on the line that says it failed."""
 
 HEAVY = (
     "claude_agent_sdk",
@@ -140,6 +144,16 @@ def test_modules_are_short_enough_to_read() -> None:
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     too_long = {name: count for name, count in lines.items() if count > MAX_LINES}
     assert not too_long, f"over {MAX_LINES} lines: {too_long}"
+
+
+def test_names_of_tests_are_short_enough_to_read() -> None:
+    found = [
+        name
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    ]
+    assert found
+    assert not [name for name in found if len(name) > MAX_TEST_NAME]
 
 
 # ------------------------------------------------------------------ public names

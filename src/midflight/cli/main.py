@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from midflight._util.sanitize import one_line
+from midflight.cli import exit_codes
 from midflight.cli.output import write
 from midflight.cli.parser import COMMANDS, make_parser
-from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
+from midflight.errors import InvalidInput, MidflightError
 
 if TYPE_CHECKING:
     import argparse
@@ -41,16 +42,18 @@ def execute(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _output_is_closed()
     except KeyboardInterrupt:
-        return 130
+        return exit_codes.INTERRUPTED
     except MidflightError as error:
-        return _report(error.message, error.hint, _code_of(error))
+        return _report(error.message, error.hint, exit_codes.of_error(error))
     except Exception as error:  # noqa: BLE001 - a person gets a line, never a traceback
         if isinstance(error, FileNotFoundError) and (deleted := _deleted_folder()):
-            return _report(deleted.message, deleted.hint, 2)
+            return _report(deleted.message, deleted.hint, exit_codes.USAGE)
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - pathlib loads slowly
         text = f"unexpected {type(error).__name__}: {error} ({where})"
-        return _report(text, "this is a mistake in midflight; please report this line", 1)
+        return _report(
+            text, "this is a mistake in midflight; please report this line", exit_codes.FAILED
+        )
 
 
 def _dispatch(args: argparse.Namespace) -> int:
@@ -79,12 +82,6 @@ def _with_command(arguments: list[str]) -> list[str]:
             f"midflight run {first!r} to give it to an agent as a task",
         )
     return ["run", *arguments]
-
-
-def _code_of(error: MidflightError) -> int:
-    if isinstance(error, (InvalidConfig, InvalidInput, InvalidOption)):
-        return 2
-    return 4 if isinstance(error, NotFound) else 1
 
 
 def _deleted_folder() -> InvalidInput | None:

@@ -17,6 +17,8 @@ from midflight._util.sanitize import CONTROLS, inert
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
 
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+
 _SGR = re.compile(r"[0-9;]+")
 
 

@@ -8,10 +8,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from midflight.cli.exit_codes import INTERRUPTED
 from midflight.session.session import Session
-
-INTERRUPTED = 130
-"""The exit code of a program that a signal has ended."""
 
 
 class Stopper:

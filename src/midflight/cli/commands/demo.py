@@ -22,7 +22,7 @@ from midflight import events as e
 from midflight._util.programs import find_program
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.commands.demo_script import AFTER, BEFORE, REDIRECT, STEER, TASK, TEST, steps
-from midflight.cli.output import Fragment, write
+from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, Fragment, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.render import approval, output_lines
 from midflight.cli.terminal.transcript import Transcript
@@ -30,7 +30,6 @@ from midflight.session.session import Session
 from midflight.testing import ScriptedModel
 from midflight.testing.home import make_home
 
-BOLD, DIM, CYAN, GREEN, RED = "1", "2", "1;36", "32", "31"
 PRIVATE = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "XDG_", "AWS_", "GOOGLE_", "VERTEX_")
 READING_S = 0.8
 """How long the person reads before they type something."""
@@ -175,7 +174,7 @@ class Tour:
         await self._session.answer(request.request, "allow")
 
     def _type(self, text: str, what: str = "") -> None:
-        lines: list[Fragment] = [(CYAN, f"\nyou> {text}\n")]
+        lines: list[Fragment] = [(f"{BOLD};{CYAN}", f"\nyou> {text}\n")]
         if what:
             lines.append((DIM, f"     ({what})\n"))
         write(self._transcript.lines(lines))

@@ -22,10 +22,8 @@ from midflight.agents.opencode import program as opencode_program
 from midflight.cli.config.files import user_path
 from midflight.cli.config.merge import Defaults
 from midflight.cli.config.options import AGENT_VARIABLE, project_file, user_file
-from midflight.cli.output import Fragment, json_line, write
+from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput
-
-BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")

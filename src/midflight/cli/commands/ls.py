@@ -14,7 +14,7 @@ import msgspec
 from midflight._util.sanitize import one_line, one_name
 from midflight.authorization import Authorizer
 from midflight.cli.answers import summary
-from midflight.cli.output import Fragment, at_terminal, json_line, write
+from midflight.cli.output import BOLD, DIM, GREEN, YELLOW, Fragment, at_terminal, json_line, write
 from midflight.cli.terminal.table import STATUS_ORDER, age, align
 from midflight.info import SessionInfo
 from midflight.journal import Journal
@@ -27,7 +27,6 @@ RECENT_S = 86_400.0
 
 NAME_WIDTH = 32
 
-BOLD, DIM, YELLOW, GREEN = "1", "2", "33", "32"
 COLOURS = {"waiting": YELLOW, "running": GREEN, "starting": GREEN, "closed": DIM}
 HEAD = ("NAME", "AGENT", "STATUS", "AGE", "COST", "LAST")
 

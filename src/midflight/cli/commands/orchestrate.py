@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from midflight._util.sanitize import one_name
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.config.options import name_source, resolve_options
+from midflight.cli.exit_codes import INTERRUPTED, LIMIT
 from midflight.cli.foreground import hosted, report_slow_start
 from midflight.cli.output import at_terminal, write
-from midflight.cli.signals import INTERRUPTED, Stopper, until_stopped
-from midflight.cli.terminal.transcript import EXIT_CODES, ExitOutcome, Transcript
+from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
 from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
@@ -109,7 +110,7 @@ async def _in_session(
                 from midflight.cli.jsonl import run_json
 
                 code = await run_json(session, then, children.rest)
-                return EXIT_CODES["limit"] if children.budget_spent else code
+                return LIMIT if children.budget_spent else code
             if attend:
                 return await _at_terminal(session, then, children)
             return await _plain(session, then, children)
@@ -143,7 +144,7 @@ async def _plain(session: Session, then: Sequence[str], children: Children) -> i
             outcome.take(event)
             write(transcript.take(event))
         if done:
-            return EXIT_CODES["limit"] if children.budget_spent else outcome.code
+            return LIMIT if children.budget_spent else outcome.code
         done = await children.rest()  # and then what was sent meanwhile
 
 

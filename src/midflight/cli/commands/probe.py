@@ -19,13 +19,12 @@ import msgspec
 
 from midflight._util.sanitize import one_line
 from midflight.cli.commands.demo import drop_user_environment
-from midflight.cli.output import Fragment, json_line, write
+from midflight.cli.output import BOLD, DIM, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
 from midflight.testing.conformance.rig import OPENCODE, RIGS, Rig
 from midflight.testing.conformance.rows import ROWS, check_row
 from midflight.testing.opencode import OpenCodeServer
 
-BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 STYLES = {"supported": GREEN, "emulated": YELLOW, "not": DIM, "failed": RED}
 
 ROW_TIMEOUT_S = 90.0

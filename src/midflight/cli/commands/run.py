@@ -14,9 +14,10 @@ import msgspec
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.config.options import name_source, resolve_options
+from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.foreground import alone, hosted, report_slow_start
 from midflight.cli.output import at_terminal, json_line, write
-from midflight.cli.signals import INTERRUPTED, Stopper, until_stopped
+from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
 from midflight.commands import check_text

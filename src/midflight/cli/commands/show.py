@@ -12,11 +12,9 @@ import msgspec
 from midflight import events as e
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
-from midflight.cli.output import Fragment, json_line, write
+from midflight.cli.output import BOLD, DIM, YELLOW, Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.info import SessionInfo
-
-BOLD, DIM, YELLOW = "1", "2", "33"
 
 
 def show(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
-from midflight.cli.output import Fragment, json_line, write
+from midflight.cli.output import BOLD, DIM, GREEN, RED, Fragment, json_line, write
 from midflight.cli.terminal.table import align
 from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
@@ -19,7 +19,6 @@ from midflight.git.merge import listed
 from midflight.git.repository import ahead, uncommitted
 from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome
 
-BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
 HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
 
 

@@ -23,6 +23,7 @@ from midflight import events as e
 from midflight._util.aio import TaskSet
 from midflight._util.sanitize import exact_line, one_line, one_name
 from midflight.cli.answers import is_answer, rule_in_words
+from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
@@ -130,7 +131,7 @@ class Console:
             self._release()
         for task in done:
             task.result()
-        return 130 if working else self._outcome.code
+        return INTERRUPTED if working else self._outcome.code
 
     async def _end(self) -> None:
         await self._quit.wait()

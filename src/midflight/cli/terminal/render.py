@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from midflight._util.sanitize import exact, exact_line, inert
-from midflight.cli.output import Fragment
+from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
 from midflight.effects import (
     CommandEffect,
     EditEffect,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.style import Style
 
 
-BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 OUTPUT_LINES = 8
 OUTPUT_WIDTH = 200
 

@@ -11,13 +11,11 @@ from midflight import commands as c
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line, one_line, one_name
 from midflight.cli import answers
-from midflight.cli.output import Fragment
+from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import approval
 from midflight.effects import brief
 from midflight.events import Request
 from midflight.values import Question
-
-BOLD, DIM, YELLOW = "1", "2", "33"
 
 HEAD_WIDTH = 40
 """How much of a long request stands at its prompt again."""

@@ -8,14 +8,13 @@ from pathlib import Path
 from midflight import events as e
 from midflight._util.sanitize import exact_line, inert, one_line
 from midflight.cli.answers import for_the_session, summary
-from midflight.cli.output import Fragment
+from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
 from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
 from midflight.effects import EditEffect, place
 from midflight.events import Request
 from midflight.orchestrate.updates import is_update
 
-BOLD, DIM, YELLOW = "1", "2", "33"
 DIFF_LINES = 60
 TAIL_LINES = 3
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.answers import for_the_session, rule_in_words, summary
-from midflight.cli.output import Fragment
+from midflight.cli.exit_codes import OF_STATUS
+from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
 from midflight.values import LIMIT_REASONS, PlanEntry, Status
 
-EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "limit": 3, "interrupted": 130}
-
-DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
 COLOURS: dict[Status, str] = {
     "completed": GREEN,
     "failed": RED,
@@ -34,7 +32,7 @@ class ExitOutcome:
     @property
     def code(self) -> int:
         """The exit code."""
-        return EXIT_CODES[self.status]
+        return OF_STATUS[self.status]
 
     def take(self, event: e.Event) -> None:
         """Take in one event."""
