@@ -107,14 +107,17 @@ async def test_command_that_only_reads_needs_no_permission(stage: Stage) -> None
 
 
 @pytest.mark.rare("claude-acp")
-async def test_accept_edits_asks_for_commands_only(stage: Stage) -> None:
-    target = stage.cwd / "new.txt"
+async def test_accept_edits_asks_for_commands_and_protected_files(stage: Stage) -> None:
+    """So it does where the tool was allowed beforehand."""
+    target, deciding = stage.cwd / "new.txt", stage.cwd / "midflight.toml"
     command = ToolCall("Bash", {"command": "curl http://127.0.0.1:9/ > out.txt"})
-    steps: list[Step] = [write(target), command, Text("x")]
-    async with stage.play(steps, permission_mode="acceptEdits") as on:
+    steps: list[Step] = [write(target), write(deciding), command, Text("x")]
+    options: dict[str, Any] = {"permission_mode": "acceptEdits", "allowed_tools": ["Write"]}
+    async with stage.play(steps, **options) as on:
         result = await on.ask()
         assert target.read_text() == "by the agent"
-        assert denied(result) == ["bash"]
+        assert not deciding.exists()
+        assert denied(result) == ["write", "bash"]
 
 
 @pytest.mark.rare("claude-acp")

@@ -11,7 +11,9 @@ import fnmatch
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -41,6 +43,9 @@ _WRITES = re.compile(
 )
 """What may change files, in the text of a shell command."""
 
+MAX_WORDS = 500
+"""So many words of a command are looked at, since the disk is asked about each."""
+
 _WORDS = re.compile(r"""[^\s"'`;|&<>()]+""")
 
 _Key = tuple[str, ...]
@@ -57,7 +62,12 @@ class Protected:
         self._cwd = options.cwd
         self._home = home(options.env)
         self._kinds = (Obeyed(agent="git and midflight", names=NAMES), *obeyed)
-        self._places: dict[_Key, tuple[str, ...]] = {}
+        self._named: defaultdict[str, list[tuple[_Key, list[_Key]]]] = defaultdict(list)
+        for kind in self._kinds:
+            free = _parts((*kind.texts, *kind.skipped))
+            for name in _parts(kind.names):
+                self._named[name[0]].append((name, free))
+        self._places: dict[_Key, list[_Key]] = {}
         for file in stake.files:
             self._add(file.place)
         for place in _midflight():
@@ -79,7 +89,7 @@ class Protected:
 
     def _add(self, place: Path, notes: tuple[str, ...] = ()) -> None:
         for path in {os.path.abspath(place), os.path.realpath(place)}:  # noqa: PTH100 - as text
-            self._places.setdefault(_key(path), notes)
+            self._places.setdefault(_key(path), _parts(notes))
 
     def __call__(self, path: str) -> bool:
         """Tell whether a path, as an agent names it, is of a protected file or leads to one."""
@@ -95,8 +105,11 @@ class Protected:
         """
         if not _WRITES.search(command):
             return False
-        words = {part for word in _WORDS.findall(command) for part in (word, word.split("=")[-1])}
-        return any(self(os.path.join(folder, word)) for word in words)  # noqa: PTH118 - as text
+        words = dict.fromkeys(
+            part for word in _WORDS.findall(command) for part in (word, word.split("=")[-1])
+        )
+        paths = (word if word[:1] in ("~", "/") else f"{folder}/{word}" for word in words)
+        return any(map(self, islice(paths, MAX_WORDS)))
 
     def marked(self, effects: Iterable[Effect]) -> tuple[Effect, ...]:
         """Return effects in which every edit of a protected file says so."""
@@ -121,9 +134,9 @@ class Protected:
             if notes is not None and not _fits(key[end:], notes):
                 return True
         return any(
-            _fits(key[begin:], kind.names) and not _fits(key[begin:], (*kind.texts, *kind.skipped))
-            for begin in range(len(key))
-            for kind in self._kinds
+            _fits(key[begin:], [name]) and not _fits(key[begin:], free)
+            for begin, part in enumerate(key)
+            for name, free in self._named.get(part, ())
         )
 
 
@@ -138,13 +151,16 @@ def _key(path: str) -> _Key:
     return tuple(part for part in seen.split("/") if part)
 
 
-def _fits(parts: _Key, patterns: Iterable[str]) -> bool:
+def _parts(patterns: Iterable[str]) -> list[_Key]:
+    return [tuple(pattern.casefold().split("/")) for pattern in patterns]
+
+
+def _fits(path: _Key, patterns: Iterable[_Key]) -> bool:
     """Tell whether a path is what a pattern names, or in it."""
-    for pattern in patterns:
-        wanted = pattern.casefold().split("/")
-        if len(parts) >= len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted)):
-            return True
-    return False
+    return any(
+        len(path) >= len(pattern) and all(map(fnmatch.fnmatchcase, path, pattern))
+        for pattern in patterns
+    )
 
 
 def _midflight() -> Iterator[Path]:

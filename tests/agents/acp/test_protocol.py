@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.acp_agent import PROGRAM, Open, ask, cost, tool, words
 
 import midflight
@@ -397,8 +398,44 @@ async def test_refused_tool_that_runs_unasked_fails_the_turn(scripted: Open) -> 
     assert "ran execute without asking, which disallowed_tools forbids" in result.text
 
 
+@fault("S8")
+async def test_protected_file_is_asked_for_wherever_the_agent_tells_it(scripted: Open) -> None:
+    """Also a call that tells no file, and in no mode of the agent's own that accepts edits."""
+    mode = {"currentModeId": "default", "availableModes": [{"id": "default"}, {"id": "autoEdit"}]}
+    diff = {"type": "diff", "path": ".git/config", "oldText": "a", "newText": "b"}
+    told: dict[str, dict[str, Any]] = {
+        "free": {"locations": [{"path": "a.py"}], "rawInput": {"content": ".mcp.json\n"}},
+        "place": {"locations": [{"path": "midflight.toml"}]},
+        "diff": {"locations": [{"path": "a.py"}], "content": [diff]},
+        "input": {"locations": [{"path": "a.py"}], "rawInput": {"to": {"file": "way/hooks/x"}}},
+        "delete": {"kind": "delete", "locations": [{"path": ".mcp.json"}]},
+        "nothing": {},
+        "malformed": {"locations": [{"path": "a.py"}], "content": [{"type": "diff"}]},
+        "shell": {"kind": "execute", "rawInput": {"cmd": "cp a .opencode/plugin/a.js"}},
+        "harmless": {"kind": "execute", "rawInput": {"cmd": "cp a b"}},
+    }
+    allowed = ["Edit", "Bash", "delete"]
+    async with scripted(
+        {"session": {"modes": mode}},
+        permission_mode="acceptEdits",
+        allowed_tools=allowed,
+        attended=False,
+    ) as agent:
+        agent.session.options.cwd.joinpath("way").symlink_to(".git")
+        steps = [
+            ask(name, **{"kind": "edit", "title": "it", **each}) for name, each in told.items()
+        ]
+        _, events = await agent.run(*steps)
+        assert [change["modeId"] for change in agent.sent("session/set_mode")] == ["default"]
+    asked = [event for event in events if isinstance(event, e.PermissionRequested)]
+    assert [event.call for event in asked] == [
+        name for name in told if name not in ("free", "harmless")
+    ]
+    assert {event.rule for event in asked} == {""}
+
+
 @pytest.mark.parametrize(("path", "requests"), [("in.py", 0), ("../out.py", 1)])
-async def test_edits_in_the_folder_are_accepted_where_the_agent_has_no_mode(
+async def test_edits_in_the_folder_are_accepted_and_others_asked_for(
     scripted: Open, path: str, requests: int
 ) -> None:
     async with scripted(permission_mode="acceptEdits", attended=False) as agent:

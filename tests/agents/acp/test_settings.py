@@ -27,8 +27,8 @@ def new(category: str, *values: str, current: str = "") -> Settings:
 @pytest.mark.parametrize(
     ("modes", "mode", "own"),
     [
-        (("default", "acceptEdits", "plan", "dontAsk"), "acceptEdits", "acceptEdits"),
-        (("default", "autoEdit", "yolo"), "acceptEdits", "autoEdit"),
+        (("default", "acceptEdits", "plan", "dontAsk"), "default", "default"),
+        (("default", "acceptEdits", "plan", "dontAsk"), "acceptEdits", None),
         (("read-only", "auto", "full-access"), "default", "read-only"),
         (("https://x.dev/modes#plan", "build"), "plan", "https://x.dev/modes#plan"),
         (("build", "plan"), "default", "build"),

@@ -24,6 +24,7 @@ from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
+from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
@@ -70,6 +71,7 @@ class AcpAgent:
     async def start(self) -> None:
         """Start the program, greet it and open the session; an unusable agent is ended."""
         argv = self._program.found(self._env)
+        self._permissions.protected = await asyncio.to_thread(protected, self._options)
         await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
         try:
@@ -200,7 +202,8 @@ class AcpAgent:
 
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`."""
-        return effects_of_call(self._translate.call(request.call), self._options.cwd)
+        effects = effects_of_call(self._translate.call(request.call), self._options.cwd)
+        return self._permissions.protected.marked(effects)
 
     async def set_model(self, model: str) -> None:
         """Use this model for the calls that follow."""
@@ -211,18 +214,17 @@ class AcpAgent:
             self._report([e.Notice(level="info", text=f"the model {model} is {own} here")])
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Use the agent's own mode of this meaning, or answer its asks accordingly.
+        """Have the agent plan, or ask for all that it can, and answer what it asks.
 
-        A bypass and `dontAsk` are the session's own doing, in whatever mode the agent asks most.
+        In a mode of its own that accepts edits no edit would pass midflight.
         """
         settings = self._translate.settings
         if mode == "plan" and not settings.has_mode(mode):
             raise UnsupportedOption("permission_mode", "the agent has no mode that only plans")
-        own = mode if mode == "plan" or settings.has_mode(mode) else "default"
-        change = settings.to_mode(own)
+        change = settings.to_mode("plan" if mode == "plan" else "default")
         if change is not None:
             await self._change(*change)
-        self._permissions.edits = mode == "acceptEdits" and own != mode
+        self._permissions.edits = mode == "acceptEdits"
 
     async def _change(self, method: str, params: Mapping[str, object]) -> None:
         response = await self._rpc.call(method, self._of_session(**params), CHANGE_TIMEOUT_S)

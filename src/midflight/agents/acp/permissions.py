@@ -11,10 +11,15 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from midflight.agents.acp.content import TOOLS, AcpCall, changed
+from midflight.agents.shared.folder_settings import strings
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
+from midflight.trust.protected import Protected
 
 _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
+LONGEST_PATH = 4096
+"""No longer text is looked at as a path, or as a command that names one."""
+
 _CHANGES = ("delete", "move")
 """What is refused too where ``edit`` is, and not allowed where only ``edit`` is."""
 
@@ -22,9 +27,11 @@ _CHANGES = ("delete", "move")
 class AcpPermissions:
     """Judges calls by the options ``allowed_tools``, ``disallowed_tools`` and the folders.
 
-    ``edits`` says that edits within the folders are allowed: `acceptEdits`, for an agent that has
-    no such mode.
+    ``edits`` says that edits within the folders are allowed: `acceptEdits`. ``protected`` is known
+    once the session starts.
     """
+
+    protected: Protected
 
     def __init__(self, options: Options) -> None:
         """Take the rules. Raises `UnsupportedOption` for one that cannot be kept."""
@@ -52,11 +59,29 @@ class AcpPermissions:
         name = call.name.casefold()
         if name.startswith("mcp__"):  # its kind is what its server likes to say
             return "allow" if name in self._allowed else "ask"
+        if self.guards(call):
+            return "ask"
         if any(_matches(rule, call, widely=False) for rule in self._allowed):
             return "allow"
         if self.edits and call.kind == "edit" and self._within(call):
             return "allow"
         return "ask"
+
+    def guards(self, call: AcpCall) -> bool:
+        """Tell whether a call may write a protected file, or does not tell what it writes.
+
+        Which key of its input names a file is the agent's own: any text there counts.
+        """
+        texts = {text for text in strings(call.input) if len(text) <= LONGEST_PATH}
+        if call.kind == "execute":
+            return any(self.protected.named_in(text, str(self._folders[0])) for text in texts)
+        if call.kind not in ("edit", *_CHANGES):
+            return False
+        try:
+            places = {*call.places, *changed(call), *(text for text in texts if "\n" not in text)}
+        except KeyError:
+            return True
+        return not places or any(map(self.protected, places))
 
     def _within(self, call: AcpCall) -> bool:
         """Tell whether every place that the call names lies in the session's folders."""

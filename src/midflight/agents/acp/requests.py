@@ -13,6 +13,7 @@ from midflight.agents.acp.jsonrpc import JsonRpc
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Reply, Signal
+from midflight.trust.protected import WHY
 from midflight.values import Question, QuestionOption
 
 _YES_NO = {"Yes": True, "No": False}
@@ -96,6 +97,7 @@ class AcpRequests:
                     call=call.id,
                     name=call.name,
                     input=call.input,
+                    reason=WHY if self._permissions.guards(call) else "",
                     parent=call.parent,
                 )
             ]

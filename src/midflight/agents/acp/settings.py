@@ -14,7 +14,6 @@ from midflight.errors import UnsupportedOption
 
 _MODES: Mapping[str, tuple[str, ...]] = {
     "default": ("default", "ask", "approve", "readonly"),
-    "acceptEdits": ("acceptedits", "autoedit"),
     "plan": ("plan",),
 }
 """What agents call midflight's modes, without case and hyphens.

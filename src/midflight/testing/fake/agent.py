@@ -17,6 +17,7 @@ from typing import Any, Self
 from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.shared.effects import effects_of
+from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.events import PermissionRequested
@@ -119,6 +120,7 @@ class FakeAgent:
             raise AgentUnavailable(
                 "the fake agent has no model", "env=model.env(home) of a FakeModel"
             )
+        self._tools.protected = await asyncio.to_thread(protected, self._options)
         session = self._options.resume or str(uuid.uuid4())
         if self._options.resume and session not in model.conversations:
             raise ConversationLost(f"No conversation found with session ID: {session}")
@@ -206,7 +208,8 @@ class FakeAgent:
 
     def effects(self, request: PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`. Its tools have the names and the keys of Claude Code's."""
-        return effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        effects = effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        return self._tools.protected.marked(effects)
 
     async def set_model(self, model: str) -> None:
         """Name this model in the requests that follow."""

@@ -19,6 +19,7 @@ from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.shared.content import questions
 from midflight.options import Options
 from midflight.testing.model.script import ToolCall
+from midflight.trust.protected import Protected
 from midflight.values import Denial, Kind, PlanEntry
 
 TOOLS: Mapping[str, Kind] = {
@@ -41,8 +42,11 @@ class _ToolFailedError(Exception):
 class Toolbox:
     """Runs tool calls, asks for permission, and keeps what runs in the background.
 
-    ``notes`` tell the model of background work that has ended.
+    ``notes`` tell the model of background work that has ended. ``protected`` is known once the
+    session starts.
     """
+
+    protected: Protected
 
     def __init__(
         self, options: Options, say: Callable[[Signal], None], wake: Callable[[], None]
@@ -121,10 +125,17 @@ class Toolbox:
             return "allow"
         if self.mode == "plan" and name != "Read":
             return "deny"
+        if self._guards(name, args):
+            return "ask"
         accepted = self.mode == "acceptEdits" and name == "Write" and self._inside(args)
         if accepted or name in (self._options.allowed_tools or ()):
             return "allow"
         return "deny" if self.mode == "dontAsk" else "ask"
+
+    def _guards(self, name: str, args: dict[str, Any]) -> bool:
+        if name == "Bash":
+            return self.protected.named_in(args["command"], str(self._options.cwd))
+        return name == "Write" and self.protected(str(args["file_path"]))
 
     def _path(self, args: dict[str, Any]) -> Path:
         return self._options.cwd / str(args["file_path"])
