@@ -43,8 +43,7 @@ RARE = {
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
-    ),
-    "opencode-acp": ("mcp_servers",),
+    )
 }
 """Rows that are tried rarely on an agent that starts two programs for each session.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.description import description
 from tests.trust import inventory
 
 from midflight.agents.claude import trust as claude
 from midflight.agents.opencode import trust as opencode
-from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.errors import AgentUnavailable
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
@@ -59,10 +59,8 @@ async def test_opencode_has_no_settings_that_were_not_looked_at(
     opencode_server: OpenCodeServer,
 ) -> None:
     """By its own description of its configuration."""
-    password = opencode_server.env["OPENCODE_SERVER_PASSWORD"]
-    client = OpenCodeClient(opencode_server.url, password, opencode_server.cwd)
-    described = (await client.get("/doc"))["components"]["schemas"]["Config"]["properties"]
-    await client.close()
+    schemas = (await description(opencode_server))["components"]["schemas"]
+    described = schemas["Config"]["properties"]
     known = set(inventory.known()["opencode"]["settings"])
     assert set(described) <= known
     assert {*opencode.PROGRAMS, *opencode.REDIRECTS, *opencode.ALLOWANCES} <= known

@@ -13,11 +13,12 @@ import httpx2 as httpx
 import psutil
 import pytest
 from tests.faults.manifest import fault
+from tests.support.description import PATIENCE_S, description
 from tests.support.events import ended, read
 from tests.support.faults import agents, pid_in, pipe
 
 import midflight
-from midflight.agents.opencode.v1.client import USER, OpenCodeClient
+from midflight.agents.opencode.v1.client import USER
 from midflight.testing import ToolCall
 from midflight.testing.conformance.rig import OPENCODE, Stage
 from midflight.testing.conformance.rows.options import MCP_SERVER
@@ -32,19 +33,18 @@ ENOUGH_ROUTES = 90
 async def test_no_route_answers_without_the_right_password(
     opencode_server: OpenCodeServer,
 ) -> None:
-    client = OpenCodeClient(opencode_server.url, opencode_server.env[PASSWORD])
     routes = [
         (method, re.sub(r"\{\w+\}", "x", path))
-        for path, methods in (await client.get("/doc"))["paths"].items()
+        for path, methods in (await description(opencode_server))["paths"].items()
         for method in methods
         if method in METHODS
     ]
-    await client.close()
     assert len(routes) > ENOUGH_ROUTES
     routes += [(method, path) for path in ("/", "/doc", "/no/such/route") for method in METHODS]
     keys = (None, (USER, "wrong"))
     answered = []
-    async with httpx.AsyncClient(base_url=opencode_server.url, trust_env=False) as http:
+    base = opencode_server.url
+    async with httpx.AsyncClient(base_url=base, timeout=PATIENCE_S, trust_env=False) as http:
 
         async def knock(method: str, path: str) -> None:
             for key in keys:
