@@ -21,6 +21,7 @@ from midflight.values import (
     QuestionOption,
     Result,
     TokenUsage,
+    Who,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -131,6 +132,7 @@ RESULT: dict[str, Any] = {
     "messages": ("m1",),
     "denials": (Denial(call="c1", name="Bash", reason="no"),),
 }
+WHO = Who(role="user", door="terminal", terminal="/dev/pts/3", device="desk")
 EVENT_FIELDS: dict[str, dict[str, Any]] = {
     "session.started": {
         "agent": "claude",
@@ -145,7 +147,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
     "session.ended": {"reason": "closed"},
     "session.resumed": {"reason": "parked"},
     "session.charged": {"usd": 0.25},
-    "message.accepted": {"message": "m1", "text": "do", "delivery": "steer"},
+    "message.accepted": {"message": "m1", "text": "do", "delivery": "steer", "who": WHO},
     "message.changed": {"message": "m1", "text": "do", "delivery": "queue", "before": "m2"},
     "message.started": {"message": "m1"},
     "message.steered": {"message": "m1"},
@@ -183,6 +185,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
         "by": "user",
         "reason": "no",
         "rule": "Bash(rm a)",
+        "who": WHO,
     },
     "rule.revoked": {"rule": "Bash(rm a)"},
     "question.requested": {"request": "r1", "questions": QUESTIONS, "deadline": 2.0},
@@ -191,6 +194,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
         "answers": {"Which colour?": ["Blue"]},
         "by": "user",
         "reason": "",
+        "who": WHO,
     },
     "task.started": {"task": "t1", "title": "make", "status": "running"},
     "task.ended": {"task": "t1", "title": "make", "status": "completed"},

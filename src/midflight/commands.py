@@ -52,8 +52,19 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00
 _C = TypeVar("_C", bound="Command")
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """The field that every command has; an error about a command names its ``id``."""
+class Command(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """The field that every command has; an error about a command names its ``id``.
+
+    A field that is not known is refused: a command that is only half understood would do something
+    else than its sender wants.
+    """
 
     id: Id | None = None
 
@@ -235,6 +246,12 @@ def _field_in(line: bytes | str, name: str) -> str | None:
 
 def _invalid(error: Exception, kind: type[Command] | None, hint: str = "") -> InvalidInput:
     """Return msgspec's error in plain words; for a field with fixed choices it lists them."""
+    unknown = re.search(r"contains unknown field `(.+)`$", str(error))
+    if unknown is not None and kind is not None:
+        return InvalidInput(
+            f"{kind.__struct_config__.tag} has no field {unknown[1]!r} here",
+            f"its fields: {', '.join(sorted(kind.__struct_fields__))}",
+        )
     wrong = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)`$", str(error))
     if wrong is None or kind is None:
         return InvalidInput(f"not a command: {error}", hint)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, get_args
 
 import msgspec
 
-from midflight.effects import Effect
+from midflight.effects import Effect, OtherEffect
 from midflight.values import (
     Decision,
     Delivery,
     Denial,
     Kind,
+    Level,
     Origin,
     PlanEntry,
     Question,
@@ -28,6 +29,7 @@ from midflight.values import (
     Status,
     TokenUsage,
     ToolStatus,
+    Who,
 )
 
 __all__ = [
@@ -100,9 +102,6 @@ def stamp(event: Event, *, seq: int | None, session: str, turn: int | None, time
     return msgspec.structs.replace(event, seq=seq, session=session, turn=turn, time=time)
 
 
-Level = Literal["info", "warning", "error"]
-
-
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session.started"):
     """The agent is up; these are its own facts. ``problems`` are lines for a person."""
 
@@ -143,11 +142,15 @@ class SessionCharged(Event, frozen=True, kw_only=True, tag="session.charged"):
 
 
 class MessageAccepted(Event, frozen=True, kw_only=True, tag="message.accepted"):
-    """The session has accepted a message; one event will end it."""
+    """The session has accepted a message; one event will end it.
+
+    ``who`` has sent it; null for a message of midflight's own, and in old journals.
+    """
 
     message: str
     text: str
     delivery: Delivery
+    who: Who | None = None
 
 
 class MessageChanged(Event, frozen=True, kw_only=True, tag="message.changed"):
@@ -299,7 +302,8 @@ class PermissionRequested(Event, frozen=True, kw_only=True, tag="permission.requ
 class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission.resolved"):
     """The one end of a permission request.
 
-    ``rule`` is the session's rule that allowed it, or that the user's answer has added.
+    ``rule`` is the session's rule that allowed it, or that the user's answer has added. ``who``
+    has answered; null where nobody did, and in old journals.
     """
 
     request: str
@@ -307,6 +311,7 @@ class PermissionResolved(Event, frozen=True, kw_only=True, tag="permission.resol
     by: Resolver
     reason: str = ""
     rule: str = ""
+    who: Who | None = None
 
 
 class RuleRevoked(Event, frozen=True, kw_only=True, tag="rule.revoked"):
@@ -327,12 +332,16 @@ class QuestionRequested(Event, frozen=True, kw_only=True, tag="question.requeste
 
 
 class QuestionResolved(Event, frozen=True, kw_only=True, tag="question.resolved"):
-    """The one end of a question; ``answers`` is empty if it was denied or cancelled."""
+    """The one end of a question; ``answers`` is empty if it was denied or cancelled.
+
+    ``who`` is as in `PermissionResolved`.
+    """
 
     request: str
     answers: dict[str, str | list[str]]
     by: Resolver
     reason: str = ""
+    who: Who | None = None
 
 
 class TaskStarted(Event, frozen=True, kw_only=True, tag="task.started"):
@@ -422,10 +431,11 @@ class Raw(Event, frozen=True, kw_only=True, tag="raw"):
 Request = PermissionRequested | QuestionRequested
 """What an agent waits for: a permission or the answers to its questions."""
 
+_ANY = functools.reduce(operator.or_, Event.__subclasses__())
+_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in Event.__subclasses__())
+_EFFECT_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Effect))
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(
-    functools.reduce(operator.or_, Event.__subclasses__())
-)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_ANY)
 
 
 def encode(event: Event) -> bytes:
@@ -437,5 +447,32 @@ def encode(event: Event) -> bytes:
 
 
 def decode(line: bytes | str) -> Event:
-    """Return the event of a line of JSON. Raises `msgspec.ValidationError`, a `ValueError`."""
-    return _decoder.decode(line)
+    """Return the event of a line of JSON. Raises `msgspec.ValidationError`, a `ValueError`.
+
+    What a newer midflight has written is read as far as it is known, see `from_newer`.
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        return from_newer(msgspec.json.decode(line))
+
+
+def from_newer(fields: Any) -> Event:
+    """Return an event from its JSON object. Raises `msgspec.ValidationError`.
+
+    A kind of event that is not known here is `Raw`, and a kind of effect is `OtherEffect`.
+    """
+    if isinstance(fields, dict) and isinstance(kind := fields.get("type"), str):
+        if kind not in _TAGS:
+            common = {name: fields[name] for name in Event.__struct_fields__ if name in fields}
+            return msgspec.convert({**common, "type": "raw", "data": fields}, Raw)
+        if isinstance(effects := fields.get("effects"), list):
+            fields = {**fields, "effects": [_known(effect) for effect in effects]}
+    event: Event = msgspec.convert(fields, _ANY)
+    return event
+
+
+def _known(effect: Any) -> Any:
+    if isinstance(effect, dict) and effect.get("type") not in _EFFECT_TAGS:
+        return msgspec.to_builtins(OtherEffect(input=effect))
+    return effect

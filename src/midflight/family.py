@@ -18,7 +18,7 @@ from midflight.lineage import UNKNOWN
 from midflight.narrowing import check_mode, strictest, within
 from midflight.options import Options
 from midflight.state.session import BUSY
-from midflight.values import PermissionMode
+from midflight.values import PermissionMode, Who
 
 MAX_DEPTH, MAX_CHILDREN = 3, 8
 """How deep agents may dispatch agents, and how many at a time work for one, unless set."""
@@ -28,11 +28,15 @@ INHERITED = ("max_budget_usd", "disallowed_tools")
 
 
 class Beginning(NamedTuple):
-    """With which options a session begins, and whose it is: the id of its parent, or nothing."""
+    """With which options a session begins, and whose it is: the id of its parent, or nothing.
+
+    ``who`` gives it its task: the program that begins it, unless that is told.
+    """
 
     options: Options
     parent: str = ""
     held: bool = False
+    who: Who | None = None
 
 
 class FamilyBounds(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.events import Request
+from midflight.events import Request, from_newer
 from midflight.values import SessionStatus, Support
 
 __all__ = ["AgentInfo", "Outcome", "SessionInfo"]
@@ -17,6 +17,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     ``status`` is ``starting``, ``running``, ``waiting``, ``idle`` or ``closed``; ``pending`` are
     the requests that wait for an answer; ``last`` is one line of what the agent said or did last.
+    ``rules`` are what answers have allowed for the rest of the session, the oldest first.
     ``limits`` has those that were set. ``created`` and ``updated`` are seconds since the epoch.
     ``host`` is the address of the process that runs the session, null when it is at rest;
     ``parent`` the session that dispatched it. ``seq`` is its newest event.
@@ -29,6 +30,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str
     status: SessionStatus
     pending: tuple[Request, ...] = ()
+    rules: tuple[str, ...] = ()
     last: str = ""
     turns: int = 0
     total_cost_usd: float = 0.0
@@ -38,6 +40,20 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     parent: str | None = None
     seq: int = 0
+
+
+def decode(body: bytes) -> SessionInfo:
+    """Return a session from its JSON. Raises `msgspec.MsgspecError`.
+
+    A pending request of a kind that only a newer midflight knows is left out.
+    """
+    try:
+        return msgspec.json.decode(body, type=SessionInfo)
+    except msgspec.ValidationError:
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+        pending = [from_newer(one) for one in fields.pop("pending", ())]
+        known = tuple(one for one in pending if isinstance(one, Request))
+        return msgspec.structs.replace(msgspec.convert(fields, SessionInfo), pending=known)
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -14,7 +14,9 @@ __all__ = [
     "Decision",
     "Delivery",
     "Denial",
+    "Door",
     "Kind",
+    "Level",
     "Limits",
     "Origin",
     "PermissionMode",
@@ -23,26 +25,38 @@ __all__ = [
     "QuestionOption",
     "Resolver",
     "Result",
+    "Role",
     "SessionStatus",
     "Status",
     "Support",
     "TokenUsage",
     "ToolStatus",
     "UsageLimitChoice",
+    "Who",
 ]
 
-Delivery = Literal["steer", "queue", "now"]
-Status = Literal["completed", "interrupted", "limit", "failed"]
-Kind = Literal["read", "edit", "execute", "search", "fetch", "other"]
-ToolStatus = Literal["completed", "failed", "denied", "cancelled"]
-Decision = Literal["allow", "deny", "cancelled"]
-Resolver = Literal["user", "policy", "rule", "deadline", "turn"]
-Origin = Literal["message", "background"]
-SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 UsageLimitChoice = Literal["wait", "fail"]
-Support = Literal["supported", "emulated", "not"]
-"""Whether the agent supports a capability itself, midflight emulates it, or neither."""
+
+# What events and objects say in one of a few words. A reader takes any word: a host may be of a
+# newer midflight, and knows more of them.
+if TYPE_CHECKING:
+    Delivery = Literal["steer", "queue", "now"]
+    Status = Literal["completed", "interrupted", "limit", "failed"]
+    Kind = Literal["read", "edit", "execute", "search", "fetch", "other"]
+    ToolStatus = Literal["completed", "failed", "denied", "cancelled"]
+    Decision = Literal["allow", "deny", "cancelled"]
+    Resolver = Literal["user", "policy", "rule", "deadline", "turn"]
+    Origin = Literal["message", "background"]
+    SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
+    Level = Literal["info", "warning", "error"]
+    Door = Literal["terminal", "command", "json", "mcp", "library"]
+    Role = Literal["user", "program", "agent"]
+    Support = Literal["supported", "emulated", "not"]
+    """Whether the agent supports a capability itself, midflight emulates it, or neither."""
+else:
+    Delivery = Status = Kind = ToolStatus = Decision = Resolver = Origin = SessionStatus = str
+    Level = Door = Role = Support = str
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 """The reasons with which a message or a turn ends with the status ``limit``."""
@@ -133,3 +147,20 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     header: str = ""
     multiple: bool = False
     options: tuple[QuestionOption, ...] = ()
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has sent a message or given an answer.
+
+    ``role`` is ``user`` (typed at a terminal or as a command), ``program``, or ``agent``: a program
+    that an agent has started, with the id of its ``session``, empty if that is not known. ``door``
+    is how it came: ``terminal``, ``command`` (the command line), ``json`` (``--json``, HTTP),
+    ``mcp`` or ``library``. ``terminal`` is the device file of the user's terminal, empty where
+    there is none, and ``device`` the name of the machine.
+    """
+
+    role: Role
+    door: Door
+    terminal: str = ""
+    device: str = ""
+    session: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.events import so_far
 from tests.support.terminal import Terminal
 
 from midflight import events as e
@@ -92,25 +93,24 @@ async def test_a_yes_is_no_message_when_another_terminal_has_answered(
     screen.keys("y")
     await screen.sees("y")
     await session.answer(session.pending[0])
-    await screen.sees("[allowed] Write new.txt")
+    await screen.sees("[allowed] Write new.txt (a program)")
     await screen.sees("turn 1 completed")
     screen.keys("\r")
     await screen.sees('"y" answers, and is not sent as a message: nothing is asked')
     screen.types("es, thank you")  # behind the y, which was kept
     await screen.sees("> yes, thank you")
     await screen.sees("turn 2 completed")
-    texts = [event.text async for event in _so_far(session) if isinstance(event, e.MessageAccepted)]
+    texts = [event.text async for event in so_far(session) if isinstance(event, e.MessageAccepted)]
     assert texts == ["make it", "yes, thank you"]
+    who = [event.who async for event in so_far(session) if isinstance(event, e.MessageAccepted)]
+    assert [(each.role, each.door) for each in who if each] == [
+        ("program", "library"),
+        ("user", "terminal"),
+    ]
+    assert who[1]
+    assert who[1].terminal.startswith("/dev/")
     screen.types("/detach")
     assert await screen.ends() == 0
-
-
-async def _so_far(session: Session) -> AsyncIterator[e.Event]:
-    last = session.last_seq
-    async for event in session.events():
-        yield event
-        if event.seq == last:
-            return
 
 
 async def test_esc_interrupts_for_every_terminal(begin: Begin, attached: Open) -> None:

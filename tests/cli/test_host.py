@@ -63,7 +63,7 @@ async def test_a_second_signal_while_a_run_ends_leaves_no_host_behind(
         await close(self, reason)
 
     async def run(options: Options) -> None:
-        async with hosted("make it", options) as session:
+        async with hosted("make it", options, door="command") as session:
             assert session.first is not None
             await session.first.result()
 

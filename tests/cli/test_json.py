@@ -76,7 +76,9 @@ async def test_a_permission_and_a_question_are_answered_by_id(
     question = await program.until("question.requested")
     answers = {"Which database?": "Postgres"}
     program.tell(type="answer", request=question["request"], answers=answers)
-    assert (await program.until("question.resolved"))["answers"] == answers
+    resolved = await program.until("question.resolved")
+    assert resolved["answers"] == answers
+    assert (resolved["who"]["role"], resolved["who"]["door"]) == ("program", "json")
     await program.until("turn.ended")
     assert (await program.done()).code == 0
     assert target.read_text() == "hello"

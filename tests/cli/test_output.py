@@ -22,7 +22,7 @@ from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
 from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
-from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage
+from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage, Who
 
 ATTACKS = (
     "\x1b[31mred\x1b[0m",
@@ -159,6 +159,9 @@ def _filled(kind: type[e.Event], attack: str) -> e.Event:
         ),
         "dict[str, str | list[str]]": {attack: attack},
         "Any": {attack: attack},
+        "Who | None": Who(
+            role="user", door="terminal", terminal=attack, device=attack, session=attack
+        ),
         "float": 1.0,
         "float | None": 1.0,
         "int": 1,

@@ -144,7 +144,7 @@ async def test_logs_print_the_whole_session(begin: Begin, say: Say) -> None:
     await until(session, e.TurnEnded)
     lines = (await say("logs")).out.splitlines()
     assert [line for line in lines if line][:5] == [
-        "> make it",
+        "> make it (a program)",
         "first words",
         "  [tool] Write new.txt",
         "done",
@@ -257,6 +257,10 @@ async def test_always_allows_what_the_rule_says_and_nothing_without_one(
         f"make-it: allowed Write new.txt, and edits below {project} for the rest of this session\n"
     )
     assert session.rules == (f"Edit({project}/**)",)
+    assert json.loads((await say("show", "--json")).out)["rules"] == list(session.rules)
+    shown = (await say("show")).out
+    assert f"rules    edits below {project}\n" in shown
+    assert "answered a person's command" in shown
     async for event in session.events():
         if isinstance(event, e.PermissionRequested) and event.name == "Bash":
             break
@@ -272,7 +276,10 @@ async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) 
     _, session = await begin(ToolCall("AskUserQuestion", {"questions": [asked]}), Text("then"))
     await until(session, e.QuestionRequested)
     assert (await say("answer", "Deny")).out == "make-it: answered Deny\n"
-    assert (await until(session, e.QuestionResolved)).answers == {"Guests?": "Deny"}
+    resolved = await until(session, e.QuestionResolved)
+    assert resolved.answers == {"Guests?": "Deny"}
+    assert resolved.who is not None
+    assert (resolved.who.role, resolved.who.door) == ("user", "command")
     await until(session, e.TurnEnded)
 
 

@@ -151,6 +151,6 @@ async def test_run_takes_the_address_and_hides_it_from_its_agent(
     options = Options.build(agent="fake", cwd=tmp_path)
     address = "nosuch://another" if how == "parameter" else None
     with pytest.raises(InvalidOption, match="notify"):
-        async with hosted("do it", options, notify=address):
+        async with hosted("do it", options, door="command", notify=address):
             pass
     assert NOTIFY_VARIABLE not in os.environ

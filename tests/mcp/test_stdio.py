@@ -18,12 +18,14 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.faults.manifest import fault
+from tests.support.events import so_far
 from tests.support.fake_host import OpenHost
 from tests.support.host import journal_of
 from tests.support.mcp_tools import WRITE, Tools
 from tests.support.model_scripts import claude_tool, opencode_tool
 
 import midflight
+from midflight import events as e
 from midflight.agents.claude.program import find
 from midflight.host import Host
 from midflight.lineage import SESSION_VARIABLE
@@ -31,6 +33,7 @@ from midflight.testing import ScriptedModel, Text, ToolCall, Wait
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.plugin import need
 
+SAID = (e.MessageAccepted, e.PermissionResolved)
 PROGRAM = Path(sys.executable).with_name("midflight")
 
 Installed = Callable[..., dict[str, str]]
@@ -73,6 +76,9 @@ async def test_every_tool_works_over_stdio_and_sessions_outlive_it(
         assert (report["status"], report["turns"]) == ("idle", 3)
     (session,) = host.live()
     assert session.status == "idle"
+    said = [event.who async for event in so_far(session) if isinstance(event, SAID)]
+    assert {who and (who.role, who.door) for who in said} == {("program", "mcp")}
+    assert len(said) == 4  # three messages, one answer
     async with Client(stdio_client(server)) as client:
         tools = Tools(client, tmp_path / "work")
         (line,) = (await tools.ask("sessions"))["sessions"]

@@ -290,6 +290,9 @@ async def test_handler_of_the_program_answers(fake: Start, tmp_path: Path) -> No
         assert (await (await session.send("write")).result()).status == "completed"
     assert (tmp_path / "new").read_text() == "edited"
     assert '"Which?"="A"' in str(model.requests[2].tool_results)
+    answered = (e.PermissionResolved, e.QuestionResolved)
+    said = [event.who async for event in session.events() if isinstance(event, answered)]
+    assert [who and (who.role, who.door) for who in said] == [("program", "library")] * 2
 
 
 async def test_handler_may_be_a_plain_function(fake: Start) -> None:

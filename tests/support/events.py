@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
 import midflight
@@ -54,3 +54,12 @@ async def ended(message: midflight.Message | None) -> midflight.Result:
     assert message is not None
     async with asyncio.timeout(PATIENCE_S):
         return await message.result()
+
+
+async def so_far(session: BaseSession) -> AsyncIterator[e.Event]:
+    """Yield the durable events that there have been."""
+    last = session.last_seq
+    async for event in session.events():
+        yield event
+        if event.seq == last:
+            return

@@ -6,6 +6,7 @@ on the socket is loaded when the task is with the agent: none of it delays the f
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from midflight._util.sanitize import one_name
 from midflight.agents import create
-from midflight.cli.output import write
+from midflight.cli.output import at_terminal, write
 from midflight.errors import MidflightError
 from midflight.lineage import inside, marked
 from midflight.options import Options
 from midflight.session.session import Session
+from midflight.values import Door
+from midflight.who import here
 
 if TYPE_CHECKING:
     from midflight.host import Host
@@ -29,20 +32,33 @@ SLOW_S = 1.0
 """How long an agent may take to start before that is reported."""
 
 
+def door_of(args: argparse.Namespace) -> Door:
+    """Return how the user of a session in the foreground gives it commands."""
+    if args.json:
+        return "json"
+    return "terminal" if at_terminal() else "command"
+
+
 @contextlib.asynccontextmanager
-async def alone(task: str, options: Options) -> AsyncIterator[Session]:
+async def alone(task: str, options: Options, door: Door) -> AsyncIterator[Session]:
     """Begin a session that no other program knows of, and close it at the end."""
-    async with Session(options, task) as session:
+    async with Session(options, task, who=here(door)) as session:
         yield session
 
 
 @contextlib.asynccontextmanager
 async def hosted(
-    task: str | None, options: Options, new: str | None = None, *, notify: str | None = None
+    task: str | None,
+    options: Options,
+    new: str | None = None,
+    *,
+    door: Door,
+    notify: str | None = None,
 ) -> AsyncIterator[Session]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
 
-    ``new`` is its id, if that has to be known before; ``notify`` the address of ``--notify``.
+    ``new`` is its id, if that has to be known before; ``door`` that of the user; ``notify`` the
+    address of ``--notify``.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
@@ -58,7 +74,7 @@ async def hosted(
         if agent is not None:
             await agent.start()
         host = await asyncio.shield(opening)
-        session = await host.begin(task, options, new, ready=agent)
+        session = await host.begin(task, options, new, ready=agent, who=here(door))
     except BaseException:
         if agent is not None:
             await agent.close()

@@ -20,7 +20,8 @@ from midflight.family import INHERITED, FamilyBounds
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.options import Options, SessionOptions, documented
-from midflight.values import SessionStatus
+from midflight.values import Door, SessionStatus
+from midflight.who import DOOR
 
 
 def connect(
@@ -29,6 +30,7 @@ def connect(
     may_answer: AnswerScope = False,
     notify: str = "",
     park_after: float | None = None,
+    door: Door = "library",
 ) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
@@ -43,9 +45,10 @@ def connect(
                     ...
 
     ``notify`` and ``park_after`` are for the hosts that this client has to start: an address of
-    apprise, and after how many quiet seconds they park a session.
+    apprise, and after how many quiet seconds they park a session. ``door`` is how the user of this
+    program comes, for the ``who`` of events.
     """
-    return Client(where, may_answer=may_answer, notify=notify, park_after=park_after)
+    return Client(where, may_answer=may_answer, notify=notify, park_after=park_after, door=door)
 
 
 class Client:
@@ -58,11 +61,12 @@ class Client:
         may_answer: AnswerScope = False,
         notify: str = "",
         park_after: float | None = None,
+        door: Door = "library",
     ) -> None:
         """Prepare; nothing is opened."""
         self._journal = Journal(where)
         self._authorizer = Authorizer.of_this_process(self._journal, may_answer)
-        headers = {MAY_ANSWER: self._authorizer.grant.written}
+        headers = {MAY_ANSWER: self._authorizer.grant.written, DOOR: door}
         self._placement = Placement(self._journal, headers, where, notify, park_after)
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 import h11
@@ -18,6 +18,7 @@ from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.address import Address
 from midflight.errors import HostGone, MidflightError
+from midflight.info import SessionInfo, decode
 
 T = TypeVar("T")
 
@@ -157,9 +158,18 @@ async def stream(address: Address, path: str) -> AsyncIterator[e.Event | None]:
 
 def read(body: bytes, kind: type[T]) -> T:
     """Return what a host has answered. Raises `HostSick` for one that answers nonsense."""
+    return _read(body, lambda: msgspec.json.decode(body, type=kind))
+
+
+def read_session(body: bytes) -> SessionInfo:
+    """Return the session that a host has answered. Raises `HostSick`."""
+    return _read(body, lambda: decode(body))
+
+
+def _read(body: bytes, decoded: Callable[[], T]) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        return decoded()
+    except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
         raise HostSick(f"the host has answered what cannot be read: {body[:200]!r}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from midflight import events as e
 from midflight.address import Address
-from midflight.client.http import HostSick, call, read, stream
+from midflight.client.http import HostSick, call, read, read_session, stream
 from midflight.client.spawn import start_host
 from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
 from midflight.info import AgentInfo, Outcome, SessionInfo
@@ -55,14 +55,14 @@ class Placement:
     async def _begin_warm(self, body: bytes) -> SessionInfo | None:
         for address in await self._having("warm"):
             with contextlib.suppress(Conflict, HostGone):
-                return read(await self._post(address, "/sessions?warm", body), SessionInfo)
+                return read_session(await self._post(address, "/sessions?warm", body))
         return None
 
     async def _begin(self, session: str, body: bytes) -> SessionInfo:
         for tries_left in reversed(range(TRIES)):
             try:
                 address = await self._address(session) or await self._start()
-                return read(await self._post(address, "/sessions", body), SessionInfo)
+                return read_session(await self._post(address, "/sessions", body))
             except HostGone:
                 if not tries_left:
                     raise
@@ -92,7 +92,7 @@ class Placement:
         """Have a session's host remove it; one at rest is removed by this process itself."""
         address = await self._address(session)
         if address is not None:
-            await call(address, "DELETE", f"/sessions/{session}", None, self._headers)
+            await self._call(address, "DELETE", f"/sessions/{session}")
             return
         await self._journal.register("")  # for as long as it takes
         try:
@@ -152,7 +152,26 @@ class Placement:
         return await start_host(self._where, notify=self._notify, park_after=self._park_after)
 
     async def _post(self, address: Address, path: str, body: bytes) -> bytes:
-        return await call(address, "POST", path, body, self._headers)
+        return await self._call(address, "POST", path, body)
+
+    async def _call(
+        self, address: Address, method: str, path: str, body: bytes | None = None
+    ) -> bytes:
+        """Ask a host to change something. The error of an older host says that it is one."""
+        try:
+            return await call(address, method, path, body, self._headers)
+        except MidflightError as error:
+            if older := await self._older(address):
+                error.hint = f"{error.hint}; {older}" if error.hint else older
+            raise
+
+    async def _older(self, address: Address) -> str:
+        """Return which older midflight answers at an address, and what ends it, if one does."""
+        with contextlib.suppress(MidflightError):
+            for host in await self._journal.hosts():
+                if host.address == str(address):
+                    return host.older
+        return ""
 
 
 async def _has(host: str, what: str, which: str) -> Address | None:

@@ -25,6 +25,7 @@ from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal
 from midflight.options import Options, SessionOptions, documented
 from midflight.session.session import Session
+from midflight.values import Who
 
 if TYPE_CHECKING:
     from midflight.host.http.app import Guarded
@@ -144,17 +145,20 @@ class Host:
         *,
         ready: Agent | None = None,
         parent: str | None = None,
+        who: Who | None = None,
     ) -> Session:
         """Start a session with checked options; otherwise like `dispatch`.
 
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
         that begins it; without one it is the session whose agent runs this process, if any, which
-        gives it no more than it has: raises `NotAllowed`.
+        gives it no more than it has: raises `NotAllowed`. ``who`` gives the task: this program,
+        unless it is told.
         """
         if parent is not None:
             beginning = Beginning(options, parent)
         else:
             beginning = await Authorizer.of_this_process(self._journal).begin(options)
+        beginning = beginning._replace(who=who)
         return await self._sessions.begin(task, beginning, id, ready=ready)
 
     async def session(self, id: str) -> Session:

@@ -15,6 +15,7 @@ from midflight.host.warm_pool import WarmAgents
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.session.session import Session
+from midflight.values import Who
 
 PAGE = 1_000
 """How many events are read from the journal at a time, and a page has at most."""
@@ -99,8 +100,11 @@ class SessionService:
 
     # Commands -----------------------------------------------------------------------------
 
-    async def carry_out(self, id: str, command: c.Command) -> Outcome:
-        """Carry out a command on a session; one at rest is resumed. Raises as the verb does."""
+    async def carry_out(self, id: str, command: c.Command, who: Who) -> Outcome:
+        """Carry out a command that ``who`` gives; a session at rest is resumed for it.
+
+        Raises as the verb does.
+        """
         if isinstance(command, c.Close):
             return Outcome(seq=await self._sessions.close(id))
         session = await self._sessions.resume(id)
@@ -108,7 +112,7 @@ class SessionService:
             await session.withdraw(command.message)
             return _outcome(session, command.message)
         command = c.with_id(command)
-        await session.carry_out(command)
+        await session.carry_out(command, who=who)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))
 

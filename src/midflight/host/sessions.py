@@ -116,7 +116,10 @@ class SessionTable:
         options = msgspec.structs.replace(options, name=row.name)
         try:
             return await self._enter(
-                lambda: Session(options, task, self._agent, record=record, ready=ready), record
+                lambda: Session(
+                    options, task, self._agent, record=record, ready=ready, who=beginning.who
+                ),
+                record,
             )
         except BaseException:
             if ready is not None:  # the session may not have come to have it

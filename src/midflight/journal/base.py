@@ -35,7 +35,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What lists show of a session: its status, and what it has come to.
 
     ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
-    requests that wait for an answer; ``model`` and ``permission_mode`` those in force.
+    requests that wait for an answer; ``rules`` what answers have allowed; ``model`` and
+    ``permission_mode`` those in force.
     """
 
     status: SessionStatus
@@ -46,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     agent_session: str = ""
     last: str = ""
     pending: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 class Record(Protocol):

@@ -26,6 +26,7 @@ from midflight._util.process_id import born, lives, space
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, meta, sessions
+from midflight.wire import WIRE
 
 BEAT_S = 5.0
 """How often a host beats."""
@@ -97,7 +98,7 @@ def lock(connection: Connection) -> None:
 def register(connection: Connection, host: str, here: ProcessIdentity, address: str) -> None:
     """Make this process known as a host."""
     now = _wall(connection) or time.time()
-    row = msgspec.structs.asdict(here) | {"id": host, "address": address}
+    row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     connection.execute(
         insert(hosts).values(**row, beat=time.monotonic(), seen=now, started=time.time())
     )
@@ -147,6 +148,7 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             address=row.address,
             started=row.started,
             alive=_alive(row, here, wall),
+            wire=row.wire or 1,
         )
         for row in connection.execute(select(hosts).order_by(hosts.c.started))
     ]

@@ -85,7 +85,22 @@ def _found(connection: Connection, version: int) -> int:
     if not inspect(connection).has_table(meta.name):
         metadata.create_all(connection, checkfirst=False)  # tables of others must not become ours
         connection.execute(insert(meta).values(version=version))
-    return int(connection.execute(select(meta.c.version)).scalar_one())
+    found = int(connection.execute(select(meta.c.version)).scalar_one())
+    if found <= version:
+        _add_columns(connection)
+    return found
+
+
+def _add_columns(connection: Connection) -> None:
+    """Add the columns that have come since; a host that does not know them is not disturbed."""
+    names = [table.name for table in metadata.sorted_tables]
+    known = inspect(connection).get_multi_columns(filter_names=names)
+    for (_, table), columns in known.items():
+        there = {column["name"] for column in columns}
+        for column in metadata.tables[table].columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
 
 
 def _check_unused(connection: Connection) -> None:

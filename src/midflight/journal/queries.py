@@ -16,6 +16,7 @@ from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
+from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.session import BUSY, State
 
 LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
@@ -94,6 +95,8 @@ def _session(fields: dict[str, Any]) -> SessionRow:
     fields["status"] = fields.pop("shown")
     fields["options"] = msgspec.json.decode(fields["options"])
     fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
+    rules = fields["rules"]
+    fields["rules"] = None if rules is None else tuple(msgspec.json.decode(rules))
     return SessionRow(**fields)
 
 
@@ -192,17 +195,31 @@ def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
     return SessionInfo(
         **same,
         pending=tuple(one for one in waiting if isinstance(one, Request)),
+        rules=_rules(connection, name, row.id) if row.rules is None else row.rules,
         limits={key: row.options[key] for key in LIMITS if row.options.get(key) is not None},
         host=row.address,
         parent=row.parent or None,
     )
 
 
+def _rules(connection: Connection, name: str, session: str) -> tuple[str, ...]:
+    """Return the rules of a session that only an older host has written."""
+    query = (
+        select(events.c.seq, events.c.data)
+        .where(events.c.session == session, events.c.type.in_(RULE_EVENTS))
+        .order_by(events.c.seq)
+    )
+    rules = Rules()
+    for row in connection.execute(query):
+        rules.apply(_event(name, session, row))
+    return tuple(rules.held)
+
+
 _IS_ASKED = requests.c.asked == events.c.seq
 _SAME = tuple(
     name
     for name in SessionInfo.__struct_fields__
-    if name not in {"pending", "limits", "host", "parent"}
+    if name not in {"pending", "rules", "limits", "host", "parent"}
 )
 
 

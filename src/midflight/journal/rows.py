@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from midflight.values import SessionStatus
+from midflight.wire import WIRE
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A process that owns sessions, or did; ``alive`` tells which.
 
-    ``address`` is where it can be reached, ``started`` is by the wall clock.
+    ``address`` is where it can be reached, ``started`` is by the wall clock. ``wire`` is the
+    version in which it talks, see `midflight.wire`.
     """
 
     id: str
@@ -21,6 +23,17 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     started: float
     alive: bool
+    wire: int
+
+    @property
+    def older(self) -> str:
+        """Say that it is a host of an older midflight, and what ends it; nothing if it is none."""
+        if not self.alive or self.wire >= WIRE:
+            return ""
+        return (
+            f"its host, process {self.pid} on {self.machine}, is of an older midflight: "
+            f"`kill {self.pid}` there ends it, and the next message resumes the session"
+        )
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +42,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     ``seq`` is its newest event. ``host`` is the id of the host that owns it and lives, ``address``
     where that one can be reached; both are None when it has no owner. Its ``status`` is then
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
-    made them.
+    made them. ``rules`` is None where only an older host has written the session.
     """
 
     id: str
@@ -43,6 +56,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     permission_mode: str
     last: str
     pending: tuple[str, ...]
+    rules: tuple[str, ...] | None
     turns: int
     total_cost_usd: float
     agent_session: str

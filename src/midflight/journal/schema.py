@@ -16,6 +16,8 @@ from sqlalchemy import (
 )
 
 SCHEMA_VERSION = 1
+"""The version of the tables. A new column that may be null needs no other one: an older host, which
+may go on for days, does not see it."""
 
 metadata = MetaData()
 
@@ -23,6 +25,7 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 
 # Processes that own sessions. `beat` counts from the boot, as all clocks of one boot do; `seen` is
 # the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
+# `wire` is null for one of version 1 of the wire.
 hosts = Table(
     "hosts",
     metadata,
@@ -36,9 +39,11 @@ hosts = Table(
     Column("beat", Double, nullable=False),
     Column("seen", Double, nullable=False),
     Column("started", Double, nullable=False),
+    Column("wire", Integer),
 )
 
-# `seq` is the newest event; the rest is what lists show.
+# `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
+# version 1 of the wire has written.
 sessions = Table(
     "sessions",
     metadata,
@@ -59,6 +64,7 @@ sessions = Table(
     Column("pending", Text, nullable=False),
     Column("turns", Integer, nullable=False),
     Column("total_cost_usd", Double, nullable=False),
+    Column("rules", Text),
 )
 
 

@@ -263,7 +263,7 @@ class _Rows:
 
 def _summary(session: str, summary: Summary, now: float) -> _Row:
     row = msgspec.structs.asdict(summary)
-    row["pending"] = msgspec.json.encode(summary.pending).decode()
+    row |= {name: msgspec.json.encode(row[name]).decode() for name in ("pending", "rules")}
     plain = {key: _plain(value) if isinstance(value, str) else value for key, value in row.items()}
     return {"s": session, "updated": now, **plain}
 

@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from midflight.agents import NAMES
 from midflight.commands import MAX_TEXT_BYTES
-from midflight.values import SessionStatus
 
 MAX_WAIT_S = 600
 MAX_PAGE = 20_000
@@ -156,7 +155,7 @@ class SessionsArgs(ToolArgs, frozen=True, kw_only=True):
     """What `sessions` takes."""
 
     status: Annotated[
-        Literal["", SessionStatus],
+        Literal["", "starting", "running", "waiting", "idle", "closed"],
         Meta(description="Only these. waiting: for an answer."),
     ] = ""
     cwd: Annotated[str, Meta(max_length=4096, description="Only sessions of this folder.")] = ""

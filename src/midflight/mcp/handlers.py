@@ -9,6 +9,7 @@ from pathlib import Path
 
 from midflight import commands as c
 from midflight import events as e
+from midflight._util.sanitize import exact_line
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.events import Request
@@ -257,6 +258,7 @@ class Handlers:
             branch=branch_of(info.cwd),
             ended=[_ended(event) for event in events if isinstance(event, e.TurnEnded)],
             asks=asks,
+            rules=[exact_line(rule) for rule in info.rules],
             untrusted_new=new,
             left_out=left_out,
             next=self._next(info, asks) or (hint if info.status in BUSY else ""),

@@ -58,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
     ended: Annotated[list[Ended], Meta(description="Turns that have ended since.")] = []
     asks: Annotated[list[Asked], Meta(description="What waits for an answer.")] = []
+    rules: Annotated[list[str], Meta(description="What answers allow for the whole session.")] = []
     untrusted_new: Annotated[str, Meta(description="What the agent said and did since.")] = ""
     left_out: _Left = 0
     next: Annotated[str, Meta(description="What to do now.")] = ""

@@ -124,7 +124,7 @@ async def serve(
     where: Path | str | None, bounds: DispatchBounds, *, may_answer: AnswerScope
 ) -> None:
     """Serve the client at standard input and output, until it goes."""
-    async with connect(where, may_answer=may_answer) as client:
+    async with connect(where, may_answer=may_answer, door="mcp") as client:
         handlers = Handlers(client, bounds)
         server = make_server(handlers)
         try:

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from midflight import commands as c
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
 from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
 from midflight.session.session import Session
+from midflight.who import here
 
 LEAD = "[midflight]"
 """Stands before all updates."""
@@ -147,7 +149,8 @@ class UpdateSender:
             self._unread = new_id(newest)
             self._reported |= newest
             with contextlib.suppress(MidflightError):  # the session has ended
-                await self._session.send(_message(self._sent), id=self._unread)
+                news = c.Send(text=_message(self._sent), id=self._unread)
+                await self._session.command(news, who=here())  # the user has typed none of it
                 return
             self.closed = True
         self._changed.set()

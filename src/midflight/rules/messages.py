@@ -9,7 +9,7 @@ from midflight.rules.actions import Cancel
 from midflight.rules.context import RulesContext
 from midflight.rules.turns import TurnRules
 from midflight.state.outbox import Entry
-from midflight.values import Delivery
+from midflight.values import Delivery, Who
 
 
 class MessageRules:
@@ -20,8 +20,8 @@ class MessageRules:
         self._context = context
         self._turns = turns
 
-    def accept(self, message: str, text: str, delivery: Delivery) -> bool:
-        """Accept a message; False if the same message was accepted before.
+    def accept(self, message: str, text: str, delivery: Delivery, who: Who | None) -> bool:
+        """Accept a message that ``who`` has sent; False if the same one was accepted before.
 
         Raises `Conflict` if a message with this id had another text.
         """
@@ -33,7 +33,9 @@ class MessageRules:
                     "send it with another id",
                 )
             return False
-        self._context.emit(e.MessageAccepted(message=message, text=text, delivery=delivery))
+        self._context.emit(
+            e.MessageAccepted(message=message, text=text, delivery=delivery, who=who)
+        )
         was_waiting = self._context.wait is not None
         self._turns.cancel_wait("overtaken")
         if delivery == "steer":
@@ -53,9 +55,9 @@ class MessageRules:
             text = f"the agent cannot be steered: message {entry.id} waits its turn"
             self._context.notice("info", text)
 
-    def redirect(self, message: str, text: str, *, drop: bool) -> None:
+    def redirect(self, message: str, text: str, who: Who | None, *, drop: bool) -> None:
         """Accept a message that replaces the running turn; ``drop`` cancels the waiting ones."""
-        if self.accept(message, text, "now"):
+        if self.accept(message, text, "now", who):
             self._preempt(message, drop=drop)
 
     def _preempt(self, message: str, *, drop: bool) -> None:

@@ -17,7 +17,7 @@ from midflight.events import Request
 from midflight.rules.actions import Reply
 from midflight.rules.context import RulesContext
 from midflight.state.requests import check_answers
-from midflight.values import Decision, Question, Resolver
+from midflight.values import Decision, Question, Resolver, Who
 
 UNATTENDED = "nobody is there to answer, so it was denied"
 
@@ -108,8 +108,8 @@ class RequestRules:
             self._deadlines[request] = self._context.now + self._context.limits.request_timeout
         self.review()
 
-    def answer(self, answer: Answer) -> None:
-        """Resolve a request by the user's answer.
+    def answer(self, answer: Answer, who: Who | None) -> None:
+        """Resolve a request by the user's answer; ``who`` gives it.
 
         Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`.
         """
@@ -121,7 +121,7 @@ class RequestRules:
             raise
         if isinstance(request, e.QuestionRequested) and answer.decision == "allow":
             answers = check_answers(request.questions, answer.answers or {})
-            self._resolve(request, "allow", "user", answer.reason, answers=answers)
+            self._resolve(request, "allow", "user", answer.reason, answers=answers, who=who)
             return
         if answer.answers:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
@@ -131,7 +131,13 @@ class RequestRules:
             )
         rule = self._remembered(request, answer)
         self._resolve(
-            request, answer.decision, "user", answer.reason, edited=answer.input, rule=rule
+            request,
+            answer.decision,
+            "user",
+            answer.reason,
+            edited=answer.input,
+            rule=rule,
+            who=who,
         )
         if rule:
             self.review()
@@ -220,6 +226,7 @@ class RequestRules:
         edited: dict[str, Any] | None = None,
         answers: Answers | None = None,
         rule: str = "",
+        who: Who | None = None,
     ) -> None:
         """End a pending request, and reply to the agent unless its turn ends anyway."""
         self._deadlines.pop(request.request, None)  # one recovered from a journal has none
@@ -231,6 +238,7 @@ class RequestRules:
                 by=by,
                 reason=reason,
                 rule=rule,
+                who=who,
                 parent=request.parent,
             )
         else:
@@ -239,6 +247,7 @@ class RequestRules:
                 answers=answers or {},
                 by=by,
                 reason=reason,
+                who=who,
                 parent=request.parent,
             )
         self._context.emit(event)

@@ -26,7 +26,7 @@ from midflight.rules.turns import WAKE_GRACE_S, TurnRules
 from midflight.rules.usage_limit import UsageLimitRules
 from midflight.state.pricing import money
 from midflight.state.session import AT_REST, State
-from midflight.values import Limits, PermissionMode, SessionStatus
+from midflight.values import Limits, PermissionMode, SessionStatus, Who
 
 _RESUMING = (c.Send, c.Redirect, c.Promote)
 """The commands after which a resumed session starts what waits; see `TurnRules.resting`."""
@@ -113,8 +113,8 @@ class SessionRules:
 
     # Commands -----------------------------------------------------------------------------
 
-    def command(self, command: c.Command, now: float) -> None:
-        """Carry out a user's command.
+    def command(self, command: c.Command, now: float, who: Who | None = None) -> None:
+        """Carry out a user's command; ``who`` gives it.
 
         Raises `SessionClosed`, `NotFound`, `Conflict` or `InvalidInput`.
         """
@@ -124,9 +124,10 @@ class SessionRules:
         self._turns.resting &= not isinstance(command, _RESUMING)
         match command:
             case c.Send():
-                self._messages.accept(command.id or "", command.text, command.delivery)
+                self._messages.accept(command.id or "", command.text, command.delivery, who)
             case c.Redirect():
-                self._messages.redirect(command.id or "", command.text, drop=command.drop_queued)
+                drop = command.drop_queued
+                self._messages.redirect(command.id or "", command.text, who, drop=drop)
             case c.Interrupt():
                 self._interrupt(keep=command.keep_queued)
             case c.Cancel():
@@ -138,7 +139,7 @@ class SessionRules:
             case c.Promote():
                 self._messages.promote(command)
             case c.Answer():
-                self._requests.answer(command)
+                self._requests.answer(command, who)
             case c.Revoke(rule=rule):
                 self._requests.revoke(rule)
             case _:

@@ -78,7 +78,7 @@ class BaseSession(ABC):
     @property
     def rules(self) -> tuple[str, ...]:
         """What the user's answers have allowed for the rest of this session."""
-        return tuple(self._state.rules)
+        return self._state.rules
 
     @property
     def total_cost_usd(self) -> float:

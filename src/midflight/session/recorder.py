@@ -30,6 +30,7 @@ def summary(
         agent_session=started.agent_session if started else "",
         last=state.last,
         pending=tuple(state.requests.pending),
+        rules=state.rules,
     )
 
 

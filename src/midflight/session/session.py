@@ -32,7 +32,8 @@ from midflight.session.recorder import Recorder, summary
 from midflight.session.request_handler import RequestHandlerRunner
 from midflight.state.outbox import Entry
 from midflight.state.session import State
-from midflight.values import PermissionMode, SessionStatus
+from midflight.values import PermissionMode, SessionStatus, Who
+from midflight.who import here
 
 CLOSE_GRACE_S = 2.0
 """How long a turn that is stopped may take to end when the session is closed."""
@@ -64,18 +65,21 @@ class Session(BaseSession):
         record: Record | None = None,
         past: Past | None = None,
         ready: Agent | None = None,
+        who: Who | None = None,
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message.
 
         ``agent`` makes the driver from the options. With a ``record`` readers see no event before
         it is on disk. With a ``past`` the session resumes from it, and the next message starts its
-        agent. ``ready`` is an agent that was started with these options.
+        agent. ``ready`` is an agent that was started with these options. ``who`` gives the task,
+        and the commands that come without a name: this program, unless it is told.
         """
         name = options.name or slug(task or options.cwd.name)
         log = EventLog(hold_back=record is not None)
         super().__init__(record.session if record else uuid.uuid4().hex, name, options.agent, log)
         self._options = options
         self._task = task
+        self._who = who or here()
         self._attended = options.attended
         self._recorder = Recorder(record, log, self._on_shown, self.sever)
         self._recorded = record is not None
@@ -171,17 +175,17 @@ class Session(BaseSession):
         self._rules.attendance_changed(self._now())
         self._after_input()
 
-    async def command(self, command: c.Command) -> None:
-        """Carry out a command of this very process. Every verb comes through here.
+    async def command(self, command: c.Command, *, who: Who | None = None) -> None:
+        """Carry out a command of this very process; ``who`` gives it. Every verb comes so.
 
         Raises `SessionClosed`, `InvalidInput`, `InvalidOption`, `NotFound`, `Conflict` or
         `NotAllowed`.
         """
         if self._inside:
             check_own(command, self._options.permission_mode)
-        await self.carry_out(command)
+        await self.carry_out(command, who=who)
 
-    async def carry_out(self, command: c.Command) -> None:
+    async def carry_out(self, command: c.Command, *, who: Who | None = None) -> None:
         """Carry out a command whose caller may give it; otherwise like `command`."""
         if isinstance(command, c.Close):
             await self.close()
@@ -195,7 +199,7 @@ class Session(BaseSession):
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         if isinstance(command, c.Answer) and command.decision == "allow":
             await self._check_effects(command)
-        self._rules.command(command, self._now())
+        self._rules.command(command, self._now(), who or self._who)
         self._after_input()
         await self._recorder.written()
 

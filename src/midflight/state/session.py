@@ -7,7 +7,6 @@ from midflight.events import (
     MessageFailed,
     MessageSteered,
     PermissionResolved,
-    RuleRevoked,
     SessionEnded,
     SessionResumed,
     SessionStarted,
@@ -23,6 +22,7 @@ from midflight.events import (
 from midflight.state.ledger import Ledger
 from midflight.state.outbox import Outbox
 from midflight.state.requests import Requests
+from midflight.state.rules import Rules
 from midflight.values import Denial, SessionStatus
 
 KEPT_CALLS = 1_000
@@ -60,8 +60,7 @@ class State:
     are those that run; ``started`` is the newest ``session.started``; ``ended`` the reason of the
     session's end, None while it lives. ``cut_off`` says that the agent does not know how its last
     turn ended, because its host died; ``limit`` is the usage limit that ended the last turn;
-    ``last`` is one line of what the agent said or did last; ``rules`` are what the user's answers
-    have allowed for the rest of the session, the oldest first.
+    ``last`` is one line of what the agent said or did last.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -79,16 +78,16 @@ class State:
         self.cut_off = False
         self.limit: UsageLimitReached | None = None
         self.last = ""
-        self.rules: dict[str, None] = {}
+        self._rules = Rules()
 
     def apply(self, event: Event) -> None:
         """Apply one event."""
         self._note_denial(event)
         self._note_last(event)
         self._note_limit(event)
-        self._note_rule(event)
         self.outbox.apply(event)
         self.requests.apply(event)
+        self._rules.apply(event)
         self.ledger.apply(event)
         match event:
             case SessionStarted():
@@ -118,12 +117,10 @@ class State:
             case TaskEnded(task=task):
                 self.tasks.pop(task, None)
 
-    def _note_rule(self, event: Event) -> None:
-        match event:
-            case PermissionResolved(decision="allow", by="user", rule=rule) if rule:
-                self.rules[rule] = None
-            case RuleRevoked(rule=rule):
-                self.rules.pop(rule, None)
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What the user's answers have allowed for the rest of the session, the oldest first."""
+        return tuple(self._rules.held)
 
     def _note_denial(self, event: Event) -> None:
         if self.turn and isinstance(event, PermissionResolved) and event.decision == "deny":

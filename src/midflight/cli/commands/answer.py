@@ -28,7 +28,7 @@ async def _answer(args: argparse.Namespace) -> int:
     if len(args.words) > 3:  # noqa: PLR2004 - session, request, answer
         raise InvalidInput("one answer is expected", "put it in quotes")
     *names, text = args.words
-    async with connect() as client:
+    async with connect(door="command") as client:
         info, wanted = await _find(client, names)
         request = request_of(info, wanted)
         command = answer_to(request, text, args.reason, info.name)

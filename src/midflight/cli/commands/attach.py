@@ -33,7 +33,7 @@ def resume(args: argparse.Namespace) -> int:
 async def _attach(name: str | None, *, hand_over: bool) -> int:
     folder = current_folder(needed=name is None)
     async with (
-        connect() as client,
+        connect(door="terminal" if at_terminal() else "command") as client,
         await client.session(name, cwd=folder, attend=at_terminal()) as session,
     ):
         waiting = len(session.queued)

@@ -14,7 +14,7 @@ from midflight._util.sanitize import one_name
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
-from midflight.cli.foreground import hosted, report_slow_start
+from midflight.cli.foreground import door_of, hosted, report_slow_start
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
@@ -100,9 +100,9 @@ async def _in_session(
         if attend:
             options = await ask(options)
         with report_slow_start(options, wanted=attend):
-            began = hosted(args.task, options, new, notify=args.notify)
+            began = hosted(args.task, options, new, door=door_of(args), notify=args.notify)
             session = await stack.enter_async_context(began)
-        client = await stack.enter_async_context(connect())
+        client = await stack.enter_async_context(connect(door=door_of(args)))
         children = await stack.enter_async_context(Children(client, session, grant, attend=attend))
         stopper.session = session
         try:

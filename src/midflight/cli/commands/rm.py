@@ -23,7 +23,7 @@ async def _rm(names: list[str], *, force: bool) -> int:
     from midflight.git.repository import worktree_at
 
     here = current_folder(needed=False)
-    async with connect() as client:
+    async with connect(door="command") as client:
         found = [await client.info(name, cwd=here) for name in names]
         for info in found:
             if info.status in BUSY and not force:

@@ -15,7 +15,7 @@ from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.exit_codes import INTERRUPTED
-from midflight.cli.foreground import alone, hosted, report_slow_start
+from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
@@ -74,6 +74,7 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
         attend = at_terminal() and not args.json
+        door = door_of(args)
         changes = {"cwd": options.cwd, "name": options.name}
         async with _in_worktree(args, changes) as changed:
             options = msgspec.structs.replace(options, **changed)
@@ -81,9 +82,9 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
                 options = await ask(options)
             with report_slow_start(options, wanted=attend):
                 if args.no_journal:
-                    starting = alone(args.task, options)
+                    starting = alone(args.task, options, door)
                 else:
-                    starting = hosted(args.task, options, notify=args.notify)
+                    starting = hosted(args.task, options, door=door, notify=args.notify)
                 session = await stack.enter_async_context(starting)
         yield session
 
@@ -121,7 +122,9 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     """Start the session, and return when its messages are accepted."""
     from midflight.client.client import connect
 
-    async with connect(notify=args.notify or "", park_after=args.park_after) as client:
+    async with connect(
+        notify=args.notify or "", park_after=args.park_after, door="command"
+    ) as client:
         async with _in_worktree(args, options) as changed:
             session = await client.dispatch(args.task, **changed)
         async with session:

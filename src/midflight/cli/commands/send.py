@@ -47,7 +47,7 @@ def _session_and_text(words: list[str]) -> tuple[str | None, str]:
 
 
 async def _send(args: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
-    async with connect() as client:
+    async with connect(door="command") as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
         return await carry_out(client, info, command, args, f"{done} {info.name}")
 

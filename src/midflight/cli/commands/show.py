@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,17 @@ import msgspec
 from midflight import events as e
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
+from midflight.cli.answers import rule_in_words
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.info import SessionInfo
+from midflight.who import in_words
+
+NEWEST = 200
+"""How many events are looked through for the newest message and answer."""
+
+_SENT = (e.MessageAccepted,)
+_ENDED = (e.PermissionResolved, e.QuestionResolved)
 
 
 def show(args: argparse.Namespace) -> int:
@@ -30,11 +39,16 @@ async def _show(name: str | None, *, as_json: bool) -> int:
         row = await journal.find(name, str(current_folder(needed=name is None)))
         await Authorizer.of_this_process(journal).check_reading(row.id)
         info = (await journal.infos([row]))[0]
-    write(json_line(msgspec.json.encode(info)) if as_json else _page(info))
+        hosts = [host for host in await journal.hosts() if host.address == info.host]
+        newest = [] if as_json else await journal.tail(row.id, NEWEST)
+    if as_json:
+        write(json_line(msgspec.json.encode(info)))
+    else:
+        write(_page(info, newest, hosts[0].older if hosts else ""))
     return 0
 
 
-def _page(info: SessionInfo) -> list[Fragment]:
+def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Fragment]:
     from midflight.git.repository import branch_of
 
     facts = {
@@ -45,10 +59,14 @@ def _page(info: SessionInfo) -> list[Fragment]:
         "status": info.status,
         "turns": str(info.turns),
         "cost": f"${info.total_cost_usd:.4f}",
+        "rules": "; ".join(map(rule_in_words, info.rules)),
         "limits": ", ".join(f"{name} {value}" for name, value in info.limits.items()),
         "created": _when(info.created),
         "updated": _when(info.updated),
         "host": info.host or "none: it is at rest",
+        "older": older,
+        "sent by": next((in_words(v.who) for v in newest[::-1] if isinstance(v, _SENT)), ""),
+        "answered": next((in_words(v.who) for v in newest[::-1] if isinstance(v, _ENDED)), ""),
         "last": info.last,
     }
     lines: list[Fragment] = [(BOLD, f"{one_name(info.name)}\n")]

@@ -18,7 +18,7 @@ def interrupt(args: argparse.Namespace) -> int:
 
 
 async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
-    async with connect() as client:
+    async with connect(door="command") as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.host is None:
             write(f"{one_name(info.name)} is {info.status}: there is nothing to stop\n")
@@ -34,7 +34,7 @@ def stop(args: argparse.Namespace) -> int:
 
 
 async def _stop(name: str | None) -> int:
-    async with connect() as client:
+    async with connect(door="command") as client:
         info = await client.info(name, cwd=current_folder(needed=name is None))
         if info.status == "closed":
             write(f"{one_name(info.name)} has ended already\n")

@@ -50,7 +50,7 @@ def worktree(args: argparse.Namespace) -> int:
 
 async def _worktree(args: argparse.Namespace) -> int:
     here = current_folder(needed=args.session is None)
-    async with connect() as client:
+    async with connect(door="command") as client:
         worktrees = SessionWorktrees(client)
         if args.action == "ls":
             lines = [await _line(worktree) for worktree in await worktrees.all(here)]

@@ -14,6 +14,8 @@ from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit
 from midflight.effects import EditEffect, place
 from midflight.events import Request
 from midflight.orchestrate.updates import is_update
+from midflight.values import Who
+from midflight.who import here, in_words
 
 DIFF_LINES = 60
 TAIL_LINES = 3
@@ -29,6 +31,7 @@ class Screen:
         self._blocks = Blocks()
         self._streamed = ""
         self._running = False
+        self._me = here("terminal")
         self._texts: dict[str, str] = {}
         self._waits: str | None = None
         self._diffs: dict[str, list[Fragment]] = {}
@@ -123,7 +126,7 @@ class Screen:
         return [
             *rest,
             ("", "\n"),
-            (COLOURS[event.status], f"turn {event.turn} {ending(event)}"),
+            (COLOURS.get(event.status, YELLOW), f"turn {event.turn} {ending(event)}"),
             (DIM, line),
             *why,
         ]
@@ -143,11 +146,16 @@ class Screen:
                 return [(DIM, f"  [news] {one_line(line)}\n") for line in text.splitlines()[1:]]
             case e.MessageSteered(message=message) if is_update(message):
                 return []
-            case e.MessageAccepted(message=message, text=text, delivery=delivery):
+            case e.MessageAccepted(message=message, text=text, delivery=delivery, who=who):
                 if self._running and delivery != "steer":
                     self._texts[message] = text  # shown again when its turn comes
-                fate = _FATES[delivery] if self._running else ""
-                return [(BOLD, f"\n> {text}\n"), *([(DIM, f"  {fate}\n")] if fate else [])]
+                fate = _FATES.get(delivery, "") if self._running else ""
+                by = self._other(who)
+                return [
+                    (BOLD, f"\n> {text}"),
+                    (DIM, f"{by}\n"),
+                    *([(DIM, f"  {fate}\n")] if fate else []),
+                ]
             case e.MessageSteered(message=message):
                 self._texts.pop(message, None)
                 return [(DIM, "  [steered] the agent has read it\n")]
@@ -166,23 +174,30 @@ class Screen:
 
     def _resolved(self, event: e.PermissionResolved | e.QuestionResolved) -> list[Fragment]:
         asked = self._asked.pop((event.session, event.request), None)
+        by = self._other(event.who)
         if isinstance(event, e.PermissionResolved):
             what = summary(asked, str(self._cwd)) if asked else ""
             if event.decision == "allow":
                 always = event.rule and event.by == "user"
                 more = f", and {for_the_session(event.rule)}" if always else ""
-                return _aside("allowed", f"{what}{more}" or event.reason)
-            word = {"deny": "denied", "cancelled": "no longer asked"}[event.decision]
-            return _aside(word, event.reason or what)
+                return _aside("allowed", f"{what}{more}" or event.reason, by)
+            word = _DECISIONS.get(event.decision, event.decision)
+            return _aside(word, event.reason or what, by)
         if not event.answers:
-            return _aside("not answered", event.reason)
+            return _aside("not answered", event.reason, by)
         answers = (
             answer if isinstance(answer, str) else ", ".join(answer)
             for answer in event.answers.values()
         )
-        return _aside("answered", "; ".join(answers))
+        return _aside("answered", "; ".join(answers), by)
+
+    def _other(self, who: Who | None) -> str:
+        """Return who it was, in brackets, unless it was the person at this terminal."""
+        mine = who is None or (who.role, who.terminal) == (self._me.role, self._me.terminal)
+        return "" if mine else f" ({one_line(in_words(who))})"
 
 
+_DECISIONS = {"deny": "denied", "cancelled": "no longer asked"}
 _FATES = {
     "steer": "[steer] the agent reads it at its next step",
     "queue": "[queued] gets a turn of its own",
@@ -190,8 +205,8 @@ _FATES = {
 }
 
 
-def _aside(word: str, text: str) -> list[Fragment]:
-    return [(YELLOW, f"  [{word}]"), ("", f" {one_line(text)}\n" if text else "\n")]
+def _aside(word: str, text: str, by: str = "") -> list[Fragment]:
+    return [(YELLOW, f"  [{word}]"), ("", f" {one_line(text)}" if text else ""), (DIM, f"{by}\n")]
 
 
 def _edit_diff(event: e.ToolStarted, cwd: Path) -> list[Fragment]:

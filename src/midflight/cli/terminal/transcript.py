@@ -8,9 +8,10 @@ from pathlib import Path
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.answers import for_the_session, rule_in_words, summary
-from midflight.cli.exit_codes import OF_STATUS
+from midflight.cli.exit_codes import FAILED, OF_STATUS
 from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
-from midflight.values import LIMIT_REASONS, PlanEntry, Status
+from midflight.values import LIMIT_REASONS, PlanEntry, Status, Who
+from midflight.who import in_words
 
 COLOURS: dict[Status, str] = {
     "completed": GREEN,
@@ -32,7 +33,7 @@ class ExitOutcome:
     @property
     def code(self) -> int:
         """The exit code."""
-        return OF_STATUS[self.status]
+        return OF_STATUS.get(self.status, FAILED)
 
     def take(self, event: e.Event) -> None:
         """Take in one event."""
@@ -76,7 +77,7 @@ def result_line(end: e.TurnEnded) -> list[Fragment]:
     if end.status == "completed":
         return [(BOLD, "Result: "), ("", f"{end.text}\n")]
     text = f": {end.text}" if end.text else ""
-    return [(BOLD, "Result: "), (COLOURS[end.status], ending(end)), ("", f"{text}\n")]
+    return [(BOLD, "Result: "), (COLOURS.get(end.status, YELLOW), ending(end)), ("", f"{text}\n")]
 
 
 def cost_line(end: e.TurnEnded) -> list[Fragment]:
@@ -108,7 +109,8 @@ class Transcript:
     def __init__(self, cwd: Path, *, whole: bool = False) -> None:
         """Begin at the start of a line; paths below ``cwd`` are shown from there.
 
-        ``whole`` shows the first message too, which the person at a terminal has just typed.
+        ``whole`` shows the first message too, which the person at a terminal has just typed, and
+        who has sent and answered what.
         """
         self._cwd = cwd
         self._whole_session = whole
@@ -116,6 +118,7 @@ class Transcript:
         self._streamed = ""
         self._asked: dict[str, e.PermissionRequested] = {}
         self._texts: dict[str, str] = {}
+        self._senders: dict[str, str] = {}
         self._turns = 0
 
     def take(self, event: e.Event) -> list[Fragment]:
@@ -142,8 +145,10 @@ class Transcript:
         match event:
             case e.MessageAccepted(message=message, text=text):
                 self._texts[message] = text
+                self._senders[message] = self._by(event.who)
             case e.MessageStarted(message=message) | e.MessageSteered(message=message):
                 self._texts.pop(message, None)
+                self._senders.pop(message, None)
             case e.MessageFailed(message=message) | e.MessageCancelled(message=message):
                 # One that got a turn is dealt with by that turn's end.
                 if text := self._texts.pop(message, ""):
@@ -153,7 +158,10 @@ class Transcript:
                 self._turns += 1
                 if messages and (self._turns > 1 or self._whole_session):
                     text = " ".join(self._texts.get(message, "") for message in messages)
-                    return self.lines([(BOLD, f"\n> {one_line(text)}\n")])
+                    senders = dict.fromkeys(self._senders.get(message, "") for message in messages)
+                    return self.lines(
+                        [(BOLD, f"\n> {one_line(text)}"), (DIM, f"{''.join(senders)}\n")]
+                    )
             case _:
                 return self._other(event)
         return []
@@ -167,8 +175,8 @@ class Transcript:
                 return self._resolved(event, self._asked.pop(request, None))
             case e.RuleRevoked(rule=rule):
                 return self._aside("rule", f"withdrawn: {rule_in_words(rule)}")
-            case e.QuestionResolved(answers={}, reason=reason):
-                return self._aside("unanswered", reason)
+            case e.QuestionResolved():
+                return self._answered(event)
             case e.SessionStarted(problems=problems) if problems:
                 return self._aside("notice", "; ".join(problems))
             case e.Notice(text=text, level=level):
@@ -192,14 +200,24 @@ class Transcript:
         what = summary(asked, str(self._cwd)) if asked else "a tool"
         match event:
             case e.PermissionResolved(decision="deny", reason=reason):
-                return self._aside("denied", f"{what}: {reason}" if reason else what)
+                denied = f"{what}: {reason}" if reason else what
+                return self._aside("denied", denied, event.who)
             case e.PermissionResolved(decision="allow", by="user", rule=rule):
-                return self._aside(
-                    "allowed", f"{what}, and {for_the_session(rule)}" if rule else what
-                )
+                allowed = f"{what}, and {for_the_session(rule)}" if rule else what
+                return self._aside("allowed", allowed, event.who)
             case e.PermissionResolved(decision="allow", by="rule", reason=reason):
                 return self._aside("allowed", f"{what}: {reason}")
         return []
+
+    def _answered(self, event: e.QuestionResolved) -> list[Fragment]:
+        if not event.answers:
+            return self._aside("unanswered", event.reason, event.who)
+        return self._aside("answered", "", event.who) if self._by(event.who) else []
+
+    def _by(self, who: Who | None) -> str:
+        """Return who it was, in brackets, where the whole session is shown."""
+        words = in_words(who) if self._whole_session else ""
+        return f" ({one_line(words)})" if words else ""
 
     def _stream(self, text: str) -> list[Fragment]:
         self._column0 = text.endswith("\n") if text else self._column0
@@ -219,8 +237,9 @@ class Transcript:
         self._column0 = True
         return [*before, *lines]
 
-    def _aside(self, word: str, text: str) -> list[Fragment]:
-        return self.lines([(YELLOW, f"  [{word}] "), ("", f"{one_line(text)}\n")])
+    def _aside(self, word: str, text: str, who: Who | None = None) -> list[Fragment]:
+        line = [(YELLOW, f"  [{word}] "), ("", one_line(text)), (DIM, self._by(who)), ("", "\n")]
+        return self.lines(line)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = f"{event.error} ({event.status})" if event.status else event.error

@@ -40,6 +40,10 @@ from midflight.host.http.connection import CALLER
 from midflight.host.service import SessionService
 from midflight.info import SessionInfo
 from midflight.options import Options
+from midflight.values import Who
+from midflight.who import DOOR
+from midflight.who import caller as who_calls
+from midflight.wire import WIRE
 
 HEARTBEAT_S = 15.0
 """How often a stream on which nothing happens carries a heartbeat."""
@@ -170,8 +174,16 @@ class _Api:
         caller: Caller = getattr(request.state, CALLER)
         return self._service.authorizer(caller, may_answer)
 
+    @staticmethod
+    def _who(request: Request) -> Who:
+        caller: Caller = getattr(request.state, CALLER)
+        return who_calls(request.headers.get(DOOR, ""), caller.inside, caller.pid)
+
     async def health(self, request: Request) -> Response:
-        body: dict[str, object] = {"status": "leaving" if self._service.closing else "ok"}
+        body: dict[str, object] = {
+            "status": "leaving" if self._service.closing else "ok",
+            "wire": WIRE,
+        }
         if "knows" in request.query_params:
             body["knows"] = self._service.knows(request.query_params["knows"])
         if "warm" in request.query_params:
@@ -215,6 +227,7 @@ class _Api:
         if not beginning.held:
             beginning = beginning._replace(parent=parent)
         warm = "warm" in request.query_params
+        beginning = beginning._replace(who=self._who(request))
         info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
         return _json(info, 201 if new else 200)
 
@@ -228,7 +241,7 @@ class _Api:
         command = c.decode(await _body(request))
         info = await self._info(request)
         await self._authorizer(request).check(info.id, command)
-        return _json(await self._service.carry_out(info.id, command), 202)
+        return _json(await self._service.carry_out(info.id, command, self._who(request)), 202)
 
     async def agent(self, request: Request) -> Response:
         return _json(self._service.agent((await self._readable(request)).id))

@@ -1,0 +1,12 @@
+"""What hosts and clients of different versions of midflight can say to each other.
+
+A host outlives an upgrade. What both sides know goes on as it was: a reader ignores a field that it
+does not know, every new field has a default, and a value that is new in a closed set is taken as it
+is. `WIRE` grows with each new field or command, and a host tells it in its journal and in
+``/healthz``. A client says with it why an older host cannot do what is asked.
+"""
+
+from __future__ import annotations
+
+WIRE = 2
+"""The version that this program speaks. Version 1 knew no ``who``, and did not tell its number."""
