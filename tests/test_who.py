@@ -21,8 +21,10 @@ def test_program_of_an_agent_is_one_by_every_door(monkeypatch: pytest.MonkeyPatc
 
 def test_process_that_is_gone_or_unknown_has_no_terminal() -> None:
     for pid in (0, 2**22 + 1):
-        assert caller("terminal", (), pid).terminal == ""
-    assert caller("no door", (), os.getpid()).door == "json"
+        assert caller("terminal", (), pid, seen=True).terminal == ""
+    assert caller("no door", (), os.getpid(), seen=True).door == "json"
+    unseen = caller("terminal", (), os.getpid(), seen=False)
+    assert (unseen.role, unseen.terminal) == ("program", "")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def decode(body: bytes) -> SessionInfo:
         return msgspec.json.decode(body, type=SessionInfo)
     except msgspec.ValidationError:
         fields = msgspec.json.decode(body, type=dict[str, Any])
-        pending = [from_newer(one) for one in fields.pop("pending", ())]
+        waiting = msgspec.convert(fields.pop("pending", []), list[Any])
+        pending = [from_newer(one) for one in waiting]
         known = tuple(one for one in pending if isinstance(one, Request))
         return msgspec.structs.replace(msgspec.convert(fields, SessionInfo), pending=known)
 

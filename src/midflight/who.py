@@ -25,22 +25,22 @@ def here(door: Door = "library") -> Who:
     return _who(door, lineage.inside(), _own_terminal())
 
 
-def caller(door: str, inside: Sequence[str], pid: int) -> Who:
+def caller(door: str, inside: Sequence[str], pid: int, *, seen: bool) -> Who:
     """Return who another process is, with the sessions inside of whose agents it runs.
 
     The ``door`` is what it says itself. It is no more than a hint: what makes it an agent is
-    looked up.
+    looked up, and one of which nothing is ``seen`` passes for no person.
     """
     known: Door = next((each for each in _DOORS if each == door), "json")
-    return _who(known, inside, "" if inside else _terminal(pid))
+    return _who(known, inside, "" if inside or not seen else _terminal(pid), typed=seen)
 
 
-def _who(door: Door, inside: Sequence[str], terminal: str) -> Who:
+def _who(door: Door, inside: Sequence[str], terminal: str, *, typed: bool = True) -> Who:
     device = platform.node()
     if inside:
         session = "" if inside[-1] == lineage.UNKNOWN else inside[-1]
         return Who(role="agent", door=door, device=device, session=session)
-    role: Role = "user" if door in _TYPED else "program"
+    role: Role = "user" if typed and door in _TYPED else "program"
     return Who(role=role, door=door, terminal=terminal, device=device)
 
 

@@ -177,7 +177,8 @@ class _Api:
     @staticmethod
     def _who(request: Request) -> Who:
         caller: Caller = getattr(request.state, CALLER)
-        return who_calls(request.headers.get(DOOR, ""), caller.inside, caller.pid)
+        door = request.headers.get(DOOR, "")
+        return who_calls(door, caller.inside, caller.pid, seen=caller.seen)
 
     async def health(self, request: Request) -> Response:
         body: dict[str, object] = {
