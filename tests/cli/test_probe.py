@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from tests.support.program import COMMAND, watched
 
 from midflight.agents import AGENTS
 from midflight.agents.base import Support
+from midflight.agents.claude.effects import TOOLS
 from midflight.cli.commands.probe import probe as probe_here
 from midflight.testing import FakeAgent
-from midflight.testing.conformance.rig import Stage
+from midflight.testing.conformance.rig import FAKE, Stage
 from midflight.testing.conformance.rows import ROWS, Row
 
 
@@ -66,6 +68,20 @@ def test_a_row_that_contradicts_its_driver_is_named_and_fails_the_probe(
     (failed,) = [line for line in lines if " failed " in line]
     assert failed.split()[:3] == ["subagents", "failed", "AssertionError:"]
     assert "2 of 3 rows" in lines[-2]
+
+
+def test_tool_that_obeys_other_keys_than_is_known_fails_the_probe(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The fake agent offers its tools without a schema: none of the keys is seen."""
+    monkeypatch.setattr("midflight.cli.commands.probe.RIGS", (replace(FAKE, tools=TOOLS),))
+    monkeypatch.setattr("midflight.cli.commands.probe.ROWS", ("effort",))
+    assert probe_here("fake", as_json=False) == 1
+    lines = capfd.readouterr().out.splitlines()
+    (failed,) = [line for line in lines if " failed " in line]
+    assert failed.split()[:2] == ["effects", "failed"]
+    assert "Bash has no key 'command' any more" in failed
+    assert "1 of 2 rows" in lines[-2]
 
 
 def test_a_check_that_breaks_is_a_failed_row_and_the_others_are_tried(

@@ -16,14 +16,13 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight import events as e
-from midflight.agents.claude.effects import TOOLS as CLAUDE_TOOLS
-from midflight.agents.opencode.v1.effects import TOOLS as OPENCODE_TOOLS
 from midflight.effects import CommandEffect, EditEffect
 from midflight.errors import Conflict
 from midflight.testing import HttpError, Step, Text, ToolCall, Wait
 from midflight.testing.conformance import ACP_OPENCODE, RIGS, Rig
 from midflight.testing.conformance.rig import Play, Stage
 from midflight.testing.conformance.rows.options import MCP_SERVER
+from midflight.testing.conformance.tool_keys import differences
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
@@ -339,19 +338,6 @@ async def _next_request(play: Play) -> e.PermissionRequested:
     raise AssertionError("nothing was asked")
 
 
-@pytest.mark.only("claude", "opencode")
-async def test_the_tables_of_effects_have_the_keys_of_the_agents_tools(stage: Stage) -> None:
-    """A new version that obeys another key must not have it hidden from the one who answers."""
-    table = {"claude": CLAUDE_TOOLS, "opencode": OPENCODE_TOOLS}[stage.rig.name]
-    async with stage.play([Text("done")]) as on:
-        await on.ask()
-        (offered, *_) = [request.body["tools"] for request in on.requests if request.tools]
-    keys = {tool["name"]: set(tool["input_schema"].get("properties", {})) for tool in offered}
-    seen = {name: keys[name] for name in table if name in keys}
-    assert seen == {name: {*table[name].keys, *table[name].widening} for name in seen}
-    assert {name.lower() for name in seen} >= {"bash", "edit", "read", "write"}
-
-
 @pytest.mark.only("claude", "fake", "opencode")
 async def test_a_request_says_what_will_happen(stage: Stage) -> None:
     path = stage.cwd / "a.txt"
@@ -369,6 +355,8 @@ async def test_a_request_says_what_will_happen(stage: Stage) -> None:
         assert "+by the agent" in effect.diff
         await on.session.answer(edit)
         await on.events()
+        # A new version that obeys another key must not have it hidden from the one who answers.
+        assert differences(stage.rig.tools, on.requests) == []
 
 
 @pytest.mark.only("claude", "fake", "opencode")

@@ -1,7 +1,8 @@
 """``midflight doctor --probe``: what the agents on this machine can do, tried and not believed.
 
 Each row of the capabilities is tried on the real programs, in a temporary folder with a home of its
-own. The model is scripted and local, so there is no key, no cost and no network.
+own, and the tools that they offer are compared with the keys that midflight knows. The model is
+scripted and local, so there is no key, no cost and no network.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +23,8 @@ from midflight.cli.commands.demo import drop_user_environment
 from midflight.cli.output import BOLD, DIM, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
 from midflight.testing.conformance.rig import OPENCODE, RIGS, Rig
-from midflight.testing.conformance.rows import ROWS, check_row
+from midflight.testing.conformance.rows import ROWS, RowSeen, check_row
+from midflight.testing.conformance.tool_keys import ROW, check_tool_keys
 from midflight.testing.opencode import OpenCodeServer
 
 STYLES = {"supported": GREEN, "emulated": YELLOW, "not": DIM, "failed": RED}
@@ -82,13 +84,16 @@ def _try_rows(rig: Rig) -> Iterator[RowResult]:
             rig = rig.on(on.enter_context(OpenCodeServer(folder / "server")))
         for row in ROWS:
             (folder / row).mkdir()
-            yield asyncio.run(_try(rig, row, folder / row))
+            yield asyncio.run(_try(rig, row, check_row(rig, row, folder / row)))
+        if rig.tools:
+            (folder / ROW).mkdir()
+            yield asyncio.run(_try(rig, ROW, check_tool_keys(rig, folder / ROW)))
 
 
-async def _try(rig: Rig, row: str, folder: Path) -> RowResult:
+async def _try(rig: Rig, row: str, check: Coroutine[Any, Any, RowSeen]) -> RowResult:
     try:
         async with asyncio.timeout(ROW_TIMEOUT_S):
-            return RowResult(*await check_row(rig, row, folder))
+            return RowResult(*await check)
     except Exception as error:  # noqa: BLE001 - a check that breaks has found something too
         return RowResult(rig.name, "", row, "failed", _reason(error))
 

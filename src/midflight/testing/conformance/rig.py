@@ -17,6 +17,9 @@ from midflight._util.programs import find_program
 from midflight.agents import AGENTS, PRESETS, create
 from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_program
+from midflight.agents.claude.effects import TOOLS as CLAUDE_TOOLS
+from midflight.agents.opencode.v1.effects import TOOLS as OPENCODE_TOOLS
+from midflight.agents.shared.effects import Tool
 from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.testing.fake.agent import FakeModel
@@ -184,6 +187,7 @@ class Rig:
     environment beside that. announces: what it reports that it can do once it runs, beyond what its
     driver says of every agent; here it stands to be known before. kill: ends the agent's program as
     if it had crashed; a stage of its own is needed for that. server: the server that stages share.
+    tools: the tools whose keys its driver knows.
     """
 
     name: str
@@ -195,6 +199,7 @@ class Rig:
     announces: Mapping[str, Support] = field(default_factory=dict, hash=False)
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
     server: OpenCodeServer | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict, hash=False)
 
     def on(self, server: OpenCodeServer) -> Rig:
         """Return this rig with a server that its stages share."""
@@ -233,9 +238,9 @@ def _own_claude() -> Mapping[str, str]:
     return {"CLAUDE_CODE_EXECUTABLE": str(claude_program.find(None)), "IS_SANDBOX": ""}
 
 
-CLAUDE = Rig("claude", "claude")
+CLAUDE = Rig("claude", "claude", tools=CLAUDE_TOOLS)
 FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake)
-OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE)
+OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE, tools=OPENCODE_TOOLS)
 ACP_OPENCODE = Rig(
     "opencode-acp",
     "opencode-acp",
