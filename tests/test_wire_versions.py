@@ -35,8 +35,17 @@ def test_events_of_version_1_are_read_with_defaults() -> None:
     for tag, fields in of_version_1("events").items():
         read = json.loads(events.encode(events.decode(json.dumps(fields))))
         assert read["type"] == tag
-        assert {name: read[name] for name in fields} == fields
+        assert _known(read, fields) == fields
         assert not any(read[name] for name in read.keys() - fields.keys())
+
+
+def _known(read: Any, of: Any) -> Any:
+    """Return what was read, without the fields that are new since."""
+    if isinstance(of, list):
+        return [_known(*both) for both in zip(read, of, strict=True)]
+    if isinstance(of, dict):
+        return {name: _known(read[name], of[name]) for name in of}
+    return read
 
 
 def test_commands_of_version_1_are_understood() -> None:

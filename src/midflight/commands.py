@@ -236,9 +236,16 @@ def check_text(text: str) -> str:
     return text
 
 
+class _Head(msgspec.Struct):
+    """What is read of a line that is no command; of its other fields, however many, nothing."""
+
+    type: Any = None
+    id: Any = None
+
+
 def _field_in(line: bytes | str, name: str) -> str | None:
     try:
-        value = msgspec.json.decode(line, type=dict[str, Any]).get(name)
+        value = getattr(msgspec.json.decode(line, type=_Head), name)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return value if isinstance(value, str) else None

@@ -79,6 +79,8 @@ class OtherEffect(_Effect, frozen=True, kw_only=True, tag="other"):
     input: dict[str, Any]
 
 
+_ARROW = "→"
+
 _FOLDERS = ("Edit", "Read")
 """Rules with these words are about all that is below a folder."""
 
@@ -107,8 +109,13 @@ def _brief(effect: Effect, cwd: str) -> str:
 
 def place(effect: EditEffect | ReadEffect, cwd: str = "") -> str:
     """Return the path, and where it leads if that is elsewhere; ``cwd`` is as in `brief`."""
-    path, target = (each and _from(each, cwd) for each in (effect.path, effect.target))
-    return f"{path} → {target}" if target else f"{path}"
+    path, target = (each and _plain(_from(each, cwd)) for each in (effect.path, effect.target))
+    return f"{path} {_ARROW} {target}" if target else f"{path}"
+
+
+def _plain(path: str) -> str:
+    """Return a path as it is; one with an arrow of its own stands in quotes."""
+    return f'"{path}"' if _ARROW in path else path
 
 
 def _from(path: str, cwd: str) -> str:
@@ -156,13 +163,18 @@ def _below(tool: str, effect: EditEffect | ReadEffect) -> str:
 
 
 def _host(url: str) -> str:
-    """Return the host of an https address without user, port and other tricks, or nothing."""
+    """Return the host of an https address without user, port and other tricks, or nothing.
+
+    Characters that programs leave out of an address, as they do newlines, make another host of it.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return ""
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
     plain = parts.scheme == "https" and parts.netloc == (parts.hostname or "")
-    return parts.netloc if plain and parts.netloc.isascii() else ""
+    return parts.netloc if plain else ""
 
 
 def _is_one_line(text: str) -> bool:

@@ -49,7 +49,7 @@ async def leave(screen: Terminal, code: int = 0) -> None:
 @pytest.mark.parametrize(
     ("effects", "shown"),
     [
-        ((CommandEffect(command="ls\nrm x", cwd="/w"),), "  ls\n  rm x\n"),
+        ((CommandEffect(command="ls\nrm x", cwd="/w"),), "  ls\n    rm x\n"),
         (
             (CommandEffect(command="ls"),),
             "  ls\n  in a folder that the agent does not tell\n",
@@ -72,7 +72,7 @@ async def leave(screen: Terminal, code: int = 0) -> None:
         ((FetchEffect(url="https://a/\u2800b"),), "  fetches https://a/<U+2800>b\n"),
         (
             (OtherEffect(input={"a\nAllow": "x\ny", "n": {"b\nc": 1}}),),
-            '  a<U+000A>Allow: \n    x\n    y\n  n: \n    {\n      "b\\nc": 1\n    }\n',
+            '  "a<U+000A>Allow": \n    x\n    y\n  n: \n    {\n      "b\\nc": 1\n    }\n',
         ),
         ((OtherEffect(input={}),), "  the agent does not say what it will do\n"),
         ((), "  the agent does not say what it will do\n"),
@@ -101,7 +101,7 @@ async def test_input_with_keys_that_a_tool_does_not_obey_is_shown_raw(
     await screen.sees("leave to use Bash")
     await screen.sees("command: touch x\n")
     await screen.sees("filePath: /etc/x\n")
-    await screen.sees("x<U+000A>Allow Read? y: 1\n")
+    await screen.sees('"x<U+000A>Allow Read? y": 1\n')
     await screen.sees("Allow Bash? y, n, or n and why not >")
     screen.types("n")
     await screen.sees("[denied]")

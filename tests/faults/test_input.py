@@ -85,7 +85,8 @@ def test_command_with_a_million_keys_costs_bounded_memory() -> None:
     line = f'{{"type":"interrupt",{keys}}}'.encode()
     tracemalloc.start()
     try:
-        assert commands.decode(line) == commands.Interrupt()
+        with pytest.raises(midflight.InvalidInput, match="interrupt has no field 'k0'"):
+            commands.decode(line)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

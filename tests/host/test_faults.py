@@ -343,7 +343,7 @@ async def test_closing_host_sends_its_callers_elsewhere(
     with contextlib.closing(writing):
         writing.execute("BEGIN IMMEDIATE")  # so that the close takes its time
         closing = asyncio.create_task(host.__aexit__(None, None, None))
-        while (await call(host.address(), "/healthz"))[1] != {"status": "leaving"}:
+        while (await call(host.address(), "/healthz"))[1]["status"] != "leaving":
             pass
         for target, body in (
             (f"/sessions/{session.id}/commands", {"type": "send", "text": "x"}),

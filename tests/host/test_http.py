@@ -22,6 +22,7 @@ from midflight.host.http.unix import listen
 from midflight.journal.queries import PAGE_CHARS
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
+from midflight.wire import WIRE
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
@@ -75,7 +76,7 @@ async def test_session_is_dispatched_read_commanded_and_removed(
     assert await call(host.address(), "/sessions?status=idle") == (200, [shown])
     assert (await call(host.address(), "/sessions/my-id", "DELETE"))[0] == 200
     assert (await call(host.address(), "/sessions/my-id"))[0] == 404
-    assert await call(host.address(), "/healthz") == (200, {"status": "ok"})
+    assert await call(host.address(), "/healthz") == (200, {"status": "ok", "wire": WIRE})
 
 
 @fault("I8")
@@ -239,7 +240,7 @@ async def test_junk_on_the_socket_stops_nothing(host: Host, junk: bytes) -> None
     with contextlib.suppress(ConnectionError):
         await reader.read()
     writer.transport.abort()
-    assert await call(host.address(), "/healthz") == (200, {"status": "ok"})
+    assert await call(host.address(), "/healthz") == (200, {"status": "ok", "wire": WIRE})
     assert not host.live()
 
 

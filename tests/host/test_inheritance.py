@@ -149,7 +149,7 @@ async def test_agents_own_process_begins_nothing_wider(
     with pytest.raises(NotAllowed):
         await home.begin("x", build(**wider))
     with pytest.raises(NotAllowed):
-        async with hosted("x", build(**wider)):
+        async with hosted("x", build(**wider), door="command"):
             pass
     with pytest.raises(NotAllowed):
         async with Session(build(**wider), "x"):
@@ -165,7 +165,7 @@ async def test_agents_own_process_counts_against_the_budget(
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     with pytest.raises(NotAllowed, match=r"max_budget_usd: 2\.0"):
         await Session(build(), "x").__aenter__()
-    async with hosted("x", build()) as session:
+    async with hosted("x", build(), door="command") as session:
         assert session.options.max_budget_usd == 2.0
         assert session.status == "running"
 

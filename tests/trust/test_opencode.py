@@ -14,8 +14,9 @@ from tests.support.faults import Models, Use
 
 import midflight
 from midflight.agents.opencode.trust import OBEYED
+from midflight.effects import OtherEffect
 from midflight.options import Options
-from midflight.testing import Text
+from midflight.testing import Text, ToolCall
 from midflight.testing.plugin import need
 from midflight.trust import decision, stake
 
@@ -68,22 +69,32 @@ async def test_opencode_runs_and_sends_nothing_of_an_untrusted_folder(
 async def test_opencode_runs_all_of_a_trusted_folder_and_asks_once(
     scripted_model: Models, use: Use, tmp_path: Path
 ) -> None:
-    """What it writes there itself asks nothing; a module that was planted there does."""
-    sink = await scripted_model([Text("stolen"), Text("again")])
+    """What it writes there itself asks nothing; a module that was planted there does.
+
+    A tool of the folder that has the name of OpenCode's own is not taken for that one.
+    """
+    call = {"filePath": "a.txt", "content": "x"}
+    sink = await scripted_model([ToolCall("write", call), Text("stolen"), Text("again")])
     model = await scripted_model([])
     folder = h.hostile(tmp_path, sink.url)
     marks = h.opencode(folder)
     h.instructions(folder, "AGENTS.md")
     trust(folder.folder)
-    options = without_redirect(use(model, folder.folder, agent="opencode"))
+    options = without_redirect(use(model, folder.folder, agent="opencode", attended=False))
+    asked: list[midflight.PermissionRequested] = []
     for _ in range(2):
         async with midflight.dispatch("go", **options) as session:  # type: ignore[arg-type]  # any
             events = await read(session)
         assert not [event for event in of(midflight.Notice, events) if "trust" in event.text]
         assert folder.ran == marks
+        asked += of(midflight.PermissionRequested, events)
+        assert not [event for event in of(midflight.ToolStarted, events) if event.kind == "edit"]
         for mark in folder.marks.iterdir():
             mark.unlink()
     assert h.WORDS in str(sink.requests[0].body)
+    (request,) = asked
+    assert request.effects == (OtherEffect(input=request.input),)
+    assert request.rule == ""
     assert (folder.folder / ".opencode" / ".gitignore").exists()
     checked = Options.build(cwd=folder.folder)
     assert decision.decide(checked, OBEYED).trusted

@@ -56,7 +56,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     permission_mode: str
     last: str
     pending: tuple[str, ...]
-    rules: tuple[str, ...] | None
+    rules: tuple[str, ...] | None = None
     turns: int
     total_cost_usd: float
     agent_session: str

@@ -30,6 +30,7 @@ OUTPUT_LINES = 8
 OUTPUT_WIDTH = 200
 
 _FENCE = re.compile(r" {0,3}(```|~~~)")
+_PLAIN_NAME = re.compile(r"[\w.$-]+", re.ASCII)
 _ITEM = re.compile(r"([-*+]|\d+[.)])\s")
 
 
@@ -170,7 +171,8 @@ PROTECTED = "this file decides what may run next time"
 def approval(effects: Sequence[Effect], cwd: Path) -> list[Fragment]:
     """Return all that a call will do, for a person to judge; nothing is hidden or cut.
 
-    ``cwd`` is the session's folder: paths below it are shown from there.
+    What follows the first line of a command or of a value stands further in, so that no text can
+    look like a line of ours. ``cwd`` is the session's folder: paths below it are shown from there.
     """
     if not effects:
         return [(YELLOW, f"  {SILENT}\n")]
@@ -180,7 +182,8 @@ def approval(effects: Sequence[Effect], cwd: Path) -> list[Fragment]:
 def _effect(effect: Effect, cwd: str) -> list[Fragment]:
     match effect:
         case CommandEffect(command=command):
-            lines = [(BOLD, f"  {line}\n") for line in exact(command).split("\n")]
+            first, *more = exact(command).split("\n")
+            lines = [(BOLD, f"  {first}\n"), *((BOLD, f"    {line}\n") for line in more)]
             return [*lines, *_folder(effect.cwd, cwd)]
         case EditEffect():
             return [(BOLD, f"  {exact_line(place(effect, cwd))}\n"), *_edit(effect)]
@@ -213,10 +216,18 @@ def _fields(arguments: Mapping[str, Any]) -> list[Fragment]:
     for key, value in arguments.items():
         text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
         lines = exact(text).split("\n")
-        head = f"  {exact_line(str(key))}: "
+        head = f"  {_name(str(key))}: "
         if len(lines) == 1:
             fragments += [(DIM, head), ("", f"{lines[0]}\n")]
         else:
             fragments.append((DIM, f"{head}\n"))
             fragments += [("", f"    {line}\n") for line in lines]
     return fragments
+
+
+def _name(key: str) -> str:
+    """Return the name of a field; one that is no plain word stands in quotes."""
+    if _PLAIN_NAME.fullmatch(key):
+        return key
+    quoted = exact_line(key).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'

@@ -216,7 +216,8 @@ def _edit_diff(event: e.ToolStarted, cwd: Path) -> list[Fragment]:
     from midflight.agents.shared.effects import effects_of
 
     tools = {**CLAUDES, **OPENCODES}
-    effects = effects_of(tools, event.name, event.input, cwd) if event.name in tools else ()
+    known = event.kind == "edit" and event.name in tools
+    effects = effects_of(tools, event.name, event.input, cwd) if known else ()
     match effects:
         case (EditEffect() as edit,) if edit.diff.startswith("@@ -"):  # else the file is another
             name = place(edit, str(cwd))

@@ -34,7 +34,7 @@ from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
 from midflight.agents.opencode.v1.client import OpenCodeClient
-from midflight.agents.opencode.v1.effects import TOOLS
+from midflight.agents.opencode.v1.effects import OwnTools
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, adopt, missed
 from midflight.agents.opencode.v1.requests import Replies
@@ -118,6 +118,7 @@ class OpenCodeAgent:
         self._client: OpenCodeClient
         self._commands: RunningCommands
         self._model: ModelChoice
+        self._own_tools = OwnTools()
         self._translate: EventTranslator
         self._session = ""
         self._ids = conversation.Ids()
@@ -138,6 +139,7 @@ class OpenCodeAgent:
                 conversation.models(self._client), conversation.inventory(self._client, options)
             )
             self._model = ModelChoice(models)
+            self._own_tools = OwnTools(inventory.tools)
             if options.model is not None:
                 await self.set_model(options.model)
             if options.effort is not None:
@@ -145,7 +147,12 @@ class OpenCodeAgent:
             self._replies = Replies(self._client, self._permissions, self._start_task)
             self._session, since = await conversation.begin(self._client, options)
             self._translate = EventTranslator(
-                self._session, models.price, self._replies, self._clean, since=since
+                self._session,
+                models.price,
+                self._replies,
+                self._clean,
+                since=since,
+                replaced=self._own_tools.replaced,
             )
             self._feed.join(self._session, self._inbox)
             if options.resume is not None:
@@ -303,7 +310,9 @@ class OpenCodeAgent:
 
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`."""
-        effects = effects_of(TOOLS, request.name, request.input, self._options.cwd)
+        seen = not self._translate.unseen(request.call)
+        table = self._own_tools.table(request.name, seen=seen)
+        effects = effects_of(table, request.name, request.input, self._options.cwd)
         return self._permissions.protected.marked(effects)
 
     async def set_model(self, model: str) -> None:

@@ -7,7 +7,7 @@ docs/design/opencode-driver.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from midflight import events as e
@@ -33,12 +33,14 @@ class EventTranslator:
         clean: Callable[[str], str],
         *,
         since: str = "",
+        replaced: Collection[str] = (),
     ) -> None:
         """``judge`` decides permission requests, where the options do.
 
         ``clean`` takes the secrets out of a provider's errors.
 
-        ``since`` is the newest message of an earlier part of the conversation.
+        ``since`` is the newest message of an earlier part of the conversation. ``replaced`` are the
+        tools that a plugin has put in the place of OpenCode's own.
         """
         self.session = session
         self.unread: dict[str, str] = {}
@@ -47,7 +49,8 @@ class EventTranslator:
         self._price = price
         self._requests = TurnRequests(judge)
         self._clean = clean
-        self._threads: dict[str, Thread] = {session: Thread(price)}
+        self._replaced = replaced
+        self._threads: dict[str, Thread] = {session: Thread(price, replaced=replaced)}
         self._early: dict[str, list[dict[str, Any]]] = {}
         self._turn: list[str] | None = None
         self._reading = ""
@@ -62,6 +65,10 @@ class EventTranslator:
     def in_turn(self) -> bool:
         """A turn is open."""
         return self._turn is not None
+
+    def unseen(self, call: str) -> bool:
+        """Tell whether a permission was asked for before its call was seen."""
+        return call in self._requests.unseen
 
     @property
     def reading(self) -> str:
@@ -150,7 +157,7 @@ class EventTranslator:
         child = ((part.get("state") or {}).get("metadata") or {}).get("sessionId")
         if part["type"] == "tool" and child and child not in self._threads:
             call = thread.call(part["messageID"], part["callID"])
-            self._threads[child] = Thread(self._price, call)
+            self._threads[child] = Thread(self._price, call, replaced=self._replaced)
             for frame in self._early.pop(child, ()):
                 yield from self(frame)
 

@@ -37,9 +37,13 @@ class TurnRequests:
     """The requests of one turn, its sub-agents' too, and what the options denied."""
 
     def __init__(self, judge: Callable[[PermissionRequest], Verdict]) -> None:
-        """``judge`` decides permission requests, where the options do."""
+        """``judge`` decides permission requests, where the options do.
+
+        ``unseen`` are the calls that were asked for before they were seen.
+        """
         self._judge = judge
         self._known: set[str] = set()
+        self.unseen: set[str] = set()
         self._denials: dict[str, Denial] = {}
 
     def over(self) -> tuple[Denial, ...]:
@@ -47,6 +51,7 @@ class TurnRequests:
         denials = tuple(self._denials.values())
         self._denials.clear()
         self._known.clear()
+        self.unseen.clear()
         return denials
 
     def permission(self, properties: dict[str, Any], thread: Thread) -> Iterator[Signal]:
@@ -55,6 +60,8 @@ class TurnRequests:
             return
         about = properties.get("tool") or {}
         call = thread.call(str(about.get("messageID")), str(about.get("callID", "")))
+        if call not in thread.inputs:
+            self.unseen.add(call)
         name, input_ = thread.inputs.get(
             call, (properties["permission"], properties.get("metadata") or {})
         )

@@ -6,7 +6,7 @@ messages which are fetched after the stream of events was cut yield only what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from midflight import events as e
@@ -27,9 +27,15 @@ Price = Callable[[str, TokenUsage], float]
 class Thread:
     """One session's content, as signals. ``parent`` is the tool call that it belongs to."""
 
-    def __init__(self, price: Price, parent: str | None = None) -> None:
-        """``price`` gives US dollars for tokens of a model (``provider/model``)."""
+    def __init__(
+        self, price: Price, parent: str | None = None, *, replaced: Collection[str] = ()
+    ) -> None:
+        """``price`` gives US dollars for tokens of a model (``provider/model``).
+
+        It is not known of the ``replaced`` tools what they change.
+        """
         self.parent = parent
+        self._edits_unknown = replaced
         self.model = ""
         self.text = ""
         self.inputs: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -152,7 +158,7 @@ class Thread:
             yield e.ToolStarted(
                 call=call,
                 name=name,
-                kind=KINDS.get(name, "other"),
+                kind="other" if self._replaces_edit(name) else KINDS.get(name, "other"),
                 title=title(call_input),
                 input=call_input,
                 parent=self.parent,
@@ -169,6 +175,9 @@ class Thread:
             output=str(state.get("error" if failed else "output") or "")[:OUTPUT_CHARS],
             parent=self.parent,
         )
+
+    def _replaces_edit(self, name: str) -> bool:
+        return name in self._edits_unknown and KINDS.get(name) == "edit"
 
     def _progress(self, call: str, state: dict[str, Any]) -> Iterator[Signal]:
         """Yield what a tool has put out since the last event of it."""
