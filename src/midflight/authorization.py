@@ -131,14 +131,16 @@ class Authorizer:
 
     # Beginning ----------------------------------------------------------------------------
 
-    async def begin(self, options: Options) -> Beginning:
+    async def begin(self, options: Options, parent: str = "") -> Beginning:
         """Return how a session begins that this caller asks for.
+
+        ``parent`` is what the caller says; of an agent's program it is not believed.
 
         Raises `NotAllowed` for options by which an agent would have more than it has, or would
         agree for the user, and where a limit is reached.
         """
         if not self._caller.held:
-            return Beginning(options)
+            return Beginning(options, parent)
         if by_caller(options):
             raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
         family = await Family.of(self._journal)

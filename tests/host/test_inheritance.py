@@ -13,6 +13,7 @@ from tests.support.host import journal_of, table_of
 
 import midflight
 from midflight import commands as c
+from midflight.cli import foreground
 from midflight.cli.foreground import hosted
 from midflight.errors import NotAllowed
 from midflight.family import Beginning
@@ -146,8 +147,9 @@ async def test_agents_own_process_begins_nothing_wider(
     """As `midflight run` in its shell, a program with a host of its own, and one without any."""
     boss = await home.begin(None, build())
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
-    with pytest.raises(NotAllowed):
-        await home.begin("x", build(**wider))
+    for parent in (None, "", "other"):
+        with pytest.raises(NotAllowed):
+            await home.begin("x", build(**wider), parent=parent)
     with pytest.raises(NotAllowed):
         async with hosted("x", build(**wider), door="command"):
             pass
@@ -165,6 +167,8 @@ async def test_agents_own_process_counts_against_the_budget(
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     with pytest.raises(NotAllowed, match=r"max_budget_usd: 2\.0"):
         await Session(build(), "x").__aenter__()
+    ahead = "it would be started with the options that were asked for"
+    monkeypatch.setattr(foreground, "create", lambda _: pytest.fail(ahead))
     async with hosted("x", build(), door="command") as session:
         assert session.options.max_budget_usd == 2.0
         assert session.status == "running"

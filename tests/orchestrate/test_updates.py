@@ -130,10 +130,14 @@ async def test_turn_that_the_orchestrator_stops_itself_is_no_update(
     orchestra: OpenOrchestra,
 ) -> None:
     on = await orchestra(
-        boss=[ToolCall("mcp__midflight__stop"), [Wait("busy"), Text("x")], Text("y"), Text("z")],
+        boss=[
+            [Wait("followed"), ToolCall("mcp__midflight__stop")],
+            *([Wait("busy"), Text("x")], Text("y"), Text("z")),
+        ],
         tests=[[Wait("never"), Text("x")]],
         other=[Text("done")],
     )
+    on.model.signal("followed")
     child = await on.dispatch("tests")
     await on.model.reached("never")
     await on.model.reached("busy")

@@ -15,7 +15,6 @@ from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_orphans
 from midflight.authorization import Authorizer
 from midflight.errors import MidflightError, StoreFailed
-from midflight.family import Beginning
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
 from midflight.host.recovery import recover_all
@@ -150,15 +149,12 @@ class Host:
         """Start a session with checked options; otherwise like `dispatch`.
 
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
-        that begins it; without one it is the session whose agent runs this process, if any, which
-        gives it no more than it has: raises `NotAllowed`. ``who`` gives the task: this program,
+        that begins it. Where an agent runs this process it is that one's session, whatever is said,
+        and gives it no more than it has: raises `NotAllowed`. ``who`` gives the task: this program,
         unless it is told.
         """
-        if parent is not None:
-            beginning = Beginning(options, parent)
-        else:
-            beginning = await Authorizer.of_this_process(self._journal).begin(options)
-        beginning = beginning._replace(who=who)
+        me = Authorizer.of_this_process(self._journal)
+        beginning = (await me.begin(options, parent or ""))._replace(who=who)
         return await self._sessions.begin(task, beginning, id, ready=ready)
 
     async def session(self, id: str) -> Session:

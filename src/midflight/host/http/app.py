@@ -224,9 +224,7 @@ class _Api:
         if "cwd" not in fields:
             raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
         options = Options.build(**fields)
-        beginning = await self._authorizer(request).begin(options)
-        if not beginning.held:
-            beginning = beginning._replace(parent=parent)
+        beginning = await self._authorizer(request).begin(options, parent)
         warm = "warm" in request.query_params
         beginning = beginning._replace(who=self._who(request))
         info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
