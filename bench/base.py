@@ -16,6 +16,7 @@ class Size(NamedTuple):
     """How much is done in a round: repetitions, deltas, sessions.
 
     ``live`` is high because a server takes 10 ms or 50, as it happens: few would show the luck.
+    ``edits`` are those of one turn.
 
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
@@ -34,6 +35,7 @@ class Size(NamedTuple):
     memory: int
     sessions: int
     servers: int
+    edits: int
     writes: int
     writers: int
     drips: int

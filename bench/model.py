@@ -6,6 +6,7 @@ What it says depends on the message:
     pong             one delta
     words 1000       that many deltas, as fast as the client reads
     drip 1000        that many deltas, 5 ms apart
+    edits 20 FOLDER  so many new files in this folder, a model call each, then one delta
     stamps 500       that many deltas, 10 ms apart; each is the time at which it was sent
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from midflight.testing import ScriptedModel
 from midflight.testing.home import make_home
-from midflight.testing.model.script import ModelRequest, Step, Text, Words
+from midflight.testing.model.script import ModelRequest, Step, Text, ToolCall, Words
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -42,9 +43,20 @@ def script(request: ModelRequest) -> Step | None:
             return Words(int(count))
         case ["drip", count]:
             return Words(int(count), pace_s=DRIP_S)
+        case ["edits", count, folder]:
+            return edit(request, int(count), folder)
         case ["stamps", count]:
             return Words(" ".join([STAMP] * int(count)), pace_s=STAMP_S)
     return None
+
+
+def edit(request: ModelRequest, count: int, folder: str) -> Step:
+    """Write the next file of the turn, or say one word if it has had all."""
+    made = sum(str(message).count("'type': 'tool_use'") for message in request.messages)
+    if request.tool_results and made % count == 0:
+        return Text("pong")
+    name, key = ("Write", "file_path") if "Write" in request.tools else ("write", "filePath")
+    return ToolCall(name, {key: f"{folder}/edit-{made}.txt", "content": "a line\n" * 40})
 
 
 class StampingModel(ScriptedModel):

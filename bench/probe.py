@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -63,6 +64,21 @@ async def live(begin: MakeSide, size: Size) -> Samples:
             "interrupt": [await interrupted(talk) for _ in range(size.live)],
             "cpu": [await worked(talk, size.cpu)],
         }
+
+
+async def edits(begin: MakeSide, size: Size) -> Samples:
+    """How long an edit takes, in turns of many; the side accepts them."""
+    samples = []
+    async with begin("pong") as talk:
+        await talk.listen(nothing)
+        await settle(size)
+        for _ in range(3):
+            began = time.perf_counter()
+            await talk.say(f"edits {size.edits} {Path.cwd()}")
+            await talk.listen(nothing)
+            samples.append((talk.ended - began) / size.edits)
+    assert len(list(Path.cwd().glob("edit-*"))) >= 3 * size.edits
+    return {"edit": samples}
 
 
 async def servers(begin: MakeSide, size: Size) -> Samples:
@@ -172,6 +188,7 @@ async def memory(begin: MakeSide, size: Size) -> Samples:
 PROBES: dict[str, Callable[[MakeSide, Size], Awaitable[Samples]]] = {
     "warm": warm,
     "live": live,
+    "edits": edits,
     "servers": servers,
     "cpu": cpu,
     "delay": delay,
@@ -190,7 +207,7 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
 
         samples = await tools.PROBES[probe](name, given)
     else:
-        samples = await PROBES[probe](side(agent, name), given)
+        samples = await PROBES[probe](side(agent, name, accepts=probe == "edits"), given)
     print(json.dumps(samples))
 
 

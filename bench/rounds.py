@@ -36,6 +36,7 @@ FULL = Size(
     memory=500,
     sessions=8,
     servers=10,
+    edits=20,
     writes=20_000,
     writers=50,
     drips=400,
@@ -53,6 +54,7 @@ WARM_UP = FULL._replace(
     delay=100,
     memory=100,
     servers=1,
+    edits=5,
     writes=1_000,
     drips=40,
     idle=0.1,
@@ -68,6 +70,7 @@ QUICK = Size(
     memory=20,
     sessions=1,
     servers=1,
+    edits=2,
     writes=200,
     writers=2,
     drips=5,
@@ -79,8 +82,8 @@ QUICK = Size(
 )
 
 PROBES = {
-    "claude": ("warm", "cpu", "delay", "memory"),
-    "opencode": ("live", "servers"),
+    "claude": ("warm", "edits", "cpu", "delay", "memory"),
+    "opencode": ("live", "edits", "servers"),
     "host": ("journal", "lists", "idle", "agents"),
     "tools": ("tools",),
 }

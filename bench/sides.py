@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.base import MakeSide, OnText
+
+if TYPE_CHECKING:
+    from midflight.values import PermissionMode
 
 __all__ = ["SIDES", "side"]
 
@@ -48,7 +51,9 @@ class Midflight:
 
 
 class Raw:
-    def __init__(self, text: str, resume: str | None = None) -> None:
+    def __init__(
+        self, text: str, resume: str | None = None, mode: PermissionMode = "default"
+    ) -> None:
         import claude_agent_sdk as sdk
 
         self._sdk = sdk
@@ -57,7 +62,7 @@ class Raw:
             sdk.ClaudeAgentOptions(
                 model="sonnet",
                 system_prompt={"type": "preset", "preset": "claude_code"},
-                permission_mode="default",
+                permission_mode=mode,
                 permission_prompt_tool_name="stdio",
                 include_partial_messages=True,
                 resume=resume,
@@ -92,13 +97,17 @@ class Raw:
         await self._client.interrupt()
 
 
-def side(agent: str, name: str) -> MakeSide:
-    """Return what begins a conversation with an agent on one side."""
+def side(agent: str, name: str, *, accepts: bool = False) -> MakeSide:
+    """Return what begins a conversation with an agent on one side.
+
+    One that ``accepts`` edits is asked for none; OpenCode as it is asks for none anyway.
+    """
+    mode: PermissionMode = "acceptEdits" if accepts else "default"
     if name == "midflight":
         options = OPTIONS[agent]
-        return lambda text: Midflight(text, agent=agent, **options)
+        return lambda text: Midflight(text, agent=agent, permission_mode=mode, **options)
     if agent == "claude":
-        return Raw
+        return lambda text: Raw(text, mode=mode)
     from bench import opencode
 
     return opencode.Raw
