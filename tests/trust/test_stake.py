@@ -11,7 +11,7 @@ import pytest
 from tests.support import hostile as h
 
 import midflight
-from midflight.agents.claude.trust import OBEYED
+from midflight.agents.claude.trust import MAX_TEXT, OBEYED, instructions
 from midflight.agents.opencode import trust as opencode
 from midflight.options import Options
 from midflight.trust import decision, stake, store
@@ -268,3 +268,22 @@ def test_what_opencode_writes_itself_is_told_from_what_others_change(folder: h.H
     place.write_text(named.replace('"a"', '"b"'))
     folder.write(".opencode/plugin/a.js", "a")
     assert look() == ([module, lock], ["opencode.json", ".opencode/plugin/a.js"])
+
+
+def test_instructions_that_are_cut_are_a_problem(folder: h.Hostile, tmp_path: Path) -> None:
+    """The limit is in characters, and each file that is cut or left out is named."""
+    (tmp_path / "CLAUDE.md").write_text("Grebes dive.")
+    long = folder.write("CLAUDE.md", "é" * MAX_TEXT)
+    behind = folder.write("CLAUDE.local.md", "Herons wait.")
+    text, cut = instructions(options(folder.folder))
+    assert len(text) == MAX_TEXT
+    assert "Grebes dive." in text
+    assert "Herons wait." not in text
+    assert [problem.split(":")[0] for problem in cut] == [
+        f"{long.resolve()} is cut",
+        f"{behind.resolve()} is left out",
+    ]
+    long.write_text("é" * (MAX_TEXT - 10_000))
+    text, cut = instructions(options(folder.folder))
+    assert "Herons wait." in text
+    assert cut == ()

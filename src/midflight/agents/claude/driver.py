@@ -144,7 +144,11 @@ class ClaudeAgent:
                 f"{missing[0]} stands in a folder that is not trusted",
                 f"midflight trust {quote(str(options.cwd))}, or trust=True",
             )
-        return standing, trust.instructions(options) if standing.replaced else ""
+        if not standing.replaced:
+            return standing, ""
+        text, cut = trust.instructions(options)
+        self._problems += cut
+        return standing, text
 
     def _mcp_config(self) -> Path | None:
         """Write the MCP servers to a file of our own: their secrets must not show in ``ps``."""

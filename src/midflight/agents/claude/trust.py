@@ -54,6 +54,9 @@ _SETTINGS = (".claude/settings.json", ".claude/settings.local.json")
 MAX_TEXT = 400_000
 """How many characters of instructions are handed on in a start without the folder's settings."""
 
+_TOO_LONG = f"without the folder's settings the model gets {MAX_TEXT:,} characters of such texts"
+_BYTES_OF_A_CHARACTER = 4
+
 IMPORTS_DEEP = 5
 _IMPORT = re.compile(r"(?<![\w`])@((?:~/|\.{0,2}/)?[\w./~-]+)")
 
@@ -187,8 +190,8 @@ def only_here(options: Options, stake: Stake) -> list[str]:
     ]
 
 
-def instructions(options: Options) -> str:
-    """Return the texts for the model that stand in the folder and those above.
+def instructions(options: Options) -> tuple[str, tuple[str, ...]]:
+    """Return the texts for the model that stand in the folder and those above, and what is cut.
 
     Claude Code reads them only together with the folder's settings.
     """
@@ -199,8 +202,14 @@ def instructions(options: Options) -> str:
         rules = folder / ".claude" / "rules"
         for path in (*(folder / name for name in names), *sorted(rules.rglob("*.md"))):
             _import(path, root, found, IMPORTS_DEEP)
-    text = "\n\n".join(f"Contents of {path}:\n\n{body}" for path, body in found.items())
-    return text[:MAX_TEXT]
+    texts, cut, left = [], [], MAX_TEXT
+    for path, body in found.items():
+        text = f"Contents of {path}:\n\n{body}\n\n"
+        texts.append(text[:left])
+        if len(text) > left:
+            cut.append(f"{path} is {'cut' if left else 'left out'}: {_TOO_LONG}")
+        left -= len(texts[-1])
+    return "".join(texts).rstrip("\n"), tuple(cut)
 
 
 def _import(path: Path, root: Path, found: dict[Path, str], deep: int) -> None:
@@ -209,10 +218,11 @@ def _import(path: Path, root: Path, found: dict[Path, str], deep: int) -> None:
     if place in found or not place.is_relative_to(root) or not place.is_file():
         return
     try:
-        body = place.read_bytes()[:MAX_TEXT].decode(errors="replace")
+        with place.open("rb") as file:
+            body = file.read(MAX_TEXT * _BYTES_OF_A_CHARACTER).decode(errors="replace")
     except OSError:
         return
-    found[place] = body.replace("\0", "")
+    found[place] = body[:MAX_TEXT].replace("\0", "")
     if deep:
         for name in _IMPORT.findall(body):
             _import(place.parent / name, root, found, deep - 1)
