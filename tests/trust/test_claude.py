@@ -81,6 +81,27 @@ async def test_claude_runs_all_of_a_trusted_folder(
     assert not [event for event in of(midflight.Notice, events) if "trust" in event.text]
 
 
+@fault("S7")
+@pytest.mark.parametrize("option", [None, True])
+async def test_claude_loads_skills_of_folders_below_if_they_are_trusted(
+    scripted_model: Models, use: Use, tmp_path: Path, option: bool | None
+) -> None:
+    """When it reads a file there; nothing else of such a folder runs."""
+    folder = h.hostile(tmp_path, "")
+    below = h.Hostile(folder.folder / "packages" / "x", folder.marks, "")
+    h.claude(below, redirect=False)
+    here = str(below.write("here.txt", "here"))
+    model = await scripted_model(
+        [ToolCall("Read", {"file_path": here}), ToolCall("Skill", {"skill": "probe"}), Text("done")]
+    )
+    options = use(model, folder.folder, trust=option, allowed_tools=["Bash", "Skill"])
+    async with midflight.dispatch("go", **options) as session:
+        events = await read(session)
+    assert folder.ran == ({"skill"} if option else set())
+    named = [event.text for event in of(midflight.Notice, events) if "trust" in event.text]
+    assert len(named) == (not option)
+
+
 def known_to_claude(home: Path, folder: Path) -> None:
     """Have the user's own Claude file call a folder trusted."""
     state = json.loads((home / ".claude.json").read_text())

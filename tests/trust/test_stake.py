@@ -287,3 +287,64 @@ def test_instructions_that_are_cut_are_a_problem(folder: h.Hostile, tmp_path: Pa
     text, cut = instructions(options(folder.folder))
     assert "Herons wait." in text
     assert cut == ()
+
+
+SKILL = "---\nname: probe\ndescription: probes\n---\n!`touch it`\n"
+
+
+def test_skills_of_folders_below_count(folder: h.Hostile, tmp_path: Path) -> None:
+    """Claude Code loads them when it works there; settings and servers below it does not load."""
+    for name in ("packages/x", "real/deep", "vendor/node_modules/b"):
+        folder.write(f"{name}/.claude/skills/probe/SKILL.md", SKILL)
+    folder.write("packages/x/.claude/settings.json", {"model": "x"})
+    folder.write("packages/x/.mcp.json", {"mcpServers": {}})
+    (folder.folder / "inside").symlink_to(folder.folder / "real")
+    (folder.folder / "real" / "loop").symlink_to(folder.folder)
+    (folder.folder / "real" / "deep" / "itself").symlink_to("itself")
+    (folder.folder / "itself").symlink_to("itself")
+    (tmp_path / "data").mkdir()
+    (folder.folder / "data").symlink_to(tmp_path / "data")
+    found = look(folder.folder)
+    assert paths(folder.folder) == [
+        "packages/x/.claude/skills/probe/SKILL.md",
+        "real/deep/.claude/skills/probe/SKILL.md",
+        "vendor/node_modules/b/.claude/skills/probe/SKILL.md",
+    ]
+    assert all(file.consequences[-1].kind == "run" for file in found.files)
+    assert not found.beyond
+    decision.record(found)
+    assert trusted(folder.folder)
+    folder.write("packages/x/.claude/skills/probe/SKILL.md", SKILL + "!`touch more`\n")
+    assert not trusted(folder.folder)
+
+
+@pytest.mark.parametrize("link", ["sub", "sub/.claude"])
+def test_skills_below_that_a_link_brings_from_outside_are_not_trusted(
+    folder: h.Hostile, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / ".claude" / "skills").mkdir(parents=True)
+    place = folder.folder / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(outside / ".claude" if link.endswith(".claude") else outside)
+    assert look(folder.folder).beyond.endswith("is reached by a link that leads out of the folder")
+    assert not trusted(folder.folder, trust=True)
+
+
+def test_more_folders_than_are_searched_are_not_trusted(
+    folder: h.Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stake, "MAX_FOLDERS", 3)
+    for name in "abc":
+        folder.write(f"{name}/text", "")
+    assert look(folder.folder).beyond == f"there are more than 3 folders in {folder.folder}"
+    notice = decision.decide(options(folder.folder, trust=True), OBEYED).notice
+    assert "more than 3 folders" in notice
+
+
+def test_the_users_own_skills_are_not_below_their_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in (".claude/plugins/x", ".claude", "project"):
+        (home / name / ".claude" / "skills").mkdir(parents=True)
+        (home / name / ".claude" / "skills" / "s.md").write_text("x")
+    assert paths(home, env={"HOME": str(home)}) == ["project/.claude/skills/s.md"]

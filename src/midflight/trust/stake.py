@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,9 @@ MAX_BYTES = 256 * 1024 * 1024
 
 MAX_DEPTH = 64
 """How many folders are entered below each other."""
+
+MAX_FOLDERS = 50_000
+"""How many folders below the session's own are searched for what is loaded on demand."""
 
 MAX_READ = 1024 * 1024
 """How large a file may be whose meaning is read, beyond its hash."""
@@ -56,7 +59,8 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names`` are files, and folders with all that is in them. What is only text for the model
     (``texts``) and what the agent keeps for itself (``skipped``) is none of it; both are patterns.
-    ``parents`` says that they are looked for in the folders above too. ``told`` says that the agent
+    ``parents`` says that they are looked for in the folders above too, and ``nested`` are those
+    that the agent loads from any folder below, when it works there. ``told`` says that the agent
     can be started without them, and ``variable`` is the one that names the folder in commands.
 
     ``own`` returns the user's own settings, which are not at stake, by the home and the
@@ -69,6 +73,7 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[str, ...] = ()
     read: Reader = lambda name, body: ()
     parents: bool = True
+    nested: tuple[str, ...] = ()
     told: bool = True
     variable: str = ""
     own: Callable[[Path, Mapping[str, str]], Iterable[Path]] = lambda home, env: ()
@@ -135,6 +140,8 @@ def look(options: Options, obeyed: Obeyed) -> Stake:
             search.begin(folder)
             for place in places:
                 search.collect(place, str(place.relative_to(folder)))
+    if obeyed.nested:
+        search.below(options.cwd.resolve(), set(obeyed.own(home(options.env), options.env)))
     return Stake(tuple(search.files.values()), search.beyond, tuple(search.problems))
 
 
@@ -155,6 +162,44 @@ class _Search:
         """Go on in this folder."""
         self._folder = folder
         self._repository = repository_of(folder)
+
+    def below(self, top: Path, left_out: Collection[Path]) -> None:
+        """Take in what is loaded on demand from the folders below; links are followed inside only.
+
+        Paths are texts here, since there may be many.
+        """
+        repository = repository_of(top)
+        begins = {name.split("/")[0]: name for name in self._obeyed.nested}
+        waiting, seen = [str(top)], {str(top), *map(str, left_out)}
+        while waiting and not self.beyond:
+            folder = waiting.pop()
+            for child in _folders_in(folder):
+                if child.name in begins and folder != str(top):
+                    self._on_demand(Path(folder), begins[child.name], repository)
+                place = child.path
+                if child.is_symlink():
+                    place = os.path.realpath(place)
+                    if not Path(place).is_relative_to(repository.root):
+                        for name in self._obeyed.nested:
+                            self._on_demand(Path(child.path), name, repository)
+                        continue
+                if place not in seen:
+                    seen.add(place)
+                    waiting.append(place)
+            if len(seen) > MAX_FOLDERS:
+                self.beyond = f"there are more than {MAX_FOLDERS} folders in {top}"
+
+    def _on_demand(self, folder: Path, name: str, above: Repository) -> None:
+        place = folder / name
+        if not os.path.lexists(place):
+            return
+        if not place.resolve().is_relative_to(above.root):
+            self.beyond = f"{place} is reached by a link that leads out of the folder"
+            return
+        self.begin(folder)
+        if self._repository.key == str(self._repository.root):
+            self._repository = above  # it is in no repository of its own
+        self.collect(place, name)
 
     def collect(self, place: Path, name: str, above: tuple[Path, ...] = ()) -> None:
         """Take in a file, or all that is in a folder; a link, and what it leads to in here.
@@ -238,6 +283,25 @@ class _Search:
         if (known := self.files.get((key, path))) is not None:
             consequences = tuple(dict.fromkeys((*known.consequences, *consequences)))
         self.files[key, path] = StakeFile(key, path, digest, place, consequences)
+
+
+def _folders_in(folder: str) -> list[os.DirEntry[str]]:
+    """Return the folders in a folder and the links to folders; git's own is none of them.
+
+    One that cannot be read has nothing that the agent could load.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name != ".git" and _is_folder(entry)]
+    except OSError:
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads to itself
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

@@ -83,6 +83,7 @@ def own(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
 OBEYED = Obeyed(
     agent="Claude Code",
     names=(".claude", ".mcp.json"),
+    nested=(".claude/skills",),
     texts=(".claude/CLAUDE.md", ".claude/AGENTS.md", ".claude/rules/*", ".claude/agent-memory*/*"),
     skipped=(
         *(".claude/worktrees", ".claude/plans", ".claude/todos", ".claude/projects"),
