@@ -31,6 +31,10 @@ NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)
 
 def obeyed(agent: str) -> Obeyed | None:
     """Return which files of a folder an agent obeys, or None where none are known."""
+    if agent in PRESETS or agent.startswith("acp:"):
+        from midflight.agents.acp.trust import obeyed_by
+
+        return obeyed_by(agent)
     from midflight.agents.shared import obeyed as lists
 
     return lists.obeyed(agent)

@@ -55,7 +55,8 @@ def decide(options: Options, obeyed: Obeyed) -> Standing:
     if sources is not None and not by_program:
         return Standing(stake, trusted=False)
     if options.trust is False:
-        return Standing(stake, trusted=False, replaced=True)
+        notice = "" if obeyed.told else _notice(options, obeyed, stake, "you do not trust them")
+        return Standing(stake, trusted=False, notice=notice, replaced=True)
     why = stake.beyond
     if not why and not store.read().covers(stake.files):
         why = _missing(options, stake, by_program=by_program)

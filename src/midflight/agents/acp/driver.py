@@ -20,6 +20,7 @@ from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.requests import AcpRequests
 from midflight.agents.acp.results import AUTH_REQUIRED
 from midflight.agents.acp.settings import Settings
+from midflight.agents.acp.trust import obeyed_by
 from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
@@ -28,6 +29,7 @@ from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
+from midflight.trust.decision import Standing, decide
 from midflight.values import PermissionMode
 
 HANDSHAKE_TIMEOUT_S = 45.0
@@ -71,7 +73,9 @@ class AcpAgent:
     async def start(self) -> None:
         """Start the program, greet it and open the session; an unusable agent is ended."""
         argv = self._program.found(self._env)
-        self._permissions.protected = await asyncio.to_thread(protected, self._options)
+        standing = await asyncio.to_thread(self._look)
+        if standing.notice:
+            self._report([e.Notice(level="warning", text=standing.notice)])
         await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
         try:
@@ -83,6 +87,12 @@ class AcpAgent:
                 text = f"{self.name} did not start: {error.message}: {self._process.last_words()}"
                 raise kind(text, "midflight doctor") from error
             raise
+
+    def _look(self) -> Standing:
+        """Return what is at stake here; no agent can be told to leave it out."""
+        standing = decide(self._options, obeyed_by(self._options.agent))
+        self._permissions.protected = protected(self._options, standing.stake)
+        return standing
 
     async def _greet(self) -> None:
         answer = await self._rpc.call("initialize", program.greeting(), HANDSHAKE_TIMEOUT_S)

@@ -14,7 +14,8 @@ class Preset(NamedTuple):
     """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
 
     ``env`` makes it ask before it changes anything. ``files`` are those that it obeys in a folder
-    or in the user's home, and folders with all that is in them.
+    or in the user's home, and folders with all that is in them; one that is ``like`` an agent with
+    a driver of its own obeys the same as that one.
     """
 
     command: str
@@ -22,6 +23,7 @@ class Preset(NamedTuple):
     url: str
     env: Mapping[str, str] = {}
     files: tuple[str, ...] = ()
+    like: str = ""
 
 
 _OPENCODE_ASKS = {
@@ -47,6 +49,7 @@ PRESETS: Mapping[str, Preset] = {
         "claude-agent-acp",
         "npm install -g @agentclientprotocol/claude-agent-acp",
         "https://github.com/agentclientprotocol/claude-agent-acp",
+        like="claude",
     ),
     "codex": Preset(
         "codex-acp",
@@ -101,6 +104,7 @@ PRESETS: Mapping[str, Preset] = {
         "npm install -g opencode-ai",
         "https://opencode.ai/docs/acp",
         {"OPENCODE_PERMISSION": json.dumps(_OPENCODE_ASKS)},
+        like="opencode",
     ),
     "qwen": Preset(
         "qwen --acp",
