@@ -77,6 +77,24 @@ async def test_command_whose_response_is_lost_is_carried_out_once(
     assert [event.text for event in events if isinstance(event, e.MessageAccepted)] == ["deploy it"]
 
 
+async def test_history_comes_in_pages_of_the_bound_that_all_pages_have(
+    begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page with many long messages would be as much memory in the one who asks."""
+    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 10_000)
+    _, session = await begin(lambda _: Text("done"))
+    for name in "abc":
+        await (await session.send(name * 6_000)).result()
+    async with connect(state) as client:
+        pages = [page async for page in client.pages(session.id)]
+        assert await client.history(session.id) == pages[0]
+    assert len(pages) > 2
+    for page in pages:
+        assert len(page) == 1 or sum(len(e.encode(event)) for event in page) <= 10_000
+    seqs = [event.seq for page in pages for event in page]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
 async def test_reading_a_removed_session_is_an_error(
     begin: Begin, attach: Attach, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,33 @@ async def test_wait_ends_with_the_first_of_several_sessions(
     await tools.ask("stop", session="a")
 
 
+async def test_a_turn_that_has_many_pages_is_read_like_one(
+    open_host: OpenHost, open_tools: OpenTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of one event here: only the part that is asked for is kept of them."""
+    look = ToolCall("Bash", {"command": "ls"})
+    await open_host([Text("a" * 300), look], [Text("b" * 300), look], Text("c" * 300))
+    tools, anew = await open_tools(), await open_tools()
+    await tools.dispatch("look")
+    report = await tools.wait()
+    assert report["status"] == "idle"
+    whole = (await tools.ask("read", max_chars=20_000))["untrusted_text"]
+    known = (await anew.ask("wait", sessions=["look"]))["sessions"][0]
+    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 1)
+    again = await open_tools()
+    assert (await again.ask("wait", sessions=["look"]))["sessions"][0] == known
+    read, offset = LEAD, 0
+    while True:
+        page = await again.ask("read", session="look", offset=offset, max_chars=200)
+        part = page["untrusted_text"].removeprefix(LEAD)
+        read += part
+        if "next_offset" not in page:
+            break
+        assert len(part) == 200
+        offset = page["next_offset"]
+    assert read == whole
+
+
 @fault("S11")
 async def test_agent_text_is_bounded_marked_and_harmless(
     open_host: OpenHost, open_tools: OpenTools

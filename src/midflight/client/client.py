@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -141,9 +142,18 @@ class Client:
         )
 
     async def history(self, session: str, after: int = 0) -> list[e.Event]:
-        """Return the durable events of a session after a ``seq``, by the session's id."""
+        """Return a page of the durable events of a session after a ``seq``, by the session's id.
+
+        It is as `Journal.events` has it: fewer where they are long, none only behind the newest.
+        """
         await self._authorizer.check_reading(session)
-        return await self._journal.events(session, after, None)
+        return await self._journal.events(session, after)
+
+    async def pages(self, session: str, after: int = 0) -> AsyncIterator[list[e.Event]]:
+        """Yield all pages of `history`, one after the other."""
+        while page := await self.history(session, after):
+            yield page
+            after = page[-1].seq or after
 
     async def tail(self, session: str, count: int) -> list[e.Event]:
         """Return the newest durable events of a session, by its id, the oldest of them first."""

@@ -219,16 +219,26 @@ class Handlers:
         """Return a page of a turn."""
         info = await self._find(args.session)
         turn = args.turn or info.turns
-        events = await self._client.history(info.id)
-        text = r.transcript(event for event in events if event.turn == turn)
-        end = args.offset + args.max_chars
+        text, more = await self._part(info.id, turn, args.offset, args.max_chars)
         return r.Page(
             session=info.name,
             turn=turn,
             turns=info.turns,
-            untrusted_text=r.LEAD + text[args.offset : end],
-            next_offset=end if end < len(text) else 0,
+            untrusted_text=r.LEAD + text,
+            next_offset=args.offset + args.max_chars if more else 0,
         )
+
+    async def _part(self, session: str, turn: int, offset: int, most: int) -> tuple[str, bool]:
+        """Return a part of a turn's transcript, and whether more follows; only that is kept."""
+        text, passed = "", 0
+        async for page in self._client.pages(session):
+            new = r.transcript(event for event in page if event.turn == turn)
+            text += "\n" * bool(new and (text or passed)) + new
+            cut = min(len(text), offset - passed)
+            text, passed = text[cut:], passed + cut
+            if len(text) > most:
+                break
+        return text[:most], len(text) > most
 
     async def diff(self, args: t.DiffArgs) -> r.Changes:
         """Return what has changed in the session's folder."""
@@ -245,9 +255,14 @@ class Handlers:
     async def _report(self, session: str, hint: str = "", most: int = MAX_NEW_CHARS) -> r.Report:
         """Return what is new in a session, and remember that it has been shown."""
         info = await self._client.info(session, exact=True)
-        events = await self._client.history(session, self._seen.get(session, 0))
-        self._seen[session] = events[-1].seq or 0 if events else self._seen.get(session, 0)
-        new, left_out = r.tail(r.activity(events), most)
+        new, left_out, ended = "", 0, list[r.Ended]()
+        async for page in self._client.pages(session, self._seen.get(session, 0)):
+            self._seen[session] = page[-1].seq or 0
+            ended += [_ended(event) for event in page if isinstance(event, e.TurnEnded)]
+            activity = r.activity(page)
+            new += "\n" * bool(new and activity) + activity
+            left_out += max(0, len(new) - most)
+            new = new[-most:]
         asks = [r.as_asked(one, self._handle(session, one.request)) for one in info.pending]
         self._shown.setdefault(session, {}).update({each.request: each for each in asks})
         return r.Report(
@@ -256,10 +271,10 @@ class Handlers:
             turns=info.turns,
             total_cost_usd=round(info.total_cost_usd, 6),
             branch=branch_of(info.cwd),
-            ended=[_ended(event) for event in events if isinstance(event, e.TurnEnded)],
+            ended=ended,
             asks=asks,
             rules=[exact_line(rule) for rule in info.rules],
-            untrusted_new=new,
+            untrusted_new=new and r.LEAD + new,
             left_out=left_out,
             next=self._next(info, asks) or (hint if info.status in BUSY else ""),
         )

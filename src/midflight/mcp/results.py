@@ -210,14 +210,6 @@ def changes(info: SessionInfo, diff: Diff, most: int) -> Changes:
     )
 
 
-def tail(text: str, most: int) -> tuple[str, int]:
-    """Return the end of a text behind the lead-in, and how many characters were left out."""
-    if not text:
-        return "", 0
-    left = max(0, len(text) - most)
-    return LEAD + text[left:], left
-
-
 # The same in words ------------------------------------------------------------------------
 
 

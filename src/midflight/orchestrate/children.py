@@ -17,7 +17,7 @@ from midflight.authorization import AnswerGrant
 from midflight.client.client import Client
 from midflight.errors import MidflightError, NotFound, StoreRefused
 from midflight.orchestrate.child import Child
-from midflight.orchestrate.updates import UpdateSender, update_of
+from midflight.orchestrate.updates import UpdateSender, is_update, update_of
 from midflight.session.session import Session
 
 LOOK_AGAIN_S = 1.0
@@ -69,7 +69,12 @@ class Children:
 
     async def __aenter__(self) -> Self:
         """Start to follow the children. Raises `StoreFailed` where the journal cannot be read."""
-        past = await self._client.history(self.session.id)
+        past = [
+            event
+            async for page in self._client.pages(self.session.id)
+            for event in page
+            if is_update(getattr(event, "message", ""))
+        ]
         self._updates = UpdateSender(self.session, past)
         for work in (self._search(), self._listen(), self._charge(), self._updates.run()):
             self._begin(work)
