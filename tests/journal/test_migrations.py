@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import stat
@@ -19,6 +20,7 @@ from midflight.journal import Journal, JournalLocation, restored
 from midflight.journal.database import Database
 from midflight.journal.migrations import STEPS, Step, prepare
 from midflight.journal.schema import SCHEMA_VERSION
+from midflight.journal.stored_options import scrubbed
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GOLDEN_ID = "0123456789abcdef"
@@ -112,6 +114,52 @@ async def test_journal_of_each_version_is_migrated_and_used(
     await record.written()
     await journal.close()
     assert check_whole(folder) == {GOLDEN_ID: 11}
+
+
+@fault("S20")
+async def test_what_an_older_journal_kept_of_mcp_servers_is_taken_out(tmp_path: Path) -> None:
+    """Out of its files too; the rest stays as it was."""
+    folder = _golden(tmp_path / "state")
+    secret = "s3cret-0123456789"
+    servers = {
+        "local": {"command": "server", "args": ["--token", secret], "env": ["KEY"]},
+        "older": {"command": "server", "env": {"KEY": secret}},
+        "far": {"type": "http", "url": f"https://x/{secret}", "withheld": ["oauth"]},
+    }
+    async with Journal(folder):
+        pass
+    before = rows(folder, "SELECT * FROM sessions")
+    connection = sqlite3.connect(folder / "journal.sqlite")
+    with connection:
+        connection.execute(
+            "UPDATE sessions SET options = json_set(options, '$.mcp_servers', json(?))",
+            [json.dumps(servers)],
+        )
+    connection.close()
+    assert secret in _bytes(folder)
+
+    async with Journal(folder) as journal:
+        found = await journal.find(GOLDEN_ID, exact=True)
+        assert secret not in _bytes(folder)
+
+    assert found.options["mcp_servers"] == {
+        "local": {"command": "server", "env": ["KEY"], "withheld": ["args"]},
+        "older": {"command": "server", "env": ["KEY"]},
+        "far": {"type": "http", "withheld": ["oauth", "url"]},
+    }
+    assert restored(found.options)[1] == (
+        *("local.args", "local.env.KEY", "older.env.KEY", "far.oauth", "far.url", "TOKEN"),
+    )
+    options = found.options | {"mcp_servers": {}}
+    (row,) = rows(folder, "SELECT * FROM sessions")
+    assert [each for each in row if each not in before[0]] == [row[4]]
+    assert json.loads(before[0][4]) == options
+    assert scrubbed(row[4]) is None
+
+
+def _bytes(folder: Path) -> str:
+    """Return all that is on disk of a journal."""
+    return "".join(file.read_bytes().decode("latin-1") for file in folder.glob("journal.sqlite*"))
 
 
 @fault("D6")

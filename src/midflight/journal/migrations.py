@@ -22,7 +22,8 @@ from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
 from midflight.journal.lease import ProcessIdentity, list_hosts
 from midflight.journal.location import APPLICATION, JournalLocation
-from midflight.journal.schema import SCHEMA_VERSION, meta, metadata
+from midflight.journal.schema import SCHEMA_VERSION, meta, metadata, sessions
+from midflight.journal.stored_options import scrubbed
 
 Step = Callable[[Connection], None]
 """Changes the tables of one version to those of the next."""
@@ -49,11 +50,13 @@ def prepare(
     try:
         if location is None:
             _bring(database, None, steps, version)
+            _scrub(database)
             return
         with _alone(location):
             location.check_journal()
             _make_file_ours(location.journal)
             _bring(database, location, steps, version)
+            _scrub(database)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.failure(error) from error
 
@@ -111,6 +114,33 @@ def _check_unused(connection: Connection) -> None:
                 f"an older midflight still uses the journal: process {host.pid} on {host.machine}",
                 f"try again when it has ended, or end it: kill {host.pid}",
             )
+
+
+def _scrub(database: Database) -> None:
+    """Take out of stored options what is not stored any more, since it may be secret.
+
+    No version of the tables says whether that has been done: a host of an earlier midflight, which
+    may still be at work, stores it.
+    """
+    has_servers = sessions.c.options.like('%"mcp_servers":{"%')
+    found = database.read(
+        lambda c: c.execute(select(sessions.c.id, sessions.c.options).where(has_servers)).all()
+    )
+    changed = {row.options: new for row in found if (new := scrubbed(row.options)) is not None}
+    if not changed:
+        return
+
+    def write(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+        for old, new in changed.items():
+            same = sessions.c.options == old
+            connection.execute(update(sessions).where(same).values(options=new))
+
+    database.write(write)
+    if database.file is not None:  # or else it would stay in the log of writes for a while
+        with contextlib.closing(sqlite3.connect(database.file, timeout=BUSY_S)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _advance(connection: Connection, step: Step, version: int) -> int:

@@ -55,6 +55,30 @@ def _stored_server(server: Mapping[str, Any]) -> dict[str, Any]:
     return kept | ({_WITHHELD: sorted(withheld)} if withheld else {})
 
 
+def scrubbed(kept: str) -> str | None:
+    """Return stored options without what an earlier midflight has kept too; None if that is none.
+
+    What cannot be read is left as it is: its reader will say so.
+    """
+    try:
+        options = msgspec.json.decode(kept, type=dict[str, Any])
+        servers = {
+            name: _scrubbed_server(server) for name, server in options["mcp_servers"].items()
+        }
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError):
+        return None
+    if servers == options["mcp_servers"]:
+        return None
+    return msgspec.json.encode(options | {"mcp_servers": servers}).decode()
+
+
+def _scrubbed_server(server: Mapping[str, Any]) -> dict[str, Any]:
+    known = {key: value for key, value in server.items() if key != _WITHHELD}
+    kept = _stored_server(known)
+    withheld = sorted({*server.get(_WITHHELD, ()), *kept.get(_WITHHELD, ())})
+    return kept | ({_WITHHELD: withheld} if withheld else {})
+
+
 def restored(
     kept: Mapping[str, Any],
     env: Mapping[str, str] | None = None,
