@@ -11,7 +11,15 @@ from midflight import events as e
 from midflight.errors import UnsupportedOption
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.conformance.rows.verbs import BASH, in_turn
-from midflight.testing.model.script import HttpError, ModelRequest, Step, Text, ToolCall, Usage
+from midflight.testing.model.script import (
+    HttpError,
+    ModelRequest,
+    Step,
+    Text,
+    ToolCall,
+    Usage,
+    Wait,
+)
 
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 TASK_CALL = "toolu_task"
@@ -183,14 +191,22 @@ async def no_background(stage: Stage) -> None:
 
 
 async def subagents(stage: Stage) -> None:
-    """Have a sub-agent run a command: its request and its call name the call they belong to."""
+    """Have a sub-agent run a command: its request and its call name the call they belong to.
+
+    Where the sub-agent works beside the turn, the turn must not end before its request is answered.
+    """
     async with stage.play(_with_sub_agent) as on:
+        if not _has(stage, "subagents"):
+            on.model.signal("answered")
         await on.session.send("go")
         asked = []
         async for event in on.session.stream():
             if isinstance(event, e.PermissionRequested):
                 asked.append(event.parent)
                 await on.session.answer(event)
+                on.model.signal("answered")
+            if isinstance(event, e.ToolEnded) and event.status != "completed":
+                on.model.signal("answered")  # there is no sub-agent
         seen = await on.everything()
         below = [v.kind for v in seen if isinstance(v, e.ToolStarted) and v.parent == TASK_CALL]
         if _has(stage, "subagents"):
@@ -205,7 +221,7 @@ async def subagents(stage: Stage) -> None:
 def _with_sub_agent(request: ModelRequest) -> Step:
     messages = json.dumps(request.messages)
     if TASK_CALL in messages:
-        return Text("done")
+        return [Wait("answered"), Text("done")]
     if "sub: say hi" not in messages:
         task = {"description": "look", "prompt": "sub: say hi", "subagent_type": "general-purpose"}
         return ToolCall("Agent", task, id=TASK_CALL)
