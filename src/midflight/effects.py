@@ -6,6 +6,7 @@ and interprets no tool's input.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,6 +81,8 @@ class OtherEffect(_Effect, frozen=True, kw_only=True, tag="other"):
 
 
 _ARROW = "→"
+
+_PLAIN_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 _FOLDERS = ("Edit", "Read")
 """Rules with these words are about all that is below a folder."""
@@ -173,7 +176,7 @@ def _host(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return ""
-    plain = parts.scheme == "https" and parts.netloc == (parts.hostname or "")
+    plain = parts.scheme == "https" and _PLAIN_HOST.fullmatch(parts.netloc) is not None
     return parts.netloc if plain else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from midflight import events as e
 from midflight._util.sanitize import exact, exact_line
 from midflight.cli.terminal import console
 from midflight.cli.terminal.render import approval
+from midflight.cli.terminal.requests import PendingRequests
 from midflight.effects import (
     CommandEffect,
     EditEffect,
@@ -81,6 +83,36 @@ async def leave(screen: Terminal, code: int = 0) -> None:
 @fault("S13")
 def test_approval_shows_what_a_call_will_do(effects: tuple[Effect, ...], shown: str) -> None:
     assert "".join(text for _, text in approval(effects, Path("/w"))) == shown
+
+
+@fault("S9")
+@pytest.mark.parametrize("command", ["echo " + "a" * 2000 + "; ls", "x" + "\t" * 30 + "y" * 2000])
+def test_one_long_line_that_leaves_the_screen_is_said_to_be_long(command: str) -> None:
+    """The prompt names how it begins, since the end of it could look like all of it."""
+    requests = PendingRequests(Path("/w"))
+    effect = CommandEffect(command=command, cwd="/w")
+    requests.add(
+        e.PermissionRequested(request="r", call="c", name="Bash", input={}, effects=(effect,))
+    )
+    assert re.search(r"leave to use Bash \(\d\d lines\)", requests.shown(80, 24)[0][1])
+    assert requests.prompt.startswith(f"Allow Bash: {command[:1]}")
+    assert "lines)? y, n" in requests.prompt
+
+
+@fault("S13")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("evil #" + " " * 66 + "  in /safe", "evil #<68 x U+0020>in /safe"),
+        ("evil #\n" + " " * 2500 + "ls", "evil #\n<2500 x U+0020>ls"),
+        ("evil #" + "\t" * 50 + "ls", "evil #<50 x U+0009>ls"),
+        ("evil" + "\t" + " " * 50 + "ls", "evil<1 x U+0009><50 x U+0020>ls"),
+        (" " * 60 + "deep", " " * 60 + "deep"),
+        ("a" + " " * 30 + "b", "a" + " " * 30 + "b"),
+    ],
+)
+def test_a_gap_behind_which_a_text_stands_alone_is_counted(text: str, shown: str) -> None:
+    assert exact(text) == shown
 
 
 @fault("S13")

@@ -113,6 +113,18 @@ async def test_trust_asks_at_a_terminal(terminal: Open, folder: h.Hostile, run: 
     assert (await run("trust", "--list")).out
 
 
+async def test_what_was_typed_before_the_question_trusts_nothing(
+    terminal: Open, folder: h.Hostile, run: Run
+) -> None:
+    h.claude(folder)
+    screen = await terminal(None, "trust")
+    screen.types("y")
+    await screen.sees("Trust this? [y/n]")
+    screen.types("n")
+    assert await screen.ends() == 1
+    assert (await run("trust", "--list")).out == ""
+
+
 @pytest.mark.agent
 @pytest.mark.parametrize("word", ["t", "g", "q"])
 async def test_a_terminal_is_asked_before_anything_starts(

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 
+from midflight.agents.acp.content import AcpCall
+from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.presets import PRESETS
+from midflight.agents.claude.hooks import Hooks
 from midflight.agents.claude.trust import OBEYED as CLAUDE
 from midflight.agents.opencode.trust import OBEYED as OPENCODE
 from midflight.agents.shared.obeyed import protected
@@ -266,6 +269,9 @@ def test_name_that_no_disk_has_is_asked_for(home: Path, cwd: Path, path: str) ->
         ("echo x | tee -a '.claude/settings.json'", True),
         ("dd if=x of=.opencode/plugin/a.js", True),
         ("mv x way/y", True),
+        ("cp evil .g''it/hooks/pre-commit", True),
+        ('cp evil mid"flight".toml', True),
+        ("cp evil midfli\\ght.toml", True),
         ("cat .git/config", False),
         ("cp a b", False),
         ("grep -r touch src", False),
@@ -293,3 +299,39 @@ def test_edit_of_a_protected_file_says_so_and_has_no_rule(home: Path, cwd: Path)
     assert all(isinstance(each, EditEffect) and each.protected for each in guarded)
     assert rule_of([free], str(cwd)) == f"Edit({cwd}/**)"
     assert [rule_of([each], str(cwd)) for each in guarded] == ["", ""]
+
+
+@fault("S8")
+@pytest.mark.parametrize(
+    "command",
+    [["cp", "evil", ".mcp.json"], "cp evil .mcp.json" + " " * 5000, ["cp evil .mcp.json"]],
+)
+def test_command_of_an_acp_agent_is_looked_at_in_any_form(
+    home: Path, cwd: Path, command: object
+) -> None:
+    permissions = AcpPermissions(Options.build(cwd=cwd, agent="acp:x", allowed_tools=["Bash"]))
+    permissions.protected = judge(cwd)
+    call = AcpCall(id="1")
+    call.learn({"kind": "execute", "title": "a command", "rawInput": {"command": command}})
+    assert permissions.verdict(call) == "ask"
+
+
+@fault("S8")
+@pytest.mark.parametrize("tool", ["Bash", "Monitor", "PowerShell"])
+def test_every_shell_of_claude_is_looked_at(home: Path, cwd: Path, tool: str) -> None:
+    hooks = Hooks(Options.build(cwd=cwd))
+    hooks.protected = judge(cwd)
+    (called,) = [
+        hook["hookCallbackIds"]
+        for hook in hooks.registered()
+        if tool in str(hook["matcher"]).split("|")
+    ]
+    about = {
+        "tool_name": tool,
+        "tool_input": {"command": "cp evil .mcp.json"},
+        "tool_use_id": "1",
+        "cwd": str(cwd),
+    }
+    assert isinstance(called, list)
+    request = {"subtype": "hook_callback", "callback_id": called[0], "input": about}
+    assert "ask" in str(hooks.answer(request))

@@ -40,6 +40,10 @@ _IDLE = re.compile(
 """What of it is of no use in a text: no joiner within an emoji or a script that needs it."""
 
 _EMPTY = re.compile(f"[{_BLANK}]")
+_GAP = re.compile(r"(?<=\S)[ \t]{40,}|[ \t]{100,}")
+"""A gap of half a line behind a text, or of more than a line before one."""
+
+_BLANKS = re.compile(" +|\t+")
 _SPACES = re.compile(r"\s+")
 _MOST_ACCENTS = 2
 """How many marks a letter has in real languages; more of them paint over the lines around."""
@@ -56,7 +60,8 @@ def exact(text: str) -> str:
     """Return the text with everything invisible made visible, for what a person has to approve.
 
     Nothing is left out: what `inert` would drop stands there as ``<U+001B>``, and so do letters
-    that look like a space, and accents that pile up or that stand on nothing.
+    that look like a space, and accents that pile up or that stand on nothing. Of so many blanks
+    that what follows would seem to stand alone there is the number.
     """
     shown, accents = [], _MOST_ACCENTS
     for char in text:
@@ -68,12 +73,16 @@ def exact(text: str) -> str:
             or (char not in "\n\t " and _UNSEEN.match(char) is not None)
         )
         shown.append(_named(char) if hidden else char)
-    return "".join(shown)
+    return _GAP.sub(lambda gap: _BLANKS.sub(_counted, gap[0]), "".join(shown))
 
 
 def exact_line(text: str) -> str:
     """Return the same with a newline and a tab made visible too: one line."""
     return exact(text).replace("\n", "<U+000A>").replace("\t", "<U+0009>")
+
+
+def _counted(blanks: re.Match[str]) -> str:
+    return f"<{len(blanks[0])} x U+{ord(blanks[0][0]):04X}>"
 
 
 def _named(char: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+import termios
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -91,6 +93,7 @@ async def ask(options: Options) -> Options:
         return options
     write(listing(obeyed, standing.stake))
     while True:
+        forget_typed()
         write(question(obeyed, standing.stake))
         match (await line_of_terminal()).strip().lower():
             case "t" | "trust" if _may_trust(standing.stake):
@@ -100,6 +103,12 @@ async def ask(options: Options) -> Options:
                 return msgspec.structs.replace(options, trust=False)
             case "q" | "quit":
                 raise Quit
+
+
+def forget_typed() -> None:
+    """Drop what was typed before the question that follows: it answers nothing."""
+    with contextlib.suppress(termios.error, OSError, ValueError):  # no terminal
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 async def line_of_terminal() -> str:

@@ -48,6 +48,9 @@ MAX_WORDS = 500
 
 _WORDS = re.compile(r"""[^\s"'`;|&<>()]+""")
 
+_QUOTING = re.compile(r"""["'\\]""")
+"""What a shell leaves out within a word: a name may be written with any of it."""
+
 _Key = tuple[str, ...]
 
 
@@ -105,8 +108,12 @@ class Protected:
         """
         if not _WRITES.search(command):
             return False
+        texts = (command, _QUOTING.sub("", command))
         words = dict.fromkeys(
-            part for word in _WORDS.findall(command) for part in (word, word.split("=")[-1])
+            part
+            for text in texts
+            for word in _WORDS.findall(text)
+            for part in (word, word.split("=")[-1])
         )
         paths = (word if word[:1] in ("~", "/") else f"{folder}/{word}" for word in words)
         return any(map(self, islice(paths, MAX_WORDS)))

@@ -29,7 +29,7 @@ MAX_FOLDERS = 50_000
 """How many folders below the session's own are searched for what is loaded on demand."""
 
 MAX_READ = 1024 * 1024
-"""How large a file may be whose meaning is read, beyond its hash."""
+"""How large a file may be whose meaning is read; a larger one that has a meaning is not trusted."""
 
 _WORDS = re.compile(r"""[^\s"'`$(){}\[\];|&<>=,]+""")
 
@@ -252,17 +252,24 @@ class _Search:
         if self._bytes > MAX_BYTES:
             self.beyond = f"there are more than {MAX_BYTES} bytes in {self._folder}"
             return
-        consequences = tuple(self._consequences(place, name, body)) if len(body) <= MAX_READ else ()
+        consequences = tuple(self._consequences(place, name, body))
         self._add(place, digest_of("program" if mode & 0o111 else "file", body), consequences)
         for consequence in consequences:
             if consequence.kind in ("run", "redirect"):
                 self._named(place, consequence.text)
 
     def _consequences(self, place: Path, name: str, body: bytes) -> Iterator[Consequence]:
+        """Yield what a file does; of a large one only what its name says."""
+        large = len(body) > MAX_READ
         try:
-            yield from self._obeyed.read(name, body)
+            yield from self._obeyed.read(name, b"" if large else body)
         except ValueError as error:
-            self.problems.append(f"{place} is left out: {error}")
+            if not large:
+                self.problems.append(f"{place} is left out: {error}")
+                return
+            self.beyond = f"{place} is larger than {MAX_READ} bytes"
+        if large and name.lower().endswith(".md"):
+            self.beyond = f"{place} is larger than {MAX_READ} bytes"
 
     def _named(self, place: Path, command: str) -> None:
         """Take in the files of the folder that a command names."""

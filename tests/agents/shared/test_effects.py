@@ -20,6 +20,7 @@ from midflight.effects import (
     FetchEffect,
     OtherEffect,
     ReadEffect,
+    rule_of,
 )
 
 
@@ -195,3 +196,28 @@ def test_any_other_key_or_type_makes_the_raw_input(
         assert tools[name].required[0] in arguments
     else:
         assert effect.input == arguments
+
+
+def test_an_edit_without_an_old_text_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("kept\n")
+    edit = {"filePath": "a", "oldString": "", "newString": "new\n"}
+    assert one("edit", edit, tmp_path).diff == "@@ -1 +1 @@\n-kept\n+new"
+
+
+def test_a_file_that_an_acp_agent_calls_new_is_compared_with_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("kept\n")
+    call = AcpCall(id="1")
+    call.learn({"kind": "edit", "content": [{"type": "diff", "path": "a", "newText": "new\n"}]})
+    (effect,) = effects_of_call(call, tmp_path)
+    assert isinstance(effect, EditEffect)
+    assert "-kept" in effect.diff
+
+
+def test_leave_to_read_a_folder_is_for_that_folder_and_none_above(tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    (tmp_path / "way").symlink_to("sub")
+    for name in (".", "../way"):
+        effect = one("read", {"filePath": name}, folder)
+        assert rule_of([effect], str(folder)) == f"Read({folder}/**)"
+    assert not rule_of([one("read", {"filePath": "/"}, folder)], str(folder))

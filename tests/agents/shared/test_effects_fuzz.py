@@ -285,12 +285,13 @@ def check_path(effect: EditEffect | ReadEffect, given: str, cwd: Path) -> None:
     """What is shown leads where the system goes; a place that is elsewhere is shown."""
     leads = real(given, cwd)
     assert real(effect.path, cwd) == leads
-    assert effect.target in {None, leads}
+    target = effect.target and (effect.target.rstrip("/") or "/")  # a folder ends with one
+    assert target in {None, leads}
     inside = os.path.relpath(effect.path, cwd)
     if effect.target is None and not inside.startswith(".."):
         assert leads == os.path.normpath(f"{os.path.realpath(cwd)}/{inside}")
     elif effect.target is None:
-        assert leads == effect.path
+        assert leads == (effect.path.rstrip("/") or "/")
     (first, *_) = printed([effect], cwd)
     if effect.target is not None:
         assert exact(leads).replace("\n", "<U+000A>").replace("\t", "<U+0009>") in first
@@ -309,7 +310,10 @@ def check_rule(rule: str, name: str, arguments: dict[str, Any], cwd: Path) -> No
             given = str(arguments.get("file_path", arguments.get("filePath")))
             folder = about.removesuffix("/**")
             assert folder.strip("/")
-            assert os.path.realpath(folder) == os.path.dirname(real(given, cwd))  # noqa: PTH120 - text
+            place = real(given, cwd)
+            itself = kind == "Read" and os.path.isdir(place)  # noqa: PTH112 - text
+            parent = os.path.dirname(place)  # noqa: PTH120 - text
+            assert os.path.realpath(folder) == (place if itself else parent)
         case _:
             assert kind == "WebFetch"
             host = about.removeprefix("domain:")

@@ -36,5 +36,7 @@ def _edit(item: object, cwd: Path) -> EditEffect | None:
             old = rest.get("oldText")
             if old is None or isinstance(old, str):
                 with contextlib.suppress(shared.UncertainError):
-                    return shared.reported_edit(path, old or "", new, cwd)
+                    if old is None:  # a new file, or so the agent says
+                        return shared.write(path, new, cwd)
+                    return shared.reported_edit(path, old, new, cwd)
     return None

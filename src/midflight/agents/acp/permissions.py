@@ -18,7 +18,7 @@ from midflight.trust.protected import Protected
 
 _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 LONGEST_PATH = 4096
-"""No longer text is looked at as a path, or as a command that names one."""
+"""No longer text is looked at as a path."""
 
 _CHANGES = ("delete", "move")
 """What is refused too where ``edit`` is, and not allowed where only ``edit`` is."""
@@ -72,13 +72,14 @@ class AcpPermissions:
 
         Which key of its input names a file is the agent's own: any text there counts.
         """
-        texts = {text for text in strings(call.input) if len(text) <= LONGEST_PATH}
-        if call.kind == "execute":
-            return any(self.protected.named_in(text, str(self._folders[0])) for text in texts)
+        texts = list(strings(call.input))
+        if call.kind == "execute":  # a command may be one text, or a list of words
+            return self.protected.named_in(" ".join(texts), str(self._folders[0]))
         if call.kind not in ("edit", *_CHANGES):
             return False
+        paths = (text for text in texts if len(text) <= LONGEST_PATH and "\n" not in text)
         try:
-            places = {*call.places, *changed(call), *(text for text in texts if "\n" not in text)}
+            places = {*call.places, *changed(call), *paths}
         except KeyError:
             return True
         return not places or any(map(self.protected, places))

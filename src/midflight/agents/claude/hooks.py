@@ -16,6 +16,7 @@ from midflight.values import PermissionMode
 
 _SHELL, _EDITS, _ALLOWANCES = "shell", "edits", "allowances"
 
+_SHELLS = "Bash|Monitor|PowerShell"
 _EDITORS = "Edit|MultiEdit|NotebookEdit|Write"
 _PATHS = ("file_path", "notebook_path")
 """The keys of their inputs that name a file."""
@@ -37,7 +38,7 @@ class Hooks:
 
     def registered(self) -> list[dict[str, object]]:
         """Return which hooks Claude Code is to call, as it is told."""
-        matchers = {_SHELL: "Bash", _EDITS: _EDITORS}
+        matchers = {_SHELL: _SHELLS, _EDITS: _EDITORS}
         if self.allowances:
             matchers[_ALLOWANCES] = "*"
         return [{"matcher": tool, "hookCallbackIds": [name]} for name, tool in matchers.items()]
@@ -86,6 +87,6 @@ class Hooks:
         call = about["tool_input"]
         if self._mode == "bypassPermissions":
             return False
-        if about["tool_name"] == "Bash":
+        if about["tool_name"] in _SHELLS.split("|"):
             return self.protected.named_in(str(call.get("command")), str(about["cwd"]))
         return any(self.protected(call[key]) for key in _PATHS if isinstance(call.get(key), str))

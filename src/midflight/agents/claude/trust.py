@@ -48,6 +48,9 @@ ALLOWANCES = (
 _DECIDING = ("PreToolUse", "PermissionRequest")
 """Hooks that can allow a call."""
 
+_HARMLESS = {"type", "timeout", "statusMessage", "padding", "refreshInterval"}
+"""Fields of a hook or program that do not change what runs."""
+
 _LISTS = ("allow", "deny", "ask", "additionalDirectories")
 _SETTINGS = (".claude/settings.json", ".claude/settings.local.json")
 
@@ -67,7 +70,7 @@ def read(name: str, body: bytes) -> Iterator[Consequence]:
         yield from _settings(json_object(body))
     elif name == ".mcp.json":
         yield from folder_settings.mcp_servers(part(json_object(body), "mcpServers"))
-    elif name.endswith(".md"):
+    elif name.lower().endswith(".md"):
         yield from folder_settings.commands_in(name, body)
     else:
         yield Consequence("use", name)
@@ -101,11 +104,11 @@ def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
     for event, hooks in part(settings, "hooks").items():
         for hook in _hooks(hooks):
             rules = ("*",) if event in _DECIDING else ()
-            if url := hook.get("url"):
-                yield Consequence("redirect", f"hook {event}: {shown(url)}", rules)
-            else:
-                what = hook.get("command") or hook.get("prompt") or hook
-                yield Consequence("run", f"hook {event}: {shown(what)}", rules)
+            text = f"hook {event}: {_only(hook, ('command', 'prompt', 'url'))}"
+            if "url" in hook:
+                yield Consequence("redirect", text, rules)
+            if "url" not in hook or hook.keys() & {"command", "prompt"}:
+                yield Consequence("run", text, rules)
     for name in PROGRAMS:
         for text in _commands(settings.get(name)):
             yield Consequence("run", f"{name}: {text}")
@@ -140,10 +143,16 @@ def _hooks(listed: Any) -> Iterator[dict[str, Any]]:
 
 def _commands(value: Any) -> Iterator[str]:
     """Yield the text of a setting that names programs: its command, or all of it."""
-    if isinstance(value, dict) and isinstance(value.get("command"), str):
-        yield value["command"]
+    if isinstance(value, dict) and value:
+        yield _only(value, ("command",))
     elif value:
         yield shown(value)
+
+
+def _only(value: dict[str, Any], names: tuple[str, ...]) -> str:
+    """Return the one of these fields that says it all, or everything where others do too."""
+    deciding = value.keys() - _HARMLESS
+    return shown(value[min(deciding)] if len(deciding) == 1 and deciding < {*names, ""} else value)
 
 
 def check(settings: Mapping[str, Any]) -> None:

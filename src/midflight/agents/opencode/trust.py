@@ -60,7 +60,7 @@ def read(name: str, body: bytes) -> Iterator[Consequence]:
     elif base == "package.json":
         wanted = part(jsonc_object(body), "dependencies")
         yield Consequence("run", f"{name}: installs {shown(wanted)}")
-    elif name.endswith(".md"):
+    elif name.lower().endswith(".md"):
         yield from folder_settings.commands_in(name, body)
     else:
         yield Consequence("use", name)

@@ -93,9 +93,13 @@ def command(text: str, folder: str | None, cwd: Path) -> CommandEffect:
 
 
 def read(path: str, cwd: Path) -> ReadEffect:
-    """Return that a file or a folder is read."""
+    """Return that a file is read, or a folder, whose path ends with a slash."""
     full = _absolute(path, cwd)
-    return ReadEffect(path=full, target=_target(full, cwd))
+    target = _target(full, cwd)
+    if os.path.isdir(full):  # noqa: PTH112 - any text
+        full = f"{full.rstrip('/')}/"
+        target = target and f"{target.rstrip('/')}/"
+    return ReadEffect(path=full, target=target)
 
 
 def fetch(url: str) -> FetchEffect:
@@ -118,10 +122,12 @@ def replace(path: str, old: str, new: str, cwd: Path, *, every: bool) -> EditEff
     is known of the place: the two texts are shown as they are.
     """
     full = _absolute(path, cwd)
+    if not old:
+        return write(path, new, cwd)
     before, why = _content(full)
-    if why or not old:
+    if why:
         lines = _diff(old, new)
-        return _edit(full, cwd, [why, *lines] if why else lines)
+        return _edit(full, cwd, [why, *lines])
     count = (before or "").count(old)
     if count == 0 or (count > 1 and not every):
         why = f"@@ the text to replace is there {count} times @@"

@@ -22,8 +22,12 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _COMMA = re.compile(rf"({_STRING})|,\s*([}}\]])", re.DOTALL)
 
-_INLINE = re.compile(r"!`([^`]+)`|^```!\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_FRONT = re.compile(r"\A---\s*\n(.*?)^---\s*$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"!`([^`]+)`|```!(.*?)```", re.DOTALL)
+_FRONT = re.compile(r"\A\s*---\s*\n(.*?)(?:^---\s*$|\Z)", re.MULTILINE | re.DOTALL)
+_KEY = re.compile(r"[\w-]+:(?:\s|$)")
+_MORE = re.compile(r"[\s#-]|$")
+"""What a line begins with that is no key of its own."""
+
 _COMMAND = re.compile(r"^\s*-?\s*command:\s*(.+)$", re.MULTILINE)
 _TOOLS = re.compile(r"^allowed[-_]tools:[ \t]*(.*(?:\n[ \t]+-.*)*)", re.MULTILINE | re.IGNORECASE)
 
@@ -77,9 +81,10 @@ def mcp_servers(servers: Mapping[str, Any]) -> Iterator[Consequence]:
         if not isinstance(server, dict):
             continue
         command = server.get("command")
+        args = server.get("args") or []
         words = [
             *(command if isinstance(command, list) else [command]),
-            *(server.get("args") or ()),
+            *(args if isinstance(args, list) else [args]),
         ]
         if command:
             yield Consequence("run", f"MCP server {name}: {shown([str(word) for word in words])}")
@@ -87,13 +92,15 @@ def mcp_servers(servers: Mapping[str, Any]) -> Iterator[Consequence]:
             yield Consequence("run", f"MCP server {name}: connects to {shown(url)}")
         if helper := server.get("headersHelper"):
             yield Consequence("run", f"MCP server {name}: its headers come from {shown(helper)}")
+        for header, value in part(server, "headers").items():
+            yield Consequence("run", f"MCP server {name}: is sent {header}: {shown(value)}")
         for variable, value in {**part(server, "env"), **part(server, "environment")}.items():
             yield Consequence("run", f"MCP server {name}: gets {variable}={shown(value)}")
 
 
 def commands_in(name: str, body: bytes) -> Iterator[Consequence]:
     """Yield what a text with a head (skill, command, agent) runs, or allows itself."""
-    text = body.decode(errors="replace")
+    text = "\n".join(body.decode("utf-8-sig", errors="replace").splitlines())
     yield Consequence("use", name)
     front = _FRONT.match(text)
     head = front[1] if front else ""
@@ -104,8 +111,17 @@ def commands_in(name: str, body: bytes) -> Iterator[Consequence]:
     for tools in _TOOLS.findall(head):
         rules = tuple(re.findall(r"[\w*-]+(?:\([^()]*\))?", tools))
         yield Consequence("allow", f"{name}: {tools.strip()}", rules)
-    if re.search(r"^(hooks|mcpServers|mcp_servers):", head, re.MULTILINE):
+    hooks = re.search(r"^(hooks|mcpServers|mcp_servers):", head, re.MULTILINE)
+    if hooks or not _is_plain(head):
         yield Consequence("run", f"{name}: {head.strip()}", ("*",))
+
+
+def _is_plain(head: str) -> bool:
+    """Tell whether all keys stand at the margin as they are: in quotes or braces none is found."""
+    lines = head.strip("\n").split("\n") if head.strip() else []
+    return all(
+        _KEY.match(line) or (number and _MORE.match(line)) for number, line in enumerate(lines)
+    )
 
 
 def others(settings: Mapping[str, Any], known: Iterable[str]) -> Iterator[Consequence]:

@@ -12,7 +12,7 @@ from midflight import agents
 from midflight._util.sanitize import exact, one_line
 from midflight.agents import NAMES
 from midflight.cli.output import at_terminal, write
-from midflight.cli.trust_question import Quit, line_of_terminal, listing
+from midflight.cli.trust_question import Quit, forget_typed, line_of_terminal, listing
 from midflight.errors import InvalidInput, InvalidOption, StoreFailed
 from midflight.options import Options
 from midflight.trust import store
@@ -59,6 +59,7 @@ def _stakes(options: Options, agent: str | None) -> list[tuple[Obeyed, Stake]]:
 
 async def _agrees() -> bool:
     while True:
+        forget_typed()
         write("Trust this? [y/n] ")
         try:
             word = (await line_of_terminal()).strip().lower()

@@ -130,10 +130,10 @@ class PendingRequests:
     ) -> list[Fragment]:
         detail = approval(request.effects, first.cwd)
         lines = "".join(text for _, text in detail).split("\n")[:-1]
-        height = sum(max(1, -(-cell_len(line) // columns)) for line in lines)
-        self._more = len(lines) - 1 if rows and height + AROUND_LINES > rows else 0
+        height = sum(max(1, -(-cell_len(line.expandtabs()) // columns)) for line in lines)
+        self._more = height - 1 if rows and height + AROUND_LINES > rows else 0
         why = f" ({one_line(request.reason)})" if request.reason else ""
-        long = f" ({len(lines)} lines)" if self._more else ""
+        long = f" ({height} lines)" if self._more else ""
         who = first.asker or "The agent"
         head = f"\n{who} asks for leave to use {one_name(request.name)}{why}{long}\n"
         rule = f"  a: allow {answers.for_the_session(request.rule)}\n"
