@@ -20,7 +20,7 @@ from midflight.agents.shared.obeyed import protected
 from midflight.effects import CommandEffect, EditEffect, rule_of
 from midflight.options import Options
 from midflight.trust import stake
-from midflight.trust.protected import Protected
+from midflight.trust.protected import MOST_WORDS, Protected
 
 FOLDER = (
     *(".git/config", ".git/hooks/pre-commit", ".git/info/attributes", ".git/worktrees/w/config"),
@@ -335,3 +335,20 @@ def test_every_shell_of_claude_is_looked_at(home: Path, cwd: Path, tool: str) ->
     assert isinstance(called, list)
     request = {"subtype": "hook_callback", "callback_id": called[0], "input": about}
     assert "ask" in str(hooks.answer(request))
+
+
+@fault("S8")
+@pytest.mark.parametrize(
+    ("count", "name", "named"), [(2_000, ".mcp.json", True), (2_000, "b", False)]
+)
+def test_protected_file_behind_many_words_is_found(
+    home: Path, cwd: Path, count: int, name: str, *, named: bool
+) -> None:
+    command = f"touch {' '.join(f'a{number}' for number in range(count))} && cp a {name}"
+    assert judge(cwd).named_in(command, str(cwd)) is named
+
+
+@fault("S8")
+def test_command_with_more_words_than_are_looked_at_is_asked_for(home: Path, cwd: Path) -> None:
+    command = f"touch {' '.join(f'a{number}' for number in range(MOST_WORDS))}"
+    assert judge(cwd).named_in(command, str(cwd))

@@ -13,7 +13,6 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -44,7 +43,10 @@ _WRITES = re.compile(
 """What may change files, in the text of a shell command."""
 
 MAX_WORDS = 500
-"""So many words of a command are looked at, since the disk is asked about each."""
+"""Of so many words of a command the disk is asked where they lead; of more, names alone count."""
+
+MOST_WORDS = 20_000
+"""A command with more words is asked for."""
 
 _WORDS = re.compile(r"""[^\s"'`;|&<>()]+""")
 
@@ -115,8 +117,11 @@ class Protected:
             for word in _WORDS.findall(text)
             for part in (word, word.split("=")[-1])
         )
-        paths = (word if word[:1] in ("~", "/") else f"{folder}/{word}" for word in words)
-        return any(map(self, islice(paths, MAX_WORDS)))
+        if len(words) > MOST_WORDS:
+            return True
+        paths = [word if word[:1] in ("~", "/") else f"{folder}/{word}" for word in words]
+        names = (_key(os.path.normpath(path)) for path in paths[MAX_WORDS:])
+        return any(map(self, paths[:MAX_WORDS])) or any(map(self._is_protected, names))
 
     def marked(self, effects: Iterable[Effect]) -> tuple[Effect, ...]:
         """Return effects in which every edit of a protected file says so."""
