@@ -12,6 +12,7 @@ import pytest
 from tests.support import hostile as h
 
 import midflight
+from midflight.agents.claude import trust as claude
 from midflight.agents.claude.trust import MAX_TEXT, OBEYED, instructions
 from midflight.agents.opencode import trust as opencode
 from midflight.cli.trust_question import listing
@@ -441,3 +442,67 @@ def test_what_a_server_is_sent_is_shown_and_no_type_is_too_odd(folder: h.Hostile
     folder.write(".mcp.json", {"mcpServers": servers})
     assert "MCP server a: is sent X: ${ANTHROPIC_API_KEY}" in said(folder)
     assert "MCP server b: sh 5" in said(folder)
+
+
+CLAUDE_NAMES = [
+    {"skills": ["probe"]},
+    {"allowed_tools": ["Skill(probe)"]},
+    {"allowed_tools": ["Agent(evil)"]},
+    {"allowed_tools": ["mcp__evil"]},
+    {"allowed_tools": ["mcp__evil__look"]},
+]
+OPENCODE_NAMES = [
+    {"skills": ["probe"]},
+    {"allowed_tools": ["mcp__evil"]},
+    {"allowed_tools": ["mcp__evil__look"]},
+    {"allowed_tools": ["evil_look"]},
+]
+
+
+@pytest.mark.parametrize("given", CLAUDE_NAMES)
+def test_what_claude_is_told_to_use_and_only_the_folder_has_is_found(
+    folder: h.Hostile, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """Not what the user has too, or the options bring."""
+    h.claude(folder, redirect=False)
+    home = tmp_path / "home"
+    env = {"HOME": str(home)}
+
+    def named(**more: Any) -> list[tuple[str, str]]:
+        built = options(folder.folder, env=env, **given, **more)
+        return list(claude.only_here(built, stake.look(built, OBEYED)))
+
+    ((option, names),) = given.items()
+    assert named() == [(option, names[0])]
+    if "mcp" in names[0]:
+        assert named(mcp_servers={"evil": {"command": "x"}}) == []
+    for name, body in (
+        ("skills/probe/SKILL.md", SKILL),
+        ("agents/my.md", "---\nname: evil\n---\n"),
+        ("../.claude.json", '{"mcpServers": {"evil": {}}}'),
+    ):
+        place = home / ".claude" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(body)
+    assert named() == []
+
+
+@pytest.mark.parametrize("given", OPENCODE_NAMES)
+def test_what_opencode_is_told_to_use_and_only_the_folder_has_is_found(
+    folder: h.Hostile, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    h.opencode(folder, redirect=False)
+    home = tmp_path / "home"
+
+    def named(**more: Any) -> list[tuple[str, str]]:
+        built = options(folder.folder, env={"HOME": str(home)}, **given, **more)
+        return list(opencode.only_here(built, stake.look(built, opencode.OBEYED)))
+
+    ((option, names),) = given.items()
+    assert named() == [(option, names[0])]
+    if option == "allowed_tools":
+        assert named(mcp_servers={"evil": {"command": "x"}}) == []
+        place = home / ".config" / "opencode" / "opencode.jsonc"
+        place.parent.mkdir(parents=True)
+        place.write_text('{"mcp": {"evil": {}},}')
+        assert named() == []

@@ -8,7 +8,6 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import msgspec
@@ -27,8 +26,9 @@ from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.effects import effects_of
 from midflight.agents.shared.obeyed import protected
+from midflight.agents.shared.only_here import refuse
 from midflight.effects import CommandEffect, Effect
-from midflight.errors import AgentFailed, UnsupportedOption
+from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.trust.decision import Standing, decide
 from midflight.values import PermissionMode
@@ -128,7 +128,7 @@ class ClaudeAgent:
     def _look(self) -> tuple[Standing, str]:
         """Return how to start here, and the folder's instructions where it starts without the rest.
 
-        Raises `UnsupportedOption` for a skill that only the folder has, and is not trusted for.
+        Raises `UnsupportedOption` for what the options name and only the folder has.
         """
         options = self._options
         standing = decide(options, trust.OBEYED)
@@ -138,12 +138,7 @@ class ClaudeAgent:
         if standing.trusted:
             self._hooks.allowances = Allowances(options, standing.stake, allowed)
             return standing, ""
-        if missing := trust.only_here(options, standing.stake):
-            raise UnsupportedOption(
-                "skills",
-                f"{missing[0]} stands in a folder that is not trusted",
-                f"midflight trust {quote(str(options.cwd))}, or trust=True",
-            )
+        refuse(options, trust.only_here(options, standing.stake))
         if not standing.replaced:
             return standing, ""
         text, cut = trust.instructions(options)

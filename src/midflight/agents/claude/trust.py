@@ -5,13 +5,15 @@ The names were read from the program; a test compares them with those of the ins
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from midflight.agents.shared import folder_settings
 from midflight.agents.shared.folder_settings import json_object, part, shown
+from midflight.agents.shared.only_here import in_tools, servers_in
 from midflight.options import Options
 from midflight.trust.repository import repository_of
 from midflight.trust.stake import Consequence, Obeyed, Stake, folders, home
@@ -56,6 +58,11 @@ _SETTINGS = (".claude/settings.json", ".claude/settings.local.json")
 
 MAX_TEXT = 400_000
 """How many characters of instructions are handed on in a start without the folder's settings."""
+
+_SKILL = re.compile(r"(?:^|/)\.claude/(?:skills/(.+)/SKILL|commands/(.+))\.md$")
+_NAME = re.compile(r"""^name:[ \t]*["']?([\w-]+)""", re.MULTILINE)
+_NAMED = re.compile(r"(Skill|Agent|Task)\(([^()]+)\)|mcp__(.+?)(?:__.*)?")
+"""A rule that names a skill, a sub-agent or an MCP server."""
 
 _TOO_LONG = f"without the folder's settings the model gets {MAX_TEXT:,} characters of such texts"
 _BYTES_OF_A_CHARACTER = 4
@@ -184,20 +191,52 @@ def user_settings(env: Mapping[str, str]) -> tuple[list[str], list[str]]:
 # A start without the folder's settings -----------------------------------------------------
 
 
-def only_here(options: Options, stake: Stake) -> list[str]:
-    """Return the skills that the options name and only the folder has."""
-    own = Path(options.env.get("CLAUDE_CONFIG_DIR") or home(options.env) / ".claude")
-    places = ("skills/{}/SKILL.md", "commands/{}.md")
+def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
+    """Yield what the options name and only the folder has: the option, and the name in it."""
+    user = options.env.get("CLAUDE_CONFIG_DIR")
+    own = Path(user or home(options.env) / ".claude")
+    skills = {found[1] or found[2] for file in stake.files if (found := _SKILL.search(file.path))}
+    for skill in options.skills or ():
+        if skill in skills and not _has_skill(own, skill):
+            yield "skills", skill
+    for rule in options.allowed_tools or ():
+        named = _NAMED.fullmatch(rule)
+        if named is None:
+            continue
+        kind, name, server = named.groups()
+        if kind == "Skill":
+            missing = name in skills and not _has_skill(own, name)
+        elif kind:
+            here = (file.place for file in stake.files if "/.claude/agents/" in f"/{file.path}")
+            missing = name in _agents(here) - _agents((own / "agents").rglob("*.md"))
+        else:
+            state = Path(user or home(options.env)) / ".claude.json"
+            others = {in_tools(each) for each in options.mcp_servers}
+            others |= servers_in(state, "mcpServers")
+            others |= servers_in(state, "projects", str(options.cwd), "mcpServers")
+            missing = any(
+                server in servers_in(file.place, "mcpServers") - others
+                for file in stake.files
+                if file.place.name == ".mcp.json"
+            )
+        if missing:
+            yield "allowed_tools", rule
 
-    def has(folder: Path, skill: str) -> bool:
-        return any((folder / place.format(skill)).exists() for place in places)
 
-    at_stake = {folder / ".claude" for folder in folders(options)} if stake else set()
-    return [
-        skill
-        for skill in options.skills or ()
-        if any(has(folder, skill) for folder in at_stake) and not has(own, skill)
-    ]
+def _has_skill(own: Path, skill: str) -> bool:
+    return any(
+        (own / place).exists() for place in (f"skills/{skill}/SKILL.md", f"commands/{skill}.md")
+    )
+
+
+def _agents(files: Iterable[Path]) -> set[str]:
+    """Return the names of sub-agents that stand in these files."""
+    found = set()
+    for file in files:
+        if file.suffix == ".md" and file.is_file() and os.access(file, os.R_OK):
+            head = _NAME.search(file.read_bytes()[:MAX_TEXT].decode(errors="replace"))
+            found.add(head[1] if head else file.stem)
+    return found
 
 
 def instructions(options: Options) -> tuple[str, tuple[str, ...]]:

@@ -12,12 +12,23 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight.agents.opencode.permissions import tool
 from midflight.agents.shared import folder_settings
 from midflight.agents.shared.folder_settings import jsonc_object, part, shown, strings
+from midflight.agents.shared.only_here import in_tools, servers_in
 from midflight.options import Options
 from midflight.trust.decision import Standing
 from midflight.trust.repository import repository_of
-from midflight.trust.stake import Consequence, Obeyed, Stake, StakeFile, digest_of, folders, look
+from midflight.trust.stake import (
+    Consequence,
+    Obeyed,
+    Stake,
+    StakeFile,
+    digest_of,
+    folders,
+    home,
+    look,
+)
 
 PROGRAMS = ("plugin", "formatter", "lsp", "shell", "command", "skills", "experimental", "watcher")
 """Settings that name programs, or where programs and texts come from."""
@@ -137,15 +148,21 @@ def _texts(options: Options) -> list[Path]:
     return []
 
 
-def only_here(options: Options, stake: Stake) -> list[str]:
-    """Return the skills that the options name and only the settings of the folder have."""
+def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
+    """Yield what the options name and only the folder has: the option, and the name in it."""
     names = {skill.split(":")[-1]: skill for skill in options.skills or ()}
-    return [
-        names[found[1]]
-        for file in stake.files
-        if (found := re.search(r"\.opencode/skills?/([^/]+)/SKILL\.md$", file.path))
-        and found[1] in names
-    ]
+    for file in stake.files:
+        found = re.search(r"\.opencode/skills?/([^/]+)/SKILL\.md$", file.path)
+        if found and found[1] in names:
+            yield "skills", names[found[1]]
+    files = [file.place for file in stake.files if file.place.name in _CONFIGS]
+    users = [folder / name for folder in own(home(options.env), options.env) for name in _CONFIGS]
+    servers = set[str]().union(*(servers_in(file, "mcp") for file in files))
+    servers -= set[str]().union(*(servers_in(file, "mcp") for file in users))
+    servers -= {in_tools(name) for name in options.mcp_servers}
+    for name in options.allowed_tools or ():
+        if any(tool(name).startswith(f"{server}_") for server in servers):
+            yield "allowed_tools", name
 
 
 # What it writes itself ----------------------------------------------------------------------

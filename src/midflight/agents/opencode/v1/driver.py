@@ -7,7 +7,6 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from shlex import quote
 from typing import Any
 
 import msgspec
@@ -41,8 +40,9 @@ from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.process.tool_processes import last_signals
 from midflight.agents.shared.effects import effects_of
 from midflight.agents.shared.obeyed import protected
+from midflight.agents.shared.only_here import refuse
 from midflight.effects import Effect
-from midflight.errors import AgentFailed, UnsupportedOption
+from midflight.errors import AgentFailed
 from midflight.options import Options
 from midflight.trust.decision import Standing, adopt_written, decide
 from midflight.values import PermissionMode
@@ -170,18 +170,14 @@ class OpenCodeAgent:
     def _look(self) -> Standing:
         """Return how to start here; a server that runs already cannot be told.
 
-        Raises `UnsupportedOption` for a skill that only the folder has, and is not trusted for.
+        Raises `UnsupportedOption` for what the options name and only the folder has.
         """
         options = self._options
         told = options.server_url is None
         standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
         self._permissions.protected = protected(options, standing.stake)
-        if not standing.trusted and (missing := trust.only_here(options, standing.stake)):
-            raise UnsupportedOption(
-                "skills",
-                f"{missing[0]} stands in a folder that is not trusted",
-                f"midflight trust {quote(str(options.cwd))}, or trust=True",
-            )
+        if not standing.trusted:
+            refuse(options, trust.only_here(options, standing.stake))
         return standing
 
     def _look_again(self, standing: Standing) -> None:
