@@ -18,20 +18,26 @@ from midflight.trust.stake import Stake
 from midflight.values import PermissionMode
 
 _RULE = re.compile(r"([\w*-]+)(?:\((.*)\))?", re.DOTALL)
+EDITORS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
+"""The tools that write a file."""
+
+SHELLS = frozenset({"Bash", "PowerShell", "Monitor"})
+"""The tools that run a command."""
+
 _FAMILIES = {
-    "Edit": {"Edit", "Write", "MultiEdit", "NotebookEdit"},
+    "Edit": EDITORS,
     "Read": {"Read", "Glob", "Grep", "LS"},
 }
 _PATHS = ("file_path", "path", "notebook_path")
 _ASKED_ANYWAY = {"AskUserQuestion", "ExitPlanMode"}
 _EFFECTS = {
-    *("Bash", "PowerShell", "Monitor", "WebFetch", "WebSearch"),
+    *("WebFetch", "WebSearch"),
+    *SHELLS,
     *_FAMILIES["Edit"],
     *_FAMILIES["Read"],
 }
 """What a rule for everything is about, besides the tools of MCP servers."""
 
-_SHELLS = {"Bash", "PowerShell", "Monitor"}
 _COMPOUND = re.compile(r"[;&|<>`$()\n\\]")
 _WORDS = re.compile(r"[^\s;&|<>`$()'\"]+")
 
@@ -63,7 +69,7 @@ class Allowances:
         inside = self._is_inside(call)
         if inside and (tool in _FAMILIES["Read"] or self._accepts(tool)):
             return False
-        if tool in _SHELLS and is_read_only(str(call.get("command") or ""), self._cwd):
+        if tool in SHELLS and is_read_only(str(call.get("command") or ""), self._cwd):
             return False
         return any(_may_cover(rule, tool, call) for rule in self._rules) and not any(
             _covers(rule, tool, call) for rule in self._own
@@ -96,7 +102,7 @@ def _may_cover(rule: str, tool: str, call: Mapping[str, Any]) -> bool:
     name, about = read[1], read[2]
     if not _is_of(name, tool):
         return False
-    if tool not in _SHELLS or not about:
+    if tool not in SHELLS or not about:
         return True
     first = about.removesuffix(":*").split()[:1]
     return not first or "*" in first[0] or first[0] in _WORDS.findall(str(call.get("command")))
@@ -111,7 +117,7 @@ def _covers(rule: str, tool: str, call: Mapping[str, Any]) -> bool:
     if about is None or about == "*":
         return True
     command = str(call.get("command") or "")
-    if tool not in _SHELLS or _COMPOUND.search(command):
+    if tool not in SHELLS or _COMPOUND.search(command):
         return False
     begin = about.removesuffix(":*").removesuffix(" *")
     return command == begin or (begin != about and command.startswith(f"{begin} "))

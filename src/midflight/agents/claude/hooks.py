@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from midflight.agents.claude.allowances import Allowances
+from midflight.agents.claude.allowances import EDITORS, SHELLS, Allowances
 from midflight.options import Options
 from midflight.trust.protected import WHY, Protected
 from midflight.trust.stake import Stake
@@ -16,8 +16,6 @@ from midflight.values import PermissionMode
 
 _SHELL, _EDITS, _ALLOWANCES = "shell", "edits", "allowances"
 
-_SHELLS = "Bash|Monitor|PowerShell"
-_EDITORS = "Edit|MultiEdit|NotebookEdit|Write"
 _PATHS = ("file_path", "notebook_path")
 """The keys of their inputs that name a file."""
 
@@ -33,19 +31,18 @@ class Hooks:
     def __init__(self, options: Options) -> None:
         """Begin with a folder that allows nothing."""
         self.allowances = Allowances(options, Stake(), ())
-        self._mode = options.permission_mode
         self._folders: dict[str, str] = {}
 
     def registered(self) -> list[dict[str, object]]:
         """Return which hooks Claude Code is to call, as it is told."""
-        matchers = {_SHELL: _SHELLS, _EDITS: _EDITORS}
+        matchers = {_SHELL: "|".join(sorted(SHELLS)), _EDITS: "|".join(sorted(EDITORS))}
         if self.allowances:
             matchers[_ALLOWANCES] = "*"
         return [{"matcher": tool, "hookCallbackIds": [name]} for name, tool in matchers.items()]
 
     def set_mode(self, mode: PermissionMode) -> None:
         """Judge by this permission mode from now on."""
-        self._mode = self.allowances.mode = mode
+        self.allowances.mode = mode
 
     def folder_of(self, call: str) -> str | None:
         """Return the folder in which a command runs; the CLI tells it to hooks only."""
@@ -85,8 +82,8 @@ class Hooks:
     def _guards(self, about: Mapping[str, Any]) -> bool:
         """Tell whether a call would write a protected file, as far as it says so."""
         call = about["tool_input"]
-        if self._mode == "bypassPermissions":
+        if self.allowances.mode == "bypassPermissions":
             return False
-        if about["tool_name"] in _SHELLS.split("|"):
+        if about["tool_name"] in SHELLS:
             return self.protected.named_in(str(call.get("command")), str(about["cwd"]))
         return any(self.protected(call[key]) for key in _PATHS if isinstance(call.get(key), str))
