@@ -6,7 +6,6 @@ one message.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import operator
 import re
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from midflight._util.text import did_you_mean
 from midflight.errors import InvalidInput
 
 __all__ = [
@@ -264,8 +264,6 @@ def _invalid(error: Exception, kind: type[Command] | None, hint: str = "") -> In
         return InvalidInput(f"not a command: {error}", hint)
     value, field = wrong[1].strip("'"), wrong[2]
     choices = [str(choice) for choice in get_args(get_type_hints(kind)[field])]
-    near = difflib.get_close_matches(value, choices, 1)
     return InvalidInput(
-        f"{field} is one of {', '.join(choices)}, not {value!r}",
-        f"did you mean {near[0]}?" if near else "",
+        f"{field} is one of {', '.join(choices)}, not {value!r}", did_you_mean(value, choices, "")
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import re
@@ -14,7 +13,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from midflight._util.text import slug
+from midflight._util.text import did_you_mean, slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
@@ -171,8 +170,7 @@ class Options(Limits, frozen=True, kw_only=True):
         """
         for name in options:
             if name not in cls.__struct_fields__:
-                near = difflib.get_close_matches(name, cls.__struct_fields__, 1)
-                hint = f"did you mean {near[0]}?" if near else "see midflight.Options"
+                hint = did_you_mean(name, cls.__struct_fields__, "see midflight.Options")
                 raise InvalidOption(name, "there is no such option", hint)
         checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
         if "cwd" not in checked:

@@ -1,8 +1,10 @@
-"""Short names made from text."""
+"""Short names made from text, and names that are nearly right."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 def slug(text: str) -> str:
@@ -12,3 +14,9 @@ def slug(text: str) -> str:
     """
     words = re.findall(r"[a-z0-9]+", text.lower())
     return "-".join(words)[:40].strip("-") or "session"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a hint for a name that does not exist: the known one that is most like it, if any."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]}?" if near else otherwise

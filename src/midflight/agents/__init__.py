@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, cast
 
+from midflight._util.text import did_you_mean
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import Agent
 from midflight.errors import InvalidOption
@@ -50,8 +50,7 @@ def create(options: Options) -> Agent:
         kind = "acp"
     elif kind not in AGENTS or bool(colon) != (kind == "acp"):
         known = [*NAMES, "acp:<command>"]
-        near = difflib.get_close_matches(options.agent, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(options.agent, known, f"known: {', '.join(known)}")
         raise InvalidOption("agent", f"{options.agent!r} is not known", hint)
     module, name = AGENTS[kind].split(":")
     return cast("Agent", getattr(importlib.import_module(module), name)(options))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
+from midflight._util.text import did_you_mean
 from midflight.errors import Conflict, NotFound, StoreRefused
 from midflight.events import Event, Request, decode
 from midflight.info import SessionInfo
@@ -136,8 +136,7 @@ def find(
     if len(fitting) > 1:
         fitting = [row for row in fitting if row.cwd == cwd] or fitting
     if not fitting:
-        near = difflib.get_close_matches(text, [row.name for row in names], 1)
-        hint = f"did you mean {near[0]}?" if near else "midflight ls shows all of them"
+        hint = did_you_mean(text, (row.name for row in names), "midflight ls shows all of them")
         raise NotFound(f"no session is called {text!r}", hint)
     if len(fitting) > 1:
         named = sorted(row.name for row in fitting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
+from midflight._util.text import did_you_mean
 from midflight.cli.config.merge import KEYS, MCP, MCP_KEYS, NARROWING, Defaults, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
@@ -176,8 +176,7 @@ def _check_table(agent: str, table: object, agents: Collection[str], wrong: Wron
 
 def _check_agent(name: str, agent: str, agents: Collection[str], wrong: Wrong) -> None:
     if agent not in agents and ":" not in agent:  # as in acp:COMMAND, with any command
-        near = difflib.get_close_matches(agent, agents, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(agents)}"
+        hint = did_you_mean(agent, agents, f"known: {', '.join(agents)}")
         raise wrong(name, f"there is no agent {agent!r}", hint)
 
 
@@ -188,13 +187,11 @@ def _why_not(key: str, keys: Collection[str]) -> tuple[str, str]:
             "a project can only narrow what its user has chosen, and this could widen or redirect",
             f"say it on the command line or in {user_path() or 'a file of your own'}",
         )
-    near = difflib.get_close_matches(key, keys, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(keys)}"
     if key in KEYS:
         return "it cannot stand in the table of one agent", "put it at the top of the file"
     if key in Options.__struct_fields__:
         return "this option cannot be set in a file", f"known: {', '.join(keys)}"
-    return "there is no such key", hint
+    return "there is no such key", did_you_mean(key, keys, f"known: {', '.join(keys)}")
 
 
 def _checked(folder: Path, key: str, value: Any) -> Any:
