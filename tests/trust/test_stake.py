@@ -178,6 +178,16 @@ def test_what_is_over_the_bound_is_not_trusted_and_said(
     assert "more than 2" in standing.notice
 
 
+def test_a_notice_names_no_other_folder_than_the_one_that_is_meant(tmp_path: Path) -> None:
+    place = tmp_path / "a\nb"
+    place.mkdir()
+    folder = h.hostile(place, "")
+    folder.write(SETTINGS, {"model": "one"})
+    notice = decision.decide(options(folder.folder), OBEYED).notice
+    assert "a<U+000A>b" in notice
+    assert "\n" not in notice
+
+
 @pytest.mark.parametrize("sources", [["user"], []])
 def test_a_program_that_leaves_the_folder_out_is_told_nothing(
     folder: h.Hostile, sources: list[str]

@@ -8,7 +8,7 @@ from shlex import quote
 import msgspec
 
 from midflight import lineage
-from midflight._util.sanitize import one_line
+from midflight._util.sanitize import exact_line
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.trust import store
@@ -81,9 +81,9 @@ def _missing(options: Options, stake: Stake, *, by_program: bool) -> str:
 def _notice(options: Options, obeyed: Obeyed, stake: Stake, why: str) -> str:
     if not why:
         return ""
-    names = [one_line(file.path) for file in stake.files]
+    names = [exact_line(file.path) for file in stake.files]
     listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" * (len(names) > NAMED))
-    folder = quote(one_line(str(options.cwd), 1000))
+    folder = quote(exact_line(str(options.cwd)))
     if obeyed.told:
         return (
             f"{obeyed.agent} starts without what this folder has it run or redirect ({listed}):"

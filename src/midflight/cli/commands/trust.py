@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from midflight import agents
-from midflight._util.sanitize import exact, one_line
+from midflight._util.sanitize import exact_line
 from midflight.agents import NAMES
 from midflight.cli.output import at_terminal, write
 from midflight.cli.trust_question import Quit, forget_typed, line_of_terminal, listing
@@ -42,7 +42,7 @@ def trust(args: argparse.Namespace) -> int:
     with store.changed() as trusted:
         for _, stake in stakes:
             trusted.add(stake.files)
-    write(f"trusted: {one_line(repository_of(options.cwd).key, 1000)}\n")
+    write(f"trusted: {exact_line(repository_of(options.cwd).key)}\n")
     return 0
 
 
@@ -75,7 +75,7 @@ def _forget(options: Options) -> int:
         known = trusted.repositories.pop(key, None)
     if known is None:
         raise InvalidInput(f"{key} was not trusted", "midflight trust --list")
-    write(f"forgotten: {one_line(key, 1000)}\n")
+    write(f"forgotten: {exact_line(key)}\n")
     return 0
 
 
@@ -83,5 +83,5 @@ def _list() -> int:
     for key, files in sorted(store.read().repositories.items()):
         gone = "" if os.path.lexists(key) else ", which is gone"
         count = f"{len(files)} {'file' if len(files) == 1 else 'files'}"
-        write(f"{quote(exact(key))}  {count}{gone}\n")
+        write(f"{quote(exact_line(key))}  {count}{gone}\n")
     return 0
