@@ -16,6 +16,7 @@ from midflight.errors import InvalidInput
 
 HEAVY = (
     "rich",
+    "msgspec",
     "platformdirs",
     "prompt_toolkit",
     "starlette",

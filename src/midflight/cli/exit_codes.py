@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from midflight.errors import InvalidConfig, InvalidInput, InvalidOption, MidflightError, NotFound
-from midflight.values import Status
+
+if TYPE_CHECKING:  # --help needs neither, and msgspec takes as long as all else that it loads
+    from collections.abc import Mapping
+
+    from midflight.values import Status
 
 FAILED, USAGE, LIMIT, NOT_FOUND = 1, 2, 3, 4
 
