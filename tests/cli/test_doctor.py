@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.faults import PROGRAMS
 from tests.support.program import COMMAND, watched
 
 from midflight.agents.claude import program as claude_program
@@ -28,8 +30,12 @@ def programs(folder: Path, **scripts: str) -> str:
 
 def doctor(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run it where no agent is but the one that midflight comes with; to ask others takes time."""
+    return midflight(home, "doctor", *arguments, **more)
+
+
+def midflight(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, "doctor", *arguments],
+        [*COMMAND, *arguments],
         cwd=home,
         env={"PATH": os.defpath, "HOME": str(home), **watched(), **more},
         capture_output=True,
@@ -104,6 +110,23 @@ def test_an_unsupported_opencode_is_reported(tmp_path: Path, script: str) -> Non
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin", opencode=script))
     assert "opencode  not usable" in done.stdout
     assert "npm install -g opencode-ai@1.18" in done.stdout
+
+
+def test_doctor_and_run_say_the_same_of_an_opencode_2(
+    tmp_path: Path,
+) -> None:
+    path = programs(tmp_path / "bin")
+    (tmp_path / "bin" / "opencode").symlink_to(PROGRAMS / "opencode_server.py")
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    more = {"PATH": path, "HOW": "version 2: 2.0.27"}
+    run = midflight(tmp_path, "run", "hi", "--agent", "opencode", **more)
+    assert run.returncode == 1
+    said = run.stderr.splitlines()
+    sentence = "this is OpenCode 2.0.27, and 1.18 or a newer 1.x is needed"
+    assert said == [f"midflight: {sentence}", "hint: npm install -g opencode-ai@1.18"]
+    told = doctor(tmp_path, **more).stdout
+    assert f"opencode  not usable {sentence}" in told
+    assert f"          do         {said[1].removeprefix('hint: ')}" in told
 
 
 def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> None:

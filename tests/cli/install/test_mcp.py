@@ -75,6 +75,57 @@ def test_install_keeps_other_settings_and_shows_the_change(
     assert str(backup) in shown
 
 
+V1: dict[str, object] = {"mcp": {"mine": {"type": "local", "command": ["x"]}}}
+V2: dict[str, object] = {"mcp": {"servers": {"mine": {"type": "local", "command": ["x"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (V1, ["mcp"]),
+        (V2, ["mcp", "servers"]),
+        ({}, ["mcp"]),
+        ({"provider": {}}, ["mcp"]),
+        ({"providers": {}}, ["mcp", "servers"]),
+        ({"permissions": [], "mcp": {}}, ["mcp", "servers"]),
+        ({"mcp": {"timeout": {"catalog": 1}}}, ["mcp", "servers"]),
+        ({"mcp": {"servers": {"type": "local", "command": ["x"]}}}, ["mcp"]),
+        ({"agents": {}, **V1}, ["mcp"]),
+    ],
+)
+def test_install_writes_the_shape_that_opencodes_file_has(
+    folder: Path, settings: dict[str, object], where: list[str]
+) -> None:
+    path = folder / "opencode.json"
+    path.write_text(json.dumps(settings))
+    assert install("opencode") == 0
+    found = json.loads(path.read_text())
+    for key in where:
+        found = found[key]
+    entry = found["midflight"]
+    if where == ["mcp"]:
+        assert (entry["enabled"], entry["timeout"]) == (True, 660_000)
+    else:
+        assert entry.keys() == {"type", "command", "timeout"}
+        assert entry["timeout"] == {"execution": 660_000}
+        assert "midflight" not in json.loads(path.read_text())["mcp"]
+    assert install("opencode") == 0
+    assert len(list(folder.glob("*.bak"))) == 1
+
+
+def test_install_adds_nothing_to_a_file_that_mixes_both_shapes_of_opencode(folder: Path) -> None:
+    path = folder / "opencode.json"
+    path.write_text(json.dumps({"mcp": {**V1["mcp"], **V2["mcp"]}}))  # type: ignore[dict-item]
+    with pytest.raises(InvalidInput, match="mixes the settings of OpenCode 1 and 2"):
+        plan("opencode", folder, user=False)
+
+
+def test_shape_of_a_file_with_comments_is_named_too(folder: Path) -> None:
+    (folder / "opencode.jsonc").write_text('{"providers": {}, // mine\n}')
+    with pytest.raises(InvalidInput, match=r"below 'mcp\.servers'"):
+        plan("opencode", folder, user=False)
+
+
 def test_install_keeps_comments_in_toml_and_replaces_an_old_table(folder: Path) -> None:
     path = folder / ".codex" / "config.toml"
     path.parent.mkdir()

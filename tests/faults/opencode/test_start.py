@@ -75,7 +75,7 @@ async def test_program_that_is_no_opencode_is_reported_with_what_to_do(
     ("how", "complaint"),
     [
         ("1.0.0", "this is OpenCode 1.0.0, and 1.18 or a newer 1.x is needed"),
-        ("2.0.0", "this is OpenCode 2.0.0"),
+        ("version 2: 2.0.27", "this is OpenCode 2.0.27, and 1.18 or a newer 1.x is needed"),
         ("a web page", "no OpenCode server"),
         ("a list", "this is OpenCode ?"),
         ("401", "does not accept the password"),

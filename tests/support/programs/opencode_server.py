@@ -8,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 HOW = os.environ["HOW"]
+if "--version" in sys.argv:
+    sys.stdout.write(f"{HOW.rpartition(' ')[2]}\n")
+    sys.exit()
 PORT = int(next(arg for arg in sys.argv if arg.startswith("--port=")).partition("=")[2])
 
 
@@ -20,6 +23,10 @@ class Answer(BaseHTTPRequestHandler):
         status = int(HOW) if HOW.isdigit() else 200
         told = {"version": HOW} if HOW[0].isdigit() else ["not", "an", "object"]
         body = b"<html>" if HOW == "a web page" else json.dumps(told).encode()
+        if HOW.startswith("version 2"):
+            is_known = self.path.startswith("/api/info")
+            told = {"version": HOW.rpartition(" ")[2]}
+            body = json.dumps(told).encode() if is_known else b"<html>"
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body)

@@ -6,16 +6,12 @@ wheel contains the program.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.util
 import json
-import os
-import re
-import signal
 from pathlib import Path
 
 from midflight._util.programs import find_program, with_search_path
+from midflight.agents.shared import version as shared
 from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inherited, runnable
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
@@ -27,8 +23,6 @@ MINIMUM = (2, 1, 330)
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """What ``--effort`` takes, by the program's own help."""
 
-VERSION_TIMEOUT_S = 15.0
-VERSION_BYTES = 4096
 HINT = "is it Claude Code? pip install claude-agent-sdk"
 
 
@@ -54,47 +48,8 @@ async def version(path: Path) -> str:
     """Return the program's version. Raises `AgentUnavailable` when it reports none."""
     recorded = path.with_name("claude.version")
     if recorded.exists():
-        text = recorded.read_text(errors="replace")
-    else:
-        text = await _ask_version(path)
-    number = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", text)
-    if not number:
-        raise AgentUnavailable(f"{path} does not say its version, but {text.strip()[:80]!r}", HINT)
-    return number.group()
-
-
-async def _ask_version(path: Path) -> str:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            env=with_search_path(os.environ),
-        )
-    except OSError as error:
-        raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", HINT) from error
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    out = b""
-    try:
-        async with asyncio.timeout(VERSION_TIMEOUT_S):
-            while len(out) < VERSION_BYTES and (more := await process.stdout.read(VERSION_BYTES)):
-                out += more
-            if len(out) < VERSION_BYTES:
-                await process.wait()
-    except TimeoutError:
-        raise AgentUnavailable(f"{path} --version does not answer", HINT) from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            # asyncio takes note of an end only when all output has been read.
-            while await process.stdout.read(VERSION_BYTES):
-                pass
-            await process.wait()
-    return out.decode(errors="replace")
+        return shared.number_in(recorded.read_text(errors="replace"), path, HINT)
+    return await shared.version(path, HINT)
 
 
 async def check(path: Path) -> str:

@@ -14,11 +14,15 @@ from midflight._util.programs import find_program, with_search_path
 from midflight.agents.opencode import trust
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
 from midflight.agents.shared.environment import check_servers, inherited, runnable
+from midflight.agents.shared.version import version
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 
 INSTALL = "npm install -g opencode-ai"
+PINNED = f"{INSTALL}@1.18"
+"""For who has a version that midflight does not drive."""
+
 MINIMUM = (1, 18)
 """The oldest version that was measured."""
 BELOW = (2,)
@@ -56,15 +60,19 @@ def find(agent_path: Path | None) -> Path:
     return program
 
 
-def accept(version: str) -> str:
+def accept(number: str) -> str:
     """Return a version that midflight can drive. Raises `AgentUnavailable` for another one."""
-    parts = tuple(int(part) for part in version.partition("-")[0].split(".") if part.isdigit())
+    parts = tuple(int(part) for part in number.partition("-")[0].split(".") if part.isdigit())
     if not MINIMUM <= parts < BELOW:
         raise AgentUnavailable(
-            f"this is OpenCode {version or '?'}, and 1.18 or a newer 1.x is needed",
-            f"{INSTALL}@1.18",
+            f"this is OpenCode {number or '?'}, and 1.18 or a newer 1.x is needed", PINNED
         )
-    return version
+    return number
+
+
+async def usable_version(path: Path) -> str:
+    """Return the version of a program that midflight can drive. Raises `AgentUnavailable`."""
+    return accept(await version(path, PINNED))
 
 
 def check_options(options: Options) -> None:

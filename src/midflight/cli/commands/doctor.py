@@ -164,10 +164,10 @@ def _opencode(report: Report) -> bool:
         report.line("opencode", "not here", opencode_program.INSTALL)
         return False
     try:
-        found = opencode_program.accept(asyncio.run(claude_program.version(path)))
+        found = asyncio.run(opencode_program.usable_version(path))
     except AgentUnavailable as error:
         report.line("opencode", "not usable", error.message, RED)
-        report.line("", "do", f"{opencode_program.INSTALL}@1.18", YELLOW)
+        report.line("", "do", error.hint, YELLOW)
         return False
     report.line("opencode", found, str(path), GREEN)
     report.line("", "key", f"its own affair: {path.name} auth list")

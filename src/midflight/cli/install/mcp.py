@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from midflight.agents.shared.folder_settings import jsonc_object
 from midflight.cli.install.plan import Plan, config_home, standing
 from midflight.errors import InvalidInput
 from midflight.lineage import SESSION_VARIABLE
@@ -51,20 +52,27 @@ def _program() -> str:
 
 def _json(key: str, entry: Callable[[Argv], dict[str, Any]]) -> Edit:
     def edit(old: str, path: Path, argv: Argv) -> tuple[str, str]:
-        mine = entry(argv)
-        shown = json.dumps({key: {NAME: mine}}, indent=2)
-        try:
-            whole = json.loads(old) if old.strip() else {}
-            servers = whole.setdefault(key, {})
-            servers[NAME] = {**servers.get(NAME, {}), **mine}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise InvalidInput(
-                f"{path} is not plain JSON, and could only be written without its comments",
-                f"add this to it yourself: {json.dumps({NAME: mine})} below {key!r}",
-            ) from error
-        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", shown
+        return _added(old, path, (key,), entry(argv))
 
     return edit
+
+
+def _added(old: str, path: Path, keys: Sequence[str], mine: dict[str, Any]) -> tuple[str, str]:
+    """Put our entry below some keys of a JSON file; its other settings stay."""
+    try:
+        servers = whole = json.loads(old) if old.strip() else {}
+        for key in keys:
+            servers = servers.setdefault(key, {})
+        servers[NAME] = {**servers.get(NAME, {}), **mine}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            f"{path} is not plain JSON, and could only be written without its comments",
+            f"add this to it yourself: {json.dumps({NAME: mine})} below {'.'.join(keys)!r}",
+        ) from error
+    shown: dict[str, Any] = {NAME: mine}
+    for key in reversed(keys):
+        shown = {key: shown}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", json.dumps(shown, indent=2)
 
 
 def _stdio(argv: Argv) -> dict[str, Any]:
@@ -75,13 +83,50 @@ def _plain(argv: Argv) -> dict[str, Any]:
     return {"command": argv[0], "args": list(argv[1:])}
 
 
-def _local(argv: Argv) -> dict[str, Any]:
-    return {
-        "type": "local",
-        "command": list(argv),
-        "enabled": True,
-        "timeout": TOOL_TIMEOUT_S * 1000,
-    }
+# OpenCode ----------------------------------------------------------------------------------
+
+_V1_KEYS = frozenset({"agent", "command", "mode", "permission", "plugin", "provider", "tools"})
+_V2_KEYS = frozenset({"agents", "commands", "permissions", "plugins", "providers"})
+"""Settings that only one version's shape of the file has."""
+
+
+def _opencode_json(old: str, path: Path, argv: Argv) -> tuple[str, str]:
+    """Put our entry where the file's own shape has MCP servers: a file of neither gets v1's.
+
+    OpenCode 2 reads either shape, and its own description warns of files that mix them. Raises
+    `InvalidInput` for such a file.
+    """
+    entry: dict[str, Any] = {"type": "local", "command": list(argv)}
+    timeout_ms = TOOL_TIMEOUT_S * 1000
+    if not _has_v2_shape(old, path):
+        entry |= {"enabled": True, "timeout": timeout_ms}
+        return _added(old, path, ("mcp",), entry)
+    entry["timeout"] = {"execution": timeout_ms}
+    return _added(old, path, ("mcp", "servers"), entry)
+
+
+def _has_v2_shape(text: str, path: Path) -> bool:
+    """Tell whether a file has OpenCode 2's shape: its MCP servers decide, else its other keys."""
+    try:
+        settings = jsonc_object(text.encode())
+        section = dict(settings.get("mcp") or {})
+    except (ValueError, TypeError):
+        return False  # an empty file, or one that `_added` refuses
+    # In version 1 these two can be names of servers, which have a type.
+    ours = {key for key in ("servers", "timeout") if key in section and not _typed(section[key])}
+    v1, v2 = bool(section.keys() - ours), bool(ours)
+    if not (v1 or v2):
+        v1, v2 = bool(_V1_KEYS & settings.keys()), bool(_V2_KEYS & settings.keys())
+    if v1 and v2:
+        raise InvalidInput(
+            f"{path} mixes the settings of OpenCode 1 and 2",
+            "bring it into one shape first: mcp.NAME is version 1, mcp.servers.NAME version 2",
+        )
+    return v2
+
+
+def _typed(server: object) -> bool:
+    return isinstance(server, dict) and isinstance(server.get("type"), str)
 
 
 # TOML --------------------------------------------------------------------------------------
@@ -160,7 +205,7 @@ _CLIENTS: dict[str, tuple[Locate, Edit, str]] = {
         _json("mcpServers", _stdio),
         "Claude Code asks once whether to use a project's server; /mcp shows it.",
     ),
-    "opencode": (_opencode, _json("mcp", _local), "OpenCode uses it from its next start on."),
+    "opencode": (_opencode, _opencode_json, "OpenCode uses it from its next start on."),
     "codex": (_codex, _toml, "Codex reads a project's file when the project is trusted."),
     "cursor": (
         _settings(".cursor/mcp.json", ".cursor/mcp.json"),

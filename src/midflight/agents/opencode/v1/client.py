@@ -123,10 +123,26 @@ class OpenCodeClient:
         probe = OpenCodeClient(self._url, self._password)
         try:
             probe._http.timeout = HEALTH_TIMEOUT_S
-            health = await probe.get("/global/health")
+            try:
+                health = await probe.get("/global/health")
+            except Refused as refused:
+                health = await probe._of_version_2(refused)
             return str(health.get("version", "")) if isinstance(health, dict) else ""
         finally:
             await probe.close()
+
+    async def _of_version_2(self, refused: Refused) -> Any:
+        """Return what a server of OpenCode 2 says of itself, which has none of these calls.
+
+        Its description names ``/api/info``; one that has not that either is none: raises
+        ``refused``.
+        """
+        if refused.status in (401, 403):
+            raise refused
+        try:
+            return await self.get("/api/info")
+        except Refused:
+            raise refused from None
 
     async def events(self) -> AsyncIterator[Frame | None]:
         """Yield the directory's events until the stream ends or is silent for too long.
