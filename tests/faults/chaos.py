@@ -34,7 +34,7 @@ from midflight import events as e
 from midflight.agents.process.reaper import MARKER
 from midflight.journal import Journal
 from midflight.testing.home import make_home
-from midflight.testing.model.server import env_for
+from midflight.testing.model.environment import env_for
 from midflight.testing.opencode import free_port
 
 __all__ = ["Play", "main"]

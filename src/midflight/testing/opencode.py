@@ -34,7 +34,7 @@ from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentUnavailable
 from midflight.testing.home import make_home
-from midflight.testing.model.server import env_for
+from midflight.testing.model.environment import env_for
 
 __all__ = ["SHARED", "OpenCodeServer", "free_port"]
 

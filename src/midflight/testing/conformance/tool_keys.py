@@ -31,11 +31,9 @@ def differences(tools: Mapping[str, Tool], requests: Iterable[ModelRequest]) -> 
     offered without more (Claude Code's ``WebFetch``, where it may not reach the network) nothing
     is said, unless it is one of `ALWAYS`.
     """
-    body = next((request.body for request in requests if request.tools), {})
+    offered = next((request.schemas for request in requests if request.tools), {})
     schemas = {
-        tool["name"]: tool.get("input_schema", {}).get("properties", {})
-        for tool in body.get("tools", ())
-        if tool["name"] in tools
+        name: schema.get("properties", {}) for name, schema in offered.items() if name in tools
     }
     missing = tools.keys() - schemas.keys()
     found = [f"the agent has no tool {name}" for name in missing if name.lower() in ALWAYS]

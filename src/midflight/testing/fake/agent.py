@@ -39,7 +39,7 @@ from midflight.testing.model.script import (
     Words,
 )
 from midflight.testing.model.server import ScriptedModel
-from midflight.testing.model.wire import words_of
+from midflight.testing.model.wire.base import words_of
 from midflight.values import PermissionMode
 
 _models: dict[str, FakeModel] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from midflight.testing.model.script import (
     Drop,
     HttpError,
     Mark,
-    ModelRequest,
     Part,
     Silence,
     StreamError,
     Wait,
     Words,
 )
-from midflight.testing.model.wire import Encoder, error_body, sse
+from midflight.testing.model.wire.base import Wire, as_json
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Send
@@ -49,19 +47,21 @@ class Signals:
 
 
 class StepPlayer:
-    """Plays the answer to one request. ``cut`` has the server close the connection after `play`."""
+    """Plays the answer to one request, in the words of its API.
+
+    ``cut`` has the server close the connection after `play`.
+    """
 
     def __init__(
         self,
-        request: ModelRequest,
+        wire: Wire,
         signals: Signals,
         timeout_s: float,
         receive: Receive,
         send: Send,
     ) -> None:
         """Prepare; nothing is sent before `play`."""
-        self._request = request
-        self._stream = bool(request.body.get("stream"))
+        self._wire = wire
         self._signals = signals
         self._timeout_s = timeout_s
         self._send = send
@@ -89,19 +89,18 @@ class StepPlayer:
         return None
 
     async def _play(self, parts: tuple[Part, ...]) -> None:
-        encoder = Encoder.of(parts, self._request.model)
+        wire = self._wire
         for part in parts:
             match part:
                 case HttpError() as error:
-                    body = error_body(error.error_type, error.message)
-                    await self._whole(error.status, json.dumps(body).encode(), error.headers)
+                    body = wire.error(error.status, error.error_type, error.message)
+                    await self._whole(wire.status(error.status), as_json(body), error.headers)
                     return
                 case StreamError(kind, message):
-                    body = error_body(kind, message)
-                    if not self._stream:
-                        await self._whole(500, json.dumps(body).encode(), {})
+                    if not wire.streams:
+                        await self._whole(500, as_json(wire.error(500, kind, message)), {})
                         return
-                    self._buffer += sse(body)
+                    self._buffer += wire.broken(kind, message)
                     await self._end()
                     return
                 case Drop():
@@ -120,17 +119,17 @@ class StepPlayer:
                     self._signals.reached[name].set()
                     await self._hold(name)
                 case _:
-                    await self._say(encoder, part)
-        if self._stream:
-            self._buffer += b"".join(encoder.end())
+                    await self._say(part)
+        if wire.streams:
+            self._buffer += b"".join(wire.end())
             await self._end()
         else:
-            await self._whole(200, encoder.message(), {})
+            await self._whole(200, wire.whole(), {})
 
-    async def _say(self, encoder: Encoder, part: Part) -> None:
+    async def _say(self, part: Part) -> None:
         pace_s = part.pace_s if isinstance(part, Words) else 0.0
-        for piece in encoder.encode(part):
-            if not self._stream:
+        for piece in self._wire.encode(part):
+            if not self._wire.streams:
                 continue
             if pace_s:
                 await self._pause(pace_s)

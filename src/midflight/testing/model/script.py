@@ -74,22 +74,15 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens this step reports. ``None`` leaves a field out; all ``None`` leave usage out."""
+    """The tokens this step reports. ``None`` leaves a field out; all ``None`` leave usage out.
+
+    ``input_tokens`` are those that are no cache's; APIs that count them together get the sum.
+    """
 
     input_tokens: int | None = 10
     output_tokens: int | None = 5
     cache_read_tokens: int | None = 0
     cache_write_tokens: int | None = 0
-
-    def as_json(self) -> dict[str, int]:
-        """Return the fields under the names that the Messages API gives them."""
-        fields = {
-            "input_tokens": self.input_tokens,
-            "cache_creation_input_tokens": self.cache_write_tokens,
-            "cache_read_input_tokens": self.cache_read_tokens,
-            "output_tokens": self.output_tokens,
-        }
-        return {name: count for name, count in fields.items() if count is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,31 +207,46 @@ def parts_of(step: Step) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One recorded request. ``headers`` are in lower case, without the values of keys."""
+    """One recorded request. ``headers`` are in lower case, without the values of keys.
+
+    ``body`` is what was sent, ``said`` the same in the words of the Messages API where another API
+    was asked. All other properties are in these words, whatever API was asked.
+    """
 
     path: str
     body: Mapping[str, Any]
     headers: Mapping[str, str]
+    said: Mapping[str, Any] | None = None
+
+    @property
+    def _said(self) -> Mapping[str, Any]:
+        return self.body if self.said is None else self.said
 
     @property
     def model(self) -> str:
         """The model that was asked for."""
-        return str(self.body.get("model", ""))
+        return str(self._said.get("model", ""))
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation so far."""
-        return list(self.body.get("messages", []))
+        return list(self._said.get("messages", []))
 
     @property
     def system(self) -> str:
         """The system prompt as one text."""
-        return _text_of(self.body.get("system", ""))
+        return _text_of(self._said.get("system", ""))
 
     @property
     def tools(self) -> list[str]:
         """The names of the tools on offer."""
-        return [str(tool.get("name", "")) for tool in self.body.get("tools") or []]
+        return [str(tool.get("name", "")) for tool in self._said.get("tools") or []]
+
+    @property
+    def schemas(self) -> dict[str, Mapping[str, Any]]:
+        """The JSON schema of each tool's input, by the tool's name."""
+        tools = self._said.get("tools") or []
+        return {str(tool.get("name", "")): tool.get("input_schema") or {} for tool in tools}
 
     @property
     def last_user_text(self) -> str:

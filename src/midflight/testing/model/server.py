@@ -1,18 +1,17 @@
-"""A scripted model on loopback: the Anthropic Messages API for real agents that run offline."""
+"""A scripted model on loopback: an API of a model's service for real agents that run offline."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 from collections import defaultdict, deque
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from midflight._util.uvicorn_server import serve
 from midflight.testing.model.dialect import translated
+from midflight.testing.model.environment import env_for
 from midflight.testing.model.player import Signals, StepPlayer
 from midflight.testing.model.script import (
     HttpError,
@@ -24,7 +23,9 @@ from midflight.testing.model.script import (
     Text,
     parts_of,
 )
-from midflight.testing.model.wire import error_body
+from midflight.testing.model.wire.base import Wire
+from midflight.testing.model.wire.messages import MessagesWire
+from midflight.testing.model.wire.routes import answering, counting
 
 if TYPE_CHECKING:
     import uvicorn
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
-_KEY = "sk-ant-scripted"
-_SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
-_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
+_SECRET_HEADERS = {
+    *("authorization", "cookie", "proxy-authorization"),
+    *("api-key", "x-api-key", "x-goog-api-key"),
+}
 _SHOWN = 200
 
 # Known by what the agent's system prompt says it is; the answer is the smallest it accepts.
@@ -46,38 +48,6 @@ _BY_SYSTEM_PROMPT: dict[str, Step] = {
     "You are a security monitor for autonomous AI coding agents": Text("<block>yes</block>"),
     "You are a title generator": Text("Scripted session"),  # OpenCode
 }
-
-
-def env_for(
-    url: str, home: str | os.PathLike[str], *, subscription: bool = False
-) -> dict[str, str]:
-    """Return the whole environment of an agent that asks the model at ``url``.
-
-    With a ``subscription`` Claude Code has no key but is logged in to an account, which has usage
-    limits.
-    """
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    provider = {"options": {"baseURL": f"{url}/v1", "apiKey": _KEY}}
-    opencode = {"provider": {"anthropic": provider}, "model": "anthropic/claude-sonnet-4-5"}
-    return inherited | {
-        "HOME": os.fspath(home),
-        "LANG": "C.UTF-8",
-        "SHELL": "/bin/sh",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "ANTHROPIC_BASE_URL": url,
-        ("CLAUDE_CODE_OAUTH_TOKEN" if subscription else "ANTHROPIC_API_KEY"): _KEY,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_ERROR_REPORTING": "1",
-        "DISABLE_TELEMETRY": "1",
-        "OPENCODE_CONFIG_CONTENT": json.dumps(opencode),
-        "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
-        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-        "OPENCODE_DISABLE_MODELS_FETCH": "1",
-        # A catalogue of three models: OpenCode's own takes a third of its time to start.
-        "OPENCODE_MODELS_PATH": str(Path(__file__).with_name("opencode_models.json")),
-    }
 
 
 class ScriptedModel:
@@ -212,32 +182,36 @@ class ScriptedModel:
         from starlette.responses import JSONResponse, Response
 
         request = Request(scope, receive)
-        route = (request.method, request.url.path)
+        method, path = request.method, request.url.path
+        answers, counts = answering(path), counting(path)
         response: Response
-        if route[0] == "POST" and route[1] in ("/v1/messages", "/v1/messages/count_tokens"):
+        if method == "POST" and (api := answers or counts) is not None:
             try:
-                recorded = await _record(request)
+                recorded = await _record(request, api)
             except ValueError as error:
                 self._problems.append(f"a request is not JSON: {error}")
-                response = _error(400, "invalid_request_error", "the body is not a JSON object")
+                said = "the body is not a JSON object"
+                response = JSONResponse(api.error(400, "invalid_request_error", said), 400)
             else:
-                if route[1] == "/v1/messages":
-                    await self._messages(recorded, scope, receive, send)
+                if answers is not None:
+                    await self._answer(answers, recorded, scope, receive, send)
                     return
                 self.side_requests.append(recorded)
                 # Four bytes a token is near enough for an agent that only plans with the number.
-                response = JSONResponse({"input_tokens": len(str(recorded.body)) // 4})
-        elif route[0] in ("GET", "HEAD") and route[1] == "/":
+                response = JSONResponse({api.count: len(str(recorded.body)) // 4})
+        elif method in ("GET", "HEAD") and path == "/":
             response = Response()
         else:
-            response = _error(404, "not_found_error", f"nothing is served at {route[1]}")
+            said = f"nothing is served at {path}"
+            response = JSONResponse(MessagesWire.error(404, "not_found_error", said), 404)
         await response(scope, receive, send)
 
-    async def _messages(
-        self, request: ModelRequest, scope: Scope, receive: Receive, send: Send
+    async def _answer(
+        self, api: type[Wire], request: ModelRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         parts = self._parts_for(request)
-        player = StepPlayer(request, self._signals, self._timeout_s, receive, send)
+        wire = api(request, parts)
+        player = StepPlayer(wire, self._signals, self._timeout_s, receive, send)
         if problem := await player.play(parts):
             self._problems.append(f"{problem} ({_about(request)})")
         if player.cut:
@@ -294,7 +268,7 @@ def _side_step(request: ModelRequest) -> Step | None:
     return None
 
 
-async def _record(request: Request) -> ModelRequest:
+async def _record(request: Request, api: type[Wire]) -> ModelRequest:
     body = await request.json()
     if not isinstance(body, dict):
         # To the client this is the same mistake as broken JSON.
@@ -303,13 +277,8 @@ async def _record(request: Request) -> ModelRequest:
         name: "(removed)" if name in _SECRET_HEADERS else value
         for name, value in request.headers.items()
     }
-    return ModelRequest(request.url.path, body, headers)
-
-
-def _error(status: int, kind: str, message: str) -> Response:
-    from starlette.responses import JSONResponse
-
-    return JSONResponse(error_body(kind, message), status)
+    path = request.url.path
+    return ModelRequest(path, body, headers, api.read(path, body))
 
 
 def _about(request: ModelRequest) -> str:

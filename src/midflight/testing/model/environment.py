@@ -1,0 +1,58 @@
+"""The environment in which an agent's program asks the scripted model, and nobody else.
+
+Each agent has variables of its own for that; together they are the environment of any of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_KEY = "sk-ant-scripted"
+_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
+
+
+def env_for(
+    url: str, home: str | os.PathLike[str], *, subscription: bool = False
+) -> dict[str, str]:
+    """Return the whole environment of an agent that asks the model at ``url``.
+
+    With a ``subscription`` Claude Code has no key but is logged in to an account, which has usage
+    limits.
+    """
+    return {
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        "HOME": os.fspath(home),
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/sh",
+        "NO_PROXY": "127.0.0.1,localhost",
+        **_claude(url, subscription=subscription),
+        **_opencode(url),
+    }
+
+
+def _claude(url: str, *, subscription: bool) -> Mapping[str, str]:
+    return {
+        "ANTHROPIC_BASE_URL": url,
+        ("CLAUDE_CODE_OAUTH_TOKEN" if subscription else "ANTHROPIC_API_KEY"): _KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+    }
+
+
+def _opencode(url: str) -> Mapping[str, str]:
+    provider = {"options": {"baseURL": f"{url}/v1", "apiKey": _KEY}}
+    config = {"provider": {"anthropic": provider}, "model": "anthropic/claude-sonnet-4-5"}
+    return {
+        "OPENCODE_CONFIG_CONTENT": json.dumps(config),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # A catalogue of three models: OpenCode's own takes a third of its time to start.
+        "OPENCODE_MODELS_PATH": str(Path(__file__).with_name("opencode_models.json")),
+    }
