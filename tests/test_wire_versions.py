@@ -18,8 +18,10 @@ from midflight import commands, events
 from midflight import info as sessions
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
+from midflight.client.http import HostSick, read, read_session
 from midflight.effects import OtherEffect
 from midflight.errors import InvalidInput
+from midflight.info import Outcome
 from midflight.state.session import State
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -131,6 +133,25 @@ def test_effect_of_an_unknown_kind_is_other() -> None:
     assert isinstance(event, events.PermissionRequested)
     assert event.effects[0] == OtherEffect(input=novel)
     assert len(event.effects) == 1 + len(fields["effects"])
+
+
+@pytest.mark.parametrize("kind", [["command"], {}, 7, None], ids=repr)
+def test_kind_of_an_effect_that_is_no_word_is_other(kind: object) -> None:
+    fields = {"type": "permission.requested", "request": "r", "call": "c", "name": "n", "input": {}}
+    event = events.decode(json.dumps(fields | {"effects": [{"type": kind}]}))
+    assert isinstance(event, events.PermissionRequested)
+    assert event.effects == (OtherEffect(input={"type": kind}),)
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"a":' * 100_000], ids=["list", "object"])
+def test_answer_that_is_nested_without_end_is_nonsense(line: bytes) -> None:
+    """Of any host, to any question."""
+    with pytest.raises(ValueError, match="nested too deep"):
+        events.decode(line)
+    with pytest.raises(HostSick):
+        read_session(line)
+    with pytest.raises(HostSick):
+        read(line, Outcome)
 
 
 def test_session_of_a_newer_host_is_read() -> None:

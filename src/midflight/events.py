@@ -452,9 +452,12 @@ def decode(line: bytes | str) -> Event:
     What a newer midflight has written is read as far as it is known, see `from_newer`.
     """
     try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError:
-        return from_newer(msgspec.json.decode(line))
+        try:
+            return _decoder.decode(line)
+        except msgspec.ValidationError:
+            return from_newer(msgspec.json.decode(line))
+    except RecursionError:
+        raise msgspec.ValidationError("it is nested too deep for an event") from None
 
 
 def from_newer(fields: Any) -> Event:
@@ -473,6 +476,7 @@ def from_newer(fields: Any) -> Event:
 
 
 def _known(effect: Any) -> Any:
-    if isinstance(effect, dict) and effect.get("type") not in _EFFECT_TAGS:
+    kind = effect.get("type") if isinstance(effect, dict) else None
+    if isinstance(effect, dict) and not (isinstance(kind, str) and kind in _EFFECT_TAGS):
         return msgspec.to_builtins(OtherEffect(input=effect))
     return effect

@@ -169,7 +169,7 @@ def read_session(body: bytes) -> SessionInfo:
 def _read(body: bytes, decoded: Callable[[], T]) -> T:
     try:
         return decoded()
-    except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError) as error:
         raise HostSick(f"the host has answered what cannot be read: {body[:200]!r}") from error
 
 
