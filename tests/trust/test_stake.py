@@ -350,9 +350,11 @@ def test_more_folders_than_are_searched_are_not_trusted(
     monkeypatch.setattr(stake, "MAX_FOLDERS", 3)
     for name in "abc":
         folder.write(f"{name}/text", "")
-    assert look(folder.folder).beyond == f"there are more than 3 folders in {folder.folder}"
+    said = f"there are more than 3 folders in {folder.folder}, so start in one of them"
+    assert look(folder.folder).beyond == said
     notice = decision.decide(options(folder.folder, trust=True), OBEYED).notice
-    assert "more than 3 folders" in notice
+    assert said in notice
+    assert not look(folder.folder / "a").beyond
 
 
 def test_the_users_own_skills_are_not_below_their_home(tmp_path: Path) -> None:
