@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from midflight.agents.claude.trust import OBEYED as CLAUDE
 from midflight.agents.opencode.trust import OBEYED as OPENCODE
 from midflight.agents.shared.obeyed import protected
 from midflight.effects import CommandEffect, EditEffect, rule_of
+from midflight.journal import JournalLocation
 from midflight.options import Options
 from midflight.trust import stake
 from midflight.trust.protected import MOST_WORDS, Protected
@@ -180,6 +182,22 @@ def test_journal_configuration_and_trust_of_midflight_are_protected(
     ways[-1] = f"{home}/.config/midflight/config.toml"
     assert [way for way in ways if not protected(way)] == []
     assert not protected(f"{state}/worktrees/w/a.py")  # where some systems keep them
+
+
+@fault("S8")
+def test_journal_that_a_program_names_is_protected(
+    home: Path, cwd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the folder in which its sockets lie where their paths would be too long."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    named = tmp_path / "named"
+    assert not judge(cwd)(f"{named}/journal.sqlite")
+    JournalLocation(named).socket("x" * 100)
+    protected = judge(cwd)
+    ways = [f"{named}/{name}" for name in STATE] + [f"{tmp_path}/t/midflight-{os.geteuid()}/a.sock"]
+    assert [way for way in ways if not protected(way)] == []
+    assert not protected(f"{tmp_path}/t/other")
 
 
 def test_homes_of_agents_that_variables_name_are_protected(home: Path, cwd: Path) -> None:

@@ -17,6 +17,9 @@ from midflight.errors import StoreFailed, StoreRefused
 APPLICATION = 0x6D666C74
 """The application id in the header of a journal's file: "mflt" in ASCII."""
 
+_used: set[Path] = set()
+"""The folders of journals that this process has opened, and of the sockets beside them."""
+
 MAX_SOCKET_BYTES = 100
 """A path of a Unix socket has to fit into 104 bytes on macOS and 108 on Linux."""
 
@@ -32,6 +35,7 @@ class JournalLocation:
         self.folder = _private(
             default_folder() if folder is None else folder.expanduser().absolute()
         )
+        _used.add(self.folder)
 
     @property
     def journal(self) -> Path:
@@ -47,8 +51,9 @@ class JournalLocation:
         """Return the path for a host's socket, in a private folder that exists."""
         path = self.folder / "hosts" / f"{host}.sock"
         if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-            short = Path(tempfile.gettempdir()) / f"midflight-{os.geteuid()}"
-            return _private(short) / path.name
+            short = _private(Path(tempfile.gettempdir()) / f"midflight-{os.geteuid()}")
+            _used.add(short)
+            return short / path.name
         return _private(path.parent) / path.name
 
     def open_file(self, path: Path) -> int:
@@ -105,6 +110,11 @@ def default_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_state_dir("midflight", appauthor=False))
+
+
+def state_folders() -> set[Path]:
+    """Return where midflight keeps what is its own: in the user's folder, and where it was told."""
+    return {default_folder(), *_used}
 
 
 def _private(folder: Path) -> Path:

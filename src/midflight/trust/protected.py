@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from midflight.effects import EditEffect, Effect
-from midflight.journal.location import default_folder
+from midflight.journal.location import state_folders
 from midflight.options import Options
 from midflight.trust.repository import repository_of
 from midflight.trust.stake import Obeyed, Stake, folders, home
@@ -179,7 +179,7 @@ def _midflight() -> Iterator[Path]:
     """Yield the folders of midflight's own: configuration, journal, and what is trusted."""
     import platformdirs
 
-    yield default_folder()
+    yield from state_folders()
     yield Path(platformdirs.user_config_dir("midflight", appauthor=False))
 
 
