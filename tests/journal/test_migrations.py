@@ -157,6 +157,40 @@ async def test_what_an_older_journal_kept_of_mcp_servers_is_taken_out(tmp_path: 
     assert scrubbed(row[4]) is None
 
 
+@fault("S20")
+async def test_secrets_of_mcp_servers_are_taken_out_of_every_database(
+    where: str, tmp_path: Path, open_host: Hosts
+) -> None:
+    """Of those sessions alone that have any, while a host is at work."""
+    secret = "s3cret-0123456789"
+    servers = {
+        "local": {"command": "server", "args": ["--token", secret], "env": {"KEY": secret}},
+        "percent": {"type": "http", "url": f"https://x/{secret}?a=%s&b=:name"},
+    }
+    host = await open_host(where)
+    plain = await begin(host, "plain")
+    older = await begin(host, "older")
+    kept = (await host.find(older.session, exact=True)).options
+    before = await host.find(plain.session, exact=True)
+    changed = json.dumps(kept | {"mcp_servers": servers}, separators=(",", ":"))
+    sql(where, "UPDATE sessions SET options = :o WHERE id = :i", o=changed, i=older.session)
+    assert secret in str(rows(where, "SELECT options FROM sessions"))
+
+    for _ in range(2):  # twice is as once
+        async with Journal(where, state=tmp_path / "sockets") as journal:
+            found = await journal.find(older.session, exact=True)
+        assert secret not in str(rows(where, "SELECT options FROM sessions"))
+        assert found.options == kept | {
+            "mcp_servers": {
+                "local": {"command": "server", "env": ["KEY"], "withheld": ["args"]},
+                "percent": {"type": "http", "withheld": ["url"]},
+            }
+        }
+        assert await host.find(plain.session, exact=True) == before
+    add(older, e.Text(text="it goes on"))
+    await older.written()
+
+
 def _bytes(folder: Path) -> str:
     """Return all that is on disk of a journal."""
     return "".join(file.read_bytes().decode("latin-1") for file in folder.glob("journal.sqlite*"))
