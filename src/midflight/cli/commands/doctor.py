@@ -19,10 +19,10 @@ from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
 from midflight.agents.claude import program as claude_program
 from midflight.agents.opencode import program as opencode_program
-from midflight.cli.config.files import user_path
-from midflight.cli.config.merge import Defaults
-from midflight.cli.config.options import AGENT_VARIABLE, project_file, user_file
+from midflight.cli.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
+from midflight.config.files import user_path
+from midflight.config.merge import Defaults
 from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from midflight._util.files import current_folder
-from midflight.cli.config.options import command_line_options, name_source, resolve_options
 from midflight.cli.foreground import make_notifier
+from midflight.cli.options import command_line_options, name_source, resolve_options
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
 from midflight.client.spawn import Ready

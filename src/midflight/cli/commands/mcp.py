@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midflight._util.files import current_folder
-from midflight.cli.config.options import user_file
 from midflight.cli.install.plan import carry_out
+from midflight.cli.options import user_file
 from midflight.errors import InvalidInput
 from midflight.lineage import SESSION_VARIABLE
 

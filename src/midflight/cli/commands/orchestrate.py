@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from midflight._util.sanitize import one_name
 from midflight.authorization import QUESTIONS, AnswerGrant
-from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
 from midflight.cli.foreground import door_of, hosted, report_slow_start
+from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript

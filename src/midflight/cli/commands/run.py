@@ -13,9 +13,9 @@ import msgspec
 
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
-from midflight.cli.config.options import name_source, resolve_options
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
+from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midflight.cli.config.merge import Defaults, resolve
+from midflight.config.merge import Defaults, resolve
 from midflight.options import PERMISSION_MODES, Options
 
 

@@ -1,7 +1,7 @@
 """Defaults of the command line: the user's file, and what a project's file takes away from them.
 
 Only the command line reads files. `midflight.dispatch`, `open` and `run` take what their caller
-passes. `midflight.cli.config.files` reads and checks the files; this module decides which value
+passes. `midflight.config.files` reads and checks the files; this module decides which value
 wins.
 """
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES
-from midflight.cli.config.files import read_project, read_user
-from midflight.cli.config.merge import Defaults, ResolvedOptions, resolve
 from midflight.cli.output import write
+from midflight.config.files import read_project, read_user
+from midflight.config.merge import Defaults, ResolvedOptions, resolve
 from midflight.errors import InvalidOption
 from midflight.options import Options
 

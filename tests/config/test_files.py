@@ -11,13 +11,13 @@ import pytest
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.cli.config.files import read_project, read_user, user_path
-from midflight.cli.config.merge import KEYS, MCP_KEYS, NARROWING, resolve
+from midflight.config.files import read_project, read_user, user_path
+from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, resolve
 from midflight.errors import InvalidConfig
 from midflight.options import Options
 
 AGENTS = ("claude", "fake")
-PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 Write = Callable[[str | bytes], Path]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
 from midflight._util.text import did_you_mean
-from midflight.cli.config.merge import KEYS, MCP, MCP_KEYS, NARROWING, Defaults, full_name
+from midflight.config.merge import KEYS, MCP, MCP_KEYS, NARROWING, Defaults, full_name
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
 
