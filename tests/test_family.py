@@ -8,28 +8,28 @@ from typing import Any
 import pytest
 from tests.faults.manifest import fault
 
+from midflight.config.files import user_path
 from midflight.errors import NotAllowed
 from midflight.family import Family
 from midflight.journal import SessionRow
 from midflight.narrowing import STRICTEST_FIRST
 from midflight.options import Options
+from midflight.reach import Reach
 
 
 def row(id: str, parent: str = "", **changed: Any) -> SessionRow:
     own = {"permission_mode": "default", "status": "idle", "total_cost_usd": 0.0}
+    own |= {"agent": "claude", "cwd": "/", "agent_session": ""}
     own |= {name: changed.pop(name) for name in tuple(own) if name in changed}
     return SessionRow(
         id=id,
         name=id,
-        agent="fake",
         model="",
-        cwd="/work",
         options=changed,
         parent=parent,
         last="",
         pending=(),
         turns=0,
-        agent_session="",
         seq=1,
         created=0.0,
         updated=0.0,
@@ -39,8 +39,8 @@ def row(id: str, parent: str = "", **changed: Any) -> SessionRow:
     )
 
 
-def family(*rows: SessionRow) -> Family:
-    return Family(rows)
+def family(*rows: SessionRow, **more: Any) -> Family:
+    return Family(rows, **more)
 
 
 def asked(**options: Any) -> Options:
@@ -59,8 +59,16 @@ def test_line_goes_from_a_session_to_those_above_it() -> None:
 
 def test_session_in_no_journal_counts_as_the_one_around_it() -> None:
     known = family(row("a"))
-    assert known.line(["a", "nowhere"])[0] == "a"
-    assert known.line(["outer", "inner"]) == ("inner", "outer")
+    assert known.line(["a", "~nowhere"])[0] == "a"
+    assert known.line(["~outer", "~inner"]) == ("inner", "outer")
+
+
+@fault("S17")
+@pytest.mark.parametrize("inside", [["gone"], ["gone", "~inner"], ["~outer", "gone"]], ids=str)
+def test_program_of_a_session_in_another_journal_is_refused(inside: list[str]) -> None:
+    """Whatever names that journal: here nothing above it is known, and nothing would bind it."""
+    with pytest.raises(NotAllowed, match="not in this journal"):
+        family(row("a")).line(inside)
 
 
 @fault("S17")
@@ -106,10 +114,18 @@ def test_the_strictest_session_above_decides() -> None:
 def test_caller_of_which_nothing_is_known_hands_nothing_down(
     line: list[str], more: dict[str, Any]
 ) -> None:
-    known = family(row("a", permission_mode="bypassPermissions"))
+    known = family(
+        row("a", permission_mode="bypassPermissions"), listed=Reach(folders=(Path("/"),))
+    )
     assert known.begin(asked(), line) == asked()
     with pytest.raises(NotAllowed):
         known.begin(asked(**more), line)
+
+
+@fault("S17")
+def test_session_in_no_journal_has_no_folder_to_hand_down(user_journal: object) -> None:
+    with pytest.raises(NotAllowed, match="outside of the folders"):
+        family(row("a")).begin(asked(), ["nowhere"])
 
 
 @fault("S16", "S17")
@@ -163,6 +179,9 @@ def test_depth_ends_where_any_session_above_says() -> None:
     with pytest.raises(NotAllowed, match="1 deep"):
         family(row("a", max_depth=1)).begin(asked(), ["a"])
     family(row("a", max_depth=4), *three[1:]).begin(asked(), ["c", "b", "a"])
+    wide = row("b", "a", max_depth=9)
+    with pytest.raises(NotAllowed, match="3 deep"):
+        family(three[0], wide, three[2]).begin(asked(), ["c", "b", "a"])
 
 
 @fault("S17")
@@ -176,3 +195,153 @@ def test_no_more_sessions_work_for_one_than_may() -> None:
     with pytest.raises(NotAllowed, match="1 sessions"):
         family(row("a", max_children=1), *children(1, "running")).check_children("a")
     family(row("a", max_children=1), *children(1, "starting")).check_children("a", "starting0")
+    with pytest.raises(NotAllowed, match="8 sessions"):
+        family(
+            row("top"), row("a", "top", max_children=99), *children(8, "running")
+        ).check_children("a")
+
+
+@fault("S17")
+def test_sessions_in_no_journal_work_for_those_that_they_are_inside_of() -> None:
+    unkept = {f"x{number}": ("top", "a") for number in range(8)}
+    known = family(row("top"), row("a", "top"), row("b"), unkept=unkept)
+    for parent in ("a", "top"):
+        with pytest.raises(NotAllowed, match="8 sessions"):
+            known.check_children(parent)
+    known.check_children("b")
+    known.check_children("a", "x0")  # itself
+
+
+# What is told -------------------------------------------------------------------------------
+
+
+@fault("S17")
+@pytest.mark.parametrize("above", STRICTEST_FIRST)
+@pytest.mark.parametrize("mode", STRICTEST_FIRST)
+def test_one_that_may_do_more_by_now_is_told_nothing(above: str, mode: str) -> None:
+    known = family(row("a", permission_mode=above), row("b", "a", permission_mode=mode))
+    if STRICTEST_FIRST.index(mode) <= STRICTEST_FIRST.index(above):
+        known.check_told("b", ["a"])
+    else:
+        with pytest.raises(NotAllowed, match=f"{mode}, which is wider than {above}"):
+            known.check_told("b", ["a"])
+
+
+@fault("S17")
+def test_all_that_a_family_spends_counts_for_each_of_it() -> None:
+    def spent(*usd: float) -> Family:
+        one, two, three = usd
+        return family(
+            row("a", max_budget_usd=1.0, total_cost_usd=one),
+            row("b", "a", max_budget_usd=0.9, total_cost_usd=two),
+            row("c", "a", max_budget_usd=0.9, total_cost_usd=three),
+            row("other", max_budget_usd=1.0, total_cost_usd=9.0),
+        )
+
+    assert [spent(0.1, 0.4, 0.4).charge(each) for each in "abc"] == [None, None, None]
+    over = spent(0.125, 0.375, 0.5)
+    assert [over.charge(each) for each in "abc"] == [0.875, 0.625, 0.5]
+    with pytest.raises(NotAllowed, match="budget is spent"):
+        over.check_told("b", ["a"])
+    assert over.charge("nobody") is None
+
+
+# What it reaches ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def user_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the user's own state folder, in which nothing is trusted."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+@fault("S16", "S17")
+def test_agent_is_known_or_listed_or_the_callers_own(user_journal: object) -> None:
+    own = row("a", agent="acp:mine --acp")
+    mine, shell = asked(agent="acp:mine --acp"), asked(agent="acp:/bin/sh -c x")
+    family(own).begin(asked(agent="gemini"), ["a"])
+    family(own).begin(mine, ["a"])
+    family(row("a"), listed=Reach(agents=("acp:mine --acp",))).begin(mine, ["a"])
+    for known in (family(own), family(row("a", permission_mode="bypassPermissions"))):
+        with pytest.raises(NotAllowed, match="not among those"):
+            known.begin(shell, ["a"])
+    with pytest.raises(NotAllowed, match="not among those"):
+        family(own).begin(shell, [])  # one of which nothing is known
+
+
+@fault("S16", "S17")
+def test_folders_are_the_callers_own_or_listed(user_journal: Path) -> None:
+    for name in ("mine/below", "added", "listed", "other"):
+        (user_journal / name).mkdir(parents=True)
+    folders = {name: user_journal / name for name in ("mine", "added", "listed", "other")}
+    known = family(
+        row("a", cwd=str(folders["mine"]), add_dirs=[str(folders["added"])]),
+        listed=Reach(folders=(folders["listed"],)),
+    )
+    for folder in (folders["mine"] / "below", folders["added"], folders["listed"]):
+        known.begin(Options.build(cwd=folder), ["a"])
+        known.begin(Options.build(cwd=folders["mine"], add_dirs=[folder]), ["a"])
+    (folders["mine"] / "link").symlink_to(folders["other"])
+    for folder in (folders["other"], folders["mine"] / "link", user_journal):
+        with pytest.raises(NotAllowed, match="outside of the folders"):
+            known.begin(Options.build(cwd=folder), ["a"])
+        with pytest.raises(NotAllowed, match="outside of the folders"):
+            known.begin(Options.build(cwd=folders["mine"], add_dirs=[folder]), ["a"])
+
+
+@fault("S16", "S17")
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mcp_servers": {"s": {"command": "sh"}}},
+        {"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}},
+        {"plugins": ["/plugin"]},
+        {"agent_path": "/bin/sh"},
+        {"server_url": "http://127.0.0.1:9"},
+        {"resume": "of-the-user"},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+@pytest.mark.parametrize("mode", ["default", "bypassPermissions"])
+def test_programs_keys_and_conversations_are_not_the_agents_to_choose(
+    user_journal: object, more: dict[str, Any], mode: str
+) -> None:
+    known = family(row("a", permission_mode=mode), row("other", agent_session="of-the-user"))
+    for line in (["a"], []):
+        with pytest.raises(NotAllowed, match=next(iter(more))):
+            known.begin(asked(**more), line)
+
+
+def test_what_the_caller_has_itself_it_can_hand_down(
+    user_journal: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "1")
+    has: dict[str, Any] = {
+        "plugins": ["/plugin"],
+        "agent_path": "/opt/claude",
+        "server_url": "http://h:1",
+    }
+    known = family(row("a", **has), row("b", "a", agent_session="conversation"))
+    more = asked(**has, env={"KEY": "1"}, resume="conversation", system_prompt="short")
+    assert known.begin(more, ["a"]) == more
+
+
+@fault("S16")
+def test_users_file_lists_what_any_agent_may_dispatch(user_journal: Path) -> None:
+    path = user_path()
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        'plugins = ["/mine"]\n[mcp]\ndirs = ["/work"]\nagents = ["acp:mine"]\n'
+        '[agents.claude]\nadd_dirs = ["/usr"]\nagent_path = "/opt/claude"\n'
+    )
+    path.chmod(0o600)
+    listed = Reach.listed()
+    assert (listed.agents, listed.folders) == (("acp:mine",), (Path("/work"), Path("/usr")))
+    assert listed.programs == {
+        "plugins": {"/mine"},
+        "agent_path": {"/opt/claude"},
+        "server_url": set(),
+    }

@@ -131,3 +131,28 @@ def test_environment_that_psutil_may_not_read_is_not_known(
     monkeypatch.setattr(process_environment, "PROC", tmp_path)
     monkeypatch.setattr(psutil.Process, "environ", denied)
     assert lineage.inside_of(child.pid) is None
+
+
+@fault("S17")
+def test_sessions_in_no_journal_are_known_by_their_agents_programs(
+    add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = add(6, "top/~x", add(5, "top/~x"))
+    add(7, "top/~x/~y", shell)
+    add(8, "other")
+    add(9, None)
+    assert lineage.unkept() == {"x": ("top",), "y": ("top", "x")}
+    monkeypatch.setattr(process_environment, "_readable", lambda _: None)
+    assert lineage.unkept() == {}
+
+
+@fault("S17")
+def test_sessions_in_no_journal_are_found_among_real_processes() -> None:
+    """By whatever way this system tells of them."""
+    env = {**os.environ, SESSION_VARIABLE: "top/~there"}
+    with subprocess.Popen(["/bin/sleep", "60"], env=env) as program:
+        try:
+            found = lineage.unkept()
+        finally:
+            program.kill()
+    assert found["there"] == ("top",)

@@ -11,7 +11,7 @@ from midflight.who import caller, here, in_words
 
 
 def test_program_of_an_agent_is_one_by_every_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SESSION_VARIABLE, "outer/inner")
+    monkeypatch.setenv(SESSION_VARIABLE, "outer/~inner")
     assert here("terminal") == Who(
         role="agent", door="terminal", device=platform.node(), session="inner"
     )

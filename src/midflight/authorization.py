@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -12,21 +13,29 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight import lineage
-from midflight.errors import NotAllowed
+from midflight.errors import Conflict, NotAllowed, NotFound
 from midflight.events import Request
 from midflight.family import Beginning, Family, FamilyBounds
-from midflight.journal import Journal
+from midflight.journal import Journal, SessionRow
 from midflight.narrowing import check_mode
-from midflight.options import Options
-from midflight.trust.decision import by_caller
+from midflight.options import OWN_SERVER, Options
 
 EVERYTHING, QUESTIONS = "everything", "questions"
 
 MAY_ANSWER = "midflight-may-answer"
 """The header with which a client passes on to a host what its user lets it answer."""
 
+_TELLING = (c.Send, c.Redirect, c.Edit, c.Promote)
+"""The commands after which a session does something that it was told."""
+
 AnswerScope = bool | Iterable[str]
-"""What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools."""
+"""What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools.
+
+That is of what it has begun. ``WHAT@SESSION`` is of the session with that whole name or id, whoever
+has begun it; see `Authorizer.named`.
+"""
+
+_AT = "@"
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -69,7 +78,9 @@ class AnswerGrant:
         """Nothing that is not in the ``scope`` is granted."""
         if isinstance(scope, bool):
             scope = [EVERYTHING] if scope else []
-        self._words = frozenset({scope} if isinstance(scope, str) else scope)
+        words = {scope} if isinstance(scope, str) else {*scope}
+        self._named = frozenset(word for word in words if _AT in word)
+        self._words = frozenset(words) - self._named
 
     @classmethod
     def read(cls, header: str) -> list[str]:
@@ -79,11 +90,20 @@ class AnswerGrant:
     @property
     def written(self) -> str:
         """The same as one line of text."""
-        return ",".join(sorted(quote(word) for word in self._words))
+        return ",".join(sorted(quote(word) for word in self._words | self._named))
 
     def __bool__(self) -> bool:
         """Tell whether anything is granted."""
-        return bool(self._words)
+        return bool(self._words or self._named)
+
+    def of(self, *session: str) -> AnswerGrant:
+        """Return what is granted of a session that the agent has begun, by its name and its id."""
+        return AnswerGrant([*self._words, *self.at(*session)._words])  # noqa: SLF001 - our own
+
+    def at(self, *session: str) -> AnswerGrant:
+        """Return what is granted of a session that is named, by its name or its id."""
+        parts = (word.rpartition(_AT) for word in self._named)
+        return AnswerGrant([what for what, _, name in parts if name in session])
 
     @property
     def everything(self) -> bool:
@@ -141,9 +161,7 @@ class Authorizer:
         """
         if not self._caller.held:
             return Beginning(options, parent)
-        if by_caller(options):
-            raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
-        family = await Family.of(self._journal)
+        family = await Family.beginning(self._journal)
         line = family.line(self._caller.inside)
         options = family.begin(options, line)
         if line:
@@ -158,12 +176,36 @@ class Authorizer:
             return
         family = await Family.of(self._journal)
         line = family.line(self._caller.inside)
-        if line:
+        begun = bool(line) and family.descends(session, line[0])
+        grants = [self._named(family, session, line)]
+        if line and not (isinstance(command, c.Answer) and grants[0]):
             self._check_begun(family, session, line)
-        if isinstance(command, c.Answer) and not await self._may_answer(session, command.request):
-            raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
+        if isinstance(command, c.Answer):
+            grants += [self.grant] if begun else []
+            await self._check_answer(session, command.request, grants)
+        if begun and (isinstance(command, _TELLING) or _allows(command)):
+            family.check_told(session, line)
         if isinstance(command, c.SetPermissionMode):
             check_mode(command.mode, family.mode_of(line or (session,)))
+
+    async def find(
+        self, name: str | None = None, cwd: str | None = None, *, exact: bool = False
+    ) -> SessionRow:
+        """Return the session that is meant, see `Journal.find`; an error names only readable ones.
+
+        Raises `NotAllowed` for another one too.
+        """
+        inside = bool(self._caller.inside)
+        try:
+            if name or not inside:
+                row = await self._journal.find(name, cwd, exact=exact)
+                await self.check_reading(row.id)
+                return row
+        except (Conflict, NotFound):
+            if not inside:
+                raise
+        readable = await self.readable(row.id for row in await self._journal.sessions())
+        return await self._journal.find(name, cwd, exact=exact, among=readable)
 
     async def check_reading(self, session: str) -> None:
         """Raise `NotAllowed` for a session that this caller must not read."""
@@ -171,15 +213,20 @@ class Authorizer:
             raise NotAllowed("an agent reads only what it has begun", "ask the user")
 
     async def readable(self, sessions: Iterable[str]) -> list[str]:
-        """Return those of some sessions that this caller may read: its own, and what it has begun.
+        """Return those of some sessions that this caller may read.
 
+        They are its own, what it has begun, and those for which the user lets it answer by name.
         Raises `NotAllowed` where it is not known which is its own.
         """
         if not self._caller.inside:
             return list(sessions)
         family = await Family.of(self._journal)
-        own = family.line(self._caller.inside)[0]
-        return [each for each in sessions if each == own or family.descends(each, own)]
+        line = family.line(self._caller.inside)
+        return [
+            each
+            for each in sessions
+            if each == line[0] or family.descends(each, line[0]) or self._named(family, each, line)
+        ]
 
     def _check_begun(self, family: Family, session: str, line: Sequence[str]) -> None:
         if session in line:
@@ -188,9 +235,39 @@ class Authorizer:
         if not family.descends(session, line[0]):
             raise NotAllowed("an agent gives commands only to what it has begun", "ask the user")
 
-    async def _may_answer(self, session: str, request: str) -> bool:
+    @staticmethod
+    def _named(family: Family, session: str, line: Sequence[str]) -> AnswerGrant:
+        """Return what the user lets the caller's session answer of another one by its name.
+
+        An agent could name any itself. So that stands with its session, in the arguments of the
+        server that the user gave it, and no agent gives another one a server.
+        """
+        own, other = family.row(line[0]) if line else None, family.row(session)
+        if own is None or other is None or session in line or own.parent:
+            return AnswerGrant(())
+        return AnswerGrant(_granted(own)).at(other.id, other.name)
+
+    async def _check_answer(
+        self, session: str, request: str, grants: Sequence[AnswerGrant]
+    ) -> None:
         """Look what the request is: one that is not in the journal is none to answer."""
-        if self.grant.everything:
-            return True
-        info = await self._journal.info(session)
-        return any(self.grant.covers(one) for one in info.pending if one.request == request)
+        if any(grant.everything for grant in grants):
+            return
+        pending = (await self._journal.info(session)).pending
+        asked = next((one for one in pending if one.request == request), None)
+        if asked is None or not any(grant.covers(asked) for grant in grants):
+            raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
+
+
+def _granted(row: SessionRow) -> list[str]:
+    """Return what a session's agent may answer, as midflight's own server was told for it."""
+    servers = (row.options.get("mcp_servers") or {}).values()
+    words = [server.get("args") or () for server in servers if isinstance(server, dict)]
+    ours = [each for each in words if tuple(each[: len(OWN_SERVER)]) == OWN_SERVER]
+    return [
+        what for each in ours for flag, what in itertools.pairwise(each) if flag == "--may-answer"
+    ]
+
+
+def _allows(command: c.Command) -> bool:
+    return isinstance(command, c.Answer) and command.decision == "allow"

@@ -6,7 +6,8 @@ command line in its shell, a host's socket, or a program that imports midflight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -15,9 +16,11 @@ from midflight import lineage
 from midflight.errors import NotAllowed
 from midflight.journal import Journal, SessionRow
 from midflight.lineage import UNKNOWN
-from midflight.narrowing import check_mode, strictest, within
+from midflight.narrowing import STRICTEST_FIRST, check_mode, strictest, within
 from midflight.options import Options
+from midflight.reach import Reach
 from midflight.state.session import BUSY
+from midflight.trust.decision import by_caller
 from midflight.values import PermissionMode, Who
 
 MAX_DEPTH, MAX_CHILDREN = 3, 8
@@ -49,14 +52,36 @@ class FamilyBounds(NamedTuple):
 class Family:
     """Sessions as the journal has them, by their parents."""
 
-    def __init__(self, rows: Iterable[SessionRow]) -> None:
-        """The rows are all that there are: the cost of each counts for those above it."""
+    def __init__(
+        self,
+        rows: Iterable[SessionRow],
+        *,
+        unkept: Mapping[str, Sequence[str]] | None = None,
+        listed: Reach | None = None,
+    ) -> None:
+        """The rows are all that there are: the cost of each counts for those above it.
+
+        ``unkept`` are the sessions that work and are in no journal, see `lineage.unkept`;
+        ``listed`` is what the user's file lists.
+        """
         self._rows = {row.id: row for row in rows}
+        self._unkept = unkept or {}
+        self._listed = listed or Reach()
 
     @classmethod
     async def of(cls, journal: Journal) -> Family:
         """Return that of a journal, as it is now."""
         return cls(await journal.sessions())
+
+    @classmethod
+    async def beginning(cls, journal: Journal) -> Family:
+        """Return it with all that decides about one that begins. Raises `InvalidConfig`."""
+        unkept, listed = await asyncio.to_thread(lambda: (lineage.unkept(), Reach.listed()))
+        return cls(await journal.sessions(), unkept=unkept, listed=listed)
+
+    def row(self, session: str) -> SessionRow | None:
+        """Return a session as the journal has it, or None."""
+        return self._rows.get(session)
 
     def upwards(self, session: str) -> list[str]:
         """Return a session, the one that has begun it, and so on; of one not known only itself."""
@@ -70,7 +95,8 @@ class Family:
         """Return the session of a caller and its ancestors, itself first.
 
         A session that is in no journal counts as the one around it that is. Raises `NotAllowed`
-        where it is not known, or where what the caller says of itself cannot be.
+        where it is not known, where what the caller says of itself cannot be, and where its session
+        is in another journal: here it would be bound by nothing.
         """
         if UNKNOWN in inside:
             raise NotAllowed(
@@ -78,8 +104,14 @@ class Family:
                 "give the server of its own session in mcp_servers=",
             )
         line: list[str] = []
-        for session in reversed(inside):  # the nearest first
+        for name in reversed(inside):  # the nearest first
+            session = lineage.plain(name)
             known = session in self._rows
+            if not known and session == name:
+                raise NotAllowed(
+                    "the session that this program is a part of is not in this journal",
+                    "leave --journal and XDG_STATE_HOME as they are",
+                )
             if known and session not in line and any(each in self._rows for each in line):
                 raise NotAllowed(
                     "this program is inside of one session and says that it is of another one",
@@ -111,12 +143,16 @@ class Family:
         """Return the options with which the first of these sessions may begin another one.
 
         Raises `NotAllowed` for what is wider than what any of them has, and where a limit is
-        reached. A ``line`` without a session is that of a caller of which nothing is known.
+        reached, or where they agree to something for the user. A ``line`` without a session is that
+        of a caller of which nothing is known.
         """
+        if by_caller(options):
+            raise NotAllowed("an agent cannot trust a folder", "the user runs: midflight trust")
         check_mode(options.permission_mode, self.mode_of(line))
         self._check_tools(options, line)
-        self._check_depth(line)
-        left = self._left_usd(line)
+        self._check_reach(options, line)
+        check_depth(len(line), self._most("max_depth", line, MAX_DEPTH))
+        left = self._check_left(line)
         if left is not None:
             mine = min(options.max_budget_usd or left, left)
             options = msgspec.structs.replace(options, max_budget_usd=mine)
@@ -127,11 +163,36 @@ class Family:
         return options
 
     def check_children(self, parent: str, new: str = "") -> None:
-        """Raise `NotAllowed` where so many sessions work for one as may, beside a ``new`` one."""
-        row = self._rows.get(parent)
-        most = row.options.get("max_children") if row else None
+        """Raise `NotAllowed` where so many sessions work for one as may, beside a ``new`` one.
+
+        Those that are in no journal count as well.
+        """
+        most = self._most("max_children", self.upwards(parent), MAX_CHILDREN)
         mine = [each for each in self._rows.values() if each.parent == parent and each.id != new]
-        check_children(sum(each.status in BUSY for each in mine), most or MAX_CHILDREN)
+        others = sum(parent in above and key != new for key, above in self._unkept.items())
+        check_children(sum(each.status in BUSY for each in mine) + others, most)
+
+    def check_told(self, session: str, line: Sequence[str]) -> None:
+        """Raise `NotAllowed` for telling a session what to do that may do more than those above it.
+
+        What the user has taken away from these they would have again by that; and what it costs
+        comes out of their budget.
+        """
+        row = self._rows.get(session)
+        mode, widest = row.permission_mode if row else "default", self.mode_of(line)
+        if mode in STRICTEST_FIRST and strictest((mode, widest)) != mode:
+            raise NotAllowed(
+                "an agent cannot have another one do what it may not: that one works in "
+                f"{mode}, which is wider than {widest}",
+                f"the user gives it permission mode {widest}, or dispatch another one",
+            )
+        self._check_left(line)
+
+    def charge(self, session: str) -> float | None:
+        """Return what others have spent of a budget of this session or above it, if it is spent."""
+        row = self._rows.get(session)
+        spent = [spent for cap, spent in self._budgets(self.upwards(session)) if spent >= cap]
+        return max(spent) - row.total_cost_usd if row and spent else None
 
     def _above(self, line: Sequence[str]) -> list[SessionRow | None]:
         return [self._rows.get(session) for session in line] or [None]
@@ -149,15 +210,31 @@ class Family:
                     f"allowed_tools: {', '.join(has) or 'leave them out'}",
                 )
 
-    def _check_depth(self, line: Sequence[str]) -> None:
-        wanted = [row.options.get("max_depth") for row in self._above(line) if row]
-        check_depth(len(line), min((depth for depth in wanted if depth), default=MAX_DEPTH))
+    def _check_reach(self, options: Options, line: Sequence[str]) -> None:
+        own = self._rows.get(line[0]) if line else None
+        reach = self._listed.plus(own.agent, own.cwd, own.options) if own else self._listed
+        mine = {
+            row.agent_session
+            for row in self._rows.values()
+            if own and own.id in self.upwards(row.id) and row.agent_session
+        }
+        reach = msgspec.structs.replace(reach, conversations=mine)
+        reach.check(options, anywhere=not line)
 
-    def _left_usd(self, line: Sequence[str]) -> float | None:
-        """Return the US dollars left of the budgets of these sessions; None: no limit.
+    def _most(self, option: str, line: Sequence[str], usual: int) -> int:
+        """Return the least that any of these sessions may; an agent's own has no more than usual.
 
-        The limit of a session holds for all its descendants together. Raises `NotAllowed` where
-        nothing is left.
+        Only what the user begins may have more.
+        """
+        rows = [row for row in self._above(line) if row]
+        said: list[int] = [most for row in rows if (most := row.options.get(option))]
+        by_user = any(row.options.get(option) for row in rows if not row.parent)
+        return min(said if by_user else [*said, usual])
+
+    def _budgets(self, line: Sequence[str]) -> list[tuple[float, float]]:
+        """Return the budgets of these sessions in US dollars, and what each has been spent of.
+
+        That of a session holds for it and all its descendants together.
         """
         caps = {
             session: cap
@@ -170,10 +247,21 @@ class Family:
             for above in self.upwards(row.id):
                 if above in spent:
                     spent[above] += row.total_cost_usd
-        left = [cap - spent[session] for session, cap in caps.items()]
-        if left and min(left) <= 0:
+        return [(cap, spent[session]) for session, cap in caps.items()]
+
+    def has_budget(self, line: Sequence[str]) -> bool:
+        """Tell whether any of these sessions has a budget."""
+        return bool(self._budgets(line))
+
+    def _check_left(self, line: Sequence[str]) -> float | None:
+        """Return the US dollars left of the budgets of these sessions; None: no limit.
+
+        Raises `NotAllowed` where nothing is left.
+        """
+        left = min((cap - spent for cap, spent in self._budgets(line)), default=None)
+        if left is not None and left <= 0:
             raise NotAllowed("the budget is spent", "report what there is; the user can begin anew")
-        return min(left, default=None)
+        return left
 
 
 def check_depth(depth: int, most: int) -> None:
@@ -190,20 +278,29 @@ def check_children(busy: int, most: int) -> None:
         raise NotAllowed(f"{busy} sessions work for you already, which is the most", "wait for one")
 
 
-async def check_unkept(options: Options) -> None:
-    """Raise `NotAllowed` for a session that no host has, where this process may not begin it."""
+async def check_unkept(options: Options, session: str = "") -> None:
+    """Raise `NotAllowed` for a session that no host has, where this process may not begin it.
+
+    ``session`` is its id once its agent is there: others may have begun one at the same time.
+    """
     inside = lineage.inside()
     if not inside:
         return
     async with Journal() as journal:
-        family = await Family.of(journal)
-    allowed = family.begin(options, family.line(inside))
-    for name in INHERITED:
-        if getattr(options, name) != getattr(allowed, name):
-            raise NotAllowed(
-                f"{name}: an agent's session has no more than its agent",
-                f"{name}: {getattr(allowed, name)}",
-            )
+        family = await Family.beginning(journal)
+    line = family.line(inside)
+    family.check_children(line[0], session)
+    allowed = family.begin(options, line)
+    if family.has_budget(line):
+        raise NotAllowed(
+            "a budget holds for this agent, and nobody counts what a session in no journal spends",
+            "begin it with midflight run, or with a Host",
+        )
+    if options.disallowed_tools != allowed.disallowed_tools:
+        raise NotAllowed(
+            "disallowed_tools: an agent's session has no more than its agent",
+            f"disallowed_tools: {allowed.disallowed_tools}",
+        )
 
 
 def _tools(row: SessionRow, which: str) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from midflight._util.process_environment import StartedProcess, above, has_proc, look
+from midflight._util.process_environment import StartedProcess, above, every, has_proc, look
 from midflight.options import Options
 
 SESSION_VARIABLE = "MIDFLIGHT_SESSION"
@@ -21,6 +21,9 @@ SESSION_VARIABLE = "MIDFLIGHT_SESSION"
 
 UNKNOWN = "?"
 """Stands for the session of a program that several sessions share, or that is started early."""
+
+UNKEPT = "~"
+"""Stands before the id of a session that is in no journal; no other id begins with it."""
 
 
 def inside() -> tuple[str, ...]:
@@ -61,9 +64,23 @@ def _sessions(processes: Iterable[StartedProcess]) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
-def own() -> str:
-    """Return the session whose agent has started this process, or nothing."""
-    return inside()[-1] if inside() else ""
+def plain(session: str) -> str:
+    """Return the id of a session without the mark of one that is in no journal."""
+    return session.removeprefix(UNKEPT)
+
+
+def unkept() -> dict[str, tuple[str, ...]]:
+    """Return the sessions in no journal that are at work: their ids, and what is above each.
+
+    They are known by the environment of their agents' programs. It looks at all processes.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for process in every():
+        path = (process.environment or {}).get(SESSION_VARIABLE, "").split("/")
+        for place, session in enumerate(path):
+            if session.startswith(UNKEPT):
+                found[plain(session)] = tuple(map(plain, path[:place]))
+    return found
 
 
 def marked(options: Options, session: str, *, kept: bool = True) -> Options:
@@ -71,5 +88,5 @@ def marked(options: Options, session: str, *, kept: bool = True) -> Options:
 
     The journal knows the ancestors of a session that is ``kept`` in it; another one brings them.
     """
-    path = (session,) if kept else (*inside(), session)
+    path = (session,) if kept else (*inside(), f"{UNKEPT}{session}")
     return msgspec.structs.replace(options, env={**options.env, SESSION_VARIABLE: "/".join(path)})

@@ -38,7 +38,7 @@ def caller(door: str, inside: Sequence[str], pid: int, *, seen: bool) -> Who:
 def _who(door: Door, inside: Sequence[str], terminal: str, *, typed: bool = True) -> Who:
     device = platform.node()
     if inside:
-        session = "" if inside[-1] == lineage.UNKNOWN else inside[-1]
+        session = "" if inside[-1] == lineage.UNKNOWN else lineage.plain(inside[-1])
         return Who(role="agent", door=door, device=device, session=session)
     role: Role = "user" if typed and door in _TYPED else "program"
     return Who(role=role, door=door, terminal=terminal, device=device)

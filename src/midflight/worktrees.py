@@ -18,7 +18,7 @@ from midflight import commands as c
 from midflight._util.files import current_folder
 from midflight._util.text import slug
 from midflight.client.client import Client
-from midflight.errors import Conflict, HostGone, MidflightError, NotFound
+from midflight.errors import Conflict, HostGone, MidflightError, NotAllowed, NotFound
 from midflight.git import discard as discarding
 from midflight.git import merge as merging
 from midflight.git.diff import Diff, base_of, diff
@@ -97,6 +97,16 @@ class SessionWorktrees:
         infos = await self._client.neighbours()
         return [_with_sessions(tree, infos) for tree in trees]
 
+    async def listed(self, here: Path) -> list[SessionWorktree]:
+        """Return the same, with those sessions alone that may be read here."""
+        found = await self.all(here)
+        ids = [info.id for worktree in found for info in worktree.sessions]
+        readable = await self._client.readable(ids)
+        return [
+            SessionWorktree(each.tree, [info for info in each.sessions if info.id in readable])
+            for each in found
+        ]
+
     async def find(self, name: str | None, here: Path) -> SessionWorktree:
         """Return the worktree of a session, or the one with a name in the repository ``here``.
 
@@ -154,7 +164,13 @@ class SessionWorktrees:
     # Verbs --------------------------------------------------------------------------------
 
     async def diff(self, worktree: SessionWorktree) -> Diff:
-        """Return what a merge would bring, with what is not committed yet."""
+        """Return what a merge would bring, with what is not committed yet.
+
+        Raises `NotAllowed` where a session works there that may not be read here.
+        """
+        ids = [info.id for info in worktree.sessions]
+        if await self._client.readable(ids) != ids:
+            raise NotAllowed("an agent reads only what it has begun", "ask the user")
         if worktree.tree.gone:
             raise Conflict(
                 f"the folder {worktree.tree.folder} is gone",

@@ -11,16 +11,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
+from tests.faults.manifest import fault
 from tests.support.events import until
 from tests.support.host import journal_of
 from tests.support.program import Done
 
+from midflight import commands as c
 from midflight import events as e
-from midflight.cli.commands.answer import request_of
+from midflight.cli.commands.answer import check_seen, request_of
+from midflight.effects import CommandEffect
 from midflight.errors import InvalidInput
 from midflight.host import Host
 from midflight.info import SessionInfo
+from midflight.lineage import SESSION_VARIABLE
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -95,11 +100,11 @@ async def test_ls_and_show_print_the_objects_of_the_host(
 
 async def test_show_prints_requests_and_how_to_answer_them(begin: Begin, say: Say) -> None:
     _, session = await begin(WRITE)
-    await until(session, e.PermissionRequested)
+    asked = await until(session, e.PermissionRequested)
     out = (await say("show", "make")).out
     assert "status   waiting" in out
     assert "by the agent" in out
-    assert "to answer: midflight answer make-it allow|always|deny" in out
+    assert f"to answer: midflight answer make-it {asked.request} allow|always|deny" in out
 
 
 async def test_only_the_sessions_of_a_folder_are_listed_if_one_is_given(
@@ -285,15 +290,43 @@ async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) 
 
 async def test_a_request_is_named_where_several_wait() -> None:
     waiting = tuple(
-        e.PermissionRequested(request=name, call=name, name="Write", input={})
+        e.PermissionRequested(
+            request=name,
+            call=name,
+            name="Write",
+            input={},
+            effects=(CommandEffect(command="ls", cwd="/"),),
+        )
         for name in ("a-1", "b-2")
     )
     info = SessionInfo(
         id="1", name="both", agent="fake", model="", cwd="/", status="waiting", pending=waiting
     )
-    with pytest.raises(InvalidInput, match="2 requests wait in session both: say which"):
+    with pytest.raises(InvalidInput, match="2 requests wait in session both: say which") as error:
         request_of(info, None)
+    assert error.value.hint == "a-1: Write ls; b-2: Write ls"
     assert request_of(info, "b") is waiting[1]
+
+
+async def test_what_has_only_just_been_asked_is_not_allowed_unnamed() -> None:
+    """Who types it has seen another request, or none."""
+    asked = e.PermissionRequested(
+        request="a-1",
+        call="1",
+        name="Bash",
+        input={},
+        effects=(CommandEffect(command="ls", cwd="/"),),
+    )
+    asked = msgspec.structs.replace(asked, time=100.0)
+    info = SessionInfo(
+        id="1", name="one", agent="fake", model="", cwd="/", status="waiting", pending=(asked,)
+    )
+    allow, deny = c.Answer(request="a-1"), c.Answer(request="a-1", decision="deny")
+    with pytest.raises(InvalidInput, match="only just been asked: Bash ls") as error:
+        check_seen(asked, allow, 101.0, info)
+    assert "midflight answer one a-1" in error.value.hint
+    check_seen(asked, deny, 101.0, info)
+    check_seen(asked, allow, 103.0, info)
 
 
 async def test_a_request_is_named_alone_or_behind_its_session(begin: Begin, say: Say) -> None:
@@ -413,6 +446,26 @@ async def test_a_shell_completes_commands_options_and_names(begin: Begin, say: S
     assert (await say("__complete", "attach", "")).out.split() == ["add-that", "fix-this"]
     assert (await say("__complete", "redirect", "--dr")).out.split() == ["--drop-queued"]
     assert (await say("__complete", "run", "")).out == ""
+
+
+@fault("S19")
+async def test_an_agent_is_shown_no_name_of_a_session_that_it_may_not_read(
+    begin: Begin, say: Say, host: Host, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a list nor in an error, whatever it asks for."""
+    _, boss = await begin(Text("one"), name="fix-boss")
+    await begin(Text("two"), name="fix-secret")
+    await begin(Text("three"), name="fix-hidden")
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
+    assert (await say("__complete", "send", "")).out.split() == ["fix-boss"]
+    assert (await say("show", "fix")).out.startswith("fix-boss\n")
+    assert (await say("show")).out.startswith("fix-boss\n")
+    names = ("fix-s", "fix-secre", "fix-secret", "hidden", "x")
+    for command, name in [(each, name) for each in ("show", "logs", "stop") for name in names]:
+        done = await say(command, name)
+        assert done.code
+        assert "fix-secret" not in (done.out + done.err).replace(name, "")
+        assert "fix-hidden" not in done.out + done.err
 
 
 async def test_the_script_for_bash_completes_the_names_of_sessions(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cli.conftest import Begin, Say, Start
+from tests.faults.manifest import fault
 from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
@@ -20,6 +21,7 @@ from midflight.errors import Conflict, HostGone
 from midflight.git.discard import discard
 from midflight.git.repository import Worktree
 from midflight.host import Host
+from midflight.lineage import SESSION_VARIABLE
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, ScriptedModel, Silence, Text, ToolCall
@@ -57,6 +59,20 @@ async def work(begin: Begin, repo: Repo) -> Work:
 
 
 # Looking ------------------------------------------------------------------------------------
+
+
+@fault("S19")
+async def test_an_agent_sees_no_session_in_a_worktree_that_it_may_not_read(
+    work: Work, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, boss, _ = await work()
+    await work(name="other")
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
+    listed = json.loads((await say("worktree", "ls", "--json")).out)
+    assert [each["sessions"] for each in listed] == [{"fix": "idle"}, {}]
+    done = await say("worktree", "diff", "other")
+    assert (done.code, "reads only what it has begun" in done.err) == (1, True)
+    assert (await say("worktree", "diff", "fix")).code == 0
 
 
 async def test_the_list_shows_what_there_is_to_merge(work: Work, say: Say, repo: Repo) -> None:

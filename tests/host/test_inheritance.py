@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.faults.manifest import fault
 from tests.host.test_peers import ask
-from tests.support.host import journal_of, table_of
+from tests.support.host import have, journal_of, table_of
 
 import midflight
 from midflight import commands as c
@@ -21,7 +22,7 @@ from midflight.host import Host
 from midflight.lineage import SESSION_VARIABLE
 from midflight.options import Options
 from midflight.session.session import Session
-from midflight.testing import FakeModel, Silence, Text, ToolCall
+from midflight.testing import FakeModel, Silence, Text, ToolCall, Usage
 
 Models = Callable[..., Awaitable[FakeModel]]
 Open = Callable[..., Options]
@@ -35,9 +36,13 @@ WRITE = ToolCall("Write", {"file_path": "new", "content": "new"})
 
 
 @pytest.fixture
-async def build(fake_model: Models, tmp_path: Path) -> Open:
-    """Return a function to the options of an agent that never ends its turn."""
+async def build(fake_model: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Return a function to the options of an agent that never ends its turn.
+
+    Its model is in the environment of this process too: an agent can set no variable for another.
+    """
     model = await fake_model(lambda _: Silence())
+    have(monkeypatch, model.env(tmp_path))
 
     def options(**more: Any) -> Options:
         return Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path), **more)
@@ -96,6 +101,91 @@ async def test_two_that_come_together_do_not_both_get_the_last_place(
     with pytest.raises(NotAllowed):
         await table_of(host).begin("second", child)
     assert len(await journal_of(host).sessions(parent=boss.id)) == 1
+
+
+@fault("S16", "S17")
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"agent": "acp:/bin/sh -c 'touch run'"},
+        {"cwd": "/"},
+        {"add_dirs": ["/"]},
+        {"mcp_servers": {"s": {"command": "sh"}}},
+        {"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}},
+        {"agent_path": "/bin/sh"},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+async def test_agent_begins_nothing_that_reaches_further_by_the_socket(
+    host: Host, build: Open, more: dict[str, Any]
+) -> None:
+    boss = await host.begin(None, build(), parent="")
+    status, told = await ask(host, boss.id, "/sessions", body(boss.options, **more))
+    assert (status, told["code"]) == (403, "not_allowed")
+    assert host.live() == [boss]
+
+
+@fault("S17")
+async def test_agent_whose_session_is_in_another_journal_begins_nothing(
+    host: Host, build: Open, tmp_path: Path
+) -> None:
+    async with Host(tmp_path / "other") as other:
+        boss = await host.begin(None, build(max_budget_usd=1.0), parent="")
+        status, told = await ask(other, boss.id, "/sessions", body(boss.options))
+        assert (status, "not in this journal" in told["message"]) == (403, True)
+        assert other.live() == []
+
+
+@fault("S17")
+async def test_agent_whose_mode_was_narrowed_tells_a_wider_child_nothing(
+    host: Host, build: Open
+) -> None:
+    boss = await host.begin(None, build(permission_mode="acceptEdits"), parent="")
+    child = await host.begin(None, build(permission_mode="acceptEdits"), parent=boss.id)
+    path = f"/sessions/{child.id}/commands"
+    tell = {"type": "send", "text": "edit this"}
+    assert (await ask(host, boss.id, path, {**tell, "delivery": "queue"}))[0] == 202
+    await boss.set_permission_mode("plan")
+    for command in (
+        tell,
+        {**tell, "type": "redirect"},
+        {"type": "answer", "request": "x"},
+        {"type": "set_permission_mode", "mode": "acceptEdits"},
+    ):
+        grant = {"midflight-may-answer": "everything"}
+        status, told = await ask(host, boss.id, path, command, **grant)
+        assert (status, "wider than plan" in told["message"]) == (403, True)
+    assert (await ask(host, boss.id, path, {"type": "interrupt"}))[0] == 202
+    assert (await ask(host, boss.id, path, {"type": "set_permission_mode", "mode": "plan"}))[0]
+    assert (await ask(host, boss.id, path, tell))[0] == 202
+
+
+@fault("S17")
+async def test_children_together_spend_no_more_than_their_parent_may(
+    host: Host, build: Open, fake_model: Models, tmp_path: Path
+) -> None:
+    """Each is begun with all that is left, and what the other one spends is taken off."""
+    costs = [Usage(output_tokens=4000), Text("done")]  # $0.06
+    boss = await host.begin(None, build(max_budget_usd=0.1), parent="")
+
+    async def child(*steps: Any) -> Session:
+        model = await fake_model(*steps)
+        options = build(max_budget_usd=0.1)
+        options = msgspec.structs.replace(options, env=model.env(tmp_path))
+        session = await host.begin("spend", options, parent=boss.id)
+        assert session.first is not None
+        assert (await session.first.result()).status == "completed"
+        return session
+
+    works = await child(costs, Silence())
+    message = await works.send("go on")
+    spends = await child(costs)
+    result = await message.result()
+    assert (result.status, result.reason) == ("limit", "max_budget")
+    assert works.total_cost_usd < 0.1
+    path = f"/sessions/{spends.id}/commands"
+    status, told = await ask(host, boss.id, path, {"type": "send", "text": "go on"})
+    assert (status, "budget is spent" in told["message"]) == (403, True)
 
 
 @fault("S17")
@@ -165,7 +255,7 @@ async def test_agents_own_process_counts_against_the_budget(
 ) -> None:
     boss = await home.begin(None, build(max_budget_usd=2.0))
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
-    with pytest.raises(NotAllowed, match=r"max_budget_usd: 2\.0"):
+    with pytest.raises(NotAllowed, match="nobody counts what a session in no journal spends"):
         await Session(build(), "x").__aenter__()
     ahead = "it would be started with the options that were asked for"
     monkeypatch.setattr(foreground, "create", lambda _: pytest.fail(ahead))
@@ -179,9 +269,10 @@ async def test_agents_own_process_decides_nothing_for_the_user(
     home: Host, fake_model: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = await fake_model(lambda request: Text("done") if request.tool_results else WRITE)
+    have(monkeypatch, model.env(tmp_path))
     options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path), attended=True)
-    del home
-    monkeypatch.setenv(SESSION_VARIABLE, "nowhere")
+    boss = await home.begin(None, options)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     async with Session(options, "write") as session:
         while not session.pending:
             await anext(session.events(session.last_seq))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.host import have
 
 from midflight.host import Host
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
@@ -92,10 +93,11 @@ def read(answer: bytes) -> tuple[int, Any]:
 
 @pytest.fixture
 async def family(
-    host: Host, fake_model: Models, tmp_path: Path
+    host: Host, fake_model: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Session, Session, Session]:
     """Return a session, one that it has begun, and one that this one has begun."""
     model = await fake_model(lambda request: Text("done") if request.tool_results else WRITE)
+    have(monkeypatch, model.env(tmp_path))
     options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
     first = await host.begin(None, options, parent="")
     second = await host.begin(None, options, parent=first.id)

@@ -69,7 +69,7 @@ async def test_session_in_no_journal_hides_nobody(
     model, _ = await open_host(
         ToolCall("Bash", {"command": f"echo ${SESSION_VARIABLE}"}), Text("done")
     )
-    monkeypatch.setenv(SESSION_VARIABLE, "outer")
+    monkeypatch.setenv(SESSION_VARIABLE, "~outer")
     options = midflight.Options.build(
         agent="fake", cwd=tmp_path, env=model.env(tmp_path), allowed_tools=["Bash"]
     )
@@ -79,7 +79,7 @@ async def test_session_in_no_journal_hides_nobody(
         async for _ in inner.stream():
             pass
     (seen,) = model.requests[-1].tool_results.values()
-    assert seen.strip() == f"outer/{inner.id}"
+    assert seen.strip() == f"~outer/~{inner.id}"
     monkeypatch.setenv(SESSION_VARIABLE, seen.strip())
     async with connect() as client:
         assert await client.ancestry() == (inner.id, "outer")
@@ -89,10 +89,11 @@ async def test_session_begun_by_an_agent_is_its_child_by_any_way(
     open_host: OpenHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, host = await open_host(lambda _: Silence())
-    monkeypatch.setenv(SESSION_VARIABLE, "outer")
-    options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
+    outer = await begin(host, model, tmp_path / "work", "outer")
+    monkeypatch.setenv(SESSION_VARIABLE, outer.id)
+    options = midflight.Options.build(agent="fake", cwd=tmp_path / "work")
     session = await host.begin("x", options)
-    assert [row.id for row in await journal_of(host).sessions(parent="outer")] == [session.id]
+    assert [row.id for row in await journal_of(host).sessions(parent=outer.id)] == [session.id]
 
 
 async def test_agent_started_before_its_task_counts_as_unknown(

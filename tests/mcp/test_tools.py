@@ -86,7 +86,9 @@ async def test_request_that_was_not_shown_whole_cannot_be_allowed(
         if isinstance(event, e.PermissionRequested):
             break
     if "asks" not in begun:
-        assert "none, wait shows them" in await tools.refused("answer", decision="allow")
+        assert "none; wait shows what each would do" in await tools.refused(
+            "answer", decision="allow"
+        )
     (request,) = (await tools.wait())["asks"]
     assert (request["whole"], len(request["untrusted"])) == (False, 4000 + len(LEAD))
     assert "too long" in await tools.refused("answer", decision="allow")

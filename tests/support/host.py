@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from midflight import commands as c
 from midflight.address import Address
@@ -13,7 +16,25 @@ from midflight.host.sessions import SessionTable
 from midflight.journal import Journal
 from midflight.options import Options
 
-__all__ = ["close", "is_warm", "journal_of", "post", "service_of", "share_secrets", "table_of"]
+__all__ = [
+    "close",
+    "have",
+    "is_warm",
+    "journal_of",
+    "post",
+    "service_of",
+    "share_secrets",
+    "table_of",
+]
+
+
+def have(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str]) -> None:
+    """Put these variables into the environment of this process.
+
+    An agent can give another one only those that its program has.
+    """
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
 
 
 def journal_of(host: Host) -> Journal:

@@ -240,7 +240,8 @@ async def test_a_skill_that_only_an_untrusted_folder_has_is_an_error(
 async def test_an_agent_cannot_trust_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setenv("MIDFLIGHT_SESSION", "outer")
+    monkeypatch.setenv("MIDFLIGHT_SESSION", "~outer")  # it is in no journal
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with pytest.raises(midflight.NotAllowed, match="an agent cannot trust a folder"):
         async with midflight.dispatch("go", cwd=tmp_path, **options):
             pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +43,19 @@ def above(pid: int) -> Iterator[StartedProcess]:
             return
         yield process
         pid = process.parent
+
+
+def every() -> Iterator[StartedProcess]:
+    """Yield all processes of this user, as far as they live."""
+    if has_proc():
+        pids = [int(entry.name) for entry in os.scandir(PROC) if entry.name.isdigit()]
+    else:
+        import psutil
+
+        pids = psutil.pids()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            yield look(pid)
 
 
 def _in_proc(pid: int) -> StartedProcess:

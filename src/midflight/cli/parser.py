@@ -47,7 +47,7 @@ WORKTREE_HELP = (
 
 MAY_ANSWER_HELP = (
     "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
-    " name, or everything; repeatable"
+    " name, or everything; WHAT@S is of the session S, whoever has begun it; repeatable"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -111,8 +111,7 @@ class Client:
         ``exact`` takes whole ids only. Raises `NotFound`, `Conflict` that names the candidates, or
         `NotAllowed` for one that this process must not read.
         """
-        row = await self._journal.find(name, _folder(cwd), exact=exact)
-        await self._authorizer.check_reading(row.id)
+        row = await self._authorizer.find(name, _folder(cwd), exact=exact)
         return await self._journal.info(row)
 
     async def session(
@@ -159,6 +158,10 @@ class Client:
         """Return the newest durable events of a session, by its id, the oldest of them first."""
         await self._authorizer.check_reading(session)
         return await self._journal.tail(session, count)
+
+    async def readable(self, sessions: Iterable[str]) -> list[str]:
+        """Return those of some sessions, by their ids, that this process may read."""
+        return await self._authorizer.readable(sessions)
 
     async def hosts(self) -> list[HostRow]:
         """Return the hosts that are known, the living and the dead, the oldest first."""

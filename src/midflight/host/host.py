@@ -89,6 +89,7 @@ class Host:
             await self._close()
             raise
         self._tasks.start(self._housekeeping.beat())
+        self._tasks.start(self._housekeeping.share())
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""

@@ -9,9 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 
 from midflight.errors import LeaseLost, StoreFailed
+from midflight.family import Family
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.journal import BEAT_S, Journal
+from midflight.state.session import BUSY
+
+SHARE_S = 1.0
+"""How often what a family has spent is added up, while one with a budget works."""
 
 
 class Housekeeping:
@@ -47,6 +52,26 @@ class Housekeeping:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(waits, default=None)):
                     await self._sessions.changed.wait()
+
+    async def share(self) -> None:
+        """Hold sessions to the budgets above them, which others of their family spend as well."""
+        while True:
+            await asyncio.sleep(SHARE_S)
+            await self._survive(self._share)
+
+    async def _share(self) -> None:
+        """End the turns of those for which nothing is left: each was begun with all there was."""
+        limited = [
+            session
+            for session in self._sessions.live()
+            if session.options.max_budget_usd is not None and session.status in BUSY
+        ]
+        if not limited:
+            return
+        family = await Family.of(self._journal)
+        for session in limited:
+            if (others := family.charge(session.id)) is not None:
+                await self._survive(functools.partial(session.charge, others))
 
     async def _survive(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Do a duty once. A host that stopped doing them would be worse than one that fails."""

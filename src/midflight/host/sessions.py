@@ -134,7 +134,7 @@ class SessionTable:
         Each sees all that were there before it, so that no two take the last place.
         """
         try:
-            (await Family.of(self._journal)).check_children(row.parent, row.id)
+            (await Family.beginning(self._journal)).check_children(row.parent, row.id)
         except BaseException:
             await record.close()
             await self._undo(row.id)

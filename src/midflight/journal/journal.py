@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -254,14 +254,22 @@ class Journal:
         )
 
     async def find(
-        self, text: str | None = None, cwd: str | None = None, *, exact: bool = False
+        self,
+        text: str | None = None,
+        cwd: str | None = None,
+        *,
+        exact: bool = False,
+        among: Collection[str] | None = None,
     ) -> SessionRow:
         """Return the session with this id, this name, or the beginning of one.
 
-        Without a text it is the newest one in ``cwd``; ``exact`` takes whole ids only. Raises
-        `NotFound`, or `Conflict` that names the candidates.
+        Without a text it is the newest one in ``cwd``; ``exact`` takes whole ids only. ``among``
+        are the ids of those that can be meant. Raises `NotFound`, or `Conflict` that names the
+        candidates.
         """
-        return await self._read(lambda c: queries.find(c, self._here, text, cwd, exact=exact))
+        return await self._read(
+            lambda c: queries.find(c, self._here, text, cwd, exact=exact, among=among)
+        )
 
     async def info(self, session: SessionRow | str) -> SessionInfo:
         """Return a session, or that with this id, as other processes get it. Raises `NotFound`."""

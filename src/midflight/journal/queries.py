@@ -107,11 +107,13 @@ def find(
     cwd: str | None = None,
     *,
     exact: bool = False,
+    among: Collection[str] | None = None,
 ) -> SessionRow:
     """Return the session that is meant: by its id, its name, or the beginning of one.
 
     Without a text it is the newest one, of this folder if one is given; ``exact`` takes whole ids
-    only. Raises `NotFound`, or `Conflict` that names the candidates.
+    only. ``among`` are the ids of those that can be meant. Raises `NotFound`, or `Conflict` that
+    names the candidates.
     """
     if exact:
         found = list_sessions(connection, here, id=text)
@@ -119,7 +121,8 @@ def find(
             raise NotFound(f"no session has the id {text!r}", "midflight ls shows all of them")
         return found[0]
     if not text:
-        newest = list_sessions(connection, here, cwd=cwd, limit=1)
+        newest = list_sessions(connection, here, cwd=cwd, limit=None if among else 1)
+        newest = [row for row in newest if among is None or row.id in among]
         if not newest:
             where = f" in {cwd}" if cwd else ""
             raise NotFound(f"there is no session{where}", "midflight ls shows all of them")
@@ -129,6 +132,7 @@ def find(
         .join(leases, leases.c.session == sessions.c.id)
         .where(_shown(_owned(connection, here)))
     ).all()
+    names = [row for row in names if among is None or row.id in among]
     fitting = [row for row in names if row.id == text]  # whatever others are called
     fitting = fitting or [row for row in names if row.name == text]
     if not fitting:

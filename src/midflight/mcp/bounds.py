@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,16 +12,13 @@ from midflight.agents import NAMES
 from midflight.errors import NotAllowed
 from midflight.narrowing import check_mode, strictest, within
 from midflight.options import Options
-from midflight.trust import store
-from midflight.trust.repository import repository_of
+from midflight.reach import HINT, check_agent, check_folder, is_below
 from midflight.values import PermissionMode
 
 ROOT = Path("/")
 
 USUAL = Options(cwd=ROOT).agent
 """The agent that is meant where none is named."""
-
-HINT = "the user lists more in [mcp] of their config.toml, or with midflight mcp --dir"
 
 
 class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +47,11 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
         known = NAMES if self.agents is None else self.agents
         if not wanted and known:
             return USUAL if USUAL in known else known[0]
-        if wanted not in known:
-            raise NotAllowed(f"agent {wanted!r} is not among those that may be dispatched", HINT)
+        check_agent(wanted, known)
         return wanted
 
     def folder(self, wanted: str, more: Iterable[Path]) -> Path:
-        """Return the folder to work in; without one it is the server's own, or the first listed.
+        """Return the folder to work in; without one it is the server's own, or the first of these.
 
         ``more`` are folders that the caller works in itself. Raises `NotAllowed`.
         """
@@ -64,13 +59,12 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
         own = (
             (here,) if here != ROOT else ()
         )  # a program that no folder was chosen for stands there
-        mine = (*(own if self.dirs is None else self.dirs), *more)
+        mine = (*more, *(own if self.dirs is None else self.dirs))
         if not wanted:
-            wanted = str(here if not mine or _is_below(here, mine) else mine[0])
+            wanted = str(here if not mine or is_below(here, mine) else mine[0])
         folder = Path(wanted).expanduser()
         folder = folder if folder.is_absolute() else current_folder() / folder
-        if not (_is_below(folder, mine) or _is_worktree(folder, mine) or _is_trusted(folder)):
-            raise NotAllowed(f"{folder} is outside of the folders that may be worked in", HINT)
+        check_folder(folder, mine)
         return folder
 
     def mode(self, wanted: PermissionMode | None, session: PermissionMode | None) -> PermissionMode:
@@ -95,26 +89,3 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
         """Return the limit in US dollars; 0 stands for none that was asked for."""
         asked = [each for each in (wanted, self.max_budget_usd) if each]
         return min(asked, default=None)
-
-
-def _is_below(folder: Path, dirs: Iterable[Path]) -> bool:
-    real = _real(folder)
-    return any(real.is_relative_to(_real(each)) for each in dirs)
-
-
-def _is_worktree(folder: Path, dirs: Iterable[Path]) -> bool:
-    """Tell whether a folder is in another worktree of a repository that may be worked in."""
-    there = repository_of(_real(folder))
-    return any(
-        there.key == here.key and there.root != here.root
-        for here in (repository_of(_real(each)) for each in dirs)
-    )
-
-
-def _is_trusted(folder: Path) -> bool:
-    return repository_of(_real(folder)).key in store.read().repositories
-
-
-def _real(path: Path) -> Path:
-    """Return where a path leads, links followed; what is not there is nowhere else."""
-    return Path(os.path.realpath(path))

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 from midflight import commands as c
 from midflight import events as e
-from midflight._util.sanitize import exact_line
+from midflight._util.sanitize import exact_line, one_name
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.events import Request
@@ -132,15 +134,19 @@ class Handlers:
         known = [handle for handle in handles if handle in shown]
         wanted = args.request or (known[0] if len(known) == len(handles) == 1 else "")
         if wanted not in known:
+            names = ", ".join(f"{handle} ({_what(handles[handle])})" for handle in known)
             raise InvalidInput(
                 f"session {info.name} has {len(handles)} requests that wait; say which",
-                f"shown so far: {', '.join(known) or 'none, wait shows them'}",
+                f"shown so far: {names or 'none'}; wait shows what each would do",
             )
         if args.decision == "allow" and not shown[wanted].whole:
             raise NotAllowed("the request is too long to be shown whole", "the user can answer it")
         await self._client.carry_out(info.id, _answer(handles[wanted], args))
         self._attend(info.id)
-        return await self._report(info.id, "wait for it")
+        done = "denied" if args.decision == "deny" else "answered" if args.answers else "allowed"
+        report = await self._report(info.id, "wait for it")
+        what = f"{done} {wanted} ({_what(handles[wanted])})"
+        return msgspec.structs.replace(report, answered=what)
 
     async def worktree(self, args: t.WorktreeArgs) -> r.WorktreeResult:
         """Take over what a session has done in a worktree of its own, or throw it away."""
@@ -281,7 +287,7 @@ class Handlers:
 
     def _next(self, info: SessionInfo, asks: list[r.Asked]) -> str:
         if asks:
-            may = any(map(self._client.grant.covers, info.pending))
+            may = any(map(self._client.grant.of(info.id, info.name).covers, info.pending))
             return "answer it, or ask the user" if may else "the user has to answer it"
         if info.status == "waiting":
             return "it waits for the reset of the account's usage limit"
@@ -305,6 +311,13 @@ def _ended(event: e.TurnEnded) -> r.Ended:
         reason=event.reason,
         cost_usd=round(event.cost_usd, 6),
     )
+
+
+def _what(request: Request) -> str:
+    """Return what kind of request it is; what it would do are another agent's words."""
+    if isinstance(request, e.PermissionRequested):
+        return f"permission {one_name(request.name)}"
+    return "question"
 
 
 def _answer(request: Request, args: t.AnswerArgs) -> c.Answer:

@@ -56,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     turns: int
     total_cost_usd: float
     branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
+    answered: Annotated[str, Meta(description="What this answer has decided.")] = ""
     ended: Annotated[list[Ended], Meta(description="Turns that have ended since.")] = []
     asks: Annotated[list[Asked], Meta(description="What waits for an answer.")] = []
     rules: Annotated[list[str], Meta(description="What answers allow for the whole session.")] = []

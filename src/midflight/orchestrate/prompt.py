@@ -102,9 +102,12 @@ def _answers(may_answer: Sequence[str]) -> str:
     """Return the sentence about what the agent may answer."""
     if EVERYTHING in may_answer:
         return "You may answer what sessions ask, as far as you know what the user wants."
-    tools = [f"`{what}`" for what in may_answer if what != QUESTIONS]
+    named = [what for what in may_answer if "@" in what]
+    tools = [f"`{what}`" for what in may_answer if what != QUESTIONS and what not in named]
     words = ["questions"] * (QUESTIONS in may_answer)
     words += [f"permissions for {', '.join(tools)}"] * bool(tools)
+    for what, _, session in (each.rpartition("@") for each in named):
+        words.append(f"{what if what in (EVERYTHING, QUESTIONS) else f'`{what}`'} of `{session}`")
     if not words:
         return "You answer nothing that sessions ask."
     return (

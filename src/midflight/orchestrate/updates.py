@@ -51,14 +51,15 @@ def update_of(child: Child, event: e.Event, grant: AnswerGrant) -> Update | None
 
 
 def _text(child: Child, event: e.Event, grant: AnswerGrant) -> str:
+    mine = grant.of(child.id, child.name)
     match event:
         case e.TurnEnded(status=status, reason=reason) if reason != "redirected":
             how = status if status in ("completed", reason) else f"{status} ({reason})"
             return f"turn {event.turn} {how}, ${event.cost_usd:.4f}"
         case e.PermissionRequested(name=name):
-            return f"asks (permission {one_name(name, NAME_WIDTH)}): {_who_answers(event, grant)}"
+            return f"asks (permission {one_name(name, NAME_WIDTH)}): {_who_answers(event, mine)}"
         case e.QuestionRequested():
-            return f"asks (question): {_who_answers(event, grant)}"
+            return f"asks (question): {_who_answers(event, mine)}"
         case e.MessageFailed(message=message, reason=reason) if not child.started(message):
             return f"a message was not carried out ({reason})"
         case e.SessionEnded(reason=reason) if reason not in _QUIET_ENDS:

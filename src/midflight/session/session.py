@@ -290,10 +290,7 @@ class Session(BaseSession):
             raise Conflict("a session is entered once", "dispatch a new one")
         self._loop = asyncio.get_running_loop()
         self._inside = bool(lineage.inside())
-        if self._inside and not self._recorded:  # else its host has looked
-            from midflight.family import check_unkept
-
-            await check_unkept(self._options)
+        await self._check_inside()
         self._recorder.begin()
         if self._past is not None:
             self._resume(self._past)
@@ -303,10 +300,18 @@ class Session(BaseSession):
             if self._task is not None:
                 self.first = await self.send(self._task)
             await self._runner.wait_up()
+            await self._check_inside(self.id)
         except BaseException:
             await self.close("failed to start")
             raise
         return self
+
+    async def _check_inside(self, session: str = "") -> None:
+        """Look whether an agent's program may begin this one; a host has done that for its own."""
+        if self._inside and not self._recorded:
+            from midflight.family import check_unkept
+
+            await check_unkept(self._options, session)
 
     def _resume(self, past: Past) -> None:
         self._log.restore(past.recent)

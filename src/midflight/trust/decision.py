@@ -118,4 +118,4 @@ def adopt_written(options: Options, standing: Standing, files: Iterable[StakeFil
 def _session(options: Options) -> str:
     """Return the id of the session that an agent is started for, or nothing."""
     session = options.env.get(SESSION_VARIABLE, "").rpartition("/")[2]
-    return "" if session == UNKNOWN else session
+    return "" if session == UNKNOWN else lineage.plain(session)

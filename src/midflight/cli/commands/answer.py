@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
+import time
 
 import msgspec
 
@@ -13,10 +14,14 @@ from midflight import events as e
 from midflight._util.files import current_folder
 from midflight.cli import answers
 from midflight.cli.commands.send import carry_out
+from midflight.cli.output import at_terminal
 from midflight.client.client import Client, connect
 from midflight.errors import InvalidInput, NotFound
 from midflight.events import Request
 from midflight.info import SessionInfo
+
+TYPED_S = 2.0
+"""How long it takes to type an answer, at least: what was asked since was not its reason."""
 
 
 def answer(args: argparse.Namespace) -> int:
@@ -32,6 +37,8 @@ async def _answer(args: argparse.Namespace) -> int:
         info, wanted = await _find(client, names)
         request = request_of(info, wanted)
         command = answer_to(request, text, args.reason, info.name)
+        if wanted is None and at_terminal():
+            check_seen(request, command, time.time(), info)
         done = f"{info.name}: {answers.decided(request, command, info.cwd)}"
         return await carry_out(client, info, command, args, done)
 
@@ -58,9 +65,21 @@ def request_of(info: SessionInfo, wanted: str | None) -> Request:
     if len(matches) > 1:
         raise InvalidInput(
             f"{len(matches)} requests wait in session {info.name}: say which",
-            ", ".join(one.request for one in matches),
+            "; ".join(f"{one.request}: {answers.summary(one, info.cwd)}" for one in matches),
         )
     return matches[0]
+
+
+def check_seen(request: Request, answer: c.Answer, now: float, info: SessionInfo) -> None:
+    """Raise `InvalidInput` for an answer to what a person who has just typed it cannot have seen.
+
+    ``now`` is the time of day. A denial does no harm.
+    """
+    if answer.decision == "allow" and now - request.time < TYPED_S:
+        raise InvalidInput(
+            f"this has only just been asked: {answers.summary(request, info.cwd)}",
+            f"to answer it: midflight answer {shlex.quote(info.name)} {request.request} …",
+        )
 
 
 def answer_to(request: Request, text: str, reason: str, name: str) -> c.Answer:

@@ -93,14 +93,17 @@ def _options(name: str) -> list[str]:
 
 
 def _sessions() -> list[str]:
-    """Return the names of all sessions, the newest first."""
+    """Return the names of all sessions that may be read here, the newest first."""
     import asyncio
 
     return asyncio.run(_names())
 
 
 async def _names() -> list[str]:
+    from midflight.authorization import Authorizer
     from midflight.journal import Journal
 
     async with Journal() as journal:
-        return [row.name for row in await journal.sessions()]
+        rows = await journal.sessions()
+        readable = await Authorizer.of_this_process(journal).readable(row.id for row in rows)
+        return [row.name for row in rows if row.id in readable]

@@ -23,8 +23,7 @@ def logs(args: argparse.Namespace) -> int:
 async def _logs(args: argparse.Namespace) -> int:
     async with Journal() as journal:
         folder = current_folder(needed=args.session is None)
-        row = await journal.find(args.session, str(folder))
-        await Authorizer.of_this_process(journal).check_reading(row.id)
+        row = await Authorizer.of_this_process(journal).find(args.session, str(folder))
         printer = _Printer(Path(row.cwd), as_json=args.json)
         after = 0
         while page := await journal.events(row.id, after):

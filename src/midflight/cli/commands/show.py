@@ -36,8 +36,8 @@ async def _show(name: str | None, *, as_json: bool) -> int:
     from midflight.journal import Journal
 
     async with Journal() as journal:
-        row = await journal.find(name, str(current_folder(needed=name is None)))
-        await Authorizer.of_this_process(journal).check_reading(row.id)
+        folder = current_folder(needed=name is None)
+        row = await Authorizer.of_this_process(journal).find(name, str(folder))
         info = (await journal.infos([row]))[0]
         hosts = [host for host in await journal.hosts() if host.address == info.host]
         newest = [] if as_json else await journal.tail(row.id, NEWEST)
@@ -79,8 +79,8 @@ def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Frag
         how = '"your answer"'
         if isinstance(request, e.PermissionRequested):
             how = "allow|always|deny" if request.rule else "allow|deny"
-        which = f"{request.request} " if len(info.pending) > 1 else ""
-        command = f"midflight answer {info.name} {which}{how}"
+        # The request is named: by the time that this is typed another one may wait.
+        command = f"midflight answer {info.name} {request.request} {how}"
         lines += [*asking.shown(), (YELLOW, f"  to answer: {one_line(command, 1000)}\n")]
     return lines
 

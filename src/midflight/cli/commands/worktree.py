@@ -53,7 +53,7 @@ async def _worktree(args: argparse.Namespace) -> int:
     async with connect(door="command") as client:
         worktrees = SessionWorktrees(client)
         if args.action == "ls":
-            lines = [await _line(worktree) for worktree in await worktrees.all(here)]
+            lines = [await _line(worktree) for worktree in await worktrees.listed(here)]
             write(json_line(msgspec.json.encode(lines)) if args.json else _table(lines))
             return 0
         worktree = await worktrees.find(args.session, here)

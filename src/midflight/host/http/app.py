@@ -201,16 +201,12 @@ class _Api:
         return _json([info for info in infos if info.id in readable])
 
     async def _info(self, request: Request) -> SessionInfo:
-        return await self._service.info(request.path_params["session"])
-
-    async def _readable(self, request: Request) -> SessionInfo:
         """Return the session. Raises `NotAllowed` where the caller must not read it."""
-        info = await self._info(request)
-        await self._authorizer(request).check_reading(info.id)
-        return info
+        row = await self._authorizer(request).find(request.path_params["session"])
+        return await self._service.info(row.id, exact=True)
 
     async def show(self, request: Request) -> Response:
-        return _json(await self._readable(request))
+        return _json(await self._info(request))
 
     async def dispatch(self, request: Request) -> Response:
         fields = _decoded(await _body(request))
@@ -243,10 +239,10 @@ class _Api:
         return _json(await self._service.carry_out(info.id, command, self._who(request)), 202)
 
     async def agent(self, request: Request) -> Response:
-        return _json(self._service.agent((await self._readable(request)).id))
+        return _json(self._service.agent((await self._info(request)).id))
 
     async def events(self, request: Request) -> Response:
-        info = await self._readable(request)
+        info = await self._info(request)
         after = _after(request, info)
         if "text/event-stream" not in request.headers.get("accept", ""):
             limit = _number(request.query_params.get("limit"))
