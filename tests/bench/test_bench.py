@@ -25,11 +25,10 @@ ROOT = Path(__file__).parents[2]
     [
         pytest.param("claude", "raw", "cpu", marks=pytest.mark.agent),
         ("host", "midflight", "journal"),
-        ("tools", "midflight", "tools"),
     ],
 )
 def test_probe_measures_figures_of_its_comparison(compared: str, side: str, name: str) -> None:
-    """A whole round, and OpenCode, are measured rarely: each probe starts programs of its own."""
+    """A whole round, OpenCode and the tools are measured rarely: each probe starts programs."""
     with surroundings() as bench:
         measured = bench.probe(compared, side, name, QUICK)
     assert measured.keys() <= {figure.key for figure in COMPARISONS[compared].figures}

@@ -162,17 +162,18 @@ async def test_edit_through_a_link_shows_where_it_leads(
 # What counts as an answer -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["yes", "allow", "OK", "sure."])
-async def test_every_word_for_yes_allows(
-    model: Model, fake_terminal: Start, project: Path, word: str
-) -> None:
-    screen = await fake_terminal(await model(WRITE, Text("well")), "write")
-    await screen.sees("Allow Write?")
-    screen.types(word)
-    await screen.sees("[allowed] Write new.txt")
+async def test_every_word_for_yes_allows(model: Model, fake_terminal: Start, project: Path) -> None:
+    words = ["yes", "allow", "OK", "sure."]
+    files = [f"{index}.txt" for index in range(len(words))]
+    writes = [ToolCall("Write", {"file_path": file, "content": "hello\n"}) for file in files]
+    screen = await fake_terminal(await model(*writes, Text("well")), "write")
+    for word, file in zip(words, files, strict=True):
+        await screen.sees("Allow Write?")
+        screen.types(word)
+        await screen.sees(f"[allowed] Write {file}")
     await screen.sees("turn 1 completed")
     await leave(screen)
-    assert (project / "new.txt").read_text() == "hello\n"
+    assert [(project / file).read_text() for file in files] == ["hello\n"] * len(words)
 
 
 async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_terminal: Start) -> None:

@@ -207,28 +207,23 @@ def need_opencode() -> str:
 
 
 @fault("I3")
-@pytest.mark.parametrize(
-    ("line", "id", "code"),
-    [
+async def test_what_is_no_message_gets_an_error_at_once(state: Path) -> None:
+    wrong: list[tuple[bytes, object, int]] = [
         (b'{"jsonrpc": "2.0", "id": 7, "method": "x", "params": {"a": "\\ud800"}}', 7, -32700),
         (b'{"jsonrpc": "2.0", "id": "x", "method": 7}', "x", -32600),
         (b'{"jsonrpc": "2.0", "id": 7, "method": "x", "params": ' + b"[" * 9_999, None, -32700),
         (b"nonsense", None, -32700),
-    ],
-    ids=["lone surrogate", "no method", "deep", "nonsense"],
-)
-async def test_what_is_no_message_gets_an_error_at_once(
-    state: Path, line: bytes, id: object, code: int
-) -> None:
+    ]
     process = await asyncio.create_subprocess_exec(
         PROGRAM, "mcp", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    notification = b'{"jsonrpc": "2.0", "method": 7}'
-    process.stdin.write(notification + b"\n" + line + b"\n")
+    process.stdin.write(b'{"jsonrpc": "2.0", "method": 7}\n')  # a notification has no answer
     async with asyncio.timeout(30):
-        response = json.loads(await process.stdout.readline())
+        for line, id_, code in wrong:
+            process.stdin.write(line + b"\n")
+            response = json.loads(await process.stdout.readline())
+            assert (response["id"], response["error"]["code"]) == (id_, code)
         process.stdin.close()
         await process.wait()
-    assert (response["id"], response["error"]["code"]) == (id, code)
