@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
+from midflight._util.files import NOT_TEXT, is_text, shown
 from midflight._util.text import did_you_mean, slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
@@ -270,11 +271,14 @@ def _absolute(name: str, value: StrPath) -> Path:
     """Return an absolute path; a relative one begins in the current folder."""
     path = Path(value).expanduser()
     try:
-        return path.absolute()
+        path = path.absolute()
     except FileNotFoundError:
         raise InvalidOption(
             name, "the current folder was deleted", "cd to another one, or name one"
         ) from None
+    if not is_text(path):
+        raise InvalidOption(name, f"{shown(path)} {NOT_TEXT}", "rename it, or name another one")
+    return path
 
 
 def _directory(name: str, value: Any) -> Path:

@@ -15,6 +15,7 @@ from tests.support.journal import PROGRAMS, begin, options
 
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal import Journal, JournalLocation
+from midflight.journal.location import MAX_SOCKET_BYTES
 
 
 @pytest.fixture
@@ -222,3 +223,13 @@ def test_socket_has_a_short_path_in_a_private_folder(
     finally:
         path.parent.rmdir()
         short.rmdir()
+
+
+def test_socket_fits_also_where_state_and_temporary_folder_are_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 20)
+    monkeypatch.setattr(tempfile, "tempdir", str(long / "tmp"))
+    socket = JournalLocation(long / "state").socket("h" * 12)
+    assert len(os.fsencode(socket)) <= MAX_SOCKET_BYTES
+    assert _mode(socket.parent) == "0o700"

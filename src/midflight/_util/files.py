@@ -17,16 +17,36 @@ WRITE_ACCESS = 0o022
 
 
 def current_folder(*, needed: bool = True) -> Path:
-    """Return the folder that this process stands in. Raises `InvalidInput` if it was deleted.
+    """Return the folder that this process stands in.
 
-    Where it is not ``needed``, the root stands in for one that was deleted.
+    Raises `InvalidInput` if it was deleted, or if its name is no text. Where it is not ``needed``,
+    the root stands in for it.
     """
     try:
-        return Path.cwd()
+        folder = Path.cwd()
+        problem = "" if is_text(folder) else f"the name of the current folder {NOT_TEXT}"
     except FileNotFoundError:
-        if needed:
-            raise InvalidInput("the current folder was deleted", "cd to another one") from None
-        return Path("/")
+        folder, problem = Path("/"), "the current folder was deleted"
+    if problem and needed:
+        raise InvalidInput(problem, "cd to another one")
+    return Path("/") if problem else folder
+
+
+NOT_TEXT = "is not written in UTF-8, so no agent and no journal can take it"
+
+
+def is_text(path: Path) -> bool:
+    """Tell whether a path is written in UTF-8. A system takes any bytes for one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(path: Path) -> str:
+    """Return a path as text, also one that is none."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def make_private(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from midflight._util.sanitize import one_line
 from midflight.cli import exit_codes
-from midflight.cli.output import write
+from midflight.cli.output import OutputFailed, write
 from midflight.cli.parser import COMMANDS, make_parser
 from midflight.errors import InvalidInput, MidflightError
 
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     # What is loaded stays. Looking for garbage in it, again and again at the start and once more
     # at the end, would be a fifth of the time that a command takes which needs the journal.
+    _open_closed()
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
     sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
@@ -39,8 +40,8 @@ def execute(arguments: Sequence[str]) -> int:
     try:
         args = make_parser().parse_args(_with_command(list(arguments)))
         return _dispatch(args)
-    except BrokenPipeError:
-        return _output_is_closed()
+    except BrokenPipeError as error:
+        return _output_is_closed(error)
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except MidflightError as error:
@@ -107,12 +108,25 @@ def _report(text: str, hint: str, code: int) -> int:
     return code
 
 
-def _output_is_closed() -> int:
-    """Report that the reader of the output has gone; Python must not find that out again."""
+def _output_is_closed(error: BrokenPipeError) -> int:
+    """Report that nothing more can be written; Python must not find that out again."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)
-    return _report("nobody reads the output any more", "", 1)
+    text = "nobody reads the output any more"
+    if isinstance(error, OutputFailed):
+        text = f"the output cannot be written: {error.strerror}"
+    return _report(text, "", exit_codes.FAILED)
+
+
+def _open_closed() -> None:
+    """Have whatever comes on a standard stream that was closed before the start go nowhere.
+
+    Else the next file that is opened would take its number, and get what is written to the stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 if __name__ == "__main__":

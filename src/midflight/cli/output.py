@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from midflight._util.sanitize import CONTROLS, inert
 
@@ -18,6 +19,11 @@ Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+
+
+class OutputFailed(BrokenPipeError):
+    """Nothing more can be written, as where a disk is full: like a reader that has gone."""
+
 
 _SGR = re.compile(r"[0-9;]+")
 
@@ -58,9 +64,18 @@ def write(what: str | bytes | Iterable[Fragment], *, error: bool = False, over: 
 
     ``over`` is how many of the lines above are wiped for it, at a terminal.
     Every text is made inert here, whatever was done to it before. Raises `BrokenPipeError`
-    when the reader has gone.
+    when the reader has gone, `OutputFailed` when nothing can be written.
     """
     stream = sys.stderr if error else sys.stdout
+    try:
+        _write(stream, what, over)
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        raise OutputFailed(failure.errno, failure.strerror) from failure
+
+
+def _write(stream: TextIO, what: str | bytes | Iterable[Fragment], over: int) -> None:
     if isinstance(what, bytes):
         stream.buffer.write(what)
         stream.buffer.flush()

@@ -11,7 +11,15 @@ from pathlib import Path
 from shlex import quote
 from typing import NoReturn
 
-from midflight._util.files import exposed_above, exposed_by, make_private, open_private
+from midflight._util.files import (
+    NOT_TEXT,
+    exposed_above,
+    exposed_by,
+    is_text,
+    make_private,
+    open_private,
+    shown,
+)
 from midflight.errors import StoreFailed, StoreRefused
 
 APPLICATION = 0x6D666C74
@@ -50,11 +58,13 @@ class JournalLocation:
     def socket(self, host: str) -> Path:
         """Return the path for a host's socket, in a private folder that exists."""
         path = self.folder / "hosts" / f"{host}.sock"
-        if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-            short = _private(Path(tempfile.gettempdir()) / f"midflight-{os.geteuid()}")
-            _used.add(short)
-            return short / path.name
-        return _private(path.parent) / path.name
+        for other in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - in a folder that is ours alone
+            if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+                path = Path(other) / f"midflight-{os.geteuid()}" / path.name
+        folder = _private(path.parent)
+        if not folder.is_relative_to(self.folder):
+            _used.add(folder)
+        return folder / path.name
 
     def open_file(self, path: Path) -> int:
         """Open one of our files, which is made private if it is new; return its descriptor.
@@ -119,6 +129,10 @@ def state_folders() -> set[Path]:
 
 def _private(folder: Path) -> Path:
     """Return a folder that is ours alone; it is made if it is missing, and never changed."""
+    if not is_text(folder):
+        raise StoreFailed(
+            f"the folder {shown(folder)} {NOT_TEXT}", "name another one with XDG_STATE_HOME"
+        )
     try:
         make_private(folder)
         status = folder.lstat()
