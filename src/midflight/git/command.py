@@ -84,8 +84,8 @@ class GitOutput(NamedTuple):
 class Git:
     """Git in one folder; made by `open`."""
 
-    def __init__(self, folder: Path, index: Path | None) -> None:
-        """Use `open`: without it the repository's own programs are not known."""
+    def __init__(self, folder: Path, index: Path | None = None) -> None:
+        """Use `open` or `at`: without them the repository's own programs are not known."""
         self.folder = folder
         self._settings = [*_QUIET, *(("core.splitIndex=false",) if index is not None else ())]
         self._env = with_search_path(
@@ -115,10 +115,39 @@ class Git:
         `Conflict` where no files of a repository are.
         """
         git = cls(folder, index)
-        if not _is_folder(folder) or await git.ask("rev-parse", "--is-inside-work-tree") != "true":
-            raise Conflict(f"{folder} is in no git repository", "git init makes it one")
+        if not await git.has_files():
+            if await git.common():
+                raise Conflict(
+                    f"no files are checked out in {folder}, which is git's own folder",
+                    "git worktree list shows where there are some",
+                )
+            raise no_repository(folder)
         await git._switch_off(writes=writes)
         return git
+
+    @classmethod
+    async def at(cls, common: Path, *, writes: bool = False) -> Git:
+        """Return git for a repository as a whole, in its common folder; it may have no files."""
+        git = cls(common)
+        git._env["GIT_DIR"] = str(common)
+        await git._switch_off(writes=writes)
+        return git
+
+    async def has_files(self) -> bool:
+        """Tell whether files of a repository are checked out in the folder."""
+        inside = _is_folder(self.folder) and await self.ask("rev-parse", "--is-inside-work-tree")
+        return inside == "true"
+
+    async def common(self) -> Path | None:
+        """Return the folder that all worktrees of a repository share; None where there is none."""
+        return await self.path("--git-common-dir") if _is_folder(self.folder) else None
+
+    async def path(self, what: str) -> Path | None:
+        """Return a folder that ``git rev-parse`` knows; None where it fails."""
+        output = await self.run("rev-parse", what)
+        if output.code:
+            return None
+        return (self.folder / os.fsdecode(output.stdout).rstrip("\n")).resolve()
 
     async def _switch_off(self, *, writes: bool) -> None:
         output = await self.run("config", "-z", "--show-scope", "--get-regexp", _PROGRAMS)
@@ -210,6 +239,11 @@ class Git:
             await _end(process)
             raise
         return GitOutput(code, out, error.decode(errors="replace"))
+
+
+def no_repository(folder: Path) -> Conflict:
+    """Return the error for a folder that git knows nothing of."""
+    return Conflict(f"{folder} is in no git repository", "git init makes it one")
 
 
 def _is_folder(path: Path) -> bool:

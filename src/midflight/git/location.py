@@ -37,10 +37,12 @@ def worktrees_root() -> Path:
 def repository_folder(common: Path, main: Path) -> Path:
     """Return the folder for the worktrees of one repository, which is made if it is missing.
 
-    ``common`` is its git folder, ``main`` its main checkout. Raises `MidflightError`.
+    ``common`` is its git folder, by which it is found again; ``main`` its main checkout, which it
+    is named after. Raises `MidflightError`.
     """
     digest = hashlib.sha256(os.fsencode(common)).hexdigest()[:8]
-    folder = worktrees_root() / f"{slug(main.name)}-{digest}"
+    known = sorted(worktrees_root().glob(f"*-{digest}"))
+    folder = known[0] if known else worktrees_root() / f"{slug(main.name)}-{digest}"
     try:
         make_private(folder)
         status = folder.stat()

@@ -105,6 +105,12 @@ async def _target(tree: Worktree) -> Checkout:
     for each in (main, *others):
         if each.branch and each.branch == tree.origin and not each.gone:
             return each
+    if main.gone:
+        common = quote(str(tree.repository.common))
+        raise Conflict(
+            f"the branch {tree.origin} is checked out nowhere, so nothing can be merged into it",
+            f"git -C {common} worktree add FOLDER {quote(tree.origin)}, and merge again",
+        )
     if not main.branch:
         raise Conflict(
             f"{main.folder} is on no branch that something could be merged into",

@@ -13,12 +13,14 @@ from typing import NamedTuple, Self
 
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError, NotFound
-from midflight.git.command import WORK_S, Git
+from midflight.git.command import WORK_S, Git, no_repository
 from midflight.git.location import exclusive, repository_folder, worktrees_root
 
 PREFIX = "midflight/"
 _HEADS = "refs/heads/"
 _BASE, _FROM = "midflightBase", "midflightFrom"
+_MAIN = "worktree.midflightMain"
+"""The setting for the main checkout of a repository whose git folder lies apart from it."""
 
 
 class Checkout(NamedTuple):
@@ -63,7 +65,10 @@ class Worktree(NamedTuple):
 
 
 class Repository(NamedTuple):
-    """One repository; found by `of`. ``common`` is its git folder, ``main`` its main checkout."""
+    """One repository; found by `of`.
+
+    ``common`` is its git folder, ``main`` its main checkout; of a bare one that is its git folder.
+    """
 
     common: Path
     main: Path
@@ -71,18 +76,23 @@ class Repository(NamedTuple):
     @classmethod
     async def of(cls, folder: Path) -> Self:
         """Return the repository that a folder belongs to. Raises `Conflict` where there is none."""
-        git = await Git.open(folder)
-        common = await _path(git, "--git-common-dir")
-        if await _path(git, "--git-dir") == common:
+        git = Git(folder)
+        common = await git.common()
+        if common is None:
+            raise no_repository(folder)
+        if await git.has_files() and await git.path("--git-dir") == common:
             return cls(common, await _path(git, "--show-toplevel"))
-        if elsewhere := await git.ask("config", "core.worktree"):  # as of a submodule
+        whole = await Git.at(common)
+        if elsewhere := await whole.ask("config", "core.worktree"):  # as of a submodule
             return cls(common, (common / elsewhere).resolve())
-        first, *_ = await _checkouts(git)
+        if (apart := await whole.ask("config", _MAIN)) and await _is_main(Path(apart), common):
+            return cls(common, Path(apart))
+        first, *_ = await _checkouts(whole)
         return cls(common, first.folder)
 
     async def git(self, *, writes: bool = False) -> Git:
-        """Return git in the main checkout, for what concerns the whole repository."""
-        return await Git.open(self.main, writes=writes)
+        """Return git for what concerns the whole repository."""
+        return await Git.at(self.common, writes=writes)
 
     async def checkouts(self) -> list[Checkout]:
         """Return all folders with files of it, the main one first."""
@@ -120,7 +130,8 @@ class Repository(NamedTuple):
         `Conflict`, as for a repository without a commit, and `MidflightError`.
         """
         place = repository_folder(self.common, self.main)
-        git = await Git.open(at, writes=True)
+        files = await Git(at).has_files()
+        git = await (Git.open(at, writes=True) if files else self.git(writes=True))
         base = await git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if not base:
             raise Conflict(
@@ -154,6 +165,8 @@ class Repository(NamedTuple):
     async def _describe(self, git: Git, tree: Worktree) -> None:
         """Set first what the worktree is, so that there is none that is not known as ours."""
         await git.must("config", f"branch.{tree.branch}.{_BASE}", tree.base)
+        if _is_file(self.main / ".git") and not await git.ask("config", "core.worktree"):
+            await git.must("config", _MAIN, str(self.main))
         if tree.origin:
             await git.must("config", f"branch.{tree.branch}.{_FROM}", tree.origin)
 
@@ -173,14 +186,26 @@ async def _checkouts(git: Git) -> list[Checkout]:
     return checkouts
 
 
+async def _is_main(folder: Path, common: Path) -> bool:
+    """Tell whether a folder is the main checkout of a repository, which git itself cannot say."""
+    git = Git(folder)
+    return await git.has_files() and await git.path("--git-dir") == common
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file()
+
+
 def _checkout(folder: Path, branch: str) -> Checkout:
     # Without its own .git, git would take it for a part of whatever repository is above it.
     return Checkout(folder, branch, gone=not (folder / ".git").exists())
 
 
 async def _path(git: Git, what: str) -> Path:
-    output = await git.must("rev-parse", what)
-    return (git.folder / os.fsdecode(output.stdout).rstrip("\n")).resolve()
+    path = await git.path(what)
+    if path is None:
+        raise no_repository(git.folder)
+    return path
 
 
 def _free(name: str, place: Path, refs: list[str]) -> str:
@@ -227,17 +252,21 @@ def _real(path: Path) -> Path:
 
 async def same_place(tree: Worktree, cwd: Path) -> Path:
     """Return the folder of a worktree that is what a folder is in its repository; it is made."""
-    git = await Git.open(cwd)
+    git = Git(cwd)
+    if not await git.has_files():
+        return _made(tree.folder)
     return _made(tree.folder / (await git.must("rev-parse", "--show-prefix")).text)
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return folder.resolve()
 
 
 async def uncommitted(folder: Path) -> int:
     """Return how many files in a checkout are new or changed, and not committed."""
+    if not await Git(folder).has_files():
+        return 0
     git = await Git.open(folder)
     output = await git.must(
         "status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"
