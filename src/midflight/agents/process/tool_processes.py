@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from midflight.agents.base import Died, Signal
+from midflight.agents.base import Died, Signal, Taken, Woke
 from midflight.agents.process.process import AgentProcess
 from midflight.events import Notice, ToolEnded, ToolStarted
 
@@ -22,13 +22,17 @@ class OpenCalls:
         self._process = process
         self._since: dict[str, float] = {}
         self._doomed: list[psutil.Process] = []
+        self._stopping = False
+        self._detached = True
 
     def note(self, signal: Signal) -> None:
         """Keep track of the calls of the main conversation."""
         match signal:
+            case Taken() | Woke():  # a turn begins: a stop before that has found none
+                self._stopping = False
             case ToolStarted(parent=None):
                 self._since[signal.call] = self._process.age_s
-            case ToolEnded():
+            case ToolEnded() if not self._stopping:
                 self._since.pop(signal.call, None)
 
     async def condemn(self, *, detached: bool = True) -> None:
@@ -36,16 +40,27 @@ class OpenCalls:
 
         Without ``detached`` processes that left the agent's tree are spared: background work.
         """
-        if self._since:
-            self._doomed = await asyncio.to_thread(
-                _born_after, self._process, min(self._since.values()), detached=detached
-            )
+        self._stopping, self._detached = True, detached
+        self._doomed = await self._born()
 
     async def close(self) -> None:
-        """The turn has ended: end the condemned processes, and forget its calls."""
-        self._since.clear()
+        """The turn has ended: end the condemned processes, and forget its calls.
+
+        A stop may meet a call whose process is only about to begin, so it is looked for again.
+        """
         doomed, self._doomed = self._doomed, []
+        if self._stopping:
+            doomed += await self._born()
+            self._stopping = False
+        self._since.clear()
         await end(doomed)
+
+    async def _born(self) -> list[psutil.Process]:
+        """Return the processes that live since the oldest call began."""
+        if not self._since:
+            return []
+        age_s = min(self._since.values())
+        return await asyncio.to_thread(_born_after, self._process, age_s, detached=self._detached)
 
 
 def last_signals(survivors: Sequence[int], died: Died) -> Iterator[Signal]:
