@@ -282,7 +282,10 @@ def _absolute(name: str, value: StrPath) -> Path:
 
 
 def _directory(name: str, value: Any) -> Path:
-    """Return a directory that exists and can be entered, as an absolute path."""
+    """Return a directory that exists and can be entered, by the path that no link leads to.
+
+    Agents compare paths as text, and each resolves others of them.
+    """
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise InvalidOption(name, f"expected a folder, got {value!r}")
     if "\0" in str(value):
@@ -297,7 +300,14 @@ def _directory(name: str, value: Any) -> Path:
         raise InvalidOption(name, f"{path} cannot be used: {error.strerror}") from error
     if not os.access(path, os.R_OK | os.X_OK):
         raise InvalidOption(name, f"{path} cannot be read", "check its permissions")
-    return path
+    return _real(name, path)
+
+
+def _real(name: str, path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise InvalidOption(name, f"{path} cannot be resolved: {error}") from error
 
 
 def _directories(name: str, value: Any) -> tuple[Path, ...]:

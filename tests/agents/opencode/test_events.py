@@ -480,3 +480,36 @@ def test_unknown_or_broken_updates_are_kept_and_the_turn_continues(odd: Any) -> 
     assert told.hear(odd) == [e.Raw(data=odd)]
     told.hear(message(2, 1, finish="stop"), idle())
     assert ends(told) == [("completed", "end_turn", ("m1",))]
+
+
+# Compaction -------------------------------------------------------------------------------
+
+
+def test_summary_of_a_compaction_is_no_text_of_the_agent() -> None:
+    """OpenCode writes it as a message of its own; the turn goes on from it."""
+    told = Told(1)
+    told.hear(
+        status("busy"),
+        message(2, 1, finish="tool-calls"),
+        message(4, 3, summary=True),
+        delta(4, "## Goal"),
+        text(4, "## Goal: go on"),
+        step_finish(4),
+        message(4, 3, summary=True, finish="stop"),
+        *answer(6, 5),
+        idle(),
+    )
+    assert told.texts == ["done"]
+    assert told.of(e.TextDelta) == []
+    assert len(told.of(Step)) == 2
+    assert [notice.level for notice in told.of(e.Notice)] == ["info"]
+    assert ends(told) == [("completed", "end_turn", ("m1",))]
+
+
+def test_message_that_comes_while_a_summary_is_made_ends_no_turn() -> None:
+    told = Told(1)
+    told.hear(status("busy"), message(2, 1, finish="tool-calls"))
+    told.hear(message(4, 3, summary=True), message(4, 3, summary=True, finish="stop"))
+    told.hand(5)
+    told.hear(*answer(6, 5), idle())
+    assert ends(told) == [("completed", "end_turn", ("m1", "m5"))]

@@ -405,3 +405,17 @@ def test_claudes_names_mean_opencodes_tools() -> None:
         "good_shout",
         "my_own",
     ]
+
+
+def test_link_into_the_folder_leads_to_no_folder_outside(tmp_path: Path) -> None:
+    """OpenCode compares paths as text, and takes the folder behind a link for another one."""
+    folder, link, out = tmp_path / "real", tmp_path / "link", tmp_path / "out"
+    folder.mkdir()
+    link.symlink_to(folder)
+    (folder / "leads-out").symlink_to(out)
+    options = {"cwd": link, "permission_mode": "acceptEdits"}
+    for place, decision in ((link, "allow"), (link / "leads-out", "ask"), (tmp_path, "ask")):
+        pattern = asked("external_directory", "write", [f"{place}/*"])
+        assert verdict(pattern, **options) == decision, place
+        told = edit({"filepath": str(place / "a.py")})
+        assert verdict(told, **options) == decision, place

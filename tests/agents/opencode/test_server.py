@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 import midflight
+from midflight.agents.opencode.v1.driver import OpenCodeAgent
+from midflight.options import Options
 from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.conformance import OPENCODE
 from midflight.testing.conformance.rig import Stage
@@ -79,3 +81,67 @@ async def test_server_at_a_url_is_used_and_left_running(
         async with stage.play([Text("fine")]) as on:
             assert (await on.ask()).text == "fine"
             assert servers() == before
+
+
+@pytest.mark.agent
+async def test_folder_behind_a_link_with_a_hard_name_is_worked_in(
+    tmp_path: Path, claude_home: Path
+) -> None:
+    """Its own agent `plan` is no permission mode of midflight; what it unpacks is removed again."""
+    need(OPENCODE.missing())
+    real, link, temporary = tmp_path / "hard %y \u00fc", tmp_path / "link", tmp_path / "tmp"
+    for folder in (real, temporary):
+        folder.mkdir()
+    link.symlink_to(real)
+    (real / "opencode.json").write_text(json.dumps({"default_agent": "plan"}))
+    show = 'printf %s "$TMPDIR" > tmpdir'
+    script: list[Step] = [
+        ToolCall("Write", {"file_path": str(link / "made"), "content": "by the agent"}),
+        ToolCall("Bash", {"command": show}),
+        Text("made"),
+        Text("remembered"),
+    ]
+    async with ScriptedModel(script) as model, asyncio.timeout(55):
+        env = model.env(claude_home) | {"TMPDIR": str(temporary)}
+        options: dict[str, Any] = {"agent": "opencode", "cwd": link, "env": env, "trust": True}
+        options |= {"attended": False, "allowed_tools": ["Write", "Bash"]}
+        async with midflight.dispatch("go", **options) as session:
+            assert session.first is not None
+            assert (await session.first.result()).text == "made"
+            conversation = session.agent_session
+            events = [event async for event in session.stream()]
+        notices = [event.text for event in events if isinstance(event, midflight.Notice)]
+        assert any("default_agent: plan is not obeyed" in text for text in notices)
+        assert (real / "made").read_text() == "by the agent"
+        assert (real / "tmpdir").read_text() == str(temporary)
+        assert list(temporary.iterdir()) == []
+        async with midflight.dispatch("again", resume=conversation, **options) as session:
+            assert session.first is not None
+            assert (await session.first.result()).text == "remembered"
+    assert "by the agent" in str(model.requests[-1].messages)
+
+
+@pytest.mark.agent
+async def test_configuration_that_opencode_refuses_is_named_at_once(
+    tmp_path: Path, claude_home: Path
+) -> None:
+    need(OPENCODE.missing())
+    (tmp_path / "opencode.json").write_text(json.dumps({"permission": 5}))
+    async with ScriptedModel([]) as model:
+        session = midflight.open(
+            agent="opencode", cwd=tmp_path, env=model.env(claude_home), trust=True
+        )
+        with pytest.raises(midflight.AgentFailed, match=r"opencode\.json: permission") as caught:
+            async with asyncio.timeout(12), session:
+                pass
+    assert "has ended" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_folder_that_opencode_would_take_for_another_is_refused(tmp_path: Path) -> None:
+    """It decodes the folder of a session once more than it was encoded."""
+    folder = tmp_path / "has%20pct"
+    folder.mkdir()
+    with pytest.raises(midflight.UnsupportedOption, match=r"cwd: .*has%20pct") as caught:
+        OpenCodeAgent(Options.build(agent="opencode", cwd=folder))
+    assert caught.value.hint

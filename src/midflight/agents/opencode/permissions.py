@@ -211,7 +211,7 @@ class OpenCodePermissions:
         self._allowed = _names(options.allowed_tools)
         self._denied = _names(options.disallowed_tools)
         self._folders = options.add_dirs
-        self._cwd = options.cwd.resolve()
+        self._cwd = options.cwd
         self._outside: deque[tuple[str, str]] = deque(maxlen=KEPT_ASKED)
         named = options.skills
         self._skills = None if named is None else {name.split(":")[-1] for name in named}
@@ -250,12 +250,15 @@ class OpenCodePermissions:
 
         OpenCode compares paths as text, so a link leads out of the folder without being asked for.
         """
-        folders = (self._cwd, *(folder.resolve() for folder in self._folders))
         return all(
-            any((self._cwd / file).resolve().is_relative_to(folder) for folder in folders)
-            or (asked.call, f"{Path(file).parent}/*") in self._outside
+            self._is_inside(Path(file)) or (asked.call, f"{Path(file).parent}/*") in self._outside
             for file in asked.files
         )
+
+    def _is_inside(self, path: Path) -> bool:
+        """Tell whether a path leads into the session's folders, by whatever links."""
+        real = (self._cwd / path).resolve()
+        return any(real.is_relative_to(folder) for folder in (self._cwd, *self._folders))
 
     def _is_denied(self, asked: PermissionRequest) -> bool:
         """Tell whether the tool was ruled out; one editor is not another, but patches do both."""
@@ -266,16 +269,16 @@ class OpenCodePermissions:
         return asked.name in self._denied
 
     def _inside(self, asked: PermissionRequest) -> bool:
-        """Tell whether it is about folders added to the session's own, or OpenCode's own notes."""
+        """Tell whether it is about the session's folders, or OpenCode's own notes.
+
+        OpenCode takes its own folder for one outside where a link leads to it.
+        """
         if asked.name == "read" and asked.patterns and all(map(_is_note, asked.patterns)):
             return True
         return (
             asked.permission == "external_directory"
             and bool(asked.patterns)
-            and all(
-                any(Path(os.path.normpath(pattern)).is_relative_to(each) for each in self._folders)
-                for pattern in asked.patterns
-            )
+            and all(self._is_inside(Path(pattern)) for pattern in asked.patterns)
         )
 
     def _reads_only(self, asked: PermissionRequest) -> bool:

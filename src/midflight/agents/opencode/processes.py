@@ -27,7 +27,7 @@ class RunningCommands:
     def __init__(self, server: Server[Any], directory: Path) -> None:
         """Of a server at a `server_url` no process can be seen."""
         self._server = server
-        self._directory = directory.resolve()
+        self._directory = directory
         self._doomed: list[psutil.Process] = []
         self._open: dict[str, RunningCommand] = {}
 
@@ -70,8 +70,7 @@ class RunningCommands:
         """
         process = self._server.process
         if process is not None and process.running:
-            spare = [each.resolve() for each in others]
-            below = [each for each in spare if each != self._directory]
+            below = [each for each in others if each != self._directory]
             await end(
                 await asyncio.to_thread(
                     _strays_in, self._directory, below, process.pid, process.marker

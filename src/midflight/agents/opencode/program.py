@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -33,12 +34,15 @@ PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
 """One refusal refuses all waiting calls, the others without a message: that would end the loop."""
 
+TMPDIR = "TMPDIR"
+
 NOT_HANDED_ON = (PASSWORD, "OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 """These open the server, or hold the keys of others: not for what the server runs."""
 
 _SHELLS = ("bash", "sh", "zsh")
 _SHELL = """#!/bin/sh
 unset {names}
+{tmpdir}
 exec {shell} "$@"
 """
 
@@ -78,6 +82,12 @@ async def usable_version(path: Path) -> str:
 def check_options(options: Options) -> None:
     """Raise `UnsupportedOption` for what OpenCode cannot do, before anything starts."""
     check(options)
+    if unquote(str(options.cwd)) != str(options.cwd):
+        raise UnsupportedOption(
+            "cwd",
+            f"OpenCode takes {options.cwd} for an encoded name, and looks for another folder",
+            "rename it without the %, or use another agent",
+        )
     sources = options.setting_sources
     if sources is not None and ("user" not in sources or not set(sources) <= _SETTINGS):
         raise UnsupportedOption(
@@ -101,7 +111,8 @@ def configuration(options: Options) -> dict[str, Any]:
     """Return what midflight adds to OpenCode's configuration, for this server only."""
     config: dict[str, Any] = {"autoupdate": False, "share": "disabled", **GO_ON}
     if options.mcp_servers:
-        config["mcp"] = {name: _mcp(server) for name, server in options.mcp_servers.items()}
+        tmpdir = {**os.environ, **options.env}.get(TMPDIR, "")
+        config["mcp"] = {name: _mcp(server, tmpdir) for name, server in options.mcp_servers.items()}
     skills = [folder / "skills" for folder in options.plugins]
     if skills:
         config["skills"] = {"paths": [str(path) for path in skills if path.is_dir()]}
@@ -111,14 +122,19 @@ def configuration(options: Options) -> dict[str, Any]:
     return config
 
 
-def _mcp(server: Mapping[str, Any]) -> dict[str, Any]:
+def _mcp(server: Mapping[str, Any], tmpdir: str) -> dict[str, Any]:
+    """Return a server as OpenCode has it; ``tmpdir`` is the user's, and OpenCode has its own."""
     if "url" in server:
         headers = dict(server.get("headers") or {})
         return {"type": "remote", "url": server["url"], "headers": headers, "enabled": True}
     return {
         "type": "local",
         "command": [server["command"], *server.get("args", ())],
-        "environment": {**dict.fromkeys(NOT_HANDED_ON, ""), **dict(server.get("env") or {})},
+        "environment": {
+            **dict.fromkeys(NOT_HANDED_ON, ""),
+            TMPDIR: tmpdir,
+            **dict(server.get("env") or {}),
+        },
         "enabled": True,
         **{name: server[name] for name in ("timeout",) if name in server},
     }
@@ -157,24 +173,32 @@ class Launch(NamedTuple):
         env = {**self.env, "PWD": "", "OPENCODE_CONFIG_CONTENT": ""}
         return self.path, msgspec.json.encode((env, self.config), order="sorted")
 
-    def environment(self, password: str, shell: Path) -> dict[str, str]:
-        """Return the environment to start it with."""
-        config = {**self.config, "shell": str(shell)}
+    def environment(self, password: str, folder: Path) -> dict[str, str]:
+        """Return the environment to start it with; ``folder`` is its own, and is removed after it.
+
+        It unpacks a library of some megabytes at each start, and leaves it where it is.
+        """
+        own = folder / "tmp"
+        own.mkdir(mode=0o700)
+        config = {**self.config, "shell": str(_make_shell(folder, self.env))}
         return {
             **self.env,
+            TMPDIR: str(own),
             "OPENCODE_CONFIG_CONTENT": msgspec.json.encode(config).decode(),
             PASSWORD: password,
         }
 
 
-def make_shell(folder: Path, options: Options) -> Path:
-    """Write the shell that OpenCode runs commands in: the user's, without OpenCode's secrets."""
-    wanted = {**os.environ, **options.env}.get("SHELL", "")
+def _make_shell(folder: Path, env: Mapping[str, str]) -> Path:
+    """Write the shell that OpenCode runs commands in: the user's, in the user's own environment."""
+    wanted = env.get("SHELL", "")
     known = find_program(wanted) if Path(wanted).name in _SHELLS else None
     real = known or Path("/bin/sh")
     path = folder / real.name
     path.touch(mode=0o700)
-    path.write_text(_SHELL.format(names=" ".join(NOT_HANDED_ON), shell=real), encoding="utf-8")
+    tmpdir = f"export {TMPDIR}={shlex.quote(env[TMPDIR])}" if env.get(TMPDIR) else f"unset {TMPDIR}"
+    script = _SHELL.format(names=" ".join(NOT_HANDED_ON), tmpdir=tmpdir, shell=real)
+    path.write_text(script, encoding="utf-8")
     return path
 
 

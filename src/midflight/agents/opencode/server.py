@@ -203,7 +203,7 @@ class Server(Generic[C]):
         assert how is not None  # noqa: S101 - there is no other server
         password = secrets.token_urlsafe(24)
         self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
-        env = how.environment(password, program.make_shell(Path(self._folder.name), options))
+        env = how.environment(password, Path(self._folder.name))
         for left in range(TRIES, 0, -1):
             self._process = AgentProcess()
             self._listening = asyncio.get_running_loop().create_future()

@@ -33,6 +33,9 @@ HEALTH_TIMEOUT_S = 1.0
 SILENCE_S = 25.0
 """The server sends a heartbeat every 10 seconds: after this long the stream is dead."""
 
+REFUSALS = (400, 422)
+"""How a server answers every call for a folder whose configuration it does not accept."""
+
 _PREFIX = b"data:"
 _decode = msgspec.json.Decoder().decode
 
@@ -148,7 +151,7 @@ class OpenCodeClient:
         """Yield the directory's events until the stream ends or is silent for too long.
 
         The first one is ``server.connected``; one that cannot be read is None. Nothing is repeated:
-        what happened between two streams has to be requested. Raises `AgentFailed`.
+        what happened between two streams has to be requested. Raises `Refused` or `AgentFailed`.
         """
         import httpx2
 
@@ -159,6 +162,9 @@ class OpenCodeClient:
             async with self._http.stream(
                 "GET", "/event", headers=headers, timeout=timeout
             ) as response:
+                if response.status_code in REFUSALS:
+                    await response.aread()
+                    raise Refused(_error_text(response), response.status_code)
                 response.raise_for_status()
                 async for piece in response.aiter_raw():
                     for line in splitter.push(piece):
@@ -188,5 +194,18 @@ def _error_text(response: httpx2.Response) -> str:
     text = response.text
     with contextlib.suppress(msgspec.DecodeError, AttributeError):
         body = _decode(response.content)
-        text = (body.get("data") or body).get("message") or text
+        data = body.get("data") or body
+        text = _configuration_error(data) or data.get("message") or text
     return f"OpenCode answered {response.status_code}: {' '.join(str(text).split())[:300]}"
+
+
+def _configuration_error(data: Frame) -> str:
+    """Return what is wrong with a configuration and where, if that is the error; else nothing."""
+    path, issues = data.get("path"), data.get("issues")
+    if not isinstance(path, str) or not path:
+        return ""
+    found = [
+        f"{'.'.join(map(str, each.get('path') or ()))}: {each.get('message')}"
+        for each in (issues if isinstance(issues, list) else ())
+    ]
+    return f"it does not accept {path}: {'; '.join(found) or data.get('message') or 'it is broken'}"

@@ -75,6 +75,11 @@ def tokens(counts: Mapping[str, Any]) -> TokenUsage:
     )
 
 
+def is_summary(info: Mapping[str, Any]) -> bool:
+    """Tell whether a message of the agent is the summary that a compaction makes."""
+    return info.get("summary") is True
+
+
 def plan(todos: list[dict[str, Any]]) -> tuple[PlanEntry, ...]:
     """Return the agent's list of things to do."""
     return tuple(PlanEntry(text=str(todo["content"]), status=str(todo["status"])) for todo in todos)

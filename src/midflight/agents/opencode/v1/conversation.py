@@ -18,6 +18,9 @@ from midflight.options import Options
 SERVERS_START_S = 45.0
 """How long MCP servers may take to start: until then none is reported."""
 
+BUILD, PLAN = "build", "plan"
+"""OpenCode's own agents."""
+
 TIME_BITS = (1 << 48) - 1
 _LETTERS = string.digits + string.ascii_letters
 
@@ -37,6 +40,17 @@ class Ids:
         return f"msg_{self._last & TIME_BITS:012x}{noise}"
 
 
+class Beginning(NamedTuple):
+    """A session that was opened or resumed: its id, and the newest message in it.
+
+    ``agent`` is the one to name with each message; empty for OpenCode's own choice.
+    """
+
+    session: str
+    newest: str
+    agent: str
+
+
 class Inventory(NamedTuple):
     """What a session of the server has; ``problems`` are lines for a person."""
 
@@ -51,16 +65,18 @@ async def models(client: OpenCodeClient) -> Models:
     return Models(offered, config.get("model"))
 
 
-async def begin(client: OpenCodeClient, options: Options) -> tuple[str, str]:
-    """Open or resume a session: its id, and the newest message in it.
+async def begin(client: OpenCodeClient, options: Options) -> Beginning:
+    """Open or resume a session. Raises `AgentFailed`.
 
-    Raises `AgentFailed`.
+    OpenCode's agent ``plan`` is a permission mode of its own, and the mode is midflight's to say.
     """
     agents, config = await asyncio.gather(client.get("/agent"), client.get("/config"))
-    permission = rules(options, agents, config.get("default_agent") or "build")
+    default = config.get("default_agent") or BUILD
+    agent = BUILD if default == PLAN and any(each["name"] == BUILD for each in agents) else ""
+    permission = rules(options, agents, agent or default)
     if options.resume is None:
         wanted = {"title": options.name or "midflight", "permission": permission}
-        return str((await client.post("/session", wanted))["id"]), ""
+        return Beginning(str((await client.post("/session", wanted))["id"]), "", agent)
     path = f"/session/{options.resume}"
     try:
         info = await client.patch(path, {"permission": permission})
@@ -72,7 +88,7 @@ async def begin(client: OpenCodeClient, options: Options) -> tuple[str, str]:
             f"resume it in {info.get('directory')}",
         )
     newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
-    return str(info["id"]), max(newest, default="")
+    return Beginning(str(info["id"]), max(newest, default=""), agent)
 
 
 async def inventory(client: OpenCodeClient, options: Options) -> Inventory:

@@ -52,6 +52,8 @@ SETTLE_S = 0.3
 
 STOP_TIMEOUT_S = 5.0
 STOP_PAUSE_S = 0.1
+NOT_PLANNING = "OpenCode's setting default_agent: plan is not obeyed: permission_mode says it"
+
 NUDGE: FeedItem = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
 
@@ -121,6 +123,7 @@ class OpenCodeAgent:
         self._own_tools = OwnTools()
         self._translate: EventTranslator
         self._session = ""
+        self._agent = ""
         self._ids = conversation.Ids()
         self._sent = 0.0
 
@@ -145,7 +148,7 @@ class OpenCodeAgent:
             if options.effort is not None:
                 self._model.think(options.effort)
             self._replies = Replies(self._client, self._permissions, self._start_task)
-            self._session, since = await conversation.begin(self._client, options)
+            self._session, since, self._agent = await conversation.begin(self._client, options)
             self._translate = EventTranslator(
                 self._session,
                 models.price,
@@ -163,6 +166,8 @@ class OpenCodeAgent:
             if standing.notice:
                 self._inbox.put_nowait(e.Notice(level="warning", text=standing.notice))
             self._inbox.put_nowait(self._introduction(inventory))
+            if self._agent:
+                self._inbox.put_nowait(e.Notice(level="info", text=NOT_PLANNING))
         except BaseException:
             await self.kill()
             raise
@@ -256,6 +261,8 @@ class OpenCodeAgent:
         self._sent = time.monotonic()
         body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
         body |= self._model.prompt_fields()
+        if self._agent:
+            body["agent"] = self._agent
         try:
             await self._client.post(f"/session/{self._session}/prompt_async", body)
         except AgentFailed:

@@ -14,7 +14,7 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight.agents.base import Calling, Dropped, Finished, Signal, Taken, Woke
 from midflight.agents.opencode.permissions import PermissionRequest, Verdict
-from midflight.agents.opencode.v1.content import SILENT, outcome, plan, retry
+from midflight.agents.opencode.v1.content import SILENT, is_summary, outcome, plan, retry
 from midflight.agents.opencode.v1.requests import TurnRequests
 from midflight.agents.opencode.v1.thread import Price, Thread
 
@@ -108,15 +108,15 @@ class EventTranslator:
         if thread is None:
             return
         if thread.parent is not None:
-            thread.message(info)
+            yield from thread.message(info)
             return
         if info["id"] <= self._settled or info["parentID"] in self._withdrawn:
             return
         if info["id"] > self._reading:
             yield from self._begin(info)
-        thread.message(info)
+        yield from thread.message(info)
         if info["id"] == self._reading and info["time"].get("completed") is not None:
-            goes_on = not info.get("error") and info.get("finish") in GOES_ON
+            goes_on = not info.get("error") and _goes_on(info)
             if goes_on and self._last_info is None:
                 yield Calling()
             self._last_info = info
@@ -144,7 +144,7 @@ class EventTranslator:
 
     def _is_over(self) -> bool:
         """The last model call was one after which the agent makes no other."""
-        return self._last_info is not None and self._last_info.get("finish") not in GOES_ON
+        return self._last_info is not None and not _goes_on(self._last_info)
 
     def _part(self, properties: dict[str, Any]) -> Iterator[Signal]:
         part = properties["part"]
@@ -315,3 +315,8 @@ class EventTranslator:
         "question.rejected": _answered,
         "todo.updated": _todos,
     }
+
+
+def _goes_on(info: Mapping[str, Any]) -> bool:
+    """Tell whether the agent makes another model call after this one, as after a summary."""
+    return info.get("finish") in GOES_ON or is_summary(info)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midflight.agents.base import Signal
+from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.client import HINT, OpenCodeClient
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
@@ -46,17 +47,20 @@ class Feed:
         self.users = 0
         self.ended = False
         self._is_alive = is_alive
+        self._refusal: Refused | None = None
         self._connected = asyncio.Event()
         self._families: dict[str, str] = {}
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def ready(self) -> None:
-        """Wait until events flow. Raises `AgentFailed`."""
+        """Wait until events flow. Raises `AgentFailed`, as for a folder that the server refuses."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._connected.wait()
         except TimeoutError:
             raise AgentFailed("OpenCode sends no events", HINT) from None
+        if self._refusal is not None:
+            raise AgentFailed(self._refusal.message, "mend it, and try again")
         if self.ended:
             raise AgentFailed("OpenCode's server has ended", HINT)
 
@@ -112,6 +116,10 @@ class Feed:
                             self._put_all(GAP)
                     else:
                         self._route(frame)
+            except Refused as refusal:
+                if not self._connected.is_set():  # later its configuration may be mended again
+                    self._refusal = refusal
+                    return
             except AgentFailed:
                 pass  # What matters is whether it can be connected to again.
             if received:

@@ -11,7 +11,7 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal, Step
-from midflight.agents.opencode.v1.content import KINDS, tokens
+from midflight.agents.opencode.v1.content import KINDS, is_summary, tokens
 from midflight.agents.shared.content import OUTPUT_CHARS, title
 from midflight.values import TokenUsage
 
@@ -20,6 +20,8 @@ KEPT_CALLS = 1_000
 
 CHARS_PER_TOKEN = 4
 """About; for the estimate of a model call that was cut off."""
+
+SUMMARISED = "the conversation was too long: OpenCode goes on from a summary of it"
 
 Price = Callable[[str, TokenUsage], float]
 
@@ -45,6 +47,7 @@ class Thread:
         self._done: dict[str, None] = {}
         self._shown: dict[str, int] = {}
         self._first: dict[str, str] = {}
+        self._summaries: set[str] = set()
         self._streamed = 0
         self._context = 0
 
@@ -54,13 +57,20 @@ class Thread:
         self._held.clear()
         self._done.clear()
         self._shown.clear()
+        self._summaries.clear()
         self.inputs.clear()
 
-    def message(self, info: dict[str, Any]) -> None:
-        """Take in an assistant message; its beginning voids the text of the one before."""
+    def message(self, info: dict[str, Any]) -> Iterator[Signal]:
+        """Take in an assistant message; its beginning voids the text of the one before.
+
+        A summary of the conversation so far is the agent's note to itself, and no answer.
+        """
         self.model = f"{info.get('providerID', '')}/{info.get('modelID', '')}"
         if self._new(f"message {info['id']}"):
             self.text = ""
+            if is_summary(info):
+                self._summaries.add(info["id"])
+                yield e.Notice(level="info", text=SUMMARISED)
 
     def _new(self, name: str) -> bool:
         """Tell whether this has not been dealt with before."""
@@ -71,7 +81,7 @@ class Thread:
 
     def delta(self, properties: dict[str, Any]) -> Signal | None:
         """Translate a piece of text, unless the whole has been reported: then it comes late."""
-        if properties["partID"] in self._done:
+        if properties["partID"] in self._done or properties["messageID"] in self._summaries:
             return None
         text = properties["delta"]
         self._streamed += len(text)
@@ -85,7 +95,8 @@ class Thread:
             case "text" | "reasoning":
                 self._kinds[part["id"]] = part["type"]
                 over = (part.get("time") or {}).get("end") is not None
-                if over and not part.get("synthetic") and part["id"] not in self._done:
+                hidden = part.get("synthetic") or part["messageID"] in self._summaries
+                if over and not hidden and part["id"] not in self._done:
                     self._held[part["id"]] = (part["type"], part["text"])
             case "tool":
                 yield from self._tool(part)
