@@ -72,6 +72,7 @@ class SessionOptions(TypedDict, total=False):
     request_timeout: float
     on_usage_limit: UsageLimitChoice | None
     max_wait: float
+    background_timeout: float | None
     max_depth: int | None
     max_children: int | None
     allowed_tools: Names | None
@@ -112,6 +113,9 @@ class Options(Limits, frozen=True, kw_only=True):
     on_usage_limit: what to do at the account's usage limit: ``wait`` for its reset and go on by
         itself, or ``fail``; default: ask, where a person can answer, else fail.
     max_wait: seconds that all waits for one usage limit may take together; default: 6 hours.
+    background_timeout: seconds that background work may go on without a sign of life, once no turn
+        runs, before it is stopped; default: 600 while a `run` or a ``stream()`` waits for it and no
+        person attends, else without end.
     max_depth: how deep agents may dispatch agents, this one counted; default: 3.
     max_children: how many sessions that its agent has begun may work at a time; default: 8.
     allowed_tools: tools that run without asking.
@@ -416,7 +420,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "server_url": _address,
     "cwd": _directory,
     **dict.fromkeys(("max_turns", "max_depth", "max_children"), _count),
-    **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout"), _amount),
+    **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout", "background_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
     "spent_usd": _typed(_Spent, "a finite number from 0 up"),
     **dict.fromkeys(("allowed_tools", "disallowed_tools", "setting_sources"), _names),

@@ -75,6 +75,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout: Amount = 600.0
     on_usage_limit: UsageLimitChoice | None = None
     max_wait: Amount = 6 * 3600.0
+    background_timeout: Amount | None = None
     max_depth: Count | None = None
     max_children: Count | None = None
 

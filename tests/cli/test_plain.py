@@ -203,3 +203,19 @@ async def test_a_closed_output_ends_the_run_without_a_traceback(
     err = (await program.process.stderr.read()).decode()
     assert await program.process.wait() == 1
     assert err == "midflight: nobody reads the output any more\n"
+
+
+async def test_run_says_that_it_waits_for_a_server_and_stops_it(
+    scripted_model: Callable[..., Awaitable[ScriptedModel]], midflight: Midflight
+) -> None:
+    """The agent has left it in the background. It is a real one: nothing of it may be left."""
+    serve = "exec python3 -m http.server 0 --bind 127.0.0.1"
+    steps = iter([ToolCall("Bash", {"command": serve, "run_in_background": True}), Text("serving")])
+    scripted = await scripted_model(lambda _: next(steps, Text("it was stopped")))
+    program = await midflight(scripted, "serve", "--allow", "Bash", "--background-timeout", "2")
+    code, out, err = await program.done()
+    assert (code, err) == (0, "")
+    assert "Result: serving\n" in out
+    assert "[notice] waiting for background work: " in out
+    assert "http.server" in out.partition("waiting for background work: ")[2].splitlines()[0]
+    assert "[warning] background work is stopped: " in out

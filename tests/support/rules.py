@@ -141,6 +141,7 @@ class Rules:
         self.witness = Witness()
         self.actions: list[Action] = []
         self.attended = attended
+        self.awaited = False
         self.now = 100.0
         self.clock_is_off = 0.0
         self.closing = False
@@ -152,6 +153,7 @@ class Rules:
             publish=self.witness,
             act=self._act,
             attended=lambda: self.attended,
+            awaited=lambda: self.awaited,
             support=lambda capability: self.lacks.get(capability, "supported"),
             spent_usd=spent_usd,
             wall_clock=lambda: EPOCH + self.now + self.clock_is_off,

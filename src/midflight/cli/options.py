@@ -83,6 +83,7 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
         "stall_timeout": args.stall_timeout,
         "on_usage_limit": args.on_usage_limit,
         "max_wait": args.max_wait,
+        "background_timeout": args.background_timeout,
         "name": args.name,
         "resume": args.resume,
         "server_url": args.server_url,

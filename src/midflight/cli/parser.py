@@ -89,6 +89,12 @@ def _agent(parser: argparse.ArgumentParser) -> None:
         help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
     )
     add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
+    add(
+        "--background-timeout",
+        metavar="S",
+        type=seconds,
+        help="how long to wait for silent background work before it is stopped (default: 10m)",
+    )
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
 
 

@@ -79,6 +79,9 @@ class RemoteSession(BaseSession):
     def _quiet(self) -> bool:
         return not self._folded.busy and not self._folded.tasks
 
+    def _await_quiet(self, stream: object) -> None:
+        """The session's host waits for nobody."""
+
     def _check_entered(self) -> None:
         if self._following is None:
             raise Conflict("the session has not been entered", "use: async with session")

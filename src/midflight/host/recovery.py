@@ -57,6 +57,7 @@ async def recover(row: SessionRow, record: Record, past: Past, *, closed: bool =
         publish=publish,
         act=lambda action: None,
         attended=lambda: False,
+        awaited=lambda: False,
         support=lambda capability: "not",
         wall_clock=time.time,
     )

@@ -33,7 +33,13 @@ class Interrupt(msgspec.Struct, frozen=True):
 
 
 class Kill(msgspec.Struct, frozen=True):
-    """End the program of an agent that has not obeyed an interrupt."""
+    """End the program of an agent that has not obeyed.
+
+    ``waited`` says that it has had its time; else it has that from the interrupt on, which an agent
+    that is just starting gets late.
+    """
+
+    waited: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
 from midflight.rules.actions import Action, Hand, SetModel, SetPermissionMode, StopTask
+from midflight.rules.background import BackgroundRules
 from midflight.rules.context import RulesContext
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
@@ -42,6 +43,7 @@ class SessionRules:
         publish: Callable[[e.Event], e.Event],
         act: Callable[[Action], None],
         attended: Callable[[], bool | None],
+        awaited: Callable[[], bool],
         support: Callable[[str], base.Support],
         wall_clock: Callable[[], float],
         mode: PermissionMode = "default",
@@ -51,9 +53,9 @@ class SessionRules:
 
         ``publish`` makes an event known and returns it with its place in the session filled in;
         ``act`` takes an action to carry out; ``attended`` returns what `Options.attended` means at
-        this moment; ``support`` tells how the agent supports one of
-        `midflight.agents.base.CAPABILITIES`; ``wall_clock`` returns the time of day in seconds
-        since the epoch.
+        this moment; ``awaited`` tells whether somebody waits for the session to be quiet;
+        ``support`` tells how the agent supports one of `midflight.agents.base.CAPABILITIES`;
+        ``wall_clock`` returns the time of day in seconds since the epoch.
         """
         self._context = RulesContext(
             limits,
@@ -68,6 +70,7 @@ class SessionRules:
         self._turns = TurnRules(self._context, self._requests)
         self._messages = MessageRules(self._context, self._turns)
         self._usage_limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
+        self._background = BackgroundRules(self._context, attended, awaited)
 
     @property
     def state(self) -> State:
@@ -121,7 +124,9 @@ class SessionRules:
         self._context.now = now
         if self.state.ended is not None or self._context.closing:
             raise SessionClosed("the session has ended", "dispatch a new one, or resume it")
-        self._turns.resting &= not isinstance(command, _RESUMING)
+        if isinstance(command, _RESUMING):
+            self._turns.resting = False
+            self._background.allow()
         match command:
             case c.Send():
                 self._messages.accept(command.id or "", command.text, command.delivery, who)
@@ -162,6 +167,7 @@ class SessionRules:
         """After every input: decide about a usage limit, then hand over the next message."""
         self._usage_limits.decide()
         self._turns.advance()
+        self._background.look()
 
     def _require(self, capability: str) -> None:
         """Raise `Conflict` if the agent does not support this."""
@@ -299,7 +305,8 @@ class SessionRules:
 
     def due(self) -> float | None:
         """Return when to call `look` next (monotonic seconds), or None."""
-        times = (self._turns.due(), self._requests.due(), self._usage_limits.due())
+        rules = (self._turns, self._requests, self._usage_limits, self._background)
+        times = (each.due() for each in rules)
         return min((time for time in times if time is not None), default=None)
 
     def look(self, now: float) -> None:
@@ -313,7 +320,13 @@ class SessionRules:
     def attendance_changed(self, now: float) -> None:
         """A person came or left: deny the requests that nobody can answer now."""
         self._context.now = now
+        self._background.begin()
         self._requests.attendance_changed()
+
+    def await_quiet(self, now: float) -> None:
+        """Somebody begins to wait for the session to be quiet."""
+        self._context.now = now
+        self._background.begin()
 
     # The end ------------------------------------------------------------------------------
 

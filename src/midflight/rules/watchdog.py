@@ -42,6 +42,11 @@ class Watchdog:
         self._heard = max(self._heard, now)
         self._reported = False
 
+    @property
+    def last_heard(self) -> float:
+        """When the newest sign of life came, also outside of a stretch of work."""
+        return self._heard
+
     def due(self, *, paused: bool) -> float | None:
         """Return when to call `look` next, or None. ``paused``: silence is expected."""
         if self._began is None:

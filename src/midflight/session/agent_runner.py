@@ -257,8 +257,8 @@ class AgentRunner:
             case a.Interrupt():
                 await agent.interrupt()
                 self._interrupted = asyncio.get_running_loop().time()
-            case a.Kill():
-                if self._ignores_interrupt():
+            case a.Kill(waited=waited):
+                if waited or self._ignores_interrupt():
                     await agent.kill()
             case a.Reply(reply=reply):
                 await agent.reply(reply)

@@ -50,6 +50,10 @@ class BaseSession(ABC):
         """No turn runs, no message waits, no background task lives."""
 
     @abstractmethod
+    def _await_quiet(self, stream: object) -> None:
+        """This `stream` waits for an event, or for the session to be quiet."""
+
+    @abstractmethod
     def _check_entered(self) -> None:
         """Raise `Conflict` if the session has not been entered."""
 
@@ -222,9 +226,11 @@ class BaseSession(ABC):
     async def stream(self) -> AsyncIterator[e.Event]:
         """Yield events from where the last stream stopped, until the session is quiet.
 
-        Quiet: no turn runs, no message waits, no background task lives. After a loop that was
-        left early or cancelled, the next `stream` continues where it stopped. Raises `Conflict`
-        while another stream is read, `EventsExpired` if the next events are no longer in memory.
+        Quiet: no turn runs, no message waits, no background task lives; in the process that runs
+        the session a silent task is waited for as long as `Options.background_timeout` says. After
+        a loop that was left early or cancelled, the next `stream` continues where it stopped.
+        Raises `Conflict` while another stream is read, `EventsExpired` if the next events are no
+        longer in memory.
         """
         self._check_entered()
         self._check_stream(None)
@@ -233,6 +239,7 @@ class BaseSession(ABC):
         while True:
             self._check_stream(token)
             self._stream_waits = True
+            self._await_quiet(token)
             try:
                 event = await anext(events, None)
             finally:

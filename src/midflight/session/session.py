@@ -91,11 +91,13 @@ class Session(BaseSession):
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._idle_since: float | None = None
+        self._awaiting: object = None
         self._rules = SessionRules(
             options,
             publish=self._publish,
             act=self._act,
             attended=self._is_attended,
+            awaited=lambda: self._stream_waits,
             support=lambda capability: self.capabilities[capability],
             wall_clock=time.time,
             mode=options.permission_mode,
@@ -420,6 +422,13 @@ class Session(BaseSession):
             return self._attended
         reachable = self._options.on_request or self._recorded or self._log.was_read
         return None if reachable else False
+
+    def _await_quiet(self, stream: object) -> None:
+        if stream is not self._awaiting:
+            self._awaiting = stream
+            self._rules.await_quiet(self._now())
+        if self._state.tasks:
+            self._alarm.set(self._rules.due())
 
     # Time ---------------------------------------------------------------------------------
 
