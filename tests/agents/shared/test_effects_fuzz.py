@@ -368,8 +368,12 @@ def test_what_is_shown_of_any_call_is_what_it_does(world: World, seed: int) -> N
 
 
 def test_what_an_acp_agent_reports_is_an_edit_or_shown_whole(world: World) -> None:
-    """Of 1,000 reports each is either the protocol's own diff or all that the agent has said."""
+    """Of 1,000 reports each is either the protocol's own diff or all that the agent has said.
+
+    A third of them say the same of one file in two ways.
+    """
     calls, roll = Calls(77, world), random.Random(77)  # noqa: S311 - as above
+    edited = {True: 0, False: 0}
     for _ in range(CASES):
         _, arguments = calls()
         items: list[Any] = [
@@ -389,6 +393,13 @@ def test_what_an_acp_agent_reports_is_an_edit_or_shown_whole(world: World) -> No
             )
             for _ in range(roll.randrange(3))
         ]
+        match roll.choice(("any", "none", "same")), items:
+            case "none", _:
+                arguments = {}
+            case "same", [{"path": path, "newText": new, **rest}]:
+                arguments = {"file_path": path, "content": new}
+                if isinstance(rest.get("oldText"), str):
+                    arguments["old_string"] = rest["oldText"]
         kind = roll.choice(("edit", "execute", "other"))
         call = AcpCall("c", kind=kind, title=calls.text(), input=arguments, content=items)
         effects = effects_of_call(call, world.cwd)
@@ -397,6 +408,8 @@ def test_what_an_acp_agent_reports_is_an_edit_or_shown_whole(world: World) -> No
         if all(isinstance(effect, EditEffect) for effect in effects):
             assert kind == "edit"
             assert len(effects) == len(items)
+            assert not arguments or arguments["file_path"] == items[0]["path"]
+            edited[bool(arguments)] += 1
             for effect, item in zip(effects, items, strict=True):
                 assert isinstance(effect, EditEffect)
                 check_path(effect, item["path"], world.cwd)
@@ -408,3 +421,4 @@ def test_what_an_acp_agent_reports_is_an_edit_or_shown_whole(world: World) -> No
                 key: value for key, value in told.items() if value
             }
             assert rule_of(effects, str(world.cwd)) == ""
+    assert min(edited.values()) > 0

@@ -40,13 +40,22 @@ TOOLS: Mapping[str, str] = {
 }
 """The kind of tool that each of Claude's names, in small letters, stands for."""
 
+_CHANGING = ("edit", "delete", "move", "execute")
+"""Kinds of calls that may change files."""
+
+FOLDERS = frozenset(
+    {"cwd", "workdir", "working_directory", "workingDirectory", "work_dir", "directory", "dir_path"}
+)
+"""Keys of inputs by which agents have a command run in a folder of its own."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 
 
 class AcpCall(msgspec.Struct):
     """A tool call as it is known so far.
 
-    ``kind`` is ACP's own; ``shown``: `ToolStarted` was reported; ``asked``: the agent has asked for
+    ``kind`` is ACP's own; ``heading`` is the whole title, and ``title`` the line of it that is
+    shown beside the call. ``shown``: `ToolStarted` was reported; ``asked``: the agent has asked for
     permission; ``denied``: the options refused it.
     """
 
@@ -54,6 +63,7 @@ class AcpCall(msgspec.Struct):
     name: str = ""
     kind: str = "other"
     title: str = ""
+    heading: str = ""
     input: dict[str, Any] = {}
     places: tuple[str, ...] = ()
     parent: str | None = None
@@ -63,25 +73,37 @@ class AcpCall(msgspec.Struct):
     denied: bool = False
 
     def learn(self, fields: Mapping[str, Any]) -> None:
-        """Take in the fields of an update; those that it leaves out stay."""
+        """Take in the fields of an update; those that it leaves out stay.
+
+        What is not of the protocol's form is kept too: it may be what the agent obeys.
+        """
         self.kind = str(fields.get("kind") or self.kind)
         title = fields.get("title")
         if isinstance(title, str) and title:
-            self.title = " ".join(title.split())[:200]
+            self.heading, self.title = title, " ".join(title.split())[:200]
         self.name = name_of(fields) or self.name
         if not self.name:
             self.name = _guess(self.title, self.kind)
         raw_input = fields.get("rawInput")
-        if isinstance(raw_input, dict) and raw_input:
-            self.input = raw_input
-        places = fields.get("locations")
-        if isinstance(places, list) and places:
-            self.places = tuple(
-                str(p["path"]) for p in places if isinstance(p, dict) and "path" in p
-            )
+        if raw_input:
+            self.input = raw_input if isinstance(raw_input, dict) else {"rawInput": raw_input}
+        if places := fields.get("locations"):
+            self.places = tuple(map(_place, places if isinstance(places, list) else [places]))
         self.parent = parent_of(fields) or self.parent
         if fields.get("content"):
             self.content = fields["content"]
+        if self.kind not in _CHANGING and _shows_a_change(self.content):
+            self.kind = "edit"  # whatever it calls itself
+
+
+def _shows_a_change(content: object) -> bool:
+    items = content if isinstance(content, list) else [content]
+    return any(isinstance(item, dict) and item.get("type") == "diff" for item in items)
+
+
+def _place(location: object) -> str:
+    """Return the path of a location; one without is kept as it is, and agrees with nothing."""
+    return str(location["path"] if isinstance(location, dict) and "path" in location else location)
 
 
 def _guess(title: str, kind: str) -> str:
@@ -102,7 +124,7 @@ def kind_of(call: AcpCall) -> Kind:
 
 def changed(call: AcpCall) -> list[str]:
     """Return the path of each file that the call says it changes. Raises `KeyError` for none."""
-    items = call.content if isinstance(call.content, list) else []
+    items = call.content if isinstance(call.content, list) else [call.content]
     return [
         str(item["path"]) for item in items if isinstance(item, dict) and item.get("type") == "diff"
     ]

@@ -7,11 +7,14 @@ of an MCP server is allowed by its own name alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
-from midflight.agents.acp.content import TOOLS, AcpCall, changed
-from midflight.agents.shared.folder_settings import strings
+from midflight.agents.acp.content import FOLDERS, TOOLS, AcpCall, changed
+from midflight.agents.acp.effects import NEW, OLD, edits_of
+from midflight.agents.shared.effects import UncertainError
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
 from midflight.trust.protected import Protected
@@ -19,6 +22,12 @@ from midflight.trust.protected import Protected
 _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 LONGEST_PATH = 4096
 """No longer text is looked at as a path."""
+
+MOST_TEXTS = 2_000
+"""A call whose input has more of them is asked for."""
+
+_HARMLESS = ("read", "search", "think", "fetch")
+"""What changes no files."""
 
 _CHANGES = ("delete", "move")
 """What is refused too where ``edit`` is, and not allowed where only ``edit`` is."""
@@ -70,26 +79,86 @@ class AcpPermissions:
     def guards(self, call: AcpCall) -> bool:
         """Tell whether a call may write a protected file, or does not tell what it writes.
 
-        Which key of its input names a file is the agent's own: any text there counts.
+        Which key of its input names a file is the agent's own: any text there counts, also a key.
+        A path may be meant from the session's folder, or from one that the call names itself.
         """
-        texts = list(strings(call.input))
-        if call.kind == "execute":  # a command may be one text, or a list of words
-            return self.protected.named_in(" ".join(texts), str(self._folders[0]))
-        if call.kind not in ("edit", *_CHANGES):
-            return False
-        paths = (text for text in texts if len(text) <= LONGEST_PATH and "\n" not in text)
+        texts = list(_texts(call.input))
+        if len(texts) > MOST_TEXTS:
+            return True
         try:
-            places = {*call.places, *changed(call), *paths}
+            diffs = changed(call)
         except KeyError:
             return True
-        return not places or any(map(self.protected, places))
+        values = [text for key, text in texts if key is not None]
+        if call.kind == "execute":  # a command may be one text, a list of words, or the title
+            command = " ".join([call.heading, *values])
+            return any(
+                self.protected.named_in(command, str(folder)) for folder in self._from(call)
+            ) or any(map(self.protected, self._meant(call, diffs)))
+        if call.kind in _HARMLESS:
+            return False
+        named = {*call.places, *diffs, *filter(_may_be_path, values)}
+        keys = (text for key, text in texts if key is None and _may_be_path(text))
+        if not named and call.kind in ("edit", *_CHANGES):
+            return True
+        return any(map(self.protected, self._meant(call, {*named, *keys})))
+
+    def _from(self, call: AcpCall) -> Iterator[Path]:
+        """Yield the folders from which a call may mean its paths."""
+        yield self._folders[0]
+        for key, text in _texts(call.input):
+            if key in FOLDERS and _may_be_path(text):
+                yield self._folders[0] / os.path.expanduser(text)  # noqa: PTH111 - it may be no user
+
+    def _meant(self, call: AcpCall, places: Iterable[str]) -> Iterator[str]:
+        """Yield each path from each of these folders; one with ``~`` as it is too."""
+        folders = [str(folder) for folder in self._from(call)]
+        for place in places:
+            yield place
+            yield from (f"{folder}/{place}" for folder in folders if not place.startswith("/"))
 
     def _within(self, call: AcpCall) -> bool:
-        """Tell whether every place that the call names lies in the session's folders."""
-        places = [(self._folders[0] / place).resolve() for place in (*call.places, *changed(call))]
-        return bool(places) and all(
-            any(place.is_relative_to(folder) for folder in self._folders) for place in places
-        )
+        """Tell whether all that the call may change lies in the session's folders.
+
+        Where the agent shows the change, all that it says of it has to agree; where it does not,
+        every text of its input that may be a path counts, but for the texts of the edit itself.
+        """
+        try:
+            edits_of(call, self._folders[0])
+            named = {*call.places, *changed(call)}
+        except (UncertainError, KeyError):
+            return False
+        texts = (text for key, text in _texts(call.input) if key not in OLD | NEW)
+        meant = self._meant(call, {*named, *filter(_may_be_path, texts)})
+        return bool(named) and all(map(self._is_inside, meant))
+
+    def _is_inside(self, place: str) -> bool:
+        try:
+            path = (self._folders[0] / Path(place).expanduser()).resolve()
+        except (OSError, RuntimeError, ValueError):
+            return False
+        return any(path.is_relative_to(folder) for folder in self._folders)
+
+
+def _texts(value: object) -> Iterator[tuple[str | None, str]]:
+    """Yield every text in plain data with the key that it stands under, and each key under None.
+
+    However deep: an agent's data may be nested deeper than calls may be.
+    """
+    waiting: list[tuple[str, object]] = [("", value)]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, str):
+            yield key, value
+        elif isinstance(value, Mapping):
+            yield from ((None, str(name)) for name in value)
+            waiting += [(str(name), each) for name, each in value.items()]
+        elif isinstance(value, list):
+            waiting += [(key, each) for each in value]
+
+
+def _may_be_path(text: str) -> bool:
+    return len(text) <= LONGEST_PATH and "\n" not in text
 
 
 def _names(rules: Iterable[str]) -> Iterator[str]:
@@ -102,7 +171,7 @@ def _names(rules: Iterable[str]) -> Iterator[str]:
 
 def _matches(rule: str, call: AcpCall, *, widely: bool) -> bool:
     name = call.name.casefold()
-    if rule == name:
+    if rule == name and (widely or call.kind != "edit" or TOOLS.get(name, "edit") == "edit"):
         return True
     if rule in _KINDS and rule not in TOOLS:
         return rule == call.kind

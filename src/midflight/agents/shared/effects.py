@@ -89,12 +89,12 @@ class UncertainError(Exception):
 
 def command(text: str, folder: str | None, cwd: Path) -> CommandEffect:
     """Return that a command runs, in ``folder`` or in the session's own."""
-    return CommandEffect(command=text, cwd=str(cwd) if folder is None else _absolute(folder, cwd))
+    return CommandEffect(command=text, cwd=str(cwd) if folder is None else absolute(folder, cwd))
 
 
 def read(path: str, cwd: Path) -> ReadEffect:
     """Return that a file is read, or a folder, whose path ends with a slash."""
-    full = _absolute(path, cwd)
+    full = absolute(path, cwd)
     target = _target(full, cwd)
     if os.path.isdir(full):  # noqa: PTH112 - any text
         full = f"{full.rstrip('/')}/"
@@ -109,7 +109,7 @@ def fetch(url: str) -> FetchEffect:
 
 def write(path: str, content: str, cwd: Path) -> EditEffect:
     """Return that a file gets this content, whatever it has now."""
-    full = _absolute(path, cwd)
+    full = absolute(path, cwd)
     before, why = _content(full)
     lines = _diff(before or "", content)
     return _edit(full, cwd, [why, *lines] if why else lines)
@@ -121,7 +121,7 @@ def replace(path: str, old: str, new: str, cwd: Path, *, every: bool) -> EditEff
     Where the file does not have the text, or more than once although only one is meant, nothing
     is known of the place: the two texts are shown as they are.
     """
-    full = _absolute(path, cwd)
+    full = absolute(path, cwd)
     if not old:
         return write(path, new, cwd)
     before, why = _content(full)
@@ -137,7 +137,7 @@ def replace(path: str, old: str, new: str, cwd: Path, *, every: bool) -> EditEff
 
 def reported_edit(path: str, old: str, new: str, cwd: Path) -> EditEffect:
     """Return that a file changes as its agent reports it: from one text to another."""
-    return _edit(_absolute(path, cwd), cwd, _diff(old, new))
+    return _edit(absolute(path, cwd), cwd, _diff(old, new))
 
 
 def _edit(path: str, cwd: Path, lines: list[str]) -> EditEffect:
@@ -159,7 +159,7 @@ def _edit(path: str, cwd: Path, lines: list[str]) -> EditEffect:
 # ------------------------------------------------------------------ paths and files
 
 
-def _absolute(path: str, cwd: Path) -> str:
+def absolute(path: str, cwd: Path) -> str:
     """Return a path as agents take it: joined to the folder, ``..`` resolved as text.
 
     Raises `UncertainError` where the system would take it for another file, and for what is no
