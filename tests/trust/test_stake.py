@@ -440,6 +440,61 @@ def test_what_a_skill_runs_is_shown_however_it_is_written(folder: h.Hostile, tex
     assert "evil" in said(folder)
 
 
+@pytest.mark.parametrize(
+    ("value", "rules"),
+    [
+        ("Bash(npm test), Read", ["Bash(npm test)", "Read"]),
+        ("Read Grep", ["Read", "Grep"]),
+        ('"Bash(npm test)"', ["Bash(npm test)"]),
+        ("'Bash(npm test), Read' # as in CI", ["Bash(npm test)", "Read"]),
+        ("[\"Bash(npm test)\", 'Read', Bash(a, b)]", ["Bash(npm test)", "Read", "Bash(a, b)"]),
+        ('[\n  "Bash(npm test)",\n  Read\n]', ["Bash(npm test)", "Read"]),
+        ('\n- "Bash(npm test)"\n- Read # reads', ["Bash(npm test)", "Read"]),
+        ("\n  - Bash(npm test)\n\n  # more\n  - Read", ["Bash(npm test)", "Read"]),
+        ("\n  Bash(echo (x)),\n  Read", ["Bash(echo (x))", "Read"]),
+        ("'Bash(echo ''x'')'", ["Bash(echo 'x')"]),
+        (" []", []),
+    ],
+)
+def test_rules_of_a_skill_are_read_however_they_are_quoted(
+    folder: h.Hostile, value: str, rules: list[str]
+) -> None:
+    folder.write(".claude/skills/s/SKILL.md", f"---\nname: s\nallowed-tools: {value}\n---\nText")
+    assert rules_of(folder) == rules
+    assert all(rule in said(folder) for rule in rules)
+    assert "would run:" not in said(folder)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            ">\n  Bash(x)",
+            "|\n  Bash(x)",
+            '"Ba\\x73h(x)"',
+            "*tools",
+            "&tools Bash(x)",
+            "!!str Bash",
+        ),
+        *("{Bash: x}", '"Bash(x"', "Bash(echo #x)", "'Bash(x)', 'Read'", "\n- [Bash]\n- >\n  Read"),
+        *("\n? Bash", "*", "~"),
+    ],
+)
+def test_rules_in_any_other_form_may_allow_everything(folder: h.Hostile, value: str) -> None:
+    folder.write(".claude/skills/s/SKILL.md", f"---\nname: s\nallowed-tools: {value}\n---\nText")
+    assert "*" in rules_of(folder)
+    assert value.strip().split("\n")[-1] in said(folder)
+
+
+def rules_of(folder: h.Hostile) -> list[str]:
+    return [
+        rule
+        for file in look(folder.folder).files
+        for consequence in file.consequences
+        for rule in consequence.rules
+    ]
+
+
 def test_a_skill_with_a_plain_head_runs_nothing(folder: h.Hostile) -> None:
     head = "---\nname: a\ndescription: >\n  Birds,\n\n  herons\nitems:\n- one\n# no key\n---\nText"
     folder.write(".claude/skills/s/SKILL.md", head)

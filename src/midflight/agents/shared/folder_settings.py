@@ -29,7 +29,17 @@ _MORE = re.compile(r"[\s#-]|$")
 """What a line begins with that is no key of its own."""
 
 _COMMAND = re.compile(r"^\s*-?\s*command:\s*(.+)$", re.MULTILINE)
-_TOOLS = re.compile(r"^allowed[-_]tools:[ \t]*(.*(?:\n[ \t]+-.*)*)", re.MULTILINE | re.IGNORECASE)
+_TOOLS = re.compile(
+    r"^allowed[-_]tools:((?:[ \t].*)?(?:\n(?![\w-]+:(?:\s|$)).*)*)", re.MULTILINE | re.IGNORECASE
+)
+"""The field with what a text allows itself, up to the next key at the margin."""
+
+_SINGLE, _DOUBLE = re.compile(r"'((?:[^']|'')*)'"), re.compile(r'"([^"\\]*)"')
+_THEN_COMMENT = re.compile(rf"""((?:-\s+)?(?:{_SINGLE.pattern}|{_DOUBLE.pattern}))\s+#.*""")
+_NOT_PLAIN = "&*!|>%@`{}[],?:#'\""
+"""What begins something else in YAML than a text without quotes."""
+
+_RULE = re.compile(r"[\w*-]+(?:\(.*\))?", re.DOTALL)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -109,11 +119,71 @@ def commands_in(name: str, body: bytes) -> Iterator[Consequence]:
     for inline, block in _INLINE.findall(text):
         yield Consequence("run", f"{name}: {(inline or block).strip()}")
     for tools in _TOOLS.findall(head):
-        rules = tuple(re.findall(r"[\w*-]+(?:\([^()]*\))?", tools))
-        yield Consequence("allow", f"{name}: {tools.strip()}", rules)
+        rules = _rules_in(tools)
+        if rules is None:
+            yield Consequence("allow", f"{name}: {tools.strip()}", ("*",))
+        elif rules:
+            yield Consequence("allow", f"{name}: {', '.join(rules)}", rules)
     hooks = re.search(r"^(hooks|mcpServers|mcp_servers):", head, re.MULTILINE)
-    if hooks or not _is_plain(head):
+    unread = _TOOLS.sub(lambda found: found[0] if _rules_in(found[1]) is None else "", head)
+    if hooks or not _is_plain(unread):
         yield Consequence("run", f"{name}: {head.strip()}", ("*",))
+
+
+def _rules_in(value: str) -> tuple[str, ...] | None:
+    """Return the rules in a field: a text, or a list in brackets or with dashes.
+
+    None for what is written in another way that YAML has: it may allow anything.
+    """
+    lines = [line for each in value.split("\n") if (line := _without_comment(each))]
+    if all(line[0] == "-" for line in lines):
+        items = [line[1:].strip() for line in lines if line[:2] in ("-", "- ")]
+        known = len(items) == len(lines)
+    elif lines[0][0] == "[" and lines[-1][-1] == "]":
+        items, known = _split(" ".join(lines)[1:-1], ","), True
+    else:
+        items, known = [" ".join(lines)], True
+    texts = [_unquoted(item) for item in items if item]
+    if not known or None in texts:
+        return None
+    rules = [rule for text in texts for rule in _split(text or "", ", \t")]
+    return tuple(rules) if all(map(_RULE.fullmatch, rules)) else None
+
+
+def _without_comment(line: str) -> str:
+    """Return a line without its comment. In one with quotes ``#`` stays, and makes it odd."""
+    stripped = line.strip()
+    if found := _THEN_COMMENT.fullmatch(stripped):
+        return found[1]
+    if "'" in stripped or '"' in stripped:
+        return stripped
+    return "" if stripped.startswith("#") else re.split(r"\s#", stripped)[0].strip()
+
+
+def _unquoted(item: str) -> str | None:
+    """Return what YAML makes of a text in quotes or without; None for what is not that plain."""
+    if found := _SINGLE.fullmatch(item):
+        return found[1].replace("''", "'")
+    if found := _DOUBLE.fullmatch(item):
+        return found[1]
+    return None if item[0] in _NOT_PLAIN or ": " in item or " #" in item else item
+
+
+def _split(text: str, at: str) -> list[str]:
+    """Return the parts of a text between separators, outside of brackets and quotes at its edge."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"" and not parts[-1].strip():
+            quote = char
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+        elif char in at and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += char
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _is_plain(head: str) -> bool:
