@@ -22,9 +22,9 @@ NAMED = {
     "midflight.agents.claude.driver:ClaudeAgent": "a driver is loaded when a session uses it",
     "midflight.agents.opencode.v1.driver:OpenCodeAgent": "a driver",
     "midflight.agents.acp.driver:AcpAgent": "a driver",
-    "midflight.agents.claude.trust:OBEYED": "what an agent obeys is loaded with its driver",
-    "midflight.agents.opencode.trust:OBEYED": "what another one obeys",
-    "midflight.agents.acp.trust:OBEYED": "what the agents behind ACP obey",
+    "midflight.agents.claude.trust": "what an agent obeys is loaded with its driver",
+    "midflight.agents.opencode.trust": "what another one obeys",
+    "midflight.agents.acp.trust": "what the agents behind ACP obey",
     "midflight.testing.fake.agent:FakeAgent": "a driver for tests, which stands above all others",
 }
 """What may be named in a string, and why. ``{}`` stands for what is put in when it runs."""

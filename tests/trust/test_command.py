@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support import hostile as h
+from tests.support.acp_agent import PROGRAM
 from tests.support.faults import Models
 from tests.support.program import Done, Program, watched
 from tests.support.terminal import Terminal
@@ -164,3 +168,46 @@ async def test_a_run_without_a_terminal_starts_without_and_says_so(
     (folder.marks / "ran").unlink()
     done = await run("run", "do x", **env)
     assert (done.code, folder.ran) == (0, set())
+
+
+def acp(folder: h.Hostile) -> tuple[str, Path]:
+    """Return a scripted agent that cannot be told, and the log that it writes once it is up."""
+    folder.write(".gemini/settings.json", {"mcpServers": {"evil": {"command": "evil"}}})
+    log = folder.marks / "log"
+    return f"acp:{shlex.join([sys.executable, '-E', str(PROGRAM), str(log), '{}'])}", log
+
+
+@fault("S7")
+@pytest.mark.agent
+async def test_agent_that_cannot_be_told_is_refused_before_it_starts(
+    run: Run, folder: h.Hostile
+) -> None:
+    agent, log = acp(folder)
+    done = await run("run", "--agent", agent, "do x")
+    assert done.code == 2
+    assert " cannot be told to leave out what this folder has it run or redirect" in done.err
+    assert "midflight trust" in done.err
+    assert not log.exists()
+    assert (await run("run", "--agent", agent, "--trust", "do x")).code == 0
+    assert log.exists()
+
+
+@fault("S7")
+@pytest.mark.agent
+@pytest.mark.parametrize("word", ["t", "g", "q"])
+async def test_terminal_is_asked_before_an_agent_starts_that_cannot_be_told(
+    terminal: Open, folder: h.Hostile, run: Run, word: str
+) -> None:
+    """To go on all the same is for this one session."""
+    agent, log = acp(folder)
+    screen = await terminal(None, "--agent", agent, "do x")
+    await screen.sees("MCP server evil: evil")
+    await screen.sees("[t]rust them, [g]o on all the same, or [q]uit?")
+    assert not log.exists()
+    screen.types(word)
+    if word != "q":
+        await screen.sees("idle")
+        screen.types("/quit")
+    assert await screen.ends() == (130 if word == "q" else 0)
+    assert log.exists() == (word != "q")
+    assert bool((await run("trust", "--list")).out) == (word == "t")

@@ -39,7 +39,8 @@ HOME = (
     *(".claude/settings.json", ".claude/CLAUDE.md", ".claude/projects/p/a.jsonl", ".claude.json"),
     *(".config/opencode/opencode.json", ".config/opencode/AGENTS.md", ".config/goose/config.yaml"),
     *(".local/share/opencode/auth.json", ".cache/opencode/node_modules/p/index.js", ".gitconfig"),
-    *(".config/git/config", ".gemini/settings.json"),
+    *(".config/git/config", ".gemini/settings.json", ".config/agents/skills/s/SKILL.md"),
+    *(".config/cursor/cli-config.json", ".agents/plugins/p/hooks/hooks.json"),
 )
 """The user's own."""
 

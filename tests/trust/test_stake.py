@@ -265,10 +265,10 @@ def test_the_question_for_opencode_has_the_exact_words_of_the_file(
 
 def test_what_opencode_writes_itself_is_told_from_what_others_change(folder: h.Hostile) -> None:
     place = folder.write("opencode.json", '{\n  "model": "a"\n}')
-    standing = decision.Standing(stake.look(options(folder.folder), opencode.OBEYED))
+    was = stake.look(options(folder.folder), opencode.OBEYED)
 
     def look() -> tuple[list[str], list[str]]:
-        own, others = opencode.written(options(folder.folder), standing)
+        own, others = opencode.written(options(folder.folder), was)
         return [file.path for file in own], [file.path for file in others]
 
     assert look() == ([], [])

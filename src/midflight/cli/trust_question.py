@@ -72,12 +72,24 @@ def _row(file: StakeFile, consequence: Consequence) -> str:
 
 def question(obeyed: Obeyed, stake: Stake) -> str:
     """Return the question that follows."""
-    without = "[g]o on without them" if obeyed.told else "[g]o on all the same"
-    return f"{'[t]rust them, ' * _may_trust(stake)}{without}, or [q]uit? "
+    ways = ["[t]rust them"] if _may_trust(stake) else []
+    if obeyed.told:
+        ways.append("[g]o on without them")
+    elif _may_go_on(stake):
+        ways.append("[g]o on all the same")
+    return f"{', '.join([*ways, 'or [q]uit'] if ways else ['[q]uit'])}? "
 
 
 def _may_trust(stake: Stake) -> bool:
     return not stake.beyond and not lineage.inside()
+
+
+def _may_go_on(stake: Stake) -> bool:
+    """Tell whether an agent that cannot leave them out may obey them for this session alone.
+
+    That the key goes elsewhere is agreed to for good or not at all.
+    """
+    return _may_trust(stake) and not stake.redirects
 
 
 async def ask(options: Options) -> Options:
@@ -99,8 +111,10 @@ async def ask(options: Options) -> Options:
             case "t" | "trust" if _may_trust(standing.stake):
                 decision.record(standing.stake)
                 return options
-            case "g" | "go" | "go on" | "without":
+            case "g" | "go" | "go on" | "without" if obeyed.told:
                 return msgspec.structs.replace(options, trust=False)
+            case "g" | "go" | "go on" if not obeyed.told and _may_go_on(standing.stake):
+                return msgspec.structs.replace(options, trust=True)
             case "q" | "quit":
                 raise Quit
 

@@ -9,6 +9,7 @@ import msgspec
 
 from midflight import lineage
 from midflight._util.sanitize import exact_line
+from midflight.errors import AgentFailed
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.trust import store
@@ -101,11 +102,24 @@ def record(stake: Stake) -> None:
         trusted.add(stake.files)
 
 
-def adopt_written(options: Options, standing: Standing, files: Iterable[StakeFile]) -> None:
-    """Keep what an agent's program has written itself as it came up, before any model spoke.
+def look_again(options: Options, obeyed: Obeyed, standing: Standing) -> None:
+    """Agree to what an agent's program has written itself as it came up, before any model spoke.
 
-    Inside of an agent nothing is kept; the next start asks.
+    Raises `AgentFailed` if anything else has changed since: the program may have loaded it.
     """
+    if obeyed.written is None or not (standing.stake and standing.trusted):
+        return
+    own, others = obeyed.written(options, standing.stake)
+    if others:
+        raise AgentFailed(
+            f"{others[0].place} has changed while {obeyed.agent} started", "try again"
+        )
+    if own:
+        _adopt(options, standing, own)
+
+
+def _adopt(options: Options, standing: Standing, files: Iterable[StakeFile]) -> None:
+    """Keep that these are agreed to. Inside of an agent nothing is kept; the next start asks."""
     if lineage.inside():
         return
     with store.changed() as trusted:

@@ -66,14 +66,21 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     that the agent loads from any folder below, when it works there. ``told`` says that the agent
     can be started without them, and ``variable`` is the one that names the folder in commands.
 
+    ``shared`` are names too, of files that the folder's own programs have as well: they are at
+    stake, and writing one is nothing special.
+
     ``own`` returns the user's own settings, which are not at stake, by the home and the
     environment; ``notes`` are patterns of what the model writes there: plans, what it remembers.
+
+    ``written`` looks again at what was at stake, once the program is up: it returns the files that
+    the program has written itself, and those that have changed besides.
     """
 
     agent: str
     names: tuple[str, ...]
     texts: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     read: Reader = lambda name, body: ()
     parents: bool = True
     nested: tuple[str, ...] = ()
@@ -81,6 +88,7 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
     variable: str = ""
     own: Callable[[Path, Mapping[str, str]], Iterable[Path]] = lambda home, env: ()
     notes: tuple[str, ...] = ()
+    written: Callable[[Options, Stake], tuple[list[StakeFile], list[StakeFile]]] | None = None
 
 
 class StakeFile(msgspec.Struct, frozen=True):
@@ -138,7 +146,7 @@ def look(options: Options, obeyed: Obeyed) -> Stake:
     """Return what is at stake where a session with these options starts; nothing is run."""
     search = _Search(obeyed)
     for folder in folders(options, parents=obeyed.parents):
-        places = [folder / name for name in obeyed.names]
+        places = [folder / name for name in (*obeyed.names, *obeyed.shared)]
         if any(map(os.path.lexists, places)):
             search.begin(folder)
             for place in places:

@@ -20,7 +20,8 @@ from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.requests import AcpRequests
 from midflight.agents.acp.results import AUTH_REQUIRED
 from midflight.agents.acp.settings import Settings
-from midflight.agents.acp.trust import obeyed_by
+from midflight.agents.acp.telling import Told
+from midflight.agents.acp.trust import obeyed_by, told
 from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
@@ -29,7 +30,7 @@ from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
-from midflight.trust.decision import Standing, decide
+from midflight.trust.decision import Standing, decide, look_again
 from midflight.values import PermissionMode
 
 HANDSHAKE_TIMEOUT_S = 45.0
@@ -54,6 +55,7 @@ class AcpAgent:
         self._program = program.AcpProgram.of(options)
         self.name = self._program.name
         self._env = self._program.environment(options)
+        self._obeyed = obeyed_by(options.agent)
         self._permissions = AcpPermissions(options)
         self._secrets = server_secrets(options.mcp_servers)
         redact = Redactor(self._env, self._secrets)
@@ -73,13 +75,14 @@ class AcpAgent:
     async def start(self) -> None:
         """Start the program, greet it and open the session; an unusable agent is ended."""
         argv = self._program.found(self._env)
-        standing = await asyncio.to_thread(self._look)
+        standing, more = await asyncio.to_thread(self._look)
         if standing.notice:
             self._report([e.Notice(level="warning", text=standing.notice)])
-        await self._process.start(argv, self._env, self._options.cwd, secrets=self._secrets)
+        env = {**self._env, **more.env}
+        await self._process.start(argv, env, self._options.cwd, secrets=self._secrets)
         self._reader = asyncio.get_running_loop().create_task(self._rpc.read())
         try:
-            await self._greet()
+            await self._greet(standing, more)
         except BaseException as error:
             await self.kill()
             if isinstance(error, AgentFailed):
@@ -88,17 +91,20 @@ class AcpAgent:
                 raise kind(text, "midflight doctor") from error
             raise
 
-    def _look(self) -> Standing:
-        """Return what is at stake here; no agent can be told to leave it out."""
-        standing = decide(self._options, obeyed_by(self._options.agent))
-        self._permissions.protected = protected(self._options, standing.stake)
-        return standing
+    def _look(self) -> tuple[Standing, Told]:
+        """Return how to start here, and what the agent is told for it.
 
-    async def _greet(self) -> None:
+        Raises `UnsupportedOption` where the agent cannot be told, so that it does not start.
+        """
+        standing = decide(self._options, self._obeyed)
+        self._permissions.protected = protected(self._options, standing.stake)
+        return standing, told(self._options, self._env, standing)
+
+    async def _greet(self, standing: Standing, more: Told) -> None:
         answer = await self._rpc.call("initialize", program.greeting(), HANDSHAKE_TIMEOUT_S)
         announced = program.Announced(answer)
         announced.check(self.name)
-        method, params = program.session(self._options, announced)
+        method, params = program.session(self._options, announced, more.meta)
         try:
             response = await self._rpc.call(method, params, HANDSHAKE_TIMEOUT_S)
         except RpcError as error:
@@ -109,6 +115,7 @@ class AcpAgent:
             hint = "; ".join(filter(None, announced.logins)) or "log in with the agent itself"
             raise AgentUnavailable(f"{self.name} wants a login", hint) from None
         self._session = str(response.get("sessionId") or self._options.resume or "")
+        await asyncio.to_thread(look_again, self._options, self._obeyed, standing)
         settings = self._translate.settings = Settings(response)
         self.capabilities, self.limits = program.can(announced, settings)
         await self.set_permission_mode(self._options.permission_mode)
@@ -124,6 +131,7 @@ class AcpAgent:
                 agent_session=self._session,
                 model=settings.model,
                 cwd=str(self._options.cwd),
+                problems=(*standing.stake.problems, *more.problems),
             )
         )
 

@@ -9,13 +9,17 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from midflight.agents.acp.telling import Way, claude_options, opencode_config
+
 
 class Preset(NamedTuple):
     """One agent: the command that makes it speak ACP, how to get it, and where it is at home.
 
     ``env`` makes it ask before it changes anything. ``files`` are those that it obeys in a folder
-    or in the user's home, and folders with all that is in them; one that is ``like`` an agent with
-    a driver of its own obeys the same as that one.
+    or in the user's home, and folders with all that is in them; ``shared`` are those among them
+    that the folder's own programs have too. One that is ``like`` an agent with a driver of its own
+    obeys the same as that one. ``way`` is how it is told what to obey of all that, where there is
+    one.
     """
 
     command: str
@@ -23,7 +27,9 @@ class Preset(NamedTuple):
     url: str
     env: Mapping[str, str] = {}
     files: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     like: str = ""
+    way: Way | None = None
 
 
 _OPENCODE_ASKS = {
@@ -38,66 +44,83 @@ _OPENCODE_ASKS = {
 }
 """Without it OpenCode asks nothing; the driver of OpenCode itself asks the same."""
 
+_OF_CLAUDE = (
+    *(".claude/settings.json", ".claude/settings.local.json"),
+    *(".claude/agents", ".claude/commands", ".claude/skills"),
+)
+"""What agents obey of Claude Code's own files."""
+
 PRESETS: Mapping[str, Preset] = {
     "auggie": Preset(
         "auggie --acp",
         "npm install -g @augmentcode/auggie",
         "https://docs.augmentcode.com/cli",
-        files=(".augment",),
+        # Source: docs.augmentcode.com/cli/skills, …/cli/hooks and …/cli/v0/custom-commands.
+        files=(".augment", ".agents", ".claude/commands", ".claude/skills"),
     ),
     "claude-acp": Preset(
         "claude-agent-acp",
         "npm install -g @agentclientprotocol/claude-agent-acp",
         "https://github.com/agentclientprotocol/claude-agent-acp",
         like="claude",
+        way=claude_options,
     ),
     "codex": Preset(
         "codex-acp",
         "npm install -g @agentclientprotocol/codex-acp",
         "https://github.com/agentclientprotocol/codex-acp",
+        # Source: developers.openai.com/codex, "Config basics", "Hooks" and "Agent Skills".
         files=(".codex", ".agents"),
     ),
     "copilot": Preset(
         "copilot --acp --stdio",
         "npm install -g @github/copilot",
         "https://github.com/github/copilot-cli",
+        # Source: changelog.md in github.com/github/copilot-cli; .vscode and .devcontainer are of
+        # older versions.
         files=(
-            ".copilot",
-            ".github/copilot",
-            ".github/hooks",
-            ".github/agents",
-            ".vscode/mcp.json",
+            *(".copilot", ".agents", ".mcp.json", ".vscode/mcp.json"),
+            *(".github/copilot", ".github/hooks", ".github/agents", ".github/skills"),
+            *(".github/extensions", ".github/mcp.json", ".github/lsp.json"),
+            *_OF_CLAUDE,
         ),
+        shared=(".devcontainer/devcontainer.json",),
     ),
     "cursor": Preset(
         "cursor-agent acp",
         "see https://cursor.com/cli",
         "https://cursor.com/docs/cli/acp",
-        files=(".cursor",),
+        # Source: cursor.com/docs, "Third Party Hooks", "Agent Skills" and "Subagents".
+        files=(".cursor", ".agents", ".codex", *_OF_CLAUDE),
     ),
     "droid": Preset(
         "droid exec --output-format acp",
         "see https://docs.factory.ai/cli",
         "https://docs.factory.ai/cli",
-        files=(".factory",),
+        # Source: docs.factory.ai/cli/configuration; .agent has skills of older versions.
+        files=(".factory", ".agent", ".agents"),
     ),
     "gemini": Preset(
         "gemini --acp",
         "npm install -g @google/gemini-cli",
         "https://geminicli.com/docs/cli/acp-mode/",
-        files=(".gemini",),
+        # Source: geminicli.com/docs/reference/configuration and …/cli/using-agent-skills.
+        files=(".gemini", ".agents"),
+        shared=(".env",),
     ),
     "goose": Preset(
         "goose acp",
         "see https://block.github.io/goose",
         "https://block.github.io/goose/docs/guides/acp-clients",
-        files=(".goose",),
+        # Source: block.github.io/goose/docs/guides/context-engineering, "Hooks" and "Skills".
+        files=(".goose", ".agents", ".claude/skills"),
     ),
     "kimi": Preset(
         "kimi acp",
         "uv tool install kimi-cli",
         "https://github.com/MoonshotAI/kimi-cli",
-        files=(".kimi",),
+        # Source: moonshotai.github.io/kimi-cli/en/customization/skills.html.
+        files=(".kimi", ".agents", ".claude/skills", ".codex/skills"),
     ),
     "opencode-acp": Preset(
         "opencode acp",
@@ -105,17 +128,21 @@ PRESETS: Mapping[str, Preset] = {
         "https://opencode.ai/docs/acp",
         {"OPENCODE_PERMISSION": json.dumps(_OPENCODE_ASKS)},
         like="opencode",
+        way=opencode_config,
     ),
     "qwen": Preset(
         "qwen --acp",
         "npm install -g @qwen-code/qwen-code",
         "https://github.com/QwenLM/qwen-code",
+        # Source: qwenlm.github.io/qwen-code-docs/en/users/configuration/settings.
         files=(".qwen",),
+        shared=(".env",),
     ),
     "vibe": Preset(
         "vibe-acp",
         "uv tool install mistral-vibe",
         "https://github.com/mistralai/mistral-vibe",
-        files=(".vibe",),
+        # Source: docs.mistral.ai/vibe/code/cli/configuration and …/skills.
+        files=(".vibe", ".agents"),
     ),
 }

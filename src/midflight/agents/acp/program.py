@@ -141,14 +141,21 @@ def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def session(options: Options, announced: Announced) -> tuple[str, dict[str, object]]:
-    """Return the method and parameters that open the session. Raises `UnsupportedOption`."""
+def session(
+    options: Options, announced: Announced, meta: Mapping[str, object]
+) -> tuple[str, dict[str, object]]:
+    """Return the method and parameters that open the session. Raises `UnsupportedOption`.
+
+    ``meta`` is what the agent is told beside the protocol.
+    """
     params: dict[str, object] = {
         "cwd": str(options.cwd),
         "mcpServers": [
             _server(name, server, announced) for name, server in options.mcp_servers.items()
         ],
     }
+    if meta:
+        params["_meta"] = meta
     if options.add_dirs:
         if not announced.folders:
             raise UnsupportedOption("add_dirs", "the agent works in one folder only")

@@ -155,17 +155,17 @@ class Launch(NamedTuple):
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
         env[SESSION_VARIABLE] = UNKNOWN  # one server for several sessions
-        user = _read(env, "OPENCODE_CONFIG_CONTENT")
-        config = _merged(user, configuration(options))
-        permission = {**_read(env, "OPENCODE_PERMISSION"), **as_config(BASE + skills(options))}
+        config = _merged(trust.variable(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
+        permission = {
+            **trust.variable(env, "OPENCODE_PERMISSION"),
+            **as_config(BASE + skills(options)),
+        }
         env["OPENCODE_PERMISSION"] = msgspec.json.encode(permission).decode()
         if options.setting_sources is not None and "project" not in options.setting_sources:
             env = trust.environment(env)
         elif not trusted:
             env = trust.environment(env)
-            config |= trust.without(options)
-            texts = [*(user.get("instructions") or ()), *config.get("instructions", ())]
-            config["instructions"] = list(dict.fromkeys(texts))
+            config = trust.without(options, config)
         return cls(find(options.agent_path), with_search_path(env), config)
 
     def key(self) -> tuple[Path, bytes]:
@@ -200,14 +200,6 @@ def _make_shell(folder: Path, env: Mapping[str, str]) -> Path:
     script = _SHELL.format(names=" ".join(NOT_HANDED_ON), tmpdir=tmpdir, shell=real)
     path.write_text(script, encoding="utf-8")
     return path
-
-
-def _read(env: Mapping[str, str], name: str) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(env.get(name) or "{}")
-    except msgspec.DecodeError as error:
-        raise UnsupportedOption("env", f"{name} is not plain JSON: {error}") from error
-    return value if isinstance(value, dict) else {}
 
 
 def _merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:

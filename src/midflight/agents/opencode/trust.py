@@ -12,12 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from midflight.agents.opencode.permissions import tool
 from midflight.agents.shared import folder_settings
 from midflight.agents.shared.folder_settings import jsonc_object, part, shown, strings
 from midflight.agents.shared.only_here import in_tools, servers_in
+from midflight.errors import UnsupportedOption
 from midflight.options import Options
-from midflight.trust.decision import Standing
 from midflight.trust.repository import repository_of
 from midflight.trust.stake import (
     Consequence,
@@ -94,16 +96,6 @@ def own(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
             yield Path(named)
 
 
-OBEYED = Obeyed(
-    agent="OpenCode",
-    names=(*_CONFIGS, ".opencode"),
-    skipped=(".opencode/plans", ".opencode/.cache"),
-    read=read,
-    own=own,
-    notes=("plans",),
-)
-
-
 def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
     yield from folder_settings.mcp_servers(part(settings, "mcp"))
     for name in PROGRAMS:
@@ -125,14 +117,14 @@ def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
 # A start without the folder's settings -----------------------------------------------------
 
 
-def without(options: Options) -> dict[str, Any]:
-    """Return the configuration of a start without what the folder has OpenCode run.
+def without(options: Options, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as it is in a start without what the folder has OpenCode run.
 
     Formatters and language servers may be programs of the folder. Texts are named by their paths,
     since OpenCode looks for none itself.
     """
-    texts = [str(path) for path in _texts(options)]
-    return {"formatter": False, "lsp": False, **({"instructions": texts} if texts else {})}
+    texts = [*(config.get("instructions") or ()), *map(str, _texts(options))]
+    return {**config, "formatter": False, "lsp": False, "instructions": list(dict.fromkeys(texts))}
 
 
 def _texts(options: Options) -> list[Path]:
@@ -146,6 +138,20 @@ def _texts(options: Options) -> list[Path]:
         if found:
             return found
     return []
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which OpenCode loads no settings of the folder."""
+    return {**env, "OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
+
+
+def variable(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Return what a variable says in JSON. Raises `UnsupportedOption` if it is none."""
+    try:
+        value = msgspec.json.decode(env.get(name) or "{}")
+    except msgspec.DecodeError as error:
+        raise UnsupportedOption("env", f"{name} is not plain JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
 
 
 def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
@@ -168,12 +174,12 @@ def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
 # What it writes itself ----------------------------------------------------------------------
 
 
-def written(options: Options, standing: Standing) -> tuple[list[StakeFile], list[StakeFile]]:
+def written(options: Options, was: Stake) -> tuple[list[StakeFile], list[StakeFile]]:
     """Look again once it is up: return what it has written itself, and what else has changed.
 
     Waits until it has installed what plugins need, where it has to.
     """
-    before = {file.entry for file in standing.stake.files}
+    before = {file.entry for file in was.files}
     until = time.monotonic() + INSTALL_S
     while True:
         stake = look(options, OBEYED)
@@ -206,6 +212,12 @@ def _installed(stake: Stake) -> bool:
     )
 
 
-def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which OpenCode loads no settings of the folder."""
-    return {**env, "OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
+OBEYED = Obeyed(
+    agent="OpenCode",
+    names=(*_CONFIGS, ".opencode"),
+    skipped=(".opencode/plans", ".opencode/.cache"),
+    read=read,
+    own=own,
+    notes=("plans",),
+    written=written,
+)

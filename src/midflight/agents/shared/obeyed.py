@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import cast
 
 from midflight.options import Options
 from midflight.trust.protected import Protected
 from midflight.trust.stake import Obeyed, Stake
 
-_OBEYED = {
-    "claude": "midflight.agents.claude.trust:OBEYED",
-    "opencode": "midflight.agents.opencode.trust:OBEYED",
-    "acp": "midflight.agents.acp.trust:OBEYED",
+_TRUST = {
+    "claude": "midflight.agents.claude.trust",
+    "opencode": "midflight.agents.opencode.trust",
+    "acp": "midflight.agents.acp.trust",
 }
 """``acp`` is all that any of its presets obeys."""
 
 
+def trust_of(agent: str) -> ModuleType:
+    """Return the module about what an agent obeys: the same program may have another driver too."""
+    return importlib.import_module(_TRUST[agent])
+
+
 def obeyed(agent: str) -> Obeyed | None:
     """Return which files of a folder an agent obeys, or None where none are known."""
-    if agent not in _OBEYED:
-        return None
-    module, name = _OBEYED[agent].split(":")
-    return cast("Obeyed", getattr(importlib.import_module(module), name))
+    return cast("Obeyed", trust_of(agent).OBEYED) if agent in _TRUST else None
 
 
 def protected(options: Options, stake: Stake | None = None) -> Protected:
@@ -30,5 +33,5 @@ def protected(options: Options, stake: Stake | None = None) -> Protected:
 
     It looks at the disk and is called in a thread.
     """
-    every = [each for each in map(obeyed, _OBEYED) if each is not None]
+    every = [each for each in map(obeyed, _TRUST) if each is not None]
     return Protected(options, every, stake or Stake())

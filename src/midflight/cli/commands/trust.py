@@ -47,14 +47,18 @@ def trust(args: argparse.Namespace) -> int:
 
 
 def _stakes(options: Options, agent: str | None) -> list[tuple[Obeyed, Stake]]:
-    """Return what is at stake, once for agents that obey the same."""
+    """Return what is at stake for each agent, but for one that obeys only what was shown."""
     if agent is not None and agent not in NAMES:
         raise InvalidOption("--agent", f"{agent!r} is not known", f"known: {', '.join(NAMES)}")
-    seen: dict[Stake, Obeyed] = {}
+    shown: set[tuple[str, str, str]] = set()
+    found: list[tuple[Obeyed, Stake]] = []
     for name in NAMES if agent is None else (agent,):
         if (obeyed := agents.obeyed(name)) is not None and (stake := look(options, obeyed)):
-            seen.setdefault(stake, obeyed)
-    return [(obeyed, stake) for stake, obeyed in seen.items()]
+            entries = {file.entry for file in stake.files}
+            if stake.beyond or not entries <= shown:
+                found.append((obeyed, stake))
+            shown |= entries
+    return found
 
 
 async def _agrees() -> bool:

@@ -44,7 +44,7 @@ from midflight.agents.shared.only_here import refuse
 from midflight.effects import Effect
 from midflight.errors import AgentFailed
 from midflight.options import Options
-from midflight.trust.decision import Standing, adopt_written, decide
+from midflight.trust.decision import Standing, decide, look_again
 from midflight.values import PermissionMode
 
 SETTLE_S = 0.3
@@ -160,8 +160,8 @@ class OpenCodeAgent:
             self._feed.join(self._session, self._inbox)
             if options.resume is not None:
                 await adopt(self._feed, self._session, self._session)
-            if standing.stake and standing.trusted and options.server_url is None:
-                await asyncio.to_thread(self._look_again, standing)
+            if options.server_url is None:
+                await asyncio.to_thread(look_again, options, trust.OBEYED, standing)
             self._inbox.put_nowait(Up())
             if standing.notice:
                 self._inbox.put_nowait(e.Notice(level="warning", text=standing.notice))
@@ -184,17 +184,6 @@ class OpenCodeAgent:
         if not standing.trusted:
             refuse(options, trust.only_here(options, standing.stake))
         return standing
-
-    def _look_again(self, standing: Standing) -> None:
-        """Agree to what the server has written itself, before a model has said anything.
-
-        Raises `AgentFailed` if anything else has changed since: it may have been loaded.
-        """
-        own, others = trust.written(self._options, standing)
-        if others:
-            raise AgentFailed(f"{others[0].place} has changed while OpenCode started", "try again")
-        if own:
-            adopt_written(self._options, standing, own)
 
     def _introduction(self, inventory: conversation.Inventory) -> e.SessionStarted:
         assert self._server is not None  # noqa: S101 - taken by start
