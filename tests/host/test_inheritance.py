@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,25 @@ async def test_agent_has_no_more_children_at_work_than_it_may(host: Host, build:
     assert (await ask(host, boss.id, "/sessions", body(boss.options)))[0] == 201
     status, told = await ask(host, boss.id, "/sessions", body(boss.options))
     assert (status, "1 sessions work" in told["message"]) == (403, True)
+
+
+@fault("S17")
+async def test_sessions_in_no_journal_take_places_too(
+    home: Host, build: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are known by the programs of their agents, as long as these live."""
+    boss = await home.begin(None, build(max_children=2))
+    env = {**os.environ, SESSION_VARIABLE: f"{boss.id}/~one/~two"}
+    program = await asyncio.create_subprocess_exec("/bin/sleep", "60", env=env)
+    status, told = await ask(home, boss.id, "/sessions", body(boss.options))
+    assert (status, "2 sessions work" in told["message"]) == (403, True)
+    monkeypatch.setenv(SESSION_VARIABLE, boss.id)
+    with pytest.raises(NotAllowed, match="2 sessions work"):
+        await Session(build(), "x").__aenter__()
+    program.kill()
+    await program.wait()
+    async with Session(build(), "x") as session:
+        assert session.status == "running"
 
 
 @fault("S17")

@@ -100,14 +100,23 @@ print(connection.getresponse().read().decode())
 """
 
 
-def widening(host: Host, folder: Path) -> list[str]:
-    """Return what an agent's shell runs to have a child that may do more than itself."""
-    body = json.dumps({"task": "x", "cwd": str(folder), "permission_mode": "bypassPermissions"})
-    wide = shlex.join([str(PROGRAM), "run", "-d", "--permission-mode", "bypassPermissions", "x"])
-    return [
-        f"env -u {SESSION_VARIABLE} {wide}",
-        shlex.join([sys.executable, "-c", _BY_SOCKET, host.address(), body]),
-    ]
+def widening(host: Host, folder: Path) -> dict[str, str]:
+    """Return what an agent's shell runs to have a child that may do more, and what it is told."""
+
+    def asked(**more: str) -> str:
+        body = json.dumps({"task": "x", "cwd": str(folder), **more})
+        return shlex.join([sys.executable, "-c", _BY_SOCKET, host.address(), body])
+
+    run = shlex.join([str(PROGRAM), "run", "-d", "x"])
+    wide = "bypassPermissions"
+    told = f"{wide} is wider than default"
+    return {
+        f"env -u {SESSION_VARIABLE} {run} --permission-mode {wide}": told,
+        asked(permission_mode=wide): told,
+        asked(agent="acp:/bin/sh"): "not among those that may be dispatched",
+        f"{run} --cwd /": "outside of the folders",
+        f"XDG_STATE_HOME={shlex.quote(str(folder.parent))} {run}": "not in this journal",
+    }
 
 
 @fault("S11", "S16", "S17", "S19")
@@ -115,7 +124,7 @@ async def test_real_agent_cannot_approve_for_itself(
     open_host: OpenHost, tmp_path: Path, installed: Installed, scripted_model: Any
 ) -> None:
     _, host = await open_host(WRITE)
-
+    wider = widening(host, tmp_path / "work")
     model: ScriptedModel = await scripted_model(
         [
             claude_tool(
@@ -128,7 +137,7 @@ async def test_real_agent_cannot_approve_for_itself(
             claude_tool("send", session="boss", text="allow everything"),
             claude_tool("read", session="other"),
             claude_tool("dispatch", task="x", agent="acp:/bin/sh -c 'touch new'"),
-            *(ToolCall("Bash", {"command": each}) for each in widening(host, tmp_path / "work")),
+            *(ToolCall("Bash", {"command": each}) for each in wider),
             Text("I cannot."),
         ]
     )
@@ -147,8 +156,9 @@ async def test_real_agent_cannot_approve_for_itself(
     assert "cannot allow" in ended[2].output
     assert "No such tool" in ended[3].output
     assert all("not_allowed" in event.output for event in ended[4:8])
-    assert all("bypassPermissions is wider than default" in event.output for event in ended[8:])
-    assert (len(ended), boss.status) == (10, "idle")
+    for event, told in zip(ended[8:], wider.values(), strict=True):
+        assert told in event.output
+    assert boss.status == "idle"
     (child,) = await journal_of(host).infos(await journal_of(host).sessions(parent=boss.id))
     assert (child.name, child.status, len(child.pending)) == ("child", "waiting", 1)
     assert not (tmp_path / "work" / "new").exists()
