@@ -12,6 +12,7 @@ import pytest
 from tests.support import hostile as h
 
 import midflight
+from midflight.agents.acp.trust import obeyed_by
 from midflight.agents.claude import trust as claude
 from midflight.agents.claude.trust import MAX_TEXT, OBEYED, instructions
 from midflight.agents.opencode import trust as opencode
@@ -391,6 +392,24 @@ def test_settings_that_are_too_large_to_be_read_are_not_trusted(
     assert f"larger than {stake.MAX_READ} bytes" in said(folder, obeyed)
     place = options(folder.folder, trust=True)
     assert not decision.decide(place, obeyed).trusted
+
+
+@pytest.mark.parametrize(
+    ("name", "obeyed"),
+    [
+        (SETTINGS, OBEYED),
+        ("opencode.json", opencode.OBEYED),
+        (".gemini/settings.json", obeyed_by("gemini")),
+        (".codex/config.toml", obeyed_by("codex")),
+    ],
+)
+def test_settings_that_are_nested_too_deeply_are_not_trusted(
+    folder: h.Hostile, name: str, obeyed: stake.Obeyed
+) -> None:
+    """The agent may read what stands beside that."""
+    deep = "[" * 100_000 + "]" * 100_000
+    folder.write(name, f"x = {deep}" if name.endswith("toml") else f'{{"x": {deep}}}')
+    assert stake.look(options(folder.folder), obeyed).beyond.endswith("too deeply to be read")
 
 
 def test_a_large_program_is_said_to_run_and_may_be_trusted(folder: h.Hostile) -> None:

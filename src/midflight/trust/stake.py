@@ -281,6 +281,8 @@ class _Search:
                 self.problems.append(f"{place} is left out: {error}")
                 return
             self.beyond = f"{place} is larger than {MAX_READ} bytes"
+        except RecursionError:
+            self.beyond = f"{place} is nested too deeply to be read"
         if large and name.lower().endswith(".md"):
             self.beyond = f"{place} is larger than {MAX_READ} bytes"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from tests.support.acp_agent import Open, ask
 from midflight import events as e
 from midflight.agents.acp.content import AcpCall
 from midflight.agents.acp.effects import effects_of_call
+from midflight.agents.acp.permissions import AcpPermissions
+from midflight.agents.shared.obeyed import protected
 from midflight.effects import CommandEffect, EditEffect, OtherEffect, rule_of
+from midflight.options import Options
 
 CWD = Path("/nowhere/at-all")
+SOON_S = 2.0
 
 
 def diff(path: str = f"{CWD}/a.py", old: str | None = "a\n", new: str = "b\n") -> dict[str, Any]:
@@ -25,6 +30,12 @@ def call(**fields: Any) -> AcpCall:
     made = AcpCall("c")
     made.learn({"kind": "edit", "title": "Edit", **fields})
     return made
+
+
+def nested(inner: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(5_000):
+        inner = {"x": inner}
+    return inner
 
 
 AGREEING = [
@@ -127,6 +138,33 @@ def test_long_title_that_is_all_an_agent_says_is_shown_whole() -> None:
     (effect,) = effects_of_call(call(kind="execute", title=title), CWD)
     assert isinstance(effect, OtherEffect)
     assert effect.input["title"] == title
+
+
+@fault("S8")
+@pytest.mark.parametrize("kind", ["edit", "other"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"x": [f"x{number}" for number in range(3_000)]},
+        {
+            "cwd": [f"c{number}" for number in range(900)],
+            "x": [f"x{number}" for number in range(90)],
+        },
+        nested({"path": ".git/config"}),
+    ],
+    ids=["many texts", "many folders", "deep"],
+)
+def test_call_with_more_than_can_be_looked_at_is_asked_for(
+    tmp_path: Path, kind: str, told: dict[str, Any]
+) -> None:
+    """And at once: whatever an agent says comes through here while it works."""
+    allowed = ["Edit", "Bash", "write_file"]
+    permissions = AcpPermissions(Options.build(cwd=tmp_path, agent="acp:x", allowed_tools=allowed))
+    permissions.protected = protected(Options.build(cwd=tmp_path))
+    asked = call(kind=kind, title="write_file", rawInput=told)
+    begun = time.process_time()
+    assert permissions.verdict(asked) == "ask"
+    assert time.process_time() - begun < SOON_S
 
 
 @fault("S8")

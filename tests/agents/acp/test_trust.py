@@ -145,6 +145,24 @@ def test_unknown_command_may_obey_what_any_agent_does(tmp_path: Path, name: str)
             '[mcp_servers.e]\ncommand = "evil"\nargs = ["x"]\n',
             ("run", "MCP server e: evil x"),
         ),
+        (
+            "gemini",
+            ".gemini/commands/c.toml",
+            'prompt = "Look: !{evil}"',
+            ("run", "prompt: Look: !{evil}"),
+        ),
+        (
+            "gemini",
+            ".gemini/settings.json",
+            '{"mcp": {"serverCommand": "evil"}}',
+            ("run", 'mcp: {"serverCommand":"evil"}'),
+        ),
+        (
+            "copilot",
+            ".github/extensions/x/index.mjs",
+            "evil()",
+            ("run", ".github/extensions/x/index.mjs (a program)"),
+        ),
         ("codex", ".codex/config.toml", 'notify = ["evil"]\n', ("run", "notify: evil")),
         (
             "vibe",
@@ -189,7 +207,7 @@ def test_what_files_of_other_agents_run_and_redirect_is_shown(
     tmp_path: Path, agent: str, name: str, body: str, said: tuple[str, str]
 ) -> None:
     place = tmp_path / name
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(body)
     (found,) = look(Options.build(cwd=tmp_path), obeyed_by(agent)).files
     assert said in [(each.kind, each.text) for each in found.consequences]

@@ -23,8 +23,8 @@ _KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch
 LONGEST_PATH = 4096
 """No longer text is looked at as a path."""
 
-MOST_TEXTS = 2_000
-"""A call whose input has more of them is asked for."""
+MOST_TEXTS, MOST_FOLDERS = 2_000, 3
+"""A call is asked for whose input has more texts, or names more folders to begin paths in."""
 
 _HARMLESS = ("read", "search", "think", "fetch")
 """What changes no files."""
@@ -83,7 +83,8 @@ class AcpPermissions:
         A path may be meant from the session's folder, or from one that the call names itself.
         """
         texts = list(_texts(call.input))
-        if len(texts) > MOST_TEXTS:
+        folders = sum(key in FOLDERS for key, _ in texts)
+        if len(texts) > MOST_TEXTS or folders > MOST_FOLDERS:
             return True
         try:
             diffs = changed(call)

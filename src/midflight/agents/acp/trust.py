@@ -60,13 +60,16 @@ def read(name: str, body: bytes) -> Iterator[Consequence]:
     if name.endswith((".md", ".mdc")):
         yield from folder_settings.commands_in(name, body)
         return
+    if Path(name).suffix in _CODE and "/skills/" not in name:  # what a skill has, the model runs
+        yield Consequence("run", f"{name} (a program)")
+        return
     yield Consequence("use", name)
     if name.rpartition("/")[2] == ".env":
         yield from _variables(body.decode(errors="replace"))
         return
     try:
         settings = tomllib.loads(body.decode()) if name.endswith(".toml") else jsonc_object(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         yield from _unread(name, body.decode(errors="replace"))
         return
     yield from _settings(settings, bare=name == ".mcp.json")
@@ -81,15 +84,21 @@ def _settings(settings: dict[str, Any], *, bare: bool) -> Iterator[Consequence]:
     for name in servers:
         yield from folder_settings.mcp_servers(part(settings, name))
     for name, value in settings.items():
-        text = f"{name}: {shown(value)}"
-        if any(map(_REDIRECTS.search, _names(name, value))) and name not in servers:
+        if name in servers:
+            continue
+        text, names = f"{name}: {shown(value)}", list(_names(name, value))
+        if any(map(_REDIRECTS.search, names)):
             yield Consequence("redirect", text)
-        elif _RUNS.search(name):
+        elif _INLINE in text or any(map(_RUNS.search, names)):
             yield Consequence("run", text)
-        elif name not in servers:
+        else:
             yield Consequence("use", text)
 
 
+_INLINE = "!{"
+"""What begins a command in the text of a command of Gemini or Qwen."""
+
+_CODE = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py", ".sh", ".bash", ".ps1", ".rb")
 _KINDS = (".json", ".jsonc", ".toml", ".yaml", ".yml")
 _SERVERS = ("mcpServers", "mcp_servers", "servers")
 
@@ -114,9 +123,10 @@ def _variables(text: str) -> Iterator[Consequence]:
 
 
 def _unread(name: str, text: str) -> Iterator[Consequence]:
-    """Yield the lines of settings of any other kind that may send something elsewhere."""
+    """Yield that settings of any other kind may run anything, and what they may send elsewhere."""
     if Path(name).suffix not in _KINDS:
         return
+    yield Consequence("run", f"{name} (not read here, so it may run anything)")
     for line in text.splitlines():
         key, found, _ = line.partition(":") if ":" in line else line.partition("=")
         if found and _REDIRECTS.search(key):
