@@ -73,9 +73,10 @@ async def _drive(
 
 
 async def _print(session: Session, outcome: ExitOutcome) -> None:
-    async for event in session.events():
-        outcome.take(event)
-        write(json_line(e.encode(event)))
+    async for events in session.events_together():
+        for event in events:
+            outcome.take(event)
+        write(b"".join(json_line(e.encode(event)) for event in events))
 
 
 async def _run_commands(session: Session, quiet: Quiet) -> bool:

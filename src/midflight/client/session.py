@@ -134,16 +134,18 @@ class RemoteSession(BaseSession):
         """
         if self._following is not None:
             raise Conflict("a session is entered once", "ask the client for it again")
-        past = await self._journal.past(self.id)
-        await self._look()
-        for event in past.events:
-            self._see(event)
-        self._log.restore(past.recent)
-        if not self._fresh:
+        if not self._fresh:  # else its host tells all of it, with what is in no journal
+            past = await self._journal.past(self.id)
+            for event in past.events:
+                self._see(event)
+            self._log.restore(past.recent)
             self._reader = self._log.reader(self._log.last_seq)
+        await self._look()
         self._following = asyncio.get_running_loop().create_task(self._follow(None))
         try:
             await self._connected.wait()
+            while self._log.last_seq < self.info.seq and not self._log.ended:
+                await self._log.changed()
         except BaseException:
             self._following.cancel()
             raise

@@ -122,12 +122,15 @@ class SessionService:
         """Return a page of the durable events after a ``seq``; see `Journal.events`."""
         return await self._journal.events(id, after, min(limit or PAGE, PAGE))
 
-    async def follow(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[e.Event]:
+    async def follow(
+        self, id: str, after: int, silence_s: float, *, attends: bool
+    ) -> AsyncGenerator[list[e.Event]]:
         """Yield a session's events after a ``seq``: what is on disk, then what happens.
 
-        It ends when the session has, or is parked. ``attends`` says that the reader answers
-        requests: as long as there is one they have no deadline. Raises `EventsExpired` when the
-        reader falls too far behind.
+        They come as many at a time as there are, and none after a silence so long, or when the
+        reader has become known, at first. It ends when the session has, or is parked. ``attends``
+        says that the reader answers requests: as long as there is one they have no deadline. Raises
+        `EventsExpired` when the reader falls too far behind.
         """
         self._readers[id] += 1
         self._attended[id] += attends
@@ -135,13 +138,13 @@ class SessionService:
         try:
             while (session := self._sessions.get(id)) is None or after < session.oldest_seq - 1:
                 page = await self._journal.events(id, after, PAGE)
-                for event in page:
-                    yield event
-                    after = event.seq or after
-                if session is None and not page:
+                if page:
+                    yield page
+                    after = page[-1].seq or after
+                elif session is None:
                     return
-            async for event in session.events(after):
-                yield event
+            async for events in session.events_together(after, silence_s):
+                yield events
         finally:
             self._readers[id] -= 1
             self._attended[id] -= attends
@@ -154,6 +157,7 @@ class SessionService:
         if session is not None and session.options.attended is not True:
             session.attend(True if self._attended[id] else session.options.attended)
 
+            yield []
 
 def _outcome(session: Session, message: str | None) -> Outcome:
     """Look at the message that a command was about, if it was about one."""

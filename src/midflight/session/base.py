@@ -265,6 +265,14 @@ class BaseSession(ABC):
         async for event in reader.read(lambda: self._state.ended is not None):
             yield event
 
+    async def events_together(
+        self, after: int = 0, silence_s: float | None = None
+    ) -> AsyncIterator[list[e.Event]]:
+        """Yield like `events`, all that is there at a time, and nothing after a silence so long."""
+        reader = self._log.reader(max(0, after))
+        async for events in reader.read_together(lambda: self._state.ended is not None, silence_s):
+            yield events
+
     # Receipts -----------------------------------------------------------------------------
 
     def _update_receipts(self, event: e.Event) -> None:

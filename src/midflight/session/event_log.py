@@ -12,6 +12,9 @@ from midflight.events import Event
 KEPT_EVENTS = 10_000
 """How many durable events stay in memory, and how many events of any kind."""
 
+TOGETHER = 100
+"""How many events a reader gets at a time, if so many are there."""
+
 
 class EventLog:
     """Keeps the newest durable events, and the newest events of any kind.
@@ -30,7 +33,7 @@ class EventLog:
         self._count = 0
         self._hold_back = hold_back
         self._hidden: deque[tuple[int, Event]] = deque()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[bool]] = set()
         self.was_read = False
         self.last_seq = 0
         self.shown_seq = 0
@@ -77,17 +80,22 @@ class EventLog:
         """Have the readers check for events again."""
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
         self._waiters.clear()
 
-    async def changed(self) -> None:
-        """Wait until an event is appended, or `wake` is called."""
-        waiter = asyncio.get_running_loop().create_future()
+    async def changed(self, timeout_s: float | None = None) -> bool:
+        """Wait until an event is appended, or `wake` is called; False if that takes too long."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
         self._waiters.add(waiter)
+        # A timer alone costs less than `asyncio.timeout`, and every event that is read comes here.
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _give_up, waiter)
         try:
-            await waiter
+            return await waiter
         finally:
             self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
 
     def reader(self, after: int = 0) -> Reader:
         """Return a reader that begins behind the durable event with this ``seq``."""
@@ -129,6 +137,11 @@ class EventLog:
         return self._hidden[0][0] if self._hidden else self._count
 
 
+def _give_up(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)
+
+
 class Reader:
     """A position in the log, kept between uses: reading continues where it stopped."""
 
@@ -150,6 +163,17 @@ class Reader:
         if event.seq is not None:
             self._seq = event.seq
         return event
+
+    def take_all(self) -> list[Event]:
+        """Return the next events that are there, `TOGETHER` at most. Raises `EventsExpired`."""
+        if not self._backlog:
+            self._refill()
+        events = [self._backlog.popleft() for _ in range(min(TOGETHER, len(self._backlog)))]
+        for event in reversed(events):
+            if event.seq is not None:
+                self._seq = event.seq
+                break
+        return events
 
     def _refill(self) -> None:
         fresh = self._log.since(self._position) if self._position >= 0 else None
@@ -179,3 +203,21 @@ class Reader:
                 return
             else:
                 await self._log.changed()
+
+    async def read_together(
+        self, until: Callable[[], bool], silence_s: float | None = None
+    ) -> AsyncIterator[list[Event]]:
+        """Yield like `read`, all that is there at a time, and nothing after a silence so long.
+
+        For one who passes every event on: who leaves early has not seen the rest.
+        """
+        self._log.was_read = True
+        while True:
+            if events := self.take_all():
+                yield events
+            elif self._log.error is not None:
+                raise self._log.error
+            elif (until() and not self._log.behind) or self._log.ended:
+                return
+            elif not await self._log.changed(silence_s):
+                yield []

@@ -255,22 +255,13 @@ class _Api:
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and that it lagged where it did."""
-        events = self._service.follow(id, after, attends=attends)
-        waiting = asyncio.ensure_future(anext(events, None))
+        frames = self._service.follow(id, after, HEARTBEAT_S, attends=attends)
+        silence = b": here\n\n"
         try:
-            await asyncio.sleep(0)  # until the reader is known to be there
-            yield b": here\n\n"
-            while True:
-                done, _ = await asyncio.wait([waiting], timeout=HEARTBEAT_S)
-                if not done:
-                    yield b": still here\n\n"
-                    continue
-                event = waiting.result()
-                if event is None:
-                    yield b"event: end\ndata: {}\n\n"
-                    return
-                yield _sse(event)
-                waiting = asyncio.ensure_future(anext(events, None))
+            async for events in frames:
+                yield b"".join(map(_sse, events)) or silence
+                silence = b": still here\n\n"
+            yield b"event: end\ndata: {}\n\n"
         except EventsExpired:  # what is not in memory any more is in the journal: come back
             yield b"event: lagged\ndata: {}\n\n"
         except MidflightError as error:
@@ -279,9 +270,7 @@ class _Api:
             _log(error, self._service.masked)
             yield _sse_error(Unexpected(error))
         finally:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-            await events.aclose()
+            await frames.aclose()
 
 
 def _sse(event: e.Event) -> bytes:
