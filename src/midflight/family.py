@@ -33,13 +33,15 @@ INHERITED = ("max_budget_usd", "disallowed_tools")
 class Beginning(NamedTuple):
     """With which options a session begins, and whose it is: the id of its parent, or nothing.
 
-    ``who`` gives it its task: the program that begins it, unless that is told.
+    ``who`` gives it its task: the program that begins it, unless that is told. ``terminal`` has the
+    variables of the terminal that it is begun from: this process's, unless they are told.
     """
 
     options: Options
     parent: str = ""
     held: bool = False
     who: Who | None = None
+    terminal: Mapping[str, str] | None = None
 
 
 class FamilyBounds(NamedTuple):

@@ -9,10 +9,11 @@ not a program that hides where it comes from.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from midflight import environment
 from midflight._util.process_environment import StartedProcess, above, every, has_proc, look
 from midflight.options import Options
 
@@ -83,10 +84,19 @@ def unkept() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def marked(options: Options, session: str, *, kept: bool = True) -> Options:
-    """Return the options with which an agent knows its session.
+def marked(
+    options: Options,
+    session: str,
+    *,
+    kept: bool = True,
+    terminal: Mapping[str, str] | None = None,
+) -> Options:
+    """Return the options with which an agent knows its session, and where that was begun.
 
     The journal knows the ancestors of a session that is ``kept`` in it; another one brings them.
+    ``terminal`` has the variables of the terminal; default: those of this process.
     """
     path = (session,) if kept else (*inside(), f"{UNKEPT}{session}")
-    return msgspec.structs.replace(options, env={**options.env, SESSION_VARIABLE: "/".join(path)})
+    place = environment.terminal(os.environ) if terminal is None else terminal
+    env = {**place, **options.env, SESSION_VARIABLE: "/".join(path)}
+    return msgspec.structs.replace(options, env=env)

@@ -101,6 +101,45 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
     assert [x.reason for x in events if isinstance(x, e.SessionResumed)] == ["host_died"]
 
 
+@fault("A6", "S12")
+async def test_sessions_of_one_host_have_own_terminals_and_outlive_it(
+    client: Client,
+    scripted_model: Models,
+    agent_env: Callable[[ScriptedModel], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Two panes share a host; what its death costs is settled for each session by itself."""
+    told = pipe(tmp_path / "told")
+    tool = ToolCall("Bash", {"command": f"echo $TMUX_PANE > pane; echo $$ > {told}; sleep 300"})
+    model = await scripted_model([[tool], [tool], *[[Text("gone on")]] * 2])
+    for name, value in agent_env(model).items():
+        monkeypatch.setenv(name, value)
+    async with contextlib.AsyncExitStack() as stack:
+        sessions, tools = [], []
+        for pane in ("one", "two"):
+            folder = tmp_path / pane
+            folder.mkdir()
+            monkeypatch.setenv("TMUX_PANE", pane)
+            begun = await client.dispatch("sleep", cwd=folder, allowed_tools=["Bash"])
+            sessions.append(await stack.enter_async_context(begun))
+            tools.append(await pid_in(told))
+            assert (folder / "pane").read_text() == f"{pane}\n"
+        (row,) = await client.hosts()
+        psutil.Process(row.pid).kill()
+        async with asyncio.timeout(30):
+            for session in sessions:
+                assert session.first is not None
+                cut = await session.first.result()
+                assert (cut.status, cut.reason) == ("failed", "host_died")
+        assert await gone(tools, 10)
+        for session in sessions:
+            async with asyncio.timeout(30):
+                assert (await (await session.send("go on")).result()).text == "gone on"
+        (after,) = [host for host in await client.hosts() if host.alive]
+        assert after.pid != row.pid
+
+
 async def test_host_in_the_background_ends_with_its_agents_on_sigterm(
     client: Client,
     scripted_model: Models,

@@ -210,6 +210,10 @@ class Agent(Protocol):
     capabilities: Mapping[str, Support]
     limits: Mapping[str, str]
 
+    async def check(self) -> None:
+        """Look whether it can be started, and start nothing. Raises as `start` does."""
+        ...
+
     async def start(self) -> None:
         """Start the program; it reports `Up` or `Died`.
 

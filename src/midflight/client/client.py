@@ -197,9 +197,11 @@ class Client:
     ) -> RemoteSession:
         """Start a session in the background, and return it, to be entered.
 
-        It gets a host that has an agent ready for just this, or else one of its own. The message
-        is accepted when this returns. The same ``id`` again returns the same session. Raises what
-        `midflight.dispatch` raises. The options:
+        It gets a host that has an agent ready for just this, or one in the background that was
+        started in the same environment, or else a new one. The message is accepted when this
+        returns, and the agent about to start: where it cannot, the message fails. The same ``id``
+        again returns the same session. Raises what `midflight.dispatch` raises of what is known
+        before the agent starts. The options:
         """
         c.check_text(task)
         checked = Options.build(**options)

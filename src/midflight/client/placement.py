@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight import environment
 from midflight import events as e
 from midflight.address import Address
 from midflight.client.http import HostSick, call, read, read_session, stream
-from midflight.client.spawn import start_host
+from midflight.client.spawn import host_environment, one_at_a_time, start_host
+from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
 from midflight.info import AgentInfo, Outcome, SessionInfo
-from midflight.journal import Journal
+from midflight.journal import HostRow, Journal
 
 KNOWS_S = 2.0
-"""How long a host may take to answer what it has: a session, or an agent that is ready."""
+"""How long a host may take to answer what it has: a session, an agent that is ready, room."""
+
+ACCEPT_S = 15.0
+"""How long a host may take to accept a task: no agent starts before that."""
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
+
+Answers = Mapping[Address, Mapping[str, Any]]
+"""What hosts have answered; nothing, if one has not."""
 
 
 class Placement:
@@ -46,26 +55,32 @@ class Placement:
         self._spare: Address | None = None
 
     async def begin(self, session: str, body: bytes) -> SessionInfo:
-        """Begin a session in a host that has an agent ready for it, or else in a new one.
+        """Begin a session in a host that has an agent ready for it, or else in one that takes it.
 
         Its id makes it harmless to ask twice. Raises the error that the host answers.
         """
-        return await self._begin_warm(body) or await self._begin(session, body)
-
-    async def _begin_warm(self, body: bytes) -> SessionInfo | None:
-        for address in await self._having("warm"):
+        hosts = await self._hosts("warm")
+        for address in _having(hosts, "warm"):
             with contextlib.suppress(Conflict, HostGone):
                 return read_session(await self._post(address, "/sessions?warm", body))
-        return None
+        return await self._begin(session, body, hosts)
 
-    async def _begin(self, session: str, body: bytes) -> SessionInfo:
+    async def _begin(self, session: str, body: bytes, hosts: Answers) -> SessionInfo:
+        taking, tried = _having(hosts, "takes")[:1], set(hosts)
         for tries_left in reversed(range(TRIES)):
+            address = await self._address(session)
+            if address is None:
+                address = taking.pop() if taking else await self._new(tried)
             try:
-                address = await self._address(session) or await self._start()
-                return read_session(await self._post(address, "/sessions", body))
-            except HostGone:
-                if not tries_left:
-                    raise
+                async with asyncio.timeout(ACCEPT_S):
+                    return read_session(await self._post(address, "/sessions", body))
+            except TimeoutError:
+                failed = HostGone("the host does not take the task", "send it again")
+            except HostGone as error:
+                failed = error
+            tried.add(address)
+            if not tries_left:
+                raise failed
         raise AssertionError
 
     async def command(self, session: str, body: bytes) -> Outcome:
@@ -116,30 +131,53 @@ class Placement:
             await call(Address.parse(address), "GET", f"/sessions/{session}/agent"), AgentInfo
         )
 
-    async def recover(self) -> None:
-        """Have everything ended that hosts which died have left open."""
-        self._spare = await self._start()
+    async def recover(self, session: str, seq: int) -> None:
+        """Have everything ended that hosts which died have left open.
+
+        ``seq`` is the newest event of a session of them: with others it has been recovered, by a
+        host that somebody else has started for it.
+        """
+        async with one_at_a_time(self._where):
+            if (await self._journal.find(session, exact=True)).seq == seq:
+                self._spare = await self._start()
 
     async def host_of(self, session: str, sick: Collection[Address] = ()) -> Address:
         """Return the address of the host that has a session, or of one that will.
 
-        That is one that has had it, and knows the values that are never stored, or a new one; it
-        is none of the ``sick`` ones.
+        That is one that has had it, and knows the values that are never stored, or one that takes
+        sessions from here; it is none of the ``sick`` ones.
         """
         row = await self._journal.find(session, exact=True)
         if row.address is not None:
             return Address.parse(row.address)
         spare, self._spare = self._spare, None
-        for address in await self._having("knows", session):
+        hosts = await self._hosts(f"knows={session}")
+        for address in (*_having(hosts, "knows"), *_having(hosts, "takes")):
             if address not in sick:
                 return address
-        return spare or await self._start()
+        return spare or await self._new({*sick, *hosts})
 
-    async def _having(self, what: str, which: str = "") -> list[Address]:
-        """Return the hosts that answer soon that they have it; a sick one is in nobody's way."""
-        hosts = [host.address for host in await self._journal.hosts() if host.alive]
-        answers = await asyncio.gather(*(_has(host, what, which) for host in hosts))
-        return [address for address in answers if address is not None]
+    async def _new(self, tried: Collection[Address]) -> Address:
+        """Start a host; one that somebody else has started since others were tried does as well."""
+        async with one_at_a_time(self._where):
+            taking = _having(await self._hosts(but=tried), "takes")
+            return taking[0] if taking else await self._start()
+
+    async def _hosts(self, what: str = "", *, but: Collection[Address] = ()) -> Answers:
+        """Return what hosts answer soon; a sick one, which answers nothing, is in nobody's way.
+
+        Each is asked whether it is of the kind that is needed here, and what else is wanted.
+        """
+        kind = HostKind(host_environment(self._notify), self._park_after)
+        hosts: dict[Address, HostRow] = {}
+        for host in await self._journal.hosts():
+            with contextlib.suppress(HostGone):  # it has no socket on this machine
+                if host.alive and (address := Address.parse(host.address)) not in but:
+                    hosts[address] = host
+        asked = [
+            _ask(address, f"takes={kind.mark(host.id)}&{what}") for address, host in hosts.items()
+        ]
+        return dict(zip(hosts, await asyncio.gather(*asked), strict=True))
 
     async def _address(self, session: str) -> Address | None:
         """Return where a session is; None if it is at rest, or there is none."""
@@ -159,7 +197,8 @@ class Placement:
     ) -> bytes:
         """Ask a host to change something. The error of an older host says that it is one."""
         try:
-            return await call(address, method, path, body, self._headers)
+            terminal = {environment.TERMINAL: environment.written(os.environ)}
+            return await call(address, method, path, body, {**self._headers, **terminal})
         except MidflightError as error:
             if older := await self._older(address):
                 error.hint = f"{error.hint}; {older}" if error.hint else older
@@ -174,12 +213,13 @@ class Placement:
         return ""
 
 
-async def _has(host: str, what: str, which: str) -> Address | None:
-    """Return the address of a host that says soon that it has something."""
+async def _ask(address: Address, query: str) -> Mapping[str, Any]:
     with contextlib.suppress(MidflightError, TimeoutError):
-        address = Address.parse(host)
         async with asyncio.timeout(KNOWS_S):
-            body = await call(address, "GET", f"/healthz?{what}={which}")
-        if read(body, dict[str, Any]).get(what):
-            return address
-    return None
+            return read(await call(address, "GET", f"/healthz?{query}"), dict[str, Any])
+    return {}
+
+
+def _having(hosts: Answers, what: str) -> list[Address]:
+    """Return the hosts that have said yes."""
+    return [address for address, answer in hosts.items() if answer.get(what)]

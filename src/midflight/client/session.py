@@ -241,7 +241,7 @@ class RemoteSession(BaseSession):
                 if event is not None:
                     self._take(event)
         elif self._folded.ended is None and self._recovered_seq != row.seq:
-            await self._placement.recover()
+            await self._placement.recover(self.id, row.seq)
             self._recovered_seq = row.seq
 
     def _take(self, event: e.Event) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,11 @@ NOTIFY_VARIABLE = "MIDFLIGHT_NOTIFY"
 
 START_TIMEOUT_S = 30.0
 """How long a host may take until it answers."""
+
+WAIT_S = 5.0
+"""How long a host that another process starts is waited for: that process may hang."""
+
+_LOOK_AGAIN_S = 0.02
 
 MAX_LOG_BYTES = 1_000_000
 """A longer log is begun anew."""
@@ -50,11 +57,42 @@ async def start_host(
     return Address.parse(await asyncio.to_thread(_start, where, notify, park_after))
 
 
+@contextlib.asynccontextmanager
+async def one_at_a_time(where: Path | str | None) -> AsyncIterator[None]:
+    """Start no host while another process starts one, which is waited for `WAIT_S` at most."""
+    location = _location(where)
+    file = location.open_file(location.folder / "hosts.lock")
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                while not _locked(file):  # noqa: ASYNC110 - of another process
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        yield
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def host_environment(notify: str = "") -> dict[str, str]:
+    """Return what a host in the background is started with: all but the marks of an agent."""
+    env = {k: v for k, v in os.environ.items() if k not in {MARKER, SESSION_VARIABLE}}
+    return env | ({NOTIFY_VARIABLE: notify} if notify else {})
+
+
+def _location(where: Path | str | None) -> JournalLocation:
+    return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
+
+
 def _log(where: Path | str | None) -> int:
     """Open the file for the errors of hosts in the background; only the user can read it."""
-    location = JournalLocation(
-        Path(where) if where is not None and "://" not in str(where) else None
-    )
+    location = _location(where)
     file = location.open_file(location.folder / "hosts.log")
     if os.fstat(file).st_size > MAX_LOG_BYTES:
         os.ftruncate(file, 0)
@@ -71,9 +109,6 @@ def _start(where: Path | str | None, notify: str, park_after: float | None) -> s
         command += ["--journal", str(where)]
     if park_after is not None:
         command += ["--park-after", str(park_after)]
-    env = {k: v for k, v in os.environ.items() if k not in {MARKER, SESSION_VARIABLE}}
-    if notify:
-        env[NOTIFY_VARIABLE] = notify
     try:
         subprocess.run(
             ["/bin/sh", "-c", _DETACH, "sh", *command],
@@ -82,7 +117,7 @@ def _start(where: Path | str | None, notify: str, park_after: float | None) -> s
             stderr=log,
             start_new_session=True,
             pass_fds=[writing],
-            env=env,
+            env=host_environment(notify),
             timeout=START_TIMEOUT_S,
             check=True,
         )

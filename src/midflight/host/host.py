@@ -14,6 +14,7 @@ from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.agents.process.orphans import end_orphans
 from midflight.authorization import Authorizer
+from midflight.environment import HostKind
 from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
@@ -47,17 +48,19 @@ class Host:
         park_after: float | None = PARK_AFTER_S,
         agent: AgentFactory = create,
         on_session: OnSession | None = None,
+        kind: HostKind | None = None,
     ) -> None:
         """``where`` is the journal's folder or address, the user's own if not given.
 
         ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
         ``on_session`` is called with each session that begins or is resumed here, before its agent
-        starts.
+        starts. ``kind`` is what a host in the background is like, which takes sessions from
+        whoever needs that kind; others take none that they are not asked for by name.
         """
         self._journal = Journal(where)
         self._warm = WarmAgents(agent)
         self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
-        self._service = SessionService(self._journal, self._sessions, self._warm)
+        self._service = SessionService(self._journal, self._sessions, self._warm, kind)
         self._housekeeping = Housekeeping(
             self._journal, self._sessions, self._warm, park_after, self._service.is_read
         )

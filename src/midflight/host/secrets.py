@@ -20,18 +20,26 @@ class SessionSecrets:
     def __init__(self) -> None:
         """Begin without a session."""
         self._options: dict[str, Options] = {}
+        self._terminals: dict[str, Mapping[str, str]] = {}
 
     def __contains__(self, id: object) -> bool:
         """Tell whether this host has had a session."""
         return id in self._options
 
-    def keep(self, id: str, options: Options) -> None:
-        """Remember the options of a session."""
+    def keep(self, id: str, options: Options, terminal: Mapping[str, str] | None = None) -> None:
+        """Remember the options of a session, and the variables of its terminal."""
         self._options[id] = options
+        if terminal is not None:
+            self._terminals[id] = terminal
+
+    def terminal(self, id: str) -> Mapping[str, str] | None:
+        """Return the variables of the terminal that a session was begun from, if they are known."""
+        return self._terminals.get(id)
 
     def forget(self, id: str) -> None:
         """Forget a session that was removed."""
         self._options.pop(id, None)
+        self._terminals.pop(id, None)
 
     def masked(self, text: str) -> str:
         """Return a text without the secrets of this process and of the sessions it has had."""

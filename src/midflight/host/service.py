@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.authorization import AnswerScope, Authorizer, Caller
+from midflight.environment import HostKind
 from midflight.errors import Conflict, NotFound
 from midflight.family import Beginning
 from midflight.host.sessions import SessionTable
@@ -20,15 +22,22 @@ from midflight.values import Who
 PAGE = 1_000
 """How many events are read from the journal at a time, and a page has at most."""
 
+MAX_TAKEN = 50
+"""With so many live sessions a host takes no further ones: of its files and its time each has less.
+"""
+
 
 class SessionService:
     """Answers for the sessions of the journal, and knows which of them are read."""
 
-    def __init__(self, journal: Journal, sessions: SessionTable, warm: WarmAgents) -> None:
-        """Begin without a reader."""
+    def __init__(
+        self, journal: Journal, sessions: SessionTable, warm: WarmAgents, kind: HostKind | None
+    ) -> None:
+        """Begin without a reader. ``kind`` says who may have a session here; None: nobody."""
         self._journal = journal
         self._sessions = sessions
         self._warm = warm
+        self._kind = kind
         self._readers: Counter[str] = Counter()
         self._attended: Counter[str] = Counter()
 
@@ -45,6 +54,16 @@ class SessionService:
     def warm(self) -> bool:
         """This host keeps agents ready, and takes sessions for them."""
         return bool(self._warm) and not self.closing
+
+    def takes(self, mark: str) -> bool:
+        """Tell whether this host takes sessions for one who needs the kind with this mark.
+
+        One that cannot beat takes none: it will be taken for dead.
+        """
+        host, well = self._journal.host, time.monotonic() < self._journal.valid_until
+        if self._kind is None or host is None or self.closing or not well:
+            return False
+        return len(self._sessions.live()) < MAX_TAKEN and self._kind.is_meant(mark, host)
 
     def knows(self, id: str) -> bool:
         """Tell whether this host has had a session, and can resume it with what is never stored."""
@@ -82,7 +101,7 @@ class SessionService:
             return await self.info(id, exact=True), False
         if warm and not self._warm.fits(beginning.options):
             raise Conflict("no agent is ready for this here", "ask without warm")
-        session = await self._sessions.begin(task, beginning, id)
+        session = await self._sessions.begin(task, beginning, id, await_agent=False)
         return await self.info(session.id, exact=True), True
 
     async def remove(self, id: str) -> None:
@@ -100,14 +119,16 @@ class SessionService:
 
     # Commands -----------------------------------------------------------------------------
 
-    async def carry_out(self, id: str, command: c.Command, who: Who) -> Outcome:
+    async def carry_out(
+        self, id: str, command: c.Command, who: Who, terminal: Mapping[str, str] | None
+    ) -> Outcome:
         """Carry out a command that ``who`` gives; a session at rest is resumed for it.
 
-        Raises as the verb does.
+        ``terminal`` has the variables of the caller's. Raises as the verb does.
         """
         if isinstance(command, c.Close):
             return Outcome(seq=await self._sessions.close(id))
-        session = await self._sessions.resume(id)
+        session = await self._sessions.resume(id, terminal)
         if isinstance(command, c.Cancel):
             await session.withdraw(command.message)
             return _outcome(session, command.message)
@@ -136,6 +157,7 @@ class SessionService:
         self._attended[id] += attends
         self._attend(id)
         try:
+            yield []
             while (session := self._sessions.get(id)) is None or after < session.oldest_seq - 1:
                 page = await self._journal.events(id, after, PAGE)
                 if page:
@@ -157,7 +179,6 @@ class SessionService:
         if session is not None and session.options.attended is not True:
             session.attend(True if self._attended[id] else session.options.attended)
 
-            yield []
 
 def _outcome(session: Session, message: str | None) -> Outcome:
     """Look at the message that a command was about, if it was about one."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
@@ -75,14 +75,18 @@ class SessionTable:
         id: str | None = None,
         *,
         ready: Agent | None = None,
+        await_agent: bool = True,
     ) -> Session:
-        """Start a session, or return the one that was begun with this id; see `Host.begin`."""
+        """Start a session, or return the one that was begun with this id; see `Host.begin`.
+
+        Without ``await_agent`` it is there when its task is accepted; see `Session`.
+        """
         if task is not None:
             check_text(task)
         new = uuid.uuid4().hex if id is None else id
         async with self._starts.alone(new):
             if not await self.was_begun(new, task, beginning.options):
-                return await self._begin(task, beginning, new, ready)
+                return await self._begin(task, beginning, new, ready, await_agent=await_agent)
         return await self.resume(new)
 
     async def was_begun(self, id: str, task: str | None, options: Options) -> bool:
@@ -104,7 +108,13 @@ class SessionTable:
         return True
 
     async def _begin(
-        self, task: str | None, beginning: Beginning, id: str, ready: Agent | None
+        self,
+        task: str | None,
+        beginning: Beginning,
+        id: str,
+        ready: Agent | None,
+        *,
+        await_agent: bool,
     ) -> Session:
         self._check_open()
         options, parent = beginning.options, beginning.parent
@@ -117,9 +127,17 @@ class SessionTable:
         try:
             return await self._enter(
                 lambda: Session(
-                    options, task, self._agent, record=record, ready=ready, who=beginning.who
+                    options,
+                    task,
+                    self._agent,
+                    record=record,
+                    ready=ready,
+                    who=beginning.who,
+                    terminal=beginning.terminal,
+                    await_agent=await_agent,
                 ),
                 record,
+                beginning.terminal,
             )
         except BaseException:
             if ready is not None:  # the session may not have come to have it
@@ -148,15 +166,18 @@ class SessionTable:
                     return
             await self._journal.remove(id)
 
-    async def resume(self, id: str) -> Session:
-        """Return a session: a live one, or one at rest, which is resumed; see `Host.session`."""
+    async def resume(self, id: str, terminal: Mapping[str, str] | None = None) -> Session:
+        """Return a session: a live one, or one at rest, which is resumed; see `Host.session`.
+
+        ``terminal`` has the variables of the caller's, for one whose own are not known here.
+        """
         async with self._starts.alone(id):
             while (session := self._live.get(id)) is not None and session.closing:
                 await asyncio.wait({self._watches[id]})  # then it is one at rest
             self._check_open()
-            return session or await self._resume(id)
+            return session or await self._resume(id, self.secrets.terminal(id) or terminal)
 
-    async def _resume(self, id: str) -> Session:
+    async def _resume(self, id: str, terminal: Mapping[str, str] | None) -> Session:
         row, record, past = await self._journal.take(id)
         try:
             options = self.secrets.options(row)
@@ -164,10 +185,16 @@ class SessionTable:
             await recover(row, record, past)  # which closes its record
             raise
         return await self._enter(
-            lambda: Session(options, agent=self._agent, record=record, past=past), record
+            lambda: Session(
+                options, agent=self._agent, record=record, past=past, terminal=terminal
+            ),
+            record,
+            terminal,
         )
 
-    async def _enter(self, make: Callable[[], Session], record: Record) -> Session:
+    async def _enter(
+        self, make: Callable[[], Session], record: Record, terminal: Mapping[str, str] | None
+    ) -> Session:
         """Enter a session and keep it; the record of one that could not be is closed."""
         try:
             self._check_open()
@@ -182,7 +209,7 @@ class SessionTable:
             await session.close("parked")
             self._check_open()
         self._live[session.id] = session
-        self.secrets.keep(session.id, session.options)
+        self.secrets.keep(session.id, session.options, terminal)
         watch = asyncio.get_running_loop().create_task(self._watch(session))
         self._watches[session.id] = watch
         self.changed.set()

@@ -58,6 +58,10 @@ class _WatchedAgent:
             signal = await self._signals.get()
             yield signal
 
+    async def check(self) -> None:
+        """See `Agent.check`."""
+        await self._agent.check()
+
     async def start(self) -> None:
         """See `Agent.start`."""
         await self._agent.start()

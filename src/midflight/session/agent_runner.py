@@ -79,6 +79,7 @@ class AgentRunner:
         self._interrupted = 0.0
         self._pricing: asyncio.Task[None] | None = None
         self._ready = ready is not None
+        self._fresh = False
         self.agent = ready or factory(options)
         self.alive = False
 
@@ -100,6 +101,13 @@ class AgentRunner:
         """Start the agent and the two tasks."""
         await self._start_agent()
         self.begin()
+
+    async def prepare(self) -> None:
+        """Begin, and leave the start to the first message. Raises what `Agent.check` raises."""
+        await self.agent.check()
+        self.begin()
+        self._fresh = True
+        self._up.clear()
 
     def begin(self) -> None:
         """Begin to carry out actions; an agent that is not started starts with a message."""
@@ -142,7 +150,11 @@ class AgentRunner:
         self._up.clear()
         self._lost = False
         if not self._ready:
-            await self.agent.start()
+            try:
+                await self.agent.start()
+            except BaseException:
+                self._up.set()
+                raise
         _log.debug("%s: the agent is started", self.agent.name)
         self._ready = False
         self.alive = True
@@ -287,9 +299,9 @@ class AgentRunner:
                 self._options = msgspec.structs.replace(self._options, permission_mode=mode)
 
     async def _hand(self, hand: a.Hand) -> None:
-        """Hand the agent a message; start an agent that has died again first."""
+        """Hand the agent a message; start one that is not started, or has died, first."""
         if not self.alive:
-            await self._restart()
+            await (self._start_fresh() if self._fresh else self._restart())
         try:
             await self.agent.send(hand.message, hand.text, steer=hand.steer)
         except AgentFailed:
@@ -301,6 +313,11 @@ class AgentRunner:
         """Wait a moment for the end of the agent, and return whether it has ended."""
         await self._readers.join(timeout=END_TIMEOUT_S)
         return not self.alive
+
+    async def _start_fresh(self) -> None:
+        """Start the agent for its first message, of whose conversation nothing is lost so far."""
+        await self._start_with(self._options)
+        self._fresh = False
 
     async def _restart(self) -> None:
         """Start the agent again: resume its conversation or, if that is lost, begin a new one.

@@ -66,13 +66,17 @@ class Session(BaseSession):
         past: Past | None = None,
         ready: Agent | None = None,
         who: Who | None = None,
+        terminal: Mapping[str, str] | None = None,
+        await_agent: bool = True,
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message.
 
         ``agent`` makes the driver from the options. With a ``record`` readers see no event before
         it is on disk. With a ``past`` the session resumes from it, and the next message starts its
         agent. ``ready`` is an agent that was started with these options. ``who`` gives the task,
-        and the commands that come without a name: this program, unless it is told.
+        and the commands that come without a name: this program, unless it is told. ``terminal`` has
+        the variables of the terminal that it is begun from. Without ``await_agent`` the task starts
+        the agent, and entering waits for no more than that the task is accepted.
         """
         name = options.name or slug(task or options.cwd.name)
         log = EventLog(hold_back=record is not None)
@@ -85,6 +89,7 @@ class Session(BaseSession):
         self._recorded = record is not None
         self._inside = False
         self._past = past
+        self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
         self._alarm = Alarm(self._look)
@@ -105,7 +110,7 @@ class Session(BaseSession):
         )
         self._runner = AgentRunner(
             self._rules,
-            marked(options, self.id, kept=self._recorded),
+            marked(options, self.id, kept=self._recorded, terminal=terminal),
             agent,
             after_input=self._after_input,
             before_action=self._before_action,
@@ -285,8 +290,9 @@ class Session(BaseSession):
         """Start the agent, and send it the task if there is one.
 
         Raises `AgentUnavailable`, `UnsupportedOption` or `AgentFailed`; nothing is left running.
-        A resumed session starts its agent with the next message. Inside of an agent it may be
-        `NotAllowed`: it has no more than that agent.
+        A resumed session starts its agent with the next message, and one that does not await its
+        agent with the task, which fails where that does. Inside of an agent it may be `NotAllowed`:
+        it has no more than that agent.
         """
         if self._loop is not None:
             raise Conflict("a session is entered once", "dispatch a new one")
@@ -298,10 +304,14 @@ class Session(BaseSession):
             self._resume(self._past)
             return self
         try:
-            await self._runner.start()
+            if self._await_agent:
+                await self._runner.start()
+            else:
+                await self._runner.prepare()
             if self._task is not None:
                 self.first = await self.send(self._task)
-            await self._runner.wait_up()
+            if self._await_agent:
+                await self._runner.wait_up()
             await self._check_inside(self.id)
         except BaseException:
             await self.close("failed to start")

@@ -72,6 +72,11 @@ class AcpAgent:
 
     # Starting and ending ------------------------------------------------------------------
 
+    async def check(self) -> None:
+        """Look for the program, and at what is at stake here."""
+        self._program.found(self._env)
+        await asyncio.to_thread(self._look)
+
     async def start(self) -> None:
         """Start the program, greet it and open the session; an unusable agent is ended."""
         argv = self._program.found(self._env)

@@ -97,6 +97,11 @@ class ClaudeAgent:
 
     # Starting and ending ------------------------------------------------------------------
 
+    async def check(self) -> None:
+        """Look for the program, its version, and what the folder has it obey."""
+        await program.check(program.find(self._options.agent_path))
+        await asyncio.to_thread(self._look)
+
     async def start(self) -> None:
         """Start the program and greet it, with or without what the folder has it obey."""
         path = program.find(self._options.agent_path)

@@ -16,6 +16,7 @@ from midflight.agents.opencode import trust
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
 from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.agents.shared.version import version
+from midflight.environment import SHELL
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
@@ -170,7 +171,8 @@ class Launch(NamedTuple):
 
     def key(self) -> tuple[Path, bytes]:
         """Return what is the same for sessions that can share a server: all but the folder."""
-        env = {**self.env, "PWD": "", "OPENCODE_CONFIG_CONTENT": ""}
+        own = {*SHELL, "OPENCODE_CONFIG_CONTENT"}
+        env = {name: value for name, value in self.env.items() if name not in own}
         return self.path, msgspec.json.encode((env, self.config), order="sorted")
 
     def environment(self, password: str, folder: Path) -> dict[str, str]:

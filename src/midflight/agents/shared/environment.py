@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight.environment import of_terminal
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import SERVERS_VARIABLE
 
@@ -15,9 +16,16 @@ CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 def inherited(without: Collection[str]) -> dict[str, str]:
-    """Return the environment of this process without some variables, and without other servers."""
+    """Return the environment of this process without some variables, and without other servers.
+
+    Those of a terminal come with the options: they are the session's, see `lineage.marked`.
+    """
     out = {*without, SERVERS_VARIABLE}
-    return {name: value for name, value in os.environ.items() if name not in out}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in out and not of_terminal(name)
+    }
 
 
 def runnable(path: Path, install: str) -> Path:

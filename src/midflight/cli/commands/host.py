@@ -19,7 +19,8 @@ from midflight.cli.foreground import make_notifier
 from midflight.cli.options import command_line_options, name_source, resolve_options
 from midflight.cli.output import write
 from midflight.cli.parser import seconds
-from midflight.client.spawn import Ready
+from midflight.client.spawn import Ready, host_environment
+from midflight.environment import HostKind
 from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
@@ -60,10 +61,12 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # its terminal may go, it stays
+    # Only one that was started for others takes their sessions: a person's own ends with a Ctrl-C.
+    kind = None if args.ready is None else HostKind(host_environment(), args.park_after)
     try:
         notifier = make_notifier(None)
         on_session = notifier.follow if notifier else None
-        mine = Host(args.journal, park_after=_park_after(args), on_session=on_session)
+        mine = Host(args.journal, park_after=_park_after(args), on_session=on_session, kind=kind)
         async with mine:
             ready, args.ready = args.ready, None  # once closed, its number is used again
             _report_ready(ready, Ready(address=mine.address()))

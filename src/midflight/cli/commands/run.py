@@ -20,7 +20,7 @@ from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.commands import check_text
+from midflight.commands import Send, check_text
 from midflight.errors import ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
 from midflight.session.session import Session
@@ -127,9 +127,8 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     ) as client:
         async with _in_worktree(args, options) as changed:
             session = await client.dispatch(args.task, **changed)
-        async with session:
-            for text in args.then or []:
-                await session.send(text, delivery="queue")
+        for text in args.then or []:
+            await client.carry_out(session.id, Send(text=text, delivery="queue"))
         if args.json:
             info = await client.info(session.id)
             write(json_line(msgspec.json.encode(info)))

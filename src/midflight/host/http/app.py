@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from midflight import commands as c
+from midflight import environment
 from midflight import events as e
 from midflight.authorization import MAY_ANSWER, AnswerGrant, Authorizer, Caller
 from midflight.errors import (
@@ -180,6 +181,11 @@ class _Api:
         door = request.headers.get(DOOR, "")
         return who_calls(door, caller.inside, caller.pid, seen=caller.seen)
 
+    @staticmethod
+    def _terminal(request: Request) -> Mapping[str, str] | None:
+        header = request.headers.get(environment.TERMINAL)
+        return None if header is None else environment.read(header)
+
     async def health(self, request: Request) -> Response:
         body: dict[str, object] = {
             "status": "leaving" if self._service.closing else "ok",
@@ -189,6 +195,8 @@ class _Api:
             body["knows"] = self._service.knows(request.query_params["knows"])
         if "warm" in request.query_params:
             body["warm"] = self._service.warm
+        if "takes" in request.query_params:
+            body["takes"] = self._service.takes(request.query_params["takes"])
         return _json(body)
 
     async def list(self, request: Request) -> Response:
@@ -222,7 +230,7 @@ class _Api:
         options = Options.build(**fields)
         beginning = await self._authorizer(request).begin(options, parent)
         warm = "warm" in request.query_params
-        beginning = beginning._replace(who=self._who(request))
+        beginning = beginning._replace(who=self._who(request), terminal=self._terminal(request))
         info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
         return _json(info, 201 if new else 200)
 
@@ -236,7 +244,10 @@ class _Api:
         command = c.decode(await _body(request))
         info = await self._info(request)
         await self._authorizer(request).check(info.id, command)
-        return _json(await self._service.carry_out(info.id, command, self._who(request)), 202)
+        outcome = await self._service.carry_out(
+            info.id, command, self._who(request), self._terminal(request)
+        )
+        return _json(outcome, 202)
 
     async def agent(self, request: Request) -> Response:
         return _json(self._service.agent((await self._info(request)).id))

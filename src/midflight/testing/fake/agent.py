@@ -113,17 +113,26 @@ class FakeAgent:
 
     # Life ---------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
+    async def check(self) -> None:
+        """Find the model, and the conversation to resume."""
+        self._find()
+
+    def _find(self) -> FakeModel:
         model = FakeModel.at(self._options.env.get("ANTHROPIC_BASE_URL"))
         if model is None:
             raise AgentUnavailable(
                 "the fake agent has no model", "env=model.env(home) of a FakeModel"
             )
+        resume = self._options.resume
+        if resume and resume not in model.conversations:
+            raise ConversationLost(f"No conversation found with session ID: {resume}")
+        return model
+
+    async def start(self) -> None:
+        """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
+        model = self._find()
         self._tools.protected = await asyncio.to_thread(protected, self._options)
         session = self._options.resume or str(uuid.uuid4())
-        if self._options.resume and session not in model.conversations:
-            raise ConversationLost(f"No conversation found with session ID: {session}")
         self._conversation = FakeConversation(model, self._options, session, self._tools, self._say)
         model.agents.append(self)
         self._say(Up())

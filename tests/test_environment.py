@@ -1,0 +1,100 @@
+"""Which environments are the same for a host, and what each terminal has of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from midflight import environment
+from midflight.agents.claude import program as claude
+from midflight.agents.shared.environment import inherited
+from midflight.environment import HostKind
+from midflight.lineage import SESSION_VARIABLE, marked
+from midflight.options import Options
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+SECRET = "sk-ant-a-key"
+ENV = {"PATH": "/bin", "HOME": "/home/pat", "ANTHROPIC_API_KEY": SECRET, "TERM": "xterm"}
+
+
+def kind(changed: Mapping[str, str] = {}, park_after: float | None = None) -> HostKind:
+    return HostKind({**ENV, **changed}, park_after)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PWD", "OLDPWD", "SHLVL", "_", "TERM", "TERM_PROGRAM", "TMUX", "TMUX_PANE", "WINDOWID"),
+        *("SSH_TTY", "SSH_CONNECTION", "KITTY_WINDOW_ID", "COLUMNS"),
+    ],
+)
+def test_variable_of_a_terminal_makes_no_other_kind(name: str) -> None:
+    assert kind({name: "one"}).mark("h") == kind({name: "two"}).mark("h") == kind().mark("h")
+
+
+@pytest.mark.parametrize("name", ["PATH", "ANTHROPIC_API_KEY", "NEW", "XTERM", "SSH_AUTH_SOCK"])
+def test_any_other_variable_makes_another_kind(name: str) -> None:
+    assert kind({name: "other"}).mark("h") != kind().mark("h")
+
+
+def test_settings_and_versions_make_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = kind()
+    assert kind(park_after=60.0).mark("h") != plain.mark("h")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.0.0")
+    assert kind().mark("h") != plain.mark("h")
+
+
+def test_mark_is_of_one_host_and_shows_no_value() -> None:
+    plain = kind()
+    assert plain.mark("one") != plain.mark("two")
+    assert plain.is_meant(kind().mark("one"), "one")
+    assert not plain.is_meant(plain.mark("one"), "two")
+    assert not plain.is_meant("ß", "one")
+    assert SECRET not in plain.mark("one") + repr(plain)
+
+
+def test_terminal_arrives_as_it_was_and_brings_nothing_else() -> None:
+    mine = {"TMUX_PANE": "%7", "TERM": "x\nterm\udcff", "PWD": "/here", "LD_PRELOAD": "/x.so"}
+    line = environment.written(mine)
+    assert line.isascii()
+    assert line.isprintable()
+    assert environment.read(line) == {"TMUX_PANE": "%7", "TERM": "x\nterm\udcff"}
+
+
+@pytest.mark.parametrize(
+    "header", ["", "[1]", "{", "=&&=", "LD_PRELOAD=%2Fx.so&TMUX=a%00b&PWD=%2F", "%zz=%", "TERM"]
+)
+def test_header_that_no_client_writes_gives_nothing(header: str) -> None:
+    assert environment.read(header).get("TERM", "") == ""
+    assert set(environment.read(header)) <= {"TERM"}
+
+
+def test_terminal_that_is_too_long_for_a_header_stays_away() -> None:
+    assert environment.written({"TERMCAP": "x" * 10_000}) == ""
+
+
+def test_agent_has_the_terminal_that_it_is_given_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMUX_PANE", "%1")
+    monkeypatch.setenv("WINDOWID", "1")
+    options = Options.build(cwd=tmp_path, env={"TERM": "dumb"})
+    given = {"TMUX_PANE": "%2", "TERM": "xterm"}
+    env = claude.environment(marked(options, "s", terminal=given))
+    assert (env["TMUX_PANE"], env["TERM"], "WINDOWID" in env) == ("%2", "dumb", False)
+    assert (env["PWD"], env[SESSION_VARIABLE]) == (str(tmp_path), "s")
+    own = claude.environment(marked(options, "s"))
+    assert (own["TMUX_PANE"], own["WINDOWID"]) == ("%1", "1")
+    assert "TMUX_PANE" in os.environ
+    assert "TMUX_PANE" not in inherited(())
+
+
+def test_documentation_lists_every_variable_of_a_terminal() -> None:
+    text = (DOCS / "sessions.md").read_text(encoding="utf-8")
+    for name in environment.NAMES:
+        assert f"`{name}`" in text
+    for beginning in environment.BEGINNINGS:
+        assert f"`{beginning}*`" in text
