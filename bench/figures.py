@@ -107,6 +107,36 @@ COMPARISONS = {
             Figure("warm", "task → first text, agent kept warm", "ms", 1e3, 0.5),
         ),
     ),
+    "background": Comparison(
+        "Sessions in the background",
+        "raw SDK, raw HTTP",
+        (
+            Figure("run_d", "`midflight run -d`, a host lives", "ms", 1e3, value_aim=500),
+            Figure("run_d_cold", "the same, none does", "ms", 1e3, value_aim=1_000),
+            Figure(
+                "further_memory",
+                "memory of a further session, beyond its agent's",
+                "MiB",
+                _MIB,
+                value_aim=5,
+            ),
+            Figure("hosted_delay_p50", "8 sessions: age of a delta, median", "ms", 1e3, 1.3),
+            Figure("hosted_delay_p99", "8 sessions: the same, 99th percentile", "ms", 1e3, 1.5),
+            Figure("json_delay_p50", "8 × `run --json`: age of a delta, median", "ms", 1e3, 1.5),
+            Figure("json_interrupt", "`run --json`: interrupt → the turn's end", "ms", 1e3, 1.2),
+            Figure("served_memory", "OpenCode, 8 sessions: the agent's memory", "MiB", _MIB, 1.5),
+            Figure(
+                "served_delay_p99", "OpenCode, 8 sessions: 99th percentile of ages", "ms", 1e3, 2.0
+            ),
+            Figure(
+                "served_again",
+                "OpenCode: task → first text, its server runs; raw: a cold one",
+                "ms",
+                1e3,
+                0.5,
+            ),
+        ),
+    ),
     "tools": Comparison(
         "Tools over MCP",
         "the verb itself",

@@ -12,7 +12,6 @@ import json
 import os
 import pty
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.background import end_hosts
 from bench.base import First, Samples, Size, followed_up
 from bench.host_other import other, raw_journal
 from bench.host_work import LAST_WORDS, LONG, fill, work
@@ -309,15 +309,6 @@ async def text_after(session: BaseSession, began: float) -> float:
             took = time.perf_counter() - began
     assert took
     return took
-
-
-async def end_hosts(client: Client) -> None:
-    """End the hosts that were started in the background."""
-    for host in await client.hosts():
-        os.kill(host.pid, signal.SIGTERM)
-    async with asyncio.timeout(PATIENCE_S):
-        while await client.hosts():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.05)
 
 
 async def raw_agents(size: Size) -> Samples:

@@ -53,12 +53,15 @@ class Raw:
         while b"listening on" not in await self._process.stdout.readline():
             assert self._process.returncode is None, "the server did not start"
         await self._wait()
-        session = await self._client.post("/session", json={"title": "bench"}, timeout=60)
-        self._path = f"/session/{session.raise_for_status().json()['id']}"
+        self._session = await self._begin()
         self._events = self._read()
         await anext(self._events)  # connected: nothing is missed
         await self.say(self._text)
         return self
+
+    async def _begin(self) -> str:
+        session = await self._client.post("/session", json={"title": "bench"}, timeout=60)
+        return str(session.raise_for_status().json()["id"])
 
     async def _wait(self) -> None:
         """Wait until the server answers; it never answers the first connections."""
@@ -82,11 +85,15 @@ class Raw:
         await self._process.wait()
 
     async def say(self, text: str) -> None:
+        await self._prompt(self._session, text)
+
+    async def _prompt(self, session: str, text: str) -> None:
         # The server sorts messages by their ids, which begin with the time.
         now = int(time.time() * 1000) * 0x1000 & (1 << 48) - 1
         self._known = f"msg_{now:012x}{secrets.token_hex(ID_DIGITS // 2)}"
         body = {"messageID": self._known, "parts": [{"type": "text", "text": text}]}
-        (await self._client.post(f"{self._path}/prompt_async", json=body)).raise_for_status()
+        prompt = f"/session/{session}/prompt_async"
+        (await self._client.post(prompt, json=body)).raise_for_status()
 
     async def listen(self, on_text: OnText) -> None:
         idle = whole = False
@@ -104,4 +111,24 @@ class Raw:
                 return
 
     async def interrupt(self) -> None:
-        (await self._client.post(f"{self._path}/abort")).raise_for_status()
+        (await self._client.post(f"/session/{self._session}/abort")).raise_for_status()
+
+    @property
+    def server(self) -> int:
+        """The process of the server."""
+        return self._process.pid
+
+    async def many(self, count: int, on_text: OnText, text: str) -> None:
+        """Have so many sessions of this server work at once, and read the one stream of it."""
+        sessions = [self._session] + [await self._begin() for _ in range(count - 1)]
+        for said in ("pong", text):  # each has streamed before
+            working = set(sessions)
+            for session in sessions:
+                await self._prompt(session, said)
+            while working:
+                event = await anext(self._events)
+                given = event["properties"]
+                if event["type"] == "message.part.delta" and given["field"] == "text":
+                    on_text(given["delta"])
+                elif event["type"] == "session.idle":
+                    working.discard(given["sessionID"])

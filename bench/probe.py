@@ -202,6 +202,10 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
         from bench import host
 
         samples = await host.PROBES[probe](name, given)
+    elif agent == "background":
+        from bench import background
+
+        samples = await background.PROBES[probe](name, given)
     elif agent == "tools":
         from bench import tools
 

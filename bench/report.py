@@ -64,7 +64,17 @@ def _tools() -> dict[str, str]:
     return {"mcp": importlib.metadata.version("mcp")}
 
 
-VERSIONS = {"claude": _claude, "opencode": _opencode, "host": _host, "tools": _tools}
+def _background() -> dict[str, str]:
+    return {**_claude(), **_opencode()}
+
+
+VERSIONS = {
+    "claude": _claude,
+    "opencode": _opencode,
+    "host": _host,
+    "tools": _tools,
+    "background": _background,
+}
 
 
 def table(rows: Sequence[Row], raw: str) -> str:

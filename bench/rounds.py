@@ -86,10 +86,11 @@ PROBES = {
     "opencode": ("live", "edits", "servers"),
     "host": ("journal", "lists", "idle", "agents"),
     "tools": ("tools",),
+    "background": ("cost", "hosted", "json", "served"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
-NO_RAW = ("lists", "idle")
+NO_RAW = ("lists", "idle", "cost")
 """There is nothing below that does the same."""
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.raw_http import call
 
 from midflight import environment
+from midflight import events as e
 from midflight.address import Address
 from midflight.client.client import Client, connect
 from midflight.client.spawn import host_environment, one_at_a_time
@@ -254,6 +255,6 @@ async def test_start_that_fails_ends_the_message_and_the_next_one_starts(
         assert (await client.info(session.id)).status == "idle"
         assert (await (await session.send("again")).result()).text == "done"
         notices = [
-            event.text for event in await client.history(session.id) if event.type == "notice"
+            event.text for event in await client.history(session.id) if isinstance(event, e.Notice)
         ]
     assert "send failed: no such model" in notices
