@@ -11,6 +11,9 @@ from midflight.values import SessionStatus, Support
 
 __all__ = ["AgentInfo", "Outcome", "SessionInfo"]
 
+AGENT = b": agent "
+"""How a stream of events tells an `AgentInfo`: a comment, so that older readers pass over it."""
+
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One session.

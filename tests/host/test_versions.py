@@ -18,8 +18,11 @@ from tests.support.sick_host import sick_host
 from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import connect
+from midflight.client.placement import Placement
+from midflight.client.session import RemoteSession
 from midflight.errors import InvalidInput
 from midflight.host import Host
+from midflight.info import AgentInfo
 from midflight.journal import Journal, JournalLocation
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
@@ -30,6 +33,7 @@ GOLDEN_ID = "0123456789abcdef"
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Hosts = Callable[..., Awaitable[Host]]
+Attach = Callable[..., Awaitable[RemoteSession]]
 
 
 @pytest.fixture
@@ -48,6 +52,32 @@ async def test_host_tells_its_version(host: Host, state: Path) -> None:
     async with Journal(state) as journal:
         (known,) = await journal.hosts()
     assert (known.wire, known.older) == (WIRE, "")
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_mode_is_known_with_the_notice_of_its_change(
+    begin: Begin, attach: Attach, monkeypatch: pytest.MonkeyPatch, *, older: bool
+) -> None:
+    """A host tells it in its stream, for nobody to ask at each notice; an older one is asked."""
+    asked = 0
+    ask = Placement.agent
+
+    async def count(self: Placement, address: str, session: str) -> AgentInfo:
+        nonlocal asked
+        asked += 1
+        return await ask(self, address, session)
+
+    monkeypatch.setattr(Placement, "agent", count)
+    if older:
+        monkeypatch.setattr("midflight.host.http.app._Api._agent_comment", lambda *_: b"")
+    _, session = await begin()
+    remote = await attach(session)
+    await session.set_permission_mode("plan")
+    async for event in remote.events():
+        if isinstance(event, e.Notice) and "plan" in event.text:
+            break
+    assert (remote.permission_mode, remote.capabilities) == ("plan", session.capabilities)
+    assert (asked > 0) == older
 
 
 async def test_journal_of_version_1_is_resumed_with_its_rules(

@@ -18,7 +18,7 @@ from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.address import Address
 from midflight.errors import HostGone, MidflightError
-from midflight.info import SessionInfo, decode
+from midflight.info import AGENT, AgentInfo, SessionInfo, decode
 
 T = TypeVar("T")
 
@@ -132,10 +132,11 @@ async def call(
     return content
 
 
-async def stream(address: Address, path: str) -> AsyncIterator[e.Event | None]:
+async def stream(address: Address, path: str) -> AsyncIterator[e.Event | AgentInfo | None]:
     """Yield the events that a host sends, until it ends them. Raises the error that it answers.
 
-    None says that the host is there, and knows of the reader. Where the reader was too slow the
+    What its agent can do comes before the first, and with what has changed it; None says that the
+    host is there, and knows of the reader. Where the reader was too slow the
     host ends the events too: the reader asks for the rest.
     """
     async with request(address, "GET", path, None, _STREAM) as response:
@@ -144,7 +145,9 @@ async def stream(address: Address, path: str) -> AsyncIterator[e.Event | None]:
         kind = ""
         async for line in response.lines():
             name, _, value = line.partition(": ")
-            if line.startswith(":"):
+            if line.startswith(AGENT.decode()):
+                yield read(line.encode()[len(AGENT) :], AgentInfo)
+            elif line.startswith(":"):
                 yield None
             elif name == "event":
                 kind = value

@@ -117,7 +117,7 @@ class Placement:
 
     def events(
         self, address: str, session: str, after: int, *, attend: bool
-    ) -> AsyncIterator[e.Event | None]:
+    ) -> AsyncIterator[e.Event | AgentInfo | None]:
         """Yield what the host at an address sends of a session; see `stream`.
 
         ``attend`` says that a person is there to answer.

@@ -140,7 +140,7 @@ class RemoteSession(BaseSession):
                 self._see(event)
             self._log.restore(past.recent)
             self._reader = self._log.reader(self._log.last_seq)
-        await self._look()
+        self._row = await self._journal.find(self.id, exact=True)
         self._following = asyncio.get_running_loop().create_task(self._follow(None))
         try:
             await self._connected.wait()
@@ -232,14 +232,19 @@ class RemoteSession(BaseSession):
         """
         row = await self._journal.find(self.id, exact=True)
         if row.address is not None:
-            async for event in self._placement.events(
+            told = False
+            async for what in self._placement.events(
                 row.address, self.id, self._log.last_seq, attend=self._attend
             ):
-                self._connected.set()
-                if isinstance(event, (e.SessionStarted, e.Notice)):  # it may be about the agent
+                if isinstance(what, AgentInfo):
+                    self._agent, told = what, True
+                    continue
+                # An older host tells nothing of its agent by itself; these may be about it.
+                if not told and (what is None or isinstance(what, (e.SessionStarted, e.Notice))):
                     await self._look()
-                if event is not None:
-                    self._take(event)
+                self._connected.set()
+                if what is not None:
+                    self._take(what)
         elif self._folded.ended is None and self._recovered_seq != row.seq:
             await self._placement.recover(self.id, row.seq)
             self._recovered_seq = row.seq

@@ -6,6 +6,7 @@ Errors are ``{"code": …, "message": …, "hint": …}`` with the status that f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -39,7 +40,7 @@ from midflight.errors import (
 )
 from midflight.host.http.connection import CALLER
 from midflight.host.service import SessionService
-from midflight.info import SessionInfo
+from midflight.info import AGENT, SessionInfo
 from midflight.options import Options
 from midflight.values import Who
 from midflight.who import DOOR
@@ -264,14 +265,25 @@ class _Api:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
+    def _agent_comment(self, id: str) -> bytes:
+        with contextlib.suppress(NotFound):  # it is at rest
+            return AGENT + msgspec.json.encode(self._service.agent(id)) + b"\n\n"
+        return b""
+
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
-        """Yield the events, a heartbeat where nothing happens, and that it lagged where it did."""
+        """Yield the events, a heartbeat where nothing happens, and that it lagged where it did.
+
+        What the agent can do, and in which mode it works, comes as a comment before the first of
+        them and before those with which it has changed.
+        """
         frames = self._service.follow(id, after, HEARTBEAT_S, attends=attends)
-        silence = b": here\n\n"
+        silence, known = b": here\n\n", b""
         try:
             async for events in frames:
-                yield b"".join(map(_sse, events)) or silence
-                silence = b": still here\n\n"
+                agent = self._agent_comment(id)
+                told = b"" if agent == known else agent
+                yield told + (b"".join(map(_sse, events)) or silence)
+                silence, known = b": still here\n\n", agent
             yield b"event: end\ndata: {}\n\n"
         except EventsExpired:  # what is not in memory any more is in the journal: come back
             yield b"event: lagged\ndata: {}\n\n"
