@@ -78,7 +78,7 @@ async def test_an_edit_is_approved_by_its_diff(
     scripted = await model(
         ToolCall("Read", {"file_path": str(code)}), ToolCall("Edit", change), Text("done")
     )
-    screen = await terminal(scripted, "increment")
+    screen = await terminal(scripted, "run", "increment")
     await screen.sees("The agent asks for leave to use Edit")
     await screen.sees("-    return x\n")
     await screen.sees("+    return x + 1\n")
@@ -100,7 +100,7 @@ async def test_a_command_is_shown_whole_and_denied_with_a_reason(
     scripted = await model(
         ToolCall("Bash", {"command": f"{lines}\ntouch the-hidden-tail"}), Text("I see.")
     )
-    screen = await fake_terminal(scripted, "touch")
+    screen = await fake_terminal(scripted, "run", "touch")
     await screen.sees("leave to use Bash (61 lines)")
     for number in range(60):
         await screen.sees(f"touch file{number}\n")
@@ -126,7 +126,7 @@ async def test_a_draft_is_put_aside_and_never_answers_a_request(
     scripted = await model(
         [Words("soon "), Wait("go"), ToolCall("Write", write)], Text("well"), Text("done")
     )
-    screen = await fake_terminal(scripted, "write")
+    screen = await fake_terminal(scripted, "run", "write")
     await screen.sees("soon")
     screen.keys("yes, and the docs")
     await screen.sees("yes, and the docs")
@@ -174,40 +174,126 @@ async def test_questions_are_answered_by_number_and_in_own_words(
     assert await screen.ends() == 0
 
 
-@pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
-async def test_a_key_stops_the_turn_and_again_quits(
-    model: Model, fake_terminal: Start, key: str
-) -> None:
-    scripted = await model([Words("working "), Wait("never")])
-    screen = await fake_terminal(scripted, "work")
+async def test_escape_stops_the_turn_and_never_quits(model: Model, fake_terminal: Start) -> None:
+    scripted = await model([Words("working "), Wait("never")], Text("more done"))
+    screen = await fake_terminal(scripted, "run", "work")
     await screen.sees("working")
-    screen.keys(key)
+    screen.keys(ESC)
+    screen.keys(ESC)
     await screen.sees("[stop]")
     await screen.sees("turn 1 interrupted")
-    screen.keys(key)
+    screen.keys(ESC)
+    screen.keys(ESC)
+    screen.types("go on")
+    await screen.sees("turn 2 completed")
+    screen.keys(CTRL_D)
+    assert await screen.ends() == 0
+
+
+async def test_ctrl_c_stops_the_turn_and_twice_quits_when_idle(
+    model: Model, fake_terminal: Start
+) -> None:
+    scripted = await model([Words("working "), Wait("never")])
+    screen = await fake_terminal(scripted, "run", "work")
+    await screen.sees("working")
+    screen.keys(CTRL_C)
+    await screen.sees("[stop]")
+    await screen.sees("turn 1 interrupted")
+    screen.keys("draft")
+    await screen.sees("draft")
+    screen.keys(CTRL_C)  # drops what is typed
+    screen.keys(CTRL_C)
+    await screen.sees("Ctrl-C once more to quit")
+    screen.keys(CTRL_C)
     await screen.sees("Cost:")
     assert await screen.ends() == 130
 
 
-@pytest.mark.parametrize("key", [ESC, CTRL_C], ids=["Esc", "Ctrl-C"])
-async def test_a_single_key_does_not_quit_an_idle_session(
-    model: Model, fake_terminal: Start, key: str
-) -> None:
-    scripted = await model(Text("done"), Text("more done"))
-    screen = await fake_terminal(scripted, "work")
+@pytest.mark.parametrize("key", ["\x1b\r", "\n", "\\\r"], ids=["Alt-Enter", "Ctrl-J", "backslash"])
+async def test_message_can_have_several_lines(model: Model, fake_terminal: Start, key: str) -> None:
+    scripted = await model(Text("done"), Text("well"))
+    screen = await fake_terminal(scripted, "run", "work")
     await screen.sees("turn 1 completed")
-    screen.keys(key)
-    await screen.sees("once more to quit")
-    screen.types("go on")
+    screen.keys(f"one{key}two")
+    await screen.sees("two")
+    screen.keys("\r")
     await screen.sees("turn 2 completed")
-    screen.keys(key)
-    screen.keys(key)
+    assert scripted.requests[1].last_user_text == "one\ntwo"
+    screen.types("/quit")
+    assert await screen.ends() == 0
+
+
+async def test_editor_has_the_terminal_to_itself(
+    model: Model, fake_terminal: Start, tmp_path: Path
+) -> None:
+    editor, go = tmp_path / "editor", tmp_path / "go"
+    editor.write_text(
+        '#!/bin/sh\necho "the editor has: $(cat "$1")"\n'
+        f"while ! [ -e {go} ]; do sleep 0.05; done\nprintf 'from\\nthe editor' > \"$1\"\n"
+    )
+    editor.chmod(0o755)
+    scripted = await model(
+        [Words("first "), Wait("go"), ToolCall("Bash", {"command": "ls"})],
+        [Words("second"), Wait("end")],
+        Text("well"),
+    )
+    screen = await fake_terminal(scripted, "run", "work", VISUAL=str(editor))
+    await screen.sees("first")
+    screen.keys("draft")
+    await screen.sees("draft")
+    screen.keys("\x07")
+    await screen.sees("the editor has: draft")
+    scripted.signal("go")
+    await scripted.reached("end")  # the tool has been called, and has ended
+    assert "[tool]" not in screen.text
+    go.touch()
+    await screen.sees("[tool] Bash ls")
+    scripted.signal("end")
+    await screen.sees("turn 1 completed")
+    screen.keys("\r")
+    await screen.sees("turn 2 completed")
+    assert scripted.requests[2].last_user_text == "from\nthe editor"
+    screen.types("/quit")
+    assert await screen.ends() == 0
+
+
+async def test_only_what_is_a_command_is_not_sent(model: Model, fake_terminal: Start) -> None:
+    question_ = question("Where?", "here")
+    scripted = await model(
+        ToolCall("AskUserQuestion", {"questions": [question_]}), *[Text("well")] * 3
+    )
+    screen = await fake_terminal(scripted, "run", "ask")
+    await screen.sees("Where?")
+    screen.types("/srv/data")
+    await screen.sees("turn 1 completed")
+    screen.types("/etc/hosts is wrong")
+    await screen.sees("turn 2 completed")
+    screen.types("/qeue this")
+    await screen.sees("there is no /qeue here; did you mean /queue? //qeue sends it to the agent")
+    screen.keys("\x15")
+    screen.types("//queue is yours")
+    await screen.sees("turn 3 completed")
+    assert "/srv/data" in str(scripted.requests[1].tool_results)
+    said = [each.last_user_text.splitlines()[-1] for each in scripted.requests[2:]]
+    assert said == ["/etc/hosts is wrong", "/queue is yours"]
+    screen.types("/quit")
+    assert await screen.ends() == 0
+
+
+async def test_ctrl_z_is_no_text_and_holds_nothing_up(model: Model, fake_terminal: Start) -> None:
+    screen = await fake_terminal(await model(Text("done"), Text("well")), "run", "work")
+    await screen.sees("turn 1 completed")
+    screen.keys("\x1a")
+    await screen.sees("Ctrl-Z would hold up the session too")
+    screen.types("more")
+    await screen.sees("turn 2 completed")
+    screen.types("/quit")
     assert await screen.ends() == 0
 
 
 async def test_sigint_from_elsewhere_acts_like_the_key(model: Model, fake_terminal: Start) -> None:
     scripted = await model([Words("working "), Wait("never")])
-    screen = await fake_terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "run", "work")
     await screen.sees("working")
     screen.sends(signal.SIGINT)
     await screen.sees("turn 1 interrupted")
@@ -219,7 +305,7 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, fake_terminal: S
     scripted = await model(
         [Words("wrong way "), Wait("never")], Text("right way"), Text("later done")
     )
-    screen = await fake_terminal(scripted, "work")
+    screen = await fake_terminal(scripted, "run", "work")
     await screen.sees("wrong")
     screen.types("/queue then this")
     await screen.sees("[queued]")
@@ -239,8 +325,6 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, fake_terminal: S
     await screen.sees("turn 3 completed")
     screen.types("/cost")
     await screen.sees("so far")
-    screen.types("/fly")
-    await screen.sees("there is no /fly here")
     screen.types("/help")
     await screen.sees("/redirect TEXT")
     screen.types("/quit")
@@ -257,7 +341,7 @@ async def test_the_console_works_without_colour(
 ) -> None:
     write = {"file_path": str(project / "new.txt"), "content": "hello\n"}
     scripted = await model([Text("# Title\n\nSome `code`."), ToolCall("Write", write)], Text("ok"))
-    screen = await fake_terminal(scripted, "write", **plain)
+    screen = await fake_terminal(scripted, "run", "write", **plain)
     await screen.sees("Title")
     await screen.sees("Some code.")
     await screen.sees("+hello")

@@ -11,7 +11,7 @@ import pytest
 
 from midflight import commands as c
 from midflight.cli.parser import COMMANDS, EPILOG, make_parser
-from midflight.cli.terminal.console import HELP
+from midflight.cli.terminal.slash_commands import HELP
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 

@@ -125,6 +125,16 @@ def test_code_and_lists_stay_whole() -> None:
     assert blocks.rest == "end\n"
 
 
+def test_code_that_holds_fences_is_shown_whole() -> None:
+    blocks = Blocks()
+    python = "```python\nx = 1\n\ny = 2\n```\n"
+    nested = f"```markdown\n# Title\n\n{python}\n*as is*\n```\n\n"
+    longer = "````\n```\n\ncode\n````\n\n"
+    assert blocks.feed(nested + longer + "*end*\n\nx") == [nested, longer]
+    text = "".join(part for _, part in markdown(nested + "*end*", 60))
+    assert [line.strip() for line in text.splitlines()[-5:]] == ["```", "", "*as is*", "", "end"]
+
+
 # ------------------------------------------------------------------ every field of every event
 
 VALUES: dict[str, Any] = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings
@@ -21,15 +22,17 @@ from prompt_toolkit.utils import is_dumb_terminal
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.aio import TaskSet
-from midflight._util.sanitize import exact_line, one_line, one_name
-from midflight.cli.answers import is_answer, rule_in_words
+from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import did_you_mean
+from midflight.cli.answers import is_answer
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.output import Fragment, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
+from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import ExitOutcome
-from midflight.errors import InvalidInput, MidflightError
+from midflight.errors import InvalidInput
 from midflight.events import Request
 from midflight.session import BaseSession
 from midflight.state.session import AT_REST
@@ -39,24 +42,10 @@ if TYPE_CHECKING:
 
 
 TWICE_S = 2.0
-"""How soon a second Esc or Ctrl-C must come to mean: quit."""
+"""How soon a second Ctrl-C must come to mean: quit."""
 
 LOOK_AGAIN_S = 0.5
 """How often an attached terminal looks whether a parked session was resumed."""
-
-HELP = """
-  text             steers the running turn, or starts one
-  /queue TEXT      a turn of its own, after the running one
-  /redirect TEXT   stops the running turn and starts one for this
-  /model M         another model              /mode P   another permission mode
-  /rules           what you have allowed for the rest of this session
-  /rules revoke N  withdraws one of these
-  /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
-  /help            this                       /quit     leave (Ctrl-C twice, Ctrl-D)
-  /detach          leave a session that you are attached to: it goes on, as with /quit
-  //text           sends /text to the agent
-  Tab              while something is asked: to the message line, and back to the answer
-"""
 
 READ_S = 0.7
 """How long a request must have been on the screen before a line answers it.
@@ -95,7 +84,7 @@ class Console:
         self._requests = PendingRequests(cwd)
         self._outcome = ExitOutcome()
         self._quit = asyncio.Event()
-        self._stopped_at = float("-inf")
+        self._idle_key_at = float("-inf")
         self._draft = ""
         self._kept = ""
         self._to_message = False
@@ -103,13 +92,17 @@ class Console:
         self._answered: Request | None = None
         self._shown_at = float("-inf")
         self._held: list[Fragment] = []
+        self._away = False
+        self._stopping = False
         self._commands = TaskSet()
+        self._slash = SlashCommands(session, self._status, self._say, self._quit, attached=attached)
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
             bottom_toolbar=self._toolbar,
             key_bindings=self._keys(),
             refresh_interval=0.5,
             erase_when_done=True,
+            prompt_continuation="  ",
         )
         self._prompt.app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
         self._prompt.app.timeoutlen = 0.3  # … also where it could begin a longer key
@@ -172,6 +165,9 @@ class Console:
             case e.SessionStarted(model=model):
                 self._status.model = model
                 self._print(shown)
+            case e.TurnEnded():
+                self._stopping = False
+                self._print(shown)
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
@@ -216,6 +212,9 @@ class Console:
         and takes Ctrl-C and Ctrl-D for itself.
         """
         if not what:
+            return
+        if self._away:
+            self._held += [("", what)] if isinstance(what, str) else what
             return
         app = self._prompt.app
         if app.is_running:
@@ -284,6 +283,8 @@ class Console:
 
     def _show_request(self) -> None:
         """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
+        if self._away:
+            return  # once the person is back
         size = shutil.get_terminal_size()
         shown = self._requests.shown(size.columns, size.lines)
         if shown and is_dumb_terminal():
@@ -327,6 +328,10 @@ class Console:
         # Eager, because on a dumb terminal the keys of prompt_toolkit itself would come first.
         @keys.add("enter", eager=True)
         def _(event: KeyPressEvent) -> None:
+            if event.current_buffer.document.text_before_cursor.endswith("\\"):
+                event.current_buffer.delete_before_cursor()
+                event.current_buffer.insert_text("\n")
+                return
             # What the line answers is what was asked when it was sent off, and nothing later.
             if why := self._why_kept(event.current_buffer.text.strip()):
                 self._say(f"  {why}\n")
@@ -334,22 +339,44 @@ class Console:
             self._answering = None if self._to_message else self._requests.current
             event.current_buffer.validate_and_handle()
 
+        @keys.add("escape", "enter", eager=True)
+        @keys.add("c-j", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-g", eager=True)
+        @keys.add("c-x", "c-e", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            self._commands.start(self._edit(event.current_buffer))
+
         @keys.add("tab", eager=True)
         def _(event: KeyPressEvent) -> None:
             if self._requests.current is not None:
                 self._turn_line()
 
         @keys.add("escape")
+        def _(event: KeyPressEvent) -> None:
+            self._stop()
+
         @keys.add("c-c", eager=True)
         def _(event: KeyPressEvent) -> None:
             self._stop_or_quit()
+
+        @keys.add("c-z", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            # Other hosts take over what a program has that stands still.
+            self._say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
 
         return keys
 
     def _why_kept(self, line: str) -> str:
         """Return why a line is neither an answer nor a message yet, or nothing."""
-        if line.startswith("/") and not line.startswith("//"):
+        name, _ = split(line)
+        if name in COMMANDS:
             return ""
+        slip = name.rfind("/") == 0  # and not the path of a file
+        if slip and (near := did_you_mean(name, COMMANDS, "")):
+            return f"there is no {one_name(name, 40)} here; {near} /{name} sends it to the agent"
         asked = self._requests.current
         if asked is None or self._to_message:
             if not is_answer(line):
@@ -362,20 +389,41 @@ class Console:
             return "that came too soon to be an answer to this: read it, then press Enter"
         return ""
 
-    def _stop_or_quit(self) -> None:
-        """Stop what runs, else drop what is typed; the second time, quit."""
-        now = time.monotonic()
-        if now - self._stopped_at < TWICE_S or self._session.status == "starting":
-            self._quit.set()
-        elif self._session.status in ("running", "waiting"):
-            self._stopped_at = now
-            self._say("  [stop] once more to quit\n")
+    def _stop(self) -> bool:
+        """Stop what runs. Return whether anything does."""
+        runs = self._session.status in ("running", "waiting")
+        if runs and not self._stopping:
+            self._stopping = True
+            self._say("  [stop]\n")
             self._commands.start(self._session.submit(c.Interrupt()))
+        return runs
+
+    def _stop_or_quit(self) -> None:
+        """Stop what runs, else drop what is typed; where nothing is, the second time, quit."""
+        now = time.monotonic()
+        if self._session.status == "starting":
+            self._quit.set()
+        elif self._stop():
+            self._idle_key_at = float("-inf")
         elif self._prompt.default_buffer.text:
             self._prompt.default_buffer.reset()
+        elif now - self._idle_key_at < TWICE_S:
+            self._quit.set()
         else:
-            self._stopped_at = now
-            self._say("  once more to quit\n")
+            self._idle_key_at = now
+            self._say("  Ctrl-C once more to quit\n")
+
+    async def _edit(self, buffer: Buffer) -> None:
+        """Have the line edited in the person's editor, which has the terminal meanwhile."""
+        self._away = True
+        try:
+            await buffer.open_in_editor()
+        finally:
+            self._away = False
+            if self._requests.current is not None:
+                self._show_request()
+            else:
+                self._release()
 
     async def _read(self) -> None:
         """Read lines until the person quits.
@@ -397,13 +445,16 @@ class Console:
 
     async def _execute(self, line: str) -> None:
         """Carry out a line: a command, an answer, or a message."""
-        if line.startswith("/") and not line.startswith("//"):
-            await self._command(*_split(line))
+        name, text = split(line)
+        if name in COMMANDS:
+            await self._slash.carry_out(name, text)
             return
+        if line.startswith("//"):
+            line = line[1:]
         if self._answering is not None:
             await self._answer(self._answering, line)
         elif line:
-            await self._send(c.Send(text=line.removeprefix("/")))
+            await self._send(c.Send(text=line))
 
     async def _send(self, message: c.Send) -> None:
         await self._session.submit(message)
@@ -433,67 +484,7 @@ class Console:
         if self._tree is not None and asked.session != self._session.id:
             wrong = await self._tree.answer(asked.session, answer)
         else:
-            wrong = await self._try(answer)
+            wrong = await tried(self._session, answer)
         if wrong:
             self._answered = None
             self._say(f"  {wrong}\n")
-
-    async def _try(self, command: c.Command) -> str:
-        """Carry out a command; return what is wrong, or nothing."""
-        try:
-            await self._session.command(command)
-        except MidflightError as error:
-            return one_line(str(error))
-        return ""
-
-    async def _command(self, name: str, text: str) -> None:
-        if name in _WITH_TEXT and not text:
-            self._say(f"  {name} needs something behind it\n")
-            return
-        match name:
-            case "/queue":
-                await self._session.submit(c.Send(text=text, delivery="queue"))
-            case "/redirect":
-                await self._session.submit(c.Redirect(text=text))
-            case "/model":
-                self._status.model = ""  # which one that name means, the agent may not tell
-                await self._session.submit(c.SetModel(model=text))
-            case "/mode":
-                await self._session.submit(c.SetPermissionMode(mode=text))
-            case "/stop":
-                await self._session.submit(c.Interrupt())
-            case "/rules":
-                await self._rules(text)
-            case "/cost":
-                self._say(f"  {self._status.cost} so far\n")
-            case "/help":
-                self._say(HELP)
-            case "/detach" if not self._attached:
-                self._say("  this session lives in this terminal; run -d starts one apart\n")
-            case "/quit" | "/detach":
-                self._quit.set()
-            case _:
-                self._say(f"  there is no {one_name(name, 40)} here; /help lists what there is\n")
-
-    async def _rules(self, text: str) -> None:
-        """List what the person has allowed for the rest of the session, or withdraw one."""
-        rules = self._session.rules
-        word, _, number = text.partition(" ")
-        if word == "revoke" and number.strip().isdecimal() and 0 < int(number) <= len(rules):
-            rule = rules[int(number) - 1]
-            wrong = await self._try(c.Revoke(rule=rule))
-            self._say(f"  {wrong}\n" if wrong else f"  withdrawn: {exact_line(rule)}\n")
-        elif text:
-            self._say(f"  /rules revoke N, of the {len(rules)} that /rules lists\n")
-        elif not rules:
-            self._say("  nothing is allowed for the rest of this session\n")
-        for at, rule in enumerate(() if text else rules, 1):
-            self._say(f"  {at}. {rule_in_words(rule)}: {exact_line(rule)}\n")
-
-
-_WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")
-
-
-def _split(line: str) -> tuple[str, str]:
-    name, _, text = line.partition(" ")
-    return name, text.strip()

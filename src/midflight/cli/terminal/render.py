@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 OUTPUT_LINES = 8
 OUTPUT_WIDTH = 200
 
-_FENCE = re.compile(r" {0,3}(```|~~~)")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+"""A line that begins or ends a block of code, as CommonMark has it, and what stands behind it."""
+
+_MARKDOWN = frozenset({"markdown", "md", "mdx"})
+"""Languages of a block of code that has blocks of code in it."""
+
 _PLAIN_NAME = re.compile(r"[\w.$-]+", re.ASCII)
 _ITEM = re.compile(r"([-*+]|\d+[.)])\s")
 
@@ -48,7 +53,7 @@ class Blocks:
         """Begin empty."""
         self._lines: list[str] = []
         self._partial = ""
-        self._fence = ""
+        self._fences = _Fences()
 
     @property
     def rest(self) -> str:
@@ -64,26 +69,68 @@ class Blocks:
                 done.append("".join(self._lines))
                 self._lines = []
             self._lines.append(line + "\n")
-            fence = _FENCE.match(line)
-            if self._fence:
-                closed = fence and fence[1] == self._fence
-                self._fence = "" if closed else self._fence
-            elif fence:
-                self._fence = fence[1]
+            self._fences.take(line)
         return done
 
     def flush(self) -> str:
         """Return what is left, and begin anew."""
         rest = self.rest
-        self._lines, self._partial, self._fence = [], "", ""
+        self._lines, self._partial, self._fences = [], "", _Fences()
         return rest
 
     def _begins_block(self, line: str) -> bool:
-        if self._fence or not self._lines or self._lines[-1].strip() or not line.strip():
+        if self._fences.open or not self._lines or self._lines[-1].strip() or not line.strip():
             return False
         if line[0].isspace():
             return False
         return not (_ITEM.match(line) and _ITEM.match(self._lines[0]))
+
+
+class _Fences:
+    """Follows blocks of code through lines of text.
+
+    A block ends at a fence as long as its own with nothing behind it. Agents write Markdown between
+    fences that has fences as long in it; they are a block in a block there, as they are meant.
+    """
+
+    def __init__(self) -> None:
+        self.open: list[str] = []
+        self._of_markdown = False
+
+    def take(self, line: str) -> None:
+        """Take in a line."""
+        match = _FENCE.fullmatch(line)
+        if match is None:
+            return
+        marks, behind = match[1], match[2].strip()
+        if not self.open:
+            if marks[0] == "~" or "`" not in behind:  # else it is code in a line of text
+                self.open = [marks]
+                self._of_markdown = behind.lower() in _MARKDOWN
+        elif marks[0] == self.open[-1][0] and len(marks) >= len(self.open[-1]):
+            if not behind:
+                self.open.pop()
+            elif self._of_markdown:
+                self.open.append(marks)
+
+
+def _longer_fences(text: str) -> str:
+    """Return Markdown whose blocks of code with fences in them have longer ones themselves."""
+    fences = _Fences()
+    lines = text.split("\n")
+    begun, deepest = 0, 0
+    for at, line in enumerate(lines):
+        before = len(fences.open)
+        fences.take(line)
+        if not before and fences.open:
+            begun, deepest = at, 1
+        deepest = max(deepest, len(fences.open))
+        if before and not fences.open and deepest > 1:
+            for end in (begun, at):
+                match = _FENCE.fullmatch(lines[end])
+                marks = match[1] if match else ""
+                lines[end] = lines[end].replace(marks, marks[:1] * (len(marks) + 9), 1)
+    return "\n".join(lines)
 
 
 def markdown(text: str, width: int) -> list[Fragment]:
@@ -94,7 +141,7 @@ def markdown(text: str, width: int) -> list[Fragment]:
     theme = Theme({"markdown.code": "bold cyan", "markdown.h1": "bold underline"})
     console = Console(width=width, force_terminal=True, color_system="standard", theme=theme)
     fragments: list[Fragment] = []
-    lines = console.render_lines(_markdown_class()(inert(text)), pad=False)
+    lines = console.render_lines(_markdown_class()(_longer_fences(inert(text))), pad=False)
     for end in (0, -1):
         while lines and not "".join(segment.text for segment in lines[end]).strip():
             del lines[end]
