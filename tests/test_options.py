@@ -89,6 +89,10 @@ def test_text_that_looks_like_an_option_or_is_no_text_is_refused(name: str, valu
     ("name", "value"),
     [
         ("allowed_tools", ["--x"]),
+        ("allowed_tools", ["Bash(npm test"]),
+        ("disallowed_tools", ["(npm test)"]),
+        ("disallowed_tools", ["Bash)"]),
+        ("disallowed_tools", ["Bash(npm test) Edit"]),
         ("skills", [7]),
         ("plugins", [7]),
         ("plugins", ["-x"]),

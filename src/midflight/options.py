@@ -271,6 +271,18 @@ def _names(name: str, value: Any) -> tuple[str, ...] | None:
     return None if value is None else tuple(_plain(name, item) for item in _items(name, value))
 
 
+def _tools(name: str, value: Any) -> tuple[str, ...] | None:
+    """Return names of tools, each with what it is about in brackets or without."""
+    tools = _names(name, value)
+    for tool in tools or ():
+        before, bracket, about = tool.partition("(")
+        if not before or ")" in before or (bracket and not about.endswith(")")):
+            raise InvalidOption(
+                name, f"{tool!r} is no tool: its brackets do not match", 'as in "Bash(npm test)"'
+            )
+    return tools
+
+
 def _absolute(name: str, value: StrPath) -> Path:
     """Return an absolute path; a relative one begins in the current folder."""
     path = Path(value).expanduser()
@@ -423,7 +435,8 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout", "background_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
     "spent_usd": _typed(_Spent, "a finite number from 0 up"),
-    **dict.fromkeys(("allowed_tools", "disallowed_tools", "setting_sources"), _names),
+    **dict.fromkeys(("allowed_tools", "disallowed_tools"), _tools),
+    "setting_sources": _names,
     "skills": _skills,
     "permission_mode": _one_of(*PERMISSION_MODES),
     "on_usage_limit": _one_of(None, *get_args(UsageLimitChoice)),

@@ -104,7 +104,7 @@ async def test_a_run_is_reached_while_it_lasts_and_resumed_afterwards(
 async def test_a_run_without_a_journal_leaves_no_trace(
     model: Model, fake_midflight: Midflight, claude_home: Path
 ) -> None:
-    program = await fake_midflight(await model(Text("one")), "look", "--no-journal")
+    program = await fake_midflight(await model(Text("one")), "run", "look", "--no-journal")
     assert (await program.done()).code == 0
     assert not (claude_home / ".local" / "state" / "midflight").exists()
 

@@ -34,7 +34,7 @@ QUESTION = {
 async def test_every_line_out_is_an_event_and_durable_ones_are_gapless(
     model: Model, midflight: Midflight
 ) -> None:
-    program = await midflight(await model([Words("one two three")]), "count", "--json")
+    program = await midflight(await model([Words("one two three")]), "run", "count", "--json")
     code, out, err = await program.done()
     assert (code, err) == (0, "")
     told = [e.decode(line) for line in out.splitlines()]
@@ -69,7 +69,7 @@ async def test_a_permission_and_a_question_are_answered_by_id(
         ToolCall("AskUserQuestion", {"questions": [QUESTION]}),
         Text("done"),
     )
-    program = await fake_midflight(scripted, "write", "--json")
+    program = await fake_midflight(scripted, "run", "write", "--json")
     asked = await program.until("permission.requested")
     assert asked["input"] == {"file_path": str(target), "content": "hello"}
     program.tell(type="answer", request=asked["request"], decision="allow")
@@ -90,7 +90,7 @@ async def test_a_line_that_is_no_command_yields_a_notice_and_the_run_continues(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("a"), Wait("go"), Text("end")])
-    program = await fake_midflight(scripted, "work", "--json")
+    program = await fake_midflight(scripted, "run", "work", "--json")
     await program.until("text.delta")
     for line in (b"rubbish\n", b'{"type":"fly"}\n', b"[1]\n", b"\xff\xfe\n", b"\n"):
         program.write(line)
@@ -108,7 +108,7 @@ async def test_a_line_over_16_megabytes_is_refused_and_the_run_continues(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("a"), Wait("go"), Text("end")])
-    program = await fake_midflight(scripted, "work", "--json")
+    program = await fake_midflight(scripted, "run", "work", "--json")
     await program.until("text.delta")
     program.write(b'{"type":"send","text":"' + b"x" * (17 * 1024 * 1024) + b'"}\n')
     assert "was not read" in (await program.until("notice"))["text"]
@@ -119,7 +119,7 @@ async def test_a_line_over_16_megabytes_is_refused_and_the_run_continues(
 async def test_while_the_input_is_open_the_session_stays_and_close_ends_it(
     model: Model, fake_midflight: Midflight
 ) -> None:
-    program = await fake_midflight(await model(Text("one"), Text("two")), "first", "--json")
+    program = await fake_midflight(await model(Text("one"), Text("two")), "run", "first", "--json")
     await program.until("turn.ended")
     program.tell(type="send", text="second")
     assert (await program.until("turn.ended"))["text"] == "two"
@@ -132,7 +132,7 @@ async def test_once_the_input_has_ended_a_request_is_denied_at_once(
     model: Model, fake_midflight: Midflight, project: Path
 ) -> None:
     write = ToolCall("Write", {"file_path": str(project / "new.txt"), "content": "hello"})
-    program = await fake_midflight(await model(write, Text("I may not")), "write", "--json")
+    program = await fake_midflight(await model(write, Text("I may not")), "run", "write", "--json")
     asked = await program.until("permission.requested")
     assert asked["deadline"] is None
     code, out, _ = await program.done()
@@ -145,7 +145,7 @@ async def test_the_model_is_switched_and_an_interrupt_ends_with_130(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model(Text("one"), [Words("two"), Wait("never")])
-    program = await fake_midflight(scripted, "first", "--json")
+    program = await fake_midflight(scripted, "run", "first", "--json")
     await program.until("turn.ended")
     program.tell(type="set_model", model="opus")
     assert "opus" in (await program.until("notice"))["text"]
@@ -161,7 +161,7 @@ async def test_a_redirect_stops_the_turn_and_starts_its_own(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("wrong way"), Wait("never")], Text("right way"))
-    program = await fake_midflight(scripted, "first", "--json")
+    program = await fake_midflight(scripted, "run", "first", "--json")
     await program.until("text.delta")
     program.tell(type="redirect", text="not that way")
     assert (await program.until("turn.ended"))["reason"] == "redirected"
@@ -172,7 +172,9 @@ async def test_a_redirect_stops_the_turn_and_starts_its_own(
 async def test_sigint_ends_the_run_also_while_the_input_is_open(
     model: Model, fake_midflight: Midflight
 ) -> None:
-    program = await fake_midflight(await model([Words("a"), Wait("never")]), "work", "--json")
+    program = await fake_midflight(
+        await model([Words("a"), Wait("never")]), "run", "work", "--json"
+    )
     await program.until("text.delta")
     program.process.send_signal(signal.SIGINT)
     assert (await program.until("turn.ended"))["reason"] == "interrupted"

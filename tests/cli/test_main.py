@@ -70,15 +70,15 @@ def test_the_version_is_printed() -> None:
     [
         (("run",), "TASK"),
         (("run", "x", "--fly"), "--fly"),
-        (("x", "--max-turns", "many"), "--max-turns"),
-        (("x", "--max-turns", "0"), "--max-turns"),
-        (("x", "--max-budget-usd", "nan"), "--max-budget-usd"),
-        (("x", "--timeout", "-1"), "--timeout"),
-        (("x", "--agent", "nobody"), "nobody"),
-        (("x", "--cwd", "/nowhere/at/all"), "--cwd"),
-        (("x", "--permission-mode", "yolo"), "--permission-mode"),
-        (("x", "--model=--settings=evil"), "--model"),
-        (("x", "--allow=-c"), "--allow"),
+        (("run", "x", "--max-turns", "many"), "--max-turns"),
+        (("run", "x", "--max-turns", "0"), "--max-turns"),
+        (("run", "x", "--max-budget-usd", "nan"), "--max-budget-usd"),
+        (("run", "x", "--timeout", "-1"), "--timeout"),
+        (("run", "x", "--agent", "nobody"), "nobody"),
+        (("run", "x", "--cwd", "/nowhere/at/all"), "--cwd"),
+        (("run", "x", "--permission-mode", "yolo"), "--permission-mode"),
+        (("run", "x", "--model=--settings=evil"), "--model"),
+        (("run", "x", "--allow=-c"), "--allow"),
         (("",), "empty"),
         (("  ",), "empty"),
     ],
@@ -92,11 +92,53 @@ def test_wrong_usage_is_one_line_and_a_hint(arguments: tuple[str, ...], said: st
     assert second.startswith("hint: ")
 
 
-@pytest.mark.parametrize("word", ["docter", "doctors", "dmeo", "demo1"])
-def test_a_slip_in_a_command_is_not_given_to_an_agent(word: str) -> None:
-    done = run(word)
-    assert done.returncode == 2
-    assert "did you mean" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["docter"], "; did you mean doctor?", "midflight run 'docter'"),
+        (["demo1"], "; did you mean demo?", "midflight run 'demo1'"),
+        (["rnu", "fix it", "--json"], "; did you mean run?", "midflight 'rnu fix it'"),
+        (["list"], "; did you mean ls?", "midflight run 'list'"),
+        (["kill", "beta"], "; did you mean stop?", "midflight 'kill beta'"),
+        (["serve"], "", "midflight run 'serve'"),
+        (["fix", "the", "bug"], "", "midflight 'fix the bug'"),
+    ],
+)
+def test_lone_word_is_no_task(arguments: list[str], said: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        _with_command(arguments)
+    assert error.value.message == f"there is no command {arguments[0]!r}{said}"
+    assert error.value.hint == f"{hint} gives it to an agent as a task"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["help"], ["--help"]),
+        (["help", "run"], ["run", "--help"]),
+        (["version"], ["--version"]),
+        (["--agent", "fake", "do it"], ["run", "--agent", "fake", "do it"]),
+    ],
+)
+def test_help_and_version_are_words_too(arguments: list[str], meant: list[str]) -> None:
+    assert _with_command(arguments) == meant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["run", "--modle", "x", "do it"], "there is no option --modle", "did you mean --model?"),
+        (["ls", "--jsn=1"], "there is no option --jsn", "did you mean --json?"),
+        (["ls", "-z"], "there is no option -z", "midflight ls --help"),
+        (["run", "do", "it"], "one argument too many: it", "put a text in quotes"),
+    ],
+)
+def test_option_that_does_not_exist_is_answered_by_the_like(
+    arguments: list[str], message: str, hint: str
+) -> None:
+    with pytest.raises(InvalidInput) as error:
+        make_parser().parse_args(arguments)
+    assert (error.value.message, error.value.hint) == (message, hint)
 
 
 @fault("S6")
@@ -105,7 +147,7 @@ def test_a_task_of_several_words_is_no_slip() -> None:
 
 
 def test_control_characters_in_an_error_are_not_written() -> None:
-    done = run("x", "--agent", "\x1b[31mred\x1b]0;t\x07")
+    done = run("run", "x", "--agent", "\x1b[31mred\x1b]0;t\x07")
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
 

@@ -156,7 +156,9 @@ async def test_a_slow_start_is_reported_and_can_be_stopped(
     never.write_text("#!/bin/sh\nexec sleep 600\n")
     never.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    program = await terminal(await scripted_model([]), "hi", "--agent", "opencode", PATH=path)
+    program = await terminal(
+        await scripted_model([]), "run", "hi", "--agent", "opencode", PATH=path
+    )
     await program.sees("[starting] opencode")
     program.sends(signal.SIGINT)  # which Ctrl-C is, until the input line is there
     assert await program.ends() == 130

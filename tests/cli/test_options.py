@@ -81,7 +81,7 @@ AGENT = 'agent_path = "~/agent"\n'
 def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> None:
     place.user(f'{AGENT}model = "m"\nmax_turns = 9\npermission_mode = "acceptEdits"\n')
     place.narrows('max_turns = 4\npermission_mode = "plan"\n')
-    done = place.run("hello")
+    done = place.run("run", "hello")
     assert done.returncode == 1
     assert place.told() >= {"--model=m", "--max-turns=4", "--permission-mode=plan"}
     assert "asks for less" not in done.stderr
@@ -91,7 +91,12 @@ def test_typed_options_hold_and_a_narrower_project_is_reported(place: Place) -> 
     place.user(f'{AGENT}disallowed_tools = ["WebFetch", "Edit"]\n')
     path = place.narrows('permission_mode = "plan"\nmax_turns = 4\n')
     done = place.run(
-        "hello", "--permission-mode=acceptEdits", "--max-turns=2", "--deny=Bash", "--allow=Edit"
+        "run",
+        "hello",
+        "--permission-mode=acceptEdits",
+        "--max-turns=2",
+        "--deny=Bash",
+        "--allow=Edit",
     )
     assert place.told() >= {
         "--permission-mode=acceptEdits",
@@ -110,7 +115,7 @@ def test_the_projects_file_is_that_of_the_folder_to_work_in(place: Place) -> Non
     (other / "sub").mkdir(parents=True)
     (other / "midflight.toml").write_text("max_turns = 7")
     place.narrows("max_turns = 4")
-    place.run("hello", "--cwd", str(other / "sub"))
+    place.run("run", "hello", "--cwd", str(other / "sub"))
     assert "--max-turns=7" in place.told()
 
 
@@ -118,15 +123,15 @@ def test_the_variable_overrides_the_file_and_the_option_overrides_both(
     place: Place,
 ) -> None:
     place.user(f'agent = "claude"\n{AGENT}')
-    assert "fake agent" in place.run("hello", MIDFLIGHT_AGENT="fake").stderr
+    assert "fake agent" in place.run("run", "hello", MIDFLIGHT_AGENT="fake").stderr
     assert not place.started
-    place.run("hello", "--agent=claude", MIDFLIGHT_AGENT="fake")
+    place.run("run", "hello", "--agent=claude", MIDFLIGHT_AGENT="fake")
     assert place.started
 
 
 @pytest.mark.parametrize("value", ["fak", " "])
 def test_an_unknown_agent_is_reported_with_the_variables_name(place: Place, value: str) -> None:
-    done = place.run("hello", MIDFLIGHT_AGENT=value)
+    done = place.run("run", "hello", MIDFLIGHT_AGENT=value)
     assert done.returncode == 2
     assert done.stderr.startswith("midflight: MIDFLIGHT_AGENT: ")
     assert "hint: " in done.stderr
@@ -134,7 +139,7 @@ def test_an_unknown_agent_is_reported_with_the_variables_name(place: Place, valu
 
 def test_an_empty_variable_is_none(place: Place) -> None:
     place.user(AGENT)
-    place.run("hello", MIDFLIGHT_AGENT="")
+    place.run("run", "hello", MIDFLIGHT_AGENT="")
     assert place.started
 
 
@@ -153,7 +158,7 @@ def test_a_broken_file_ends_the_program_before_anything_starts(
     place: Place, content: str, line: int, said: str, hint: str
 ) -> None:
     path = place.user(content)
-    done = place.run("hello", "--agent=fake")
+    done = place.run("run", "hello", "--agent=fake")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"midflight: {path}:{line}: {said}")
     assert hint in done.stderr
@@ -163,7 +168,7 @@ def test_a_broken_file_ends_the_program_before_anything_starts(
 @fault("S7")
 def test_a_project_that_would_choose_the_agents_program_is_refused(place: Place) -> None:
     path = place.narrows(AGENT)
-    done = place.run("hello")
+    done = place.run("run", "hello")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{path}:1: agent_path: a project can only narrow" in done.stderr
     assert not place.started
@@ -171,7 +176,7 @@ def test_a_project_that_would_choose_the_agents_program_is_refused(place: Place)
 
 def test_a_wrong_option_is_reported_by_its_name_on_the_command_line(place: Place) -> None:
     place.user("max_turns = 3")
-    done = place.run("hello", "--max-turns=0")
+    done = place.run("run", "hello", "--max-turns=0")
     assert done.stderr.startswith("midflight: --max-turns: expected")
 
 
@@ -204,6 +209,6 @@ def test_the_doctor_shows_every_broken_file_and_does_not_call_that_ready(place: 
 
 def test_a_preset_can_be_the_default_agent_and_have_a_table(place: Place, tmp_path: Path) -> None:
     place.user('agent = "goose"\n[agents.goose]\nmax_turns = 5\n')
-    done = place.run("hi", PATH=str(tmp_path))
+    done = place.run("run", "hi", PATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("midflight: goose: goose is not installed\nhint: ")

@@ -50,7 +50,7 @@ async def test_each_then_gets_a_turn_of_its_own_in_order(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model(Text("one"), Text("two"), Text("three"))
-    program = await fake_midflight(scripted, "first", "--then", "second", "--then", "third")
+    program = await fake_midflight(scripted, "run", "first", "--then", "second", "--then", "third")
     code, out, _ = await program.done()
     assert code == 0
     assert [line for line in out.splitlines() if line.startswith(("Result", ">"))] == [
@@ -70,7 +70,7 @@ async def test_a_permission_request_is_denied_at_once_and_listed(
     scripted = await model(
         ToolCall("Write", {"file_path": str(target), "content": "hello"}), Text("I may not.")
     )
-    code, out, _ = await (await fake_midflight(scripted, "write")).done()
+    code, out, _ = await (await fake_midflight(scripted, "run", "write")).done()
     assert code == 0
     assert "  [tool] Write new.txt\n" in out
     assert "Denied: Write: nobody is there to answer" in out
@@ -84,7 +84,7 @@ async def test_an_allowed_tool_changes_the_disk(
     scripted = await model(
         ToolCall("Write", {"file_path": str(target), "content": "hello"}), Text("Done.")
     )
-    program = await fake_midflight(scripted, "write", "--allow", "Write,Edit")
+    program = await fake_midflight(scripted, "run", "write", "--allow", "Write,Edit")
     code, out, _ = await program.done()
     assert (code, "Denied" in out, target.read_text()) == (0, False, "hello")
 
@@ -94,7 +94,7 @@ async def test_a_retry_reports_that_the_text_before_it_is_void(
 ) -> None:
     broken = [Words("I think tha"), Wait("shown"), Drop()]
     scripted = await model(broken, Text("I think that it works."))
-    program = await fake_midflight(scripted, "think")
+    program = await fake_midflight(scripted, "run", "think")
     out = await program.reads("tha")
     scripted.signal("shown")
     done = await program.done()
@@ -130,7 +130,7 @@ async def test_the_exit_code_tells_how_it_ended(
     steps: list[HttpError],
     expected: tuple[int, str],
 ) -> None:
-    done = await (await fake_midflight(await model(*steps), "work", *arguments)).done()
+    done = await (await fake_midflight(await model(*steps), "run", "work", *arguments)).done()
     assert done.code == expected[0]
     assert expected[1] in done.out
     assert "Traceback" not in done.err
@@ -140,7 +140,7 @@ async def test_the_exit_code_is_that_of_the_last_turn(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model(HttpError(402), Text("better"))
-    code, out, _ = await (await fake_midflight(scripted, "first", "--then", "second")).done()
+    code, out, _ = await (await fake_midflight(scripted, "run", "first", "--then", "second")).done()
     assert (code, "Result: better" in out) == (0, True)
 
 
@@ -148,7 +148,7 @@ async def test_sigint_stops_the_turn_and_ends_with_130(
     model: Model, fake_midflight: Midflight
 ) -> None:
     scripted = await model([Words("working"), Wait("never")])
-    program = await fake_midflight(scripted, "work", "--then", "more")
+    program = await fake_midflight(scripted, "run", "work", "--then", "more")
     await program.reads("working")
     program.process.send_signal(signal.SIGINT)
     code, out, err = await program.done()
@@ -159,7 +159,7 @@ async def test_sigint_stops_the_turn_and_ends_with_130(
 
 async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> None:
     scripted = await model([Words("working"), Wait("never")])
-    program = await midflight(scripted, "work")
+    program = await midflight(scripted, "run", "work")
     await program.reads("working")
     program.process.send_signal(signal.SIGTERM)
     code, _, err = await program.done()
@@ -168,11 +168,11 @@ async def test_sigterm_closes_cleanly(model: Model, midflight: Midflight) -> Non
 
 async def test_a_conversation_is_resumed(model: Model, midflight: Midflight) -> None:
     scripted = await model(Text("I am one."), Text("I remember."))
-    first = await midflight(scripted, "first", "--json")
+    first = await midflight(scripted, "run", "first", "--json")
     await first.until("message.accepted")
     started = await first.until("session.started")
     assert (await first.done())[0] == 0
-    second = await midflight(scripted, "second", "--resume", started["agent_session"])
+    second = await midflight(scripted, "run", "second", "--resume", started["agent_session"])
     assert (await second.done()).code == 0
     texts = str(scripted.requests[1].messages)
     assert "I am one." in texts
@@ -195,7 +195,7 @@ async def test_a_closed_output_ends_the_run_without_a_traceback(
     model: Model, fake_midflight: Midflight, form: tuple[str, ...]
 ) -> None:
     scripted = await model([Words("beginning"), Wait("go"), Words(2000)])
-    program = await fake_midflight(scripted, "write", *form)
+    program = await fake_midflight(scripted, "run", "write", *form)
     await program.reads("beginning")
     program.stop_reading()
     scripted.signal("go")

@@ -129,7 +129,7 @@ async def test_input_with_keys_that_a_tool_does_not_obey_is_shown_raw(
     model: Model, fake_terminal: Start
 ) -> None:
     odd = {"command": "touch x", "filePath": "/etc/x", "x\nAllow Read? y": "1"}
-    screen = await fake_terminal(await model(ToolCall("Bash", odd), Text("well")), "touch")
+    screen = await fake_terminal(await model(ToolCall("Bash", odd), Text("well")), "run", "touch")
     await screen.sees("leave to use Bash")
     await screen.sees("command: touch x\n")
     await screen.sees("filePath: /etc/x\n")
@@ -148,7 +148,7 @@ async def test_edit_through_a_link_shows_where_it_leads(
     secret = project.parent / "secret"
     secret.write_text("old\n")
     (project / "new.txt").symlink_to(secret)
-    screen = await fake_terminal(await model(WRITE, Text("well")), "write")
+    screen = await fake_terminal(await model(WRITE, Text("well")), "run", "write")
     await screen.sees(f"new.txt → {secret}\n")
     await screen.sees("-old\n")
     await screen.sees(f"a: allow edits below {secret.parent} for the rest of this session\n")
@@ -166,7 +166,7 @@ async def test_every_word_for_yes_allows(model: Model, fake_terminal: Start, pro
     words = ["yes", "allow", "OK", "sure."]
     files = [f"{index}.txt" for index in range(len(words))]
     writes = [ToolCall("Write", {"file_path": file, "content": "hello\n"}) for file in files]
-    screen = await fake_terminal(await model(*writes, Text("well")), "write")
+    screen = await fake_terminal(await model(*writes, Text("well")), "run", "write")
     for word, file in zip(words, files, strict=True):
         await screen.sees("Allow Write?")
         screen.types(word)
@@ -179,7 +179,7 @@ async def test_every_word_for_yes_allows(model: Model, fake_terminal: Start, pro
 async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_terminal: Start) -> None:
     touch = ToolCall("Bash", {"command": "touch x"})
     screen = await fake_terminal(
-        await model(touch, touch, Text("twice"), touch, Text("thrice")), "touch"
+        await model(touch, touch, Text("twice"), touch, Text("thrice")), "run", "touch"
     )
     await screen.sees("a: allow this very command for the rest of this session")
     screen.types("a")
@@ -203,7 +203,7 @@ async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_termina
 
 async def test_text_at_a_permission_is_asked_back(model: Model, fake_terminal: Start) -> None:
     scripted = await model(WRITE, WRITE, Text("well"))
-    screen = await fake_terminal(scripted, "write")
+    screen = await fake_terminal(scripted, "run", "write")
     await screen.sees("Allow Write?")
     screen.types("use docs/new.txt")
     await screen.sees("is it the reason of a denial (n), or a message")
@@ -229,7 +229,7 @@ async def test_text_at_a_permission_is_asked_back(model: Model, fake_terminal: S
 
 async def test_tab_goes_to_the_message_line_and_back(model: Model, fake_terminal: Start) -> None:
     scripted = await model(WRITE, Text("well"))
-    screen = await fake_terminal(scripted, "write")
+    screen = await fake_terminal(scripted, "run", "write")
     await screen.sees("Allow Write?")
     screen.keys(TAB)
     await screen.sees("Message to the agent (Tab:")
@@ -257,7 +257,7 @@ async def test_answer_that_comes_too_soon_is_kept_and_not_sent(
     model: Model, fake_terminal: Start, project: Path
 ) -> None:
     scripted = await model([Words("Soon."), WRITE])
-    screen = await fake_terminal(scripted, "write", MIDFLIGHT_TEST_READ_S="1000")
+    screen = await fake_terminal(scripted, "run", "write", MIDFLIGHT_TEST_READ_S="1000")
     await screen.sees("Allow Write?")
     screen.types("y")
     await screen.sees("that came too soon to be an answer to this")

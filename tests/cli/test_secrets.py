@@ -26,7 +26,7 @@ async def test_a_refused_key_is_not_in_the_output(
     model: Model, midflight: Midflight, form: tuple[str, ...]
 ) -> None:
     refused = HttpError(403, message="no access")
-    program = await midflight(await model(refused), "work", *form, ANTHROPIC_API_KEY=SECRET)
+    program = await midflight(await model(refused), "run", "work", *form, ANTHROPIC_API_KEY=SECRET)
     code, out, err = await program.done()
     assert code == 1
     assert SECRET not in out + err
@@ -38,7 +38,7 @@ async def test_a_key_is_not_in_the_arguments_of_any_process(
     model: Model, midflight: Midflight, tmp_path: Path
 ) -> None:
     scripted = await model([Words("working"), Wait("go")])
-    program = await midflight(scripted, "work", ANTHROPIC_API_KEY=SECRET)
+    program = await midflight(scripted, "run", "work", ANTHROPIC_API_KEY=SECRET)
     await program.reads("working")
     ours = psutil.Process(program.process.pid)
     arguments = [" ".join(each.cmdline()) for each in (ours, *ours.children(recursive=True))]

@@ -207,6 +207,22 @@ async def test_who_waits_sees_what_follows_and_how_it_ended(begin: Begin, say: S
     assert "one" not in done.out
 
 
+@pytest.mark.parametrize("command", ["send", "queue", "redirect"])
+async def test_text_that_was_forgotten_is_no_message(begin: Begin, say: Say, command: str) -> None:
+    model, session = await begin([Text("going"), Wait("on")], Text("well"), name="beta")
+    await model.reached("on")
+    for lone in ("beta", "bet"):
+        done = await say(command, lone)
+        assert (done.code, done.out) == (2, "")
+        first, second = done.err.splitlines()
+        assert first == f"midflight: {lone} names the session beta, and there is no text for it"
+        assert second == f'hint: midflight {command} beta "your text"'
+    assert not session.queued
+    assert (await say("send", "gamma")).code == 0
+    model.signal("on")
+    await until(session, e.TurnEnded)
+
+
 async def test_a_redirect_stops_the_turn_and_an_interrupt_ends_it(begin: Begin, say: Say) -> None:
     model, session = await begin([Wait("never")], [Wait("never again")])
     await model.reached("never")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import difflib
 import gc
 import importlib
+import itertools
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from midflight._util.sanitize import one_line
+from midflight._util.text import did_you_mean
 from midflight.cli import exit_codes
 from midflight.cli.output import OutputFailed, write
 from midflight.cli.parser import COMMANDS, make_parser
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 
 GARBAGE = 10_000
 """How many objects have to come before Python looks for garbage."""
+
+OTHER_WORDS = {
+    **dict.fromkeys(("list", "status", "ps", "sessions"), "ls"),
+    **dict.fromkeys(("kill", "close", "end"), "stop"),
+    **dict.fromkeys(("delete", "remove"), "rm"),
+    **dict.fromkeys(("approve", "allow", "deny"), "answer"),
+    **dict.fromkeys(("new", "start", "dispatch"), "run"),
+    **dict.fromkeys(("steer", "tell", "say"), "send"),
+    "open": "attach",
+}
+"""What other programs call our commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -67,22 +80,28 @@ def _dispatch(args: argparse.Namespace) -> int:
 def _with_command(arguments: list[str]) -> list[str]:
     """Return the arguments with ``run`` in front of a bare task.
 
-    Raises `InvalidInput` for what looks like a slip of the pen in a command's name: as a task it
-    would cost money.
+    Raises `InvalidInput` for a lone word that is no command: as a task it would cost money, and
+    more often than not it is a slip, or another program's word.
     """
     if not arguments:
         return ["--help"]
-    first = arguments[0]
+    first, *rest = arguments
+    if first == "help":
+        return [*rest, "--help"]
+    if first == "version":
+        return ["--version"]
     if first in {*COMMANDS, "-h", "--help", "--version"}:
         return arguments
-    alike = [name for name in COMMANDS if abs(len(name) - len(first)) <= 1]
-    one_word = len(first.split()) == 1
-    if one_word and (near := difflib.get_close_matches(first, alike, 1, cutoff=0.75)):
-        raise InvalidInput(
-            f"there is no command {first!r}; did you mean {near[0]}?",
-            f"midflight run {first!r} to give it to an agent as a task",
-        )
-    return ["run", *arguments]
+    if len(first.split()) != 1 or first.startswith("-"):
+        return ["run", *arguments]
+    near = OTHER_WORDS.get(first)
+    guess = f"did you mean {near}?" if near else did_you_mean(first, COMMANDS, "")
+    task = " ".join([first, *itertools.takewhile(lambda word: not word.startswith("-"), rest)])
+    given = f"midflight {shlex.quote(task)}" if task != first else f"midflight run {first!r}"
+    raise InvalidInput(
+        f"there is no command {first!r}" + (f"; {guess}" if guess else ""),
+        f"{given} gives it to an agent as a task",
+    )
 
 
 def _deleted_folder() -> InvalidInput | None:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
+from midflight._util.text import did_you_mean
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
 
@@ -520,6 +521,18 @@ class _Parser(argparse.ArgumentParser):
         options["formatter_class"] = argparse.RawDescriptionHelpFormatter
         options["allow_abbrev"] = False
         super().__init__(*args, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is not known here, where it is known what may have been meant."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown and unknown[0].startswith("-"):
+            option = unknown[0].partition("=")[0]
+            known = [each for each in self._option_string_actions if each.startswith("--")]
+            hint = did_you_mean(option, known, f"{self.prog} --help")
+            raise InvalidInput(f"there is no option {option}", hint)
+        if unknown:
+            raise InvalidInput(f"one argument too many: {unknown[0]}", "put a text in quotes")
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(message, f"{self.prog} --help")

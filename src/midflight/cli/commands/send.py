@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from midflight._util.sanitize import one_line
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
-from midflight.errors import InvalidInput
+from midflight.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from midflight.info import SessionInfo
 
 
@@ -46,10 +47,24 @@ def _session_and_text(words: list[str]) -> tuple[str | None, str]:
     return (names[0] if names else None), c.check_text(text)
 
 
-async def _send(args: argparse.Namespace, name: str | None, command: c.Command, done: str) -> int:
+async def _send(
+    args: argparse.Namespace, name: str | None, command: c.Send | c.Redirect, done: str
+) -> int:
     async with connect(door="command") as client:
+        if name is None and len(command.text.split()) == 1:
+            await _check_no_session(client, command.text.strip(), args.command)
         info = await client.info(name, cwd=current_folder(needed=name is None))
         return await carry_out(client, info, command, args, f"{done} {info.name}")
+
+
+async def _check_no_session(client: Client, word: str, command: str) -> None:
+    """Raise `InvalidInput` for a lone word that names a session: its text was forgotten."""
+    with contextlib.suppress(Conflict, NotAllowed, NotFound):
+        info = await client.info(word)
+        raise InvalidInput(
+            f"{word} names the session {info.name}, and there is no text for it",
+            f'midflight {command} {info.name} "your text"',
+        )
 
 
 async def carry_out(
