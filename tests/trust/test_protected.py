@@ -190,14 +190,15 @@ def test_journal_that_a_program_names_is_protected(
     home: Path, cwd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the folder in which its sockets lie where their paths would be too long."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
-    (tmp_path / "t").mkdir()
-    named = tmp_path / "named"
-    assert not judge(cwd)(f"{named}/journal.sqlite")
-    JournalLocation(named).socket("x" * 100)
-    protected = judge(cwd)
-    ways = [f"{named}/{name}" for name in STATE] + [f"{tmp_path}/t/midflight-{os.geteuid()}/a.sock"]
-    assert [way for way in ways if not protected(way)] == []
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        named = tmp_path / ("named" * 20)
+        assert not judge(cwd)(f"{named}/journal.sqlite")
+        socket = JournalLocation(named).socket("x")
+        assert socket.parent.parent == Path(short)
+        protected = judge(cwd)
+        ways = [*(f"{named}/{name}" for name in STATE), f"{socket.parent}/a.sock"]
+        assert [way for way in ways if not protected(way)] == []
     assert not protected(f"{tmp_path}/t/other")
 
 
