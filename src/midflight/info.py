@@ -19,7 +19,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One session.
 
     ``status`` is ``starting``, ``running``, ``waiting``, ``idle`` or ``closed``; ``pending`` are
-    the requests that wait for an answer; ``last`` is one line of what the agent said or did last.
+    the requests that wait for an answer; ``last`` is one line of what the agent said or did last,
+    or how its turn ended if not well.
     ``rules`` are what answers have allowed for the rest of the session, the oldest first.
     ``limits`` has those that were set. ``created`` and ``updated`` are seconds since the epoch.
     ``host`` is the address of the process that runs the session, null when it is at rest;

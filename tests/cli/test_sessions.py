@@ -20,6 +20,7 @@ from tests.support.program import Done
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.cli.commands import ls
 from midflight.cli.commands.answer import check_seen, request_of
 from midflight.effects import CommandEffect
 from midflight.errors import InvalidInput
@@ -27,7 +28,8 @@ from midflight.host import Host
 from midflight.info import SessionInfo
 from midflight.lineage import SESSION_VARIABLE
 from midflight.session.session import Session
-from midflight.testing import FakeModel, Text, ToolCall, Wait
+from midflight.testing import FakeModel, HttpError, Text, ToolCall, Wait
+from midflight.values import SessionStatus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]
 
@@ -139,6 +141,60 @@ async def test_without_a_session_ls_prints_how_to_start_one(say: Say) -> None:
         0,
         'No sessions yet. To start one: midflight run -d "your task"\n',
     )
+
+
+async def test_an_empty_list_says_how_the_others_are_listed(
+    begin: Begin, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = await begin(Text("one"))
+    await until(session, e.TurnEnded)
+    await session.close()
+    (tmp_path / "empty").mkdir()
+    said = (await say("ls", "--cwd", str(tmp_path / "empty"))).out
+    assert said == "No such session. There are others: midflight ls\n"
+    monkeypatch.setattr(ls, "RECENT_S", 0.0)
+    assert (await say("ls")).out == "No such session. There are others: midflight ls --all\n"
+
+
+def info(name: str, status: SessionStatus, **more: Any) -> SessionInfo:
+    known = {"id": name, "agent": "claude", "model": "", "cwd": "/work/shop", "updated": 1.0}
+    return SessionInfo(name=name, status=status, **{**known, **more})
+
+
+def asking(at: float) -> tuple[e.PermissionRequested, ...]:
+    effects = (CommandEffect(command="npm test", cwd="/work/shop"),)
+    request = e.PermissionRequested(
+        request="r", call="c", name="Bash", input={}, effects=effects, time=at
+    )
+    return (request,)
+
+
+async def test_what_waits_longest_is_the_first() -> None:
+    waits = [info(f"at {at}", "waiting", pending=asking(at)) for at in (30.0, 10.0, 20.0)]
+    listed = ls.in_order([info("runs", "running"), *waits, info("waits", "waiting")])
+    assert [each.name for each in listed] == ["waits", "at 10.0", "at 20.0", "at 30.0", "runs"]
+
+
+async def test_what_is_asked_is_there_on_a_narrow_terminal_too() -> None:
+    long = info("a-name-that-goes-on-and-on-and-on", "waiting", pending=asking(1.0))
+    runs = info("runs", "running", last="Bash make all", cwd="/work/other")
+    narrow, usual, wide = (
+        ["".join(line.split("\n")) for _, line in ls.table([long, runs], width, 9.0)]
+        for width in (60, 80, 120)
+    )
+    assert narrow[0].split() == ["NAME", "STATUS", "LAST"]
+    assert narrow[1] == "a-name-that-goe…  waiting  asks: Bash npm test"
+    assert usual[0].split() == ["NAME", "AGENT", "STATUS", "AGE", "COST", "LAST"]
+    assert "asks: Bash" in usual[1]
+    assert wide[0].split() == ["NAME", "FOLDER", "AGENT", "STATUS", "AGE", "COST", "LAST"]
+    assert [line.split()[1] for line in wide[1:]] == ["shop", "other"]
+    assert wide[2].endswith("Bash make all")
+
+
+async def test_a_failed_turn_shows_why_in_the_list(begin: Begin, say: Say) -> None:
+    _, session = await begin(HttpError(401, "authentication_error", "no such key"))
+    await until(session, e.TurnEnded)
+    assert "failed (auth): " in (await say("ls")).out.splitlines()[1]
 
 
 # logs ---------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class State:
     are those that run; ``started`` is the newest ``session.started``; ``ended`` the reason of the
     session's end, None while it lives. ``cut_off`` says that the agent does not know how its last
     turn ended, because its host died; ``limit`` is the usage limit that ended the last turn;
-    ``last`` is one line of what the agent said or did last.
+    ``last`` is one line of what the agent said or did last, or how its turn ended if not well.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -135,6 +135,10 @@ class State:
             self.last = _one_line(event.text)
         elif isinstance(event, ToolStarted):
             self.last = _one_line(f"{event.name} {event.title}")
+        elif isinstance(event, TurnEnded) and event.status != "completed":
+            reason = f" ({event.reason})" if event.reason != event.status else ""
+            how, why = f"{event.status}{reason}", _one_line(event.text)
+            self.last = f"{how}: {why}"[:LAST_CHARACTERS] if why else how
 
     def _note_limit(self, event: Event) -> None:
         if isinstance(event, UsageLimitReached):
