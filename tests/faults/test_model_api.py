@@ -185,6 +185,17 @@ async def test_tool_call_with_nonsense_is_answered_and_the_turn_continues(
 
 
 @fault("M6")
+async def test_agent_without_a_key_says_how_it_gets_one(scripted_model: Models, use: Use) -> None:
+    """Its program says to run a command of its own terminal, which nobody has here."""
+    model = await scripted_model([])
+    async with midflight.dispatch("go", **use(model, env={"ANTHROPIC_API_KEY": ""})) as session:
+        end = await ended(session.first)
+    assert (end.status, end.reason) == ("failed", "auth")
+    assert "/login" not in end.text
+    assert "export ANTHROPIC_API_KEY=" in end.text
+
+
+@fault("M6")
 async def test_refused_key_fails_the_turn_at_once_and_not_the_next(
     scripted_model: Models, use: Use
 ) -> None:

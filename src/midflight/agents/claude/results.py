@@ -74,10 +74,18 @@ def _failure(frame: dict[str, Any], error: str) -> str:
     return "api_error" if frame.get("terminal_reason") == "api_error" else "agent_error"
 
 
+_LOGIN = "Please run /login"
+"""What the program says: in its own terminal there is such a command."""
+
+_HOW_TO_LOG_IN = (
+    "export ANTHROPIC_API_KEY=…, or run the program that `midflight doctor` names and log in there"
+)
+
+
 def _text(frame: dict[str, Any], status: Status) -> str:
     """Return the final text; of the errors only those that are meant for people."""
     if isinstance(frame.get("result"), str):
-        return str(frame["result"])
+        return str(frame["result"]).replace(_LOGIN, _HOW_TO_LOG_IN)
     if status == "interrupted":
         return ""
     errors = [str(error) for error in frame.get("errors") or ()]

@@ -96,11 +96,13 @@ class SystemFrames:
 
 
 def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
-    error = str(frame.get("error") or "unknown")
+    error, status = str(frame.get("error") or "unknown"), frame.get("error_status")
+    if error == "unknown" and status is None:  # measured: nobody listens there, or it broke off
+        error = "connection_lost"
     yield e.Retry(
         attempt=int(frame["attempt"]),
         delay_s=float(frame["retry_delay_ms"]) / 1000,
-        status=frame.get("error_status"),
+        status=status,
         error=error,
     )
     if error == "authentication_failed":

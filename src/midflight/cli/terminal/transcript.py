@@ -21,6 +21,15 @@ COLOURS: dict[Status, str] = {
 }
 
 
+RETRIED = {
+    "connection_lost": "the model's service does not answer, or has broken off",
+    "overloaded": "the model's service is overloaded",
+    "rate_limit": "the model's service takes no more for now",
+    "server_error": "the model's service has failed",
+}
+"""What a retry's error means, where it is a word of the agent's own."""
+
+
 class ExitOutcome:
     """How the last message ended, as an exit code: a fold of the events."""
 
@@ -242,7 +251,8 @@ class Transcript:
         return self.lines(line)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
-        why = f"{event.error} ({event.status})" if event.status else event.error
+        why = RETRIED.get(event.error, event.error)
+        why += f" ({event.status})" if event.status else ""
         void = "; the text since the last line is void" if self._streamed else ""
         self._streamed = ""
         return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
