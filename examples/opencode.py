@@ -19,7 +19,8 @@ async def ask(session: midflight.Session, text: str) -> None:
     message = await session.send(text)
     result = await message.result()
     print(f"{result.status}: {result.text}")
-    print(f"Cost: ${result.cost_usd:.4f}")
+    if result.cost_usd is not None:  # not every model has a price
+        print(f"Cost: ${result.cost_usd:.4f}")
 
 
 async def main() -> None:

@@ -58,7 +58,8 @@ async def main() -> None:
         for message in (also, fix, later):
             result = await message.result()
             print(f"{message.text!r}: {message.state}, {result.reason}")
-        print(f"Cost: ${session.total_cost_usd:.4f}")
+        if session.total_cost_usd is not None:  # not every agent tells
+            print(f"Cost: ${session.total_cost_usd:.4f}")
     await watching
 
 

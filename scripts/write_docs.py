@@ -106,10 +106,10 @@ def _line(first: str, cells: Iterable[str]) -> str:
 
 def presets() -> str:
     """Return the table of the agents that are known by name."""
-    lines = ["| `agent=` | runs | install |", "|---|---|---|"]
+    lines = ["| `agent=` | runs | install | `cost` |", "|---|---|---|---|"]
     for name, preset in PRESETS.items():
         how = preset.install if preset.install.startswith("see ") else f"`{preset.install}`"
-        lines.append(f"| [`{name}`]({preset.url}) | `{preset.command}` | {how} |")
+        lines.append(f"| [`{name}`]({preset.url}) | `{preset.command}` | {how} | {preset.cost} |")
     return "\n".join(lines) + "\n"
 
 

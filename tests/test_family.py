@@ -21,6 +21,7 @@ def row(id: str, parent: str = "", **changed: Any) -> SessionRow:
     own = {"permission_mode": "default", "status": "idle", "total_cost_usd": 0.0}
     own |= {"agent": "claude", "cwd": "/", "agent_session": ""}
     own |= {name: changed.pop(name) for name in tuple(own) if name in changed}
+    own["known_usd"] = own["total_cost_usd"] or 0.0
     return SessionRow(
         id=id,
         name=id,
@@ -168,6 +169,24 @@ def test_budget_is_what_is_left_of_every_budget_above() -> None:
     spent = family(row("a", max_budget_usd=1.0), row("b", "a", total_cost_usd=1.0))
     with pytest.raises(NotAllowed, match="budget is spent"):
         spent.begin(asked(), ["a"])
+
+
+@fault("A15")
+def test_child_of_unknown_cost_is_refused_below_a_budget() -> None:
+    known = family(row("a", max_budget_usd=1.0), row("b", "a"), row("free"))
+    with pytest.raises(NotAllowed, match="budget, and copilot tells neither"):
+        known.begin(asked(agent="copilot"), ["b", "a"])
+    assert known.begin(asked(agent="copilot"), ["free"]).max_budget_usd is None
+
+
+@fault("A15")
+def test_budget_cannot_be_handed_down_once_a_cost_is_not_known() -> None:
+    """While a session works, what it has cost may still follow; else it does not."""
+    above = row("a", max_budget_usd=1.0)
+    working = row("b", "a", total_cost_usd=None, status="running")
+    assert family(above, working).begin(asked(), ["a"]).max_budget_usd == 1.0
+    with pytest.raises(NotAllowed, match="not known what b has cost"):
+        family(above, row("b", "a", total_cost_usd=None)).begin(asked(), ["a"])
 
 
 @fault("S17")

@@ -36,7 +36,6 @@ BY_VARIABLE = {
     "agents": "loads a driver of its table",
     "agents.shared.obeyed": "loads what an agent obeys, since no driver may know another one",
     "cli.main": "loads a handler of the table of commands",
-    "testing.conformance.rig": "loads a driver of the same table, to ask its class",
 }
 """Modules that import what a variable names, and why."""
 

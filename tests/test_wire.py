@@ -62,10 +62,12 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
             return st.none()
         case msgspec.inspect.BoolType():
             return st.booleans()
-        case msgspec.inspect.IntType():
-            return st.integers(-(2**53), 2**53)
-        case msgspec.inspect.FloatType():
-            return st.floats(allow_nan=False, allow_infinity=False)
+        case msgspec.inspect.IntType(ge=least):
+            return st.integers(-(2**53) if least is None else least, 2**53)
+        case msgspec.inspect.FloatType(gt=least):
+            return st.floats(
+                least, exclude_min=least is not None, allow_nan=False, allow_infinity=False
+            )
         case _:
             assert isinstance(kind, msgspec.inspect.StrType), kind
             return TEXT if kind.pattern is None else LINE
@@ -75,6 +77,8 @@ def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
     fields = {field.name: values(field.type) for field in info.fields}
+    if cls is commands.SetLimits:
+        del fields["max_turns"]  # one that is left out is no null
     if issubclass(cls, (commands.Send, commands.Redirect, commands.Edit)):
         fields["text"] = TEXT.filter(str.strip)
     return st.builds(cls, **fields)
@@ -188,6 +192,7 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
         "who": WHO,
     },
     "rule.revoked": {"rule": "Bash(rm a)"},
+    "limits.changed": {"limits": {"max_turns": 5, "max_budget_usd": 2.5}},
     "question.requested": {"request": "r1", "questions": QUESTIONS, "deadline": 2.0},
     "question.resolved": {
         "request": "r1",
@@ -233,6 +238,7 @@ COMMAND_FIELDS: dict[str, dict[str, Any]] = {
     "revoke": {"rule": "Bash(npm test)"},
     "set_model": {"model": "opus"},
     "set_permission_mode": {"mode": "plan"},
+    "set_limits": {"max_turns": 5, "max_budget_usd": 2.5, "timeout": None},
     "close": {},
 }
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from midflight.events import (
         Event,
+        LimitsChanged,
         MessageAccepted,
         MessageAnswered,
         MessageCancelled,
@@ -100,6 +101,7 @@ __all__ = [
     "InvalidOption",
     "LeaseHeld",
     "LeaseLost",
+    "LimitsChanged",
     "Message",
     "MessageAccepted",
     "MessageAnswered",
@@ -191,6 +193,7 @@ _HOMES = {
     "OtherEffect": "effects",
     "ReadEffect": "effects",
     "Event": "events",
+    "LimitsChanged": "events",
     "MessageAccepted": "events",
     "MessageAnswered": "events",
     "MessageCancelled": "events",

@@ -17,7 +17,7 @@ from midflight.errors import Conflict, NotAllowed, NotFound
 from midflight.events import Request
 from midflight.family import Beginning, Family, FamilyBounds
 from midflight.journal import Journal, SessionRow
-from midflight.narrowing import check_mode
+from midflight.narrowing import check_limits, check_mode
 from midflight.options import OWN_SERVER, Options
 
 EVERYTHING, QUESTIONS = "everything", "questions"
@@ -185,6 +185,7 @@ class Authorizer:
             await self._check_answer(session, command.request, grants)
         if begun and (isinstance(command, _TELLING) or _allows(command)):
             family.check_told(session, line)
+        check_limits(command)
         if isinstance(command, c.SetPermissionMode):
             check_mode(command.mode, family.mode_of(line or (session,)))
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 
 from midflight._util.text import did_you_mean
-from midflight.errors import InvalidInput
+from midflight.errors import InvalidInput, InvalidOption
+from midflight.values import CHANGEABLE, Amount, Count
 
 __all__ = [
     "Answer",
@@ -29,6 +30,7 @@ __all__ = [
     "Redirect",
     "Revoke",
     "Send",
+    "SetLimits",
     "SetModel",
     "SetPermissionMode",
     "check_text",
@@ -160,6 +162,34 @@ class SetPermissionMode(Command, frozen=True, kw_only=True, tag="set_permission_
     """Switch the permission mode for the tool calls that follow; see `PermissionMode`."""
 
     mode: str
+
+
+class SetLimits(Command, frozen=True, kw_only=True, tag="set_limits"):
+    """Change limits of the session: one that is left out stays as it is, and null lifts it."""
+
+    max_turns: Count | msgspec.UnsetType | None = msgspec.UNSET
+    max_budget_usd: Amount | msgspec.UnsetType | None = msgspec.UNSET
+    timeout: Amount | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidInput` if no limit is named, `InvalidOption` for one that cannot be."""
+        if not self.given():
+            raise InvalidInput("set_limits changes nothing", f"give {', '.join(CHANGEABLE)}")
+        for name, value in self.given().items():
+            kind, expected = (
+                (Count, "a whole number from 1 up")
+                if name == "max_turns"
+                else (Amount, "a finite number above 0")
+            )
+            try:
+                msgspec.convert(value, kind | None)
+            except (msgspec.ValidationError, OverflowError) as error:
+                raise InvalidOption(name, f"expected {expected}, got {value!r}") from error
+
+    def given(self) -> dict[str, int | float | None]:
+        """Return the limits that are to change, by their names."""
+        values = ((name, getattr(self, name)) for name in CHANGEABLE)
+        return {name: value for name, value in values if value is not msgspec.UNSET}
 
 
 class Close(Command, frozen=True, kw_only=True, tag="close"):

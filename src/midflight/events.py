@@ -35,6 +35,7 @@ from midflight.values import (
 __all__ = [
     "Event",
     "Level",
+    "LimitsChanged",
     "MessageAccepted",
     "MessageAnswered",
     "MessageCancelled",
@@ -211,8 +212,8 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag="turn.ended"):
     status: Status
     reason: str
     text: str = ""
-    cost_usd: float = 0.0
-    total_cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
+    total_cost_usd: float | None = 0.0
     usage: TokenUsage = TokenUsage()
     steps: int = 0
     duration_s: float = 0.0
@@ -320,6 +321,12 @@ class RuleRevoked(Event, frozen=True, kw_only=True, tag="rule.revoked"):
     rule: str
 
 
+class LimitsChanged(Event, frozen=True, kw_only=True, tag="limits.changed"):
+    """The session's limits are others now; ``limits`` has all that are set, by their names."""
+
+    limits: dict[str, Any]
+
+
 class QuestionRequested(Event, frozen=True, kw_only=True, tag="question.requested"):
     """The agent, or the session itself, asks questions.
 
@@ -370,11 +377,12 @@ class Usage(Event, frozen=True, kw_only=True, tag="usage"):
     """The tokens and US dollars of this turn so far, and the dollars of the whole session.
 
     Comes after every model call, sub-agents included; the figures never decrease. ``estimated``
-    says that the money was computed from tokens; ``turn.ended`` has the agent's own figure.
+    says that the money is computed from tokens; ``turn.ended`` has the agent's own figure. Money
+    is null while nothing tells it, as in `Result`; with ``estimated`` an estimate is to follow.
     """
 
-    cost_usd: float
-    total_cost_usd: float
+    cost_usd: float | None
+    total_cost_usd: float | None
     estimated: bool
     input_tokens: int = 0
     output_tokens: int = 0

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from midflight import lineage
+from midflight.agents import cost_of
 from midflight.errors import NotAllowed
 from midflight.journal import Journal, SessionRow
 from midflight.lineage import UNKNOWN
@@ -156,6 +157,11 @@ class Family:
         check_depth(len(line), self._most("max_depth", line, MAX_DEPTH))
         left = self._check_left(line)
         if left is not None:
+            if cost_of(options.agent) == "not":
+                raise NotAllowed(
+                    f"there is a budget, and {options.agent} tells neither money nor tokens",
+                    "use an agent that does",
+                )
             mine = min(options.max_budget_usd or left, left)
             options = msgspec.structs.replace(options, max_budget_usd=mine)
         denied = [rule for row in self._above(line) if row for rule in _tools(row, "disallowed")]
@@ -194,7 +200,7 @@ class Family:
         """Return what others have spent of a budget of this session or above it, if it is spent."""
         row = self._rows.get(session)
         spent = [spent for cap, spent in self._budgets(self.upwards(session)) if spent >= cap]
-        return max(spent) - row.total_cost_usd if row and spent else None
+        return max(spent) - row.known_usd if row and spent else None
 
     def _above(self, line: Sequence[str]) -> list[SessionRow | None]:
         return [self._rows.get(session) for session in line] or [None]
@@ -241,15 +247,30 @@ class Family:
         caps = {
             session: cap
             for session in line
-            if session in self._rows
-            and (cap := self._rows[session].options.get("max_budget_usd")) is not None
+            if session in self._rows and (cap := self._rows[session].max_budget_usd) is not None
         }
         spent = dict.fromkeys(caps, 0.0)
         for row in self._rows.values() if caps else ():
             for above in self.upwards(row.id):
                 if above in spent:
-                    spent[above] += row.total_cost_usd
+                    spent[above] += row.known_usd
         return [(cap, spent[session]) for session, cap in caps.items()]
+
+    def _check_known(self, line: Sequence[str]) -> None:
+        """Raise `NotAllowed` where it is not known what a budget of these has been spent of.
+
+        Of a session at work that may still follow.
+        """
+        capped = {
+            row.id for row in map(self._rows.get, line) if row and row.max_budget_usd is not None
+        }
+        for row in self._rows.values() if capped else ():
+            unknown = row.total_cost_usd is None and row.status not in BUSY
+            if unknown and capped & {*self.upwards(row.id)}:
+                raise NotAllowed(
+                    f"it is not known what {row.name} has cost, so the budget cannot be kept",
+                    "report what there is; the user can begin anew",
+                )
 
     def has_budget(self, line: Sequence[str]) -> bool:
         """Tell whether any of these sessions has a budget."""
@@ -258,8 +279,9 @@ class Family:
     def _check_left(self, line: Sequence[str]) -> float | None:
         """Return the US dollars left of the budgets of these sessions; None: no limit.
 
-        Raises `NotAllowed` where nothing is left.
+        Raises `NotAllowed` where nothing is left, or where it is not known what is.
         """
+        self._check_known(line)
         left = min((cap - spent for cap, spent in self._budgets(line)), default=None)
         if left is not None and left <= 0:
             raise NotAllowed("the budget is spent", "report what there is; the user can begin anew")

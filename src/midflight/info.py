@@ -22,7 +22,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     the requests that wait for an answer; ``last`` is one line of what the agent said or did last,
     or how its turn ended if not well.
     ``rules`` are what answers have allowed for the rest of the session, the oldest first.
-    ``limits`` has those that were set. ``created`` and ``updated`` are seconds since the epoch.
+    ``total_cost_usd`` is null where a part of it is not known. ``limits`` has those that were set.
+    ``created`` and ``updated`` are seconds since the epoch.
     ``host`` is the address of the process that runs the session, null when it is at rest;
     ``parent`` the session that dispatched it. ``seq`` is its newest event.
     """
@@ -37,7 +38,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     last: str = ""
     turns: int = 0
-    total_cost_usd: float = 0.0
+    total_cost_usd: float | None = 0.0
     limits: dict[str, Any] = {}
     created: float = 0.0
     updated: float = 0.0

@@ -39,6 +39,12 @@ def check_mode(mode: str, widest: PermissionMode) -> None:
         )
 
 
+def check_limits(command: c.Command) -> None:
+    """Raise `NotAllowed` for a command of an agent's program that changes limits."""
+    if isinstance(command, c.SetLimits):
+        raise NotAllowed("an agent cannot change the limits of a session", "ask the user")
+
+
 def check_own(command: c.Command, widest: PermissionMode) -> None:
     """Raise `NotAllowed` for what a program inside of an agent does not decide in its own process.
 
@@ -48,3 +54,4 @@ def check_own(command: c.Command, widest: PermissionMode) -> None:
         raise NotAllowed("an agent cannot answer what another one asks", "ask the user")
     if isinstance(command, c.SetPermissionMode):
         check_mode(command.mode, widest)
+    check_limits(command)

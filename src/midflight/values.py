@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 __all__ = [
+    "CHANGEABLE",
     "LIMIT_REASONS",
     "Amount",
     "Count",
@@ -52,14 +53,20 @@ if TYPE_CHECKING:
     Level = Literal["info", "warning", "error"]
     Door = Literal["terminal", "command", "json", "mcp", "library"]
     Role = Literal["user", "program", "agent"]
-    Support = Literal["supported", "emulated", "not"]
-    """Whether the agent supports a capability itself, midflight emulates it, or neither."""
+    Support = Literal["supported", "emulated", "estimated", "not"]
+    """Whether the agent supports a capability itself, midflight emulates it, or neither.
+
+    ``estimated`` is of the money alone: the agent tells tokens, and they are priced from a list.
+    """
 else:
     Delivery = Status = Kind = ToolStatus = Decision = Resolver = Origin = SessionStatus = str
     Level = Door = Role = Support = str
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 """The reasons with which a message or a turn ends with the status ``limit``."""
+
+CHANGEABLE = ("max_turns", "max_budget_usd", "timeout")
+"""The limits that can be changed while a session lives."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
@@ -78,6 +85,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     background_timeout: Amount | None = None
     max_depth: Count | None = None
     max_children: Count | None = None
+
+    def in_force(self) -> dict[str, Any]:
+        """Return those of a session's turns that are set, as lists show them."""
+        shown = {name: getattr(self, name) for name in (*CHANGEABLE, "stall_timeout")}
+        return {name: value for name, value in shown.items() if value is not None}
 
 
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,15 +123,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     ``status`` is ``completed``, ``interrupted``, ``limit`` or ``failed``; ``reason`` says more.
     ``text`` is the agent's last text, or the detail of a failure. ``cost_usd`` is this turn's,
-    ``total_cost_usd`` the session's so far, in US dollars. ``steps`` counts model calls.
+    ``total_cost_usd`` the session's so far, in US dollars; null where it is not known: the agent
+    tells neither money nor the tokens of a model with a list price. A total with such a part is
+    null too. ``steps`` counts model calls.
     ``messages`` are the ids of the messages that the turn has read.
     """
 
     status: Status
     reason: str
     text: str = ""
-    cost_usd: float = 0.0
-    total_cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
+    total_cost_usd: float | None = 0.0
     usage: TokenUsage = TokenUsage()
     steps: int = 0
     duration_s: float = 0.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +88,50 @@ def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> Non
     assert done.returncode == 1
     assert place.told() >= {"--model=m", "--max-turns=4", "--permission-mode=plan"}
     assert "asks for less" not in done.stderr
+
+
+@fault("A15")
+def test_budget_of_a_file_names_its_line_and_how_it_is_lifted(place: Place) -> None:
+    path = place.user('max_budget_usd = 5.0\n[agents."acp:x y"]\nmax_budget_usd = "none"\n')
+    done = place.run("hello", "--agent=copilot", "--no-journal")
+    assert done.returncode == 2
+    told, hint = done.stderr.splitlines()
+    assert told.startswith(f"midflight: {path}:1: max_budget_usd: this agent has not been seen to")
+    assert hint == (
+        'hint: to lift it for this agent, there: [agents.copilot] max_budget_usd = "none"'
+    )
+    lifted = place.run("hello", "--agent=acp:x y", "--no-journal")
+    assert "x is not installed" in lifted.stderr
+    other = place.run("hello", "--agent=acp:z y", "--no-journal").stderr
+    assert '[agents."acp:z y"] max_budget_usd = "none"' in other
+
+
+def test_only_the_table_of_an_agent_lifts_a_limit(place: Place) -> None:
+    place.user(f'{AGENT}max_turns = 9\nstall_timeout = "none"\n')
+    assert "3: stall_timeout: expected a finite number above 0" in place.run("hello").stderr
+    place.user(f'{AGENT}max_turns = 9\n[agents.claude]\nmax_turns = "none"\n')
+    place.run("hello")
+    assert not any(word.startswith("--max-turns") for word in place.told())
+    place.narrows('[agents.claude]\nmax_turns = "none"\n')
+    place.user(f"{AGENT}max_turns = 9\n")
+    place.run("hello")
+    assert "--max-turns=9" in place.told()
+
+
+@fault("A15")
+def test_cost_that_is_not_known_is_never_shown_as_nothing(place: Place) -> None:
+    program = Path(__file__).parents[2] / "support" / "programs" / "acp_agent.py"
+    agent = shlex.join(["acp:" + sys.executable, "-E", str(program), str(place.home / "log"), "{}"])
+    state = {"XDG_STATE_HOME": str(place.home / "state")}
+    run = place.run("run", "hello", "--agent", agent, "--name", "silent", **state)
+    assert "\nCost: unknown\n" in run.stdout
+    shown = place.run("show", "silent", **state).stdout
+    assert "cost     unknown" in shown
+    listed = place.run("ls", "--all", **state).stdout
+    assert "unknown" in listed
+    assert "$" not in run.stdout + shown + listed
+    (info,) = json.loads(place.run("ls", "--all", "--json", **state).stdout)
+    assert info["total_cost_usd"] is None
 
 
 def test_typed_options_hold_and_a_narrower_project_is_reported(place: Place) -> None:

@@ -176,6 +176,26 @@ async def test_every_word_for_yes_allows(model: Model, fake_terminal: Start, pro
     assert [(project / file).read_text() for file in files] == ["hello\n"] * len(words)
 
 
+async def test_limit_that_was_reached_is_raised_at_the_terminal(
+    model: Model, fake_terminal: Start
+) -> None:
+    touch = ToolCall("Bash", {"command": "touch x"})
+    screen = await fake_terminal(
+        await model(touch, touch, Text("done")), "touch it", "--max-turns=1", "--allow=Bash"
+    )
+    await screen.sees("turn 1 limit (max_turns)")
+    screen.types("/limits")
+    await screen.sees("max_turns       1 model calls in a turn")
+    screen.types("/limits --max-turns 0")
+    await screen.sees("max_turns: expected a whole number from 1 up")
+    screen.types("/limits --max-turns 9 --timeout 15m")
+    await screen.sees("[limits] max_turns 9, timeout 900")
+    await screen.sees("timeout         900 seconds")
+    screen.types("go on")
+    await screen.sees("turn 2 completed")
+    await leave(screen)
+
+
 async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_terminal: Start) -> None:
     touch = ToolCall("Bash", {"command": "touch x"})
     screen = await fake_terminal(

@@ -28,7 +28,7 @@ from midflight.host import Host
 from midflight.info import SessionInfo
 from midflight.lineage import SESSION_VARIABLE
 from midflight.session.session import Session
-from midflight.testing import FakeModel, HttpError, Text, ToolCall, Wait
+from midflight.testing import FakeModel, HttpError, Text, ToolCall, Usage, Wait
 from midflight.values import SessionStatus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left", "patience")]
@@ -55,6 +55,47 @@ T = TypeVar("T", bound=e.Event)
 
 Say = Callable[..., Coroutine[Any, Any, Done]]
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+
+# limits -------------------------------------------------------------------------------------
+
+
+async def test_session_goes_on_when_its_budget_is_raised_by_a_command(
+    begin: Begin, say: Say
+) -> None:
+    model, session = await begin(
+        [Usage(100_000, 0), Text("dear")], Text("more"), max_budget_usd=0.1
+    )
+    await until(session, e.TurnEnded)
+    assert (await say("send", "go on", "--wait")).code == 3
+    assert (await say("limits")).out == "  max_budget_usd  $0.1 in all\n"
+    raised = await say("limits", session.name, "--max-budget-usd", "5", "--timeout", "15m")
+    assert raised.out == "  max_budget_usd  $5 in all\n  timeout         900 seconds\n"
+    done = await say("send", "go on", "--wait")
+    assert (done.code, "more" in done.out) == (0, True)
+    assert "max_budget_usd 5" in (await say("show")).out
+    lifted = await say("limits", "--max-budget-usd", "none", "--json")
+    assert json.loads(lifted.out) == {"timeout": 900.0}
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--max-turns", "0"), "max_turns: expected a whole number from 1 up, got 0"),
+        (("--max-budget-usd", "nan"), "max_budget_usd: expected a finite number above 0"),
+        (("--timeout", "-5"), "timeout: expected a finite number above 0"),
+        (("--max-turns", "many"), "argument --max-turns: invalid int value: 'many'"),
+    ],
+)
+async def test_limit_that_cannot_be_is_refused_by_name(
+    begin: Begin, say: Say, given: tuple[str, ...], told: str
+) -> None:
+    _, session = await begin(Text("done"))
+    await until(session, e.TurnEnded)
+    done = await say("limits", *given)
+    assert (done.code, told in done.err) == (2, True)
+    assert session.limits == {}
 
 
 # ls and show --------------------------------------------------------------------------------

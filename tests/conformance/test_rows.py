@@ -22,9 +22,9 @@ SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 ELSEWHERE = {
     "opencode-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel", "edited_input"),
-        *("max_turns", "timeout", "stall_timeout", "background"),
+        *("max_turns", "timeout", "stall_timeout", "set_limits", "background"),
         *("plugins", "skills", "system_prompt", "add_dirs"),
-        *("permissions", "set_permission_mode", "max_budget_usd", "resume"),
+        *("permissions", "set_permission_mode", "max_budget_usd", "cost", "resume"),
         *("questions", "set_model", "effort", "retries", "plan", "subagents"),
     )
 }

@@ -352,6 +352,11 @@ ROWS: dict[str, Row] = {
         "A folder's allow list gives nothing, also where the agent itself trusts the folder.",
         "CVE-2026-21852",
     ),
+    "A14": Row("A turn that its agent ends at a denial is told as denied.", "both codex adapters"),
+    "A15": Row(
+        "What an agent does not tell of its cost is not known, and no budget is kept with it.",
+        "gemini, codex, copilot and qwen over ACP",
+    ),
 }
 
 

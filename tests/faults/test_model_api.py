@@ -8,6 +8,7 @@ import pytest
 from tests.faults.manifest import fault
 from tests.support.events import ended, of, read
 from tests.support.faults import Models, Use
+from tests.support.money import known
 
 import midflight
 from midflight.testing import (
@@ -269,8 +270,8 @@ async def test_missing_and_shrinking_usage_never_makes_the_books_smaller(
         assert figures == sorted(figures), name
         assert min(figures) >= 0
     (end,) = of(midflight.TurnEnded, events)
-    assert end.cost_usd >= 0
-    assert end.total_cost_usd >= 0
+    assert known(end.cost_usd) >= 0
+    assert known(end.total_cost_usd) >= 0
     assert end.usage.input_tokens >= 0
 
 
@@ -284,7 +285,7 @@ async def test_huge_usage_passes_the_budget_and_ends_the_turn_as_a_limit(
     async with midflight.dispatch("go", **options) as session:
         result = await ended(session.first)
         assert (result.status, result.reason) == ("limit", "max_budget")
-        assert result.total_cost_usd > 1
+        assert known(result.total_cost_usd) > 1
         more = await ended(await session.send("more"))
         assert (more.status, more.reason) == ("limit", "max_budget")
         assert len(model.requests) == 1

@@ -13,6 +13,7 @@ import pytest
 from tests.faults.manifest import fault
 from tests.host.test_peers import ask
 from tests.support.host import have, journal_of, table_of
+from tests.support.money import known
 
 import midflight
 from midflight import commands as c
@@ -203,10 +204,22 @@ async def test_children_together_spend_no_more_than_their_parent_may(
     spends = await child(costs)
     result = await message.result()
     assert (result.status, result.reason) == ("limit", "max_budget")
-    assert works.total_cost_usd < 0.1
+    assert known(works.total_cost_usd) < 0.1
     path = f"/sessions/{spends.id}/commands"
     status, told = await ask(host, boss.id, path, {"type": "send", "text": "go on"})
     assert (status, "budget is spent" in told["message"]) == (403, True)
+
+
+@fault("S17", "S19")
+async def test_agent_changes_the_limits_of_no_session(host: Host, build: Open) -> None:
+    boss = await host.begin(None, build(max_budget_usd=2.0), parent="")
+    child = await host.begin(None, build(), parent=boss.id)
+    wider = {"type": "set_limits", "max_budget_usd": 50}
+    for session in (child, boss):
+        path = f"/sessions/{session.id}/commands"
+        assert (await ask(host, boss.id, path, wider))[0] == 403
+        assert (await ask(host, boss.id, path, {**wider, "max_budget_usd": 0.1}))[0] == 403
+    assert (boss.limits, child.limits) == ({"max_budget_usd": 2.0}, {})
 
 
 @fault("S17")
@@ -301,6 +314,8 @@ async def test_agents_own_process_decides_nothing_for_the_user(
             await session.answer(session.pending[0])
         with pytest.raises(NotAllowed):
             await session.set_permission_mode("bypassPermissions")
+        with pytest.raises(NotAllowed):
+            await session.set_limits(max_turns=9)
         await session.answer(session.pending[0], "deny")
         assert session.first is not None
         assert (await session.first.result()).denials

@@ -19,7 +19,7 @@ from midflight.client.client import connect
 from midflight.errors import AgentFailed, Conflict
 from midflight.host import Host
 from midflight.options import Options
-from midflight.testing import FakeModel, Text, Wait
+from midflight.testing import FakeModel, Text, Usage, Wait
 
 Hosts = Callable[..., Awaitable[Host]]
 Models = Callable[..., Awaitable[FakeModel]]
@@ -55,6 +55,23 @@ async def test_quiet_session_is_parked_and_resumed_by_a_message(
     result = await message.result()
     assert (result.status, result.text, message.turn) == ("completed", "two", 2)
     assert again.agent_session == session.agent_session
+
+
+async def test_changed_limits_hold_after_a_rest_and_in_lists(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    model = await fake_model([Text("one"), Usage(100_000, 0)], Text("two"))
+    host = await open_host(park_after=0.01)
+    session = await host.dispatch("this", **given(model, tmp_path, max_budget_usd=0.2, max_turns=9))
+    await session.over()
+    again = await host.session(session.id)
+    await again.set_limits(max_budget_usd=5.0, max_turns=None)
+    await again.over()
+    info = await journal_of(host).info(session.id)
+    assert info.limits == {"max_budget_usd": 5.0}
+    once_more = await host.session(session.id)
+    assert once_more.limits == {"max_budget_usd": 5.0}
+    assert (await (await once_more.send("and that")).result()).status == "completed"
 
 
 async def test_session_that_is_read_is_parked_when_its_reader_leaves(

@@ -117,9 +117,10 @@ async def test_host_of_version_1_goes_on_writing(of_version_1: Path) -> None:
         assert (await journal.info(GOLDEN_ID)).turns == 3
 
 
+@pytest.mark.parametrize("command", [c.Revoke(rule="Bash(ls)"), c.SetLimits(max_turns=5)])
 @pytest.mark.parametrize("wire", [WIRE, None], ids=["same", "older"])
 async def test_error_of_an_older_host_names_it_and_what_ends_it(
-    state: Path, wire: int | None
+    state: Path, wire: int | None, command: c.Command
 ) -> None:
     async with Journal(state) as journal:
         await journal.register("")
@@ -128,7 +129,7 @@ async def test_error_of_an_older_host_names_it_and_what_ends_it(
     async with sick_host(state, "refuses"), connect(state) as client:
         sql(state, "UPDATE hosts SET wire = :wire", wire=wire)
         with pytest.raises(InvalidInput) as refused:
-            await client.carry_out(session, c.Revoke(rule="Bash(ls)"))
+            await client.carry_out(session, command)
     named = f"process {os.getpid()} on" in refused.value.hint
     ends = f"`kill {os.getpid()}` there ends it" in refused.value.hint
     assert (named, ends) == (wire is None, wire is None)
@@ -165,6 +166,8 @@ async def test_field_that_the_host_does_not_know_is_refused_by_name(
         host.address(), "/sessions", "POST", {"task": "x", "cwd": "/", "colour": "red"}
     )
     assert (status, "colour" in told["message"]) == (422, True)
+    status, told = await call(host.address(), path, "POST", {"type": "set_colour", "to": "red"})
+    assert (status, "set_colour" in told["message"]) == (422, True)
     assert session.last_seq == 0
     await session.send("play the script")
     await until(session, e.TurnEnded)

@@ -12,6 +12,7 @@ from tests.support.fake_host import OpenHost
 from tests.support.host import have, journal_of
 from tests.support.mcp_tools import ASK, WRITE
 from tests.support.model_scripts import by_task
+from tests.support.money import known
 
 import midflight
 from midflight import commands as c
@@ -105,7 +106,7 @@ async def test_dispatched_session_gets_what_is_left_of_the_budget_above_it(
     await boss.first.result()
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     tools = await open_tools()
-    left = 0.2 - boss.total_cost_usd
+    left = 0.2 - known(boss.total_cost_usd)
     await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
     await tools.dispatch("first", name="first", max_budget_usd=5)
     first = await tools.wait()

@@ -9,6 +9,7 @@ import pytest
 from tests.host.test_faults import full_disk
 from tests.orchestrate.conftest import OpenOrchestra
 from tests.support.mcp_tools import ASK, WRITE
+from tests.support.money import known
 
 from midflight import commands as c
 from midflight import events as e
@@ -33,7 +34,7 @@ async def test_budget_spent_by_the_tree_stops_every_session(orchestra: OpenOrche
         third=[Silence()],
     )
     sessions = [await on.dispatch(name, allowed_tools=["Bash"]) for name in ("third", "first")]
-    await on.until(lambda: on.children.spent_usd >= 0.06)
+    await on.until(lambda: known(on.children.spent_usd) >= 0.06)
     assert all(session.status == "running" for session in (*sessions, on.boss))
     sessions.append(await on.dispatch("second", allowed_tools=["Bash"]))
     results = [await session.first.result() for session in sessions if session.first]

@@ -78,6 +78,7 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
         answers=st.sampled_from([None, {}, {"Which?": "this"}, {"What?": "that"}]),
     ),
     st.builds(c.SetModel, model=st.just("opus")),
+    st.builds(c.SetLimits, max_budget_usd=st.sampled_from([0.5, 50.0, None])),
     st.builds(
         c.SetPermissionMode, mode=st.sampled_from(["default", "dontAsk", "bypassPermissions"])
     ),

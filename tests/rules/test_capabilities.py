@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.rules import Rules, done, send
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, InvalidInput
-from midflight.rules.actions import Hand, Interrupt
+from midflight.rules.actions import Hand, Interrupt, SetPermissionMode
+from midflight.session.price_table import load_prices
 from midflight.values import TokenUsage
 
 
@@ -71,6 +73,65 @@ def test_turn_is_stopped_before_a_model_call_too_many() -> None:
     rules.hear(done("m", status="interrupted", reason="interrupted"))
     (ended,) = rules.of(e.TurnEnded)
     assert (ended.status, ended.reason, ended.steps) == ("limit", "max_turns", 2)
+
+
+def test_agent_changes_its_mode_within_what_the_user_has_chosen() -> None:
+    rules = running({})
+    rules.do(c.SetPermissionMode(mode="acceptEdits"))
+    for own, mode in (("plan", "plan"), ("default", "default"), ("acceptEdits", "acceptEdits")):
+        rules.hear(base.ModeChanged(own, own))  # type: ignore[arg-type]
+        assert rules.session.mode == mode
+    rules.taken()
+    for wider in ("bypassPermissions", None):
+        rules.hear(base.ModeChanged(wider, "yolo"))
+        assert rules.taken() == [SetPermissionMode("acceptEdits")]
+        assert rules.session.mode == "acceptEdits"
+
+
+def test_mode_of_the_user_holds_over_one_that_the_agent_took_meanwhile() -> None:
+    rules = running({})
+    rules.do(c.SetPermissionMode(mode="acceptEdits"))
+    rules.hear(base.ModeChanged("plan", "plan"))
+    rules.session.mode_taken("acceptEdits", rules.now)
+    assert rules.session.mode == "acceptEdits"
+
+
+def test_plan_of_the_agents_own_leaves_a_bypass_what_it_is() -> None:
+    rules = running({})
+    rules.do(c.SetPermissionMode(mode="bypassPermissions"))
+    rules.hear(base.ModeChanged("plan", "plan"))
+    rules.hear(e.PermissionRequested(request="r", call="c", name="ExitPlanMode", input={}))
+    assert rules.of(e.PermissionResolved)[0].decision == "allow"
+
+
+def test_limits_that_are_changed_in_a_turn_hold_at_once() -> None:
+    rules = running({}, max_turns=9, timeout=100.0)
+    rules.hear(step())
+    rules.do(c.SetLimits(max_turns=1, timeout=5.0))
+    (changed,) = rules.of(e.LimitsChanged)
+    assert changed.limits == rules.state.limits == {"max_turns": 1, "timeout": 5.0}
+    rules.taken()
+    rules.wait(6.0)
+    assert [type(action) for action in rules.taken()] == [Interrupt]
+    rules.hear(done("m", status="interrupted", reason="interrupted"))
+    assert rules.of(e.TurnEnded)[0].reason == "timeout"
+
+
+def test_budget_that_is_lowered_below_what_is_spent_ends_the_turn() -> None:
+    rules = running({})
+    rules.hear(step())
+    rules.do(c.SetLimits(max_budget_usd=0.4))
+    assert Interrupt() in rules.taken()
+
+
+@fault("A15")
+def test_turn_is_stopped_by_an_estimate_where_all_figures_are_estimates() -> None:
+    load_prices()
+    dear = base.Step(model="gpt-5", tokens=TokenUsage(output_tokens=1_000_000))
+    for support, actions in (("estimated", [Interrupt]), ("supported", [])):
+        rules = running({"cost": support}, max_budget_usd=1.0)
+        rules.hear(dear)
+        assert [type(action) for action in rules.taken()] == actions
 
 
 def test_estimated_figure_is_marked_and_counts() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.events import read, read_until, texts
+from tests.support.money import known
 
 import midflight
 from midflight import commands as c
@@ -446,12 +447,12 @@ async def test_conversation_is_resumed(fake_model: Callable[..., Any], tmp_path:
     async with midflight.dispatch("first", **options) as session:
         assert session.first is not None
         await session.first.result()
-        known = session.agent_session
-    async with midflight.dispatch("second", resume=known, spent_usd=1.0, **options) as session:
+        earlier = session.agent_session
+    async with midflight.dispatch("second", resume=earlier, spent_usd=1.0, **options) as session:
         assert session.first is not None
-        assert (await session.first.result()).total_cost_usd > 1.0
+        assert known((await session.first.result()).total_cost_usd) > 1.0
     assert "first" in str(model.requests[1].messages)
-    assert session.agent_session == known
+    assert session.agent_session == earlier
 
 
 async def test_next_message_restarts_an_agent_that_has_died(fake: Start) -> None:
@@ -481,6 +482,42 @@ async def test_budget_holds_for_the_whole_session(fake: Start) -> None:
         results = [await (await session.send(text)).result() for text in "abc"]
     assert [result.reason for result in results] == ["end_turn", "max_budget", "max_budget"]
     assert session.total_cost_usd == pytest.approx(0.6)
+
+
+async def test_limits_that_were_reached_are_raised_and_the_session_goes_on(fake: Start) -> None:
+    """The agent keeps its limits itself, so its program is started anew, with the conversation."""
+    tool = ToolCall("Bash", {"command": "true"})
+    dear = [Text("x"), Usage(100_000, 0)]
+    model, session = await fake(dear, tool, tool, Text("ok"), max_budget_usd=0.2, max_turns=1)
+    async with session:
+        assert (await (await session.send("a")).result()).reason == "max_budget"
+        assert (await (await session.send("b")).result()).reason == "max_budget"
+        await session.set_limits(max_budget_usd=5.0)
+        assert session.limits == {"max_turns": 1, "max_budget_usd": 5.0}
+        assert (await (await session.send("c")).result()).reason == "max_turns"
+        await session.set_limits(max_turns=None)
+        assert session.limits == {"max_budget_usd": 5.0}
+        result = await (await session.send("d")).result()
+        assert (result.status, result.text) == ("completed", "ok")
+        assert "a" in str(model.requests[-1].messages[0])
+        agents = len(model.agents)
+        await session.set_limits(max_budget_usd=4.0)  # which the session itself sees to
+    assert agents == len(model.agents) == 3
+    changed = [
+        event.limits async for event in session.events() if isinstance(event, e.LimitsChanged)
+    ]
+    assert changed[-1] == {"max_budget_usd": 4.0}
+
+
+async def test_command_that_changes_no_limit_or_to_nonsense_is_refused(fake: Start) -> None:
+    _, session = await fake()
+    async with session:
+        with pytest.raises(midflight.InvalidInput, match="changes nothing"):
+            await session.set_limits()
+        for wrong in (0, -1.0, float("nan"), float("inf"), True, "5"):
+            with pytest.raises(midflight.InvalidOption, match="max_budget_usd: expected"):
+                await session.set_limits(max_budget_usd=wrong)
+        assert session.limits == {}
 
 
 async def test_eight_sessions_do_not_disturb_each_other(fake: Start) -> None:
@@ -606,7 +643,7 @@ async def test_money_is_estimated_until_the_agent_reports_it(
         message = await session.send("x")
         estimate = None
         async for event in session.stream():
-            if isinstance(event, e.Usage) and event.cost_usd > 0 and session.pending:
+            if isinstance(event, e.Usage) and event.cost_usd and session.pending:
                 estimate = event
                 await session.answer(session.pending[0], answers={"Which?": "A"})
         assert estimate is not None

@@ -7,10 +7,16 @@ import pytest
 from midflight import events as e
 from midflight.session.price_table import load_prices
 from midflight.state.ledger import Ledger
-from midflight.state.pricing import estimate, money, prices_loaded, sane
+from midflight.state.pricing import estimate, has_price, money, prices_loaded, sane
 from midflight.values import TokenUsage
 
 MILLION = TokenUsage(input_tokens=1_000_000, output_tokens=1_000_000)
+
+
+def priced(model: str, tokens: TokenUsage = MILLION) -> float:
+    cost = estimate(model, tokens)
+    assert cost is not None
+    return cost
 
 
 @pytest.fixture
@@ -21,16 +27,26 @@ def prices() -> None:
 
 @pytest.mark.usefixtures("prices")
 def test_known_model_is_estimated_by_its_list_price() -> None:
-    assert estimate("claude-sonnet-4-5", MILLION) > estimate("claude-haiku-4-5", MILLION) > 0
+    assert priced("claude-sonnet-4-5") > priced("claude-haiku-4-5") > 0
     cached = TokenUsage(cache_read_tokens=1_000_000)
     fresh = TokenUsage(input_tokens=1_000_000)
-    assert 0 < estimate("claude-haiku-4-5", cached) < estimate("claude-haiku-4-5", fresh)
+    assert 0 < priced("claude-haiku-4-5", cached) < priced("claude-haiku-4-5", fresh)
 
 
 @pytest.mark.usefixtures("prices")
-@pytest.mark.parametrize("model", ["", "no-such-model", "gpt-5"])
-def test_unknown_model_is_estimated_at_nothing(model: str) -> None:
-    assert estimate(model, MILLION) == 0.0
+@pytest.mark.parametrize(
+    "model", ["gpt-5", "gemini-2.5-pro", "gpt-5/high", "gpt-5-codex[high]", "google/gemini-2.5-pro"]
+)
+def test_model_of_any_provider_is_estimated_by_its_list_price(model: str) -> None:
+    assert has_price(model)
+    assert priced(model) > 1
+
+
+@pytest.mark.usefixtures("prices")
+@pytest.mark.parametrize("model", ["", "no-such-model", "/", "a/b", "sonnet"])
+def test_what_a_model_without_a_list_price_costs_is_not_known(model: str) -> None:
+    assert not has_price(model)
+    assert estimate(model, MILLION) is None
 
 
 @pytest.mark.usefixtures("prices")
@@ -47,14 +63,17 @@ def test_negative_tokens_count_as_nothing() -> None:
     assert sane(TokenUsage(input_tokens=-3, output_tokens=4)) == TokenUsage(output_tokens=4)
 
 
-def spend(ledger: Ledger, cost_usd: float | None, tokens: int = 10) -> e.Usage:
-    usage = ledger.step("claude-haiku-4-5", TokenUsage(input_tokens=tokens), cost_usd)
+def spend(
+    ledger: Ledger, cost_usd: float | None, tokens: int = 10, model: str = "claude-haiku-4-5"
+) -> e.Usage:
+    usage = ledger.step(model, TokenUsage(input_tokens=tokens), cost_usd)
     ledger.apply(usage)
     return usage
 
 
-def end(ledger: Ledger, cost_usd: float) -> None:
-    total = ledger.settled_usd + cost_usd
+def end(ledger: Ledger, cost_usd: float | None) -> None:
+    known = cost_usd is not None and ledger.settled_usd is not None
+    total = ledger.settled_usd + cost_usd if known else None  # type: ignore[operator]
     ledger.apply(
         e.TurnEnded(status="completed", reason="end_turn", cost_usd=cost_usd, total_cost_usd=total)
     )
@@ -93,9 +112,50 @@ def test_estimates_wait_for_the_price_table(monkeypatch: pytest.MonkeyPatch) -> 
         before.setattr("midflight.state.pricing._prices", {})
         ledger = Ledger()
         usage = spend(ledger, None, tokens=1_000_000)
-        assert (usage.cost_usd, usage.estimated) == (0.0, True)
+        assert (usage.cost_usd, usage.total_cost_usd, usage.estimated) == (None, None, True)
+        assert not ledger.spent(0.000001)
     late = ledger.reprice()
     assert late is not None
-    assert late.cost_usd == estimate("claude-haiku-4-5", TokenUsage(input_tokens=1_000_000)) > 0
+    assert late.cost_usd == priced("claude-haiku-4-5", TokenUsage(input_tokens=1_000_000)) > 0
     assert late.input_tokens == 1_000_000
     assert ledger.reprice() is None
+
+
+def test_cost_is_not_known_while_nothing_tells_it() -> None:
+    ledger = Ledger()
+    usage = spend(ledger, None, tokens=0)
+    assert (usage.cost_usd, usage.total_cost_usd, usage.estimated) == (None, None, False)
+    assert ledger.total_usd is None
+    usage = spend(ledger, 0.5)  # as the sum of what there was so far
+    assert (usage.cost_usd, usage.total_cost_usd) == (0.5, 0.5)
+    assert spend(ledger, None, tokens=0).cost_usd == 0.5
+
+
+@pytest.mark.usefixtures("prices")
+def test_total_with_a_part_that_is_not_known_is_not_known() -> None:
+    ledger = Ledger(0.25)
+    usage = spend(ledger, None, model="no-such-model")
+    assert (usage.cost_usd, usage.total_cost_usd, usage.estimated) == (None, None, False)
+    assert spend(ledger, 0.5).cost_usd is None
+    end(ledger, None)
+    usage = spend(ledger, 0.5)
+    assert (usage.cost_usd, usage.total_cost_usd) == (0.5, None)
+    end(ledger, 0.5)
+    assert ledger.total_usd is None
+    assert ledger.known_usd == 0.75
+
+
+def test_budget_counts_as_spent_once_a_turns_cost_is_not_known() -> None:
+    ledger = Ledger()
+    spend(ledger, None, tokens=0)
+    assert not ledger.spent(1.0)  # the turn's end may tell it
+    end(ledger, None)
+    assert ledger.spent(1.0)
+
+
+@pytest.mark.usefixtures("prices")
+def test_tokens_of_several_models_are_priced_together_or_not_at_all() -> None:
+    ledger = Ledger()
+    both = [("gemini-2.5-pro", MILLION), ("gemini-2.5-flash", MILLION)]
+    assert ledger.priced(both) == priced("gemini-2.5-pro") + priced("gemini-2.5-flash")
+    assert ledger.priced([*both, ("no-such-model", MILLION)]) is None

@@ -30,7 +30,7 @@ class Witness:
         self.turn: int | None = None
         self.turns = 0
         self.usage_total = 0.0
-        self.turn_total = 0.0
+        self.turn_total: float | None = 0.0
         self.durable = 0
         self.over = False
 
@@ -121,15 +121,19 @@ class Witness:
                 assert event.turn == self.turn
 
     def _money(self, event: e.Event) -> None:
-        if isinstance(event, e.Usage):
+        if isinstance(event, (e.Usage, e.TurnEnded)):
+            assert event.cost_usd is not None or event.total_cost_usd is None
+        if isinstance(event, e.Usage) and event.total_cost_usd is not None:
             assert event.total_cost_usd >= self.usage_total
             self.usage_total = event.total_cost_usd
         if isinstance(event, e.TurnEnded):
-            assert event.total_cost_usd >= self.turn_total
+            if event.total_cost_usd is not None:
+                assert self.turn_total is not None, "what was not known is known"
+                assert event.total_cost_usd >= self.turn_total
             self.turn_total = event.total_cost_usd
             tokens = (getattr(event.usage, name) for name in event.usage.__struct_fields__)
             assert min(tokens) >= 0
-        if isinstance(event, (e.Usage, e.TurnEnded)):
+        if isinstance(event, (e.Usage, e.TurnEnded)) and event.cost_usd is not None:
             assert math.isfinite(event.cost_usd)
             assert event.cost_usd >= 0
 

@@ -16,6 +16,11 @@ def slug(text: str) -> str:
     return "-".join(words)[:40].strip("-") or "session"
 
 
+def dollars(usd: float | None, digits: int = 4) -> str:
+    """Return an amount as text; one that is not known is never shown as nothing."""
+    return "unknown" if usd is None else f"${usd:.{digits}f}"
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return a hint for a name that does not exist: the known one that is most like it, if any."""
     near = difflib.get_close_matches(name, list(known), 1)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 from midflight._util.text import did_you_mean
 from midflight.agents.acp.presets import PRESETS
-from midflight.agents.base import Agent
+from midflight.agents.base import Agent, Support
 from midflight.errors import InvalidOption
 from midflight.options import Options
 
 if TYPE_CHECKING:
     from midflight.trust.stake import Obeyed
 
-__all__ = ["AGENTS", "NAMES", "PRESETS", "create", "obeyed"]
+__all__ = ["AGENTS", "NAMES", "PRESETS", "cost_of", "create", "obeyed"]
 
 AGENTS = {
     "claude": "midflight.agents.claude.driver:ClaudeAgent",
@@ -38,6 +38,13 @@ def obeyed(agent: str) -> Obeyed | None:
     from midflight.agents.shared import obeyed as lists
 
     return lists.obeyed(agent)
+
+
+def cost_of(agent: str) -> Support:
+    """Return how it is known what an agent costs, before it is started: its capability ``cost``."""
+    if agent.startswith("acp:"):
+        return "not"
+    return PRESETS[agent].cost if agent in PRESETS else "supported"
 
 
 def create(options: Options) -> Agent:

@@ -25,6 +25,7 @@ __all__ = [
     "Finished",
     "Idle",
     "Kept",
+    "ModeChanged",
     "Reply",
     "Signal",
     "Step",
@@ -50,6 +51,8 @@ CAPABILITIES: Mapping[str, str] = {
     "set_permission_mode": "the permission mode can be switched while the session lives",
     "max_turns": "a turn ends after so many model calls",
     "max_budget_usd": "the session ends its turn when the money is spent",
+    "set_limits": "a limit can be raised while the session lives, also one that was reached",
+    "cost": "what a turn costs is told, or estimated from its tokens",
     "timeout": "a turn ends after so many seconds",
     "stall_timeout": "a silence ends a turn",
     "plugins": "a plugin's folder brings its skills",
@@ -101,8 +104,8 @@ class Calling(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One model call is over, with its tokens.
 
-    ``cost_usd`` is None where the agent reports money only later, and ``estimated`` where it is not
-    the agent's own figure. ``main`` is False for what is no step of the turn: calls of
+    ``cost_usd`` is None where the agent reports money only later, or never, and ``estimated`` where
+    it is not the agent's own figure. ``main`` is False for what is no step of the turn: calls of
     sub-agents, and calls that were cut and are made again.
     """
 
@@ -117,6 +120,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """The turn has ended. ``messages`` are the ids that the agent says it answered.
 
     ``cost_usd`` and ``tokens`` are this turn's; None where the agent does not report them.
+    ``used`` are the turn's tokens by model, where the agent reports those and no money.
     """
 
     status: Status
@@ -124,8 +128,19 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     cost_usd: float | None = None
     tokens: TokenUsage | None = None
+    used: tuple[tuple[str, TokenUsage], ...] = ()
     messages: tuple[str, ...] = ()
     denials: tuple[Denial, ...] = ()
+
+
+class ModeChanged(msgspec.Struct, frozen=True):
+    """The agent has changed its permission mode by itself, to what it calls ``own``.
+
+    ``mode`` is None for one that midflight has no word for.
+    """
+
+    mode: PermissionMode | None
+    own: str
 
 
 class Withdrawn(msgspec.Struct, frozen=True):
@@ -178,6 +193,7 @@ Signal = (
     | Calling
     | Step
     | Finished
+    | ModeChanged
     | Withdrawn
     | Unrecoverable
     | UsageLimit
@@ -253,6 +269,14 @@ class Agent(Protocol):
 
     async def set_model(self, model: str) -> None:
         """Use this model for the calls that follow."""
+        ...
+
+    def cost_with(self, model: str | None) -> Support:
+        """Return the capability ``cost`` for one model, or for the one in use, of a live agent.
+
+        Where the capability is ``estimated``, the price table has been loaded before. Raises
+        `UnsupportedOption` for a model that the agent does not offer.
+        """
         ...
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from midflight._util.sanitize import one_line
 from midflight.agents import NAMES
 from midflight.cli.output import write
 from midflight.config.files import read_project, read_user
-from midflight.config.merge import Defaults, ResolvedOptions, resolve
-from midflight.errors import InvalidOption
+from midflight.config.merge import LIFTABLE, LIFTED, Defaults, ResolvedOptions, resolve
+from midflight.errors import InvalidOption, UnsupportedOption
 from midflight.options import Options
 
 AGENT_VARIABLE = "MIDFLIGHT_AGENT"
@@ -58,10 +60,16 @@ def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
     return resolved
 
 
-def name_source(sources: Mapping[str, str], error: InvalidOption) -> InvalidOption:
-    """Return the error that names where the option was set, instead of the option."""
+def name_source(sources: Mapping[str, str], error: InvalidOption, agent: str = "") -> InvalidOption:
+    """Return the error that names where the option was set, instead of the option.
+
+    Of a limit that a file has set and this agent cannot keep, it says how to lift it.
+    """
     place = sources.get(error.option)
     hint = error.hint or ("midflight doctor" if place else "midflight run --help")
+    if place and agent and isinstance(error, UnsupportedOption) and error.option in LIFTABLE:
+        table = agent if re.fullmatch(r"[\w-]+", agent) else json.dumps(agent)
+        hint = f'to lift it for this agent, there: [agents.{table}] {error.option} = "{LIFTED}"'
     message = error.message.removeprefix(f"{error.option}: ")
     return InvalidOption(place or _flag(error.option), message, hint)
 

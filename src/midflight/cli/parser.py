@@ -35,6 +35,9 @@ SKILL_READERS = ("claude", "opencode", "codex")
 
 WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
 
+NO_LIMIT = "none"
+"""What lifts a limit."""
+
 SHELLS = ("bash", "zsh", "fish")
 
 SESSION_HELP = (
@@ -270,6 +273,29 @@ def _answer(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
+def _limits(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    _limit_options(parser)
+    _json(parser, "as an object")
+
+
+def _limit_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--max-turns", metavar="N", type=_or_none(int), help="model calls in one turn, or none")
+    add("--max-budget-usd", metavar="X", type=_or_none(float), help="US dollars in all, or none")
+    add("--timeout", metavar="T", type=_or_none(seconds), help="how long a turn may take, or none")
+
+
+def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads an option whose value may be the word none."""
+
+    def value(text: str) -> Any:
+        return NO_LIMIT if text == NO_LIMIT else read(text)
+
+    value.__name__ = read.__name__  # argparse names it where the text is wrong
+    return value
+
+
 def _worktree(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
@@ -438,6 +464,12 @@ COMMANDS = {
     "answer": Command(
         "step in", "answer what the agent asks", _answer, "midflight.cli.commands.answer:answer"
     ),
+    "limits": Command(
+        "step in",
+        "show what bounds a session, or change it: then it can go on",
+        _limits,
+        "midflight.cli.commands.limits:limits",
+    ),
     "resume": Command(
         "step in",
         "attach, and hand over the messages that wait",
@@ -504,6 +536,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def limits_parser() -> argparse.ArgumentParser:
+    """Return the parser of what a person types behind ``/limits``."""
+    parser = _Parser(prog="/limits", add_help=False)
+    _limit_options(parser)
+    return parser
+
+
 def _groups() -> str:
     """Return the commands as the help lists them."""
     groups: dict[str, str] = {}
@@ -535,7 +574,7 @@ class _Parser(argparse.ArgumentParser):
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
-        raise InvalidInput(message, f"{self.prog} --help")
+        raise InvalidInput(message, f"{self.prog} --help" if self.add_help else "/help")
 
     def _print_message(self, message: str, file: object = None) -> None:
         write(message)

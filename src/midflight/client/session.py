@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -100,6 +100,12 @@ class RemoteSession(BaseSession):
         Raises `InvalidOption` where they are none any more: the folder may be gone.
         """
         return restored(self._current.options)[0]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits in force: those of a turn and the budget that are set, by their names."""
+        changed = self._folded.limits
+        return self._current.limits_in_force if changed is None else changed
 
     @property
     def capabilities(self) -> Mapping[str, Support]:

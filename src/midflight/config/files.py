@@ -12,7 +12,16 @@ from typing import Any
 
 from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
 from midflight._util.text import did_you_mean
-from midflight.config.merge import KEYS, MCP, MCP_KEYS, NARROWING, Defaults, full_name
+from midflight.config.merge import (
+    KEYS,
+    LIFTABLE,
+    LIFTED,
+    MCP,
+    MCP_KEYS,
+    NARROWING,
+    Defaults,
+    full_name,
+)
 from midflight.errors import InvalidConfig, InvalidOption
 from midflight.options import Options
 
@@ -126,6 +135,9 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
             name = full_name(agent, key)
             if key not in keys or (agent and key == "agent"):
                 raise wrong(name, *_why_not(key, keys))
+            if agent and key in LIFTABLE and value == LIFTED:
+                table[key] = None
+                continue
             try:
                 table[key] = _checked(path.parent, key, value)
             except InvalidOption as error:

@@ -37,6 +37,11 @@ MCP = "mcp"
 MCP_KEYS = ("dirs", "agents", "permission_mode", "allowed_tools", "max_budget_usd")
 """The table of the user's file with the bounds of what `midflight mcp` dispatches, and its keys."""
 
+LIFTED = "none"
+"""Lifts a limit for one agent, in its table: ``[agents.codex]``, ``max_budget_usd = "none"``."""
+
+LIFTABLE = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
+
 _FITS_ONE_AGENT = ("model", "effort", "agent_path")
 _UNSET = Options(cwd=Path())
 
@@ -49,7 +54,8 @@ def full_name(agent: str, key: str) -> str:
 class Defaults(msgspec.Struct, frozen=True):
     """A file that was read; every value in it has been checked.
 
-    path: where it is. top: the values for every agent. agents: those for one agent, by its name.
+    path: where it is. top: the values for every agent. agents: those for one agent, by its name,
+    with None for a limit that is lifted.
     mcp: the bounds of what `midflight mcp` dispatches. lines: the line of each key, by its full
     name, as far as it is known.
     """
@@ -69,7 +75,8 @@ class Defaults(msgspec.Struct, frozen=True):
         top = dict(self.top)
         if top.pop("agent", agent) != agent:
             top = {key: value for key, value in top.items() if key not in _FITS_ONE_AGENT}
-        return top | dict(self.agents.get(agent, {}))
+        values = top | dict(self.agents.get(agent, {}))
+        return {key: value for key, value in values.items() if value is not None}
 
     def where(self, agent: str, key: str) -> str:
         """Return file, line and full name of a key, as an error starts."""
@@ -85,7 +92,7 @@ class Defaults(msgspec.Struct, frozen=True):
             for key, value in table.items()
         } | {f"{MCP}.{key}": value for key, value in self.mcp.items()}
         return [
-            f"{name} = {msgspec.json.encode(value, enc_hook=str).decode()}"
+            f"{name} = {msgspec.json.encode(value or LIFTED, enc_hook=str).decode()}"
             for name, value in values.items()
         ]
 

@@ -64,7 +64,7 @@ class Housekeeping:
         limited = [
             session
             for session in self._sessions.live()
-            if session.options.max_budget_usd is not None and session.status in BUSY
+            if "max_budget_usd" in session.limits and session.status in BUSY
         ]
         if not limited:
             return

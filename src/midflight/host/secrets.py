@@ -12,6 +12,7 @@ from midflight._util.redact import Redactor, server_secrets
 from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
 from midflight.options import SERVERS_VARIABLE, Options
+from midflight.values import CHANGEABLE
 
 
 class SessionSecrets:
@@ -60,6 +61,7 @@ class SessionSecrets:
             name=row.name,
             model=row.model or None,
             permission_mode=row.permission_mode,
+            **{name: row.limits_in_force.get(name) for name in CHANGEABLE},
         )
         if missing:  # with others, the agent might work for another account
             raise Conflict(

@@ -14,7 +14,7 @@ from midflight.errors import MidflightError
 from midflight.events import PermissionRequested
 from midflight.lineage import UNKNOWN, marked
 from midflight.options import Options
-from midflight.values import PermissionMode
+from midflight.values import PermissionMode, Support
 
 LAST_SIGNALS_S = 1.0
 """How long an agent that was closed may take to report it."""
@@ -89,6 +89,10 @@ class _WatchedAgent:
     async def set_model(self, model: str) -> None:
         """See `Agent.set_model`."""
         await self._agent.set_model(model)
+
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        return self._agent.cost_with(model)
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
         """See `Agent.set_permission_mode`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -34,20 +34,23 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What lists show of a session: its status, and what it has come to.
 
-    ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
+    ``total_cost_usd`` is None where a part of it is not known, and ``known_usd`` what is known of
+    it. ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
     requests that wait for an answer; ``rules`` what answers have allowed; ``model`` and
-    ``permission_mode`` those in force.
+    ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
     """
 
     status: SessionStatus
     turns: int = 0
-    total_cost_usd: float = 0.0
+    total_cost_usd: float | None = 0.0
+    known_usd: float = 0.0
     model: str = ""
     permission_mode: str = ""
     agent_session: str = ""
     last: str = ""
     pending: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    limits: Mapping[str, Any] | None = None
 
 
 class Record(Protocol):

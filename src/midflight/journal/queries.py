@@ -19,8 +19,6 @@ from midflight.journal.schema import events, hosts, leases, messages, requests, 
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.session import BUSY, State
 
-LIMITS = ("max_turns", "max_budget_usd", "timeout", "stall_timeout")
-
 WHOLE = 2_000
 """How many of the newest events are read whole, to resume a session."""
 
@@ -97,6 +95,11 @@ def _session(fields: dict[str, Any]) -> SessionRow:
     fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
     rules = fields["rules"]
     fields["rules"] = None if rules is None else tuple(msgspec.json.decode(rules))
+    limits = fields["limits"]
+    fields["limits"] = None if limits is None else msgspec.json.decode(limits)
+    fields["known_usd"] = fields["total_cost_usd"]
+    if fields.pop("unpriced"):
+        fields["total_cost_usd"] = None
     return SessionRow(**fields)
 
 
@@ -199,7 +202,7 @@ def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
         **same,
         pending=tuple(one for one in waiting if isinstance(one, Request)),
         rules=_rules(connection, name, row.id) if row.rules is None else row.rules,
-        limits={key: row.options[key] for key in LIMITS if row.options.get(key) is not None},
+        limits=row.limits_in_force,
         host=row.address,
         parent=row.parent or None,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.values import SessionStatus
+from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
 
 
@@ -42,7 +42,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     ``seq`` is its newest event. ``host`` is the id of the host that owns it and lives, ``address``
     where that one can be reached; both are None when it has no owner. Its ``status`` is then
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
-    made them. ``rules`` is None where only an older host has written the session.
+    made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
+    what is known of the cost: all of it, unless ``total_cost_usd`` is None.
     """
 
     id: str
@@ -57,11 +58,27 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     last: str
     pending: tuple[str, ...]
     rules: tuple[str, ...] | None = None
+    limits: dict[str, Any] | None = None
     turns: int
-    total_cost_usd: float
+    total_cost_usd: float | None
+    known_usd: float
     agent_session: str
     seq: int
     created: float
     updated: float
     host: str | None
     address: str | None
+
+    @property
+    def max_budget_usd(self) -> float | None:
+        """The budget in force."""
+        budget: float | None = self.limits_in_force.get("max_budget_usd")
+        return budget
+
+    @property
+    def limits_in_force(self) -> dict[str, Any]:
+        """The limits that are set, by their names."""
+        if self.limits is not None:
+            return self.limits
+        begun_with = {name: self.options.get(name) for name in (*CHANGEABLE, "stall_timeout")}
+        return {name: value for name, value in begun_with.items() if value is not None}

@@ -43,7 +43,8 @@ hosts = Table(
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
-# version 1 of the wire has written.
+# version 1 of the wire has written. `unpriced` says that `total_cost_usd` is only what is known of
+# it; null is no. `limits` are those in force, null where they have not been changed.
 sessions = Table(
     "sessions",
     metadata,
@@ -65,6 +66,8 @@ sessions = Table(
     Column("turns", Integer, nullable=False),
     Column("total_cost_usd", Double, nullable=False),
     Column("rules", Text),
+    Column("unpriced", Boolean),
+    Column("limits", Text),
 )
 
 

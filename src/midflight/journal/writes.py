@@ -264,6 +264,10 @@ class _Rows:
 def _summary(session: str, summary: Summary, now: float) -> _Row:
     row = msgspec.structs.asdict(summary)
     row |= {name: msgspec.json.encode(row[name]).decode() for name in ("pending", "rules")}
+    if summary.limits is not None:
+        row["limits"] = msgspec.json.encode(summary.limits).decode()
+    row["unpriced"] = summary.total_cost_usd is None
+    row["total_cost_usd"] = row.pop("known_usd")  # older hosts read it, and know no null
     plain = {key: _plain(value) if isinstance(value, str) else value for key, value in row.items()}
     return {"s": session, "updated": now, **plain}
 

@@ -275,7 +275,7 @@ class Handlers:
             session=info.name,
             status=info.status,
             turns=info.turns,
-            total_cost_usd=round(info.total_cost_usd, 6),
+            total_cost_usd=_rounded(info.total_cost_usd),
             branch=branch_of(info.cwd),
             ended=ended,
             asks=asks,
@@ -304,12 +304,16 @@ def _is_settled(info: SessionInfo) -> bool:
     return info.status not in BUSY or bool(info.pending)
 
 
+def _rounded(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 6)
+
+
 def _ended(event: e.TurnEnded) -> r.Ended:
     return r.Ended(
         turn=event.turn or 0,
         status=event.status,
         reason=event.reason,
-        cost_usd=round(event.cost_usd, 6),
+        cost_usd=_rounded(event.cost_usd),
     )
 
 

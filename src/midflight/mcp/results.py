@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line, inert, one_line
+from midflight._util.text import dollars
 from midflight.effects import EditEffect
 from midflight.events import Request
 from midflight.git.diff import Diff
@@ -27,6 +28,7 @@ MAX_ASKED = 4_000
 
 Status = Literal["starting", "running", "waiting", "idle", "closed"]
 _Left = Annotated[int, Meta(description="Characters left out before it.")]
+_Usd = Annotated[float | None, Meta(description="Null: not known.")]
 _Name = Annotated[str, Meta(description="The session's name.")]
 
 
@@ -45,7 +47,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     turn: int
     status: Literal["completed", "interrupted", "limit", "failed"]
     reason: str
-    cost_usd: float
+    cost_usd: _Usd
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,7 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session: _Name
     status: Annotated[Status, Meta(description="waiting: for an answer. idle: done, or at rest.")]
     turns: int
-    total_cost_usd: float
+    total_cost_usd: _Usd
     branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
     answered: Annotated[str, Meta(description="What this answer has decided.")] = ""
     ended: Annotated[list[Ended], Meta(description="Turns that have ended since.")] = []
@@ -81,7 +83,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: str
     asks: int
     turns: int
-    total_cost_usd: float
+    total_cost_usd: _Usd
     parent: Annotated[str, Meta(description="The session that dispatched it, if one did.")] = ""
     branch: Annotated[str, Meta(description="Of the worktree of its own, if it has one.")] = ""
 
@@ -224,7 +226,7 @@ def as_text(result: msgspec.Struct) -> str:
             return "\n\n".join([*lines, *(["(time over; still running)"] * result.timed_out)])
         case Listing():
             lines = [
-                f"{each.session} · {each.status} · {each.agent} · ${each.total_cost_usd:.4f}"
+                f"{each.session} · {each.status} · {each.agent} · {dollars(each.total_cost_usd)}"
                 + (f" · asks {each.asks}" if each.asks else "")
                 for each in result.sessions
             ]
@@ -256,8 +258,9 @@ def _worktree(done: WorktreeResult) -> str:
 
 
 def _report(report: Report) -> str:
+    cost = dollars(report.total_cost_usd)
     lines = [
-        f"{report.session} · {report.status} · turns {report.turns} · ${report.total_cost_usd:.4f}"
+        f"{report.session} · {report.status} · turns {report.turns} · {cost}"
         + (f" · {report.branch}" if report.branch else "")
     ]
     lines += [f"turn {turn.turn}: {turn.status} ({turn.reason})" for turn in report.ended]

@@ -54,8 +54,8 @@ class Child:
         return self.entered and self.seq >= self.session.last_seq
 
     @property
-    def cost_usd(self) -> float:
-        """US dollars so far."""
+    def cost_usd(self) -> float | None:
+        """US dollars so far; None where a part is not known."""
         return self.session.total_cost_usd
 
     @property

@@ -35,8 +35,8 @@ Follower = Callable[[Child, e.Event], None]
 class Children:
     """The sessions below one session of this process. An async context manager.
 
-    ``spent_usd`` is what all of them have cost, the orchestrator included; ``working`` are those
-    that work or wait for an answer.
+    ``spent_usd`` is what all of them have cost, the orchestrator included, None where a part is not
+    known; ``working`` are those that work or wait for an answer.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Children:
         self._attend = attend
         self._children: dict[str, Child] = {}
         self._unreadable: set[str] = set()
-        self._costs: dict[str, float] = {}  # removed children included
+        self._costs: dict[str, float] = {}  # as last known, removed children included
+        self._unknown: set[str] = set()  # of which children it is not known now
         self._updates = UpdateSender(session)
         self._tasks = TaskSet()
         self._error: BaseException | None = None  # of the first task that failed
@@ -120,14 +121,18 @@ class Children:
         return self._budget_spent
 
     @property
-    def spent_usd(self) -> float:
+    def spent_usd(self) -> float | None:
         """US dollars that all sessions have cost, the orchestrator included."""
-        return self.session.total_cost_usd + self._children_usd
+        own, others = self.session.total_cost_usd, self._children_usd
+        return None if own is None or self._unknown else own + others
 
     @property
     def _children_usd(self) -> float:
+        """US dollars of the children, as far as they are known."""
         for child in self._children.values():
-            self._costs[child.id] = max(child.cost_usd, self._costs.get(child.id, 0.0))
+            cost = child.cost_usd
+            self._costs[child.id] = max(cost or 0.0, self._costs.get(child.id, 0.0))
+            (self._unknown.add if cost is None else self._unknown.discard)(child.id)
         return sum(self._costs.values())
 
     def named(self, session: str) -> str:
@@ -217,7 +222,7 @@ class Children:
                 self._stops_itself = True
             case e.ToolEnded():
                 self._search_now.set()
-            case e.Usage() | e.TurnEnded():
+            case e.Usage() | e.TurnEnded() | e.LimitsChanged():
                 self._cost_changed.set()
         if event.durable:
             self._changed.set()
@@ -225,19 +230,29 @@ class Children:
     # Money --------------------------------------------------------------------------------
 
     async def _charge(self) -> None:
-        """Charge the session with what its children cost; stop all when the budget is spent."""
-        cap = self.session.options.max_budget_usd
-        while cap is not None:
+        """Charge the session with what its children cost; stop all when the budget is spent.
+
+        What is not known for a moment counts as it was known last.
+        """
+        own = 0.0
+        while True:
             await self._cost_changed.wait()
             self._cost_changed.clear()
-            with contextlib.suppress(MidflightError):  # the session has ended
-                await self.session.charge(self._children_usd)
-            if self.spent_usd >= cap:
+            cap = self.session.limits.get("max_budget_usd")
+            if cap is not None:
+                with contextlib.suppress(MidflightError):  # the session has ended
+                    await self.session.charge(self._children_usd)
+            own = self.session.total_cost_usd or own
+            if cap is not None and own + self._children_usd >= cap:
                 await self._stop_all(cap)
+            else:
+                self._budget_spent = False
+                self._updates.pause(paused=False)
 
     async def _stop_all(self, cap: float) -> None:
         if not self._budget_spent:
-            self._budget_spent = self._updates.closed = True
+            self._budget_spent = True
+            self._updates.pause(paused=True)
             text = f"the budget of ${cap:g} is spent: every session is stopped"
             self.session.notice("warning", text)
         stops = [self._client.carry_out(child.id, c.Interrupt()) for child in self.working]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
@@ -55,7 +56,7 @@ def _text(child: Child, event: e.Event, grant: AnswerGrant) -> str:
     match event:
         case e.TurnEnded(status=status, reason=reason) if reason != "redirected":
             how = status if status in ("completed", reason) else f"{status} ({reason})"
-            return f"turn {event.turn} {how}, ${event.cost_usd:.4f}"
+            return f"turn {event.turn} {how}, {dollars(event.cost_usd)}"
         case e.PermissionRequested(name=name):
             return f"asks (permission {one_name(name, NAME_WIDTH)}): {_who_answers(event, mine)}"
         case e.QuestionRequested():
@@ -99,12 +100,20 @@ class UpdateSender:
         self._held = False
         self._unread = ""
         self._changed = asyncio.Event()
+        self._paused = False
         self.closed = False
 
     @property
     def idle(self) -> bool:
         """Nothing is about to be sent."""
-        return self.closed or self._held or not (self._waiting or self._unread)
+        held = self._held or self._paused
+        return self.closed or held or not (self._waiting or self._unread)
+
+    def pause(self, *, paused: bool) -> None:
+        """Send nothing while the budget is spent."""
+        if paused != self._paused:
+            self._paused = paused
+            self._changed.set()
 
     def add(self, new: Update) -> None:
         """Send this, unless it has been reported."""
@@ -136,7 +145,7 @@ class UpdateSender:
         while not self.closed:
             await self._changed.wait()
             self._changed.clear()
-            if self._waiting and not self._unread and not self._held:
+            if self._waiting and not (self._unread or self._held or self._paused):
                 await asyncio.sleep(GATHER_S)
                 await self._send()
 

@@ -62,6 +62,12 @@ class SetPermissionMode(msgspec.Struct, frozen=True):
     command: str | None = None
 
 
+class SetLimits(msgspec.Struct, frozen=True):
+    """Keep other limits, where the agent keeps them itself: those that have changed, by name."""
+
+    changed: dict[str, int | float | None]
+
+
 class StopTask(msgspec.Struct, frozen=True):
     """Stop a background task of the agent."""
 
@@ -69,5 +75,14 @@ class StopTask(msgspec.Struct, frozen=True):
 
 
 Action = (
-    Hand | Requeue | Cancel | Interrupt | Kill | Reply | SetModel | SetPermissionMode | StopTask
+    Hand
+    | Requeue
+    | Cancel
+    | Interrupt
+    | Kill
+    | Reply
+    | SetModel
+    | SetPermissionMode
+    | SetLimits
+    | StopTask
 )

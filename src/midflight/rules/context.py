@@ -17,7 +17,8 @@ from midflight.values import Limits, PermissionMode
 class RulesContext:
     """State and outlets of one session.
 
-    ``now`` is the time of the current input (monotonic seconds); ``mode`` the permission mode;
+    ``now`` is the time of the current input (monotonic seconds); ``mode`` the permission mode in
+    force, and ``chosen`` the one that the user has chosen last: an agent may plan by itself;
     ``closing`` says that nothing new may start; ``usage_limit`` is the limit that ends the running
     turn; ``wall_clock`` returns the time of day, in seconds since the epoch.
     """
@@ -38,7 +39,7 @@ class RulesContext:
         self.limits = limits
         self.watchdog = Watchdog(limits.timeout, limits.stall_timeout)
         self.now = 0.0
-        self.mode = mode
+        self.mode = self.chosen = mode
         self.closing = False
         self.usage_limit: UsageLimit | None = None
         self.wall_clock = wall_clock
@@ -68,6 +69,16 @@ class RulesContext:
         return self.state.turn is not None or bool(self.state.outbox.handed())
 
     @property
+    def granted(self) -> PermissionMode:
+        """The widest permission mode that the agent may change to by itself, after its plan."""
+        return "default" if self.chosen == "plan" else self.chosen
+
+    @property
+    def answering(self) -> PermissionMode:
+        """The permission mode that answers requests: a plan of the agent's own changes none."""
+        return self.chosen if self.mode == "plan" else self.mode
+
+    @property
     def wait(self) -> UsageLimitReached | None:
         """The usage limit whose reset the session waits for; None once its message is handed."""
         wait = self.state.wait
@@ -77,5 +88,5 @@ class RulesContext:
     @property
     def over_budget(self) -> bool:
         """The budget is spent, by the session itself or by others on its account."""
-        cap, ledger = self.limits.max_budget_usd, self.state.ledger
-        return cap is not None and ledger.total_usd + ledger.charged_usd >= cap
+        cap = self.limits.max_budget_usd
+        return cap is not None and self.state.ledger.spent(cap)

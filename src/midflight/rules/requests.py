@@ -81,11 +81,11 @@ class RequestRules:
     def _apply_policy(self, request: Request) -> None:
         """Resolve a pending request if a policy decides it."""
         permission = isinstance(request, e.PermissionRequested)
-        if permission and self._context.mode == "bypassPermissions":
+        if permission and self._context.answering == "bypassPermissions":
             self._resolve(request, "allow", "policy", "permission mode bypassPermissions")
         elif rule := self._rule_for(request):
             self._resolve(request, "allow", "rule", "allowed for this session", rule=rule)
-        elif permission and self._context.mode == "dontAsk":
+        elif permission and self._context.answering == "dontAsk":
             self._resolve(request, "deny", "policy", "permission mode dontAsk")
         elif self._attended() is False:
             self._resolve(request, "deny", "policy", UNATTENDED)

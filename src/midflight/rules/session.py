@@ -18,7 +18,8 @@ from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, SessionClosed
 from midflight.journal.base import Past
-from midflight.rules.actions import Action, Hand, SetModel, SetPermissionMode, StopTask
+from midflight.narrowing import strictest
+from midflight.rules.actions import Action, Hand, SetLimits, SetModel, SetPermissionMode, StopTask
 from midflight.rules.background import BackgroundRules
 from midflight.rules.context import RulesContext
 from midflight.rules.messages import MessageRules
@@ -81,6 +82,11 @@ class SessionRules:
     def mode(self) -> PermissionMode:
         """The permission mode in force."""
         return self._context.mode
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._context.limits
 
     @property
     def quiet(self) -> bool:
@@ -159,9 +165,22 @@ class SessionRules:
                 self._context.act(SetModel(model, command.id))
             case c.SetPermissionMode(mode=mode):
                 self._require("set_permission_mode")
-                self._context.mode = checked = cast("PermissionMode", mode)  # by Session.command
+                checked = cast("PermissionMode", mode)  # by Session.command
+                self._context.mode = self._context.chosen = checked
                 self._context.act(SetPermissionMode(checked, command.id))
                 self._requests.review()
+            case c.SetLimits():
+                self._set_limits(command.given())
+
+    def _set_limits(self, changed: dict[str, int | float | None]) -> None:
+        """Keep other limits from now on; one that is passed already ends the running turn."""
+        context = self._context
+        context.limits = msgspec.structs.replace(context.limits, **changed)
+        context.watchdog.limit(context.limits.timeout)
+        context.emit(e.LimitsChanged(limits=context.limits.in_force()))
+        context.act(SetLimits(changed))
+        if context.over_budget:
+            self._turns.stop("limit", "max_budget", keep=True)
 
     def _advance(self) -> None:
         """After every input: decide about a usage limit, then hand over the next message."""
@@ -214,6 +233,8 @@ class SessionRules:
                 self._content(signal)
             case base.UsageLimit():
                 self._usage_limits.reached(signal)
+            case base.ModeChanged():
+                self._mode_changed(signal)
             case _:
                 self._lifecycle(signal)
         self._advance()
@@ -287,8 +308,39 @@ class SessionRules:
         """The agent refused a mode: return to the previous one, unless the mode changed again."""
         self._context.now = now
         if self._context.mode == mode:
-            self._context.mode = previous
+            self._context.mode = self._context.chosen = previous
             self._requests.review()
+
+    def mode_taken(self, mode: PermissionMode, now: float) -> None:
+        """The agent has taken a mode, whatever it had changed to meanwhile."""
+        self._context.now = now
+        if self._context.chosen == mode:
+            self._context.mode = mode
+            self._requests.review()
+
+    def _mode_changed(self, signal: base.ModeChanged) -> None:
+        """Follow the agent to another permission mode, but to none that is wider than it may have.
+
+        It plans when it likes, and may stop that again once its plan has been approved.
+        """
+        context = self._context
+        granted, mode = context.granted, signal.mode
+        if mode is None or strictest((mode, granted)) != mode:
+            text = f"the agent went over to its own mode {signal.own}, and is put back to {granted}"
+            context.notice("warning", text)
+            context.mode = granted
+            context.act(SetPermissionMode(granted))
+        elif mode != context.mode:
+            context.mode = mode
+            if context.chosen == "plan":
+                context.chosen = mode  # the plan that the user has chosen is over
+            context.notice("info", f"the agent changed its permission mode to {mode}")
+        self._requests.review()
+
+    def retired(self, now: float) -> None:
+        """The agent's program has been ended, to be started anew for the message it is handed."""
+        self._context.now = now
+        self._turns.retired()
 
     def renew(self, request: str, fresh: e.PermissionRequested, now: float) -> str:
         """Ask a pending request anew with other effects; return the new request's id."""

@@ -23,6 +23,12 @@ WAKE_GRACE_S = 2.0
 QUEUE_ENDS = frozenset({"auth", "agent_died", "max_budget"})
 """Reasons after which every waiting message would fail too, so it fails at once."""
 
+UNKNOWN_COST = (
+    "the agent has not told what this turn has cost, so max_budget_usd cannot be kept: "
+    "no further turn starts until that limit is lifted"
+)
+"""Said once, when a session with a budget no longer knows what it has spent."""
+
 CUT_OFF = (
     "(The program that ran you was cut off in the middle of your last turn: "
     "check what was really done before you go on.)"
@@ -128,8 +134,12 @@ class TurnRules:
         self._steps += step.main
         if context.limits.max_turns and self._steps > context.limits.max_turns:
             self.stop("limit", "max_turns", keep=True)
-        elif step.cost_usd is not None and context.over_budget:
+        elif self._counts(step) and context.over_budget:
             self.stop("limit", "max_budget", keep=True)
+
+    def _counts(self, step: base.Step) -> bool:
+        """Tell whether a model call's money is a reason to stop: an estimate is, if all are."""
+        return step.cost_usd is not None or self._context.support("cost") == "estimated"
 
     def finished(self, signal: base.Finished) -> None:
         """The agent reports the end of the turn; a second report of it changes nothing."""
@@ -152,9 +162,7 @@ class TurnRules:
         self.wake_by = None
         status: Status = stop.status if stop else "failed"
         reason = stop.reason if stop else reason
-        self._end_tools(background=True)
-        for task in list(context.state.tasks.values()):
-            context.emit(e.TaskEnded(task=task.task, title=task.title, status="cancelled"))
+        self._end_background()
         for entry in context.state.outbox.handed():
             if entry.cancelling:
                 context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
@@ -166,6 +174,19 @@ class TurnRules:
         self._end(base.Finished(status=status, reason=reason, text=detail))
         if reason in QUEUE_ENDS and not self._on_hold and not context.closing:
             self.end_waiting(status, reason)
+
+    def retired(self) -> None:
+        """The agent's program was ended where no turn runs: its background work is over."""
+        self.wake_by = None
+        self._requests.cancel_all("cancelled")
+        self._end_background()
+
+    def _end_background(self) -> None:
+        """End what cannot outlive the agent's program."""
+        self._end_tools(background=True)
+        for task in list(self._context.state.tasks.values()):
+            ended = e.TaskEnded(task=task.task, title=task.title, status="cancelled")
+            self._context.emit(ended)
 
     # Ends ---------------------------------------------------------------------------------
 
@@ -184,7 +205,12 @@ class TurnRules:
         for message in turn.messages:
             self._end_message(message, end.status, end.reason)
         denials: dict[str, Denial] = {denial.call: denial for denial in end.denials} | turn.denials
-        cost = ledger.turn_usd if end.cost_usd is None else money(end.cost_usd)
+        cost = ledger.turn_usd
+        if end.cost_usd is not None:
+            cost = money(end.cost_usd)
+        elif end.used:
+            cost = ledger.priced(end.used)
+        settled = ledger.settled_usd
         context.emit(
             e.TurnEnded(
                 turn=turn.id,
@@ -192,7 +218,7 @@ class TurnRules:
                 reason=end.reason,
                 text=end.text,
                 cost_usd=cost,
-                total_cost_usd=ledger.settled_usd + cost,
+                total_cost_usd=None if cost is None or settled is None else settled + cost,
                 usage=ledger.tokens if end.tokens is None else sane(end.tokens),
                 steps=self._steps,
                 duration_s=context.now - self._began,
@@ -200,6 +226,8 @@ class TurnRules:
                 denials=tuple(denials.values()),
             )
         )
+        if ledger.settled_usd is None and settled is not None and context.limits.max_budget_usd:
+            context.notice("error", UNKNOWN_COST)
         context.watchdog.end()
         if context.engaged:
             context.watchdog.begin(context.now)

@@ -27,6 +27,10 @@ class Watchdog:
         self._heard = 0.0
         self._reported = False
 
+    def limit(self, timeout: float | None) -> None:
+        """Set another time limit, also for what is being watched."""
+        self._timeout = timeout
+
     def begin(self, now: float) -> None:
         """Start watching, unless it watches already."""
         if self._began is None:

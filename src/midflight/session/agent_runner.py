@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from midflight._util.aio import TaskSet
-from midflight.agents.base import Agent, Died, Dropped, Step, Up
+from midflight.agents.base import Agent, Died, Dropped, Finished, Step, Up
 from midflight.effects import OtherEffect, rule_of
-from midflight.errors import AgentFailed, ConversationLost, StoreFailed
+from midflight.errors import AgentFailed, ConversationLost, StoreFailed, UnsupportedOption
 from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
 from midflight.options import Options
 from midflight.rules import actions as a
@@ -23,6 +23,7 @@ from midflight.rules import turns
 from midflight.rules.session import SessionRules
 from midflight.session.price_table import load_prices
 from midflight.state.pricing import prices_loaded
+from midflight.values import Limits
 
 _log = logging.getLogger("midflight")
 
@@ -80,6 +81,8 @@ class AgentRunner:
         self._pricing: asyncio.Task[None] | None = None
         self._ready = ready is not None
         self._fresh = False
+        self._kept: Limits = options  # by the program itself, since it was started
+        self._retiring = False
         self.agent = ready or factory(options)
         self.alive = False
 
@@ -144,6 +147,33 @@ class AgentRunner:
             self._action_task.cancel()
         await self.agent.kill()
 
+    async def check_budget(self, cap: float | None, model: str | None = None) -> None:
+        """Raise `UnsupportedOption` where a budget cannot be kept with a model, or the one in use.
+
+        The model of an agent that is not alive is looked at when it is started.
+        """
+        if cap is None:
+            return
+        if self.agent.capabilities["cost"] == "not":
+            raise UnsupportedOption(
+                "max_budget_usd",
+                f"it is not known what {self.agent.name} costs",
+                "max_turns and timeout are kept",
+            )
+        if self.alive:
+            await self._check_model(model)
+
+    async def _check_model(self, model: str | None) -> None:
+        if self.agent.capabilities["cost"] == "estimated":
+            await asyncio.to_thread(load_prices)
+        if self.agent.cost_with(model) == "not":
+            which = model or "the model that the agent uses here"
+            raise UnsupportedOption(
+                "max_budget_usd",
+                f"it would not be known what {which} costs: it has no list price",
+                "choose another model, or leave the limit out",
+            )
+
     # Reading ------------------------------------------------------------------------------
 
     async def _start_agent(self) -> None:
@@ -155,8 +185,16 @@ class AgentRunner:
             except BaseException:
                 self._up.set()
                 raise
+        try:
+            if self._options.max_budget_usd is not None:
+                await self._check_model(self._options.model)
+        except BaseException:
+            self._up.set()
+            await self.agent.kill()
+            raise
         _log.debug("%s: the agent is started", self.agent.name)
         self._ready = False
+        self._kept = self._options
         self.alive = True
         self._readers.start(self._read(self.agent))
 
@@ -177,6 +215,8 @@ class AgentRunner:
                 if isinstance(signal, PermissionRequested):
                     self._keep_input(signal)
                     signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole
+                if isinstance(signal, Finished) and signal.cost_usd is None:
+                    await self._prices(signal)
                 if isinstance(signal, Up):
                     came_up = True
                     self._up.set()
@@ -196,9 +236,11 @@ class AgentRunner:
             self.alive = False
             self._last_detail, self._lost = died.detail, died.lost
             self._up.set()
-            if came_up:
+            if self._retiring:
+                self._rules.retired(clock())
+            elif came_up:
                 feed(died, clock())
-                self._after_input()
+            self._after_input()
 
     def _keep_input(self, request: PermissionRequested) -> None:
         """Keep a copy of a call's input: a reader of the event can change the one that it has."""
@@ -233,6 +275,12 @@ class AgentRunner:
         if unpriced and self._pricing is None and not prices_loaded():
             self._pricing = asyncio.get_running_loop().create_task(self._load_prices())
 
+    async def _prices(self, end: Finished) -> None:
+        """Wait for the price table, where nothing else says what an ended turn has cost."""
+        if (end.used or self._rules.state.ledger.unpriced) and not prices_loaded():
+            await asyncio.to_thread(load_prices)
+        self._rules.reprice()
+
     async def _load_prices(self) -> None:
         await asyncio.to_thread(load_prices)
         self._rules.reprice()
@@ -247,7 +295,7 @@ class AgentRunner:
                 await self._before_action(action)
                 if isinstance(action, a.Hand) and not self._rules.is_current(action):
                     continue
-                starting = isinstance(action, a.Hand) and not self.alive
+                starting = isinstance(action, a.Hand) and (not self.alive or self._outgrown)
                 async with asyncio.timeout(None if starting else ACTION_TIMEOUT_S):
                     await self._perform(action)
             except StoreFailed:
@@ -281,7 +329,10 @@ class AgentRunner:
             case a.SetPermissionMode(mode=mode):
                 await agent.set_permission_mode(mode)
                 self._remember(action)
+                self._rules.mode_taken(mode, asyncio.get_running_loop().time())
                 self._rules.notice("info", f"the permission mode is now {mode}")
+            case a.SetLimits():
+                self._remember(action)
             case a.StopTask(task=task):
                 await agent.stop_task(task)
 
@@ -297,9 +348,26 @@ class AgentRunner:
                 self._options = msgspec.structs.replace(self._options, model=model)
             case a.SetPermissionMode(mode=mode):
                 self._options = msgspec.structs.replace(self._options, permission_mode=mode)
+            case a.SetLimits(changed=changed):
+                self._options = msgspec.structs.replace(self._options, **changed)
+
+    @property
+    def _outgrown(self) -> bool:
+        """The program itself keeps a limit that has been raised since it was started."""
+        for name in ("max_turns", "max_budget_usd"):
+            kept, now = getattr(self._kept, name), getattr(self._options, name)
+            raised = kept is not None and (now is None or now > kept)
+            if raised and self.agent.capabilities[name] == "supported":
+                return True
+        return False
 
     async def _hand(self, hand: a.Hand) -> None:
-        """Hand the agent a message; start one that is not started, or has died, first."""
+        """Hand the agent a message; start one that is not started, or has died, first.
+
+        So is one anew that keeps lower limits than the session has now.
+        """
+        if self.alive and self._outgrown and not hand.steer:
+            await self._retire()
         if not self.alive:
             await (self._start_fresh() if self._fresh else self._restart())
         try:
@@ -308,6 +376,15 @@ class AgentRunner:
             if not await self._has_ended():
                 raise
             # It was ending already: its `Died` has failed the message.
+
+    async def _retire(self) -> None:
+        """End the agent's program between two turns."""
+        self._retiring = True
+        try:
+            await self.agent.close()
+            await self._readers.join(timeout=ACTION_TIMEOUT_S)
+        finally:
+            self._retiring = False
 
     async def _has_ended(self) -> bool:
         """Wait a moment for the end of the agent, and return whether it has ended."""
@@ -343,8 +420,9 @@ class AgentRunner:
         started = self._rules.state.started
         return msgspec.structs.replace(
             self._options,
+            permission_mode=self._rules.mode,
             resume=started.agent_session if started else self._options.resume,
-            spent_usd=self._rules.state.ledger.total_usd,
+            spent_usd=self._rules.state.ledger.known_usd,
         )
 
     def _action_failed(self, action: a.Action, error: Exception) -> None:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Support
@@ -85,8 +87,11 @@ class BaseSession(ABC):
         return self._state.rules
 
     @property
-    def total_cost_usd(self) -> float:
-        """What the session has cost so far, in US dollars; may contain an estimate in a turn."""
+    def total_cost_usd(self) -> float | None:
+        """What the session has cost so far, in US dollars; None where a part is not known.
+
+        May contain an estimate in a turn.
+        """
         return self._state.ledger.total_usd
 
     @property
@@ -108,6 +113,11 @@ class BaseSession(ABC):
     @abstractmethod
     def options(self) -> Options:
         """The options that the session was opened with."""
+
+    @property
+    @abstractmethod
+    def limits(self) -> dict[str, Any]:
+        """The limits in force: those of a turn and the budget that are set, by their names."""
 
     @property
     @abstractmethod
@@ -213,6 +223,24 @@ class BaseSession(ABC):
         Raises `Conflict` if the agent cannot.
         """
         await self.command(c.SetPermissionMode(mode=mode))
+
+    async def set_limits(
+        self,
+        *,
+        max_turns: int | UnsetType | None = UNSET,
+        max_budget_usd: float | UnsetType | None = UNSET,
+        timeout: float | UnsetType | None = UNSET,
+    ) -> None:
+        """Change limits: what is left out stays as it is, and None lifts a limit.
+
+        They hold at once; a limit that Claude Code itself keeps is raised from the next turn on,
+        for which its program is started anew. A session whose limit was reached goes on with the
+        next message. Raises `InvalidOption`, or `UnsupportedOption` for a budget where it is not
+        known what the agent costs; `NotAllowed` inside of an agent.
+        """
+        await self.command(
+            c.SetLimits(max_turns=max_turns, max_budget_usd=max_budget_usd, timeout=timeout)
+        )
 
     async def submit(self, command: c.Command) -> None:
         """Carry out a command, and publish an error as a `Notice` with the command's id."""

@@ -13,5 +13,5 @@ def load_prices() -> None:
 
     # The package reads its table at the first price, which else would be in the event loop.
     with contextlib.suppress(LookupError):
-        genai_prices.calc_price(genai_prices.Usage(), "no-such-model", provider_id="anthropic")
+        genai_prices.calc_price(genai_prices.Usage(), "no-such-model")
     use_prices(genai_prices.calc_price, genai_prices.Usage)

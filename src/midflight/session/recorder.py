@@ -25,12 +25,14 @@ def summary(
         status=status or state.status,
         turns=state.turns,
         total_cost_usd=state.ledger.total_usd,
+        known_usd=state.ledger.known_usd,
         model=model or (started.model if started else ""),
         permission_mode=permission_mode,
         agent_session=started.agent_session if started else "",
         last=state.last,
         pending=tuple(state.requests.pending),
         rules=state.rules,
+        limits=state.limits,
     )
 
 

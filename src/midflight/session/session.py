@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from midflight import commands as c
 from midflight import events as e
@@ -141,6 +141,11 @@ class Session(BaseSession):
         return self._options
 
     @property
+    def limits(self) -> dict[str, Any]:
+        """The limits in force: those of a turn and the budget that are set, by their names."""
+        return self._rules.limits.in_force()
+
+    @property
     def capabilities(self) -> Mapping[str, Support]:
         """For each of `CAPABILITIES`: ``supported``, ``emulated`` (by midflight) or ``not``."""
         return self._runner.agent.capabilities
@@ -206,6 +211,10 @@ class Session(BaseSession):
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         if isinstance(command, c.Answer) and command.decision == "allow":
             await self._check_effects(command)
+        if isinstance(command, c.SetModel):
+            await self._runner.check_budget(self._rules.limits.max_budget_usd, command.model)
+        if isinstance(command, c.SetLimits):
+            await self._runner.check_budget(command.given().get("max_budget_usd"))
         self._rules.command(command, self._now(), who or self._who)
         self._after_input()
         await self._recorder.written()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,26 +34,29 @@ def use_prices(calc_price: Callable[..., Any], usage: Callable[..., Any]) -> Non
     _prices.update(calc_price=calc_price, usage=usage)
 
 
-def estimate(model: str, tokens: TokenUsage) -> float:
-    """Return US dollars for a model call by public list prices; 0.0 for an unknown model.
+def has_price(model: str) -> bool:
+    """Tell whether a model has a list price; `use_prices` must have been called."""
+    return estimate(model, TokenUsage()) is not None
 
-    `use_prices` must have been called. The prices come from the package ``genai-prices``.
-    Anthropic counts cached tokens beside the input tokens, the package among them, hence the sum.
+
+def estimate(model: str, tokens: TokenUsage) -> float | None:
+    """Return US dollars for a model call by public list prices; None for an unknown model.
+
+    `use_prices` must have been called. The prices come from the package ``genai-prices``. Agents
+    may name a model with its provider before it or an effort behind it: ``a/b``, ``b[c]``. Tokens
+    are counted as Anthropic does, cached ones beside the input tokens; the package counts all
+    together, hence the sum.
     """
     counts = sane(tokens)
-    try:
-        price = _prices["calc_price"](
-            _prices["usage"](
-                input_tokens=(
-                    counts.input_tokens + counts.cache_read_tokens + counts.cache_write_tokens
-                ),
-                output_tokens=counts.output_tokens,
-                cache_read_tokens=counts.cache_read_tokens,
-                cache_write_tokens=counts.cache_write_tokens,
-            ),
-            model,
-            provider_id="anthropic",
-        )
-    except (LookupError, ValueError):
-        return 0.0
-    return float(price.total_price)
+    usage = _prices["usage"](
+        input_tokens=counts.input_tokens + counts.cache_read_tokens + counts.cache_write_tokens,
+        output_tokens=counts.output_tokens,
+        cache_read_tokens=counts.cache_read_tokens,
+        cache_write_tokens=counts.cache_write_tokens,
+    )
+    for name in dict.fromkeys((model, *re.split(r"[/\[]", model))):
+        try:
+            return float(_prices["calc_price"](usage, name).total_price)
+        except (LookupError, ValueError):
+            continue
+    return None

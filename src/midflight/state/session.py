@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from midflight.events import (
     Event,
+    LimitsChanged,
     MessageFailed,
     MessageSteered,
     PermissionResolved,
@@ -61,6 +64,7 @@ class State:
     session's end, None while it lives. ``cut_off`` says that the agent does not know how its last
     turn ended, because its host died; ``limit`` is the usage limit that ended the last turn;
     ``last`` is one line of what the agent said or did last, or how its turn ended if not well.
+    ``limits`` are those in force, None if they have not been changed.
     """
 
     def __init__(self, spent_usd: float = 0.0) -> None:
@@ -78,6 +82,7 @@ class State:
         self.cut_off = False
         self.limit: UsageLimitReached | None = None
         self.last = ""
+        self.limits: dict[str, Any] | None = None
         self._rules = Rules()
 
     def apply(self, event: Event) -> None:
@@ -141,7 +146,9 @@ class State:
             self.last = f"{how}: {why}"[:LAST_CHARACTERS] if why else how
 
     def _note_limit(self, event: Event) -> None:
-        if isinstance(event, UsageLimitReached):
+        if isinstance(event, LimitsChanged):
+            self.limits = event.limits
+        elif isinstance(event, UsageLimitReached):
             self.limit = event
         elif isinstance(event, TurnEnded) and event.reason != USAGE_LIMIT:
             self.limit = None

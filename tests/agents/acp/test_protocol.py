@@ -480,6 +480,82 @@ async def test_form_is_put_as_questions_and_filled_in_with_the_answers(scripted:
             assert agent.answered()[-1]["result"] == filled
 
 
+# Denials and modes ----------------------------------------------------------------------------
+
+
+@fault("A14")
+@pytest.mark.parametrize("offered", [("allow_once", "reject_once"), ("allow_once",)], ids=str)
+@pytest.mark.parametrize("by", ["user", "options"])
+async def test_turn_that_the_agent_ends_at_a_denial_is_told_as_denied(
+    scripted: Open, offered: tuple[str, ...], by: str
+) -> None:
+    """Also where the only "no" that it offers is one that ends the turn."""
+    options: dict[str, Any] = {"disallowed_tools": ["execute"]} if by == "options" else {}
+    async with scripted(**options) as agent:
+        message = await agent.play(
+            ask("c", *offered, **SHELL), {"end": {"stopReason": "cancelled"}}
+        )
+        async for event in agent.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                await agent.session.answer(event, "deny", reason="not now")
+        result = await message.result()
+        assert (result.status, result.reason) == ("interrupted", "denied")
+        assert [denial.call for denial in result.denials] == ["c"]
+        assert message.state == "cancelled"
+        stopped, _ = await agent.run({"end": {"stopReason": "cancelled"}})
+        assert stopped.reason == "interrupted"
+
+
+@fault("A14")
+async def test_interrupt_after_a_denial_is_an_interrupt(scripted: Open) -> None:
+    async with scripted() as agent:
+        message = await agent.play(
+            ask("c", **SHELL), {"until": "session/cancel"}, {"end": {"stopReason": "cancelled"}}
+        )
+        asked = await agent.until(e.PermissionRequested)
+        await agent.session.answer(asked, "deny")
+        await agent.session.interrupt()
+        assert (await message.result()).reason == "interrupted"
+
+
+MODES = {
+    "sessionId": "s-1",
+    "modes": {
+        "availableModes": [{"id": "ask"}, {"id": "plan"}, {"id": "yolo"}],
+        "currentModeId": "ask",
+    },
+}
+
+
+def mode(own: str) -> dict[str, Any]:
+    return {"update": {"sessionUpdate": "current_mode_update", "currentModeId": own}}
+
+
+@pytest.mark.parametrize("began", ["plan", "acceptEdits", "bypassPermissions"])
+async def test_mode_that_the_agent_changes_by_itself_is_followed(
+    scripted: Open, began: Any
+) -> None:
+    after = "default" if began == "plan" else began
+    async with scripted({"session": MODES}, permission_mode=began) as agent:
+        await agent.run(mode("plan"), words("x"))
+        assert agent.session.permission_mode == "plan"
+        _, events = await agent.run(mode("ask"), words("x"))
+        assert agent.session.permission_mode == after
+        texts = [event.text for event in events if isinstance(event, e.Notice)]
+        assert texts == [f"the agent changed its permission mode to {after}"]
+        set_by_us = [sent["modeId"] for sent in agent.sent("session/set_mode")]
+        assert set_by_us == ["plan" if began == "plan" else "ask"]
+
+
+async def test_agent_that_goes_over_to_a_wider_mode_is_put_back(scripted: Open) -> None:
+    async with scripted({"session": MODES}) as agent:
+        _, events = await agent.run(mode("yolo"), {"until": "session/set_mode"}, words("x"))
+        assert agent.session.permission_mode == "default"
+        assert [sent["modeId"] for sent in agent.sent("session/set_mode")] == ["ask", "ask"]
+        (text,) = [v.text for v in events if isinstance(v, e.Notice) and v.level == "warning"]
+        assert "its own mode yolo, and is put back to default" in text
+
+
 # Limits, money and failures -------------------------------------------------------------------
 
 
@@ -496,7 +572,7 @@ async def test_turn_is_stopped_before_one_model_call_too_many(scripted: Open) ->
 
 
 async def test_money_comes_as_a_sum_and_its_limit_holds(scripted: Open) -> None:
-    async with scripted(max_budget_usd=1.0) as agent:
+    async with scripted(cost="supported", max_budget_usd=1.0) as agent:
         first, _ = await agent.run(cost(0.25), cost(0.5), words("x"))
         forgot, _ = await agent.run(cost(0.125), words("x"))
         over, _ = await agent.run(
@@ -504,6 +580,120 @@ async def test_money_comes_as_a_sum_and_its_limit_holds(scripted: Open) -> None:
         )
     assert [first.cost_usd, forgot.cost_usd, over.cost_usd] == [0.5, 0.125, 0.5]
     assert (over.status, over.reason, over.total_cost_usd) == ("limit", "max_budget", 1.125)
+
+
+@fault("A15")
+async def test_what_an_agent_does_not_tell_of_its_cost_is_not_known(scripted: Open) -> None:
+    async with scripted() as agent:
+        assert agent.session.capabilities["cost"] == "not"
+        silent, events = await agent.run(tool("a", "completed", title="ls"), words("x"))
+        usages = [event for event in events if isinstance(event, e.Usage)]
+        assert {(one.cost_usd, one.total_cost_usd, one.estimated) for one in usages} == {
+            (None, None, False)
+        }
+        told, _ = await agent.run(words("x"), cost(0.5))
+        assert agent.session.total_cost_usd is None
+    assert (silent.cost_usd, silent.total_cost_usd) == (None, None)
+    assert (told.cost_usd, told.total_cost_usd) == (0.5, None)
+
+
+@fault("A15")
+@pytest.mark.parametrize("agent", ["copilot", "acp:whatever --acp"])
+async def test_budget_is_refused_before_an_agent_is_started_that_tells_no_cost(
+    agent: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnsupportedOption, match=r"max_budget_usd: .* tell what it costs"):
+        midflight.dispatch("x", agent=agent, cwd=tmp_path, max_budget_usd=1.0)
+
+
+QUOTA = [
+    {"model": "gemini-2.5-pro", "token_count": {"input_tokens": 100_000, "output_tokens": 10_000}},
+    {"model": "gemini-2.5-flash", "token_count": {"input_tokens": 10_000, "output_tokens": 1}},
+]
+USAGE = {"inputTokens": 120_000, "outputTokens": 10_000, "cachedReadTokens": 0}
+MODELS = {
+    "sessionId": "s-1",
+    "models": {
+        "availableModels": [{"modelId": "gemini-2.5-pro"}, {"modelId": "homegrown"}],
+        "currentModelId": "gemini-2.5-pro",
+    },
+}
+
+
+@fault("A15")
+@pytest.mark.parametrize(
+    "told", [{"_meta": {"quota": {"model_usage": QUOTA}}}, {"usage": USAGE}], ids=["quota", "usage"]
+)
+async def test_tokens_of_a_prompt_are_an_estimate_and_its_limit_holds(
+    scripted: Open, told: dict[str, Any]
+) -> None:
+    end = {"end": {"stopReason": "end_turn", **told}}
+    async with scripted({"session": MODELS}, cost="estimated", max_budget_usd=0.3) as agent:
+        assert agent.session.capabilities["cost"] == "estimated"
+        first, _ = await agent.run(words("x"), end)
+        assert first.cost_usd is not None
+        assert 0.2 < first.cost_usd < 0.3
+        assert first.usage.output_tokens >= 10_000
+        second, _ = await agent.run(words("x"), end)
+        assert second.total_cost_usd == pytest.approx(2 * first.cost_usd)
+        third, _ = await agent.run(words("x"), end)
+    assert (third.status, third.reason) == ("limit", "max_budget")
+    assert agent.methods().count("session/prompt") == 2
+
+
+@fault("A15")
+async def test_tokens_of_each_model_call_stop_a_turn_over_its_budget(scripted: Open) -> None:
+    """As Qwen Code tells them; what was read from a cache stands among its input."""
+    counted = {"inputTokens": 100_000, "outputTokens": 5_000, "totalTokens": 110_000}
+    usage = {**counted, "cachedReadTokens": 60_000, "thoughtTokens": 5_000}
+    call = words("")
+    call["update"]["_meta"] = {"usage": usage}
+    async with scripted({"session": MODELS}, cost="estimated", max_budget_usd=0.25) as agent:
+        result, events = await agent.run(
+            call, call, {"until": "session/cancel"}, {"end": {"stopReason": "cancelled"}}
+        )
+    first = next(event for event in events if isinstance(event, e.Usage) and event.input_tokens)
+    assert (first.input_tokens, first.cache_read_tokens) == (40_000, 60_000)
+    assert first.output_tokens == 10_000
+    assert (result.status, result.reason) == ("limit", "max_budget")
+    assert result.cost_usd is not None
+    assert result.cost_usd > 0.25
+
+
+@fault("A15")
+@pytest.mark.parametrize("told", [{}, {"usage": USAGE}], ids=["no tokens", "no price"])
+async def test_session_with_a_budget_stops_where_its_cost_is_not_told(
+    scripted: Open, told: dict[str, Any]
+) -> None:
+    """The agent has gone over to another model by itself, or has become silent."""
+    chosen = {"id": "model", "category": "model", "currentValue": "homegrown", "options": []}
+    switch = {"update": {"sessionUpdate": "config_option_update", "configOptions": [chosen]}}
+    end = {"end": {"stopReason": "end_turn", **told}}
+    async with scripted({"session": MODELS}, cost="estimated", max_budget_usd=5.0) as agent:
+        first, events = await agent.run(switch, words("x"), end)
+        second, _ = await agent.run(words("x"), end)
+    assert (first.status, first.total_cost_usd) == ("completed", None)
+    assert "has not told what this turn has cost" in str(events)
+    assert (second.status, second.reason) == ("limit", "max_budget")
+    assert agent.methods().count("session/prompt") == 1
+
+
+@fault("A15")
+async def test_budget_is_refused_with_a_model_that_has_no_list_price(scripted: Open) -> None:
+    with pytest.raises(UnsupportedOption, match=r"max_budget_usd: .* homegrown"):
+        async with scripted(
+            {"session": MODELS}, cost="estimated", max_budget_usd=1.0, model="homegrown"
+        ):
+            pass
+    async with scripted({"session": MODELS}, cost="estimated", max_budget_usd=1.0) as agent:
+        with pytest.raises(UnsupportedOption, match=r"max_budget_usd: .* homegrown"):
+            await agent.session.set_model("homegrown")
+        await agent.session.set_model("gemini-2.5-pro")
+        await agent.run(words("x"))
+    assert [sent["modelId"] for sent in agent.sent("session/set_model")] == [
+        "homegrown",
+        "gemini-2.5-pro",
+    ]
 
 
 @pytest.mark.parametrize(

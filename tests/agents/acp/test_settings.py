@@ -70,14 +70,14 @@ def test_models_bare_name_means_the_newest_of_the_provider_in_use(
         with pytest.raises(UnsupportedOption, match="not offered"):
             settings.to_model(wanted)
     else:
-        assert settings.to_model(wanted)[1]["value"] == found
+        assert settings.to_model(wanted)[2]["value"] == found
 
 
 def test_models_of_the_older_form_have_their_own_method() -> None:
     listed = [{"modelId": "a"}, {"modelId": "b"}]
     settings = Settings({"models": {"currentModelId": "a", "availableModels": listed}})
     assert (settings.model, settings.has_models) == ("a", True)
-    assert settings.to_model("b") == ("session/set_model", {"modelId": "b"})
+    assert settings.to_model("b")[1:] == ("session/set_model", {"modelId": "b"})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from midflight.agents.opencode.models import Model, Models
+from midflight.agents.opencode.models import Model, ModelChoice, Models
 from midflight.errors import UnsupportedOption
 from midflight.values import TokenUsage
 
@@ -72,8 +72,15 @@ def test_model_costs_what_the_server_says() -> None:
         input_tokens=1_000_000, output_tokens=1_000_000, cache_read_tokens=1_000_000
     )
     assert models().price("garden/plum-large-3", million) == pytest.approx(18.3)
-    assert models().price("garden/pear", million) == 0.0
-    assert models().price("unknown", million) == 0.0
+
+
+def test_model_without_a_price_is_of_unknown_cost_unless_given_away() -> None:
+    some = TokenUsage(input_tokens=1)
+    assert models().price("garden/pear", some) is None
+    assert models().price("unknown", some) is None
+    assert models().price("opencode/plum-large-4", some) == 0.0
+    choice = ModelChoice(models())
+    assert [choice.priced(name) for name in (None, "plum-large-3", "pear")] == [False, True, False]
 
 
 def test_effort_is_one_of_the_models_variants() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.faults.manifest import fault
 from tests.support.events import of
+from tests.support.money import known
 
 import midflight
 from midflight.testing import (
@@ -181,7 +182,7 @@ async def test_missing_and_shrinking_usage_never_makes_the_books_smaller(opencod
         figures = [getattr(usage, name) for usage in told]
         assert figures == sorted(figures), name
         assert min(figures) >= 0
-    assert result.cost_usd >= 0
+    assert known(result.cost_usd) >= 0
     assert result.usage.input_tokens >= 0
 
 
@@ -192,5 +193,5 @@ async def test_huge_usage_passes_the_budget_and_ends_the_turn_as_a_limit(opencod
     async with opencode.play(lambda _: step, max_budget_usd=1.0) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "max_budget")
-        assert result.total_cost_usd > 1
+        assert known(result.total_cost_usd) > 1
         assert (await on.ask("more")).reason == "max_budget"

@@ -30,6 +30,7 @@ from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.options import Options
+from midflight.state.pricing import has_price
 from midflight.trust.decision import Standing, decide, look_again
 from midflight.values import PermissionMode
 
@@ -46,14 +47,15 @@ class AcpAgent:
     capabilities: Mapping[str, Support]
     limits: Mapping[str, str]
     # What holds for every agent; each adds what it announces when it has started.
-    capabilities, limits = program.can(program.Announced({}), Settings({}))
+    capabilities, limits = program.can(program.Announced({}), Settings({}), "not")
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        program.refuse(options)
         self._options = options
         self._program = program.AcpProgram.of(options)
+        program.refuse(options, self._program.cost)
         self.name = self._program.name
+        self._know(program.Announced({}), Settings({}))
         self._env = self._program.environment(options)
         self._obeyed = obeyed_by(options.agent)
         self._permissions = AcpPermissions(options)
@@ -122,7 +124,7 @@ class AcpAgent:
         self._session = str(response.get("sessionId") or self._options.resume or "")
         await asyncio.to_thread(look_again, self._options, self._obeyed, standing)
         settings = self._translate.settings = Settings(response)
-        self.capabilities, self.limits = program.can(announced, settings)
+        self._know(announced, settings)
         await self.set_permission_mode(self._options.permission_mode)
         if self._options.model is not None:
             await self.set_model(self._options.model)
@@ -139,6 +141,9 @@ class AcpAgent:
                 problems=(*standing.stake.problems, *more.problems),
             )
         )
+
+    def _know(self, announced: program.Announced, settings: Settings) -> None:
+        self.capabilities, self.limits = program.can(announced, settings, self._program.cost)
 
     async def close(self) -> None:
         """End the program in an orderly way, then everything it started."""
@@ -230,11 +235,18 @@ class AcpAgent:
 
     async def set_model(self, model: str) -> None:
         """Use this model for the calls that follow."""
-        method, params = self._translate.settings.to_model(model)
+        own, method, params = self._translate.settings.to_model(model)
         await self._change(method, params)
-        if model not in params.values():
-            own = self._translate.settings.model
+        self._translate.settings.model_taken(own)
+        if model != own:
             self._report([e.Notice(level="info", text=f"the model {model} is {own} here")])
+
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        cost = self._program.cost
+        if cost == "estimated" and not has_price(self._translate.settings.named(model)):
+            return "not"
+        return cost
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Have the agent plan, or ask for all that it can, and answer what it asks.
@@ -244,9 +256,16 @@ class AcpAgent:
         settings = self._translate.settings
         if mode == "plan" and not settings.has_mode(mode):
             raise UnsupportedOption("permission_mode", "the agent has no mode that only plans")
+        before = settings.mode
         change = settings.to_mode("plan" if mode == "plan" else "default")
         if change is not None:
-            await self._change(*change)
+            try:
+                await self._change(*change)
+            except BaseException:
+                settings.mode = before
+                raise
+        if mode != "plan":
+            self._translate.answers = mode
         self._permissions.edits = mode == "acceptEdits"
 
     async def _change(self, method: str, params: Mapping[str, object]) -> None:

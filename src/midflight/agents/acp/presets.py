@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from midflight.agents.acp.telling import Way, claude_options, opencode_config
+from midflight.values import Support
 
 
 class Preset(NamedTuple):
@@ -19,7 +20,8 @@ class Preset(NamedTuple):
     or in the user's home, and folders with all that is in them; ``shared`` are those among them
     that the folder's own programs have too. One that is ``like`` an agent with a driver of its own
     obeys the same as that one. ``way`` is how it is told what to obey of all that, where there is
-    one.
+    one. ``cost`` is how it is known what it costs: it tells money (``supported``), or tokens that
+    can be priced (``estimated``); ``not`` where nobody has seen it tell either.
     """
 
     command: str
@@ -30,6 +32,7 @@ class Preset(NamedTuple):
     shared: tuple[str, ...] = ()
     like: str = ""
     way: Way | None = None
+    cost: Support = "not"
 
 
 _OPENCODE_ASKS = {
@@ -64,6 +67,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://github.com/agentclientprotocol/claude-agent-acp",
         like="claude",
         way=claude_options,
+        cost="supported",
     ),
     "codex": Preset(
         "codex-acp",
@@ -71,6 +75,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://github.com/agentclientprotocol/codex-acp",
         # Source: developers.openai.com/codex, "Config basics", "Hooks" and "Agent Skills".
         files=(".codex", ".agents"),
+        cost="estimated",
     ),
     "copilot": Preset(
         "copilot --acp --stdio",
@@ -107,6 +112,7 @@ PRESETS: Mapping[str, Preset] = {
         # Source: geminicli.com/docs/reference/configuration and …/cli/using-agent-skills.
         files=(".gemini", ".agents"),
         shared=(".env",),
+        cost="estimated",
     ),
     "goose": Preset(
         "goose acp",
@@ -129,6 +135,7 @@ PRESETS: Mapping[str, Preset] = {
         {"OPENCODE_PERMISSION": json.dumps(_OPENCODE_ASKS)},
         like="opencode",
         way=opencode_config,
+        cost="supported",
     ),
     "qwen": Preset(
         "qwen --acp",
@@ -137,6 +144,7 @@ PRESETS: Mapping[str, Preset] = {
         # Source: qwenlm.github.io/qwen-code-docs/en/users/configuration/settings.
         files=(".qwen",),
         shared=(".env",),
+        cost="estimated",
     ),
     "vibe": Preset(
         "vibe-acp",

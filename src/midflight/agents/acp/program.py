@@ -23,12 +23,16 @@ PROTOCOL_VERSION = 1
 
 
 class AcpProgram(msgspec.Struct, frozen=True):
-    """The program: its name for people, arguments, how to install it, variables that it wants."""
+    """The program: its name for people, arguments, how to install it, variables that it wants.
+
+    ``cost`` is as in `Preset`.
+    """
 
     name: str
     argv: tuple[str, ...]
     hint: str = ""
     env: Mapping[str, str] = {}
+    cost: Support = "not"
 
     @classmethod
     def of(cls, options: Options) -> AcpProgram:
@@ -46,7 +50,7 @@ class AcpProgram(msgspec.Struct, frozen=True):
         if options.agent_path is not None:
             argv[0] = str(options.agent_path)
         if preset:
-            return cls(options.agent, tuple(argv), preset.install, preset.env)
+            return cls(options.agent, tuple(argv), preset.install, preset.env, preset.cost)
         # The other arguments may hold secrets, so they are no part of the name.
         return cls(f"acp:{Path(argv[0]).name}", tuple(argv))
 
@@ -72,8 +76,13 @@ def _lack(program: str) -> str:
     return "is not executable" if there else "is not installed"
 
 
-def refuse(options: Options) -> None:
-    """Raise `UnsupportedOption` for what ACP does not have, whatever the agent is."""
+def refuse(options: Options, cost: Support) -> None:
+    """Raise `UnsupportedOption` for what is known to be missing before the agent is started.
+
+    ``cost`` is how it is known what the agent costs.
+    """
+    if options.max_budget_usd is not None and cost == "not":
+        raise UnsupportedOption("max_budget_usd", _NO_COST, "max_turns and timeout are kept")
     for name in ("system_prompt", "skills", "setting_sources", "server_url"):
         if getattr(options, name) is not None:
             raise UnsupportedOption(
@@ -196,6 +205,7 @@ _LIMITS: Mapping[str, str] = {
     "edited_input": "an agent takes only yes or no",
     "max_turns": "model calls are counted by their traces, then an interrupt",
     "max_budget_usd": "counted where the agent reports its cost, which may be at a turn's end only",
+    "set_limits": "midflight counts anyway",
     "timeout": "midflight's clock, then an interrupt",
     "stall_timeout": "midflight's clock, then an interrupt",
     "plugins": "ACP has no plugins",
@@ -204,11 +214,14 @@ _LIMITS: Mapping[str, str] = {
     "retries": "ACP does not report them",
     "background": "ACP does not report it",
 }
+_NO_COST = "this agent has not been seen to tell what it costs, in money or in tokens"
 _NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background")
 _ITSELF = ("interrupt", "mcp_servers", "plan")
 
 
-def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], dict[str, str]]:
+def can(
+    announced: Announced, settings: Settings, cost: Support
+) -> tuple[dict[str, Support], dict[str, str]]:
     """Return the agent's capabilities, and how or why for those that it does not plainly have."""
     depends: dict[str, tuple[bool, str]] = {
         "steer": (announced.steers, "waits in midflight's outbox until the turn ends"),
@@ -225,6 +238,13 @@ def can(announced: Announced, settings: Settings) -> tuple[dict[str, Support], d
     supports |= dict.fromkeys(_NOT, "not")
     supports |= dict.fromkeys(_ITSELF, "supported")
     limits = dict(_LIMITS)
+    supports["cost"] = cost
+    if cost == "estimated":
+        limits["cost"] = "the agent tells tokens, which are priced from a list"
+        limits["max_budget_usd"] = "the tokens of a turn are priced at its end, from a list"
+    elif cost == "not":
+        supports["max_budget_usd"] = "not"
+        limits["cost"] = limits["max_budget_usd"] = _NO_COST
     for name, (has, why) in depends.items():
         supports[name] = "supported" if has else "emulated" if name in made_up else "not"
         if not has:

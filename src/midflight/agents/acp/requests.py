@@ -138,6 +138,8 @@ class AcpRequests:
             allow = False
             text = "the agent can be allowed this only for always, so it was not allowed"
             self._report([e.Notice(level="warning", text=text)])
+        if not allow:
+            self._translate.denied()
         chosen = choices.get(_ONCE[allow])
         outcome = {"outcome": {"outcome": "selected", "optionId": chosen}}
         await self._rpc.answer(request, outcome if chosen else _CANCELLED)

@@ -63,18 +63,51 @@ def _words(error: Mapping[str, Any]) -> str:
     return f"{error.get('message')} {data if isinstance(data, dict) else ''}"
 
 
-def tokens(usage: object) -> TokenUsage | None:
-    """Return the turn's tokens, where the agent reports them."""
-    if not isinstance(usage, dict):
-        return None
+def used(answer: RpcResponse, model: str) -> tuple[tuple[str, TokenUsage], ...]:
+    """Return the turn's tokens by model, where the agent reports them; ``model`` is the one in use.
 
-    def count(name: str) -> int:
-        value = usage.get(name)
-        return value if isinstance(value, int) else 0
-
-    return TokenUsage(
-        input_tokens=count("inputTokens"),
-        output_tokens=count("outputTokens"),
-        cache_read_tokens=count("cachedReadTokens"),
-        cache_write_tokens=count("cachedWriteTokens"),
+    ACP has a field for them, ``usage``. Gemini CLI (0.61) and codex-acp (2.6) say beside or instead
+    of it which models they have really asked, in ``_meta.quota.model_usage``.
+    """
+    by_model = _field(_field(_field(answer.result, "_meta"), "quota"), "model_usage")
+    told = tuple(
+        (str(each.get("model")), tokens(counted))
+        for each in (by_model if isinstance(by_model, list) else ())
+        if isinstance(each, dict) and isinstance(counted := each.get("token_count"), dict)
     )
+    usage = answer.result.get("usage")
+    return told or (((model, tokens(usage)),) if isinstance(usage, dict) else ())
+
+
+def used_by_call(update: Mapping[str, Any]) -> TokenUsage | None:
+    """Return the tokens of one model call that come with a chunk of text, as Qwen Code's do."""
+    usage = _field(_field(update, "_meta"), "usage")
+    return tokens(usage) if isinstance(usage, dict) else None
+
+
+def tokens(counted: Mapping[str, Any]) -> TokenUsage:
+    """Return token counts; what was read from a cache stands beside the rest of the input.
+
+    Qwen Code counts it among the input, and what the model has thought only in the total.
+    """
+    new, written = _count(counted, "input"), _count(counted, "output")
+    read = _count(counted, "cachedRead", "cachedInput")
+    stored = _count(counted, "cachedWrite", "cacheWriteInput")
+    missing = _count(counted, "total") - (new + written + read + stored)
+    if counted.get("totalTokens") and missing < 0:
+        new, missing = max(0, new - read), missing + read
+    return TokenUsage(
+        input_tokens=new,
+        output_tokens=written + max(0, missing),
+        cache_read_tokens=read,
+        cache_write_tokens=stored,
+    )
+
+
+def _count(counted: Mapping[str, Any], *names: str) -> int:
+    found = [counted.get(key) for name in names for key in (f"{name}Tokens", f"{name}_tokens")]
+    return next((count for count in found if isinstance(count, int)), 0)
+
+
+def _field(whole: object, name: str) -> object:
+    return whole.get(name) if isinstance(whole, Mapping) else None

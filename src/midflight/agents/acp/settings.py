@@ -39,7 +39,27 @@ class Settings:
         self.update(response)
         modes = response.get("modes")
         current = modes.get("currentModeId") if isinstance(modes, dict) else None
-        self._first = str(current or self._options.get("mode", {}).get("currentValue") or "")
+        self._first = str(current or self._chosen_option or "")
+        self.mode = self._first
+
+    @property
+    def _chosen_option(self) -> object:
+        return self._options.get("mode", {}).get("currentValue")
+
+    def changed_to(self, update: Mapping[str, Any]) -> str | None:
+        """Take in the agent's report of its mode; return the mode if it is not the one set here."""
+        self.update(update)
+        own, before = update.get("currentModeId") or self._chosen_option, self.mode
+        if not isinstance(own, str) or own == before:
+            return None
+        self.mode = own
+        meaning = self.meaning(own)  # the two forms may name one mode differently
+        return None if meaning is not None and meaning == self.meaning(before) else own
+
+    def meaning(self, own: str) -> str | None:
+        """Return midflight's word for one of the agent's modes: plan, default, or none."""
+        named = (mode for mode, words in _MODES.items() if _plain(own) in words)
+        return next(named, None) or ("default" if own == self._mode("default") else None)
 
     def update(self, response: Mapping[str, Any]) -> None:
         """Take in the newer form, which always comes whole."""
@@ -88,9 +108,7 @@ class Settings:
 
     def _mode(self, mode: str) -> str | None:
         offered = [*self._modes, *self._values("mode")]
-        plain = {
-            re.sub(r"[^a-z]", "", each.rpartition("#")[2].casefold()): each for each in offered
-        }
+        plain = {_plain(each): each for each in offered}
         named = next((plain[word] for word in _MODES.get(mode, ()) if word in plain), None)
         if named is None and mode == "default" and self._first in offered:
             return self._first  # the one that it starts in
@@ -103,21 +121,42 @@ class Settings:
         own = self._mode(mode)
         if own is None:
             return None
+        self.mode = own
         if own in self._modes:
             return "session/set_mode", {"modeId": own}
         return self._set("mode", own)
 
-    def to_model(self, model: str) -> _Change:
-        """Return how the model is chosen. Raises `UnsupportedOption` if it is not offered."""
+    def named(self, model: str | None) -> str:
+        """Return the agent's own name of a model, or of the one in use; as it is if none is known.
+
+        Raises `UnsupportedOption` if it is not offered.
+        """
+        if model is None:
+            return self.model
+        return self._named(model) if self.has_models else model
+
+    def to_model(self, model: str) -> tuple[str, str, dict[str, object]]:
+        """Return the agent's own name of a model, and how that is chosen.
+
+        Raises `UnsupportedOption` if it is not offered.
+        """
+        own = self._named(model)
+        if self._values("model"):
+            return own, *self._set("model", own)
+        return own, "session/set_model", {"modelId": own}
+
+    def model_taken(self, own: str) -> None:
+        """Note which model the agent has taken; in the older form nothing else tells it."""
+        self._model = own
+
+    def _named(self, model: str) -> str:
         values = self._values("model") or self._models
         own = _best(model, values, self.model)
         if own is None:
             shown = ", ".join(values[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
             known = f"offered: {shown}" if values else "the agent lets none be chosen"
             raise UnsupportedOption("model", f"{model!r} is not offered", known)
-        if self._values("model"):
-            return self._set("model", own)
-        return "session/set_model", {"modelId": own}
+        return own
 
     def to_effort(self, effort: str) -> _Change:
         """Return how the effort is chosen. Raises `UnsupportedOption` if it is not offered."""
@@ -132,6 +171,11 @@ class Settings:
             "configId": self._options[category]["id"],
             "value": value,
         }
+
+
+def _plain(mode: str) -> str:
+    """Return an agent's name of a mode without case, hyphens and what stands before a #."""
+    return re.sub(r"[^a-z]", "", mode.rpartition("#")[2].casefold())
 
 
 def _listed(response: object, field: str, key: str) -> list[str]:

@@ -14,10 +14,10 @@ from midflight._util.lines import MALFORMED
 from midflight.agents.acp.content import AcpCall, kind_of, output_of
 from midflight.agents.acp.jsonrpc import RpcResponse, complaint
 from midflight.agents.acp.permissions import AcpPermissions
-from midflight.agents.acp.results import outcome, tokens, usage_limit
+from midflight.agents.acp.results import outcome, usage_limit, used, used_by_call
 from midflight.agents.acp.settings import Settings
-from midflight.agents.base import Calling, Finished, Signal, Step, Unrecoverable
-from midflight.values import Denial, PlanEntry, TokenUsage
+from midflight.agents.base import Calling, Finished, ModeChanged, Signal, Step, Unrecoverable
+from midflight.values import Denial, PermissionMode, PlanEntry, TokenUsage
 
 KEPT_CALLS = 1_000
 
@@ -27,7 +27,10 @@ _DENIED = "disallowed_tools"
 
 
 class UpdateTranslator:
-    """Translates updates; knows the running prompt, and the tools and money of the session."""
+    """Translates updates; knows the running prompt, and the tools and money of the session.
+
+    ``answers`` is the mode by which midflight answers while the agent does not plan.
+    """
 
     def __init__(
         self,
@@ -54,9 +57,11 @@ class UpdateTranslator:
         self._turn_usd: float | None = None
         self._denials: list[Denial] = []
         self.settings = Settings({})
+        self.answers: PermissionMode = "default"
         self._alive = False
         self._early = False
         self._cancelled_again = False
+        self._denied = False
         self.running = False
         self.cancelled = False
 
@@ -67,7 +72,7 @@ class UpdateTranslator:
         yield from self._flush()
         self.running, self.cancelled, self._begun = True, False, True
         self._stepped = self._heard = self._alive = self._early = self._cancelled_again = False
-        self._text, self._turn_usd = "", None
+        self._text, self._turn_usd, self._denied = "", None, False
         self._open.clear()
         self._denials.clear()
 
@@ -91,6 +96,8 @@ class UpdateTranslator:
         if self._early and status == "completed":
             # It was cancelled before it had begun, and was faster than the second cancel.
             status, reason = "interrupted", "interrupted"
+        if status == "interrupted" and self._denied and not self.cancelled:
+            reason = "denied"  # the agent has ended its turn at that; nobody has interrupted it
         if not self.cancelled and (self._heard or status == "completed"):
             yield from self._step()
         text = self._text
@@ -98,12 +105,14 @@ class UpdateTranslator:
             text = self._redact(complaint(answer.error))
         if reason == "usage_limit":
             yield usage_limit(answer, text)
+        spent = used(answer, self.settings.model)
         yield Finished(
             status=status,
             reason=reason,
             text=text,
             cost_usd=self._turn_usd,
-            tokens=tokens(answer.result.get("usage")),
+            tokens=sum((each for _, each in spent), TokenUsage()) if spent else None,
+            used=spent,
             denials=tuple(self._denials),
         )
         self.running = False
@@ -127,7 +136,7 @@ class UpdateTranslator:
     def settle(self, update: object) -> None:
         """Take from an update about the past only how things stand: the money and the choices."""
         kind = update.get("sessionUpdate") if isinstance(update, dict) else None
-        if kind in ("usage_update", "config_option_update"):
+        if kind in ("usage_update", "config_option_update", "current_mode_update"):
             for _ in self.update(update):
                 pass
 
@@ -143,6 +152,8 @@ class UpdateTranslator:
         delta: type[e.TextDelta | e.ThinkingDelta],
         update: dict[str, Any],
     ) -> Iterator[Signal]:
+        if (spent := used_by_call(update)) is not None:
+            yield Step(model=self.settings.model, tokens=spent, main=False)
         content = update["content"]
         text = content["text"] if content["type"] == "text" else f"[{content['type']}]"
         if not text:
@@ -182,20 +193,24 @@ class UpdateTranslator:
         if not self.running:
             return
         added = total - self._spent if total >= self._spent else total
-        self._spent = total
+        first, self._spent = self._turn_usd is None, total
         self._turn_usd = (self._turn_usd or 0.0) + added
-        if added:
+        if added or first:
             yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=added, main=False)
 
     def _plan(self, update: dict[str, Any]) -> Iterator[Signal]:
         yield e.Plan(entries=_entries(update["entries"]))
 
-    def _config(self, update: dict[str, Any]) -> Iterator[Signal]:
-        self.settings.update(update)
-        yield from ()
+    def _choices(self, update: dict[str, Any]) -> Iterator[Signal]:
+        """Follow the agent's choices; it changes its mode by itself when it begins or ends a plan.
 
-    def _mode(self, update: dict[str, Any]) -> Iterator[Signal]:
-        yield e.Notice(level="info", text=f"the agent's mode is now {update['currentModeId']}")
+        In every mode but plan it asks, and midflight answers by the mode that was chosen.
+        """
+        own = self.settings.changed_to(update)
+        if own is not None:
+            meaning = self.settings.meaning(own)
+            mode = self.answers if meaning == "default" else "plan" if meaning else None
+            yield ModeChanged(mode, own)
 
     # Tools --------------------------------------------------------------------------------
 
@@ -263,7 +278,7 @@ class UpdateTranslator:
         """Count the model call that has just shown itself, once."""
         if self.running and not self._stepped:
             self._stepped = True
-            yield Step(model=self.settings.model, tokens=TokenUsage(), cost_usd=0.0)
+            yield Step(model=self.settings.model, tokens=TokenUsage())
 
     def asked(self, fields: Mapping[str, Any]) -> tuple[AcpCall, list[Signal]]:
         """Take in the call that the agent asks permission for; it is shown if it has not been."""
@@ -271,6 +286,10 @@ class UpdateTranslator:
         call = self.call(str(fields["toolCallId"]))
         call.asked = True
         return call, [*signals, *self._show(call)]
+
+    def denied(self) -> None:
+        """Note that the agent gets a denial, by the options or by an answer."""
+        self._denied = True
 
     def deny(self, call: AcpCall) -> None:
         """Note that the options refuse a call."""
@@ -284,8 +303,8 @@ class UpdateTranslator:
         "tool_call_update": _tool,
         "plan": _plan,
         "usage_update": _usage,
-        "config_option_update": _config,
-        "current_mode_update": _mode,
+        "config_option_update": _choices,
+        "current_mode_update": _choices,
     }
 
 

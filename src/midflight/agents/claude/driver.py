@@ -15,7 +15,7 @@ import msgspec
 from midflight import events as e
 from midflight._util.lines import MALFORMED, OVERLONG, json_object, unreadable
 from midflight._util.redact import server_secrets
-from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Up
+from midflight.agents.base import Died, Dropped, Finished, ModeChanged, Reply, Signal, Support, Up
 from midflight.agents.claude import program, trust
 from midflight.agents.claude.allowances import Allowances
 from midflight.agents.claude.content import joined
@@ -57,6 +57,8 @@ class ClaudeAgent:
         "set_permission_mode": "supported",
         "max_turns": "supported",
         "max_budget_usd": "supported",
+        "set_limits": "emulated",
+        "cost": "supported",
         "timeout": "emulated",
         "stall_timeout": "emulated",
         "plugins": "supported",
@@ -74,6 +76,7 @@ class ClaudeAgent:
     limits: Mapping[str, str] = {
         "queue": "kept in midflight's outbox",
         "redirect": "an interrupt, then the message",
+        "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
     }
@@ -85,6 +88,8 @@ class ClaudeAgent:
         self._problems: list[str] = []
         self._translate = FrameTranslator(self._message_of, options.skills or (), self._problems)
         self._standing = Standing()
+        self._chosen: PermissionMode = options.permission_mode
+        self._own_mode: str = program.own_mode(options.permission_mode)
         self._hooks = Hooks(options)
         self._messages: dict[str, str] = {}
         self._uuids: dict[str, str] = {}
@@ -249,11 +254,33 @@ class ClaudeAgent:
         """Use this model from the next call on."""
         await self._ask("set_model", {"model": model})
 
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        del model  # it prices each
+        return "supported"
+
     async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Use this mode; a bypass is made by the session, see `program.arguments`."""
-        own = "default" if mode == "bypassPermissions" else mode
-        await self._ask("set_permission_mode", {"mode": own})
+        """Use this mode; a bypass is made by the session, see `program.own_mode`."""
+        before, self._own_mode = self._own_mode, program.own_mode(mode)
+        try:
+            await self._ask("set_permission_mode", {"mode": self._own_mode})
+        except BaseException:
+            self._own_mode = before
+            raise
+        self._chosen = mode
         self._hooks.set_mode(mode)
+
+    def _own_change(self, signal: ModeChanged) -> ModeChanged | None:
+        """Return what a report of the program's mode means; None if it is what we have set."""
+        if signal.own == self._own_mode:
+            return None
+        self._own_mode = signal.own
+        bypasses = self._chosen == "bypassPermissions"
+        if bypasses and signal.own == program.own_mode(self._chosen):
+            signal = ModeChanged(self._chosen, signal.own)
+        if signal.mode is not None:
+            self._hooks.set_mode(signal.mode)
+        return signal
 
     async def stop_task(self, task: str) -> None:
         """Stop a piece of background work."""
@@ -307,17 +334,23 @@ class ClaudeAgent:
                     yield signal_or_none
             else:
                 for signal in self._translate(frame):
-                    if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
-                        await self._watch(signal)
-                    yield signal
+                    if isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                        yield signal
+                    elif (new := await self._watch(signal)) is not None:
+                        yield new
         await self._process.exited()
         words = self._process.last_words()
         died = Died(words, lost=self._options.resume is not None and _LOST in words)
         for signal in last_signals(self._process.survivors, died):
             yield signal
 
-    async def _watch(self, signal: Signal) -> None:
-        """Keep track of what runs, and end what an interrupt has left running."""
+    async def _watch(self, signal: Signal) -> Signal | None:
+        """Keep track of what runs, and end what an interrupt has left running.
+
+        Returns the signal, or None for one that tells of what we have done ourselves.
+        """
+        if isinstance(signal, ModeChanged):
+            return self._own_change(signal)
         self._calls.note(signal)
         match signal:
             case e.TaskStarted():
@@ -326,6 +359,7 @@ class ClaudeAgent:
                 self._tasks.discard(signal.task)
             case Finished():
                 await self._calls.close()
+        return signal
 
     def _answered(self, frame: dict[str, Any]) -> list[Signal]:
         """Take the response to a control request of ours."""

@@ -16,6 +16,7 @@ from midflight.agents.shared.environment import CLAUDE_CODE, check_servers, inhe
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import Options
 from midflight.trust.decision import PROJECT
+from midflight.values import PermissionMode
 
 MINIMUM = (2, 1, 330)
 """The oldest version whose control messages were measured; see docs/design/claude-driver.md."""
@@ -86,16 +87,13 @@ def arguments(
         raise UnsupportedOption("server_url", "Claude Code is no server")
     if options.effort not in (None, *EFFORTS):
         raise UnsupportedOption("effort", f"{options.effort!r} is none of {', '.join(EFFORTS)}")
-    # The session answers every ask itself, so a bypass works as root too and can be switched on
-    # later; the program refuses both.
-    mode = "default" if options.permission_mode == "bypassPermissions" else options.permission_mode
     argv = [
         "--output-format=stream-json",
         "--input-format=stream-json",
         "--verbose",
         "--include-partial-messages",
         "--permission-prompt-tool=stdio",
-        f"--permission-mode={mode}",
+        f"--permission-mode={own_mode(options.permission_mode)}",
         f"--resume={options.resume}" if options.resume else f"--session-id={session}",
     ]
     allowed, sources = list(options.allowed_tools or ()), options.setting_sources
@@ -122,6 +120,15 @@ def arguments(
     argv += [f"--add-dir={folder}" for folder in options.add_dirs]
     argv += [f"--plugin-dir={folder}" for folder in options.plugins]
     return argv
+
+
+def own_mode(mode: PermissionMode) -> PermissionMode:
+    """Return the program's own permission mode for one of a session.
+
+    The session answers every ask itself, so a bypass works as root too and can be switched on
+    later; the program refuses both.
+    """
+    return "default" if mode == "bypassPermissions" else mode
 
 
 def _money_left(options: Options) -> float | None:

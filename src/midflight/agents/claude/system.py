@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.base import Idle, Signal, Unrecoverable
+from midflight.agents.base import Idle, ModeChanged, Signal, Unrecoverable
+from midflight.options import PERMISSION_MODES
 
 _TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _SILENT = frozenset(
@@ -14,7 +15,6 @@ _SILENT = frozenset(
         "hook_response",
         "hook_started",
         "model_refusal_no_fallback",
-        "status",
         "task_progress",
         "task_started",
         "task_updated",
@@ -46,6 +46,9 @@ class SystemFrames:
             yield from self._background(frame["tasks"])
         elif subtype == "task_notification":
             yield from self._task_end(frame["task_id"], frame["status"])
+        elif subtype == "status":
+            if (own := frame.get("permissionMode")) is not None:
+                yield ModeChanged(own if own in PERMISSION_MODES else None, str(own))
         elif subtype == "session_state_changed":
             if frame["state"] == "idle":
                 yield Idle()

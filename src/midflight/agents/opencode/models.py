@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from midflight.errors import UnsupportedOption
@@ -84,17 +85,20 @@ class Models:
             raise UnsupportedOption("effort", f"{model} knows {known}, not {effort!r}")
         return effort
 
-    def price(self, name: str, used: TokenUsage) -> float:
-        """Return US dollars for tokens of a model, by the server's own list; 0.0 if unknown."""
-        info = self._models.get(Model(*name.split("/", 1))) if "/" in name else None
-        cost = (info or {}).get("cost") or {}
+    def price(self, name: str, used: TokenUsage) -> float | None:
+        """Return US dollars for tokens of a model, by the server's own list; None if unknown.
+
+        A model without a price has prices of 0 there. Only OpenCode's own provider gives models
+        away, so of any other it is not known what such a model costs.
+        """
+        model = Model(*name.split("/", 1)) if "/" in name else None
+        cost = (self._models.get(model) or {}).get("cost") or {} if model else {}
         cache = cost.get("cache") or {}
-        return (
-            used.input_tokens * float(cost.get("input") or 0)
-            + used.output_tokens * float(cost.get("output") or 0)
-            + used.cache_read_tokens * float(cache.get("read") or 0)
-            + used.cache_write_tokens * float(cache.get("write") or 0)
-        ) / PER_MILLION
+        prices = [cost.get("input"), cost.get("output"), cache.get("read"), cache.get("write")]
+        if model is None or not (any(prices) or model.provider == _FREE_PROVIDER):
+            return None
+        counts: Iterator[int] = (getattr(used, name) for name in used.__struct_fields__)
+        return sum(n * float(usd or 0) for n, usd in zip(counts, prices, strict=True)) / PER_MILLION
 
 
 class ModelChoice:
@@ -110,6 +114,14 @@ class ModelChoice:
     def name(self) -> str:
         """The model, as far as it is known."""
         return str(self._model or self._models.default or "")
+
+    def priced(self, name: str | None) -> bool:
+        """Tell whether it is known what a model costs, or the one in use, if that is known.
+
+        Raises `UnsupportedOption` for one that there is not.
+        """
+        own = str(self._models.find(name)) if name else self.name
+        return not own or self._models.price(own, TokenUsage()) is not None
 
     def use(self, name: str) -> str:
         """Use a model, and return its own name. Raises `UnsupportedOption`."""

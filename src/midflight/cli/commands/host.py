@@ -52,7 +52,7 @@ def host(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_host(args, warm))
     except InvalidOption as error:
-        raise name_source(resolved.sources, error) from error
+        raise name_source(resolved.sources, error, resolved.options["agent"]) from error
 
 
 async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None) -> int:

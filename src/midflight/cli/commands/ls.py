@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.authorization import Authorizer
 from midflight.cli.answers import summary
 from midflight.cli.output import BOLD, DIM, GREEN, YELLOW, Fragment, at_terminal, json_line, write
@@ -140,6 +141,6 @@ def _cells(info: SessionInfo, now: float, width: int) -> dict[str, str]:
         "AGENT": one_name(info.agent, NAME_WIDTH),
         "STATUS": info.status,
         "AGE": age(now - info.created),
-        "COST": f"${info.total_cost_usd:.2f}",
+        "COST": dollars(info.total_cost_usd, 2),
         "LAST": one_line(last),
     }

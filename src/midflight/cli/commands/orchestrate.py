@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from midflight._util.sanitize import one_name
+from midflight._util.text import dollars
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
 from midflight.cli.foreground import door_of, hosted, report_slow_start
@@ -68,11 +69,11 @@ def orchestrate(args: argparse.Namespace) -> int:
         return INTERRUPTED
     except UnsupportedOption as error:
         if error.option not in OURS:
-            raise name_source(resolved.sources, error) from error
+            raise name_source(resolved.sources, error, resolved.options["agent"]) from error
         why = error.message.removeprefix(f"{error.option}: ")
         raise UnsupportedOption("--agent", f"it cannot be the orchestrator: {why}", WHO) from error
     except InvalidOption as error:
-        raise name_source(resolved.sources, error) from error
+        raise name_source(resolved.sources, error, resolved.options["agent"]) from error
 
 
 def _may_answer(args: argparse.Namespace) -> list[str]:
@@ -127,7 +128,8 @@ async def _at_terminal(session: Session, then: Sequence[str], children: Children
         code = await Console(session, session.options.cwd, then, tree=Tree(children)).run()
     finally:
         await session.close()
-    write(f"\nCost: ${session.total_cost_usd:.4f}, all sessions ${children.spent_usd:.4f}\n")
+    own, every = dollars(session.total_cost_usd), dollars(children.spent_usd)
+    write(f"\nCost: {own}, all sessions {every}\n")
     write(f"To go on: midflight resume {session.name}\n")
     return code
 

@@ -13,6 +13,7 @@ import msgspec
 
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
 from midflight.cli.options import name_source, resolve_options
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     except Quit:
         return INTERRUPTED
     except InvalidOption as error:
-        raise name_source(resolved.sources, error) from error
+        raise name_source(resolved.sources, error, resolved.options["agent"]) from error
     except ConversationLost as error:
         raise NotFound(
             f"no conversation has the id {args.resume}",
@@ -97,7 +98,7 @@ async def _run_console(session: Session, then: list[str], *, journal: bool) -> i
         code = await Console(session, session.options.cwd, then).run()
     finally:
         await session.close()
-    write(f"\nCost: ${session.total_cost_usd:.4f}\n")
+    write(f"\nCost: {dollars(session.total_cost_usd)}\n")
     if journal:
         write(f"To go on: midflight resume {session.name}\n")
     elif session.agent_session is not None:

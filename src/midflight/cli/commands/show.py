@@ -13,6 +13,7 @@ import msgspec
 from midflight import events as e
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.cli.answers import rule_in_words
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
@@ -58,7 +59,7 @@ def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Frag
         "branch": branch_of(info.cwd),
         "status": info.status,
         "turns": str(info.turns),
-        "cost": f"${info.total_cost_usd:.4f}",
+        "cost": dollars(info.total_cost_usd),
         "rules": "; ".join(map(rule_in_words, info.rules)),
         "limits": ", ".join(f"{name} {value}" for name, value in info.limits.items()),
         "created": _when(info.created),

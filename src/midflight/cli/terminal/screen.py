@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight._util.sanitize import exact_line, inert, one_line
+from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, summary
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
@@ -121,7 +122,7 @@ class Screen:
         rest = self._show([self._blocks.flush()], width)
         self._streamed = ""
         self._diffs.clear()
-        line = f" · {event.duration_s:.0f} s · ${event.cost_usd:.4f}\n"
+        line = f" · {event.duration_s:.0f} s · {dollars(event.cost_usd)}\n"
         why = [("", f"{one_line(event.text)}\n")] if event.status == "failed" else []
         return [
             *rest,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from midflight import commands as c
 from midflight._util.sanitize import exact_line, one_line
 from midflight.cli.answers import rule_in_words
+from midflight.cli.limits import in_words, typed
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.errors import MidflightError
 from midflight.session import BaseSession
@@ -17,6 +18,7 @@ HELP = """
   /queue TEXT      a turn of its own, after the running one
   /redirect TEXT   stops the running turn and starts one for this
   /model M         another model              /mode P   another permission mode
+  /limits          what bounds this session   /limits --max-budget-usd 5  changes it
   /rules           what you have allowed for the rest of this session
   /rules revoke N  withdraws one of these
   /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
@@ -29,7 +31,7 @@ HELP = """
 
 _WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")
 
-COMMANDS = (*_WITH_TEXT, "/stop", "/rules", "/cost", "/help", "/detach", "/quit")
+COMMANDS = (*_WITH_TEXT, "/stop", "/limits", "/rules", "/cost", "/help", "/detach", "/quit")
 """What a line begins with that is carried out here. Any other line goes to the agent."""
 
 
@@ -84,8 +86,8 @@ class SlashCommands:
                 await self._session.submit(c.SetPermissionMode(mode=text))
             case "/stop":
                 await self._session.submit(c.Interrupt())
-            case "/rules":
-                await self._rules(text)
+            case "/limits" | "/rules":
+                await (self._limits if name == "/limits" else self._rules)(text)
             case "/cost":
                 self._say(f"  {self._status.cost} so far\n")
             case "/help":
@@ -94,6 +96,16 @@ class SlashCommands:
                 self._say("  this session lives in this terminal; run -d starts one apart\n")
             case "/quit" | "/detach":
                 self._quit.set()
+
+    async def _limits(self, text: str) -> None:
+        """Show the limits, or change them by the options of ``midflight limits``."""
+        try:
+            command = typed(text)
+        except MidflightError as error:
+            self._say(f"  {one_line(str(error))}\n")
+            return
+        wrong = await tried(self._session, command) if command is not None else ""
+        self._say(f"  {wrong}\n" if wrong else in_words(self._session.limits))
 
     async def _rules(self, text: str) -> None:
         """List what the person has allowed for the rest of the session, or withdraw one."""

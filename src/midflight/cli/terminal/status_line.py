@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midflight import events as e
 from midflight._util.sanitize import one_line
+from midflight._util.text import dollars
 from midflight.cli.terminal.transcript import clock
 
 
@@ -16,7 +17,7 @@ class StatusLine:
         self.model = ""
         self._turn = 0
         self._began = 0.0
-        self._cost = 0.0
+        self._cost: float | None = 0.0
         self._estimated = False
         self._doing = "starting"
         self._tools: dict[str, str] = {}
@@ -26,6 +27,7 @@ class StatusLine:
     def take(self, event: e.Event, now: float) -> None:
         """Take in one event at a time of the monotonic clock."""
         self._follow_wait(event)
+        self._follow_cost(event)
         match event:
             case e.TextDelta():
                 self._doing = "writing"
@@ -37,14 +39,11 @@ class StatusLine:
             case e.TurnEnded():
                 self.running = False
                 self._tools.clear()
-                self._cost, self._estimated = event.total_cost_usd, False
             case e.ToolStarted(call=call, name=name, title=title):
                 self._tools[call] = f"running {name}: {title}" if title else f"running {name}"
             case e.ToolEnded(call=call):
                 self._tools.pop(call, None)
                 self._doing = "waiting for the model"
-            case e.Usage():
-                self._cost, self._estimated = event.total_cost_usd, event.estimated
             case e.Retry():
                 self._doing = f"retrying in {event.delay_s:.0f} s: {event.error}"
             case e.Stalled(silent_s=silent):
@@ -53,6 +52,15 @@ class StatusLine:
                 self._tasks[task] = f"in the background: {title}"
             case e.TaskEnded(task=task):
                 self._tasks.pop(task, None)
+
+    def _follow_cost(self, event: e.Event) -> None:
+        match event:
+            case e.Usage(total_cost_usd=None, estimated=True):
+                pass  # the estimate follows
+            case e.Usage(total_cost_usd=total, estimated=estimated):
+                self._cost, self._estimated = total, estimated
+            case e.TurnEnded(total_cost_usd=total):
+                self._cost, self._estimated = total, False
 
     def _follow_wait(self, event: e.Event) -> None:
         """Know whether a usage limit's reset is waited for."""
@@ -67,7 +75,7 @@ class StatusLine:
     @property
     def cost(self) -> str:
         """The money so far; ``~`` marks an estimate."""
-        return f"{'~' if self._estimated else ''}${self._cost:.4f}"
+        return f"{'~' if self._estimated else ''}{dollars(self._cost)}"
 
     def line(self, now: float, width: int, *, asking: bool, queued: int) -> str:
         """Return the line, cut to the width of the terminal."""
@@ -75,7 +83,7 @@ class StatusLine:
         if self.running:
             minutes, seconds = divmod(int(now - self._began), 60)
             parts += [f"turn {self._turn}", f"{minutes}:{seconds:02}"]
-        parts.append(self.cost)
+        parts.append("cost unknown" if self._cost is None else self.cost)
         if queued:
             parts.append(f"{queued} waiting")
         parts.append(self._what(asking=asking))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, rule_in_words, summary
 from midflight.cli.exit_codes import FAILED, OF_STATUS
 from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
@@ -90,10 +91,10 @@ def result_line(end: e.TurnEnded) -> list[Fragment]:
 
 
 def cost_line(end: e.TurnEnded) -> list[Fragment]:
-    """Return ``Cost: $…`` of the turn, and the session's if that is more."""
-    line = f"${end.cost_usd:.4f}"
-    if end.total_cost_usd - end.cost_usd > 0.00005:  # noqa: PLR2004 - half of the last digit shown
-        line += f" (session ${end.total_cost_usd:.4f})"
+    """Return ``Cost: $…`` of the turn, and the session's if that is another figure."""
+    line, session = dollars(end.cost_usd), dollars(end.total_cost_usd)
+    if session != line:
+        line += f" (session {session})"
     return [(BOLD, "Cost: "), ("", f"{line}\n")]
 
 
@@ -182,6 +183,9 @@ class Transcript:
                 self._asked[request] = event
             case e.PermissionResolved(request=request):
                 return self._resolved(event, self._asked.pop(request, None))
+            case e.LimitsChanged(limits=limits):
+                words = (f"{name} {value}".removesuffix(".0") for name, value in limits.items())
+                return self._aside("limits", ", ".join(words) or "none")
             case e.RuleRevoked(rule=rule):
                 return self._aside("rule", f"withdrawn: {rule_in_words(rule)}")
             case e.QuestionResolved():
@@ -196,10 +200,9 @@ class Transcript:
                 return self._aside("usage limit", limit_line(event))
             case e.Stalled(silent_s=silent):
                 return self._aside("stalled", f"no sign of life for {silent:.0f} s")
-            case e.TaskStarted(title=title):
-                return self._aside("background", title)
-            case e.TaskEnded(title=title, status=status):
-                return self._aside("background", f"{title}: {status}")
+            case e.TaskStarted() | e.TaskEnded():
+                how = f": {event.status}" if isinstance(event, e.TaskEnded) else ""
+                return self._aside("background", f"{event.title}{how}")
         return []
 
     def _resolved(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from midflight import commands as c
 from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import dollars
 from midflight.cli.terminal.table import STATUS_ORDER, age, cut
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
@@ -39,9 +40,9 @@ class Tree:
         children = self.children
         if not children.children:
             return []
-        cap = children.session.options.max_budget_usd
+        cap = children.session.limits.get("max_budget_usd")
         of = "" if cap is None else f" of ${cap:g}"
-        last = f"  {len(children.working)} at work · ${children.spent_usd:.4f}{of} for all"
+        last = f"  {len(children.working)} at work · {dollars(children.spent_usd)}{of} for all"
         return [
             *tree_lines(children.children, width, asyncio.get_running_loop().time()),
             ("ansibrightblack", cut(last, width)),
@@ -84,7 +85,7 @@ def _line(child: Child, width: int, now: float) -> Line:
     mark, indent = MARKS.get(status, "-"), "  " * child.depth
     name = one_name(child.name, NAME_WIDTH)
     word = "asks" if child.pending else status
-    facts = f"{indent}{mark} {name}  {word}  {age(now - child.began)}  ${child.cost_usd:.2f}"
+    facts = f"{indent}{mark} {name}  {word}  {age(now - child.began)}  {dollars(child.cost_usd, 2)}"
     room = width - len(facts) - 2
     last = one_line(child.last, room) if room >= LEAST_LAST else ""
     return STYLES.get(status, "ansibrightblack"), cut(f"{facts}  {last}".rstrip(), width)

@@ -419,7 +419,8 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
     newest = Summary(
         status="waiting",
         turns=2,
-        total_cost_usd=0.25,
+        total_cost_usd=None,
+        known_usd=0.25,
         model="sonnet",
         permission_mode="plan",
         agent_session="conversation",

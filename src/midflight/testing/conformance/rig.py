@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import midflight
 from midflight import events as e
 from midflight._util.programs import find_program
-from midflight.agents import AGENTS, PRESETS, create
+from midflight.agents import PRESETS, create
 from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_program
 from midflight.agents.claude.effects import TOOLS as CLAUDE_TOOLS
@@ -212,11 +211,9 @@ class Rig:
         return ""
 
     @property
-    def driver(self) -> Any:
-        """The class of the agent's driver."""
-        kind = "acp" if self.agent in PRESETS else self.agent
-        module, name = AGENTS[kind].split(":")
-        return getattr(importlib.import_module(module), name)
+    def driver(self) -> Agent:
+        """The agent's driver, which has started nothing."""
+        return create(Options.build(agent=self.agent, cwd="/"))
 
     @property
     def capabilities(self) -> Mapping[str, Support]:
@@ -226,8 +223,7 @@ class Rig:
     @property
     def limits(self) -> Mapping[str, str]:
         """How the driver says that it makes what the agent lacks, or why it does not."""
-        limits: Mapping[str, str] = self.driver.limits
-        return limits
+        return self.driver.limits
 
 
 _OPENCODE = ("opencode", PRESETS["opencode-acp"].install)

@@ -75,6 +75,8 @@ class FakeAgent:
         "set_permission_mode": "supported",
         "max_turns": "supported",
         "max_budget_usd": "supported",
+        "set_limits": "emulated",
+        "cost": "supported",
         "timeout": "emulated",
         "stall_timeout": "emulated",
         "plugins": "not",
@@ -92,6 +94,7 @@ class FakeAgent:
     limits: Mapping[str, str] = {
         "queue": "kept in midflight's outbox",
         "redirect": "an interrupt, then the message",
+        "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
         **dict.fromkeys(LACKS[1:], "the fake agent has none"),
@@ -223,6 +226,11 @@ class FakeAgent:
     async def set_model(self, model: str) -> None:
         """Name this model in the requests that follow."""
         self._alive().model_name = model
+
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        del model  # it prices each
+        return "supported"
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Ask by this mode before the tool calls that follow."""

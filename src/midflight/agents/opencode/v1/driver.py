@@ -75,6 +75,8 @@ class OpenCodeAgent:
         "set_permission_mode": "emulated",
         "max_turns": "emulated",
         "max_budget_usd": "emulated",
+        "set_limits": "emulated",
+        "cost": "supported",
         "timeout": "emulated",
         "stall_timeout": "emulated",
         "plugins": "emulated",
@@ -96,6 +98,7 @@ class OpenCodeAgent:
         "edited_input": "the call is refused, and the agent asked to repeat it with that input",
         "set_permission_mode": "OpenCode asks, midflight answers by the mode",
         "max_turns": "model calls are counted, then an abort",
+        "set_limits": "midflight counts anyway",
         "max_budget_usd": "OpenCode's figures are added up, then an abort",
         "timeout": "midflight's clock, then an abort",
         "stall_timeout": "midflight's clock, then an abort",
@@ -319,6 +322,10 @@ class OpenCodeAgent:
         if own != model:
             text = f"the model {model!r} means {own} here"
             self._inbox.put_nowait(e.Notice(level="info", text=text))
+
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        return "supported" if self._model.priced(model) else "not"
 
     async def set_permission_mode(self, mode: PermissionMode) -> None:
         """Use this mode from the next request on."""

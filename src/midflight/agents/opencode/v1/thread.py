@@ -23,7 +23,7 @@ CHARS_PER_TOKEN = 4
 
 SUMMARISED = "the conversation was too long: OpenCode goes on from a summary of it"
 
-Price = Callable[[str, TokenUsage], float]
+Price = Callable[[str, TokenUsage], float | None]
 
 
 class Thread:
@@ -32,7 +32,7 @@ class Thread:
     def __init__(
         self, price: Price, parent: str | None = None, *, replaced: Collection[str] = ()
     ) -> None:
-        """``price`` gives US dollars for tokens of a model (``provider/model``).
+        """``price`` gives US dollars for tokens of a model (``provider/model``), None if unknown.
 
         It is not known of the ``replaced`` tools what they change.
         """
@@ -106,9 +106,11 @@ class Thread:
                     used = tokens(part["tokens"])
                     self._streamed = 0
                     self._context = sum(getattr(used, name) for name in used.__struct_fields__)
-                    yield self._step(used, float(part.get("cost") or 0.0))
+                    usd = float(part.get("cost") or 0.0)
+                    known = usd or self._price(self.model, used) is not None
+                    yield self._step(used, usd if known else None)
 
-    def _step(self, used: TokenUsage, usd: float, *, estimated: bool = False) -> Step:
+    def _step(self, used: TokenUsage, usd: float | None, *, estimated: bool = False) -> Step:
         return Step(
             model=self.model,
             tokens=used,

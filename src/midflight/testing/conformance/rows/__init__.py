@@ -66,6 +66,8 @@ ROWS: Mapping[str, Row] = {
     "set_permission_mode": Row(verbs.set_permission_mode, verbs.no_set_permission_mode),
     "max_turns": Row(verbs.max_turns, _option("max_turns", 2)),
     "max_budget_usd": Row(verbs.max_budget_usd, _option("max_budget_usd", 1.0)),
+    "set_limits": Row(verbs.set_limits),
+    "cost": Row(verbs.cost, verbs.no_cost),
     "timeout": Row(verbs.timeout),
     "stall_timeout": Row(verbs.stall_timeout),
     "plugins": Row(options.plugins, _option("plugins", ["plugin"]), own=True),

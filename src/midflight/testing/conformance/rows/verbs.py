@@ -326,6 +326,56 @@ async def max_budget_usd(stage: Stage) -> None:
         assert len(on.requests) == calls
 
 
+async def set_limits(stage: Stage) -> None:
+    """Raise a budget that is spent, then the number of calls that a turn has made: it goes on."""
+    echo = ToolCall("Bash", {"command": "echo"})
+    plans: dict[str, list[Step]] = {
+        "spend": [[Usage(200_000, 20_000), echo]],
+        "many": [echo] * 3,
+        "more": [echo] * 3,
+    }
+    left = {word: iter(steps) for word, steps in plans.items()}
+
+    def script(request: ModelRequest) -> Step:
+        steps = next((left[word] for word in left if word in request.last_user_text), iter(()))
+        return next(steps, Text("done"))
+
+    limits: dict[str, Any] = {"max_turns": 2, "model": "sonnet", **BASH}
+    if stage.can["max_budget_usd"] != "not":
+        limits["max_budget_usd"] = 0.4
+    async with stage.play(script, **limits) as on:
+        if stage.can["max_budget_usd"] != "not":
+            await on.ask("spend")
+            assert (await on.ask("nothing")).reason == "max_budget"
+            await on.session.set_limits(max_budget_usd=40.0)
+        assert (await on.ask("many")).reason == "max_turns"
+        await on.session.set_limits(max_turns=10, timeout=60.0)
+        assert (await on.ask("more")).status == "completed"
+        changed = [v.limits for v in await on.events() if isinstance(v, e.LimitsChanged)]
+        assert changed[-1] == on.session.limits
+        assert (changed[-1]["max_turns"], changed[-1]["timeout"]) == (10, 60.0)
+
+
+async def cost(stage: Stage) -> None:
+    """Make two model calls: their cost is known when the turn has ended, and is the session's."""
+    steps: list[Step] = [
+        [Usage(10_000, 1_000), ToolCall("Bash", {"command": "echo"})],
+        [Usage(10_000, 1_000), Text("done")],
+    ]
+    async with stage.play(steps, model="sonnet", **BASH) as on:
+        result = await on.ask()
+        assert result.cost_usd is not None
+        assert result.cost_usd > 0
+        assert on.session.total_cost_usd == result.total_cost_usd == result.cost_usd
+
+
+async def no_cost(stage: Stage) -> None:
+    """Have a turn: that it costs nothing is not said."""
+    async with stage.play([Text("one")]) as on:
+        result = await on.ask()
+        assert (result.cost_usd, result.total_cost_usd, on.session.total_cost_usd) == (None,) * 3
+
+
 async def timeout(stage: Stage) -> None:
     """End a turn after its time, while a tool runs; the session goes on."""
     steps: list[Step] = [
