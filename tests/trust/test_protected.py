@@ -247,6 +247,22 @@ def test_git_of_a_worktree_is_protected_under_any_name(home: Path, tmp_path: Pat
     assert not protected("scripts/build.sh")
 
 
+@fault("S8")
+@pytest.mark.parametrize("config", ["", "hooksPath = ~nobody-here/x", "hooksPath = a\0b"])
+def test_configuration_of_git_that_makes_no_sense_is_in_no_way(
+    home: Path, cwd: Path, config: str
+) -> None:
+    """It may be a pipe, or name what cannot be: it is not waited for, and the rest is protected."""
+    place = cwd / ".git" / "config"
+    if config:
+        place.write_text(f"[core]\n\t{config}\n")
+    else:
+        os.mkfifo(place)
+    protected = judge(cwd)
+    assert protected(".git/config")
+    assert not protected("a.py")
+
+
 def test_what_a_link_in_the_folder_leads_to_is_protected_there_too(home: Path, cwd: Path) -> None:
     (cwd / "settings").mkdir()
     (cwd / ".claude").symlink_to("settings")

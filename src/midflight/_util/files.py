@@ -1,11 +1,12 @@
-"""Folders and files that are ours alone: made so from the first moment, and checked."""
+"""Folders and files that are ours alone, made so and checked; and files that may be anybody's."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from midflight.errors import InvalidInput
 
@@ -66,6 +67,24 @@ def open_private(path: Path) -> int:
     A link is not followed. Raises `OSError`.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+class NotRegular(OSError):
+    """What stands there is no regular file: a folder, a pipe or a device."""
+
+
+def open_regular(path: Path | str, *, follow: bool = True) -> BinaryIO:
+    """Open a file to read it, whoever has put it there; a pipe or a device is not waited for.
+
+    The caller bounds what it reads. ``follow`` says whether a link is followed. Raises `OSError`,
+    which is `NotRegular` for anything but a file, and `ValueError` for a name that no file has.
+    """
+    no_link = 0 if follow else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | no_link)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def exposed_by(status: os.stat_result, access: int = ANY_ACCESS) -> Literal["owner", "mode"] | None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from midflight._util.files import WRITE_ACCESS, exposed_above, exposed_by
+from midflight._util.files import (
+    WRITE_ACCESS,
+    NotRegular,
+    exposed_above,
+    exposed_by,
+    open_regular,
+)
 from midflight._util.text import did_you_mean
 from midflight.config.merge import (
     KEYS,
@@ -80,16 +85,16 @@ def _up_to_the_root(folder: Path) -> list[Path]:
 def _read(path: Path, *, private: bool) -> bytes | None:
     """Return what is in a file, None if there is none; a pipe or a device is not waited for."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _check_status(path, os.fstat(descriptor), private=private)
-            data = os.read(descriptor, _MAX_BYTES + 1)
-        finally:
-            os.close(descriptor)
+        with open_regular(path) as file:
+            if private:
+                _check_private(path, os.fstat(file.fileno()))
+            data = file.read(_MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise InvalidConfig(str(path), "is a link to a file that does not exist") from None
         return None
+    except NotRegular:
+        raise InvalidConfig(str(path), "is not a regular file") from None
     except OSError as error:
         raise InvalidConfig(
             str(path), f"cannot be read: {error.strerror}", "check its permissions"
@@ -99,13 +104,11 @@ def _read(path: Path, *, private: bool) -> bytes | None:
     return data
 
 
-def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
-    """Refuse what is not a file, and a private one into which others could have written."""
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidConfig(str(path), "is not a regular file")
-    exposed = exposed_by(status, WRITE_ACCESS) if private else None
+def _check_private(path: Path, status: os.stat_result) -> None:
+    """Refuse a file into which others could have written."""
+    exposed = exposed_by(status, WRITE_ACCESS)
     quoted = shlex.quote(str(path))
-    if private and (above := exposed_above(path)) is not None:
+    if (above := exposed_above(path)) is not None:
         hint = f"read it, then: chmod go-w {shlex.quote(str(above[0]))}"
         raise InvalidConfig(str(path), f"could be replaced by who can write to {above[0]}", hint)
     if exposed == "owner":

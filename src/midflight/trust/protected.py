@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from midflight._util.files import open_regular
 from midflight.effects import EditEffect, Effect
 from midflight.journal.location import state_folders
 from midflight.options import Options
@@ -35,7 +36,7 @@ WORKTREES = ("worktrees",)
 MAX_CONFIG = 256 * 1024
 """How much is read of a git configuration."""
 
-_HOOKS = re.compile(r'^\s*hookspath\s*=\s*"?([^"\n]+)', re.IGNORECASE | re.MULTILINE)
+_HOOKS = re.compile(r'^\s*hookspath\s*=\s*"?([^"\n\0]+)', re.IGNORECASE | re.MULTILINE)
 
 _WRITES = re.compile(
     r">|\b(?:chmod|cp|dd|install|ln|mkdir|mv|patch|perl|rm|rmdir|rsync|sed|tee|touch|truncate)\b"
@@ -198,9 +199,9 @@ def _of_repository(folder: Path) -> Iterator[Path]:
         return
     yield from (Path(key, name) for name in ("", "config", "hooks"))
     try:
-        with Path(key, "config").open("rb") as file:
+        with open_regular(Path(key, "config")) as file:
             config = file.read(MAX_CONFIG).decode(errors="replace")
     except OSError:
         return
     for named in _HOOKS.findall(config):
-        yield root / Path(named.strip()).expanduser()
+        yield root / os.path.expanduser(named.strip())  # noqa: PTH111 - never raises

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from midflight._util.files import open_regular
+
 MAX_POINTER_BYTES = 4096
 """How much is read of a file that names a folder of git."""
 
@@ -50,12 +52,7 @@ def _common_folder(pointer: Path) -> Path | None:
 
 def _read(path: Path) -> str:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_regular(path) as file:
+            return os.fsdecode(file.read(MAX_POINTER_BYTES)).strip()
     except OSError:
         return ""
-    try:
-        return os.fsdecode(os.read(file, MAX_POINTER_BYTES)).strip()
-    except OSError:
-        return ""
-    finally:
-        os.close(file)

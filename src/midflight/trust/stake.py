@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from midflight._util.files import open_regular
 from midflight.options import Options
 from midflight.trust.repository import Repository, repository_of
 
@@ -257,8 +258,7 @@ class _Search:
     def _file(self, place: Path, name: str) -> None:
         if _fits(name, self._obeyed.texts):
             return
-        file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(file, "rb") as stream:
+        with open_regular(place, follow=False) as stream:
             mode = os.fstat(stream.fileno()).st_mode
             body = stream.read(MAX_BYTES - self._bytes + 1)
         self._bytes += len(body)

@@ -5,12 +5,13 @@ The names were read from the program; a test compares them with those of the ins
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from midflight._util.files import open_regular
 from midflight.agents.shared import folder_settings
 from midflight.agents.shared.folder_settings import json_object, part, shown
 from midflight.agents.shared.only_here import in_tools, servers_in
@@ -236,8 +237,10 @@ def _agents(files: Iterable[Path]) -> set[str]:
     """Return the names of sub-agents that stand in these files."""
     found = set()
     for file in files:
-        if file.suffix == ".md" and file.is_file() and os.access(file, os.R_OK):
-            head = _NAME.search(file.read_bytes()[:MAX_TEXT].decode(errors="replace"))
+        if file.suffix != ".md":
+            continue
+        with contextlib.suppress(OSError), open_regular(file) as stream:
+            head = _NAME.search(stream.read(MAX_TEXT).decode(errors="replace"))
             found.add(head[1] if head else file.stem)
     return found
 
@@ -270,7 +273,7 @@ def _import(path: Path, root: Path, found: dict[Path, str], deep: int) -> None:
     if place in found or not place.is_relative_to(root) or not place.is_file():
         return
     try:
-        with place.open("rb") as file:
+        with open_regular(place) as file:
             body = file.read(MAX_TEXT * _BYTES_OF_A_CHARACTER).decode(errors="replace")
     except OSError:
         return

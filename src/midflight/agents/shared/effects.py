@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from midflight._util.files import NotRegular, open_regular
 from midflight.effects import (
     CommandEffect,
     EditEffect,
@@ -192,16 +192,14 @@ def _target(path: str, cwd: Path) -> str | None:
 def _content(path: str) -> tuple[str | None, str]:
     """Return the text of a file, and why it cannot be shown; no file has no text."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_regular(path) as file:
+            data = file.read(FILE_BYTES + 1)
     except FileNotFoundError:
         return "", ""
+    except NotRegular:
+        return None, "@@ what is there now is no plain file @@"
     except (OSError, ValueError):
         return None, "@@ what is there now cannot be read @@"
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return None, "@@ what is there now is no plain file @@"
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(FILE_BYTES + 1)
     if len(data) > FILE_BYTES:
         return None, f"@@ what is there now is over {FILE_BYTES} bytes @@"
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 
+from midflight._util.files import open_regular
 from midflight.agents.shared.folder_settings import jsonc_object, part
 from midflight.errors import UnsupportedOption
 from midflight.options import Options
@@ -25,7 +26,8 @@ def refuse(options: Options, only_here: Iterable[tuple[str, str]]) -> None:
 def servers_in(path: Path, *keys: str) -> set[str]:
     """Return the MCP servers of a file of settings, as names of tools have them."""
     try:
-        found = jsonc_object(path.read_bytes())
+        with open_regular(path) as file:
+            found = jsonc_object(file.read())
     except (OSError, ValueError):
         return set()
     for key in keys:
