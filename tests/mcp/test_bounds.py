@@ -134,7 +134,7 @@ def test_other_worktrees_of_the_repository_may_be_worked_in(here: Path, tmp_path
 def test_client_that_is_no_session_has_what_its_user_has_listed() -> None:
     plain = DispatchBounds()
     assert [plain.mode(mode, None) for mode in (None, "plan")] == ["default", "plan"]
-    assert plain.budget(0) is None
+    assert plain.budget(0, "copilot") is None
     for mode in ("acceptEdits", "bypassPermissions"):
         with pytest.raises(NotAllowed):
             plain.mode(mode, None)
@@ -145,7 +145,9 @@ def test_client_that_is_no_session_has_what_its_user_has_listed() -> None:
     )
     assert wide.mode("acceptEdits", None) == "acceptEdits"
     wide.check_tools(["Bash(git log)"])
-    assert [wide.budget(asked) for asked in (0, 1, 5)] == [2.0, 1, 2.0]
+    assert [wide.budget(asked, "fake") for asked in (0, 1, 5)] == [2.0, 1, 2.0]
+    with pytest.raises(NotAllowed, match="limit of \\$2 cannot be kept with copilot"):
+        wide.budget(0, "copilot")
     assert DispatchBounds(permission_mode="plan").mode(None, None) == "plan"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.files import current_folder
-from midflight.agents import NAMES
+from midflight.agents import NAMES, cost_of
 from midflight.errors import NotAllowed
 from midflight.narrowing import check_mode, strictest, within
 from midflight.options import Options
@@ -85,7 +85,16 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
             names = ", ".join(sorted(more))
             raise NotAllowed(f"allowed_tools: {names} cannot be allowed beforehand here", HINT)
 
-    def budget(self, wanted: float) -> float | None:
-        """Return the limit in US dollars; 0 stands for none that was asked for."""
+    def budget(self, wanted: float, agent: str) -> float | None:
+        """Return the limit in US dollars; 0 stands for none that was asked for.
+
+        Raises `NotAllowed` where the user's own limit could not be kept with this agent.
+        """
+        if self.max_budget_usd and cost_of(agent) == "not":
+            raise NotAllowed(
+                f"max_budget_usd: the user's limit of ${self.max_budget_usd:g} cannot be kept with "
+                f"{agent}, which tells neither money nor tokens",
+                "use an agent that does",
+            )
         asked = [each for each in (wanted, self.max_budget_usd) if each]
         return min(asked, default=None)

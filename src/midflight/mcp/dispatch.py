@@ -54,7 +54,7 @@ class Dispatcher:
         )
         if inside is None:
             bounds.check_tools(args.allowed_tools)
-            options["max_budget_usd"] = bounds.budget(args.max_budget_usd)
+            options["max_budget_usd"] = bounds.budget(args.max_budget_usd, options["agent"])
         if bounds.depth is not None:
             check_depth(len(ancestors), bounds.depth)
         if bounds.children is not None or inside is None:

@@ -598,6 +598,23 @@ async def test_what_an_agent_does_not_tell_of_its_cost_is_not_known(scripted: Op
 
 
 @fault("A15")
+async def test_turn_that_is_stopped_before_a_sign_of_life_has_an_unknown_cost(
+    scripted: Open,
+) -> None:
+    """One that failed before it came to its model has cost nothing."""
+    async with scripted() as agent:
+        failed, _ = await agent.run({"error": {"code": -32000, "message": "log in"}})
+        message = await agent.play(
+            {"until": "session/cancel"}, {"end": {"stopReason": "cancelled"}}
+        )
+        await agent.until(e.TurnStarted, 2)
+        await agent.session.interrupt()
+        stopped = await message.result()
+    assert (failed.status, failed.cost_usd, failed.total_cost_usd) == ("failed", 0.0, 0.0)
+    assert (stopped.cost_usd, stopped.total_cost_usd) == (None, None)
+
+
+@fault("A15")
 @pytest.mark.parametrize("agent", ["copilot", "acp:whatever --acp"])
 async def test_budget_is_refused_before_an_agent_is_started_that_tells_no_cost(
     agent: str, tmp_path: Path
@@ -714,7 +731,7 @@ async def test_earlier_turns_are_not_paid_again_in_a_resumed_conversation(
 
 
 async def test_turns_before_an_agents_death_are_not_paid_again(scripted: Open) -> None:
-    async with scripted(RESUMES) as agent:
+    async with scripted(RESUMES, cost="supported") as agent:
         await agent.run(words("x"), cost(0.5))
         await agent.run({"exit": 9})
         result, _ = await agent.run(words("x"), cost(0.75))

@@ -62,7 +62,9 @@ class AcpAgent:
         self._secrets = server_secrets(options.mcp_servers)
         redact = Redactor(self._env, self._secrets)
         paid = None if options.resume is None else options.spent_usd
-        self._translate = UpdateTranslator(self._permissions, redact, paid)
+        self._translate = UpdateTranslator(
+            self._permissions, redact, paid, tells_money=self._program.cost == "supported"
+        )
         self._process = AgentProcess()
         self._rpc = JsonRpc(self._process, self._received, self._report_noise, redact)
         self._reader: asyncio.Task[None] | None = None
@@ -172,7 +174,7 @@ class AcpAgent:
 
     async def _prompt(self, message: str, text: str) -> None:
         self._report(self._translate.begin())
-        self._report([Taken(message)])  # ACP does not report when a prompt is read
+        self._report(self._translate.taken(message))
         params = self._of_session(prompt=[{"type": "text", "text": text}])
         await self._rpc.begin("session/prompt", params, self._answered)
 

@@ -16,7 +16,7 @@ from midflight.agents.acp.jsonrpc import RpcResponse, complaint
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.results import outcome, usage_limit, used, used_by_call
 from midflight.agents.acp.settings import Settings
-from midflight.agents.base import Calling, Finished, ModeChanged, Signal, Step, Unrecoverable
+from midflight.agents.base import Calling, Finished, ModeChanged, Signal, Step, Taken, Unrecoverable
 from midflight.values import Denial, PermissionMode, PlanEntry, TokenUsage
 
 KEPT_CALLS = 1_000
@@ -37,12 +37,16 @@ class UpdateTranslator:
         permissions: AcpPermissions,
         redact: Callable[[str], str],
         paid_usd: float | None = None,
+        *,
+        tells_money: bool = False,
     ) -> None:
         """Begin with no prompt. ``redact`` takes secrets out of the agent's errors.
 
-        ``paid_usd`` is what a resumed conversation is known to have cost.
+        ``paid_usd`` is what a resumed conversation is known to have cost; ``tells_money`` that the
+        agent is known to tell.
         """
         self._permissions = permissions
+        self._tells_money = tells_money
         self._redact = redact
         self._calls: dict[str, AcpCall] = {}
         self._open: set[str] = set()
@@ -76,6 +80,15 @@ class UpdateTranslator:
         self._open.clear()
         self._denials.clear()
 
+    def taken(self, message: str) -> Iterator[Signal]:
+        """Take the prompt as read, which ACP does not report.
+
+        From here on it is not known what the turn costs, until something tells.
+        """
+        yield Taken(message)
+        if not self._tells_money:
+            yield Step(model=self.settings.model, tokens=TokenUsage(), main=False)
+
     def cancel(self) -> None:
         """Note that the prompt was cancelled; the agent may not even have begun."""
         self.cancelled = True
@@ -106,11 +119,13 @@ class UpdateTranslator:
         if reason == "usage_limit":
             yield usage_limit(answer, text)
         spent = used(answer, self.settings.model)
+        # An agent that fails before it has done anything has not come to its model.
+        nothing = status == "failed" and not (self._alive or spent or self._turn_usd)
         yield Finished(
             status=status,
             reason=reason,
             text=text,
-            cost_usd=self._turn_usd,
+            cost_usd=0.0 if nothing else self._turn_usd,
             tokens=sum((each for _, each in spent), TokenUsage()) if spent else None,
             used=spent,
             denials=tuple(self._denials),
