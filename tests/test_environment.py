@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from midflight.environment import HostKind
 from midflight.lineage import SESSION_VARIABLE, marked
 from midflight.options import Options
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 SECRET = "sk-ant-a-key"
 ENV = {"PATH": "/bin", "HOME": "/home/pat", "ANTHROPIC_API_KEY": SECRET, "TERM": "xterm"}
 
@@ -44,6 +47,38 @@ def test_settings_and_versions_make_another_kind(monkeypatch: pytest.MonkeyPatch
     plain = kind()
     assert kind(park_after=60.0).mark("h") != plain.mark("h")
     monkeypatch.setattr("importlib.metadata.version", lambda _: "0.0.0")
+    assert kind().mark("h") != plain.mark("h")
+
+
+def mark_in(setting: str) -> str:
+    """Return the mark of a process that was started with another setting, by its shell."""
+    code = "from tests.test_environment import kind; print(kind().mark('h'))"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'{setting}\nexec "$@"', "sh", sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_other_bounds_make_another_kind() -> None:
+    """Files would be readable by others, and a limit or a sandbox would not hold the agent."""
+    marks = [mark_in(setting) for setting in ("", "umask 027", "ulimit -n 333")]
+    assert marks[0] == kind().mark("h")
+    assert len(set(marks)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has namespaces")
+def test_other_namespace_makes_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose folders are shared with the system around it."""
+    plain, read = kind(), Path.readlink
+    net = Path("/proc/self/ns/net")
+    monkeypatch.setattr(
+        Path, "readlink", lambda path: Path("net:[1]") if path == net else read(path)
+    )
     assert kind().mark("h") != plain.mark("h")
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
+from midflight._util.confinement import confinement
 from midflight.wire import WIRE
 
 TERMINAL = "midflight-terminal"
@@ -81,19 +82,23 @@ def read(header: str) -> dict[str, str]:
 
 
 class HostKind:
-    """What a host in the background is like: its program, environment and settings.
+    """What a host in the background is like: its program, environment, bounds and settings.
 
-    Sessions that need the same kind can share a host. What is compared is a hash under a key that
-    each host has for itself, so that no value of the environment leaves the process.
+    Sessions that need the same kind can share a host: one that is begun in a container, or with
+    another umask, gets what it would have there. What is compared is a hash under a key that each
+    host has for itself, so that no value of the environment leaves the process.
     """
 
     def __init__(self, env: Mapping[str, str], park_after: float | None) -> None:
-        """``env`` is what the host is started with; ``park_after`` is its option."""
+        """``env`` is what the host is started with; ``park_after`` is its option.
+
+        The bounds are those of this process, which the host is started by, or is.
+        """
         from importlib.metadata import version
 
         program = [version("midflight"), WIRE, sys.executable, park_after]
         shared = sorted((name, value) for name, value in env.items() if not of_terminal(name))
-        self._text = json.dumps([program, shared]).encode()
+        self._text = json.dumps([program, shared, confinement()]).encode()
 
     def mark(self, host: str) -> str:
         """Return the hash that the host with this id is asked for."""
