@@ -190,6 +190,45 @@ async def test_escape_stops_the_turn_and_never_quits(model: Model, fake_terminal
     assert await screen.ends() == 0
 
 
+async def test_message_that_a_stop_cancels_goes_back_into_the_line(
+    model: Model, fake_terminal: Start
+) -> None:
+    scripted = await model([Words("working "), Wait("never")], Text("done"))
+    screen = await fake_terminal(scripted, "run", "work")
+    await screen.sees("working")
+    screen.types("also this")
+    await screen.sees("[steer]")
+    screen.types("/queue then that")
+    await screen.sees("[queued]")
+    screen.keys(ESC)
+    await screen.sees("[cancelled] then that (interrupted)")
+    await screen.sees("[cancelled] also this (interrupted)")
+    await screen.sees("turn 1 interrupted")
+    screen.keys("\r")
+    await screen.sees("turn 2 completed")
+    assert scripted.requests[1].last_user_text.endswith("also this\nthen that")
+    screen.keys(CTRL_D)
+    assert await screen.ends() == 0
+
+
+async def test_steer_that_gets_a_turn_of_its_own_stands_above_it(
+    model: Model, fake_terminal: Start
+) -> None:
+    scripted = await model([Words("first answer"), Wait("go")], Text("second answer"))
+    screen = await fake_terminal(scripted, "run", "work")
+    await screen.sees("first")
+    screen.types("one more thing")
+    await screen.sees("> one more thing")
+    await screen.sees("[steer]")
+    scripted.signal("go")
+    await screen.sees("turn 1 completed")
+    await screen.sees("> one more thing")
+    await screen.sees("second answer")
+    await screen.sees("turn 2 completed")
+    screen.keys(CTRL_D)
+    assert await screen.ends() == 0
+
+
 async def test_ctrl_c_stops_the_turn_and_twice_quits_when_idle(
     model: Model, fake_terminal: Start
 ) -> None:

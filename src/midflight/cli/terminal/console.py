@@ -47,6 +47,9 @@ TWICE_S = 2.0
 LOOK_AGAIN_S = 0.5
 """How often an attached terminal looks whether a parked session was resumed."""
 
+OWN_LINES = 6
+"""How many lines the input, the status line and a little of what came before are left."""
+
 READ_S = 0.7
 """How long a request must have been on the screen before a line answers it.
 
@@ -174,7 +177,20 @@ class Console:
                 self._resolved(event.session, request, shown)
             case _:
                 self._print(shown)
+        if not self._screen.running:
+            self._give_back()
         self._prompt.app.invalidate()
+
+    def _give_back(self) -> None:
+        """Put what was not sent into the message's line again, above what stands there."""
+        unsent = "\n".join(self._screen.take_unsent())
+        if not unsent:
+            return
+        if self._editing and (self._requests.current is None or self._to_message):
+            buffer = self._prompt.default_buffer
+            buffer.document = Document("\n".join(filter(None, (unsent, buffer.text))))
+        else:
+            self._draft = "\n".join(filter(None, (unsent, self._draft)))
 
     def _show_child(self, event: e.Event) -> None:
         """Show what a child asks, and how that was answered; the tree shows the rest."""
@@ -307,10 +323,10 @@ class Console:
             if self._to_message:
                 return [("bold", "Message to the agent (Tab: back to the answer) > ")]
             return [("bold", f"{self._requests.prompt} > ")]
-        live: StyleAndTextTuples = [("", f"{line}\n") for line in self._screen.live(self._width)]
-        if self._tree is not None:
-            live += [(style, f"{line}\n") for style, line in self._tree.lines(self._width - 1)]
-        return [*live, ("bold", "> ")]
+        tree = self._tree.lines(self._width - 1) if self._tree is not None else []
+        rows = shutil.get_terminal_size().lines - len(tree) - OWN_LINES
+        live = [("", line) for line in self._screen.live(self._width, rows)]
+        return [*((style, f"{line}\n") for style, line in (*live, *tree)), ("bold", "> ")]
 
     def _toolbar(self) -> str:
         return self._status.line(

@@ -11,7 +11,13 @@ from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, summary
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
-from midflight.cli.terminal.transcript import COLOURS, Transcript, ending, limit_line
+from midflight.cli.terminal.transcript import (
+    COLOURS,
+    Transcript,
+    ending,
+    limit_line,
+    retry_reason,
+)
 from midflight.effects import EditEffect, place
 from midflight.events import Request
 from midflight.orchestrate.updates import is_update
@@ -19,34 +25,41 @@ from midflight.values import Who
 from midflight.who import here, in_words
 
 DIFF_LINES = 60
-TAIL_LINES = 3
+
+NEWLINE, INDENTED = "\n", "\n  "
+
+LEAST_LIVE_LINES = 3
+"""As many lines of what is being written are shown on the smallest terminal."""
 
 
 class Screen:
     """Turns events into what is printed; text appears block by block, laid out as Markdown."""
 
     def __init__(self, cwd: Path) -> None:
-        """``cwd`` is where relative paths begin."""
+        """``cwd`` is where relative paths begin. `running` tells whether a turn runs."""
         self._cwd = cwd
         self._plain = Transcript(cwd)
         self._blocks = Blocks()
         self._streamed = ""
-        self._running = False
+        self.running = False
         self._me = here("terminal")
         self._texts: dict[str, str] = {}
+        self._mine: dict[str, str] = {}
+        self._unsent: set[str] = set()
         self._waits: str | None = None
         self._diffs: dict[str, list[Fragment]] = {}
         self._asked: dict[tuple[str, str], Request] = {}
 
-    def live(self, width: int) -> list[str]:
-        """Return the last lines of the text that is being written."""
-        rest = self._blocks.rest[-TAIL_LINES * width :]
+    def live(self, width: int, rows: int = LEAST_LIVE_LINES) -> list[str]:
+        """Return the last lines of the text that is being written, as many as there are rows."""
+        rows = max(rows, LEAST_LIVE_LINES)
+        rest = self._blocks.rest[-rows * width :]
         lines = [
             wrapped
             for line in rest.splitlines()
             for wrapped in textwrap.wrap(inert(line), max(1, width - 2))
         ]
-        return lines[-TAIL_LINES:]
+        return lines[-rows:]
 
     def take(self, event: e.Event, width: int) -> list[Fragment]:
         """Return what to print for an event; often nothing."""
@@ -93,7 +106,7 @@ class Screen:
         return self._show([*blocks, self._blocks.flush()], width)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
-        why = f"{event.error} ({event.status})" if event.status else event.error
+        why = retry_reason(event)
         void = "; what it wrote before is void" if self._streamed else ""
         self._streamed = ""
         self._blocks.flush()
@@ -115,7 +128,7 @@ class Screen:
         return self._plain.take(event)
 
     def _turn(self, event: e.TurnStarted | e.TurnEnded, width: int) -> list[Fragment]:
-        self._running = isinstance(event, e.TurnStarted)
+        self.running = isinstance(event, e.TurnStarted)
         if isinstance(event, e.TurnStarted):
             waited = [self._texts[each] for each in event.messages if each in self._texts]
             return [(BOLD, f"\n> {one_line(' '.join(waited), width - 2)}\n")] if waited else []
@@ -148,30 +161,47 @@ class Screen:
             case e.MessageSteered(message=message) if is_update(message):
                 return []
             case e.MessageAccepted(message=message, text=text, delivery=delivery, who=who):
-                if self._running and delivery != "steer":
-                    self._texts[message] = text  # shown again when its turn comes
-                fate = _FATES.get(delivery, "") if self._running else ""
                 by = self._other(who)
+                if self.running:
+                    self._texts[message] = text  # shown again if a turn of its own comes
+                    if not by:
+                        self._mine[message] = text
+                fate = _FATES.get(delivery, "") if self.running else ""
                 return [
-                    (BOLD, f"\n> {text}"),
+                    # Lines of what others send could look like ours.
+                    (BOLD, f"\n> {one_line(text) if by else text.replace(NEWLINE, INDENTED)}"),
                     (DIM, f"{by}\n"),
                     *([(DIM, f"  {fate}\n")] if fate else []),
                 ]
             case e.MessageSteered(message=message):
                 self._texts.pop(message, None)
+                self._mine.pop(message, None)
                 return [(DIM, "  [steered] the agent has read it\n")]
-            case e.MessageCancelled(message=message, reason=reason) if message in self._texts:
-                text = self._texts.pop(message)
-                return _aside("cancelled", f"{text} ({reason})")
-            case e.MessageFailed(message=message, reason=reason) if message in self._texts:
-                text = self._texts.pop(message)
-                return _aside("failed", f"{text} ({reason})")
+            case e.MessageCancelled() | e.MessageFailed():
+                return self._lost(event)
             case e.MessageStarted(message=message):
                 self._texts.pop(message, None)
+                self._mine.pop(message, None)
                 return []
             case e.MessageAccepted() | e.MessageAnswered():
                 return []
         return self._plain.take(event)
+
+    def _lost(self, event: e.MessageCancelled | e.MessageFailed) -> list[Fragment]:
+        """Tell the end of a message that no turn has had; a turn's own end tells that of others."""
+        text = self._texts.pop(event.message, None)
+        if text is None:
+            return []
+        if isinstance(event, e.MessageFailed):
+            return _aside("failed", f"{text} ({event.reason})")
+        if event.reason == "interrupted" and event.message in self._mine:
+            self._unsent.add(event.message)
+        return _aside("cancelled", f"{text} ({event.reason})")
+
+    def take_unsent(self) -> list[str]:
+        """Return once what was typed here and a stop has cancelled, in the order it was typed."""
+        unsent, self._unsent = self._unsent, set()
+        return [text for message, text in self._mine.items() if message in unsent]
 
     def _resolved(self, event: e.PermissionResolved | e.QuestionResolved) -> list[Fragment]:
         asked = self._asked.pop((event.session, event.request), None)

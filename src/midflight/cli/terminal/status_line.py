@@ -5,7 +5,7 @@ from __future__ import annotations
 from midflight import events as e
 from midflight._util.sanitize import one_line
 from midflight._util.text import dollars
-from midflight.cli.terminal.transcript import clock
+from midflight.cli.terminal.transcript import clock, retry_reason
 
 
 class StatusLine:
@@ -45,7 +45,7 @@ class StatusLine:
                 self._tools.pop(call, None)
                 self._doing = "waiting for the model"
             case e.Retry():
-                self._doing = f"retrying in {event.delay_s:.0f} s: {event.error}"
+                self._doing = f"retrying in {event.delay_s:.0f} s: {retry_reason(event)}"
             case e.Stalled(silent_s=silent):
                 self._doing = f"silent for {silent:.0f} s"
             case e.TaskStarted(task=task, title=title):

@@ -22,13 +22,19 @@ COLOURS: dict[Status, str] = {
 }
 
 
-RETRIED = {
+_RETRIED = {
     "connection_lost": "the model's service does not answer, or has broken off",
     "overloaded": "the model's service is overloaded",
     "rate_limit": "the model's service takes no more for now",
     "server_error": "the model's service has failed",
 }
 """What a retry's error means, where it is a word of the agent's own."""
+
+
+def retry_reason(event: e.Retry) -> str:
+    """Return why the model is asked again."""
+    why = _RETRIED.get(event.error, event.error)
+    return f"{why} ({event.status})" if event.status else why
 
 
 class ExitOutcome:
@@ -254,8 +260,7 @@ class Transcript:
         return self.lines(line)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
-        why = RETRIED.get(event.error, event.error)
-        why += f" ({event.status})" if event.status else ""
+        why = retry_reason(event)
         void = "; the text since the last line is void" if self._streamed else ""
         self._streamed = ""
         return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
