@@ -6,7 +6,6 @@ A session belongs to the worktree that its folder is in; neither stores anything
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from shlex import quote
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from midflight import commands as c
-from midflight._util.files import current_folder
+from midflight._util.files import current_folder, shown
 from midflight._util.text import slug
 from midflight.client.client import Client
 from midflight.errors import Conflict, HostGone, MidflightError, NotAllowed, NotFound
@@ -198,9 +197,9 @@ class SessionWorktrees:
             worktree,
             commit=merged.commit,
             into=merged.into.branch,
-            folder=_text(merged.into.folder),
+            folder=shown(merged.into.folder),
             new=merged.new,
-            conflicts=[_text(path) for path in merged.conflicts],
+            conflicts=[shown(path) for path in merged.conflicts],
             told=messaged,
         )
 
@@ -249,11 +248,6 @@ def _made_at(folder: Path) -> float:
 
 def _is_folder(path: str) -> bool:
     return Path(path).is_dir()
-
-
-def _text(path: str | Path) -> str:
-    """Return a path as text; not every path is."""
-    return os.fsencode(path).decode(errors="replace")
 
 
 def _outcome(action: str, worktree: SessionWorktree, **fields: Any) -> WorktreeOutcome:

@@ -45,7 +45,7 @@ def is_text(path: Path) -> bool:
     return True
 
 
-def shown(path: Path) -> str:
+def shown(path: Path | str) -> str:
     """Return a path as text, also one that is none."""
     return os.fsencode(path).decode(errors="replace")
 
