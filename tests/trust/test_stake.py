@@ -17,6 +17,7 @@ from midflight.agents.claude import trust as claude
 from midflight.agents.claude.trust import MAX_TEXT, OBEYED, instructions
 from midflight.agents.opencode import trust as opencode
 from midflight.cli.trust_question import listing
+from midflight.errors import StoreFailed
 from midflight.options import Options
 from midflight.trust import decision, stake, store
 from midflight.trust.repository import repository_of
@@ -226,6 +227,15 @@ def test_the_question_has_the_exact_words_of_the_file(
     assert [(consequence.kind, consequence.text) for consequence in file.consequences] == [
         (kind, text)
     ]
+
+
+def test_process_that_holds_up_the_record_of_trust_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("midflight.trust.store.LOCK_S", 0.01)
+    with store.changed(), pytest.raises(StoreFailed, match="another process is at work"):
+        decision.record(stake.Stake())
+    decision.record(stake.Stake())
 
 
 def test_what_is_trusted_is_kept_privately_and_by_no_agent(

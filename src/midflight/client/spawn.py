@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from midflight._util.file_lock import lock
 from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
 from midflight.errors import StoreFailed
@@ -27,8 +28,6 @@ START_TIMEOUT_S = 30.0
 
 WAIT_S = 5.0
 """How long a host that another process starts is waited for: that process may hang."""
-
-_LOOK_AGAIN_S = 0.02
 
 MAX_LOG_BYTES = 1_000_000
 """A longer log is begun anew."""
@@ -64,20 +63,10 @@ async def one_at_a_time(where: Path | str | None) -> AsyncIterator[None]:
     file = location.open_file(location.folder / "hosts.lock")
     try:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WAIT_S):
-                while not _locked(file):  # noqa: ASYNC110 - of another process
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+            await lock(file, WAIT_S)
         yield
     finally:
         os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def host_environment(notify: str = "") -> dict[str, str]:

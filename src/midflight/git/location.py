@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from shlex import quote
 
+from midflight._util.file_lock import lock
 from midflight._util.files import (
     WRITE_ACCESS,
     exposed_above,
@@ -23,8 +22,6 @@ from midflight.errors import Conflict, MidflightError
 
 LOCK_S = 60.0
 """How long to wait for another midflight that works in the same repository."""
-
-LOOK_AGAIN_S = 0.05
 
 
 def worktrees_root() -> Path:
@@ -68,19 +65,9 @@ async def exclusive(folder: Path) -> AsyncIterator[None]:
     file = open_private(folder / ".lock")
     try:
         try:
-            async with asyncio.timeout(LOCK_S):
-                while not _locked(file):  # noqa: ASYNC110 - another process has it
-                    await asyncio.sleep(LOOK_AGAIN_S)
+            await lock(file, LOCK_S)
         except TimeoutError:
             raise Conflict("another midflight is at work in this repository", "try again") from None
         yield
     finally:
         os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

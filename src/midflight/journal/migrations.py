@@ -7,17 +7,16 @@ kill leaves one version or the other, whole. A SQLite file is copied first.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from midflight._util.file_lock import lock_in_thread
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal.database import BUSY_S, Database
 from midflight.journal.lease import ProcessIdentity, list_hosts
@@ -30,8 +29,6 @@ Step = Callable[[Connection], None]
 
 STEPS: Mapping[int, Step] = {}
 """For each version before this one, the step to the next."""
-
-LOOK_AGAIN_S = 0.05
 
 _SERVER_LOCK = 0x6D666C74
 
@@ -184,17 +181,12 @@ def _alone(location: JournalLocation) -> Iterator[None]:
     """Keep other processes from making or migrating the journal meanwhile."""
     file = location.open_file(location.lock)
     try:
-        until = time.monotonic() + BUSY_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise StoreFailed(
-                        f"{location.journal} is being prepared by another process", "try again"
-                    ) from None
-                time.sleep(LOOK_AGAIN_S)
+        try:
+            lock_in_thread(file, BUSY_S)
+        except TimeoutError:
+            raise StoreFailed(
+                f"{location.journal} is being prepared by another process", "try again"
+            ) from None
         yield
     finally:
         os.close(file)

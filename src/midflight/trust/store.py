@@ -6,7 +6,6 @@ It is a set: of each repository the files, by path and hash, that may be there w
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,11 +14,15 @@ from pathlib import Path
 import msgspec
 
 from midflight import lineage
+from midflight._util.file_lock import lock_in_thread
 from midflight.errors import NotAllowed, StoreFailed
 from midflight.journal.location import JournalLocation, default_folder
 from midflight.trust.stake import StakeFile
 
 FILE, LOCK = "trust.json", "trust.lock"
+
+LOCK_S = 10.0
+"""How long to wait for another process that is at work in the file."""
 
 KEPT_SESSIONS = 1_000
 """Of how many sessions is remembered what they were started with."""
@@ -78,10 +81,13 @@ def changed() -> Iterator[Trusted]:
     """
     check_caller()
     location = JournalLocation()
+    path = location.folder / FILE
     lock = location.open_file(location.folder / LOCK)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        path = location.folder / FILE
+        try:
+            lock_in_thread(lock, LOCK_S)
+        except TimeoutError:
+            raise StoreFailed(f"another process is at work in {path}", "try again") from None
         trusted = _read(location, path) if os.path.lexists(path) else Trusted()
         yield trusted
         _write(path, trusted)
