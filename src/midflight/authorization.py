@@ -32,7 +32,7 @@ AnswerScope = bool | Iterable[str]
 """What an agent may answer, as the user says it: `EVERYTHING` (or True), `QUESTIONS`, tools.
 
 That is of what it has begun. ``WHAT@SESSION`` is of the session with that whole name or id, whoever
-has begun it; see `Authorizer.named`.
+has begun it.
 """
 
 _AT = "@"
