@@ -55,6 +55,7 @@ def test_a_probe_can_be_read_by_a_program(tmp_path: Path) -> None:
         "row": "steer",
         "verdict": "supported",
         "how": "",
+        "strange": [],
     }
 
 

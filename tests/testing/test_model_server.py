@@ -15,6 +15,7 @@ from midflight.testing import (
     Mark,
     ModelRequest,
     ScriptedModel,
+    ServiceCall,
     Silence,
     Step,
     StreamError,
@@ -310,3 +311,58 @@ def test_step_with_parts_after_its_end_is_refused() -> None:
 def test_address_is_known_only_while_it_is_served() -> None:
     with pytest.raises(RuntimeError, match="no address"):
         _ = ScriptedModel([]).url
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_call_of_the_service_comes_with_its_result(
+    http: httpx.AsyncClient, stream: bool
+) -> None:
+    call = ServiceCall("web_search", {"query": "x"}, [{"type": "web_search_result"}], id="s1")
+    async with ScriptedModel([[call, Text("found")]]) as model:
+        response = await ask(http, model, stream=stream)
+    begun = [
+        event["content_block"]
+        for event in (events(response.text) if stream else ())
+        if event["type"] == "content_block_start"
+    ]
+    blocks = begun or response.json()["content"]
+    assert [(block["type"], block.get("id", block.get("tool_use_id"))) for block in blocks] == [
+        ("server_tool_use", "s1"),
+        ("web_search_tool_result", "s1"),
+        ("text", None),
+    ]
+
+
+async def test_request_beside_the_conversation_uses_up_no_step(http: httpx.AsyncClient) -> None:
+    """The agent says itself that it is; or it is one that is known from before they said so."""
+    strange: list[tuple[str, dict[str, str]]] = [
+        ("what next?", {"x-claude-code-request-class": "auxiliary"}),
+        ("by the way", {"x-claude-code-request-class": "side_reply"}),
+        ("[SUGGESTION MODE: Suggest what the user might type]", {}),
+    ]
+    async with ScriptedModel([Text("one"), Text("two")]) as model:
+        said = []
+        for kind in ("main", "subagent"):
+            for text, headers in (*strange, ("go", {"x-claude-code-request-class": kind})):
+                response = await http.post(
+                    model.url + "/v1/messages", json=asking(text), headers=headers
+                )
+                assert response.status_code == 200
+                said.append(response.json()["content"][0]["text"])
+    assert said == ["ok", "ok", "ok", "one", "ok", "ok", "ok", "two"]
+    assert [each.last_user_text for each in model.requests] == ["go", "go"]
+    assert model.strange_requests == model.side_requests
+    assert len(model.strange_requests) == 2 * len(strange)
+
+
+async def test_request_beside_the_conversation_can_be_answered_by_the_test(
+    http: httpx.AsyncClient,
+) -> None:
+    async with ScriptedModel([], side=lambda request: Text("mine")) as model:
+        response = await http.post(
+            model.url + "/v1/messages",
+            json=asking("what next?"),
+            headers={"x-claude-code-request-class": "auxiliary"},
+        )
+    assert response.json()["content"][0]["text"] == "mine"
+    assert model.strange_requests == []

@@ -57,6 +57,8 @@ async def test_real_agent_plays_a_script_to_its_end(claude: Claude) -> None:
     assert model.requests[0].last_user_text == "look around"
     assert list(model.requests[1].tool_results.values()) == ["from-bash"]
     assert model.requests[0].headers["x-api-key"] == "(removed)"
+    # By this a request beside the conversation is told apart from it.
+    assert model.requests[0].headers["x-claude-code-request-class"] == "main"
     assert "Bash" in model.requests[0].tools
     assert result["usage"]["cache_read_input_tokens"] == 3
     assert result["usage"]["output_tokens"] == 25  # 5 by default for the first step

@@ -7,6 +7,7 @@ from midflight.testing.model.script import HttpError as HttpError
 from midflight.testing.model.script import Malformed as Malformed
 from midflight.testing.model.script import Mark as Mark
 from midflight.testing.model.script import ModelRequest as ModelRequest
+from midflight.testing.model.script import ServiceCall as ServiceCall
 from midflight.testing.model.script import Silence as Silence
 from midflight.testing.model.script import Step as Step
 from midflight.testing.model.script import Stop as Stop
@@ -29,6 +30,7 @@ __all__ = [
     "Mark",
     "ModelRequest",
     "ScriptedModel",
+    "ServiceCall",
     "Silence",
     "Step",
     "Stop",

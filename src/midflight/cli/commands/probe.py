@@ -34,13 +34,17 @@ ROW_TIMEOUT_S = 90.0
 
 
 class RowResult(NamedTuple):
-    """One row as it was observed. For a failed one ``how`` says what contradicts the driver."""
+    """One row as it was observed. For a failed one ``how`` says what contradicts the driver.
+
+    ``strange`` is what the agent asked its model beside the conversation and the kit does not know.
+    """
 
     agent: str
     version: str
     row: str
     verdict: str
     how: str
+    strange: tuple[str, ...] = ()
 
 
 def probe(agent: str | None, *, as_json: bool) -> int:
@@ -123,4 +127,8 @@ def _print_summary(outcomes: list[RowResult], seconds: float) -> None:
     failed = [outcome.row for outcome in outcomes if outcome.verdict == "failed"]
     counted = f"{len(outcomes) - len(failed)} of {len(outcomes)} rows are as they should be"
     line = one_line(f"{outcomes[0].agent} {version}: {counted}, seen in {seconds:.0f} s")
-    write([(RED if failed else GREEN, line), ("", "\n\n")])
+    write([(RED if failed else GREEN, line), ("", "\n")])
+    if strange := sorted({text for outcome in outcomes for text in outcome.strange}):
+        lines = "".join(f"    {one_line(text)}\n" for text in strange)
+        write([(DIM, "  also answered, beside the conversation:\n"), (DIM, lines)])
+    write("\n")

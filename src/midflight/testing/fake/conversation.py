@@ -261,6 +261,11 @@ class FakeConversation:
                 self._say(
                     e.ToolStarted(call=call, name=name, kind=kind, title=title, input=dict(args))
                 )
+            case script.ServiceCall(name, args, result, _, call):
+                self._end_text(answer)
+                call = call or f"srvtoolu_{uuid.uuid4().hex[:24]}"
+                self._say(e.ToolStarted(call=call, name=name, kind="other", input=dict(args)))
+                self._say(e.ToolEnded(call=call, name=name, status="completed", output=str(result)))
             case script.Usage():
                 answer.usage = part
             case script.Stop(reason):

@@ -38,6 +38,7 @@ def _claude(url: str, *, subscription: bool) -> Mapping[str, str]:
         "ANTHROPIC_BASE_URL": url,
         ("CLAUDE_CODE_OAUTH_TOKEN" if subscription else "ANTHROPIC_API_KEY"): _KEY,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_GATEWAY_HINT_HEADERS": "1",
         "DISABLE_AUTOUPDATER": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_TELEMETRY": "1",

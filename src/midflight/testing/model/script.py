@@ -73,6 +73,21 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceCall:
+    """A call of a tool that the model's service runs itself, with its result in the same answer.
+
+    ``result`` is the content of the block that follows the call, and ``kind`` that block's type:
+    by default it is the tool's name and ``_tool_result``.
+    """
+
+    name: str
+    input: Mapping[str, Any] = field(default_factory=dict)
+    result: Any = ()
+    kind: str = ""
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """The tokens this step reports. ``None`` leaves a field out; all ``None`` leave usage out.
 
@@ -176,6 +191,7 @@ Part = (
     | Words
     | Thinking
     | ToolCall
+    | ServiceCall
     | Usage
     | HttpError
     | Drop

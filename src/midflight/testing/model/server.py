@@ -49,14 +49,26 @@ _BY_SYSTEM_PROMPT: dict[str, Step] = {
     "You are a title generator": Text("Scripted session"),  # OpenCode
 }
 
+_CLASS = "x-claude-code-request-class"
+_NOT_THE_CONVERSATION = ("auxiliary", "side_reply")
+"""What Claude Code says of a request that is neither a turn's, a sub-agent's nor a compaction's.
+
+It does where `CLAUDE_CODE_GATEWAY_HINT_HEADERS` is set, and has ever more such requests.
+"""
+_SUGGESTION = "[SUGGESTION MODE"
+"""How the newest of them begins that versions before make without saying so."""
+
+_ANY_ANSWER = Text("ok")
+
 
 class ScriptedModel:
     """A model server that plays a script. An async context manager.
 
     The script is a list of steps, one for each request, or a function from a request to its step
     (``None`` where it has no answer). Requests that an agent makes on the side (a session title, a
-    token count) use up no step: ``side`` may answer them, else built-in rules do. Leaving the block
-    without an exception calls `finish`.
+    token count, a suggestion) use up no step: ``side`` may answer them, else built-in rules do;
+    ``side_requests`` has them, ``strange_requests`` those among them that no rule knows. Leaving
+    the block without an exception calls `finish`.
     """
 
     def __init__(
@@ -89,6 +101,7 @@ class ScriptedModel:
         self._port = 0
         self.requests: list[ModelRequest] = []
         self.side_requests: list[ModelRequest] = []
+        self.strange_requests: list[ModelRequest] = []
 
     @property
     def url(self) -> str:
@@ -226,6 +239,9 @@ class ScriptedModel:
         step = self._side(request) if self._side else None
         if step is None:
             step = _side_step(request)
+        if step is None and _is_aside(request):
+            step = _ANY_ANSWER
+            self.strange_requests.append(request)
         if step is not None:
             self.side_requests.append(request)
             return parts_of(step)
@@ -266,6 +282,12 @@ def _side_step(request: ModelRequest) -> Step | None:
         if beginning in request.system:
             return step
     return None
+
+
+def _is_aside(request: ModelRequest) -> bool:
+    """Tell whether the agent itself says that a request is not of the conversation."""
+    said = request.headers.get(_CLASS) in _NOT_THE_CONVERSATION
+    return said or request.last_user_text.startswith(_SUGGESTION)
 
 
 async def _record(request: Request, api: type[Wire]) -> ModelRequest:

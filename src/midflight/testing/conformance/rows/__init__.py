@@ -37,7 +37,8 @@ class RowSeen(NamedTuple):
     """What was seen of one row: the driver's claim, which has been checked.
 
     ``version`` is empty where the agent was not even started; ``how`` says how it is made, or
-    why it is not there.
+    why it is not there. ``strange`` are the beginnings of what the agent asked the model beside the
+    conversation, and the kit does not know.
     """
 
     agent: str
@@ -45,6 +46,7 @@ class RowSeen(NamedTuple):
     row: str
     verdict: str
     how: str
+    strange: tuple[str, ...] = ()
 
 
 def _option(name: str, value: object) -> Check:
@@ -106,7 +108,8 @@ async def check_row(rig: Rig, name: str, folder: Path, *, tried: bool = True) ->
         await check(stage)
     if verdict != "supported" and not how:
         raise AssertionError(f"{rig.name} does not say how it comes that {name} is {verdict!r}")
-    return RowSeen(rig.name, stage.version, name, verdict, how)
+    strange = {r.last_user_text[:60] for model in stage.models for r in model.strange_requests}
+    return RowSeen(rig.name, stage.version, name, verdict, how, tuple(sorted(strange)))
 
 
 def record(seen: RowSeen, folder: Path) -> None:

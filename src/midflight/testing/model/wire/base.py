@@ -17,6 +17,7 @@ from midflight.testing.model.script import (
     Malformed,
     ModelRequest,
     Part,
+    ServiceCall,
     Stop,
     Text,
     Thinking,
@@ -91,6 +92,8 @@ class Wire(ABC):
                 yield from self.thinking(text)
             case ToolCall():
                 yield from self.call(part)
+            case ServiceCall():
+                yield from self.service_call(part)
             case Malformed(raw):
                 self.raw = raw
                 yield raw
@@ -108,6 +111,11 @@ class Wire(ABC):
     @abstractmethod
     def call(self, part: ToolCall) -> Iterator[bytes]:
         """Yield the call of a tool."""
+
+    def service_call(self, part: ServiceCall) -> Iterator[bytes]:
+        """Yield a call that the service has run, with its result; only some APIs have those."""
+        del part
+        yield from ()
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:

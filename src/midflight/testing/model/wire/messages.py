@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from midflight.testing.model.script import ModelRequest, Part, ToolCall
+from midflight.testing.model.script import ModelRequest, Part, ServiceCall, ToolCall
 from midflight.testing.model.wire.base import Wire, as_json, in_halves, new_id, sse
 
 _USAGE = {
@@ -67,12 +67,18 @@ class MessagesWire(Wire):
 
     def call(self, part: ToolCall) -> Iterator[bytes]:
         """Yield a ``tool_use`` block."""
-        block = {
-            "type": "tool_use",
-            "id": part.id or new_id("toolu"),
-            "name": part.name,
-            "input": dict(part.input),
-        }
+        yield from self._call("tool_use", part.id or new_id("toolu"), part)
+
+    def service_call(self, part: ServiceCall) -> Iterator[bytes]:
+        """Yield a ``server_tool_use`` block, and the block with its result."""
+        call = part.id or new_id("srvtoolu")
+        yield from self._call("server_tool_use", call, part)
+        kind = part.kind or f"{part.name}_tool_result"
+        result = {"type": kind, "tool_use_id": call, "content": part.result}
+        yield from self._block(result, result)
+
+    def _call(self, kind: str, call: str, part: ToolCall | ServiceCall) -> Iterator[bytes]:
+        block = {"type": kind, "id": call, "name": part.name, "input": dict(part.input)}
         deltas = (
             {"type": "input_json_delta", "partial_json": half}
             for half in in_halves(as_json(part.input).decode())
