@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.support.money import known
 import midflight
 from midflight import commands as c
 from midflight import events as e
-from midflight.agents.base import Reply, Signal, Step
+from midflight.agents.base import Preparing, Reply, Signal, Step
 from midflight.errors import ConversationLost
 from midflight.session.event_log import KEPT_EVENTS
 from midflight.testing import (
@@ -574,6 +575,29 @@ async def test_agent_that_does_not_come_up_fails_the_start(
         async with session:
             raise AssertionError
     assert (session.status, session.pending) == ("closed", ())
+
+
+class Hooked(FakeAgent):
+    """Its start waits for a hook of the user's for longer than a start may take."""
+
+    async def events(self) -> AsyncIterator[Signal]:
+        yield Preparing("its hook")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await asyncio.Event().wait()
+        yield Preparing("")
+        async for signal in super().events():
+            yield signal
+
+
+async def test_start_that_waits_for_a_hook_has_longer(
+    fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.1)
+    model: FakeModel = await fake_model(Text("up"))
+    options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
+    async with midflight.Session(options, "go", agent=Hooked) as session:
+        assert texts(await read(session)) == ["up"]
 
 
 async def test_lost_conversation_is_begun_anew_with_a_notice(fake: Start) -> None:

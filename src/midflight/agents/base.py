@@ -26,6 +26,7 @@ __all__ = [
     "Idle",
     "Kept",
     "ModeChanged",
+    "Preparing",
     "Reply",
     "Signal",
     "Step",
@@ -72,6 +73,15 @@ CAPABILITIES: Mapping[str, str] = {
 
 class Up(msgspec.Struct, frozen=True):
     """The agent's program has started and answers."""
+
+
+class Preparing(msgspec.Struct, frozen=True):
+    """The program's start waits for something of the user's, such as a hook, that ``what`` names.
+
+    It is empty once that is over.
+    """
+
+    what: str
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -186,6 +196,7 @@ class Died(msgspec.Struct, frozen=True):
 Signal = (
     Event
     | Up
+    | Preparing
     | Taken
     | Dropped
     | Kept

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from midflight._util.aio import TaskSet
-from midflight.agents.base import Agent, Died, Dropped, Finished, Step, Up
+from midflight.agents.base import Agent, Died, Dropped, Finished, Preparing, Step, Up
 from midflight.effects import OtherEffect, rule_of
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed, UnsupportedOption
 from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
@@ -29,6 +29,9 @@ _log = logging.getLogger("midflight")
 
 START_TIMEOUT_S = 60.0
 """How long an agent may take to report that it is up."""
+
+PREPARE_TIMEOUT_S = 660.0
+"""How long what its start waits for may take: Claude Code itself ends a hook after ten minutes."""
 
 END_TIMEOUT_S = 5.0
 """How long it may take to notice the end of an agent that takes no more input."""
@@ -75,6 +78,8 @@ class AgentRunner:
         self._action_task: asyncio.Task[None] | None = None
         self._readers = TaskSet()
         self._up = asyncio.Event()
+        self._preparing = ""
+        self._start_bound: asyncio.Timeout | None = None
         self._last_detail = ""
         self._lost = False
         self._interrupted = 0.0
@@ -121,15 +126,29 @@ class AgentRunner:
     async def wait_up(self) -> None:
         """Wait until the agent is up. Raises `AgentFailed` or `ConversationLost`."""
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
+            async with asyncio.timeout(self._may_take_s) as self._start_bound:
                 await self._up.wait()
         except TimeoutError:
+            what = f", and {self._preparing} still runs" if self._preparing else ""
+            within = f"it did not answer within {self._may_take_s:.0f} seconds{what}"
             await self.agent.kill()
-            self._last_detail = f"it did not answer within {START_TIMEOUT_S:.0f} seconds"
+            self._last_detail = within
             self.alive = False
         if not self.alive:
             text = f"{self.agent.name} did not start: {self._last_detail}"
             raise (ConversationLost if self._lost else AgentFailed)(text, "midflight doctor")
+
+    @property
+    def _may_take_s(self) -> float:
+        """How long it may take from now on until the agent is up."""
+        return PREPARE_TIMEOUT_S if self._preparing else START_TIMEOUT_S
+
+    def _prepares(self, what: str) -> None:
+        """The agent's start waits for this, or for nothing any more: count anew."""
+        self._preparing = what
+        bound = self._start_bound
+        if bound is not None and not self._up.is_set() and not bound.expired():
+            bound.reschedule(asyncio.get_running_loop().time() + self._may_take_s)
 
     async def close(self) -> None:
         """Stop the agent, then the tasks."""
@@ -178,7 +197,7 @@ class AgentRunner:
 
     async def _start_agent(self) -> None:
         self._up.clear()
-        self._lost = False
+        self._lost, self._preparing = False, ""
         if not self._ready:
             try:
                 await self.agent.start()
@@ -212,6 +231,9 @@ class AgentRunner:
                 if isinstance(signal, Died):
                     died = signal
                     break
+                if isinstance(signal, Preparing):
+                    self._prepares(signal.what)
+                    continue
                 if isinstance(signal, PermissionRequested):
                     self._keep_input(signal)
                     signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole

@@ -12,8 +12,8 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("Read", "NotebookRead", "LS"), "read"),
     **dict.fromkeys(("Write", "Edit", "MultiEdit", "NotebookEdit"), "edit"),
     **dict.fromkeys(("Bash", "BashOutput", "KillShell"), "execute"),
-    **dict.fromkeys(("Glob", "Grep", "WebSearch", "ToolSearch"), "search"),
-    "WebFetch": "fetch",
+    **dict.fromkeys(("Glob", "Grep", "WebSearch", "ToolSearch", "web_search"), "search"),
+    **dict.fromkeys(("WebFetch", "web_fetch"), "fetch"),
 }
 
 
@@ -37,10 +37,30 @@ def most(one: TokenUsage, other: TokenUsage) -> TokenUsage:
 def output(content: object) -> str:
     """Return a tool's output as text, cut to `OUTPUT_CHARS`."""
     if isinstance(content, list):
-        content = "\n".join(
-            str(part.get("text", f"[{part.get('type')}]")) for part in content if part
-        )
+        content = "\n".join(_part(part) for part in content if part)
+    elif isinstance(content, dict):
+        content = _part(content)
     return str(content or "")[:OUTPUT_CHARS]
+
+
+_SHOWN = ("text", "error_code", "error_message", "title", "url", "stdout", "stderr", "tool_name")
+"""What of a part of an output is text; the rest is encrypted, or about how it is shown."""
+
+
+def _part(part: dict[str, Any]) -> str:
+    """Return one part of an output; what has no text is named by its type."""
+    shown = [str(part[key]) for key in _SHOWN if part.get(key)]
+    return " ".join(shown) or f"[{part.get('type')}]"
+
+
+def is_error(block: dict[str, Any]) -> bool:
+    """Tell whether a call that the model's service ran has failed.
+
+    Each of its tools has a type of result for that, such as ``web_search_tool_result_error``.
+    """
+    content = block.get("content")
+    kind = str(content.get("type")) if isinstance(content, dict) else ""
+    return bool(block.get("is_error")) or kind.endswith("_error")
 
 
 def joined(answers: dict[str, str | list[str]]) -> dict[str, str]:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight.agents.base import Dropped, Signal, Step, Taken, UsageLimit, Withdrawn, Woke
-from midflight.agents.claude.content import KINDS, most, output, tokens
+from midflight.agents.claude.content import KINDS, is_error, most, output, tokens
 from midflight.agents.claude.results import USAGE_LIMIT_REACHED, finished
 from midflight.agents.claude.system import SystemFrames
 from midflight.agents.shared.content import questions, title
@@ -23,6 +25,11 @@ from midflight.values import PlanEntry, TokenUsage
 
 KEPT_IDS = 256
 """How many frames and messages are remembered, so that one that is repeated counts once."""
+
+_GOES_ON = ("assistant", "result", "stream_event", "user")
+
+BLOCKED = "blocked"
+"""The reason of a turn or a message that a hook of the user's has kept from the agent."""
 
 _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
 
@@ -60,6 +67,8 @@ class FrameTranslator:
         self._void = False
         self._counted: deque[str] = deque(maxlen=KEPT_IDS)
         self._error = ""
+        self._blocked = ""
+        self._read: dict[str, bool] = {}  # steers whose model call is still to come: are they over?
         self._rejected: dict[str, Any] | None = None
         self.inputs: dict[str, dict[str, Any]] = {}
 
@@ -71,6 +80,9 @@ class FrameTranslator:
         signals: list[Signal] = []
         try:
             if self._is_new(frame.get("uuid")):
+                if self._read and _is_main(frame):
+                    signals.extend(map(Taken, self._read))
+                    self._read.clear()
                 signals.extend(handler(self, frame))
         except MALFORMED:
             signals.append(e.Raw(data=frame))
@@ -155,6 +167,8 @@ class FrameTranslator:
                     yield e.Thinking(text=block["thinking"], parent=parent)
                 case "tool_use" | "server_tool_use" | "mcp_tool_use":
                     yield from self._tool(block, parent)
+                case kind if kind.endswith("_tool_result"):  # of a call that the service has run
+                    yield self._tool_ended(block, parent, failed=is_error(block))
 
     def _tool(self, block: dict[str, Any], parent: str | None) -> Iterator[Signal]:
         name, call_input = block["name"], block["input"]
@@ -181,14 +195,20 @@ class FrameTranslator:
         for block in content if isinstance(content, list) else []:
             if block["type"] != "tool_result":
                 continue
-            call = block["tool_use_id"]
-            yield e.ToolEnded(
-                call=call,
-                name=self._tools.pop(call, ("", None))[0],
-                status="failed" if block.get("is_error") else "completed",
-                output=output(block.get("content")),
-                parent=frame.get("parent_tool_use_id"),
-            )
+            parent = frame.get("parent_tool_use_id")
+            yield self._tool_ended(block, parent, failed=bool(block.get("is_error")))
+
+    def _tool_ended(
+        self, block: dict[str, Any], parent: str | None, *, failed: bool
+    ) -> e.ToolEnded:
+        call = block["tool_use_id"]
+        return e.ToolEnded(
+            call=call,
+            name=self._tools.pop(call, ("", None))[0],
+            status="failed" if failed else "completed",
+            output=output(block.get("content")),
+            parent=parent,
+        )
 
     # The course of the conversation -------------------------------------------------------
 
@@ -196,16 +216,22 @@ class FrameTranslator:
         message, state = self._message_of(frame["command_uuid"]), frame["state"]
         if message is None:
             return
-        if state == "started":
+        if state == "started" and self._in_turn:
+            self._read[message] = False  # A hook may still keep it back: the next frames tell.
+        elif state == "started":
             self._in_turn = True
             yield Taken(message)
+        elif state == "completed" and message in self._read:
+            self._read[message] = True
         elif state in _UNREAD:
+            self._read.pop(message, None)
             yield Dropped(message, _UNREAD[state])
 
     def _result(self, frame: dict[str, Any]) -> Iterator[Signal]:
         self._in_turn = False
         self._void = False
         error, self._error = self._error, ""
+        blocked, self._blocked = self._blocked, ""
         uuids = frame.get("user_message_uuids") or ()
         messages = (self._message_of(each) for each in uuids)
         if frame.get("is_error") and error == "rate_limit" and self._rejected:
@@ -216,7 +242,10 @@ class FrameTranslator:
                 resets_at=None if resets_at is None else float(resets_at),
                 text=str(frame.get("result") or ""),
             )
-        yield finished(frame, tuple(message for message in messages if message), error)
+        ended = finished(frame, tuple(message for message in messages if message), error)
+        if blocked and not frame.get("num_turns"):
+            ended = msgspec.structs.replace(ended, status="failed", reason=BLOCKED, text=blocked)
+        yield ended
 
     def _rate_limit(self, frame: dict[str, Any]) -> Iterator[Signal]:
         """Keep the state of the account's limit: the CLI reports only changes."""
@@ -228,10 +257,23 @@ class FrameTranslator:
         subtype = frame.get("subtype")
         if subtype == "api_retry":
             self._void = False
+        if frame.get("prevent_continuation") and (outcome := frame.get("prompt_submit_outcome")):
+            yield from self._kept_back(str(outcome.get("reason") or frame["content"]))
+            return
         yield from self._system_frames(frame)
         if subtype == "init" and not self._in_turn:
             self._in_turn = True
             yield Woke()
+
+    def _kept_back(self, why: str) -> Iterator[Signal]:
+        """A hook of the user's has kept a message from the agent: that of the turn, or a steer."""
+        message = next((each for each, over in self._read.items() if over), None)
+        if message is not None:
+            del self._read[message]
+            yield e.Notice(level="warning", text=f"a hook has blocked a message: {why}")
+            yield Dropped(message, BLOCKED)
+        else:
+            self._blocked = f"a hook has blocked the message: {why}"
 
     # Requests -----------------------------------------------------------------------------
 
@@ -276,3 +318,10 @@ class FrameTranslator:
         "control_cancel_request": _withdrawn,
         "keep_alive": _nothing,
     }
+
+
+def _is_main(frame: Mapping[str, Any]) -> bool:
+    """Tell whether a frame shows that the main conversation goes on."""
+    if frame.get("type") == "system":
+        return frame.get("subtype") == "status"
+    return frame.get("type") in _GOES_ON and frame.get("parent_tool_use_id") is None

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from midflight import events as e
-from midflight.agents.base import Idle, ModeChanged, Signal, Unrecoverable
+from midflight.agents.base import Idle, ModeChanged, Preparing, Signal, Unrecoverable
 from midflight.options import PERMISSION_MODES
 
 _TASK_STATUS = {"completed": "completed", "failed": "failed"}
 _SILENT = frozenset(
     {
-        "hook_response",
-        "hook_started",
         "model_refusal_no_fallback",
         "task_progress",
         "task_started",
@@ -34,6 +32,7 @@ class SystemFrames:
         self._skills = tuple(skills)
         self._problems = problems
         self._tasks: set[str] = set()
+        self._hooks: dict[str, str] = {}
 
     def __call__(self, frame: dict[str, Any]) -> Iterator[Signal]:
         """Return what a system frame means; one of an unknown kind comes as `Raw`."""
@@ -54,6 +53,8 @@ class SystemFrames:
                 yield Idle()
         elif subtype == "informational":
             yield e.Notice(level="info", text=str(frame["content"]))
+        elif subtype in ("hook_started", "hook_response"):
+            yield self._hook(frame, begins=subtype == "hook_started")
         elif subtype == "permission_denied":
             yield e.Notice(level="warning", text=f"{frame.get('tool_name', 'a tool')} was denied")
         elif subtype not in _SILENT:
@@ -82,6 +83,15 @@ class SystemFrames:
             skills=tuple(frame.get("skills") or ()),
             problems=tuple(problems),
         )
+
+    def _hook(self, frame: dict[str, Any], *, begins: bool) -> Signal:
+        """Tell which hooks run. The CLI tells of those that its start, or a resume, waits for."""
+        if begins:
+            self._hooks[frame["hook_id"]] = str(frame["hook_name"])
+        else:
+            self._hooks.pop(frame["hook_id"], None)
+        names = sorted(set(self._hooks.values()))
+        return Preparing("" if not names else f"its hook {', '.join(names)}")
 
     def _background(self, tasks: list[dict[str, Any]]) -> Iterator[Signal]:
         alive = {task["task_id"]: task.get("description", "") for task in tasks}
