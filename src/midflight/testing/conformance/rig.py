@@ -186,7 +186,8 @@ class Rig:
     environment beside that. announces: what it reports that it can do once it runs, beyond what its
     driver says of every agent; here it stands to be known before. kill: ends the agent's program as
     if it had crashed; a stage of its own is needed for that. server: the server that stages share.
-    tools: the tools whose keys its driver knows.
+    tools: the tools whose keys its driver knows. steers_at_once: it reads a steer while the model
+    speaks, and does not wait for its next step.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Rig:
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
     server: OpenCodeServer | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict, hash=False)
+    steers_at_once: bool = False
 
     def on(self, server: OpenCodeServer) -> Rig:
         """Return this rig with a server that its stages share."""
@@ -257,6 +259,7 @@ ACP_CLAUDE = Rig(
     PRESETS["claude-acp"].install,
     _own_claude,
     announces={
+        "steer": "supported",
         "questions": "supported",
         "set_model": "supported",
         "set_permission_mode": "supported",
@@ -265,6 +268,7 @@ ACP_CLAUDE = Rig(
         "resume": "supported",
         "subagents": "emulated",
     },
+    steers_at_once=True,
 )
 
 RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)

@@ -51,14 +51,15 @@ class Cell(NamedTuple):
 
     first: how the message ends that the phase is about. turn: how its turn ends (status/reason),
     ``none`` if it never gets one. new: how the verb's own message is taken (``steered`` into the
-    running turn, ``started`` in a turn of its own), empty if the verb has none. error: the code of
-    the error that the verb raises. says: the same for people.
+    running turn, ``started`` in a turn of its own), empty if the verb has none; result: the status
+    that it ends with. error: the code of the error that the verb raises. says: the same for people.
     """
 
     says: str
     first: tuple[str, ...] = ("answered",)
     turn: tuple[str, ...] = ("completed/end_turn",)
     new: tuple[str, ...] = ()
+    result: tuple[str, ...] = ("completed",)
     error: str = ""
 
 
@@ -214,6 +215,24 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {
         },
     ),
 }
+
+
+_AT_ONCE_WITH_IT = Cell(
+    "read at once: the answer is broken off, and the same turn goes on with both",
+    new=("steered", "started"),
+)
+
+STEERED_AT_ONCE: Mapping[str, Cell] = {
+    **dict.fromkeys(("first byte", "streaming", "thinking", "last token"), _AT_ONCE_WITH_IT),
+    "silent": Cell(
+        "read at once; whatever ends the silence (here an interrupt) ends both",
+        first=("cancelled",),
+        turn=("interrupted/interrupted",),
+        new=("steered", "started"),
+        result=("interrupted", "completed"),
+    ),
+}
+"""A steer while the model speaks, where the agent does not wait for its next step to read it."""
 
 
 def as_markdown() -> str:
