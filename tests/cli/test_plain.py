@@ -212,7 +212,9 @@ async def test_run_says_that_it_waits_for_a_server_and_stops_it(
     serve = "exec python3 -m http.server 0 --bind 127.0.0.1"
     steps = iter([ToolCall("Bash", {"command": serve, "run_in_background": True}), Text("serving")])
     scripted = await scripted_model(lambda _: next(steps, Text("it was stopped")))
-    program = await midflight(scripted, "serve", "--allow", "Bash", "--background-timeout", "2")
+    program = await midflight(
+        scripted, "serve the page", "--allow", "Bash", "--background-timeout", "2"
+    )
     code, out, err = await program.done()
     assert (code, err) == (0, "")
     assert "Result: serving\n" in out

@@ -132,7 +132,7 @@ async def test_configuration_that_opencode_refuses_is_named_at_once(
             agent="opencode", cwd=tmp_path, env=model.env(claude_home), trust=True
         )
         with pytest.raises(midflight.AgentFailed, match=r"opencode\.json: permission") as caught:
-            async with asyncio.timeout(12), session:
+            async with asyncio.timeout(50), session:
                 pass
     assert "has ended" not in str(caught.value)
     assert caught.value.hint
