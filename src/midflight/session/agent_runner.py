@@ -143,12 +143,16 @@ class AgentRunner:
         """How long it may take from now on until the agent is up."""
         return PREPARE_TIMEOUT_S if self._preparing else START_TIMEOUT_S
 
-    def _prepares(self, what: str) -> None:
-        """The agent's start waits for this, or for nothing any more: count anew."""
-        self._preparing = what
+    def _comes_up(self, signal: Preparing | Up) -> bool:
+        """Tell whether the agent is up; what its start waits for has a time of its own."""
+        if isinstance(signal, Up):
+            self._up.set()
+            return True
+        self._preparing = signal.what
         bound = self._start_bound
         if bound is not None and not self._up.is_set() and not bound.expired():
             bound.reschedule(asyncio.get_running_loop().time() + self._may_take_s)
+        return False
 
     async def close(self) -> None:
         """Stop the agent, then the tasks."""
@@ -231,17 +235,13 @@ class AgentRunner:
                 if isinstance(signal, Died):
                     died = signal
                     break
-                if isinstance(signal, Preparing):
-                    self._prepares(signal.what)
-                    continue
                 if isinstance(signal, PermissionRequested):
                     self._keep_input(signal)
                     signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole
                 if isinstance(signal, Finished) and signal.cost_usd is None:
                     await self._prices(signal)
-                if isinstance(signal, Up):
-                    came_up = True
-                    self._up.set()
+                if isinstance(signal, (Preparing, Up)):
+                    came_up |= self._comes_up(signal)
                 feed(signal, clock())
                 self._after_input()
                 if isinstance(signal, Step) and self._rules.state.tools:

@@ -46,8 +46,7 @@ class SystemFrames:
         elif subtype == "task_notification":
             yield from self._task_end(frame["task_id"], frame["status"])
         elif subtype == "status":
-            if (own := frame.get("permissionMode")) is not None:
-                yield ModeChanged(own if own in PERMISSION_MODES else None, str(own))
+            yield from _mode(frame.get("permissionMode"))
         elif subtype == "session_state_changed":
             if frame["state"] == "idle":
                 yield Idle()
@@ -106,6 +105,11 @@ class SystemFrames:
         if task in self._tasks:
             self._tasks.discard(task)
             yield e.TaskEnded(task=task, status=_TASK_STATUS.get(status, "cancelled"))
+
+
+def _mode(own: str | None) -> Iterator[Signal]:
+    if own is not None:
+        yield ModeChanged(own if own in PERMISSION_MODES else None, str(own))
 
 
 def _retry(frame: dict[str, Any]) -> Iterator[Signal]:
