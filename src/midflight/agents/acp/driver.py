@@ -16,12 +16,12 @@ from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program
 from midflight.agents.acp.effects import effects_of_call
 from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
+from midflight.agents.acp.launch_settings import LaunchSettings
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.requests import AcpRequests
 from midflight.agents.acp.results import AUTH_REQUIRED
 from midflight.agents.acp.settings import Settings
-from midflight.agents.acp.telling import Told
-from midflight.agents.acp.trust import obeyed_by, told
+from midflight.agents.acp.trust import launch_settings, obeyed_by
 from midflight.agents.acp.updates import UpdateTranslator
 from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
 from midflight.agents.process.process import AgentProcess
@@ -100,16 +100,16 @@ class AcpAgent:
                 raise kind(text, "midflight doctor") from error
             raise
 
-    def _look(self) -> tuple[Standing, Told]:
-        """Return how to start here, and what the agent is told for it.
+    def _look(self) -> tuple[Standing, LaunchSettings]:
+        """Return how to start here, and the settings for it.
 
-        Raises `UnsupportedOption` where the agent cannot be told, so that it does not start.
+        Raises `UnsupportedOption` where the agent has none that would do: it does not start.
         """
         standing = decide(self._options, self._obeyed)
         self._permissions.protected = protected(self._options, standing.stake)
-        return standing, told(self._options, self._env, standing)
+        return standing, launch_settings(self._options, self._env, standing)
 
-    async def _greet(self, standing: Standing, more: Told) -> None:
+    async def _greet(self, standing: Standing, more: LaunchSettings) -> None:
         answer = await self._rpc.call("initialize", program.greeting(), HANDSHAKE_TIMEOUT_S)
         announced = program.Announced(answer)
         announced.check(self.name)

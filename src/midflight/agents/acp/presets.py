@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from midflight.agents.acp.telling import Way, claude_options, opencode_config
+from midflight.agents.acp.launch_settings import MakeLaunchSettings, claude_options, opencode_config
 from midflight.values import Support
 
 
@@ -19,9 +19,10 @@ class Preset(NamedTuple):
     ``env`` makes it ask before it changes anything. ``files`` are those that it obeys in a folder
     or in the user's home, and folders with all that is in them; ``shared`` are those among them
     that the folder's own programs have too. One that is ``like`` an agent with a driver of its own
-    obeys the same as that one. ``way`` is how it is told what to obey of all that, where there is
-    one. ``cost`` is how it is known what it costs: it tells money (``supported``), or tokens that
-    can be priced (``estimated``); ``not`` where nobody has seen it tell either.
+    obeys the same as that one. ``launch_settings`` makes the settings by which it obeys no more
+    of that than it may, where it has such. ``cost`` is how it is known what it costs: it tells
+    money (``supported``), or tokens that can be priced (``estimated``); ``not`` where nobody has
+    seen it tell either.
     """
 
     command: str
@@ -31,7 +32,7 @@ class Preset(NamedTuple):
     files: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     like: str = ""
-    way: Way | None = None
+    launch_settings: MakeLaunchSettings | None = None
     cost: Support = "not"
 
 
@@ -66,7 +67,7 @@ PRESETS: Mapping[str, Preset] = {
         "npm install -g @agentclientprotocol/claude-agent-acp",
         "https://github.com/agentclientprotocol/claude-agent-acp",
         like="claude",
-        way=claude_options,
+        launch_settings=claude_options,
         cost="supported",
     ),
     "codex": Preset(
@@ -134,7 +135,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://opencode.ai/docs/acp",
         {"OPENCODE_PERMISSION": json.dumps(_OPENCODE_ASKS)},
         like="opencode",
-        way=opencode_config,
+        launch_settings=opencode_config,
         cost="supported",
     ),
     "qwen": Preset(

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from midflight.agents.acp.launch_settings import LaunchSettings, MakeLaunchSettings
 from midflight.agents.acp.presets import PRESETS, Preset
-from midflight.agents.acp.telling import Told, Way
 from midflight.agents.shared import folder_settings, only_here
 from midflight.agents.shared.folder_settings import jsonc_object, part, shown
 from midflight.agents.shared.obeyed import obeyed, trust_of
@@ -153,7 +153,7 @@ def obeyed_by(agent: str) -> Obeyed:
     name, preset = _preset(agent)
     if preset is None:
         return _any_may(name)
-    can = _way(agent) is not None
+    can = _maker(agent) is not None
     if preset.like and (known := obeyed(preset.like)) is not None:
         return msgspec.structs.replace(known, agent=name, told=can)
     return msgspec.structs.replace(
@@ -188,30 +188,30 @@ def _any_may(agent: str) -> Obeyed:
 _LIKE = tuple(dict.fromkeys(preset.like for preset in PRESETS.values() if preset.like))
 
 
-def _way(agent: str) -> Way | None:
-    """Return how an agent is told what to obey.
+def _maker(agent: str) -> MakeLaunchSettings | None:
+    """Return what makes an agent's launch settings, if it has such.
 
     Of a command nobody knows whether it is the program that its name says, and so obeys.
     """
-    return PRESETS[agent].way if agent in PRESETS else None
+    return PRESETS[agent].launch_settings if agent in PRESETS else None
 
 
-def told(options: Options, env: Mapping[str, str], standing: Standing) -> Told:
-    """Return what an agent is told of what is at stake.
+def launch_settings(options: Options, env: Mapping[str, str], standing: Standing) -> LaunchSettings:
+    """Return the settings with which an agent obeys what is trusted, and nothing else.
 
-    Raises `UnsupportedOption` where it cannot be told to start without what is not trusted, and for
+    Raises `UnsupportedOption` where it has no such settings and something is not trusted, and for
     what the options name and only such a folder has.
     """
-    way = _way(options.agent)
-    if not standing.trusted and way is None:
+    make = _maker(options.agent)
+    if not standing.trusted and make is None:
         hint = "" if standing.stake.beyond or standing.stake.redirects else "or trust=True, --trust"
         raise UnsupportedOption("trust", standing.notice, hint)
-    if not standing.stake or way is None:
-        return Told()
+    if not standing.stake or make is None:
+        return LaunchSettings()
     if not standing.trusted:
         like = trust_of(PRESETS[options.agent].like)
         only_here.refuse(options, like.only_here(options, standing.stake))
-    return way(options, env, standing)
+    return make(options, env, standing)
 
 
 def _preset(agent: str) -> tuple[str, Preset | None]:

@@ -1,7 +1,7 @@
-"""How an agent behind ACP is told what to obey of a folder, and what not.
+"""The settings with which an agent behind ACP is launched: it obeys what is trusted of a folder.
 
-The protocol has no word for it, so each way is that of one program, and its preset names it. What
-an untrusted folder says to the model alone still reaches it, and what a trusted one allows is asked
+The protocol has no word for it, so each program has its own, and its preset names them. What an
+untrusted folder says to the model alone still reaches it, and what a trusted one allows is asked
 for all the same. This is loaded with the table of presets, and loads the rest when it is used.
 """
 
@@ -22,8 +22,8 @@ _RULE = re.compile(r"[A-Za-z_][\w-]*(?:\(.*\))?", re.DOTALL)
 _EVERYTHING = ("Bash", "Edit", "NotebookEdit", "WebFetch", "WebSearch", "Write")
 
 
-class Told(NamedTuple):
-    """What an agent is told: more variables, and ``_meta`` of the call that opens its session.
+class LaunchSettings(NamedTuple):
+    """More variables for an agent, and ``_meta`` of the call that opens its session.
 
     ``problems`` are texts for the model that do not reach it whole.
     """
@@ -33,11 +33,11 @@ class Told(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-Way = Callable[["Options", Mapping[str, str], "Standing"], Told]
-"""Returns what an agent is told, by the options, its environment, and what is at stake."""
+MakeLaunchSettings = Callable[["Options", Mapping[str, str], "Standing"], LaunchSettings]
+"""Makes them from the options, the agent's environment, and what is at stake."""
 
 
-def claude_options(options: Options, env: Mapping[str, str], standing: Standing) -> Told:
+def claude_options(options: Options, env: Mapping[str, str], standing: Standing) -> LaunchSettings:
     """Name Claude Code's settings: only the user's own, or what the folder allows to be asked for.
 
     Source: ``createSession`` in ``acp-agent.ts`` of ``claude-agent-acp``, where these options of
@@ -48,11 +48,11 @@ def claude_options(options: Options, env: Mapping[str, str], standing: Standing)
     if standing.trusted:
         ask = sorted(set(_to_ask(standing)))
         settings = {**_models(env), "permissions": {"ask": ask}}
-        return _claude({"settings": settings}) if ask else Told()
+        return _claude({"settings": settings}) if ask else LaunchSettings()
     text, problems = trust_of("claude").instructions(options)
     more = {"systemPrompt": {"append": text}} if text else {}
-    told = _claude({"settingSources": ["user"]})
-    return Told(meta={**told.meta, **more}, problems=problems)
+    user_only = _claude({"settingSources": ["user"]})
+    return LaunchSettings(meta={**user_only.meta, **more}, problems=problems)
 
 
 def _models(env: Mapping[str, str]) -> Mapping[str, object]:
@@ -64,8 +64,8 @@ def _models(env: Mapping[str, str]) -> Mapping[str, object]:
     return models if isinstance(models, dict) else {}
 
 
-def _claude(options: Mapping[str, object]) -> Told:
-    return Told(meta={"claudeCode": {"options": options}})
+def _claude(options: Mapping[str, object]) -> LaunchSettings:
+    return LaunchSettings(meta={"claudeCode": {"options": options}})
 
 
 def _to_ask(standing: Standing) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _to_ask(standing: Standing) -> Iterator[str]:
                 yield from (rule,) if _RULE.fullmatch(rule) else _EVERYTHING
 
 
-def opencode_config(options: Options, env: Mapping[str, str], standing: Standing) -> Told:
+def opencode_config(options: Options, env: Mapping[str, str], standing: Standing) -> LaunchSettings:
     """Switch off OpenCode's look-up in the folder, and name the folder's texts by their paths.
 
     ``opencode acp`` obeys the same variables as ``opencode serve``.
@@ -87,7 +87,7 @@ def opencode_config(options: Options, env: Mapping[str, str], standing: Standing
     from midflight.agents.shared.obeyed import trust_of
 
     if standing.trusted:
-        return Told()
+        return LaunchSettings()
     trust = trust_of("opencode")
     config = trust.without(options, trust.variable(env, _CONFIG))
-    return Told(trust.environment({_CONFIG: json.dumps(config)}))
+    return LaunchSettings(trust.environment({_CONFIG: json.dumps(config)}))
