@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from midflight.cli.parser import COMMANDS
+from midflight.cli.command_table import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "midflight"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from midflight import commands as c
-from midflight.cli.parser import COMMANDS, EPILOG, make_parser
+from midflight.cli.command_table import COMMANDS
+from midflight.cli.parser import EPILOG, make_parser
 from midflight.cli.terminal.slash_commands import HELP
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()

@@ -8,8 +8,8 @@ import pytest
 
 import midflight
 from midflight import events as e
+from midflight.cli.command_table import COMMANDS
 from midflight.cli.main import main
-from midflight.cli.parser import COMMANDS
 from midflight.mcp.tools import definitions
 from midflight.testing import ScriptedModel, Text
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from midflight import commands as c
-from midflight.cli.parser import NO_LIMIT, limits_parser
+from midflight.cli.command_table import NO_LIMIT
+from midflight.cli.parser import limits_parser
 from midflight.errors import InvalidInput
 from midflight.values import CHANGEABLE
 

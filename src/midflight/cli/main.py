@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 from midflight._util.sanitize import one_line
 from midflight._util.text import did_you_mean
 from midflight.cli import exit_codes
+from midflight.cli.command_table import COMMANDS
 from midflight.cli.output import OutputFailed, write
-from midflight.cli.parser import COMMANDS, make_parser
+from midflight.cli.parser import make_parser
 from midflight.errors import InvalidInput, MidflightError
 
 if TYPE_CHECKING:

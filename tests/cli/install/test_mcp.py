@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from midflight import InvalidInput
+from midflight.cli.command_table import MCP_CLIENTS
 from midflight.cli.install.mcp import plan
 from midflight.cli.main import main
-from midflight.cli.parser import MCP_CLIENTS
 
 
 @pytest.fixture

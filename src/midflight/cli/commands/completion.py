@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 
 from midflight._util.sanitize import inert
+from midflight.cli.command_table import COMMANDS, WORKTREE_ACTIONS
 from midflight.cli.output import write
-from midflight.cli.parser import COMMANDS, WORKTREE_ACTIONS
 
 _BASH = """\
 # eval "$(midflight completion bash)"

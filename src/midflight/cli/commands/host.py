@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from midflight._util.files import current_folder
+from midflight.cli.command_table import seconds
 from midflight.cli.foreground import make_notifier
 from midflight.cli.options import command_line_options, name_source, resolve_options
 from midflight.cli.output import write
-from midflight.cli.parser import seconds
 from midflight.client.spawn import Ready, host_environment
 from midflight.environment import HostKind
 from midflight.errors import InvalidInput, InvalidOption, MidflightError

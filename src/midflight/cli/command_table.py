@@ -1,0 +1,504 @@
+"""The table of the command line: each command, its help, its options, and what carries it out.
+
+What a command needs is loaded when it is carried out and not before, so that ``--help`` answers at
+once. That is also why argparse reads the options: typer alone takes longer to import than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
+"""Programs whose configuration `midflight mcp install` writes."""
+
+SKILL_READERS = ("claude", "opencode", "codex")
+"""Programs that `midflight skill install` gives the skill to."""
+
+WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
+
+NO_LIMIT = "none"
+"""What lifts a limit."""
+
+SHELLS = ("bash", "zsh", "fish")
+
+SESSION_HELP = (
+    "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
+)
+
+WORKTREE_HELP = (
+    "a session, or the name of a worktree of this repository; the latest session with a worktree"
+    " here if left out"
+)
+
+MAY_ANSWER_HELP = (
+    "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
+    " name, or everything; WHAT@S is of the session S, whoever has begun it; repeatable"
+)
+
+
+def seconds(text: str) -> float:
+    """Read a span of time: a number of seconds, or of the unit behind it."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    return float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+
+
+# Options that several commands have ---------------------------------------------------------
+
+
+def _agent(parser: argparse.ArgumentParser) -> None:
+    """Add what says which agent it is, and what it may do."""
+    add = parser.add_argument
+    add(
+        "--agent",
+        metavar="A",
+        help="the agent: claude (default), opencode, a preset or acp:COMMAND",
+    )
+    add("--model", metavar="M", help="the model, as the agent names it")
+    add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
+    add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
+    add("--allow", metavar="T,…", action="append", help="tools that run without asking")
+    add("--deny", metavar="T,…", action="append", help="tools that never run")
+    add(
+        "--permission-mode",
+        metavar="P",
+        help="default, acceptEdits, plan, dontAsk or bypassPermissions",
+    )
+    add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
+    add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
+    add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
+    add("--timeout", metavar="S", type=seconds, help="how long one turn may take: 90, 15m, 6h")
+    add("--stall-timeout", metavar="S", type=seconds, help="how long a silence ends a turn: 5m")
+    add(
+        "--on-usage-limit",
+        metavar="W",
+        help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
+    )
+    add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
+    add(
+        "--background-timeout",
+        metavar="S",
+        type=seconds,
+        help="how long to wait for silent background work before it is stopped (default: 10m)",
+    )
+    add("--server-url", metavar="URL", help="an OpenCode server that runs already")
+
+
+def _park_after(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--park-after",
+        metavar="S",
+        type=seconds,
+        help="in the background: park it when it was quiet for so long (15m); inf: never",
+    )
+
+
+def _notify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--notify", metavar="URL", help="tell this apprise address what waits, ends or fails"
+    )
+
+
+def _trust_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="obey what the folder has the agent run, for this session (see midflight trust)",
+    )
+
+
+def _session(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
+
+
+def _words(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.usage = f"{parser.prog} [options] [S] {words}"
+    parser.add_argument("words", metavar=f"[S] {words}", nargs="+", help=SESSION_HELP)
+
+
+def _json(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--json", action="store_true", help=meaning)
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="show what follows until the session is quiet; the exit code is that of run",
+    )
+    _json(parser, "what came of it as JSON; with --wait, one event per line")
+
+
+def _journal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--journal", metavar="DIR", help="the journal's folder (default: your own)")
+
+
+def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--max-depth", metavar="N", type=int, help="agents below agents, at most (3)")
+    add(
+        "--max-children",
+        metavar="N",
+        type=int,
+        help="sessions of one agent that work at the same time, at most (8)",
+    )
+
+
+# The options of each command ----------------------------------------------------------------
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", help="what the agent should do")
+    _agent(parser)
+    add(
+        "--then",
+        metavar="TEXT",
+        action="append",
+        help="a message for a turn of its own after the task; repeatable",
+    )
+    add("--name", metavar="NAME", help="a short name for the session")
+    add("--resume", metavar="ID", help="the agent's own id of a conversation to resume")
+    _trust_option(parser)
+    add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
+    add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    _park_after(parser)
+    _notify(parser)
+    add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
+    _json(parser, "one event per line out, one command per line in")
+
+
+def _orchestrate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("task", metavar="TASK", nargs="?", help="what is to be done; it can be typed later too")
+    _agent(parser)
+    add("--then", metavar="TEXT", action="append", help="a message after the task; repeatable")
+    add("--name", metavar="NAME", help="a short name for the session")
+    add(
+        "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
+    )
+    _dispatch_limits(parser)
+    _trust_option(parser)
+    add(
+        "--may-answer",
+        metavar="WHAT",
+        action="append",
+        help=f"{MAY_ANSWER_HELP}; or nothing (default: questions)",
+    )
+    _notify(parser)
+    _json(parser, "one event per line out, one command per line in")
+    parser.set_defaults(resume=None)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--agent",
+        metavar="A",
+        choices=("claude", "opencode"),
+        default="claude",
+        help="claude (default) or opencode",
+    )
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--probe", action="store_true", help="try what each agent can do, offline; takes minutes")
+    add("--agent", metavar="A", help="with --probe: only this agent")
+    _json(parser, "one JSON object; with --probe one row per line")
+
+
+def _ls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cwd", metavar="DIR", help="only sessions of this folder")
+    add("--all", action="store_true", help="those too that were closed more than a day ago")
+    add("--watch", action="store_true", help="show it anew when something changes")
+    _json(parser, "a list of objects; with --watch, one list per line")
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    _json(parser, "as an object")
+
+
+def _logs(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    parser.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="follow what happens, until the session ends",
+    )
+    _json(parser, "one event per line")
+
+
+def _send(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "TEXT")
+    _wait(parser)
+
+
+def _redirect(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "TEXT")
+    parser.add_argument("--drop-queued", action="store_true", help="cancel the messages that wait")
+    _wait(parser)
+
+
+def _interrupt(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    parser.add_argument("--keep-queued", action="store_true", help="keep the messages that wait")
+
+
+def _answer(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "[REQUEST] allow|always|deny|TEXT")
+    parser.add_argument(
+        "--reason", metavar="TEXT", default="", help="with deny: why, for the agent"
+    )
+    _wait(parser)
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    _session(parser)
+    limit_options(parser)
+    _json(parser, "as an object")
+
+
+def limit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the limits that can be changed while a session lives, each of which may be lifted."""
+    add = parser.add_argument
+    add("--max-turns", metavar="N", type=_or_none(int), help="model calls in one turn, or none")
+    add("--max-budget-usd", metavar="X", type=_or_none(float), help="US dollars in all, or none")
+    add("--timeout", metavar="T", type=_or_none(seconds), help="how long a turn may take, or none")
+
+
+def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads an option whose value may be the word none."""
+
+    def value(text: str) -> Any:
+        return NO_LIMIT if text == NO_LIMIT else read(text)
+
+    value.__name__ = read.__name__  # argparse names it where the text is wrong
+    return value
+
+
+def _worktree(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "action",
+        choices=WORKTREE_ACTIONS,
+        help="list them; show what one would bring; merge it where it came from; have its branch"
+        " hold all of it, for a pull request; throw it away, with a snapshot",
+    )
+    add("session", metavar="S", nargs="?", help=WORKTREE_HELP)
+    add("--as", dest="name", metavar="NAME", help="with branch: another name for the branch")
+    add(
+        "--no-message",
+        action="store_true",
+        help="with merge: do not have the session resolve what conflicts",
+    )
+    _json(parser, "what came of it as JSON")
+
+
+def _rm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sessions", metavar="S", nargs="+", help=SESSION_HELP.rpartition(";")[0])
+    parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
+
+
+def _trust(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", metavar="DIR", nargs="?", help="the folder (default: this one)")
+    add("--agent", metavar="A", help="only what this agent obeys (default: what any does)")
+    add("--forget", action="store_true", help="trust it no longer")
+    add("--list", action="store_true", help="list what is trusted")
+
+
+def _mcp(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("install",), help="instead of serving, tell a program of it")
+    add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
+    add("--user", action="store_true", help="with install: for all folders, not for this one")
+    add("--print", action="store_true", help="with install: only show what would be written")
+    _journal(parser)
+    _dispatch_limits(parser)
+    add(
+        "--dir",
+        metavar="DIR",
+        action="extend",
+        nargs="+",
+        help="the folders that sessions may work in or below (default: this one)",
+    )
+    add(
+        "--may-answer",
+        metavar="WHAT",
+        action="append",
+        nargs="?",
+        const="everything",
+        default=[],
+        help=MAY_ANSWER_HELP,
+    )
+    add("--worktree", action="store_true", help="a git worktree for each session")
+    add("--session", help=argparse.SUPPRESS)
+
+
+def _skill(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", choices=("install",), help="write it where a program looks for skills")
+    add("client", choices=SKILL_READERS, help="which program")
+    add("--user", action="store_true", help="for all folders, not for this one")
+    add("--print", action="store_true", help="only show what would be written")
+
+
+def _host(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
+    _agent(parser)
+    parser.set_defaults(name=None, resume=None, trust=False)
+    _journal(parser)
+    _park_after(parser)
+    add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="the shell it is for")
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+
+
+# The commands -------------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    """One command.
+
+    ``group`` is the title that the help lists it under; nothing hides it. ``handler`` is
+    ``module:function``: it takes what was parsed and returns the exit code.
+    """
+
+    group: str
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    handler: str
+
+
+COMMANDS = {
+    "run": Command(
+        "start",
+        "run a task here and show what the agent does",
+        _run,
+        "midflight.cli.commands.run:run",
+    ),
+    "orchestrate": Command(
+        "start",
+        "have an agent dispatch and steer others for you",
+        _orchestrate,
+        "midflight.cli.commands.orchestrate:orchestrate",
+    ),
+    "demo": Command(
+        "start",
+        "see it at work: a scripted tour, without key and network",
+        _demo,
+        "midflight.cli.commands.demo:demo",
+    ),
+    "doctor": Command(
+        "start",
+        "say which agents can be used, and what to do if not",
+        _doctor,
+        "midflight.cli.commands.doctor:doctor",
+    ),
+    "ls": Command(
+        "look",
+        "list the sessions; what waits for you comes first",
+        _ls,
+        "midflight.cli.commands.ls:ls",
+    ),
+    "show": Command(
+        "look", "show one session, and what it asks", _show, "midflight.cli.commands.show:show"
+    ),
+    "logs": Command(
+        "look", "print what a session has said and done", _logs, "midflight.cli.commands.logs:logs"
+    ),
+    "attach": Command(
+        "look",
+        "take part in a session at this terminal; leaving does not stop it",
+        _session,
+        "midflight.cli.commands.attach:attach",
+    ),
+    "send": Command(
+        "step in",
+        "say something: it is read at the agent's next step",
+        _send,
+        "midflight.cli.commands.send:send",
+    ),
+    "queue": Command(
+        "step in",
+        "say something for a turn of its own, afterwards",
+        _send,
+        "midflight.cli.commands.send:queue",
+    ),
+    "redirect": Command(
+        "step in",
+        "stop the turn and start one for this",
+        _redirect,
+        "midflight.cli.commands.send:redirect",
+    ),
+    "interrupt": Command(
+        "step in", "stop the turn", _interrupt, "midflight.cli.commands.stop:interrupt"
+    ),
+    "answer": Command(
+        "step in", "answer what the agent asks", _answer, "midflight.cli.commands.answer:answer"
+    ),
+    "limits": Command(
+        "step in",
+        "show what bounds a session, or change it: then it can go on",
+        _limits,
+        "midflight.cli.commands.limits:limits",
+    ),
+    "resume": Command(
+        "step in",
+        "attach, and hand over the messages that wait",
+        _session,
+        "midflight.cli.commands.attach:resume",
+    ),
+    "worktree": Command(
+        "take over",
+        "look at, merge or throw away the worktrees of sessions",
+        _worktree,
+        "midflight.cli.commands.worktree:worktree",
+    ),
+    "stop": Command(
+        "end",
+        "end a session and its agent; a message resumes it",
+        _session,
+        "midflight.cli.commands.stop:stop",
+    ),
+    "rm": Command("end", "remove sessions and all they said", _rm, "midflight.cli.commands.rm:rm"),
+    "trust": Command(
+        "more",
+        "look at what a folder has agents run, and agree to it",
+        _trust,
+        "midflight.cli.commands.trust:trust",
+    ),
+    "mcp": Command(
+        "more",
+        "give another agent these sessions as tools, over MCP",
+        _mcp,
+        "midflight.cli.commands.mcp:mcp",
+    ),
+    "skill": Command(
+        "more",
+        "teach another agent when and how to use this",
+        _skill,
+        "midflight.cli.commands.skill:skill",
+    ),
+    "host": Command(
+        "more", "keep sessions in the background", _host, "midflight.cli.commands.host:host"
+    ),
+    "completion": Command(
+        "more",
+        "print what makes a shell complete",
+        _completion,
+        "midflight.cli.commands.completion:completion",
+    ),
+    "__complete": Command("", "", _complete, "midflight.cli.commands.completion:complete"),
+}
