@@ -93,34 +93,34 @@ def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> Non
 @fault("A15")
 def test_budget_of_a_file_names_its_line_and_how_it_is_lifted(place: Place) -> None:
     path = place.user('max_budget_usd = 5.0\n[agents."acp:x y"]\nmax_budget_usd = "none"\n')
-    done = place.run("hello", "--agent=copilot", "--no-journal")
+    done = place.run("say hello", "--agent=copilot", "--no-journal")
     assert done.returncode == 2
     told, hint = done.stderr.splitlines()
     assert told.startswith(f"midflight: {path}:1: max_budget_usd: this agent has not been seen to")
     assert hint == (
         'hint: to lift it for this agent, there: [agents.copilot] max_budget_usd = "none"'
     )
-    lifted = place.run("hello", "--agent=acp:x y", "--no-journal")
+    lifted = place.run("say hello", "--agent=acp:x y", "--no-journal")
     assert "x is not installed" in lifted.stderr
-    other = place.run("hello", "--agent=acp:z y", "--no-journal").stderr
+    other = place.run("say hello", "--agent=acp:z y", "--no-journal").stderr
     assert '[agents."acp:z y"] max_budget_usd = "none"' in other
 
 
 def test_only_the_table_of_an_agent_lifts_a_limit(place: Place) -> None:
     place.user(f'{AGENT}max_turns = 9\nstall_timeout = "none"\n')
-    assert "3: stall_timeout: expected a finite number above 0" in place.run("hello").stderr
+    assert "3: stall_timeout: expected a finite number above 0" in place.run("say hello").stderr
     place.user(f'{AGENT}max_turns = 9\n[agents.claude]\nmax_turns = "none"\n')
-    place.run("hello")
+    place.run("say hello")
     assert not any(word.startswith("--max-turns") for word in place.told())
     place.narrows('[agents.claude]\nmax_turns = "none"\n')
     place.user(f"{AGENT}max_turns = 9\n")
-    place.run("hello")
+    place.run("say hello")
     assert "--max-turns=9" in place.told()
 
 
 @fault("A15")
 def test_cost_that_is_not_known_is_never_shown_as_nothing(place: Place) -> None:
-    program = Path(__file__).parents[2] / "support" / "programs" / "acp_agent.py"
+    program = Path(__file__).parents[1] / "support" / "programs" / "acp_agent.py"
     agent = shlex.join(["acp:" + sys.executable, "-E", str(program), str(place.home / "log"), "{}"])
     state = {"XDG_STATE_HOME": str(place.home / "state")}
     run = place.run("run", "hello", "--agent", agent, "--name", "silent", **state)
