@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from midflight.agents.opencode.v1.client import OpenCodeClient, trusted
+from midflight.agents.opencode.http import trusted
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.errors import AgentFailed
 
 CONNECTED = b'data: {"type":"server.connected"}\n\n'

@@ -33,7 +33,7 @@ from midflight.agents.base import (
     Withdrawn,
     Woke,
 )
-from midflight.agents.opencode.v1.content import USAGE_LIMIT_S
+from midflight.agents.opencode.content import USAGE_LIMIT_S
 
 
 def answer(number: int, parent: int, said: str = "done", finish: str = "stop") -> list[Any]:

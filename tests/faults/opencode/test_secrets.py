@@ -18,7 +18,7 @@ from tests.support.events import ended, read
 from tests.support.faults import agents, pid_in, pipe
 
 import midflight
-from midflight.agents.opencode.v1.client import USER
+from midflight.agents.opencode.http import USER
 from midflight.testing import ToolCall
 from midflight.testing.conformance.rig import OPENCODE, Stage
 from midflight.testing.conformance.rows.options import MCP_SERVER

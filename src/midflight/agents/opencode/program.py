@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -14,6 +14,7 @@ import msgspec
 from midflight._util.programs import find_program, with_search_path
 from midflight.agents.opencode import trust
 from midflight.agents.opencode.permissions import BASE, as_config, check, skills
+from midflight.agents.opencode.server import PASSWORD
 from midflight.agents.shared.environment import check_servers, inherited, runnable
 from midflight.agents.shared.version import version
 from midflight.environment import SHELL
@@ -29,8 +30,6 @@ MINIMUM = (1, 18)
 """The oldest version that was measured."""
 BELOW = (2,)
 """From here on it speaks another protocol."""
-
-PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
 GO_ON: Mapping[str, Any] = {"experimental": {"continue_loop_on_deny": True}}
 """One refusal refuses all waiting calls, the others without a message: that would end the loop."""
@@ -112,8 +111,10 @@ def configuration(options: Options) -> dict[str, Any]:
     """Return what midflight adds to OpenCode's configuration, for this server only."""
     config: dict[str, Any] = {"autoupdate": False, "share": "disabled", **GO_ON}
     if options.mcp_servers:
-        tmpdir = {**os.environ, **options.env}.get(TMPDIR, "")
-        config["mcp"] = {name: _mcp(server, tmpdir) for name, server in options.mcp_servers.items()}
+        hidden = not_for_servers(options, NOT_HANDED_ON)
+        config["mcp"] = {
+            name: mcp_server(server, hidden) for name, server in options.mcp_servers.items()
+        }
     skills = [folder / "skills" for folder in options.plugins]
     if skills:
         config["skills"] = {"paths": [str(path) for path in skills if path.is_dir()]}
@@ -123,19 +124,24 @@ def configuration(options: Options) -> dict[str, Any]:
     return config
 
 
-def _mcp(server: Mapping[str, Any], tmpdir: str) -> dict[str, Any]:
-    """Return a server as OpenCode has it; ``tmpdir`` is the user's, and OpenCode has its own."""
+def not_for_servers(options: Options, names: Iterable[str]) -> dict[str, str]:
+    """Return what MCP servers get in place of OpenCode's own variables.
+
+    None may have the keys of another; and what is temporary goes where the user has it, while
+    OpenCode has a folder of its own.
+    """
+    return {**dict.fromkeys(names, ""), TMPDIR: {**os.environ, **options.env}.get(TMPDIR, "")}
+
+
+def mcp_server(server: Mapping[str, Any], hidden: Mapping[str, str]) -> dict[str, Any]:
+    """Return an MCP server as OpenCode has it, with ``hidden`` for OpenCode's own variables."""
     if "url" in server:
         headers = dict(server.get("headers") or {})
         return {"type": "remote", "url": server["url"], "headers": headers, "enabled": True}
     return {
         "type": "local",
         "command": [server["command"], *server.get("args", ())],
-        "environment": {
-            **dict.fromkeys(NOT_HANDED_ON, ""),
-            TMPDIR: tmpdir,
-            **dict(server.get("env") or {}),
-        },
+        "environment": {**hidden, **dict(server.get("env") or {})},
         "enabled": True,
         **{name: server[name] for name in ("timeout",) if name in server},
     }
@@ -156,7 +162,7 @@ class Launch(NamedTuple):
         """
         env = {**inherited(_NOT_INHERITED), "PWD": str(options.cwd), **options.env, PASSWORD: ""}
         env[SESSION_VARIABLE] = UNKNOWN  # one server for several sessions
-        config = _merged(trust.variable(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
+        config = merged(trust.variable(env, "OPENCODE_CONFIG_CONTENT"), configuration(options))
         permission = {
             **trust.variable(env, "OPENCODE_PERMISSION"),
             **as_config(BASE + skills(options)),
@@ -180,18 +186,23 @@ class Launch(NamedTuple):
 
         It unpacks a library of some megabytes at each start, and leaves it where it is.
         """
-        own = folder / "tmp"
-        own.mkdir(mode=0o700)
-        config = {**self.config, "shell": str(_make_shell(folder, self.env))}
+        config = {**self.config, "shell": str(make_shell(folder, self.env, NOT_HANDED_ON))}
         return {
             **self.env,
-            TMPDIR: str(own),
+            TMPDIR: str(own_tmpdir(folder)),
             "OPENCODE_CONFIG_CONTENT": msgspec.json.encode(config).decode(),
             PASSWORD: password,
         }
 
 
-def _make_shell(folder: Path, env: Mapping[str, str]) -> Path:
+def own_tmpdir(folder: Path) -> Path:
+    """Make a folder for what the server leaves behind."""
+    own = folder / "tmp"
+    own.mkdir(mode=0o700)
+    return own
+
+
+def make_shell(folder: Path, env: Mapping[str, str], forgets: Iterable[str]) -> Path:
     """Write the shell that OpenCode runs commands in: the user's, in the user's own environment."""
     wanted = env.get("SHELL", "")
     known = find_program(wanted) if Path(wanted).name in _SHELLS else None
@@ -199,16 +210,17 @@ def _make_shell(folder: Path, env: Mapping[str, str]) -> Path:
     path = folder / real.name
     path.touch(mode=0o700)
     tmpdir = f"export {TMPDIR}={shlex.quote(env[TMPDIR])}" if env.get(TMPDIR) else f"unset {TMPDIR}"
-    script = _SHELL.format(names=" ".join(NOT_HANDED_ON), tmpdir=tmpdir, shell=real)
+    script = _SHELL.format(names=" ".join(forgets), tmpdir=tmpdir, shell=real)
     path.write_text(script, encoding="utf-8")
     return path
 
 
-def _merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(theirs)
+def merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two configurations as one: objects are merged, of all else ours holds."""
+    both = dict(theirs)
     for name, value in ours.items():
-        old = merged.get(name)
+        old = both.get(name)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = _merged(old, value)  # noqa: PLW2901
-        merged[name] = value
-    return merged
+            value = merged(old, value)  # noqa: PLW2901
+        both[name] = value
+    return both

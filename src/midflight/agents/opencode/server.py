@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket
 import tempfile
@@ -18,10 +17,12 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from midflight._util.redact import server_secrets
-from midflight.agents.opencode import program
 from midflight.agents.process.process import AgentProcess
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.options import Options
+
+PASSWORD = "OPENCODE_SERVER_PASSWORD"  # noqa: S105 - the name of a variable
+"""By this variable every version of the program takes its password."""
 
 START_TIMEOUT_S = 45.0
 FIND_TIMEOUT_S = 10.0
@@ -59,7 +60,10 @@ class Connection(Protocol):
     """How a version of the API speaks to a server, for all sessions that share it."""
 
     async def version(self) -> str:
-        """Return the server's version, asked once. Raises `Refused` or `AgentFailed`."""
+        """Return the server's version, asked once.
+
+        Raises `AgentUnavailable` for one that is not driven here, `Refused` or `AgentFailed`.
+        """
         ...
 
     def end(self) -> None:
@@ -80,6 +84,23 @@ It connects to nothing yet.
 """
 
 
+class Launch(Protocol):
+    """How a version of the program is started as a server."""
+
+    @property
+    def path(self) -> Path:
+        """The program."""
+        ...
+
+    def key(self) -> tuple[object, ...]:
+        """Return what is the same for sessions that can share a server."""
+        ...
+
+    def environment(self, password: str, folder: Path) -> dict[str, str]:
+        """Return the environment to start it with; ``folder`` is private, and lives as long."""
+        ...
+
+
 class Server(Generic[C]):
     """One server, started here or at a `server_url`, and its users."""
 
@@ -87,16 +108,18 @@ class Server(Generic[C]):
         self,
         options: Options,
         connect: Connect[C],
-        launch: program.Launch | None,
+        launch: Launch | None,
+        password: str | None,
         forget: Callable[[], None],
     ) -> None:
-        """``launch`` is how to start it; None for one at a `server_url`, which runs already.
+        """``launch`` is how to start it; one that runs already has none, but perhaps a password.
 
         ``forget`` is called when no session may begin to use it any more.
         """
         self._options = options
         self._connect = connect
         self._launch_plan = launch
+        self._password = password
         self._forget = forget
         self._process: AgentProcess | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -178,11 +201,8 @@ class Server(Generic[C]):
                 if url is None:
                     await self._launch()
                 else:
-                    password = self._options.env.get(
-                        program.PASSWORD, os.environ.get(program.PASSWORD)
-                    )
-                    self._connection = self._connect(url, password, self.is_alive)
-                self.version = program.accept(await self._healthy())
+                    self._connection = self._connect(url, self._password, self.is_alive)
+                self.version = await self._healthy()
         except TimeoutError:
             await self._end()
             what = f"did not answer within {bound_s:.0f} seconds"
@@ -203,7 +223,8 @@ class Server(Generic[C]):
         assert how is not None  # noqa: S101 - there is no other server
         password = secrets.token_urlsafe(24)
         self._folder = tempfile.TemporaryDirectory(prefix="midflight-")
-        env = how.environment(password, Path(self._folder.name))
+        folder = Path(self._folder.name)
+        env = how.environment(password, folder)
         for left in range(TRIES, 0, -1):
             self._process = AgentProcess()
             self._listening = asyncio.get_running_loop().create_future()
@@ -213,7 +234,7 @@ class Server(Generic[C]):
                 env,
                 options.cwd,
                 secrets=server_secrets(options.mcp_servers),
-                folder=Path(self._folder.name),
+                folder=folder,
             )
             self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
             # Made while the program starts: what it is made with takes a while to load.
@@ -257,12 +278,12 @@ class Server(Generic[C]):
                 if error.status in (401, 403):
                     raise AgentUnavailable(
                         "OpenCode's server does not accept the password",
-                        f"set {program.PASSWORD} here, or in env=",
+                        f"set {PASSWORD} here, or in env=",
                     ) from error
                 url = self._options.server_url
                 raise AgentUnavailable(
                     f"this is no OpenCode server: {error.message}",
-                    f"look at what listens at {url}" if url else program.INSTALL,
+                    f"look at what listens at {url}" if url else "midflight doctor",
                 ) from error
             except AgentFailed:
                 if not self.is_alive():
@@ -298,17 +319,15 @@ class Server(Generic[C]):
 _servers: dict[tuple[object, ...], Server[Any]] = {}
 
 
-async def join(options: Options, connect: Connect[C], *, trusted: bool = True) -> Server[C]:
+async def join(
+    options: Options, connect: Connect[C], launch: Launch | None, password: str | None = None
+) -> Server[C]:
     """Return a server for these options, shared with every session that needs the same one.
 
-    The caller must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
+    Without a ``launch`` it is the one at `server_url`, which takes the ``password``. The caller
+    must `Server.leave` it. Raises `AgentUnavailable` or `AgentFailed`.
     """
-    if options.server_url is not None:
-        launch: program.Launch | None = None
-        wants: tuple[object, ...] = (options.server_url, options.env.get(program.PASSWORD))
-    else:
-        launch = program.Launch.of(options, trusted=trusted)
-        wants = launch.key()
+    wants = (options.server_url, password) if launch is None else launch.key()
     key = (asyncio.get_running_loop(), connect, *wants)
     server: Server[C] | None = _servers.get(key)
     if server is None:
@@ -317,7 +336,7 @@ async def join(options: Options, connect: Connect[C], *, trusted: bool = True) -
             if _servers.get(key) is server:
                 del _servers[key]
 
-        server = _servers[key] = Server(options, connect, launch, forget)
+        server = _servers[key] = Server(options, connect, launch, password, forget)
     await server.join()
     return server
 

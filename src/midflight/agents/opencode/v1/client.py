@@ -1,133 +1,42 @@
-"""OpenCode's v1 API: the dozen calls that midflight makes, and the stream of events.
-
-Hand-written: the package on PyPI knows none of the calls that matter here, and a generated client
-does not import. Responses are plain dictionaries; a reader takes what it needs.
-"""
+"""OpenCode's v1 API: a directory's view of a server."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
-from midflight._util.aio import finished
-from midflight._util.lines import OVERLONG, LineSplitter, json_object
+from midflight.agents.opencode.http import HEALTH_TIMEOUT_S, Frame, HttpClient
 from midflight.agents.opencode.server import Refused
-from midflight.errors import AgentFailed
 
-if TYPE_CHECKING:
-    import httpx2
-
-USER = "opencode"
-"""The user name that the server expects beside its password."""
-
-HINT = "try again; opencode serve, run by hand, shows what is wrong with it"
-
-CALL_TIMEOUT_S = 15.0
-HEALTH_TIMEOUT_S = 1.0
 SILENCE_S = 25.0
 """The server sends a heartbeat every 10 seconds: after this long the stream is dead."""
 
-REFUSALS = (400, 422)
-"""How a server answers every call for a folder whose configuration it does not accept."""
 
-_PREFIX = b"data:"
-_decode = msgspec.json.Decoder().decode
-
-Frame = dict[str, Any]
-
-
-class OpenCodeClient:
+class OpenCodeClient(HttpClient):
     """One directory's view of a server."""
 
     def __init__(self, url: str, password: str | None, directory: Path | None = None) -> None:
-        """Nothing is connected yet; without a password the server must be an open one.
-
-        The first client loads `httpx2`, which takes 0.2 s.
-        """
-        import httpx2
-
-        self._url = url
-        self._password = password
-        there = httpx2.URL(url)
-        user, word = (USER, password) if password else (there.username, there.password)
-        # A proxy in the environment is not for a server on this machine.
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            auth=httpx2.BasicAuth(user, word) if word else None,
-            params={"directory": str(directory)} if directory else None,
-            timeout=CALL_TIMEOUT_S,
-            trust_env=False,
-            verify=trusted(url),
-            # Of several that have expired, a call that is cancelled then forgets some unclosed.
-            limits=httpx2.Limits(max_keepalive_connections=1),
-        )
+        """Nothing is connected yet; without a password the server must be an open one."""
+        super().__init__(url, password, {"directory": str(directory)} if directory else None)
 
     def at(self, directory: Path) -> OpenCodeClient:
         """Return a client of the same server for a directory."""
-        return OpenCodeClient(self._url, self._password, directory)
+        return OpenCodeClient(self.url, self._password, directory)
 
-    async def close(self) -> None:
-        """Close every connection, even if the caller is cancelled after the first."""
-        await finished(asyncio.get_running_loop().create_task(self._http.aclose()))
-
-    async def get(self, path: str, patience_s: float | None = None) -> Any:
-        """Return a resource. Raises `Refused` or `AgentFailed`."""
-        return await self._call("GET", path, patience_s=patience_s)
-
-    async def post(self, path: str, body: Frame | None = None) -> Any:
-        """Call for an action. Raises `Refused` or `AgentFailed`."""
-        return await self._call("POST", path, body or {})
-
-    async def patch(self, path: str, body: Frame) -> Any:
-        """Change a resource. Raises `Refused` or `AgentFailed`."""
-        return await self._call("PATCH", path, body)
-
-    async def delete(self, path: str) -> Any:
-        """Remove a resource. Raises `Refused` or `AgentFailed`."""
-        return await self._call("DELETE", path)
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: Frame | None = None,
-        patience_s: float | None = None,
-    ) -> Any:
-        import httpx2
-
-        timeout = httpx2.USE_CLIENT_DEFAULT if patience_s is None else patience_s
-        try:
-            response = await self._http.request(method, path, json=body, timeout=timeout)
-        except httpx2.HTTPError as error:
-            raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}", HINT) from error
-        if response.status_code >= httpx2.codes.BAD_REQUEST:
-            raise Refused(_error_text(response), response.status_code)
-        if not response.content:
-            return None
-        try:
-            return _decode(response.content)
-        except msgspec.DecodeError as error:
-            raise Refused(
-                f"it answered {path} with something else", response.status_code
-            ) from error
+    def events(self) -> AsyncIterator[Frame | None]:
+        """Yield the directory's events; see `HttpClient.stream`."""
+        return self.stream("/event", SILENCE_S)
 
     async def version(self) -> str:
         """Return the server's version, asked on a connection of its own.
 
-        A connection made in the server's first moments is never answered, so each try is short
-        and starts afresh. Raises `Refused` or `AgentFailed`.
+        Raises `Refused` or `AgentFailed`.
         """
-        probe = OpenCodeClient(self._url, self._password)
+        probe = OpenCodeClient(self.url, self._password)
         try:
-            probe._http.timeout = HEALTH_TIMEOUT_S
             try:
-                health = await probe.get("/global/health")
+                health = await probe.get("/global/health", HEALTH_TIMEOUT_S)
             except Refused as refused:
                 health = await probe._of_version_2(refused)
             return str(health.get("version", "")) if isinstance(health, dict) else ""
@@ -137,75 +46,11 @@ class OpenCodeClient:
     async def _of_version_2(self, refused: Refused) -> Any:
         """Return what a server of OpenCode 2 says of itself, which has none of these calls.
 
-        Its description names ``/api/info``; one that has not that either is none: raises
-        ``refused``.
+        Where it does not either: raises ``refused``.
         """
         if refused.status in (401, 403):
             raise refused
         try:
-            return await self.get("/api/info")
+            return await self.get("/api/info", HEALTH_TIMEOUT_S)
         except Refused:
             raise refused from None
-
-    async def events(self) -> AsyncIterator[Frame | None]:
-        """Yield the directory's events until the stream ends or is silent for too long.
-
-        The first one is ``server.connected``; one that cannot be read is None. Nothing is repeated:
-        what happened between two streams has to be requested. Raises `Refused` or `AgentFailed`.
-        """
-        import httpx2
-
-        timeout = httpx2.Timeout(CALL_TIMEOUT_S, read=SILENCE_S)
-        headers = {"Accept-Encoding": "identity"}
-        splitter = LineSplitter()
-        try:
-            async with self._http.stream(
-                "GET", "/event", headers=headers, timeout=timeout
-            ) as response:
-                if response.status_code in REFUSALS:
-                    await response.aread()
-                    raise Refused(_error_text(response), response.status_code)
-                response.raise_for_status()
-                async for piece in response.aiter_raw():
-                    for line in splitter.push(piece):
-                        if line.startswith(_PREFIX):
-                            yield json_object(line[len(_PREFIX) :])
-                        elif line is OVERLONG:
-                            yield None
-        except httpx2.HTTPError as error:
-            raise AgentFailed(f"OpenCode's events have stopped: {_why(error)}", HINT) from error
-
-
-def trusted(url: str) -> ssl.SSLContext:
-    """Return whom to trust. Plain HTTP needs no authorities: to load them takes 0.1 s."""
-    import httpx2
-
-    if url.lower().startswith("https:"):
-        return httpx2.create_ssl_context(trust_env=False)
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
-
-
-def _why(error: httpx2.HTTPError) -> str:
-    return str(error) or type(error).__name__
-
-
-def _error_text(response: httpx2.Response) -> str:
-    """Return the server's error, as one line."""
-    text = response.text
-    with contextlib.suppress(msgspec.DecodeError, AttributeError):
-        body = _decode(response.content)
-        data = body.get("data") or body
-        text = _configuration_error(data) or data.get("message") or text
-    return f"OpenCode answered {response.status_code}: {' '.join(str(text).split())[:300]}"
-
-
-def _configuration_error(data: Frame) -> str:
-    """Return what is wrong with a configuration and where, if that is the error; else nothing."""
-    path, issues = data.get("path"), data.get("issues")
-    if not isinstance(path, str) or not path:
-        return ""
-    found = [
-        f"{'.'.join(map(str, each.get('path') or ()))}: {each.get('message')}"
-        for each in (issues if isinstance(issues, list) else ())
-    ]
-    return f"it does not accept {path}: {'; '.join(found) or data.get('message') or 'it is broken'}"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import string
-import time
 from typing import NamedTuple
 
 from midflight.agents.opencode.models import Models
@@ -20,24 +17,6 @@ SERVERS_START_S = 45.0
 
 BUILD, PLAN = "build", "plan"
 """OpenCode's own agents."""
-
-TIME_BITS = (1 << 48) - 1
-_LETTERS = string.digits + string.ascii_letters
-
-
-class Ids:
-    """Ids for messages, in the server's form: it sorts messages by them."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._last = 0
-
-    def after(self, newest: str) -> str:
-        """Return an id behind those before, and behind the newest message of the server, if any."""
-        known = int(newest[4:16], 16) if newest else 0  # Its clock may be ahead of ours.
-        self._last = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last, known) + 1
-        noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
-        return f"msg_{self._last & TIME_BITS:012x}{noise}"
 
 
 class Beginning(NamedTuple):

@@ -27,10 +27,11 @@ from midflight.agents.base import (
     Up,
 )
 from midflight.agents.opencode import program, trust
+from midflight.agents.opencode.ids import Ids
 from midflight.agents.opencode.models import ModelChoice
 from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
-from midflight.agents.opencode.server import Refused, Server, join
+from midflight.agents.opencode.server import PASSWORD, Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.effects import OwnTools
@@ -127,7 +128,7 @@ class OpenCodeAgent:
         self._translate: EventTranslator
         self._session = ""
         self._agent = ""
-        self._ids = conversation.Ids()
+        self._ids = Ids()
         self._sent = 0.0
 
     # Starting and ending ------------------------------------------------------------------
@@ -142,7 +143,7 @@ class OpenCodeAgent:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
         standing = await asyncio.to_thread(self._look)
-        self._server = await join(options, Feeds, trusted=standing.trusted)
+        self._server = await self._join(trusted=standing.trusted)
         self._commands = RunningCommands(self._server, options.cwd)
         try:
             self._feed = await self._server.connection.join(options.cwd)
@@ -180,6 +181,14 @@ class OpenCodeAgent:
         except BaseException:
             await self.kill()
             raise
+
+    async def _join(self, *, trusted: bool) -> Server[Feeds]:
+        """Find or start the server."""
+        options = self._options
+        if options.server_url is None:
+            return await join(options, Feeds, program.Launch.of(options, trusted=trusted))
+        password = options.env.get(PASSWORD, os.environ.get(PASSWORD))
+        return await join(options, Feeds, None, password)
 
     def _look(self) -> Standing:
         """Return how to start here; a server that runs already cannot be told.

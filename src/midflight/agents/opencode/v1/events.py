@@ -13,13 +13,11 @@ from typing import Any
 from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight.agents.base import Calling, Dropped, Finished, Signal, Taken, Woke
+from midflight.agents.opencode.content import GOES_ON, plan
 from midflight.agents.opencode.permissions import PermissionRequest, Verdict
-from midflight.agents.opencode.v1.content import SILENT, is_summary, outcome, plan, retry
+from midflight.agents.opencode.v1.content import SILENT, is_summary, outcome, retry
 from midflight.agents.opencode.v1.requests import TurnRequests
 from midflight.agents.opencode.v1.thread import Price, Thread
-
-GOES_ON = ("tool-calls", "unknown", "")
-"""How a model call ends after which the agent makes another one."""
 
 
 class EventTranslator:

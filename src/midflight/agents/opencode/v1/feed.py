@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midflight.agents.base import Signal
+from midflight.agents.opencode.http import HINT
+from midflight.agents.opencode.program import accept
 from midflight.agents.opencode.server import Refused
-from midflight.agents.opencode.v1.client import HINT, OpenCodeClient
+from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
 
@@ -160,8 +162,8 @@ class Feeds:
         self._feeds: dict[Path, Feed] = {}
 
     async def version(self) -> str:
-        """Return the server's version. Raises `Refused` or `AgentFailed`."""
-        return await self._client.version()
+        """See `Connection.version`."""
+        return accept(await self._client.version())
 
     @property
     def directories(self) -> tuple[Path, ...]:

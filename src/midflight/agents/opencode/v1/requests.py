@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import msgspec
@@ -13,24 +13,13 @@ import msgspec
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.opencode.permissions import OpenCodePermissions, PermissionRequest, Verdict
+from midflight.agents.opencode.replies import EDITED, PAUSE_S, REASONS, TRIES
 from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.thread import Thread
 from midflight.agents.shared.content import questions
 from midflight.errors import AgentFailed
 from midflight.values import Denial
-
-_REASONS: Mapping[str, str] = {
-    "doom_loop": "the same call, again and again",
-    "external_directory": "outside the folder: {}",
-    "task": "on this server, a sub-agent does what it does without asking",
-}
-
-
-TRIES = 3
-PAUSE_S = 1.0
-
-EDITED = "The user changed this call. Make it again with exactly this input: {}"
 
 
 class TurnRequests:
@@ -77,7 +66,7 @@ class TurnRequests:
             call=call,
             name=name,
             input=input_,
-            reason=_REASONS.get(asked.permission, "").format(", ".join(asked.patterns)) or reason,
+            reason=REASONS.get(asked.permission, "").format(", ".join(asked.patterns)) or reason,
             parent=thread.parent,
         )
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal, Step
-from midflight.agents.opencode.v1.content import KINDS, is_summary, tokens
+from midflight.agents.opencode.content import KINDS, tokens
+from midflight.agents.opencode.v1.content import is_summary
 from midflight.agents.shared.content import OUTPUT_CHARS, title
 from midflight.values import TokenUsage
 
