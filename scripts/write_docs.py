@@ -84,7 +84,7 @@ def capabilities() -> str:
     """Return the table of what each agent can do, and how or why where that needs words."""
     record = committed()
     lines = [
-        _line("", (f"{name} {agent['version']}" for name, agent in record.items())),
+        _line("", (f"{name} {agent['version']}{_mark(name)}" for name, agent in record.items())),
         _line("---", ("---" for _ in record)),
     ]
     words: dict[str, dict[str, list[str]]] = {}
@@ -98,6 +98,12 @@ def capabilities() -> str:
     for row, texts in words.items():
         lines += [f"| `{row}` | {how} | {', '.join(names)} |" for how, names in texts.items()]
     return "\n".join(lines) + "\n"
+
+
+def _mark(agent: str) -> str:
+    """Return what stands behind the name of an agent whose driver is not proven on its program."""
+    drivers = {rig.name: rig.driver for rig in RIGS}
+    return " *(experimental)*" if getattr(drivers.get(agent), "experimental", False) else ""
 
 
 def _line(first: str, cells: Iterable[str]) -> str:
@@ -170,7 +176,8 @@ def check() -> int:
 
 def main() -> int:
     """Write every part, with what the tests saw last; return 1 if a page has changed."""
-    record = {**committed(), **seen()}
+    known = {**committed(), **seen()}
+    record = {rig.name: known[rig.name] for rig in RIGS if rig.name in known}
     CAPABILITIES_FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     changed = 0
     for file, (name, part) in parts().items():

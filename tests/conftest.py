@@ -19,7 +19,9 @@ settings.register_profile(
 settings.load_profile("anywhere")
 
 NPM_AGENTS = Path(__file__).parent / "agents" / "npm" / "node_modules" / ".bin"
-os.environ["PATH"] = f"{NPM_AGENTS}{os.pathsep}{os.environ['PATH']}"  # scripts/test installs them
+PREVIEW = NPM_AGENTS.parent / "@opencode-ai" / "cli-linux-x64" / "bin"
+# scripts/test installs them
+os.environ["PATH"] = os.pathsep.join([str(NPM_AGENTS), str(PREVIEW), os.environ["PATH"]])
 
 # A shell's background job ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

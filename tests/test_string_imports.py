@@ -21,9 +21,11 @@ NAMED = {
     "midflight.cli.main": "the program of a detached host, and of an orchestrator's MCP server",
     "midflight.agents.claude.driver:ClaudeAgent": "a driver is loaded when a session uses it",
     "midflight.agents.opencode.v1.driver:OpenCodeAgent": "a driver",
+    "midflight.agents.opencode.v2.driver:OpenCode2Agent": "a driver",
     "midflight.agents.acp.driver:AcpAgent": "a driver",
     "midflight.agents.claude.trust": "what an agent obeys is loaded with its driver",
     "midflight.agents.opencode.trust": "what another one obeys",
+    "midflight.agents.opencode.v2.trust": "what its next version obeys",
     "midflight.agents.acp.trust": "what the agents behind ACP obey",
     "midflight.testing.fake.agent:FakeAgent": "a driver for tests, which stands above all others",
 }

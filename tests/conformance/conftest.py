@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from midflight.testing.conformance import OPENCODE, Rig
+from midflight.testing.conformance import OPENCODE, OPENCODE2, Rig
 from midflight.testing.plugin import need
+
+SERVERS = {OPENCODE: "opencode_server", OPENCODE2: "opencode2_server"}
+"""The fixtures with the servers that the tests of these agents share."""
 
 
 @pytest.fixture
@@ -11,6 +14,5 @@ def rig(request: pytest.FixtureRequest) -> Rig:
     """Return the agent that the test is run on, with the server that its tests share."""
     rig: Rig = request.param
     need(rig.missing())
-    if rig is OPENCODE:
-        return rig.on(request.getfixturevalue("opencode_server"))
-    return rig
+    server = SERVERS.get(rig)
+    return rig.on(request.getfixturevalue(server)) if server else rig

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from tests.conformance.conftest import SERVERS
 
 from midflight.testing.conformance import (
     ACP_CLAUDE,
     ACP_OPENCODE,
     OPENCODE,
+    OPENCODE2,
     RIGS,
     Rig,
     cells,
@@ -39,8 +41,20 @@ ACP_OPENCODE_SAMPLE = {
     "answer": ("permission",),
     "set_model": ("idle",),
 }
+OPENCODE2_SAMPLE = {
+    "send": ("accepted", "streaming", "tool"),
+    "queue": ("streaming",),
+    "redirect": ("accepted", "tool", "last token"),
+    "interrupt": ("accepted", "first byte", "tool", "permission", "silent"),
+    "cancel": ("accepted",),
+    "answer": ("permission", "question"),
+    "set_model": ("idle",),
+    "close": ("tool", "idle"),
+    "death": ("tool",),
+}
 SAMPLED: Mapping[Rig, Mapping[str, Sequence[str]]] = {
     ACP_CLAUDE: ACP_CLAUDE_SAMPLE,
+    OPENCODE2: OPENCODE2_SAMPLE,
     ACP_OPENCODE: ACP_OPENCODE_SAMPLE,
 }
 """The agents of which a part is tried each time, because each session takes seconds.
@@ -51,9 +65,11 @@ be answered already. The other pairs are the conversation's rules over the same 
 are tried in every cell with claude and fake. Opencode-acp has the same driver, and the program of
 opencode: it is tried in what the two do together, which is to stop, to ask and to change the
 model.
+Of opencode2 it tries where the driver has code of its own: a prompt that may not have begun, or
+that joins a run, a stop that is not reported, and requests.
 """
 
-DEATHS = {OPENCODE: ("tool",)}
+DEATHS = {OPENCODE: ("tool",), OPENCODE2: ("tool",)}
 """The phases in which a server is killed each time that takes seconds to start again."""
 
 
@@ -80,7 +96,7 @@ def rest(rig: Rig) -> Cells:
 
 def in_sessions(rig: Rig, tried: Cells) -> list[Cells]:
     """Split cells into sessions; deaths stand apart where others share the server."""
-    if rig is not OPENCODE:
+    if rig not in SERVERS:
         return sessions(tried)
     deaths = [cell for cell in tried if cell[0] == "death"]
     return sessions(cell for cell in tried if cell not in deaths) + sessions(deaths)

@@ -29,8 +29,9 @@ pytestmark = pytest.mark.usefixtures("no_agent_left")
 LEFT_OUT = {ACP_OPENCODE}
 """Seconds a session, and nothing of its own: the program is OpenCode's, the driver claude-acp's.
 
-Of claude-acp, which starts two programs for each session, the mark ``rare`` leaves to
-``scripts/check long`` where the ACP driver has no code of its own.
+Of claude-acp, which starts two programs for each session, and of opencode2, which decides by the
+same rules as opencode, the mark ``rare`` leaves to ``scripts/check long`` what their drivers have
+no code of their own for.
 """
 
 
@@ -85,7 +86,7 @@ async def test_default_mode_asks_for_a_change_and_denies_it_unattended(
         assert says_why(stage) <= ("nobody" in str(on.requests[1].tool_results))
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_read_in_the_folder_needs_no_permission(stage: Stage) -> None:
     (stage.cwd / "there.txt").write_text("a near file")
     steps: list[Step] = [
@@ -105,7 +106,7 @@ async def test_command_that_only_reads_needs_no_permission(stage: Stage) -> None
         assert not [v for v in await on.events() if isinstance(v, e.PermissionRequested)]
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_accept_edits_asks_for_commands_and_protected_files(stage: Stage) -> None:
     """So it does where the tool was allowed beforehand."""
     target, deciding = stage.cwd / "new.txt", stage.cwd / "midflight.toml"
@@ -119,7 +120,7 @@ async def test_accept_edits_asks_for_commands_and_protected_files(stage: Stage) 
         assert denied(result) == ["write", "bash"]
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_plan_mode_changes_nothing(stage: Stage) -> None:
     target = stage.cwd / "new.txt"
     async with stage.play([write(target), Text("x")], permission_mode="plan") as on:
@@ -138,7 +139,7 @@ async def test_dont_ask_denies_what_was_not_allowed_beforehand(stage: Stage) -> 
         assert denied(result) == ["write"]
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_bypass_asks_nothing_as_root_too_and_can_be_switched_on_later(stage: Stage) -> None:
     first, second = stage.cwd / "a.txt", stage.cwd / "b.txt"
     steps: list[Step] = [write(first), Text("denied"), write(second), Text("done")]
@@ -165,7 +166,7 @@ async def test_parallel_tool_calls_each_need_a_permission(stage: Stage) -> None:
         assert (stage.cwd / "b.txt").exists()
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_messages_of_a_session_share_one_conversation(stage: Stage) -> None:
     async with stage.play([Text("one"), Text("two")]) as on:
         await on.ask("remember the word plum")
@@ -173,7 +174,7 @@ async def test_messages_of_a_session_share_one_conversation(stage: Stage) -> Non
         assert "remember the word plum" in json.dumps(on.requests[1].messages)
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_cost_of_a_resumed_conversation_counts_towards_the_budget(
     stage: Stage,
 ) -> None:
@@ -182,7 +183,7 @@ async def test_cost_of_a_resumed_conversation_counts_towards_the_budget(
         assert (result.status, result.reason) == ("limit", "max_budget")
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 @fault("A9")
 async def test_long_tool_is_no_stall(stage: Stage) -> None:
     steps: list[Step] = [ToolCall("Bash", {"command": "sleep 2; sleep 2; echo"}), Text("fine")]
@@ -193,7 +194,7 @@ async def test_long_tool_is_no_stall(stage: Stage) -> None:
     assert e.Stalled not in seen[begin:end]
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_unanswered_request_is_denied_at_its_deadline(stage: Stage) -> None:
     async with stage.play([write(stage.cwd / "a.txt"), Text("x")], request_timeout=0.5) as on:
         message = await on.session.send("go")
@@ -203,7 +204,7 @@ async def test_unanswered_request_is_denied_at_its_deadline(stage: Stage) -> Non
         assert (await message.result()).status == "completed"
 
 
-@pytest.mark.rare("claude-acp")
+@pytest.mark.rare("claude-acp", "opencode2")
 async def test_program_itself_can_answer_requests(stage: Stage) -> None:
     target = stage.cwd / "a.txt"
 

@@ -40,16 +40,19 @@ is in the matrix.
 """
 
 RARE = {
+    "opencode2": (
+        *("steer", "queue", "redirect", "timeout", "stall_timeout", "add_dirs", "background"),
+    ),
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
-    )
+    ),
 }
-"""Rows that are tried rarely on an agent that starts two programs for each session.
+"""Rows that are tried rarely on an agent that starts programs for each session, or servers.
 
-The verbs are in this agent's part of the matrix as well, effort and resume in
+The verbs are in these agents' parts of the matrix as well, claude-acp's effort and resume in
 tests/agents/acp/test_driver.py. What ends a turn after a time is the session's, and tried with
-three other agents.
+three other agents; what opencode2 may do unasked is decided as for opencode.
 """
 
 ANNOUNCING = [rig for rig in RIGS if rig.announces]

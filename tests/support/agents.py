@@ -17,13 +17,13 @@ import pytest
 from midflight.agents.claude import program as claude
 from midflight.testing.conformance.rig import Rig
 
-FIXTURES = {"agent_env", "opencode_server", "scripted_model"}
+FIXTURES = {"agent_env", "opencode2_server", "opencode_server", "scripted_model"}
 """What a test asks for that starts an agent."""
 
 FAKES = {"fake_midflight", "fake_terminal"}
 """What it asks for to have a fake agent instead."""
 
-ON_PATH = ("claude", "claude-agent-acp", "opencode")
+ON_PATH = ("claude", "claude-agent-acp", "lildax", "opencode")
 
 _STAND_IN = """#!/bin/sh
 echo "$0 $*" >> '{trace}'

@@ -19,6 +19,8 @@ __all__ = ["AGENTS", "NAMES", "PRESETS", "cost_of", "create", "obeyed"]
 AGENTS = {
     "claude": "midflight.agents.claude.driver:ClaudeAgent",
     "opencode": "midflight.agents.opencode.v1.driver:OpenCodeAgent",
+    # Until it has been tried on stable 2.x it has a name of its own.
+    "opencode2": "midflight.agents.opencode.v2.driver:OpenCode2Agent",
     # For tests, an agent like the others; it plays the scripts of midflight.testing, above.
     "fake": "midflight.testing.fake.agent:FakeAgent",
     "acp": "midflight.agents.acp.driver:AcpAgent",

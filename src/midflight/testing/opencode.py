@@ -29,14 +29,18 @@ from typing import IO, Self
 import psutil
 
 from midflight._util.programs import find_program
+from midflight.agents.opencode.permissions import BASE
 from midflight.agents.opencode.program import GO_ON
 from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v2.client import OpenCode2Client
+from midflight.agents.opencode.v2.names import PREVIEW
+from midflight.agents.opencode.v2.program import in_v2
 from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.errors import AgentUnavailable
 from midflight.testing.home import make_home
 from midflight.testing.model.environment import env_for
 
-__all__ = ["SHARED", "OpenCodeServer", "free_port"]
+__all__ = ["SHARED", "OpenCode2Server", "OpenCodeServer", "free_port", "make_settings"]
 
 SHARED = "MIDFLIGHT_TEST_SERVER"
 """This variable marks a server that tests share, unlike the agents that a test starts."""
@@ -69,11 +73,14 @@ class OpenCodeServer:
     where a `ScriptedModel` must listen to be asked.
     """
 
+    program_name = "opencode"
+    health = "/global/health"
+
     def __init__(self, folder: Path, program: Path | str | None = None) -> None:
         """Find the program. Raises `AgentUnavailable` if there is none."""
-        found = program or find_program("opencode")
+        found = program or find_program(self.program_name)
         if found is None:
-            raise AgentUnavailable("opencode was not found on PATH", INSTALL)
+            raise AgentUnavailable(f"{self.program_name} was not found on PATH", INSTALL)
         self._program = str(found)
         self._process: subprocess.Popen[bytes] | None = None
         self._reaper: Reaper | None = None
@@ -82,7 +89,7 @@ class OpenCodeServer:
         self.cwd = folder / "cwd"
         self.model_port = free_port()
         self._port = free_port()
-        self._password = secrets.token_urlsafe(16)
+        self._own_password = secrets.token_urlsafe(16)
 
     @property
     def url(self) -> str:
@@ -90,13 +97,18 @@ class OpenCodeServer:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def password(self) -> str:
+        """The password that the server takes."""
+        return self._own_password
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment in which a session finds the server's password."""
-        return {"OPENCODE_SERVER_PASSWORD": self._password}
+        return {"OPENCODE_SERVER_PASSWORD": self.password}
 
     async def rest(self) -> None:
         """Stop what an earlier session left at work: it would call the next one's model."""
-        client = OpenCodeClient(self.url, self._password, self.cwd)
+        client = OpenCodeClient(self.url, self.password, self.cwd)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while busy := await client.get("/session/status"):
@@ -124,9 +136,7 @@ class OpenCodeServer:
         """Start the server and wait until it answers. Raises `AgentUnavailable` if it does not."""
         make_home(self.home)
         self.cwd.mkdir()
-        model = env_for(f"http://127.0.0.1:{self.model_port}", self.home)
-        config = json.loads(model["OPENCODE_CONFIG_CONTENT"])
-        model["OPENCODE_CONFIG_CONTENT"] = json.dumps(config | GO_ON)
+        model = self._settings(f"http://127.0.0.1:{self.model_port}")
         log = self.home / "server.log"
         with log.open("wb") as output:
             marks = {MARKER: self._marker, SHARED: "1"}
@@ -138,6 +148,12 @@ class OpenCodeServer:
             self._kill()
             raise
         return self
+
+    def _settings(self, model: str) -> dict[str, str]:
+        """Return the environment of a server that asks the model at an address."""
+        env = env_for(model, self.home)
+        config = json.loads(env["OPENCODE_CONFIG_CONTENT"])
+        return env | {"OPENCODE_CONFIG_CONTENT": json.dumps(config | GO_ON)}
 
     def _start(self, env: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -160,13 +176,13 @@ class OpenCodeServer:
             time.sleep(PAUSE_S)
 
     def _answers(self) -> bool:
-        key = base64.b64encode(f"opencode:{self._password}".encode()).decode()
+        key = base64.b64encode(f"opencode:{self.password}".encode()).decode()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PROBE_S)
         with (
             contextlib.closing(connection),
             contextlib.suppress(OSError, http.client.HTTPException),
         ):
-            connection.request("GET", "/global/health", headers={"Authorization": f"Basic {key}"})
+            connection.request("GET", self.health, headers={"Authorization": f"Basic {key}"})
             return connection.getresponse().status == http.client.OK
         return False
 
@@ -190,6 +206,49 @@ class OpenCodeServer:
         process.wait()
         if self._reaper is not None:
             self._reaper.let_go()
+
+
+class OpenCode2Server(OpenCodeServer):
+    """The same with the preview of OpenCode 2, ``lildax serve``.
+
+    It makes its own password, and knows the model's address and the permission rules from a file of
+    settings in its home.
+    """
+
+    program_name = "lildax"
+    health = "/api/health"
+
+    @property
+    def password(self) -> str:
+        """The password that the server has made; empty before it has."""
+        file = self.home / ".local" / "state" / "opencode" / "password"
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+    async def rest(self) -> None:
+        """Stop what an earlier session left at work: it would call the next one's model."""
+        client = OpenCode2Client(self.url, self.password)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while busy := await client.data("/api/session/active"):
+                    for session in busy:
+                        await client.post(f"/api/session/{session}/interrupt")
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            await client.close()
+
+    def _settings(self, model: str) -> dict[str, str]:
+        make_settings(self.home, model, permissions=in_v2(BASE, PREVIEW))
+        return env_for(model, self.home)
+
+
+def make_settings(home: Path, model: str, **more: object) -> None:
+    """Write the settings by which the preview of OpenCode 2 asks the model at an address."""
+    file = home / ".config" / "opencode" / "opencode.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    api = {"type": "aisdk", "package": "@ai-sdk/anthropic", "url": f"{model}/v1"}
+    providers = {"anthropic": {"api": api}}
+    settings = {"model": "anthropic/claude-sonnet-4-5", "providers": providers, **more}
+    file.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _tree(pid: int) -> Iterator[psutil.Process]:

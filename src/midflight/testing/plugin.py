@@ -31,6 +31,7 @@ __all__ = [
     "claude_home",
     "need",
     "no_agent_left",
+    "opencode2_server",
     "opencode_server",
     "scripted_model",
 ]
@@ -107,14 +108,27 @@ def agent_env(
 @pytest.fixture(scope="session")
 def _opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
     """Start the OpenCode server of this process; it takes seconds to start."""
+    from midflight.testing.opencode import OpenCodeServer
+
+    yield from _serving(OpenCodeServer, tmp_path_factory.mktemp("opencode"))
+
+
+@pytest.fixture(scope="session")
+def _opencode2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
+    """Start the server of this process that is the preview of OpenCode 2."""
+    from midflight.testing.opencode import OpenCode2Server
+
+    yield from _serving(OpenCode2Server, tmp_path_factory.mktemp("opencode2"))
+
+
+def _serving(kind: type[OpenCodeServer], folder: Path) -> Iterator[OpenCodeServer]:
     import psutil
 
     from midflight.errors import AgentUnavailable
-    from midflight.testing.opencode import OpenCodeServer
 
     before = psutil.Process().children()
     try:
-        server = OpenCodeServer(tmp_path_factory.mktemp("opencode"))
+        server = kind(folder)
     except AgentUnavailable as error:
         need(str(error))
         raise
@@ -136,6 +150,14 @@ def opencode_server(_opencode_server: OpenCodeServer) -> Iterator[OpenCodeServer
     _opencode_server.resume()
     yield _opencode_server
     _opencode_server.suspend()
+
+
+@pytest.fixture
+def opencode2_server(_opencode2_server: OpenCodeServer) -> Iterator[OpenCodeServer]:
+    """Return a server of the preview of OpenCode 2 that all tests of this process share."""
+    _opencode2_server.resume()
+    yield _opencode2_server
+    _opencode2_server.suspend()
 
 
 @pytest.fixture

@@ -145,3 +145,10 @@ class ModelChoice:
         if self._variant is not None:
             fields["variant"] = self._variant
         return fields
+
+    def ref(self) -> dict[str, str] | None:
+        """Return the chosen model in OpenCode 2's form; None if none was chosen."""
+        if self._model is None:
+            return None
+        ref = {"providerID": self._model.provider, "id": self._model.id}
+        return ref if self._variant is None else {**ref, "variant": self._variant}

@@ -147,6 +147,11 @@ def _loose(permission: list[Rule]) -> bool:
     )
 
 
+def asks(permission: list[Rule]) -> bool:
+    """Tell whether an agent with these rules asks for all that `BASE` has asked for."""
+    return any(map(_is_base, permission)) and not _loose(permission)
+
+
 def _is_base(rule: Rule) -> bool:
     return (rule["permission"], rule["pattern"], rule["action"]) == ("*", "*", "ask")
 

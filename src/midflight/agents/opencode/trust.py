@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,6 +55,8 @@ _OWN = re.compile(
 _NAMED_SCHEMA = b'{\n  "$schema": "https://opencode.ai/config.json",'
 """What it puts at the beginning of a configuration that names none."""
 
+SettingsReader = Callable[[dict[str, Any]], Iterable[Consequence]]
+
 INSTALL_S = 5.0
 """How long it may take to install what plugins need; that goes on after it has come up."""
 
@@ -63,9 +65,17 @@ PAUSE_S = 0.3
 
 def read(name: str, body: bytes) -> Iterator[Consequence]:
     """Yield what a file has OpenCode do. Raises `ValueError` if it cannot be read."""
+    yield from read_by(name, body, _settings)
+
+
+def read_by(name: str, body: bytes, settings: SettingsReader) -> Iterator[Consequence]:
+    """Yield what a file has a version of OpenCode do whose ``settings`` mean what they mean to it.
+
+    Raises `ValueError` if it cannot be read.
+    """
     base = name.removeprefix(".opencode/")
     if base in _CONFIGS:
-        yield from _settings(jsonc_object(body))
+        yield from settings(jsonc_object(body))
     elif _PACKAGES.match(name):
         return
     elif _PLUGINS.match(name):
@@ -98,16 +108,26 @@ def own(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
 
 def _settings(settings: dict[str, Any]) -> Iterator[Consequence]:
     yield from folder_settings.mcp_servers(part(settings, "mcp"))
-    for name in PROGRAMS:
-        if settings.get(name):
-            yield Consequence("run", f"{name}: {shown(settings[name])}")
-    for name in REDIRECTS:
-        if settings.get(name):
-            yield Consequence("redirect", f"{name}: {shown(settings[name])}")
-    for name in ALLOWANCES:
-        if settings.get(name):
-            yield Consequence("allow", f"{name}: {shown(settings[name])}")
-    known = {"$schema", "mcp", *PROGRAMS, *REDIRECTS, *ALLOWANCES}
+    yield from by_name(settings, PROGRAMS, REDIRECTS, ALLOWANCES)
+
+
+def by_name(
+    settings: dict[str, Any],
+    programs: Iterable[str],
+    redirects: Iterable[str],
+    allowances: Iterable[str],
+) -> Iterator[Consequence]:
+    """Yield what settings do, MCP servers left out, by which of them do what."""
+    kinds: tuple[tuple[Literal["run", "redirect", "allow"], Iterable[str]], ...] = (
+        ("run", programs),
+        ("redirect", redirects),
+        ("allow", allowances),
+    )
+    for kind, names in kinds:
+        for name in names:
+            if settings.get(name):
+                yield Consequence(kind, f"{name}: {shown(settings[name])}")
+    known = {"$schema", "mcp", *programs, *redirects, *allowances}
     for name in sorted(settings.keys() - known):
         text = f"{name}: {shown(settings[name])}"
         hidden = any(_SUBSTITUTED.search(each) for each in strings(settings[name]))
@@ -163,27 +183,34 @@ def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
             yield "skills", names[found[1]]
     files = [file.place for file in stake.files if file.place.name in _CONFIGS]
     users = [folder / name for folder in own(home(options.env), options.env) for name in _CONFIGS]
-    servers = set[str]().union(*(servers_in(file, "mcp") for file in files))
-    servers -= set[str]().union(*(servers_in(file, "mcp") for file in users))
+    servers = set[str]().union(*map(_servers, files))
+    servers -= set[str]().union(*map(_servers, users))
     servers -= {in_tools(name) for name in options.mcp_servers}
     for name in options.allowed_tools or ():
         if any(tool(name).startswith(f"{server}_") for server in servers):
             yield "allowed_tools", name
 
 
+def _servers(file: Path) -> set[str]:
+    """Return the MCP servers of a file, in the shape of version 1 or 2."""
+    return servers_in(file, "mcp") | servers_in(file, "mcp", "servers")
+
+
 # What it writes itself ----------------------------------------------------------------------
 
 
-def written(options: Options, was: Stake) -> tuple[list[StakeFile], list[StakeFile]]:
+def written(
+    options: Options, was: Stake, *, installs: bool = True
+) -> tuple[list[StakeFile], list[StakeFile]]:
     """Look again once it is up: return what it has written itself, and what else has changed.
 
-    Waits until it has installed what plugins need, where it has to.
+    Waits until it has installed what plugins need, if it is one that ``installs``.
     """
     before = {file.entry for file in was.files}
     until = time.monotonic() + INSTALL_S
     while True:
         stake = look(options, OBEYED)
-        if _installed(stake) or time.monotonic() > until:
+        if not installs or _installed(stake) or time.monotonic() > until:
             break
         time.sleep(PAUSE_S)
     new = [file for file in stake.files if file.entry not in before]

@@ -13,6 +13,7 @@ from midflight.trust.stake import Obeyed, Stake
 _TRUST = {
     "claude": "midflight.agents.claude.trust",
     "opencode": "midflight.agents.opencode.trust",
+    "opencode2": "midflight.agents.opencode.v2.trust",
     "acp": "midflight.agents.acp.trust",
 }
 """``acp`` is all that any of its presets obeys."""

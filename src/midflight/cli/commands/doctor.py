@@ -168,6 +168,8 @@ def _opencode(report: Report) -> bool:
     except AgentUnavailable as error:
         report.line("opencode", "not usable", error.message, RED)
         report.line("", "do", error.hint, YELLOW)
+        if " 2." in error.message:
+            report.line("", "or", "--agent opencode2 drives it, experimentally", YELLOW)
         return False
     report.line("opencode", found, str(path), GREEN)
     report.line("", "key", f"its own affair: {path.name} auth list")

@@ -22,15 +22,19 @@ from midflight._util.sanitize import one_line
 from midflight.cli.commands.demo import drop_user_environment
 from midflight.cli.output import BOLD, DIM, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.errors import AgentUnavailable, InvalidOption, MidflightError
-from midflight.testing.conformance.rig import OPENCODE, RIGS, Rig
+from midflight.testing.conformance.rig import OPENCODE, OPENCODE2, RIGS, Rig, opencode2_here
 from midflight.testing.conformance.rows import ROWS, RowSeen, check_row
 from midflight.testing.conformance.tool_keys import ROW, check_tool_keys
-from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.opencode import OpenCode2Server, OpenCodeServer
 
 STYLES = {"supported": GREEN, "emulated": YELLOW, "not": DIM, "failed": RED}
 
 ROW_TIMEOUT_S = 90.0
 """How long one row may take; on an idle machine it is a few seconds."""
+
+
+_SERVERS = {OPENCODE: OpenCodeServer, OPENCODE2: OpenCode2Server}
+"""The servers that the rows of these agents share."""
 
 
 class RowResult(NamedTuple):
@@ -73,6 +77,7 @@ def _rigs(agent: str | None) -> list[Rig]:
     known = {rig.name: rig for rig in RIGS}
     if agent is None:
         return [rig for rig in RIGS if rig.name != "fake" and not rig.missing()]
+    known[OPENCODE2.name] = opencode2_here()
     if agent not in known:
         raise InvalidOption("agent", f"{agent!r} cannot be tried", f"known: {', '.join(known)}")
     if missing := known[agent].missing():
@@ -84,8 +89,8 @@ def _try_rows(rig: Rig) -> Iterator[RowResult]:
     """Try the rows one after another, and yield each as it is seen."""
     with contextlib.ExitStack() as on:
         folder = Path(on.enter_context(tempfile.TemporaryDirectory(prefix="midflight-probe-")))
-        if rig is OPENCODE:
-            rig = rig.on(on.enter_context(OpenCodeServer(folder / "server")))
+        if rig in _SERVERS:
+            rig = rig.on(on.enter_context(_SERVERS[rig](folder / "server")))
         for row in ROWS:
             (folder / row).mkdir()
             yield asyncio.run(_try(rig, row, check_row(rig, row, folder / row)))

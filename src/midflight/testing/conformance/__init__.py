@@ -13,6 +13,7 @@ from midflight.testing.conformance.rig import ACP_OPENCODE as ACP_OPENCODE
 from midflight.testing.conformance.rig import CLAUDE as CLAUDE
 from midflight.testing.conformance.rig import FAKE as FAKE
 from midflight.testing.conformance.rig import OPENCODE as OPENCODE
+from midflight.testing.conformance.rig import OPENCODE2 as OPENCODE2
 from midflight.testing.conformance.rig import RIGS as RIGS
 from midflight.testing.conformance.rig import Rig as Rig
 
@@ -23,6 +24,7 @@ __all__ = [
     "CLAUDE",
     "FAKE",
     "OPENCODE",
+    "OPENCODE2",
     "RIGS",
     "Rig",
     "assert_everything_ended_once",

@@ -18,6 +18,8 @@ from midflight.agents.base import Agent, Died, Support, Up
 from midflight.agents.claude import program as claude_program
 from midflight.agents.claude.effects import TOOLS as CLAUDE_TOOLS
 from midflight.agents.opencode.v1.effects import TOOLS as OPENCODE_TOOLS
+from midflight.agents.opencode.v2.driver import PREVIEW_LACKS
+from midflight.agents.opencode.v2.effects import TOOLS as OPENCODE2_TOOLS
 from midflight.agents.shared.effects import Tool
 from midflight.errors import AgentFailed
 from midflight.options import Options
@@ -115,6 +117,8 @@ class Stage:
 
     def options(self, model: ScriptedModel) -> dict[str, Any]:
         """Return the options of a session whose agent asks this model."""
+        if self.rig.prepare is not None and self._server is None:
+            self.rig.prepare(self.home, model.url)
         env = model.env(self.home) | dict(self.rig.env())
         options: dict[str, Any] = {"agent": self.rig.agent, "cwd": self.cwd, "env": env}
         if self._server is not None:
@@ -183,11 +187,12 @@ class Rig:
 
     name: what tables call it. agent: the option's value. model: the kind of scripted model.
     program: what must be on PATH, with ``install`` to get it. env: what the agent needs in its
-    environment beside that. announces: what it reports that it can do once it runs, beyond what its
-    driver says of every agent; here it stands to be known before. kill: ends the agent's program as
-    if it had crashed; a stage of its own is needed for that. server: the server that stages share.
-    tools: the tools whose keys its driver knows. steers_at_once: it reads a steer while the model
-    speaks, and does not wait for its next step.
+    environment beside that. prepare: writes into its home, by the model's address, what it takes
+    from files only. skills: where it looks for those of a folder. announces: what it reports that
+    it can do once it runs, beyond what its driver says of every agent; here it stands to be known
+    before. kill: ends the agent's program as if it had crashed; a stage of its own is needed for
+    that. server: the server that stages share. tools: the tools whose keys its driver knows.
+    steers_at_once: it reads a steer while the model speaks, and does not wait for its next step.
     """
 
     name: str
@@ -196,6 +201,8 @@ class Rig:
     program: str = ""
     install: str = ""
     env: Callable[[], Mapping[str, str]] = dict
+    prepare: Callable[[Path, str], None] | None = None
+    skills: str = ".claude/skills"
     announces: Mapping[str, Support] = field(default_factory=dict, hash=False)
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
     server: OpenCodeServer | None = None
@@ -236,9 +243,41 @@ def _own_claude() -> Mapping[str, str]:
     return {"CLAUDE_CODE_EXECUTABLE": str(claude_program.find(None)), "IS_SANDBOX": ""}
 
 
+def _opencode2_settings(home: Path, model: str) -> None:
+    from midflight.testing.opencode import make_settings
+
+    make_settings(home, model)
+
+
 CLAUDE = Rig("claude", "claude", tools=CLAUDE_TOOLS)
 FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake)
 OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE, tools=OPENCODE_TOOLS)
+OPENCODE2 = Rig(
+    "opencode2",
+    "opencode2",
+    ScriptedModel,
+    "lildax",
+    "the preview of OpenCode 2, npm @opencode-ai/cli-linux-x64",
+    prepare=_opencode2_settings,
+    skills=".opencode/skills",
+    announces=PREVIEW_LACKS,
+    tools=OPENCODE2_TOOLS,
+)
+_OPENCODE2_STABLE = replace(
+    OPENCODE2,
+    program="opencode",
+    install="npm install -g @opencode/cli",
+    prepare=None,
+    skills=".claude/skills",
+    announces={},
+)
+
+
+def opencode2_here() -> Rig:
+    """Return the rig for the OpenCode 2 of this machine: its preview, else what ``opencode`` is."""
+    return OPENCODE2 if find_program(OPENCODE2.program) else _OPENCODE2_STABLE
+
+
 ACP_OPENCODE = Rig(
     "opencode-acp",
     "opencode-acp",
@@ -271,5 +310,5 @@ ACP_CLAUDE = Rig(
     steers_at_once=True,
 )
 
-RIGS = (CLAUDE, OPENCODE, ACP_CLAUDE, ACP_OPENCODE, FAKE)
+RIGS = (CLAUDE, OPENCODE, OPENCODE2, ACP_CLAUDE, ACP_OPENCODE, FAKE)
 """Every agent that the suite runs on."""

@@ -51,12 +51,42 @@ OPENCODE: Mapping[str, Tool] = {
 }
 """OpenCode's tools, by the name of Claude's."""
 
-_NAMES = {tool.name for tool in OPENCODE.values()}
+_PATH = {"file_path": "path"}
+_SUBAGENT = Tool("subagent", {"subagent_type": "agent"}, values=_TASK.values)
+
+OPENCODE_2: Mapping[str, Tool] = {
+    **OPENCODE,
+    "Agent": _SUBAGENT,
+    "Bash": Tool("shell"),
+    "Edit": Tool("edit", {**OPENCODE["Edit"].fields, **_PATH}),
+    "Read": Tool("read", _PATH),
+    "Task": _SUBAGENT,
+    "Write": Tool("write", _PATH),
+}
+"""Those of OpenCode 2; its preview has the first version's names for commands and sub-agents."""
+
+_NAMES = {tool.name for tools in (OPENCODE, OPENCODE_2) for tool in tools.values()}
 
 
 def offers(request: ModelRequest, name: str) -> bool:
     """Return whether a request offers a tool, by Claude's name or in the agent's own words."""
-    return name in request.tools or _spoken(name) in request.tools
+    return name in request.tools or _tool(name, request).name in request.tools
+
+
+def _tool(name: str, request: ModelRequest) -> Tool:
+    """Return the tool that the agent which asked has in the place of Claude's."""
+    if name.startswith(MCP):
+        return Tool(name.removeprefix(MCP).replace("__", "_", 1))
+    if not _is_opencode_2(request):
+        return OPENCODE.get(name, Tool(name))
+    tool, before = OPENCODE_2.get(name, Tool(name)), OPENCODE.get(name, Tool(name))
+    return before if before.name in request.tools and tool.name != before.name else tool
+
+
+def _is_opencode_2(request: ModelRequest) -> bool:
+    """Tell whether its tools are those of OpenCode 2: a file's key there is ``path``."""
+    schemas = {tool.get("name"): tool.get("input_schema") for tool in request.body.get("tools", ())}
+    return "path" in ((schemas.get("read") or {}).get("properties") or {})
 
 
 def translated(part: Part, request: ModelRequest) -> Part:
@@ -65,14 +95,8 @@ def translated(part: Part, request: ModelRequest) -> Part:
         return part
     if not _NAMES.intersection(request.tools):
         return part
-    tool = OPENCODE.get(part.name, Tool(""))
-    return replace(part, name=_spoken(part.name), input=_input(part, tool))
-
-
-def _spoken(name: str) -> str:
-    if name.startswith(MCP):
-        return name.removeprefix(MCP).replace("__", "_", 1)
-    return OPENCODE[name].name if name in OPENCODE else name
+    tool = _tool(part.name, request)
+    return replace(part, name=tool.name, input=_input(part, tool))
 
 
 def _input(part: ToolCall, tool: Tool) -> dict[str, Any]:

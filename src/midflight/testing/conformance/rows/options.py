@@ -69,7 +69,7 @@ async def skills(stage: Stage) -> None:
     Where that is made by midflight, the model may see the second, but it cannot have it.
     """
     for name in ("alpha", "beta"):
-        make_skill(stage.cwd / ".claude" / "skills", name)
+        make_skill(stage.cwd / stage.rig.skills, name)
     steps: list[Step] = [ToolCall("Skill", {"skill": "beta"}), Text("x")]
     async with stage.play(steps, skills=["alpha", "gamma"], trust=True) as on:
         await on.ask()

@@ -1,0 +1,543 @@
+"""The driver for OpenCode 2: one session of its server, over HTTP. Experimental, see `names`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from midflight import events as e
+from midflight._util.aio import TaskSet
+from midflight._util.redact import Redactor, server_secrets
+from midflight.agents.base import (
+    Calling,
+    Died,
+    Dropped,
+    Finished,
+    Kept,
+    Reply,
+    Signal,
+    Support,
+    Taken,
+    Up,
+    Woke,
+)
+from midflight.agents.opencode.ids import Ids
+from midflight.agents.opencode.models import ModelChoice
+from midflight.agents.opencode.permissions import OpenCodePermissions
+from midflight.agents.opencode.processes import RunningCommands
+from midflight.agents.opencode.program import check_options
+from midflight.agents.opencode.server import Refused, Server, join
+from midflight.agents.opencode.trust import only_here
+from midflight.agents.opencode.v2 import conversation, program, trust
+from midflight.agents.opencode.v2.effects import TOOLS
+from midflight.agents.opencode.v2.events import EventTranslator, is_delivery
+from midflight.agents.opencode.v2.feed import (
+    GAP,
+    GONE,
+    Connecting,
+    Feed,
+    FeedItem,
+    is_active,
+    missed,
+    wake,
+)
+from midflight.agents.opencode.v2.names import PREVIEW, Names
+from midflight.agents.opencode.v2.requests import Replies
+from midflight.agents.process.tool_processes import last_signals
+from midflight.agents.shared.effects import effects_of
+from midflight.agents.shared.obeyed import protected
+from midflight.agents.shared.only_here import refuse
+from midflight.effects import Effect
+from midflight.errors import AgentFailed, UnsupportedOption
+from midflight.options import Options
+from midflight.trust.decision import Standing, decide, look_again
+from midflight.values import PermissionMode
+
+QUIET_S = 2.0
+"""After so long a silence the server is asked for its state, whatever it has reported."""
+
+LOST_AFTER_S = 5.0
+"""A server at rest that has not run a prompt after so long will never run it by itself."""
+
+REFUSED_MOST = 3
+"""How often in a row the server may refuse to tell its state."""
+
+STOP_TIMEOUT_S = 5.0
+STOP_PAUSE_S = 0.1
+
+EXPERIMENTAL = (
+    "OpenCode 2 is driven experimentally: tried on its preview, what only 2.x has was read;"
+    " `midflight doctor --probe --agent opencode2` tries yours"
+)
+
+NUDGE: FeedItem = {"type": "server.heartbeat", "data": {}}
+"""Wakes the reader, so that it looks whether something is unsettled."""
+
+
+class Prompt(NamedTuple):
+    """A prompt as the server has got it, by our id."""
+
+    known: str
+    text: str
+    delivery: str
+
+
+class OpenCode2Agent:
+    """One conversation with OpenCode 2."""
+
+    name = "opencode2"
+    experimental = True
+    capabilities: Mapping[str, Support] = {
+        "steer": "supported",
+        "queue": "emulated",
+        "redirect": "emulated",
+        "interrupt": "supported",
+        "cancel": "supported",
+        "permissions": "supported",
+        "edited_input": "emulated",
+        "questions": "supported",
+        "set_model": "supported",
+        "set_permission_mode": "emulated",
+        "max_turns": "emulated",
+        "max_budget_usd": "emulated",
+        "timeout": "emulated",
+        "stall_timeout": "emulated",
+        "plugins": "emulated",
+        "skills": "supported",
+        "mcp_servers": "supported",
+        "system_prompt": "supported",
+        "effort": "supported",
+        "add_dirs": "emulated",
+        "resume": "supported",
+        "retries": "supported",
+        "plan": "supported",
+        "background": "not",
+        "subagents": "supported",
+        "set_limits": "emulated",
+        "cost": "supported",
+    }
+    limits: Mapping[str, str] = {
+        "queue": "kept in midflight's outbox, then given to OpenCode's own queue",
+        "redirect": "an interrupt, then the message",
+        "edited_input": "the call is refused, and the agent asked to repeat it with that input",
+        "set_permission_mode": "OpenCode asks, midflight answers by the mode",
+        "max_turns": "model calls are counted, then an interrupt",
+        "max_budget_usd": "OpenCode's figures are added up, then an interrupt",
+        "timeout": "midflight's clock, then an interrupt",
+        "stall_timeout": "midflight's clock, then an interrupt",
+        "plugins": "of a plugin, OpenCode gets the skills",
+        "add_dirs": "OpenCode asks, midflight allows",
+        "background": "OpenCode's commands and sub-agents end with their turn",
+        "set_limits": "midflight counts anyway",
+    }
+
+    def __init__(self, options: Options) -> None:
+        """Take the options; nothing is started. Raises `UnsupportedOption`."""
+        check_options(options)
+        self._options = options
+        self._permissions = OpenCodePermissions(options)
+        self._clean = Redactor({**os.environ, **options.env}, server_secrets(options.mcp_servers))
+        self._inbox: asyncio.Queue[FeedItem | Signal] = asyncio.Queue()
+        self._tasks = TaskSet()
+        self._server: Server[Feed] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._feed: Feed
+        self._replies: Replies
+        self._commands: RunningCommands
+        self._model: ModelChoice
+        self._translate: EventTranslator
+        self._plugins = False
+        self._session = ""
+        self._ids = Ids()
+        self._sent = 0.0
+        self._pause = QUIET_S
+        self._prompts: dict[str, Prompt] = {}
+        self._kept: dict[str, Prompt] = {}
+        self._woken: set[str] = set()
+        self._refused = 0
+
+    # Starting and ending ------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find or start a server, open a session there, and listen to it."""
+        options = self._options
+        standing = await asyncio.to_thread(self._look)
+        self._server = await self._join(trusted=standing.trusted)
+        self._commands = RunningCommands(self._server, options.cwd)
+        try:
+            self._feed = self._server.connection
+            self._check(self._feed.names, standing)
+            await self._feed.join(options.cwd)
+            client = self._feed.client
+            models = await conversation.models(client, options)
+            self._model = ModelChoice(models)
+            if options.model is not None:
+                self._use(options.model)
+            if options.effort is not None:
+                self._model.think(options.effort)
+            self._session, seq, model = await conversation.begin(client, self._feed.names, options)
+            await self._choose()
+            inventory = await conversation.inventory(client, self._feed.names, options)
+            self._plugins = inventory.plugins
+            self._replies = Replies(client, self._permissions, self._start_task)
+            self._translate = EventTranslator(
+                self._session,
+                self._feed.names,
+                models.price,
+                self._replies,
+                self._clean,
+                directory=options.cwd,
+                seq=seq,
+            )
+            self._replies.of(self._translate.requests.open)
+            self._feed.listen(self._session, self._inbox)
+            if options.server_url is None:
+                await asyncio.to_thread(look_again, options, trust.OBEYED, standing)
+            self._inbox.put_nowait(Up())
+            for text in filter(None, (standing.notice, EXPERIMENTAL)):
+                self._inbox.put_nowait(e.Notice(level="warning", text=text))
+            self._inbox.put_nowait(self._introduction(inventory, model))
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _join(self, *, trusted: bool) -> Server[Feed]:
+        """Find or start the server."""
+        options = self._options
+        if options.server_url is not None:
+            return await join(options, Connecting(None, None), None, program.password(options))
+        launch = program.Launch.of(options, trusted=trusted)
+        return await join(options, Connecting(launch.names, launch.password_file()), launch)
+
+    def _look(self) -> Standing:
+        """Return how to start here; a server that runs already cannot be told.
+
+        Raises `UnsupportedOption` for what the options name and only the folder has.
+        """
+        options = self._options
+        told = options.server_url is None
+        standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
+        self._permissions.protected = protected(options, standing.stake)
+        if not standing.trusted:
+            refuse(options, only_here(options, standing.stake))
+        return standing
+
+    def _check(self, names: Names, standing: Standing) -> None:
+        """Take in what the server lacks. Raises `UnsupportedOption` or `AgentFailed`.
+
+        The preview loads a folder's settings whatever it is told.
+        """
+        if names is not PREVIEW:
+            return
+        self.capabilities = {**self.capabilities, **PREVIEW_LACKS}
+        self.limits = {**self.limits, **PREVIEW_LIMITS}
+        if self._options.mcp_servers:
+            raise UnsupportedOption("mcp_servers", "the preview of OpenCode 2 runs none")
+        if standing.stake and not standing.trusted and self._options.server_url is None:
+            raise AgentFailed(
+                "the preview of OpenCode 2 cannot be told to leave out this folder's settings",
+                f"midflight trust {self._options.cwd}",
+            )
+
+    def _introduction(self, inventory: conversation.Inventory, model: str) -> e.SessionStarted:
+        assert self._server is not None  # noqa: S101 - taken by start
+        return e.SessionStarted(
+            agent=self.name,
+            agent_version=self._server.version,
+            agent_session=self._session,
+            model=self._model.name or model,
+            cwd=str(self._options.cwd),
+            tools=(),
+            skills=inventory.skills,
+            problems=tuple(map(self._clean, inventory.problems)),
+        )
+
+    async def close(self) -> None:
+        """End the session: its turn, its tools, and the server if no other session uses it."""
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Stop what the session does, at once; its conversation stays on disk.
+
+        Done once and wholly, also if the caller is cancelled meanwhile.
+        """
+        if self._ending is None and self._server is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self, server: Server[Feed]) -> None:
+        self._tasks.cancel()
+        try:
+            if self._session and server.is_alive():
+                await self._commands.condemn()
+                await self._stop(server)
+                await self._commands.close()
+            feed = server.connection
+            feed.forget(self._session)
+            if feed.leave(self._options.cwd):
+                await self._commands.end_strays(feed.directories)
+        finally:
+            await server.leave()
+            self._inbox.put_nowait(GONE)
+
+    async def _stop(self, server: Server[Feed]) -> None:
+        """Interrupt, and wait until the session rests; a server that does not obey is ended."""
+        with contextlib.suppress(AgentFailed, TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                while await is_active(self._feed, self._session):
+                    await self._interrupt()
+                    await asyncio.sleep(STOP_PAUSE_S)
+                return
+        await server.kill()
+
+    # Verbs --------------------------------------------------------------------------------
+
+    async def send(self, message: str, text: str, *, steer: bool) -> None:
+        """Send a prompt under an id of ours: for the next step, or for a run of its own."""
+        kept = self._kept.pop(message, None)
+        if kept is not None and kept.text == text:
+            prompt = kept  # It has never left the server: the same again wakes it.
+        else:
+            # What the preview has queued cannot be taken back, and would run by itself.
+            delivery = "queue" if self._feed.names.inbox and not steer else "steer"
+            prompt = Prompt(self._ids.after(""), text, delivery)
+        self._prompts[prompt.known] = prompt
+        self._translate.unread[prompt.known] = message
+        self._translate.stopping = False
+        self._sent = time.monotonic()
+        try:
+            await self._post(prompt)
+        except AgentFailed:
+            self._translate.unread.pop(prompt.known, None)
+            raise
+        self._translate.unsettled = self._translate.unsettled or not self._translate.in_turn
+
+    async def _post(self, prompt: Prompt) -> None:
+        body = self._feed.names.prompt(prompt.known, prompt.text, prompt.delivery)
+        await self._feed.client.post(f"/api/session/{self._session}/prompt", body)
+
+    async def cancel(self, message: str) -> None:
+        """Take back a prompt that the model has not got; the preview does not give it back."""
+        for known in [k for k, unread in self._translate.unread.items() if unread == message]:
+            if not (self._feed.names.inbox and await self._take_back(known)):
+                self._inbox.put_nowait(Kept(message))
+
+    async def _take_back(self, known: str) -> bool:
+        """Delete a prompt from the inbox; False if it was delivered before.
+
+        The answer is the same for both: the session's log tells.
+        """
+        path = f"/api/session/{self._session}/inbox/{known}"
+        await self._feed.client.delete(path)
+        log = await self._feed.client.log(self._feed.names, self._session, self._translate.seq)
+        if any(is_delivery(frame, known) for frame in log):
+            return False
+        self._drop(known)
+        return True
+
+    def _drop(self, known: str) -> None:
+        if (message := self._translate.withdraw(known)) is not None:
+            self._inbox.put_nowait(Dropped(message))
+
+    async def interrupt(self) -> None:
+        """Stop the run, and take back what it has not read; note what must not survive it."""
+        self._translate.stopping = True
+        await self._commands.condemn()
+        await self._interrupt()
+        for known in list(self._translate.unread):
+            if self._feed.names.inbox:
+                await self._take_back(known)
+            else:
+                # The preview keeps it for its next run; if it runs alone, it is interrupted then.
+                self._kept[self._translate.unread[known]] = self._prompts[known]
+                self._drop(known)
+        self._inbox.put_nowait(NUDGE)
+
+    async def _interrupt(self) -> None:
+        await self._feed.client.post(f"/api/session/{self._session}/interrupt")
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the reading of events."""
+
+        async def done() -> None:
+            with contextlib.suppress(AgentFailed):
+                await work
+
+        self._tasks.start(done())
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a permission request or a question; one that has ended is ignored."""
+        await self._replies.reply(reply)
+
+    def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
+        """See `Agent.effects`. With plugins a tool may be another than its name says."""
+        table = {} if self._plugins else TOOLS
+        effects = effects_of(table, request.name, request.input, self._options.cwd)
+        return self._permissions.protected.marked(effects)
+
+    async def set_model(self, model: str) -> None:
+        """Use this model from the next model call on. Raises `UnsupportedOption`."""
+        self._use(model)
+        await self._choose()
+
+    def _use(self, model: str) -> None:
+        own = self._model.use(model)
+        if own != model:
+            text = f"the model {model!r} means {own} here"
+            self._inbox.put_nowait(e.Notice(level="info", text=text))
+
+    async def _choose(self) -> None:
+        """Tell the server which model the session uses, if one was chosen."""
+        if (ref := self._model.ref()) is not None:
+            await self._feed.client.post(f"/api/session/{self._session}/model", {"model": ref})
+
+    def cost_with(self, model: str | None) -> Support:
+        """See `Agent.cost_with`."""
+        return self.capabilities["cost"] if self._model.priced(model) else "not"
+
+    async def set_permission_mode(self, mode: PermissionMode) -> None:
+        """Use this mode from the next request on."""
+        self._permissions.mode = mode
+
+    async def stop_task(self, task: str) -> None:
+        """There is no background work."""
+
+    # Reports ------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Signal]:
+        """Read events until the server is gone or the session has been closed."""
+        while True:
+            item = await self._next() if self._inbox.empty() else self._inbox.get_nowait()
+            if item == GONE:
+                break
+            if isinstance(item, dict):
+                signals = self._translate(item)
+            elif item is None or item == GAP:
+                signals = await self._look_for_news(gap=item == GAP)
+            else:
+                yield item
+                continue
+            for signal in signals:
+                if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                    await self._watch(signal)
+                yield signal
+        assert self._server is not None  # noqa: S101 - it was started
+        words = self._server.last_words() if self._ending is None else "it was closed"
+        for last in last_signals(await self._server.survivors(), Died(words)):
+            yield last
+
+    async def _next(self) -> FeedItem | Signal | None:
+        """Wait for the next item; None when it is time to ask for the state."""
+        translate = self._translate if self._session else None
+        if translate is None or not (translate.in_turn or translate.unread):
+            return await self._inbox.get()
+        if translate.unsettled or translate.stopping:
+            self._pause = min(self._pause, QUIET_S)
+        else:
+            self._pause = QUIET_S
+        try:
+            async with asyncio.timeout(self._pause):
+                item = await self._inbox.get()
+        except TimeoutError:
+            self._pause *= 2
+            return None
+        self._pause = self._feed.names.settle_s
+        return item
+
+    async def _look_for_news(self, *, gap: bool) -> list[Signal]:
+        """Ask for the state: what the server did not report, or does not do at all."""
+        translate = self._translate
+        try:
+            active = await is_active(self._feed, self._session)
+            if active and not gap:
+                return []
+            before = translate.seq
+            signals = await missed(self._feed, translate)
+            if active or translate.seq != before:
+                return signals
+            signals += translate.settle()
+            if translate.unread and time.monotonic() - self._sent > LOST_AFTER_S:
+                signals += await self._wake()
+        except AgentFailed as error:
+            # One that is not reached is asked again, until it counts as gone. What it refuses is a
+            # mistake here, and must not hang the session.
+            self._refused += isinstance(error, Refused)
+            if self._refused > REFUSED_MOST:
+                raise
+            return []
+        self._refused = 0
+        return signals
+
+    async def _wake(self) -> list[Signal]:
+        """Have a prompt run that is parked, or take it back: it would run at another time."""
+        for known in list(self._translate.unread):
+            if known not in self._woken and await self._wakes(known):
+                self._woken.add(known)
+                self._sent = time.monotonic()
+                return []
+            if self._feed.names.inbox:
+                await self._feed.client.delete(f"/api/session/{self._session}/inbox/{known}")
+        return list(self._translate.lose())
+
+    async def _wakes(self, known: str) -> bool:
+        """Have a prompt run that is still there; the preview does so when it is sent again."""
+        if self._feed.names.inbox:
+            return await wake(self._feed, self._session, known)
+        await self._post(self._prompts[known])
+        return True
+
+    async def _watch(self, signal: Signal) -> None:
+        """Keep track of what runs, and end what an interrupt has left running."""
+        match signal:
+            case e.ToolStarted() if signal.kind == "execute":
+                self._commands.begin(signal)
+            case e.ToolEnded() if not self._translate.stopping:
+                self._commands.over(signal.call)
+            case e.PermissionRequested():
+                self._replies.note(signal)
+            case Taken() | Calling() if self._translate.stopping:
+                # The first interrupt came before there was a run to stop.
+                with contextlib.suppress(AgentFailed):
+                    await self._interrupt()
+            case Woke() if self._translate.unwanted:
+                self._translate.stopping = True
+                with contextlib.suppress(AgentFailed):
+                    await self._interrupt()
+            case Finished():
+                self._prompts = {k: self._prompts[k] for k in self._translate.unread}
+                self._translate.stopping = False
+                self._replies.forget()
+                await self._commands.close()
+
+
+PREVIEW_LACKS: Mapping[str, Support] = {
+    "cancel": "emulated",
+    "cost": "estimated",
+    "edited_input": "not",
+    "effort": "not",
+    "mcp_servers": "not",
+    "permissions": "emulated",
+    "retries": "not",
+    "skills": "emulated",
+    "subagents": "not",
+}
+"""What its preview cannot do that was read of stable 2.x."""
+
+PREVIEW_LIMITS: Mapping[str, str] = {
+    "cancel": "in midflight's outbox; the preview keeps what it has received",
+    "cost": "the preview tells tokens, which are priced by its own list",
+    "edited_input": "the preview keeps from the model why a call was refused",
+    "effort": "the preview lists no variants of its models",
+    "mcp_servers": "the preview has none",
+    "permissions": "the preview offers the model what is not allowed, and midflight refuses it",
+    "retries": "the preview makes a call again and says nothing of it",
+    "skills": "the preview's model sees the others too, and is refused them",
+    "subagents": "the preview has none",
+}
