@@ -138,6 +138,7 @@ def _session(name: str, seq: int) -> dict[str, Any]:
         "agent_session": name,
         "last": LAST_WORDS,
         "pending": "[]",
+        "rules": "[]",
         "turns": 10,
         "total_cost_usd": 0.1,
         "options": msgspec.json.encode(options).decode(),

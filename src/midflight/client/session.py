@@ -142,8 +142,9 @@ class RemoteSession(BaseSession):
             raise Conflict("a session is entered once", "ask the client for it again")
         if not self._fresh:  # else its host tells all of it, with what is in no journal
             past = await self._journal.past(self.id)
+            self._folded = past.state or self._folded
             for event in past.events:
-                self._see(event)
+                self._receive(event)
             self._log.restore(past.recent)
             self._reader = self._log.reader(self._log.last_seq)
         self._row = await self._journal.find(self.id, exact=True)
@@ -263,6 +264,10 @@ class RemoteSession(BaseSession):
 
     def _see(self, event: e.Event) -> None:
         self._folded.apply(event)
+        self._receive(event)
+
+    def _receive(self, event: e.Event) -> None:
+        """Update the receipts."""
         self._update_receipts(event)
         if self.first is None:
             self.first = self._newest

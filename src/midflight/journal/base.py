@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from midflight.events import Event
+from midflight.state.session import State
 from midflight.values import SessionStatus
 
 __all__ = ["Past", "Record", "Summary"]
@@ -18,10 +19,12 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     ``events`` make up its state; those that only report progress are left out of the older ones,
     and none is missing behind ``whole_after``. ``handed`` are the ids of messages; what became of
-    one that no later event reports is not known.
+    one that no later event reports is not known. ``state`` is what the events amount to, where the
+    journal has folded them; who gets it may go on with it.
     """
 
     events: Sequence[Event]
+    state: State | None = None
     whole_after: int = 0
     handed: Collection[str] = ()
 

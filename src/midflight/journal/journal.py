@@ -278,8 +278,8 @@ class Journal:
 
     async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
         """Return sessions as other processes get them, with the requests that wait."""
-        name = self._database.name
-        return await self._read(lambda c: [queries.info(c, name, row) for row in rows])
+        found, name = list(rows), self._database.name
+        return await self._read(lambda c: queries.infos(c, name, found))
 
     async def host_gone(self, session: str) -> None:
         """Wait until the host of a session, which does not answer, is known to be dead.

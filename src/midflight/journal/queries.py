@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,9 @@ _ONLY_SAID = (
 
 PAGE_CHARS = 4_000_000
 """How long the events of a page may be together; a single one may be longer."""
+
+TOGETHER = 500
+"""How many sessions one query names."""
 
 NAMED = 5
 """How many candidates an error names."""
@@ -186,39 +189,46 @@ def waiting(connection: Connection) -> list[str]:
     return [row.id for row in connection.execute(query)]
 
 
-def info(connection: Connection, name: str, row: SessionRow) -> SessionInfo:
-    """Return a session as other processes get it. ``name`` is the database's."""
-    waiting: list[Event] = []
-    if row.pending:
-        query = (
-            select(events.c.seq, events.c.data)
-            .join(requests, (requests.c.session == events.c.session) & _IS_ASKED)
-            .where(requests.c.session == row.id, requests.c.id.in_(row.pending))
-            .order_by(events.c.seq)
+def infos(connection: Connection, name: str, rows: Sequence[SessionRow]) -> list[SessionInfo]:
+    """Return sessions as other processes get them. ``name`` is the database's."""
+    rules = _rules(connection, name, [row.id for row in rows if row.rules is None])
+    return [
+        SessionInfo(
+            **{field: getattr(row, field) for field in _SAME},
+            pending=_pending(connection, name, row) if row.pending else (),
+            rules=row.rules if row.rules is not None else rules[row.id],
+            limits=row.limits_in_force,
+            host=row.address,
+            parent=row.parent or None,
         )
-        waiting = [_event(name, row.id, one) for one in connection.execute(query)]
-    same = {field: getattr(row, field) for field in _SAME}
-    return SessionInfo(
-        **same,
-        pending=tuple(one for one in waiting if isinstance(one, Request)),
-        rules=_rules(connection, name, row.id) if row.rules is None else row.rules,
-        limits=row.limits_in_force,
-        host=row.address,
-        parent=row.parent or None,
-    )
+        for row in rows
+    ]
 
 
-def _rules(connection: Connection, name: str, session: str) -> tuple[str, ...]:
-    """Return the rules of a session that only an older host has written."""
+def _pending(connection: Connection, name: str, row: SessionRow) -> tuple[Request, ...]:
     query = (
         select(events.c.seq, events.c.data)
-        .where(events.c.session == session, events.c.type.in_(RULE_EVENTS))
+        .join(requests, (requests.c.session == events.c.session) & _IS_ASKED)
+        .where(requests.c.session == row.id, requests.c.id.in_(row.pending))
         .order_by(events.c.seq)
     )
-    rules = Rules()
-    for row in connection.execute(query):
-        rules.apply(_event(name, session, row))
-    return tuple(rules.held)
+    waiting = [_event(name, row.id, one) for one in connection.execute(query)]
+    return tuple(one for one in waiting if isinstance(one, Request))
+
+
+def _rules(connection: Connection, name: str, sessions: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the rules of sessions that only an older host has written."""
+    rules = {session: Rules() for session in sessions}
+    for first in range(0, len(sessions), TOGETHER):
+        query = (
+            select(events.c.session, events.c.seq, events.c.data)
+            .where(events.c.session.in_(sessions[first : first + TOGETHER]))
+            .where(events.c.type.in_(RULE_EVENTS))
+            .order_by(events.c.session, events.c.seq)
+        )
+        for row in connection.execute(query):
+            rules[row.session].apply(_event(name, row.session, row))
+    return {session: tuple(held.held) for session, held in rules.items()}
 
 
 _IS_ASKED = requests.c.asked == events.c.seq
@@ -297,17 +307,20 @@ def past(connection: Connection, name: str, session: str) -> Past:
         .order_by(events.c.seq)
     )
     handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
-    found = [_event(name, session, row) for row in connection.execute(query)]
-    _check(name, session, found, whole_after, newest)
+    found = [_event(name, session, row) for row in connection.execute(query).all()]
     return Past(
+        state=_folded(name, session, found, whole_after, newest),
         events=found,
         whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
     )
 
 
-def _check(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> None:
-    """Events with a hole cannot be resumed from; better an error here than a failure later."""
+def _folded(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> State:
+    """Return what the events amount to. Raises `StoreRefused` for such with a hole.
+
+    They could not be resumed from; better an error here than a failure later.
+    """
     state, expected = State(), whole_after
     for event in found:
         seq = event.seq or 0
@@ -322,3 +335,4 @@ def _check(name: str, session: str, found: list[Event], whole_after: int, newest
             raise _damaged(name, what) from error
     if expected < newest:
         raise _damaged(name, f"event {expected + 1} of session {session} is missing")
+    return state
