@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import signal
 from collections.abc import Awaitable, Callable
@@ -10,10 +11,12 @@ import pytest
 from tests.faults.manifest import fault
 from tests.support.program import Program, events
 
+from midflight import dispatch
 from midflight import events as e
-from midflight.cli.jsonl import _read_lines
+from midflight.cli.jsonl import _quiet, _read_lines
 from midflight.cli.output import json_line
-from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
+from midflight.session.event_log import EventLog
+from midflight.testing import FakeModel, ScriptedModel, Text, ToolCall, Wait, Words
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
@@ -202,3 +205,20 @@ def test_json_keeps_the_text_and_cannot_drive_a_terminal(char: str) -> None:
     line = json_line(e.encode(e.Text(text=f"a{char}b")))
     assert json.loads(line)["text"] == f"a{char}b"
     assert (char.encode() in line) == (char in "é😀")
+
+
+async def test_run_is_quiet_at_the_end_though_its_first_events_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads its stream before the input has ended."""
+    monkeypatch.setattr("midflight.session.session.EventLog", functools.partial(EventLog, 5))
+    async with (
+        FakeModel(lambda _: Text("done")) as fake,
+        dispatch("one", agent="fake", cwd=tmp_path, env=fake.env(tmp_path)) as session,
+    ):
+        for _ in range(3):
+            await (await session.send("more")).result()
+        assert session.oldest_seq > 5
+        async with asyncio.timeout(10):
+            await _quiet(session)
+        assert session.status == "idle"

@@ -14,7 +14,7 @@ from midflight import events as e
 from midflight._util.lines import OVERLONG, LineSplitter
 from midflight.cli.output import json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome
-from midflight.errors import InvalidInput
+from midflight.errors import EventsExpired, InvalidInput
 from midflight.session.session import Session
 
 CHUNK_BYTES = 65_536
@@ -53,9 +53,7 @@ async def _drive(
     rest: Callable[[], Awaitable[bool]],
 ) -> None:
     """Carry out what comes in, and close the session when nothing more can come."""
-    quiet = Quiet(session)
-    watching = asyncio.get_running_loop().create_task(quiet.watch())
-    commands = asyncio.get_running_loop().create_task(_run_commands(session, quiet))
+    commands = asyncio.get_running_loop().create_task(_run_commands(session))
     try:
         for text in then:
             await session.send(text, delivery="queue")
@@ -63,11 +61,10 @@ async def _drive(
         await asyncio.wait([commands, printing], return_when=asyncio.FIRST_COMPLETED)
         if commands.done() and commands.result():
             session.attend(attended=False)
-            await quiet.reached()
+            await _quiet(session)
             while not await rest():
-                await quiet.reached()
+                await _quiet(session)
     finally:
-        watching.cancel()
         commands.cancel()
         await session.close()
 
@@ -79,7 +76,7 @@ async def _print(session: Session, outcome: ExitOutcome) -> None:
         write(b"".join(json_line(e.encode(event)) for event in events))
 
 
-async def _run_commands(session: Session, quiet: Quiet) -> bool:
+async def _run_commands(session: Session) -> bool:
     """Carry out the commands; True if their source has ended, False if one was to close."""
     async for line in _lines():
         if line is None:
@@ -92,39 +89,17 @@ async def _run_commands(session: Session, quiet: Quiet) -> bool:
             continue
         if isinstance(command, c.Close):
             return False
-        quiet.disturb()
         await session.submit(command)
     return True
 
 
-class Quiet:
-    """Knows whether the session is quiet. It reads all events, so that none pile up for it."""
-
-    def __init__(self, session: Session) -> None:
-        """Begin not quiet."""
-        self._session = session
-        self._is = asyncio.Event()
-        self._disturbed = asyncio.Event()
-
-    def disturb(self) -> None:
-        """Report that a command is coming: look again."""
-        self._is.clear()
-        self._disturbed.set()
-
-    async def reached(self) -> None:
-        """Wait until the session is quiet, looked at anew."""
-        self.disturb()
-        await self._is.wait()
-
-    async def watch(self) -> None:
-        """Read the events until cancelled."""
-        while True:
-            self._disturbed.clear()
-            async for _ in self._session.stream():
+async def _quiet(session: Session) -> None:
+    """Wait until the session is quiet. What nobody has read of its stream may be long gone."""
+    while True:
+        with contextlib.suppress(EventsExpired):
+            async for _ in session.stream():
                 pass
-            if not self._disturbed.is_set():
-                self._is.set()
-            await self._disturbed.wait()
+            return
 
 
 async def _lines() -> AsyncIterator[bytes | None]:

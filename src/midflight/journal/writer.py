@@ -205,4 +205,4 @@ def _call_in(loop: asyncio.AbstractEventLoop, calls: list[Callable[[], None]]) -
             loop.call_soon(call)  # one that raises must not stop the others
 
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(run)
+        loop.call_soon_threadsafe(calls[0] if len(calls) == 1 else run)

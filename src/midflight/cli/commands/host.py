@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -70,6 +71,7 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
         async with mine:
             ready, args.ready = args.ready, None  # once closed, its number is used again
             _report_ready(ready, Ready(address=mine.address()))
+            gc.freeze()  # what is loaded stays: to look at it again would hold up every stream
             await mine.wake()
             if warm is not None:
                 await mine.keep_warm(**warm)
