@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import os
 import random
+import shlex
 import signal
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +24,9 @@ import midflight
 from midflight import events as e
 from midflight.agents.process.reaper import MARKER
 from midflight.client.client import Client, connect
-from midflight.testing import ScriptedModel, Text, ToolCall
+from midflight.testing import ModelRequest, ScriptedModel, Step, Text, ToolCall
+from midflight.testing.conformance import OPENCODE
+from midflight.testing.plugin import need
 
 
 @pytest.fixture
@@ -138,6 +143,66 @@ async def test_sessions_of_one_host_have_own_terminals_and_outlive_it(
                 assert (await (await session.send("go on")).result()).text == "gone on"
         (after,) = [host for host in await client.hosts() if host.alive]
         assert after.pid != row.pid
+
+
+@fault("S17", "S19")
+async def test_shell_on_a_server_of_two_sessions_reaches_neither(
+    client: Client,
+    agent_env: Callable[[ScriptedModel], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Sessions on OpenCode share a host and a server; whose a program of it is, is not known."""
+    need(OPENCODE.missing())
+    state = tmp_path / "state"
+    program = shlex.join([sys.executable, "-P", str(tmp_path / "tell.py"), str(state)])
+    (tmp_path / "tell.py").write_text(_TELL, encoding="utf-8")
+
+    def script(request: ModelRequest) -> Step:
+        if request.tool_results or request.last_user_text != "try":
+            return Text("done")
+        return ToolCall("Bash", {"command": program})
+
+    async with ScriptedModel(script) as model:
+        for name, value in agent_env(model).items():
+            monkeypatch.setenv(name, value)
+        options: dict[str, Any] = {"agent": "opencode", "cwd": tmp_path, "allowed_tools": ["Bash"]}
+        async with await client.dispatch("wait", id="beside", **options) as beside:
+            assert beside.first is not None
+            assert (await beside.first.result()).text == "done"
+            async with await client.dispatch("try", id="trying", **options) as trying:
+                assert trying.first is not None
+                assert (await trying.first.result()).text == "done"
+            (row,) = await client.hosts()
+            servers = [
+                each for each in family(psutil.Process(row.pid)) if "serve" in each.cmdline()
+            ]
+            assert len(servers) == 1
+            (tool,) = [x for x in await client.history("trying") if isinstance(x, e.ToolEnded)]
+            assert tool.output.split() == ["NotAllowed"] * 4
+            said = [x for x in await client.history("beside") if isinstance(x, e.MessageAccepted)]
+            assert [message.text for message in said] == ["wait"]
+
+
+_TELL = """
+import asyncio, sys
+from midflight import connect
+from midflight.commands import Send
+
+async def main():
+    async with connect(sys.argv[1]) as client:
+        async def send(session):
+            await client.carry_out(session, Send(text="more"))
+
+        for session in ("beside", "trying"):
+            for what in (client.history, send):
+                try:
+                    print(await what(session))
+                except Exception as error:
+                    print(type(error).__name__)
+
+asyncio.run(main())
+"""
 
 
 async def test_host_in_the_background_ends_with_its_agents_on_sigterm(

@@ -18,8 +18,10 @@ from tests.support.sick_host import SICK, sick_host
 
 from midflight.address import Address
 from midflight.client.client import connect
+from midflight.client.placement import Placement
 from midflight.client.spawn import start_host
 from midflight.host import Host
+from midflight.info import SessionInfo
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 
@@ -54,6 +56,34 @@ async def test_dispatch_works_beside_a_sick_host(
             assert session.first is not None
             assert (await session.first.result()).text == "done"
         assert asked
+
+
+@fault("D7")
+async def test_task_that_a_host_takes_and_does_not_accept_goes_elsewhere(
+    healthy: Host,
+    state: Path,
+    tmp_path: Path,
+    fake_model: Callable[..., Awaitable[FakeModel]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = await fake_model(Text("done"))
+    options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+    accepted = Placement._accepted  # noqa: SLF001
+
+    async def accept(self: Placement, address: Address, path: str, body: bytes) -> SessionInfo:
+        slow = 30.0 if str(address) == healthy.address() else 0.1
+        monkeypatch.setattr("midflight.client.placement.ACCEPT_S", slow)
+        return await accepted(self, address, path, body)
+
+    monkeypatch.setattr(Placement, "_accepted", accept)
+    async with sick_host(state, "hangs then") as asked, connect(state) as client:
+        async with await client.dispatch("do it", **options) as session:
+            assert session.first is not None
+            assert (await session.first.result()).text == "done"
+        assert [line.split()[1] for line in asked if b"POST" in line] == [
+            b"/sessions?warm",
+            b"/sessions",
+        ]
 
 
 @fault("D7")

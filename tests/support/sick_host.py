@@ -11,7 +11,7 @@ from midflight.journal import Journal
 
 __all__ = ["SICK", "sick_host"]
 
-_HAS_ALL = b'{"status": "ok", "warm": true, "knows": true}'
+_HAS_ALL = b'{"status": "ok", "warm": true, "takes": true, "knows": true}'
 _REFUSAL = b'{"code": "invalid_input", "message": "revoke: not a command", "hint": "send"}'
 _FAILURE = b'{"code": "internal", "message": "FileNotFoundError", "hint": ""}'
 
@@ -34,6 +34,9 @@ SICK: dict[str, tuple[bytes, bytes]] = {
 }
 """What it answers when it is asked how it is, and to everything else; nothing is a silence."""
 
+_HANGS = {"hangs then": (_response(200, _HAS_ALL), b"")}
+"""One that says that it is well, and hangs."""
+
 _WELL = {"refuses": (_response(200, _HAS_ALL), _response(422, _REFUSAL))}
 """One that is not sick: it does not know what is asked of it."""
 
@@ -41,7 +44,7 @@ _WELL = {"refuses": (_response(200, _HAS_ALL), _response(422, _REFUSAL))}
 @contextlib.asynccontextmanager
 async def sick_host(state: Path, kind: str) -> AsyncIterator[list[bytes]]:
     """Have a sick host in the journal; yields the first lines of what it is asked."""
-    health, rest = (SICK | _WELL)[kind]
+    health, rest = (SICK | _HANGS | _WELL)[kind]
     asked: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 

@@ -62,7 +62,7 @@ class Placement:
         hosts = await self._hosts("warm")
         for address in _having(hosts, "warm"):
             with contextlib.suppress(Conflict, HostGone):
-                return read_session(await self._post(address, "/sessions?warm", body))
+                return await self._accepted(address, "/sessions?warm", body)
         return await self._begin(session, body, hosts)
 
     async def _begin(self, session: str, body: bytes, hosts: Answers) -> SessionInfo:
@@ -72,16 +72,19 @@ class Placement:
             if address is None:
                 address = taking.pop() if taking else await self._new(tried)
             try:
-                async with asyncio.timeout(ACCEPT_S):
-                    return read_session(await self._post(address, "/sessions", body))
-            except TimeoutError:
-                failed = HostGone("the host does not take the task", "send it again")
-            except HostGone as error:
-                failed = error
-            tried.add(address)
-            if not tries_left:
-                raise failed
+                return await self._accepted(address, "/sessions", body)
+            except HostGone:
+                tried.add(address)
+                if not tries_left:
+                    raise
         raise AssertionError
+
+    async def _accepted(self, address: Address, path: str, body: bytes) -> SessionInfo:
+        try:
+            async with asyncio.timeout(ACCEPT_S):
+                return read_session(await self._post(address, path, body))
+        except TimeoutError:
+            raise HostGone("the host does not take the task", "send it again") from None
 
     async def command(self, session: str, body: bytes) -> Outcome:
         """Give a session's host a command; one at rest gets a host.
