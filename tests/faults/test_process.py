@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.faults.manifest import fault
 from tests.support.events import ended, of, read, until
-from tests.support.faults import PROGRAMS, Models, Use, agents, gone, pid_in, pipe
+from tests.support.faults import PROGRAMS, Models, Use, agents, bash, gone, pid_in, pipe
 from tests.support.money import known
 
 import midflight
@@ -28,10 +28,6 @@ def _program(path: Path, script: str) -> Path:
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo 2.1.330 && exit\n{script}\n')
     path.chmod(0o755)
     return path
-
-
-def _bash(command: str) -> ToolCall:
-    return ToolCall("Bash", {"command": command})
 
 
 # Before the greeting ------------------------------------------------------------------------
@@ -75,7 +71,7 @@ async def test_killed_agent_takes_its_tools_along_and_is_resumed(
     """Its turn fails."""
     fifo = pipe(project / "pid")
     model = await scripted_model(
-        [[Words("on it"), _bash(f"echo $$ > {fifo}; exec tail -f /dev/null")], Text("welcome back")]
+        [[Words("on it"), bash(f"echo $$ > {fifo}; exec tail -f /dev/null")], Text("welcome back")]
     )
     async with midflight.dispatch("remember the heron", allowed_tools=["Bash"], **use(model)) as s:
         tool = await pid_in(fifo)
@@ -98,7 +94,7 @@ async def test_killed_agent_takes_its_tools_along_and_is_resumed(
 async def test_agent_killed_while_it_asks_leaves_no_request_open(
     scripted_model: Models, use: Use
 ) -> None:
-    model = await scripted_model([_bash("touch here")])
+    model = await scripted_model([bash("touch here")])
     async with midflight.dispatch("go", attended=True, **use(model)) as session:
         asked = await until(session, midflight.PermissionRequested)
         agents()[0].kill()
@@ -126,9 +122,9 @@ async def test_agent_killed_in_the_middle_of_a_line_fails_the_turn_once(
 async def test_budget_of_a_session_survives_the_death_of_its_agent(
     scripted_model: Models, use: Use
 ) -> None:
-    bash = _bash("true")
+    call = bash("true")
     model = await scripted_model(
-        [[Text("dear"), Usage(100_000, 1)], Silence(), [bash, Usage(500_000, 1)]]
+        [[Text("dear"), Usage(100_000, 1)], Silence(), [call, Usage(500_000, 1)]]
     )
     options = use(model, max_budget_usd=1.5, allowed_tools=["Bash"])
     async with midflight.dispatch("one", **options) as session:
@@ -153,7 +149,7 @@ async def test_agent_and_tool_end_with_the_program_that_runs_them(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     fifo = pipe(project / "pid")
-    model = await scripted_model([_bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
+    model = await scripted_model([bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
     program = (
         "import json, sys, midflight\n"
         "midflight.run('go', allowed_tools=['Bash'], **json.loads(sys.argv[1]))\n"
@@ -209,7 +205,7 @@ async def test_interrupt_ends_the_tool_and_not_the_background_task(
         ToolCall(
             "Bash", {"command": f"echo $$ > {background}; {touchy}", "run_in_background": True}
         ),
-        _bash(f"echo $$ > {tool}; {forever}"),
+        bash(f"echo $$ > {tool}; {forever}"),
         Text("fine"),
     ]
     model = await scripted_model(steps)
@@ -278,7 +274,7 @@ async def test_processes_of_a_tool_end_with_the_agent(
         f"{how} /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null' &"
         for how, fifo in fifos.items()
     ]
-    model = await scripted_model([_bash("\n".join([*strays, "exec tail -f /dev/null"]))])
+    model = await scripted_model([bash("\n".join([*strays, "exec tail -f /dev/null"]))])
     async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
         processes = [await pid_in(fifo) for fifo in fifos.values()]
         if end == "interrupt":
@@ -298,7 +294,7 @@ async def test_process_that_cannot_be_ended_is_reported_by_its_id(
 ) -> None:
     fifo = pipe(project / "pid")
     stray = f"setsid --fork /bin/sh -c 'echo $$ > {fifo}; exec tail -f /dev/null'"
-    model = await scripted_model([_bash(f"{stray} & exec tail -f /dev/null")])
+    model = await scripted_model([bash(f"{stray} & exec tail -f /dev/null")])
     async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
         process = await pid_in(fifo)
         with monkeypatch.context() as patch:
@@ -319,7 +315,7 @@ async def test_close_in_the_middle_of_a_tool_leaves_no_process(
     scripted_model: Models, use: Use, project: Path
 ) -> None:
     fifo = pipe(project / "pid")
-    model = await scripted_model([_bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
+    model = await scripted_model([bash(f"echo $$ > {fifo}; exec tail -f /dev/null")])
     async with midflight.dispatch("go", allowed_tools=["Bash"], **use(model)) as session:
         tool = await pid_in(fifo)
         (agent,) = agents()

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from midflight.agents.process.reaper import MARKER
-from midflight.testing import FakeModel, ScriptedModel
+from midflight.testing import FakeModel, ScriptedModel, ToolCall
 from midflight.testing.model.script import Script
 from midflight.testing.opencode import SHARED
 
@@ -22,6 +22,7 @@ __all__ = [
     "Models",
     "Use",
     "agents",
+    "bash",
     "gone",
     "memory_bytes",
     "open_pipe",
@@ -47,6 +48,11 @@ def agents() -> list[psutil.Process]:
             if MARKER in (env := child.environ()) and SHARED not in env:
                 found.append(child)
     return found
+
+
+def bash(command: str) -> ToolCall:
+    """Return a call of the shell, in the scripted model's words for every agent."""
+    return ToolCall("Bash", {"command": command})
 
 
 def pipe(path: Path) -> Path:

@@ -12,18 +12,14 @@ import psutil
 import pytest
 from tests.faults.manifest import fault
 from tests.support.events import ended, of, read
-from tests.support.faults import agents, gone, open_pipe, pid_in, pipe
+from tests.support.faults import agents, bash, gone, open_pipe, pid_in, pipe
 
 import midflight
 from midflight.agents.process import tree
-from midflight.testing import ModelRequest, Step, Text, ToolCall, Words
+from midflight.testing import ModelRequest, Step, Text, Words
 from midflight.testing.conformance.rig import OPENCODE, Stage
 
 pytestmark = pytest.mark.agent
-
-
-def _bash(command: str) -> ToolCall:
-    return ToolCall("Bash", {"command": command})
 
 
 def _deaf(fifo: Path) -> str:
@@ -48,7 +44,7 @@ async def test_killed_server_fails_the_turn_and_a_new_one_resumes(
     """All that it ran ends too; what cannot be ended is reported by its id."""
     stage = Stage(OPENCODE, tmp_path)
     fifos = [pipe(stage.cwd / name) for name in ("tool", "stray", "undying")]
-    call = _bash(f"{_stray(fifos[1])}; {_stray(fifos[2])}; {_deaf(fifos[0])}")
+    call = bash(f"{_stray(fifos[1])}; {_stray(fifos[2])}; {_deaf(fifos[0])}")
     steps: list[Step] = [[Words("on it"), call], Text("welcome back")]
     async with stage.play(steps, allowed_tools=["Bash"]) as on:
         first = await on.session.send("remember the heron")
@@ -90,7 +86,7 @@ async def test_server_tool_and_folder_end_with_the_program_above_them(
 ) -> None:
     stage = Stage(OPENCODE, tmp_path)
     fifos = [pipe(stage.cwd / name) for name in ("tool", "stray")]
-    async with stage.model([_bash(f"{_stray(fifos[1])}; {_deaf(fifos[0])}")]) as model:
+    async with stage.model([bash(f"{_stray(fifos[1])}; {_deaf(fifos[0])}")]) as model:
         given = {"cwd": str(stage.cwd), "env": stage.options(model)["env"]}
         host = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PROGRAM, json.dumps(given)
@@ -127,9 +123,9 @@ async def test_tool_ends_with_its_turn_and_not_with_another_session(
         if request.tool_results or text not in (*ENDS, "neighbour"):
             return Text(f"{text} is done")
         if text == "neighbour":
-            return _bash(f"echo $$ > {neighbour}; head -n1 {go}")
+            return bash(f"echo $$ > {neighbour}; head -n1 {go}")
         tool, below = fifos[text]
-        return _bash(
+        return bash(
             f"setsid /bin/sh -c 'echo $$ > {below}; exec tail -f /dev/null' & {_deaf(tool)}"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.faults.manifest import fault
 from tests.support.events import ended, of, read, until
-from tests.support.faults import memory_bytes, open_pipe, pid_in, pipe
+from tests.support.faults import bash, memory_bytes, open_pipe, pid_in, pipe
 from tests.support.relay import Relay
 
 import midflight
@@ -21,10 +21,6 @@ from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer
 
 HARD_TEXT = "NUL \0 bidi \u202e\u2066 combining e\u0301 emoji \U0001f9d1\u200d\U0001f680 \x1b[31m"
-
-
-def _bash(command: str) -> ToolCall:
-    return ToolCall("Bash", {"command": command})
 
 
 # Input ----------------------------------------------------------------------------------------
@@ -39,7 +35,7 @@ async def test_hard_text_makes_the_exact_round_trip(opencode: Stage) -> None:
 
 @fault("I3")
 async def test_tool_output_that_is_no_text_harms_nothing(opencode: Stage) -> None:
-    steps: list[Step] = [_bash(r"printf 'a\377\000\355\240\200z'"), Text("done")]
+    steps: list[Step] = [bash(r"printf 'a\377\000\355\240\200z'"), Text("done")]
     async with opencode.play(steps, allowed_tools=["Bash"]) as on:
         assert (await on.ask()).text == "done"
         (tool,) = of(midflight.ToolEnded, await on.events())
@@ -75,7 +71,7 @@ async def test_vanished_working_directory_fails_the_tool_and_not_the_session(
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    steps: list[Step] = [[Wait("gone"), _bash("pwd")], Text("it is gone"), Text("still")]
+    steps: list[Step] = [[Wait("gone"), bash("pwd")], Text("it is gone"), Text("still")]
     async with opencode.play(steps, cwd=folder, allowed_tools=["Bash"]) as on:
         first = await on.session.send("go")
         await on.model.reached("gone")
@@ -94,9 +90,9 @@ async def test_yes_is_for_one_call_and_never_for_always(
     opencode: Stage, opencode_server: OpenCodeServer
 ) -> None:
     async with Relay(opencode_server.url) as relay:
-        steps: list[Step] = [_bash("touch here"), _bash("touch here"), Text("one")]
+        steps: list[Step] = [bash("touch here"), bash("touch here"), Text("one")]
         options = {"server_url": relay.url, "attended": True}
-        async with opencode.play([*steps, _bash("touch here"), Text("two")], **options) as on:
+        async with opencode.play([*steps, bash("touch here"), Text("two")], **options) as on:
             asked = 0
             for expected in (2, 3):
                 await on.session.send("go")
@@ -111,7 +107,7 @@ async def test_yes_is_for_one_call_and_never_for_always(
 
 @fault("S9", "I6")
 async def test_denial_tells_the_agent_why_and_its_turn_continues(opencode: Stage) -> None:
-    steps: list[Step] = [[_bash("touch one"), _bash("touch two")], Text("I see")]
+    steps: list[Step] = [[bash("touch one"), bash("touch two")], Text("I see")]
     async with opencode.play(steps, attended=True) as on:
         first = await on.session.send("go")
         asked = await until(on.session, midflight.PermissionRequested)
@@ -154,7 +150,7 @@ def test_server_of_our_own_is_set_to_continue_after_a_denial() -> None:
 async def test_request_that_an_abort_left_behind_is_not_asked_again(
     opencode: Stage, opencode_server: OpenCodeServer
 ) -> None:
-    steps: list[Step] = [_bash("touch here"), [Wait("on"), Text("better")]]
+    steps: list[Step] = [bash("touch here"), [Wait("on"), Text("better")]]
     async with Relay(opencode_server.url) as relay, opencode.model(steps) as model:
         options = {"server_url": relay.url, "attended": True}
         async with opencode.session(model, **options) as on:
@@ -189,7 +185,7 @@ async def test_plan_mode_lists_what_it_refuses(
         "echo x; touch made",
         "ls\ntouch made",
     ]
-    steps: list[Step] = [*(_bash(command) for command in commands), Text("I see")]
+    steps: list[Step] = [*(bash(command) for command in commands), Text("I see")]
     async with opencode.play(steps, permission_mode="plan") as on:
         result = await on.ask()
         tools = of(midflight.ToolEnded, await on.events())
@@ -204,7 +200,7 @@ async def test_plan_mode_lists_what_it_refuses(
 async def test_empty_lists_are_not_the_same_as_none(opencode: Stage) -> None:
     with pytest.raises(midflight.UnsupportedOption, match=r"^setting_sources: "):
         midflight.open(agent="opencode", setting_sources=[])
-    steps: list[Step] = [_bash("touch here"), Text("no")]
+    steps: list[Step] = [bash("touch here"), Text("no")]
     async with opencode.play(steps, allowed_tools=[], skills=[], attended=False) as on:
         result = await on.ask()
         assert "skill" not in on.requests[0].tools
@@ -218,7 +214,7 @@ async def test_empty_lists_are_not_the_same_as_none(opencode: Stage) -> None:
 async def test_long_tool_is_no_silence(opencode: Stage) -> None:
     begun, go = pipe(opencode.cwd / "begun"), pipe(opencode.cwd / "go")
     signal_go = open_pipe(go)
-    steps: list[Step] = [_bash(f"echo $$ > {begun}; head -n1 {go}"), Text("done")]
+    steps: list[Step] = [bash(f"echo $$ > {begun}; head -n1 {go}"), Text("done")]
     async with opencode.play(steps, allowed_tools=["Bash"], stall_timeout=1) as on:
         first = await on.session.send("go")
         await pid_in(begun)
@@ -232,7 +228,7 @@ async def test_long_tool_is_no_silence(opencode: Stage) -> None:
 
 @fault("A7", "A11")
 async def test_flood_of_tool_output_costs_no_memory(opencode: Stage) -> None:
-    steps: list[Step] = [_bash("yes | head -c 100000000"), Text("done")]
+    steps: list[Step] = [bash("yes | head -c 100000000"), Text("done")]
     async with opencode.play(steps, allowed_tools=["Bash"]) as on:
         before = memory_bytes()
         assert (await on.ask()).text == "done"
