@@ -27,6 +27,7 @@ from midflight._util.text import did_you_mean
 from midflight.cli.answers import is_answer
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.output import Fragment, write
+from midflight.cli.terminal.output_area import OutputArea
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried
@@ -94,11 +95,8 @@ class Console:
         self._answering: Request | None = None
         self._answered: Request | None = None
         self._shown_at = float("-inf")
-        self._held: list[Fragment] = []
-        self._away = False
         self._stopping = False
         self._commands = TaskSet()
-        self._slash = SlashCommands(session, self._status, self._say, self._quit, attached=attached)
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
             bottom_toolbar=self._toolbar,
@@ -110,6 +108,10 @@ class Console:
         self._prompt.app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
         self._prompt.app.timeoutlen = 0.3  # … also where it could begin a longer key
         self._prompt.app.min_redraw_interval = 0.05
+        self._output = OutputArea(self._prompt.app, lambda: self._requests.current is not None)
+        self._slash = SlashCommands(
+            session, self._status, self._output.say, self._quit, attached=attached
+        )
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
@@ -124,7 +126,7 @@ class Console:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._release()
+            self._output.release()
         for task in done:
             task.result()
         return INTERRUPTED if working else self._outcome.code
@@ -167,16 +169,16 @@ class Console:
         match event:
             case e.SessionStarted(model=model):
                 self._status.model = model
-                self._print(shown)
+                self._output.show(shown)
             case e.TurnEnded():
                 self._stopping = False
-                self._print(shown)
+                self._output.show(shown)
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
                 self._resolved(event.session, request, shown)
             case _:
-                self._print(shown)
+                self._output.show(shown)
         if not self._screen.running:
             self._give_back()
         self._prompt.app.invalidate()
@@ -204,42 +206,6 @@ class Console:
                 self._resolved(event.session, request, [("", f"  {asker}:"), *shown])
         self._prompt.app.invalidate()
 
-    def _print(self, what: list[Fragment]) -> None:
-        """Write above the input line, once nothing is asked any more.
-
-        While a request is open nothing stands below it but its prompt: text that looks like a
-        request cannot be taken for it.
-        """
-        if self._requests.current is None:
-            self._say(what)
-        else:
-            self._held += what
-
-    def _release(self) -> None:
-        """Write what came while something was asked."""
-        held, self._held = self._held, []
-        self._say(held)
-
-    def _say(self, what: str | list[Fragment]) -> None:
-        """Write above the input line at once: what the person asked for, or is told of a line.
-
-        The line is taken away, and drawn again by the program's next redraw. prompt_toolkit's own
-        way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
-        and takes Ctrl-C and Ctrl-D for itself.
-        """
-        if not what:
-            return
-        if self._away:
-            self._held += [("", what)] if isinstance(what, str) else what
-            return
-        app = self._prompt.app
-        if app.is_running:
-            app.renderer.erase()
-        write(what)
-        if app.is_running:
-            app.renderer.request_absolute_cursor_position()
-            app.invalidate()
-
     def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
         first = self._requests.current is None
@@ -254,11 +220,11 @@ class Console:
     def _resolved(self, session: str, request: str, shown: list[Fragment]) -> None:
         """A request has its answer: show it, what came meanwhile, and the next request, if any."""
         if not self._requests.remove(session, request):
-            self._print(shown)
+            self._output.show(shown)
             return
         self._answered = None
-        self._say(shown)
-        self._release()
+        self._output.say(shown)
+        self._output.release()
         if self._requests.current is not None:
             self._show_next()
         elif self._to_message:
@@ -299,13 +265,13 @@ class Console:
 
     def _show_request(self) -> None:
         """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
-        if self._away:
+        if self._output.away:
             return  # once the person is back
         size = shutil.get_terminal_size()
         shown = self._requests.shown(size.columns, size.lines)
         if shown and is_dumb_terminal():
             shown = [*shown, ("", f"{self._requests.prompt}:\n")]
-        self._say(shown)
+        self._output.say(shown)
         self._begin_reading()
 
     def _begin_reading(self) -> None:
@@ -350,7 +316,7 @@ class Console:
                 return
             # What the line answers is what was asked when it was sent off, and nothing later.
             if why := self._why_kept(event.current_buffer.text.strip()):
-                self._say(f"  {why}\n")
+                self._output.say(f"  {why}\n")
                 return
             self._answering = None if self._to_message else self._requests.current
             event.current_buffer.validate_and_handle()
@@ -381,7 +347,9 @@ class Console:
         @keys.add("c-z", eager=True)
         def _(event: KeyPressEvent) -> None:
             # Other hosts take over what a program has that stands still.
-            self._say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
+            self._output.say(
+                "  Ctrl-Z would hold up the session too: work on in another terminal\n"
+            )
 
         return keys
 
@@ -410,7 +378,7 @@ class Console:
         runs = self._session.status in ("running", "waiting")
         if runs and not self._stopping:
             self._stopping = True
-            self._say("  [stop]\n")
+            self._output.say("  [stop]\n")
             self._commands.start(self._session.submit(c.Interrupt()))
         return runs
 
@@ -427,19 +395,19 @@ class Console:
             self._quit.set()
         else:
             self._idle_key_at = now
-            self._say("  Ctrl-C once more to quit\n")
+            self._output.say("  Ctrl-C once more to quit\n")
 
     async def _edit(self, buffer: Buffer) -> None:
         """Have the line edited in the person's editor, which has the terminal meanwhile."""
-        self._away = True
+        self._output.away = True
         try:
             await buffer.open_in_editor()
         finally:
-            self._away = False
+            self._output.away = False
             if self._requests.current is not None:
                 self._show_request()
             else:
-                self._release()
+                self._output.release()
 
     async def _read(self) -> None:
         """Read lines until the person quits.
@@ -476,19 +444,19 @@ class Console:
         await self._session.submit(message)
         if self._requests.current is not None:
             self._to_message = False
-            self._say(f"  [message] {one_line(message.text)}\n")
+            self._output.say(f"  [message] {one_line(message.text)}\n")
 
     async def _answer(self, asked: Request, line: str) -> None:
         if asked is not self._requests.current:
             self._kept = line
-            self._say("  that is no longer asked, so nothing was answered\n")
+            self._output.say("  that is no longer asked, so nothing was answered\n")
             return
         answer = self._requests.answer(line)
         match answer:
             case None:
                 self._show_request()
             case str():
-                self._say(f"  {answer}\n")
+                self._output.say(f"  {answer}\n")
             case c.Send():
                 await self._send(answer)
             case c.Answer():
@@ -503,4 +471,4 @@ class Console:
             wrong = await tried(self._session, answer)
         if wrong:
             self._answered = None
-            self._say(f"  {wrong}\n")
+            self._output.say(f"  {wrong}\n")
