@@ -127,6 +127,7 @@ def test_doctor_and_run_say_the_same_of_an_opencode_2(
     told = doctor(tmp_path, **more).stdout
     assert f"opencode  not usable {sentence}" in told
     assert f"          do         {said[1].removeprefix('hint: ')}" in told
+    assert "          or         --agent opencode2 drives it, experimentally" in told
 
 
 def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from midflight.agents.base import Support
 from midflight.agents.claude.effects import TOOLS
 from midflight.cli.commands.probe import probe as probe_here
 from midflight.testing import FakeAgent
-from midflight.testing.conformance.rig import FAKE, Stage
+from midflight.testing.conformance.rig import FAKE, Stage, opencode2_here
 from midflight.testing.conformance.rows import ROWS, Row
 
 
@@ -123,3 +123,16 @@ def test_an_option_of_the_probe_is_an_error_without_it(tmp_path: Path) -> None:
     done = probe(tmp_path, "--agent", "fake")
     assert done.returncode == 2
     assert "midflight doctor --probe" in done.stderr
+
+
+def test_opencode_2_is_probed_where_only_a_program_opencode_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it may be stable 2.x, of which nothing is taken for granted that its preview lacks."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = {}
+    for name in ("opencode", "lildax"):
+        (tmp_path / name).touch(mode=0o755)
+        found[name] = opencode2_here()
+    assert [rig.program for rig in found.values()] == ["opencode", "lildax"]
+    assert [rig.capabilities["cancel"] for rig in found.values()] == ["supported", "emulated"]

@@ -82,3 +82,43 @@ def test_offered_tools_can_be_asked_by_claudes_name(tools: list[str]) -> None:
     assert offers(asking(*tools), "Bash")
     assert offers(asking(*tools), "mcp__good__shout")
     assert not offers(asking(*tools), "Write")
+
+
+PATH = {"type": "object", "properties": {"path": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("offered", "name", "given", "expected"),
+    [
+        ("bash", "Bash", {"command": "ls"}, ("bash", {"command": "ls"})),
+        ("shell", "Bash", {"command": "ls"}, ("shell", {"command": "ls"})),
+        ("write", "Write", {"file_path": "/a"}, ("write", {"path": "/a"})),
+        (
+            "edit",
+            "Edit",
+            {"file_path": "/a", "old_string": "x"},
+            ("edit", {"path": "/a", "oldString": "x"}),
+        ),
+        (
+            "task",
+            "Agent",
+            {"subagent_type": "general-purpose"},
+            ("task", {"subagent_type": "general"}),
+        ),
+        (
+            "subagent",
+            "Agent",
+            {"subagent_type": "general-purpose"},
+            ("subagent", {"agent": "general"}),
+        ),
+    ],
+)
+def test_calls_reach_opencode_2_in_its_words_and_its_preview_in_between(
+    offered: str, name: str, given: dict[str, Any], expected: tuple[str, Any]
+) -> None:
+    tools = [{"name": "read", "input_schema": PATH}, {"name": offered, "input_schema": {}}]
+    asked = ModelRequest("/v1/messages", {"tools": tools}, {})
+    assert offers(asked, name)
+    call = translated(ToolCall(name, given), asked)
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.input) == expected
