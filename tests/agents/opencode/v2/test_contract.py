@@ -204,6 +204,7 @@ async def test_refusal_waits_until_no_other_request_is_undecided(tmp_path: Path)
         message = await session.send("go")
         asked: list[e.PermissionRequested] = []
         async for event in session.stream():
+            assert not isinstance(event, e.Notice) or event.level != "error"
             if isinstance(event, e.PermissionRequested):
                 asked.append(event)
             if len(asked) == 2 and isinstance(event, e.PermissionRequested):
