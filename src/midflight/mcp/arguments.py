@@ -35,6 +35,10 @@ _Agent = Annotated[
 ]
 
 
+Status = Literal["starting", "running", "waiting", "idle", "closed"]
+"""The statuses of a session, as the schemas of the tools list them."""
+
+
 class ToolArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a tool takes."""
 
@@ -155,7 +159,7 @@ class SessionsArgs(ToolArgs, frozen=True, kw_only=True):
     """What `sessions` takes."""
 
     status: Annotated[
-        Literal["", "starting", "running", "waiting", "idle", "closed"],
+        Literal["", Status],
         Meta(description="Only these. waiting: for an answer."),
     ] = ""
     cwd: Annotated[str, Meta(max_length=4096, description="Only sessions of this folder.")] = ""
