@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from midflight.agents import AGENTS
+from midflight.agents.base import Agent
 from midflight.cli.command_table import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "midflight"
@@ -111,3 +116,13 @@ def test_modules_that_import_by_a_variable_are_listed() -> None:
         and (not node.args or _text(node.args[0]) is None)
     }
     assert found == BY_VARIABLE.keys()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_driver_that_is_loaded_by_name_has_every_method_of_an_agent(name: str) -> None:
+    """No type checker sees it: a name leads to it."""
+    module, driver = AGENTS[name].split(":")
+    found = getattr(importlib.import_module(module), driver)
+    methods = [each for each in vars(Agent) if callable(getattr(Agent, each)) and each[0] != "_"]
+    assert "check" in methods
+    assert [each for each in methods if not callable(getattr(found, each, None))] == []

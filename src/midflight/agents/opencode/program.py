@@ -177,9 +177,7 @@ class Launch(NamedTuple):
 
     def key(self) -> tuple[Path, bytes]:
         """Return what is the same for sessions that can share a server: all but the folder."""
-        own = {*SHELL, "OPENCODE_CONFIG_CONTENT"}
-        env = {name: value for name, value in self.env.items() if name not in own}
-        return self.path, msgspec.json.encode((env, self.config), order="sorted")
+        return self.path, msgspec.json.encode((shared(self.env), self.config), order="sorted")
 
     def environment(self, password: str, folder: Path) -> dict[str, str]:
         """Return the environment to start it with; ``folder`` is its own, and is removed after it.
@@ -213,6 +211,12 @@ def make_shell(folder: Path, env: Mapping[str, str], forgets: Iterable[str]) -> 
     script = _SHELL.format(names=" ".join(forgets), tmpdir=tmpdir, shell=real)
     path.write_text(script, encoding="utf-8")
     return path
+
+
+def shared(env: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment sessions have in common that can share a server."""
+    own = {*SHELL, "OPENCODE_CONFIG_CONTENT"}
+    return {name: value for name, value in env.items() if name not in own}
 
 
 def merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,12 @@ class OpenCode2Agent:
 
     # Starting and ending ------------------------------------------------------------------
 
+    async def check(self) -> None:
+        """Look for the program, its configuration, and what the folder has it obey."""
+        standing = await asyncio.to_thread(self._look)
+        if self._options.server_url is None:
+            program.Launch.of(self._options, trusted=standing.trusted)
+
     async def start(self) -> None:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options

@@ -18,6 +18,7 @@ from midflight.agents.opencode.program import (
     merged,
     not_for_servers,
     own_tmpdir,
+    shared,
 )
 from midflight.agents.opencode.server import PASSWORD
 from midflight.agents.opencode.trust import variable, without
@@ -132,8 +133,7 @@ class Launch(NamedTuple):
 
     def key(self) -> tuple[object, ...]:
         """Return what is the same for sessions that can share a server: all but the folder."""
-        env = {**self.env, "PWD": "", "OPENCODE_CONFIG_CONTENT": ""}
-        return self.path, msgspec.json.encode((env, self.config), order="sorted")
+        return self.path, msgspec.json.encode((shared(self.env), self.config), order="sorted")
 
     def environment(self, password: str, folder: Path) -> dict[str, str]:
         """Return the environment to start it with.
