@@ -102,6 +102,8 @@ def test_wrong_usage_is_one_line_and_a_hint(arguments: tuple[str, ...], said: st
         (["kill", "beta"], "; did you mean stop?", "midflight 'kill beta'"),
         (["serve"], "", "midflight run 'serve'"),
         (["fix", "the", "bug"], "", "midflight 'fix the bug'"),
+        (["hlep"], "; did you mean help?", "midflight run 'hlep'"),
+        (["complete"], "; did you mean completion?", "midflight run 'complete'"),
     ],
 )
 def test_lone_word_is_no_task(arguments: list[str], said: str, hint: str) -> None:
@@ -116,6 +118,8 @@ def test_lone_word_is_no_task(arguments: list[str], said: str, hint: str) -> Non
     [
         (["help"], ["--help"]),
         (["help", "run"], ["run", "--help"]),
+        (["help", "worktree", "merge"], ["worktree", "--help"]),
+        (["help", "help"], ["--help"]),
         (["version"], ["--version"]),
         (["--agent", "fake", "do it"], ["run", "--agent", "fake", "do it"]),
     ],
@@ -124,12 +128,21 @@ def test_help_and_version_are_words_too(arguments: list[str], meant: list[str]) 
     assert _with_command(arguments) == meant
 
 
+def test_help_for_what_is_no_command_names_the_like() -> None:
+    with pytest.raises(InvalidInput) as error:
+        _with_command(["help", "worktre"])
+    assert error.value.message == "there is no command 'worktre'; did you mean worktree?"
+    assert error.value.hint == "midflight help lists them"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
         (["run", "--modle", "x", "do it"], "there is no option --modle", "did you mean --model?"),
         (["ls", "--jsn=1"], "there is no option --jsn", "did you mean --json?"),
         (["ls", "-z"], "there is no option -z", "midflight ls --help"),
+        (["run", "--jsno"], "there is no option --jsno", "did you mean --json?"),
+        (["run", "-v"], "there is no option -v", "midflight run --help"),
         (["run", "do", "it"], "one argument too many: it", "put a text in quotes"),
     ],
 )

@@ -38,6 +38,9 @@ OTHER_WORDS = {
 }
 """What other programs call our commands."""
 
+NO_COMMANDS = ("help", "version")
+"""Words for an option, as other programs have them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
@@ -88,21 +91,34 @@ def _with_command(arguments: list[str]) -> list[str]:
         return ["--help"]
     first, *rest = arguments
     if first == "help":
-        return [*rest, "--help"]
+        return [*(word for word in rest[:1] if _known(word)), "--help"]
     if first == "version":
         return ["--version"]
     if first in {*COMMANDS, "-h", "--help", "--version"}:
         return arguments
     if len(first.split()) != 1 or first.startswith("-"):
         return ["run", *arguments]
-    near = OTHER_WORDS.get(first)
-    guess = f"did you mean {near}?" if near else did_you_mean(first, COMMANDS, "")
     task = " ".join([first, *itertools.takewhile(lambda word: not word.startswith("-"), rest)])
     given = f"midflight {shlex.quote(task)}" if task != first else f"midflight run {first!r}"
-    raise InvalidInput(
-        f"there is no command {first!r}" + (f"; {guess}" if guess else ""),
-        f"{given} gives it to an agent as a task",
-    )
+    raise InvalidInput(_no_command(first), f"{given} gives it to an agent as a task")
+
+
+def _known(word: str) -> bool:
+    """Tell whether help is there for a word, which is not so for ``help`` itself.
+
+    Raises `InvalidInput` for one that is no command.
+    """
+    if word not in {*COMMANDS, *NO_COMMANDS}:
+        raise InvalidInput(_no_command(word), "midflight help lists them")
+    return word in COMMANDS
+
+
+def _no_command(word: str) -> str:
+    """Return that there is no such command, and which may have been meant."""
+    near = OTHER_WORDS.get(word)
+    shown = [name for name, command in COMMANDS.items() if command.group]
+    guess = f"did you mean {near}?" if near else did_you_mean(word, [*shown, *NO_COMMANDS], "")
+    return f"there is no command {word!r}" + (f"; {guess}" if guess else "")
 
 
 def _deleted_folder() -> InvalidInput | None:

@@ -26,9 +26,14 @@ its id, or how one of them begins; without a name the latest one of this folder 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(prog="midflight", description=DESCRIPTION + _groups(), epilog=EPILOG)
+    usage = 'midflight "task" [options of run]\n       midflight COMMAND [-h] …'
+    parser = _Parser(
+        prog="midflight", usage=usage, description=DESCRIPTION + _groups(), epilog=EPILOG
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        prog="midflight", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
     for name, command in COMMANDS.items():
         text = command.help
         one = commands.add_parser(name, description=text[:1].upper() + text[1:] + ".")
@@ -64,18 +69,32 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse what is not known here, where it is known what may have been meant."""
-        parsed, unknown = super().parse_known_args(args, namespace)
+        try:
+            parsed, unknown = super().parse_known_args(args, namespace)
+        except InvalidInput:
+            # argparse misses what is required before it tells what it does not know.
+            first = args[0] if args else ""
+            known = {first.partition("=")[0], first[:2]} & {*self._option_string_actions}
+            if first.startswith("-") and not known:
+                raise self._no_option(first) from None
+            raise
         if unknown and unknown[0].startswith("-"):
-            option = unknown[0].partition("=")[0]
-            known = [each for each in self._option_string_actions if each.startswith("--")]
-            hint = did_you_mean(option, known, f"{self.prog} --help")
-            raise InvalidInput(f"there is no option {option}", hint)
+            raise self._no_option(unknown[0])
         if unknown:
             raise InvalidInput(f"one argument too many: {unknown[0]}", "put a text in quotes")
         return parsed, unknown
 
+    def _no_option(self, given: str) -> InvalidInput:
+        option = given.partition("=")[0]
+        known = [each for each in self._option_string_actions if each.startswith("--")]
+        return InvalidInput(f"there is no option {option}", did_you_mean(option, known, self._help))
+
+    @property
+    def _help(self) -> str:
+        return f"{self.prog} --help" if self.add_help else "/help"
+
     def error(self, message: str) -> NoReturn:
-        raise InvalidInput(message, f"{self.prog} --help" if self.add_help else "/help")
+        raise InvalidInput(message, self._help)
 
     def _print_message(self, message: str, file: object = None) -> None:
         write(message)
