@@ -287,6 +287,14 @@ def test_line_of_json_has_no_control_as_it_is(control: str) -> None:
     assert msgspec.json.decode(line) == {"text": f"a{control}b"}
 
 
+def test_screen_shows_that_a_stop_cancels_what_was_to_steer(tmp_path: Path) -> None:
+    screen = Screen(tmp_path)
+    screen.take(e.TurnStarted(turn=1, origin="message", messages=("m1",)), 80)
+    screen.take(e.MessageAccepted(message="m2", text="be brief", delivery="steer"), 80)
+    cancelled = screen.take(e.MessageCancelled(message="m2", reason="interrupted"), 80)
+    assert "".join(text for _, text in cancelled) == "  [cancelled] be brief (interrupted)\n"
+
+
 @pytest.mark.parametrize("width", range(6))
 def test_no_terminal_is_too_narrow(width: int, tmp_path: Path) -> None:
     screen = Screen(tmp_path)

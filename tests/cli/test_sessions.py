@@ -395,6 +395,7 @@ async def test_a_label_called_deny_answers_its_question(begin: Begin, say: Say) 
     await until(session, e.QuestionRequested)
     assert (await say("answer", "Deny")).out == "make-it: answered Deny\n"
     resolved = await until(session, e.QuestionResolved)
+    assert "[answered] Deny (a person's command)\n" in (await say("logs")).out
     assert resolved.answers == {"Guests?": "Deny"}
     assert resolved.who is not None
     assert (resolved.who.role, resolved.who.door) == ("user", "command")
@@ -448,7 +449,8 @@ async def test_a_request_is_named_alone_or_behind_its_session(begin: Begin, say:
     assert (await say("answer", first, "deny")).code == 0
     async for event in session.events():
         if isinstance(event, e.PermissionRequested) and event.request != first:
-            assert (await say("answer", "make-it", first, "deny")).code == 4
+            gone = await say("answer", "make-it", first, "deny")
+            assert (gone.code, f"no request {first} waits in session" in gone.err) == (4, True)
             assert (await say("answer", "make-it", event.request, "allow")).code == 0
             break
     await until(session, e.TurnEnded)

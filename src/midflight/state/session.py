@@ -185,6 +185,11 @@ class State:
 
 
 def _one_line(text: str) -> str:
-    """Return the last line of a text that is not blank, cut to `LAST_CHARACTERS`."""
+    """Return the last line of a text with a letter or digit, cut to `LAST_CHARACTERS`.
+
+    An answer often ends with a block of code, whose fence says nothing; without such a line it is
+    the last that is not blank.
+    """
     lines = [line.strip() for line in text[-LAST_CHARACTERS * 4 :].splitlines() if line.strip()]
+    lines = [line for line in lines if any(map(str.isalnum, line))] or lines
     return lines[-1][:LAST_CHARACTERS] if lines else ""

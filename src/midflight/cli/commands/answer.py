@@ -60,7 +60,7 @@ def request_of(info: SessionInfo, wanted: str | None) -> Request:
     """Return the request that is named; without a name, the one that waits."""
     matches = [one for one in info.pending if one.request.startswith(wanted or "")]
     if not matches:
-        what = f"request {wanted}" if wanted else "nothing"
+        what = f"no request {wanted}" if wanted else "nothing"
         raise NotFound(f"{what} waits in session {info.name}", f"midflight show {info.name}")
     if len(matches) > 1:
         raise InvalidInput(

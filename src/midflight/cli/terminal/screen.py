@@ -15,6 +15,7 @@ from midflight.cli.terminal.transcript import (
     COLOURS,
     Transcript,
     ending,
+    in_line,
     limit_line,
     retry_reason,
 )
@@ -216,11 +217,7 @@ class Screen:
             return _aside(word, event.reason or what, by)
         if not event.answers:
             return _aside("not answered", event.reason, by)
-        answers = (
-            answer if isinstance(answer, str) else ", ".join(answer)
-            for answer in event.answers.values()
-        )
-        return _aside("answered", "; ".join(answers), by)
+        return _aside("answered", in_line(event.answers), by)
 
     def _other(self, who: Who | None) -> str:
         """Return who it was, in brackets, unless it was the person at this terminal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from midflight import events as e
@@ -102,6 +103,13 @@ def cost_line(end: e.TurnEnded) -> list[Fragment]:
     if session != line:
         line += f" (session {session})"
     return [(BOLD, "Cost: "), ("", f"{line}\n")]
+
+
+def in_line(answers: Mapping[str, str | list[str]]) -> str:
+    """Return what questions were answered with."""
+    return "; ".join(
+        answer if isinstance(answer, str) else ", ".join(answer) for answer in answers.values()
+    )
 
 
 def clock(at: float) -> str:
@@ -230,7 +238,7 @@ class Transcript:
     def _answered(self, event: e.QuestionResolved) -> list[Fragment]:
         if not event.answers:
             return self._aside("unanswered", event.reason, event.who)
-        return self._aside("answered", "", event.who) if self._by(event.who) else []
+        return self._aside("answered", in_line(event.answers), event.who)
 
     def _by(self, who: Who | None) -> str:
         """Return who it was, in brackets, where the whole session is shown."""
