@@ -286,6 +286,8 @@ def test_agent_is_known_or_listed_or_the_callers_own(user_journal: object) -> No
     for known in (family(own), family(row("a", permission_mode="bypassPermissions"))):
         with pytest.raises(NotAllowed, match="not among those"):
             known.begin(shell, ["a"])
+    with pytest.raises(NotAllowed, match="did you mean gemini"):
+        family(own).begin(asked(agent="gemni"), ["a"])
     with pytest.raises(NotAllowed, match="not among those"):
         family(own).begin(shell, [])  # one of which nothing is known
 

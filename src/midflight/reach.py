@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from midflight._util.text import did_you_mean
 from midflight.agents import NAMES
 from midflight.config.files import read_user
 from midflight.errors import NotAllowed
@@ -90,7 +91,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 def check_agent(wanted: str, known: Collection[str]) -> None:
     """Raise `NotAllowed` for an agent that is not among the known ones."""
     if wanted not in known:
-        raise NotAllowed(f"agent {wanted!r} is not among those that may be dispatched", HINT)
+        raise NotAllowed(
+            f"agent {wanted!r} is not among those that may be dispatched",
+            did_you_mean(wanted, known, HINT),
+        )
 
 
 def check_folder(folder: Path, mine: Collection[Path]) -> None:

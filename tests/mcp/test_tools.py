@@ -9,7 +9,7 @@ import pytest
 from tests.faults.manifest import fault
 from tests.mcp.conftest import OpenTools
 from tests.support.fake_host import OpenHost
-from tests.support.mcp_tools import ASK, WRITE
+from tests.support.mcp_tools import ASK, WRITE, text_of
 
 from midflight import events as e
 from midflight.mcp.results import LEAD
@@ -50,7 +50,9 @@ async def test_permission_is_shown_whole_and_answered(
     assert (request["request"], request["kind"]) == ("r1", "permission")
     assert '"type":"edit"' in request["untrusted"]
     assert "+new" in request["untrusted"]
-    await tools.ask("answer", decision="allow")
+    told = text_of(await tools.call("answer", decision="allow"))
+    assert "allowed r1 (permission Write)" in told.splitlines()
+    assert "nothing waits in session" in await tools.refused("answer", request="r1")
     assert (await tools.wait())["status"] == "idle"
     assert (tmp_path / "work" / "new").read_text() == "new"
 

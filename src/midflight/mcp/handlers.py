@@ -133,6 +133,10 @@ class Handlers:
         shown = self._shown.get(info.id, {})
         known = [handle for handle in handles if handle in shown]
         wanted = args.request or (known[0] if len(known) == len(handles) == 1 else "")
+        if not handles:
+            raise InvalidInput(
+                f"nothing waits in session {info.name}", "read shows what was asked and decided"
+            )
         if wanted not in known:
             names = ", ".join(f"{handle} ({_what(handles[handle])})" for handle in known)
             raise InvalidInput(

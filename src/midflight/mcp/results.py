@@ -258,11 +258,12 @@ def _worktree(done: WorktreeResult) -> str:
 
 
 def _report(report: Report) -> str:
-    cost = dollars(report.total_cost_usd)
+    cost = dollars(report.total_cost_usd) if report.total_cost_usd is not None else "cost unknown"
     lines = [
         f"{report.session} · {report.status} · turns {report.turns} · {cost}"
         + (f" · {report.branch}" if report.branch else "")
     ]
+    lines += [exact_line(report.answered)] if report.answered else []
     lines += [f"turn {turn.turn}: {turn.status} ({turn.reason})" for turn in report.ended]
     lines += [f"asks {each.request} ({each.kind}): {each.untrusted}" for each in report.asks]
     lines += [f"({report.left_out} characters left out: use read)"] * bool(report.left_out)
