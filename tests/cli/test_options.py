@@ -258,4 +258,4 @@ def test_a_preset_can_be_the_default_agent_and_have_a_table(place: Place, tmp_pa
     place.user('agent = "goose"\n[agents.goose]\nmax_turns = 5\n')
     done = place.run("run", "hi", PATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith("midflight: goose: goose is not installed\nhint: ")
+    assert done.stderr.startswith("midflight: goose is not installed\nhint: ")

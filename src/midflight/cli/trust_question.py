@@ -32,7 +32,7 @@ _TITLES = {
 MAX_LINE = 4096
 
 NOT_HASHED = (
-    "What these commands call in turn is not looked at. If a file changes, you are asked again."
+    "What these commands call in turn is not looked at.\nIf a file changes, you are asked again."
 )
 
 

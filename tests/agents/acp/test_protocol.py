@@ -803,7 +803,7 @@ async def test_usage_limit_is_waited_for_if_the_agents_text_has_its_end(
     [
         ("acp:no-such-agent acp", "acp:no-such-agent: no-such-agent is not installed"),
         (f"acp:{PROGRAM}", f"acp:acp_agent.py: {PROGRAM} is not executable"),
-        ("gemini", r"gemini is not installed \(npm install -g @google/gemini-cli\)"),
+        ("gemini", r"^gemini is not installed \(npm install -g @google/gemini-cli\)"),
     ],
 )
 async def test_agent_that_is_not_there_is_one_line_with_a_hint(

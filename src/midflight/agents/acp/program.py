@@ -59,7 +59,8 @@ class AcpProgram(msgspec.Struct, frozen=True):
         program = str(Path(self.argv[0]).expanduser()) if self.argv[0][0] == "~" else self.argv[0]
         place = find_program(program, env.get("PATH"))
         if place is None:
-            raise AgentUnavailable(f"{self.name}: {self.argv[0]} {_lack(program)}", self.hint)
+            whose = "" if self.name == self.argv[0] else f"{self.name}: "
+            raise AgentUnavailable(f"{whose}{self.argv[0]} {_lack(program)}", self.hint)
         return [str(place), *self.argv[1:]]
 
     def environment(self, options: Options) -> dict[str, str]:

@@ -84,7 +84,10 @@ def _forget(options: Options) -> int:
 
 
 def _list() -> int:
-    for key, files in sorted(store.read().repositories.items()):
+    repositories = store.read().repositories
+    if not repositories:
+        write("nothing is trusted yet\n")
+    for key, files in sorted(repositories.items()):
         gone = "" if os.path.lexists(key) else ", which is gone"
         count = f"{len(files)} {'file' if len(files) == 1 else 'files'}"
         write(f"{quote(exact_line(key))}  {count}{gone}\n")
