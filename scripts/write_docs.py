@@ -69,7 +69,7 @@ def committed() -> Record:
 def differences(was: Record, now: Record) -> list[str]:
     """Return a line for each thing that a run of all rows saw differently, or did not see."""
     lines = []
-    for rig in RIGS:
+    for rig in (each for each in RIGS if each.possible):
         old, new = was.get(rig.name, {}), now.get(rig.name, {})
         if old.get("version") != new.get("version"):
             lines.append(f"{rig.name}: {old.get('version')} became {new.get('version')}")

@@ -21,6 +21,7 @@ from midflight.testing.home import make_home
 if TYPE_CHECKING:
     import psutil
 
+    from midflight.testing.conformance.rig import Rig
     from midflight.testing.model.server import ScriptedModel
     from midflight.testing.opencode import OpenCodeServer
 
@@ -30,6 +31,7 @@ __all__ = [
     "agent_env",
     "claude_home",
     "need",
+    "need_rig",
     "no_agent_left",
     "opencode2_server",
     "opencode_server",
@@ -54,6 +56,13 @@ def need(missing: str) -> None:
         pytest.fail(missing, pytrace=False)
     if missing:
         pytest.skip(missing)
+
+
+def need_rig(rig: Rig) -> None:
+    """Skip the test where the agent's program is not made for this system; else `need` it."""
+    if not rig.possible:
+        pytest.skip(f"there is no {rig.program} for this system")
+    need(rig.missing())
 
 
 @pytest.fixture
@@ -116,8 +125,10 @@ def _opencode_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenC
 @pytest.fixture(scope="session")
 def _opencode2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCodeServer]:
     """Start the server of this process that is the preview of OpenCode 2."""
+    from midflight.testing.conformance.rig import OPENCODE2
     from midflight.testing.opencode import OpenCode2Server
 
+    need_rig(OPENCODE2)
     yield from _serving(OpenCode2Server, tmp_path_factory.mktemp("opencode2"))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -186,7 +188,8 @@ class Rig:
     """An agent to run the suite on.
 
     name: what tables call it. agent: the option's value. model: the kind of scripted model.
-    program: what must be on PATH, with ``install`` to get it. env: what the agent needs in its
+    program: what must be on PATH, with ``install`` to get it. only_on: the system and the processor
+    that there is a program for, where it is one kind only. env: what the agent needs in its
     environment beside that. prepare: writes into its home, by the model's address, what it takes
     from files only. skills: where it looks for those of a folder. announces: what it reports that
     it can do once it runs, beyond what its driver says of every agent; here it stands to be known
@@ -200,6 +203,7 @@ class Rig:
     model: Callable[..., ScriptedModel] = ScriptedModel
     program: str = ""
     install: str = ""
+    only_on: tuple[str, str] | None = None
     env: Callable[[], Mapping[str, str]] = dict
     prepare: Callable[[Path, str], None] | None = None
     skills: str = ".claude/skills"
@@ -218,6 +222,11 @@ class Rig:
         if self.program and not find_program(self.program):
             return f"{self.program} is not on PATH: {self.install}"
         return ""
+
+    @property
+    def possible(self) -> bool:
+        """There is a program for this system."""
+        return self.only_on in (None, (sys.platform, platform.machine()))
 
     @property
     def driver(self) -> Agent:
@@ -258,6 +267,7 @@ OPENCODE2 = Rig(
     ScriptedModel,
     "lildax",
     "the preview of OpenCode 2, npm @opencode-ai/cli-linux-x64",
+    ("linux", "x86_64"),
     prepare=_opencode2_settings,
     skills=".opencode/skills",
     announces=PREVIEW_LACKS,
@@ -267,6 +277,7 @@ _OPENCODE2_STABLE = replace(
     OPENCODE2,
     program="opencode",
     install="npm install -g @opencode/cli",
+    only_on=None,
     prepare=None,
     skills=".claude/skills",
     announces={},
@@ -296,7 +307,7 @@ ACP_CLAUDE = Rig(
     ScriptedModel,
     "claude-agent-acp",
     PRESETS["claude-acp"].install,
-    _own_claude,
+    env=_own_claude,
     announces={
         "steer": "supported",
         "questions": "supported",

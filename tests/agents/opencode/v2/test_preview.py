@@ -17,7 +17,7 @@ from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.conformance import OPENCODE2
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer, make_settings
-from midflight.testing.plugin import need
+from midflight.testing.plugin import need_rig
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
@@ -64,7 +64,7 @@ async def test_folder_that_loosens_the_rules_gets_no_session(
 
 @pytest.mark.agent
 async def test_folder_that_is_not_trusted_is_left_alone(tmp_path: Path, claude_home: Path) -> None:
-    need(OPENCODE2.missing())
+    need_rig(OPENCODE2)
     work = tmp_path / "work"
     work.mkdir()
     (work / "opencode.json").write_text(json.dumps(LOOSE))
