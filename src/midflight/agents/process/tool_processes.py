@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import psutil
 
 
+LOOKS = 5
+"""How often it is looked for processes that a stop has left: each look may meet one that forks."""
+
+
 class OpenCalls:
     """The tool calls that an agent's program has open, and what of them must not outlive a stop."""
 
@@ -24,16 +28,18 @@ class OpenCalls:
         self._doomed: list[psutil.Process] = []
         self._stopping = False
         self._detached = True
+        self._quiet_at = 0.0
 
     def note(self, signal: Signal) -> None:
         """Keep track of the calls of the main conversation."""
         match signal:
             case Taken() | Woke():  # a turn begins: a stop before that has found none
-                self._stopping = False
+                self._stopping, self._quiet_at = False, self._process.age_s
             case ToolStarted(parent=None):
                 self._since[signal.call] = self._process.age_s
             case ToolEnded() if not self._stopping:
                 self._since.pop(signal.call, None)
+                self._quiet_at = self._process.age_s
 
     async def condemn(self, *, detached: bool = True) -> None:
         """Note the processes of the calls: the turn is about to be stopped.
@@ -46,21 +52,32 @@ class OpenCalls:
     async def close(self) -> None:
         """The turn has ended: end the condemned processes, and forget its calls.
 
-        A stop may meet a call whose process is only about to begin, so it is looked for again.
+        A stop may meet a call whose process is only about to begin, or to start another one as it
+        is ended: so they are looked for until there is none.
         """
         doomed, self._doomed = self._doomed, []
-        if self._stopping:
-            doomed += await self._born()
-            self._stopping = False
-        self._since.clear()
         await end(doomed)
+        for _ in range(LOOKS if self._stopping else 0):
+            if not (born := await self._born()):
+                break
+            await end(born)
+        self._stopping = False
+        self._since.clear()
 
     async def _born(self) -> list[psutil.Process]:
-        """Return the processes that live since the oldest call began."""
-        if not self._since:
+        """Return the processes that live since the oldest call began.
+
+        An agent may be stopped before it has told of a call whose command runs already. It ends
+        that itself; what has lost its parent then is left.
+        """
+        if self._since:
+            since = min(self._since.values())
+            return await asyncio.to_thread(
+                _born_after, self._process, since, detached=self._detached
+            )
+        if not self._detached:
             return []
-        age_s = min(self._since.values())
-        return await asyncio.to_thread(_born_after, self._process, age_s, detached=self._detached)
+        return await asyncio.to_thread(_orphaned_after, self._process, self._quiet_at)
 
 
 def last_signals(survivors: Sequence[int], died: Died) -> Iterator[Signal]:
@@ -82,6 +99,12 @@ def _born_after(process: AgentProcess, age_s: float, *, detached: bool) -> list[
     from midflight.agents.process import tree
 
     return tree.born_after(process.pid, process.marker, age_s, detached=detached)
+
+
+def _orphaned_after(process: AgentProcess, age_s: float) -> list[psutil.Process]:
+    from midflight.agents.process import tree
+
+    return tree.orphaned_after(process.pid, process.marker, age_s)
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:

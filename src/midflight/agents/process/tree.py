@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -17,6 +18,12 @@ from midflight.agents.process.reaper import MARKER
 
 TERM_GRACE_S = 0.5
 KILL_GRACE_S = 2.0
+HOLD_GRACE_S = 0.2
+"""How long a process may take to be suspended."""
+
+LOOK_S = 0.002
+RUNNING = (psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING)
+
 SLACK_S = 0.5
 """How much earlier than noticed a process may have been born: we may be busy, clocks are coarse."""
 
@@ -63,22 +70,77 @@ def born_after(pid: int, marker: str, age_s: float, *, detached: bool) -> list[p
             with contextlib.suppress(psutil.Error):
                 if process.pid != pid and process.create_time() >= since:
                     young += [process, *process.children(recursive=True)]
-    return young
+    return [process for process in young if _lives(process)]
+
+
+def orphaned_after(pid: int, marker: str, age_s: float) -> list[psutil.Process]:
+    """Return what was born when the agent's program was this old or later, and has lost it.
+
+    With descendants; they are known by the marker alone.
+    """
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        family = {pid, *(process.pid for process in root.children(recursive=True))}
+        young = born_after(pid, marker, age_s, detached=True)
+        return [process for process in young if process.pid not in family]
+    return []
 
 
 def end(processes: Iterable[psutil.Process], *, at_once: bool = False) -> list[int]:
     """End processes: TERM, a short grace, KILL (or KILL ``at_once``). Returns who lives on."""
     alive = list(processes)
-    if not at_once:
+    if at_once:
+        alive = _held(alive)
+    else:
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        _, alive = psutil.wait_procs(alive, timeout=TERM_GRACE_S)
+        alive = _left(alive, TERM_GRACE_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=KILL_GRACE_S)
-    return [process.pid for process in alive if _lives(process)]
+    return [process.pid for process in _left(alive, KILL_GRACE_S)]
+
+
+def _left(processes: Iterable[psutil.Process], grace_s: float) -> list[psutil.Process]:
+    """Wait until no process lives, and return those that do after the grace.
+
+    A parent may be in no hurry to take note of an end, so one that is dead is enough.
+    """
+    until = time.monotonic() + grace_s
+    while (left := [each for each in processes if _lives(each)]) and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    return left
+
+
+def _held(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Suspend processes and all that they have started, and return them.
+
+    One that forks in the moment in which it is ended would leave a child that nobody has seen.
+    """
+    held: dict[int, psutil.Process] = {}
+    new = list(processes)
+    while new:
+        for process in new:
+            held[process.pid] = process
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+        for process in new:
+            _wait_until_held(process)
+        children = []
+        for process in new:
+            with contextlib.suppress(psutil.Error):
+                children += process.children()
+        new = [child for child in children if child.pid not in held]
+    return list(held.values())
+
+
+def _wait_until_held(process: psutil.Process) -> None:
+    """Wait until a process no longer runs; what it is at in the kernel is brought to its end."""
+    until = time.monotonic() + HOLD_GRACE_S
+    with contextlib.suppress(psutil.Error):
+        while process.status() in RUNNING and time.monotonic() < until:
+            time.sleep(LOOK_S)
 
 
 def _lives(process: psutil.Process) -> bool:
