@@ -41,7 +41,7 @@ def test_steer_waits_its_turn_if_the_agent_cannot_be_steered(promoted: bool) -> 
     assert rules.taken() == []
     assert "n waits its turn" in rules.of(e.Notice)[0].text
     rules.hear(done("m"))
-    assert rules.taken() == [Hand("n", "text of n", steer=False)]
+    assert rules.taken() == [Hand("n", "text of n", steer=False, typed=False)]
 
 
 @pytest.mark.parametrize(

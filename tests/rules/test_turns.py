@@ -8,7 +8,7 @@ from tests.support.rules import Rules, done, redirect, send
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
-from midflight.errors import Conflict, NotFound, SessionClosed
+from midflight.errors import Conflict, NotAllowed, NotFound, SessionClosed
 from midflight.rules.actions import (
     Action,
     Cancel,
@@ -22,7 +22,11 @@ from midflight.rules.actions import (
     StopTask,
 )
 from midflight.rules.turns import STOP_GRACE_S, WAKE_GRACE_S
-from midflight.values import Denial, TokenUsage
+from midflight.values import Denial, TokenUsage, Who
+
+USER = Who(role="user", door="terminal")
+PROGRAM = Who(role="program", door="library")
+AGENT = Who(role="agent", door="command", session="s")
 
 
 def running(*steers: str, **options: Any) -> Rules:
@@ -59,6 +63,27 @@ def states(rules: Rules) -> dict[str, str]:
 
 def ends(rules: Rules) -> list[tuple[str, str]]:
     return [(event.status, event.reason) for event in rules.of(e.TurnEnded)]
+
+
+@pytest.mark.parametrize(
+    ("who", "typed"), [(USER, True), (PROGRAM, False), (AGENT, False), (None, False)]
+)
+def test_only_what_a_person_has_typed_may_be_more_than_a_text(who: Who | None, typed: bool) -> None:
+    rules = Rules()
+    rules.session.command(send("m"), 0.0, who)
+    assert [action.typed for action in rules.taken() if isinstance(action, Hand)] == [typed]
+
+
+def test_agent_does_not_change_what_a_person_has_said() -> None:
+    rules = running()
+    for name, who in (("user's", USER), ("agent's", AGENT)):
+        rules.session.command(send(name, "queue"), 0.0, who)
+    with pytest.raises(NotAllowed, match="what the user has said"):
+        rules.session.command(c.Edit(message="user's", text="/config"), 0.0, AGENT)
+    rules.session.command(c.Edit(message="agent's", text="/config"), 0.0, AGENT)
+    rules.session.command(c.Edit(message="user's", text="other"), 0.0, USER)
+    texts = {entry.id: entry.text for entry in rules.state.outbox.waiting()}
+    assert texts == {"user's": "other", "agent's": "/config"}
 
 
 def test_queued_messages_get_a_turn_each() -> None:

@@ -254,8 +254,12 @@ class Agent(Protocol):
         """Yield what the agent reports, in order; the last signal is `Died`. One reader."""
         ...
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Give the agent a message: for its next step if ``steer``, else for a turn of its own."""
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+        """Give the agent a message: for its next step if ``steer``, else for a turn of its own.
+
+        What nobody has ``typed`` must reach the model as it is: where the agent takes some texts
+        for commands of its own, or for names of files to read, it does not take this one so.
+        """
         ...
 
     async def cancel(self, message: str) -> None:

@@ -66,9 +66,9 @@ class _WatchedAgent:
         """See `Agent.start`."""
         await self._agent.start()
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
         """See `Agent.send`."""
-        await self._agent.send(message, text, steer=steer)
+        await self._agent.send(message, text, steer=steer, typed=typed)
 
     async def cancel(self, message: str) -> None:
         """See `Agent.cancel`."""

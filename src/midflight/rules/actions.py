@@ -9,11 +9,15 @@ from midflight.values import PermissionMode
 
 
 class Hand(msgspec.Struct, frozen=True):
-    """Hand the agent a message: for its next step if ``steer``, else for a turn of its own."""
+    """Hand the agent a message: for its next step if ``steer``, else for a turn of its own.
+
+    ``typed`` says that a person has typed it.
+    """
 
     message: str
     text: str
     steer: bool
+    typed: bool
 
 
 class Requeue(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.errors import Conflict, InvalidInput
+from midflight.errors import Conflict, InvalidInput, NotAllowed
 from midflight.rules.actions import Cancel
 from midflight.rules.context import RulesContext
 from midflight.rules.turns import TurnRules
@@ -123,9 +123,14 @@ class MessageRules:
                 "error", f"message {message} was not cancelled: the agent will read it"
             )
 
-    def edit(self, command: c.Edit) -> None:
-        """Give a waiting message another text."""
+    def edit(self, command: c.Edit, who: Who | None) -> None:
+        """Give a waiting message another text. Raises `NotAllowed` for an agent's, of a person's.
+
+        It would pass for typed.
+        """
         entry = self._changeable(command.message)
+        if entry.typed and who is not None and who.role == "agent":
+            raise NotAllowed("an agent cannot change what the user has said", "send another one")
         self._change(entry, before=self._context.state.outbox.after(entry.id), text=command.text)
 
     def move(self, command: c.Move) -> None:

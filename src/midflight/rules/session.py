@@ -144,7 +144,7 @@ class SessionRules:
             case c.Cancel():
                 self._messages.cancel(command.message)
             case c.Edit():
-                self._messages.edit(command)
+                self._messages.edit(command, who)
             case c.Move():
                 self._messages.move(command)
             case c.Promote():

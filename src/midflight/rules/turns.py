@@ -281,7 +281,7 @@ class TurnRules:
         entry.handed, entry.opener = True, not steer
         self._context.watchdog.begin(self._context.now)
         text = f"{CUT_OFF}\n\n{entry.text}" if self._context.state.cut_off else entry.text
-        hand = Hand(entry.id, text, steer)
+        hand = Hand(entry.id, text, steer, entry.typed)
         entry.hand = hand
         self._context.act(hand)
 

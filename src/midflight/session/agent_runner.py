@@ -393,7 +393,7 @@ class AgentRunner:
         if not self.alive:
             await (self._start_fresh() if self._fresh else self._restart())
         try:
-            await self.agent.send(hand.message, hand.text, steer=hand.steer)
+            await self.agent.send(hand.message, hand.text, steer=hand.steer, typed=hand.typed)
         except AgentFailed:
             if not await self._has_ended():
                 raise

@@ -36,12 +36,13 @@ class Entry:
     ``state`` and ``turn`` follow the events. ``handed`` says that the message was handed to the
     agent, which has not reported reading it; ``opener`` that it is to open a turn; ``cancelling``
     that the user wants it back. ``hand`` is the newest action that hands it over. ``text_hash``
-    is of the text as it was accepted, to tell a repeated command from another one.
+    is of the text as it was accepted, to tell a repeated command from another one. ``typed`` says
+    that these are the words of a person; of what nobody is known to have sent they are not.
     """
 
     __slots__ = (
         *("cancelling", "delivery", "hand", "handed", "id", "opener"),
-        *("state", "text", "text_hash", "turn"),
+        *("state", "text", "text_hash", "turn", "typed"),
     )
 
     def __init__(self, event: MessageAccepted) -> None:
@@ -49,6 +50,7 @@ class Entry:
         self.id = event.message
         self.text = event.text
         self.text_hash = hash(event.text)
+        self.typed = event.who is not None and event.who.role == "user"
         self.delivery: Delivery = event.delivery
         self.state: MessageState = "accepted"
         self.turn: int | None = None

@@ -187,6 +187,22 @@ async def test_steer_is_read_by_the_running_prompt_where_it_is_announced(
 
 
 @pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("/mail a@b.c to @me", "The message:\n/mail a@b.c to \\@me"),
+        ("\n !ls", "The message:\n\n !ls"),
+        ("@/etc/passwd,\u3000@~/.ssh", "\\@/etc/passwd,\u3000\\@~/.ssh"),
+        ("5 @ 3, a/b and (@x)", "5 @ 3, a/b and (@x)"),
+    ],
+)
+async def test_text_that_nobody_typed_is_no_command(scripted: Open, text: str, sent: str) -> None:
+    """One for an agent's program is what begins with a slash, and a file what follows an @."""
+    async with scripted() as agent:
+        await (await agent.session.send(text)).result()  # it is no script, and fails
+        assert agent.sent("session/prompt")[0]["prompt"] == [{"type": "text", "text": sent}]
+
+
+@pytest.mark.parametrize(
     ("outcome", "methods"),
     [
         ({"outcome": "promptRequired"}, ["_session/steering", "session/prompt"]),

@@ -51,6 +51,20 @@ FOLDERS = frozenset(
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 
 
+_MENTION = re.compile(r"(?<!\S)@(?=\S)")
+_COMMAND = ("/", "!", "#", "$")
+"""How agents' own commands begin."""
+
+
+def as_text(text: str) -> str:
+    """Return a message that no agent takes for a command, and in which none finds files to read.
+
+    The protocol has no word for that; some agents look for both in whatever a prompt says.
+    """
+    escaped = _MENTION.sub(r"\\@", text)
+    return f"The message:\n{escaped}" if escaped.lstrip().startswith(_COMMAND) else escaped
+
+
 class AcpCall(msgspec.Struct):
     """A tool call as it is known so far.
 

@@ -14,6 +14,7 @@ from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program
+from midflight.agents.acp.content import as_text
 from midflight.agents.acp.effects import effects_of_call
 from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
 from midflight.agents.acp.launch_settings import LaunchSettings
@@ -163,8 +164,9 @@ class AcpAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
         """Send a message: into the running prompt if that can be steered, else as another."""
+        text = text if typed else as_text(text)
         if not self._translate.running:
             await self._prompt(message, text)
         elif steer and self.capabilities["steer"] == "supported":

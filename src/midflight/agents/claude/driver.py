@@ -191,8 +191,12 @@ class ClaudeAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Write a user message under a new uuid: the CLI ignores a uuid that it has seen."""
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+        """Write a user message under a new uuid: the CLI ignores a uuid that it has seen.
+
+        In a text without ``text_not_typed`` it carries out ``/config …``, which writes the user's
+        settings, and other commands, and reads each ``@file``, wherever that is, without asking.
+        """
         frame_uuid = str(uuid.uuid4())
         self._messages[frame_uuid] = message
         self._uuids[message] = frame_uuid
@@ -206,6 +210,7 @@ class ClaudeAgent:
                 "message": {"role": "user", "content": text},
                 "parent_tool_use_id": None,
                 **({"priority": "next"} if steer else {}),
+                **({} if typed else {"text_not_typed": True}),
             }
         )
 

@@ -194,8 +194,9 @@ class FakeAgent:
             raise AgentFailed("the fake agent is not running")
         return self._conversation
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
         """Take a message: the running turn reads it after a tool, else the next turn does."""
+        del steer, typed
         self._alive().unread[message] = text
         self._stirred.set()
 

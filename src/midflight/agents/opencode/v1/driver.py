@@ -258,9 +258,12 @@ class OpenCodeAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Send a prompt under an id of ours; a running loop reads it by itself."""
-        del steer
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+        """Send a prompt under an id of ours; a running loop reads it by itself.
+
+        The server takes no text for anything but a text.
+        """
+        del steer, typed
         newest = max(self._translate.reading, self._translate.since)
         known = self._ids.after(newest)
         self._translate.unread[known] = message

@@ -305,8 +305,12 @@ class OpenCode2Agent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool) -> None:
-        """Send a prompt under an id of ours: for the next step, or for a run of its own."""
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+        """Send a prompt under an id of ours: for the next step, or for a run of its own.
+
+        Files and commands have fields and routes of their own: a text is a text.
+        """
+        del typed
         kept = self._kept.pop(message, None)
         if kept is not None and kept.text == text:
             prompt = kept  # It has never left the server: the same again wakes it.
