@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.events import until
 from tests.support.terminal import Terminal
 
+from midflight import events as e
+from midflight.client import connect
 from midflight.testing import ScriptedModel, Text, ToolCall, Wait, Words
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
@@ -294,6 +297,40 @@ async def test_editor_has_the_terminal_to_itself(
     assert scripted.requests[2].last_user_text == "from\nthe editor"
     screen.types("/quit")
     assert await screen.ends() == 0
+
+
+async def test_what_comes_from_the_editor_answers_nothing_that_came_meanwhile(
+    model: Model, fake_terminal: Start, tmp_path: Path, claude_home: Path
+) -> None:
+    """It was written for something else; once that is answered, it is the message again."""
+    editor, go = tmp_path / "editor", tmp_path / "go"
+    editor.write_text(
+        '#!/bin/sh\necho "the editor has it"\n'
+        f"until [ -e {go} ]; do sleep 0.05; done\necho 'do this' > \"$1\"\n"
+    )
+    editor.chmod(0o755)
+    write = ToolCall("Write", {"file_path": "new.txt", "content": "x"})
+    scripted = await model([Words("first "), Wait("go"), write], Text("denied"), Text("well"))
+    screen = await fake_terminal(scripted, "run", "work", VISUAL=str(editor))
+    await screen.sees("first")
+    screen.keys("\x07")
+    await screen.sees("the editor has it")
+    scripted.signal("go")
+    async with connect(claude_home / ".local" / "state" / "midflight") as client:
+        (info,) = await client.sessions()
+        async with await client.session(info.id) as session:
+            await until(session, e.PermissionRequested)
+    go.touch()
+    await screen.sees("asks for leave to use Write")
+    await screen.sees("Allow Write?")
+    screen.types("n")
+    await screen.sees("turn 1 completed")
+    screen.types(" first")
+    await screen.sees("turn 2 completed")
+    assert scripted.requests[2].last_user_text == "do this first"
+    screen.types("/quit")
+    assert await screen.ends() == 0
+    assert not (tmp_path / "project" / "new.txt").exists()
 
 
 async def test_only_what_is_a_command_is_not_sent(model: Model, fake_terminal: Start) -> None:

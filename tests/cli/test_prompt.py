@@ -16,6 +16,7 @@ from tests.support.terminal import Terminal
 
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line
+from midflight.cli.answers import is_answer
 from midflight.cli.terminal import console
 from midflight.cli.terminal.render import approval
 from midflight.cli.terminal.requests import PendingRequests
@@ -83,6 +84,18 @@ async def leave(screen: Terminal, code: int = 0) -> None:
 @fault("S13")
 def test_approval_shows_what_a_call_will_do(effects: tuple[Effect, ...], shown: str) -> None:
     assert "".join(text for _, text in approval(effects, Path("/w"))) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        *((text, True) for text in ("y", "yy", "y\ny\n", "Yes, yes!", "a\r\nallow", "n\nwhy")),
+        *((text, False) for text in ("", "yes do", "no tests", "yesterday", "y" * 20_000)),
+    ],
+)
+def test_only_answers_are_never_a_message(text: str, answers: bool) -> None:
+    """Also several that were pasted at once, with their line breaks."""
+    assert is_answer(text) is answers
 
 
 @fault("S9")

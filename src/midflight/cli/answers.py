@@ -15,7 +15,10 @@ YES = frozenset({"y", "yes", "allow", "ok", "sure"})
 ALWAYS = frozenset({"a", "always"})
 NO = frozenset({"n", "no", "deny"})
 
-_ANSWERS = re.compile(rf"(?:{'|'.join(sorted(YES | ALWAYS | NO))})+")
+LONGEST_ANSWERS = 10_000
+"""A longer text is no answers: it would take time to look."""
+
+_ANSWERS = re.compile(rf"(?:(?:{'|'.join(sorted(YES | ALWAYS | NO))})[,.:;!\s]*)+")
 
 HOW = "y allows it, n denies it, n and why not denies it with that reason"
 HOW_ALWAYS = f"{HOW}, a allows it for the rest of the session"
@@ -33,12 +36,14 @@ def word_of(line: str) -> str:
 
 
 def is_answer(line: str) -> bool:
-    """Tell whether a line can only be meant as an answer, or several typed ahead: ``yy``.
+    """Tell whether a text can only be meant as an answer, or several typed ahead: ``yy``.
 
-    Such a line is never a message.
+    Such a text is never a message, nor are answers that were pasted with their line breaks.
     """
     line = line.strip().lower()
-    return line.startswith("n ") or _ANSWERS.fullmatch(line.rstrip(",.:;!")) is not None
+    if line.split(maxsplit=1)[:1] == ["n"]:
+        return True
+    return len(line) <= LONGEST_ANSWERS and _ANSWERS.fullmatch(line) is not None
 
 
 def how(request: e.PermissionRequested) -> str:

@@ -399,11 +399,16 @@ class Console:
 
     async def _edit(self, buffer: Buffer) -> None:
         """Have the line edited in the person's editor, which has the terminal meanwhile."""
-        self._output.away = True
+        asked, is_message = self._requests.current, self._to_message
+        self._output.away, self._shown_at = True, float("inf")  # nothing is read on this screen
         try:
             await buffer.open_in_editor()
         finally:
             self._output.away = False
+            self._begin_reading()
+            if self._requests.current not in (None, asked):  # which nothing was written for
+                line, buffer.text = buffer.text, ""
+                self._draft = line if asked is None or is_message else self._draft
             if self._requests.current is not None:
                 self._show_request()
             else:
