@@ -100,7 +100,8 @@ def test_terminal_arrives_as_it_was_and_brings_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "[1]", "{", "=&&=", "LD_PRELOAD=%2Fx.so&TMUX=a%00b&PWD=%2F", "%zz=%", "TERM"]
+    "header",
+    ["", "[1]", "{", "=&&=", "LD_PRELOAD=%2Fx.so&TMUX=a%00b&PWD=%2F&TERM%3Dx=1", "%zz=%", "TERM"],
 )
 def test_header_that_no_client_writes_gives_nothing(header: str) -> None:
     assert environment.read(header).get("TERM", "") == ""

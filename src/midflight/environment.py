@@ -65,7 +65,8 @@ def terminal(env: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if of_terminal(name) and name not in _STARTED and "\0" not in name + value
+        if of_terminal(name) and name not in _STARTED and "=" not in name
+        if "\0" not in name + value
     }
 
 

@@ -86,6 +86,16 @@ async def test_what_an_agent_begins_by_the_socket_inherits_its_limits(
 
 
 @fault("S17")
+async def test_agent_reads_no_session_by_beginning_it_again(host: Host, build: Open) -> None:
+    """Not even where it knows with which task and options the user has begun it."""
+    options = build()
+    boss = await host.begin(None, options, parent="")
+    await host.begin("x", options, "the-user-s")
+    status, told = await ask(host, boss.id, "/sessions", body(options, id="the-user-s"))
+    assert (status, "reads only what it has begun" in told["message"]) == (403, True)
+
+
+@fault("S17")
 async def test_agent_has_no_more_children_at_work_than_it_may(host: Host, build: Open) -> None:
     boss = await host.begin(None, build(max_children=1), parent="")
     assert (await ask(host, boss.id, "/sessions", body(boss.options)))[0] == 201

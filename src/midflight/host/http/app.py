@@ -229,10 +229,13 @@ class _Api:
         if "cwd" not in fields:
             raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
         options = Options.build(**fields)
-        beginning = await self._authorizer(request).begin(options, parent)
+        authorizer = self._authorizer(request)
+        beginning = await authorizer.begin(options, parent)
         warm = "warm" in request.query_params
         beginning = beginning._replace(who=self._who(request), terminal=self._terminal(request))
         info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
+        if not new:  # whoever may have begun it
+            await authorizer.check_reading(info.id)
         return _json(info, 201 if new else 200)
 
     async def remove(self, request: Request) -> Response:
