@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -329,28 +330,28 @@ async def max_budget_usd(stage: Stage) -> None:
 async def set_limits(stage: Stage) -> None:
     """Raise a budget that is spent, then the number of calls that a turn has made: it goes on."""
     echo = ToolCall("Bash", {"command": "echo"})
-    plans: dict[str, list[Step]] = {
-        "spend": [[Usage(200_000, 20_000), echo]],
-        "many": [echo] * 3,
-        "more": [echo] * 3,
+    left: dict[str, Iterator[Step]] = {
+        "task-1": iter([[Usage(10_000, 50_000), echo]]),
+        "task-2": repeat(echo),  # where midflight counts, an agent may be quicker than the stop
+        "task-3": iter([echo] * 3),
     }
-    left = {word: iter(steps) for word, steps in plans.items()}
 
     def script(request: ModelRequest) -> Step:
-        steps = next((left[word] for word in left if word in request.last_user_text), iter(()))
-        return next(steps, Text("done"))
+        """Play the newest task: an agent may repeat one that it was stopped at."""
+        newest = [word for word in left if word in request.last_user_text][-1:]
+        return next(left[newest[0]], Text("done")) if newest else Text("done")
 
     limits: dict[str, Any] = {"max_turns": 2, "model": "sonnet", **BASH}
     if stage.can["max_budget_usd"] != "not":
         limits["max_budget_usd"] = 0.4
     async with stage.play(script, **limits) as on:
         if stage.can["max_budget_usd"] != "not":
-            await on.ask("spend")
+            await on.ask("task-1")
             assert (await on.ask("nothing")).reason == "max_budget"
             await on.session.set_limits(max_budget_usd=40.0)
-        assert (await on.ask("many")).reason == "max_turns"
+        assert (await on.ask("task-2")).reason == "max_turns"
         await on.session.set_limits(max_turns=10, timeout=60.0)
-        assert (await on.ask("more")).status == "completed"
+        assert (await on.ask("task-3")).status == "completed"
         changed = [v.limits for v in await on.events() if isinstance(v, e.LimitsChanged)]
         assert changed[-1] == on.session.limits
         assert (changed[-1]["max_turns"], changed[-1]["timeout"]) == (10, 60.0)
