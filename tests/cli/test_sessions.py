@@ -198,12 +198,12 @@ async def test_an_empty_list_says_how_the_others_are_listed(
 
 
 def info(name: str, status: SessionStatus, **more: Any) -> SessionInfo:
-    known = {"id": name, "agent": "claude", "model": "", "cwd": "/work/shop", "updated": 1.0}
+    known = {"id": name, "agent": "claude", "model": "", "cwd": "/srv/shop", "updated": 1.0}
     return SessionInfo(name=name, status=status, **{**known, **more})
 
 
 def asking(at: float) -> tuple[e.PermissionRequested, ...]:
-    effects = (CommandEffect(command="npm test", cwd="/work/shop"),)
+    effects = (CommandEffect(command="npm test", cwd="/srv/shop"),)
     request = e.PermissionRequested(
         request="r", call="c", name="Bash", input={}, effects=effects, time=at
     )
@@ -218,7 +218,7 @@ async def test_what_waits_longest_is_the_first() -> None:
 
 async def test_what_is_asked_is_there_on_a_narrow_terminal_too() -> None:
     long = info("a-name-that-goes-on-and-on-and-on", "waiting", pending=asking(1.0))
-    runs = info("runs", "running", last="Bash make all", cwd="/work/other")
+    runs = info("runs", "running", last="Bash make all", cwd="/srv/other")
     narrow, usual, wide = (
         ["".join(line.split("\n")) for _, line in ls.table([long, runs], width, 9.0)]
         for width in (60, 80, 120)
