@@ -9,7 +9,7 @@ from pathlib import Path
 
 _PROC = Path("/proc/self")
 
-_STATUS = ("NoNewPrivs", "Seccomp", "Seccomp_filters", "CapInh", "CapEff", "CapBnd")
+_STATUS = ("Umask", "NoNewPrivs", "Seccomp", "Seccomp_filters", "CapInh", "CapEff", "CapBnd")
 """Lines of /proc/self/status, see proc(5)."""
 
 
@@ -21,19 +21,20 @@ def confinement() -> list[str]:
     A sandbox that the system does not show, such as Landlock, is not among them.
     """
     top = os.stat("/")  # noqa: PTH116 - what it is for this process, which may have another root
-    mask = os.umask(0o077)  # only setting it tells: what is made meanwhile is private
-    os.umask(mask)
     bounds = [
         f"root {top.st_dev} {top.st_ino}",
         f"groups {os.getegid()} {sorted(os.getgroups())}",
-        f"umask {mask:o}",
     ]
     for name in filter(lambda name: name.startswith("RLIMIT_"), sorted(dir(resource))):
         with contextlib.suppress(OSError, ValueError):  # one that this kernel does not know
             bounds.append(f"{name} {resource.getrlimit(getattr(resource, name))[1]}")
-    with contextlib.suppress(OSError):
+    try:
         lines = (_PROC / "status").read_text(encoding="utf-8", errors="replace").splitlines()
         bounds += [line for line in lines if line.partition(":")[0] in _STATUS]
+    except OSError:
+        mask = os.umask(0o077)  # only setting it tells: what a thread makes meanwhile is private
+        os.umask(mask)
+        bounds.append(f"umask {mask:o}")
     with contextlib.suppress(OSError):
         bounds += sorted(f"{space.name} {space.readlink()}" for space in (_PROC / "ns").iterdir())
     with contextlib.suppress(OSError):
