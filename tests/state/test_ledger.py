@@ -35,7 +35,15 @@ def test_known_model_is_estimated_by_its_list_price() -> None:
 
 @pytest.mark.usefixtures("prices")
 @pytest.mark.parametrize(
-    "model", ["gpt-5", "gemini-2.5-pro", "gpt-5/high", "gpt-5-codex[high]", "google/gemini-2.5-pro"]
+    "model",
+    [
+        "gpt-5",
+        "gemini-2.5-pro",
+        "gpt-5/high",
+        "gpt-5-codex[high]",
+        "google/gemini-2.5-pro",
+        "$runtime|openai|gpt-5(openai)",
+    ],
 )
 def test_model_of_any_provider_is_estimated_by_its_list_price(model: str) -> None:
     assert has_price(model)

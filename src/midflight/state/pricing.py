@@ -43,9 +43,9 @@ def estimate(model: str, tokens: TokenUsage) -> float | None:
     """Return US dollars for a model call by public list prices; None for an unknown model.
 
     `use_prices` must have been called. The prices come from the package ``genai-prices``. Agents
-    may name a model with its provider before it or an effort behind it: ``a/b``, ``b[c]``. Tokens
-    are counted as Anthropic does, cached ones beside the input tokens; the package counts all
-    together, hence the sum.
+    may name a model with its provider before or behind it, or an effort behind it: ``a/b``,
+    ``a|b(c)``, ``b[c]``. Tokens are counted as Anthropic does, cached ones beside the input tokens;
+    the package counts all together, hence the sum.
     """
     counts = sane(tokens)
     usage = _prices["usage"](
@@ -54,7 +54,7 @@ def estimate(model: str, tokens: TokenUsage) -> float | None:
         cache_read_tokens=counts.cache_read_tokens,
         cache_write_tokens=counts.cache_write_tokens,
     )
-    for name in dict.fromkeys((model, *re.split(r"[/\[]", model))):
+    for name in dict.fromkeys((model, *re.split(r"[/\[(|]", model))):
         try:
             return float(_prices["calc_price"](usage, name).total_price)
         except (LookupError, ValueError):

@@ -259,7 +259,7 @@ async def test_agent_that_wants_a_login_says_how(scripted: Open) -> None:
         "hello": {"authMethods": [{"id": "x", "name": "X", "description": "run `x login`"}]},
         "refusal": {"code": -32000, "message": "Authentication required"},
     }
-    with pytest.raises(AgentUnavailable, match=r"wants a login \(run `x login`\)"):
+    with pytest.raises(AgentUnavailable, match=r"wants a login \(it says: run `x login`\)"):
         async with scripted(said):
             pass
 
@@ -385,11 +385,20 @@ async def test_request_shows_the_newest_input(scripted: Open) -> None:
 @pytest.mark.parametrize(
     ("rule", "requests"), [("mcp__prod__run_sql", 0), ("Bash", 1), ("execute", 1)]
 )
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"rawInput": {"sql": "drop"}, "_meta": {"anything": {"toolName": "mcp__prod__run_sql"}}},
+        {"rawInput": {"sql": "drop"}, "_meta": {"toolName": "mcp__prod__run_sql"}},
+        {"rawInput": {"server": "prod", "tool": "run_sql", "arguments": {"sql": "drop"}}},
+    ],
+    ids=["claude-acp", "qwen", "codex"],
+)
 async def test_tool_of_an_mcp_server_is_allowed_by_its_own_name_alone(
-    scripted: Open, rule: str, requests: int
+    scripted: Open, told: dict[str, Any], rule: str, requests: int
 ) -> None:
-    meta = {"anything": {"toolName": "mcp__prod__run_sql"}}
-    step = ask("c", kind="execute", title="run_sql", rawInput={"sql": "drop"}, _meta=meta)
+    """Each agent tells the name in a way of its own, and may call the tool a command."""
+    step = ask("c", kind="execute", title="run_sql", **told)
     async with scripted(allowed_tools=[rule], permission_mode="dontAsk") as agent:
         _, events = await agent.run(step)
     assert len([event for event in events if isinstance(event, e.PermissionRequested)]) == requests

@@ -145,16 +145,24 @@ def changed(call: AcpCall) -> list[str]:
 
 
 def _meta(fields: Mapping[str, Any], name: str) -> str:
-    """Return a text from the agent's own fields, under whatever name it keeps them."""
+    """Return a text from the agent's own fields, under whatever name it keeps them, or none."""
     meta = fields.get("_meta")
-    for part in meta.values() if isinstance(meta, dict) else ():
+    if not isinstance(meta, dict):
+        return ""
+    for part in (meta, *meta.values()):
         if isinstance(part, dict) and isinstance(part.get(name), str):
             return str(part[name])
     return ""
 
 
 def name_of(fields: Mapping[str, Any]) -> str:
-    """Return the tool's own name, where the agent reports it; ACP has no field for it."""
+    """Return the tool's own name, where the agent reports it; ACP has no field for it.
+
+    Codex tells a tool of an MCP server in the input alone, and calls it a command.
+    """
+    match fields.get("rawInput"):
+        case {"server": str(server), "tool": str(tool), "arguments": _, **rest} if not rest:
+            return f"mcp__{server}__{tool}"
     return _meta(fields, "toolName")
 
 

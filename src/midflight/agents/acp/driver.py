@@ -38,6 +38,9 @@ from midflight.values import PermissionMode
 HANDSHAKE_TIMEOUT_S = 45.0
 """How long an agent may take for one step until its session stands; some look for updates first."""
 
+LONGEST_HINT = 500
+"""How much an error quotes of what an agent says about its login."""
+
 CHANGE_TIMEOUT_S = 10.0
 """How long an agent may take to change its mode or model."""
 
@@ -48,13 +51,15 @@ class AcpAgent:
     capabilities: Mapping[str, Support]
     limits: Mapping[str, str]
     # What holds for every agent; each adds what it announces when it has started.
-    capabilities, limits = program.can(program.Announced({}), Settings({}), "not")
+    capabilities, limits = program.can(
+        program.Announced({}), Settings({}), program.AcpProgram("acp", ())
+    )
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         self._options = options
         self._program = program.AcpProgram.of(options)
-        program.refuse(options, self._program.cost)
+        program.refuse(options, self._program)
         self.name = self._program.name
         self._know(program.Announced({}), Settings({}))
         self._env = self._program.environment(options)
@@ -122,7 +127,8 @@ class AcpAgent:
                 if self._options.resume is None:
                     raise
                 raise ConversationLost(error.message) from error
-            hint = "; ".join(filter(None, announced.logins)) or "log in with the agent itself"
+            said = "; ".join(filter(None, announced.logins)) or str(error.error.get("message"))
+            hint = self._program.login or f"it says: {' '.join(said.split())[:LONGEST_HINT]}"
             raise AgentUnavailable(f"{self.name} wants a login", hint) from None
         self._session = str(response.get("sessionId") or self._options.resume or "")
         await asyncio.to_thread(look_again, self._options, self._obeyed, standing)
@@ -146,7 +152,7 @@ class AcpAgent:
         )
 
     def _know(self, announced: program.Announced, settings: Settings) -> None:
-        self.capabilities, self.limits = program.can(announced, settings, self._program.cost)
+        self.capabilities, self.limits = program.can(announced, settings, self._program)
 
     async def close(self) -> None:
         """End the program in an orderly way, then everything it started."""

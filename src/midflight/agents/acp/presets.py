@@ -22,7 +22,8 @@ class Preset(NamedTuple):
     obeys the same as that one. ``launch_settings`` makes the settings by which it obeys no more
     of that than it may, where it has such. ``cost`` is how it is known what it costs: it tells
     money (``supported``), or tokens that can be priced (``estimated``); ``not`` where nobody has
-    seen it tell either.
+    seen it tell either. ``login`` is the command that logs in, ``lacks`` what it was seen to lack
+    although it does not say so: capabilities, each with the reason.
     """
 
     command: str
@@ -34,6 +35,8 @@ class Preset(NamedTuple):
     like: str = ""
     launch_settings: MakeLaunchSettings | None = None
     cost: Support = "not"
+    login: str = ""
+    lacks: Mapping[str, str] = {}
 
 
 _OPENCODE_ASKS = {
@@ -61,6 +64,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://docs.augmentcode.com/cli",
         # Source: docs.augmentcode.com/cli/skills, …/cli/hooks and …/cli/v0/custom-commands.
         files=(".augment", ".agents", ".claude/commands", ".claude/skills"),
+        login="auggie login",
     ),
     "claude-acp": Preset(
         "claude-agent-acp",
@@ -69,6 +73,7 @@ PRESETS: Mapping[str, Preset] = {
         like="claude",
         launch_settings=claude_options,
         cost="supported",
+        login="claude-agent-acp --cli auth login",
     ),
     "codex": Preset(
         "codex-acp",
@@ -77,6 +82,8 @@ PRESETS: Mapping[str, Preset] = {
         # Source: developers.openai.com/codex, "Config basics", "Hooks" and "Agent Skills".
         files=(".codex", ".agents"),
         cost="estimated",
+        login="codex-acp login",
+        lacks={"plan": "it offers its model no list of things to do"},
     ),
     "copilot": Preset(
         "copilot --acp --stdio",
@@ -91,20 +98,27 @@ PRESETS: Mapping[str, Preset] = {
             *_OF_CLAUDE,
         ),
         shared=(".devcontainer/devcontainer.json",),
+        login="copilot login",
+        lacks={
+            "mcp_servers": "it takes only those with a url, and leaves out others without a word",
+            "plan": "it offers its model no list of things to do",
+        },
     ),
     "cursor": Preset(
         "cursor-agent acp",
-        "see https://cursor.com/cli",
+        "curl https://cursor.com/install -fsS | bash",
         "https://cursor.com/docs/cli/acp",
         # Source: cursor.com/docs, "Third Party Hooks", "Agent Skills" and "Subagents".
         files=(".cursor", ".agents", ".codex", *_OF_CLAUDE),
+        login="cursor-agent login",
     ),
     "droid": Preset(
         "droid exec --output-format acp",
-        "see https://docs.factory.ai/cli",
+        "curl -fsSL https://app.factory.ai/cli | sh",
         "https://docs.factory.ai/cli",
         # Source: docs.factory.ai/cli/configuration; .agent has skills of older versions.
         files=(".factory", ".agent", ".agents"),
+        login="droid",
     ),
     "gemini": Preset(
         "gemini --acp",
@@ -114,13 +128,19 @@ PRESETS: Mapping[str, Preset] = {
         files=(".gemini", ".agents"),
         shared=(".env",),
         cost="estimated",
+        login="gemini",
+        lacks={
+            "plan": "it does not report its model's list",
+            "resume": "it empties the conversation that it is to load",
+        },
     ),
     "goose": Preset(
         "goose acp",
-        "see https://block.github.io/goose",
+        "curl -fsSL https://github.com/block/goose/releases/download/stable/download_cli.sh | bash",
         "https://block.github.io/goose/docs/guides/acp-clients",
         # Source: block.github.io/goose/docs/guides/context-engineering, "Hooks" and "Skills".
         files=(".goose", ".agents", ".claude/skills"),
+        login="goose configure",
     ),
     "kimi": Preset(
         "kimi acp",
@@ -128,6 +148,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://github.com/MoonshotAI/kimi-cli",
         # Source: moonshotai.github.io/kimi-cli/en/customization/skills.html.
         files=(".kimi", ".agents", ".claude/skills", ".codex/skills"),
+        login="kimi login",
     ),
     "opencode-acp": Preset(
         "opencode acp",
@@ -137,6 +158,7 @@ PRESETS: Mapping[str, Preset] = {
         like="opencode",
         launch_settings=opencode_config,
         cost="supported",
+        login="opencode auth login",
     ),
     "qwen": Preset(
         "qwen --acp",
@@ -146,6 +168,8 @@ PRESETS: Mapping[str, Preset] = {
         files=(".qwen",),
         shared=(".env",),
         cost="estimated",
+        login="qwen",
+        lacks={"plan": "its list is switched off, unless its settings say otherwise"},
     ),
     "vibe": Preset(
         "vibe-acp",
@@ -153,5 +177,6 @@ PRESETS: Mapping[str, Preset] = {
         "https://github.com/mistralai/mistral-vibe",
         # Source: docs.mistral.ai/vibe/code/cli/configuration and …/skills.
         files=(".vibe", ".agents"),
+        login="vibe --setup",
     ),
 }

@@ -25,7 +25,7 @@ PROTOCOL_VERSION = 1
 class AcpProgram(msgspec.Struct, frozen=True):
     """The program: its name for people, arguments, how to install it, variables that it wants.
 
-    ``cost`` is as in `Preset`.
+    ``cost``, ``login`` and ``lacks`` are as in `Preset`.
     """
 
     name: str
@@ -33,6 +33,8 @@ class AcpProgram(msgspec.Struct, frozen=True):
     hint: str = ""
     env: Mapping[str, str] = {}
     cost: Support = "not"
+    login: str = ""
+    lacks: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, options: Options) -> AcpProgram:
@@ -50,7 +52,15 @@ class AcpProgram(msgspec.Struct, frozen=True):
         if options.agent_path is not None:
             argv[0] = str(options.agent_path)
         if preset:
-            return cls(options.agent, tuple(argv), preset.install, preset.env, preset.cost)
+            return cls(
+                options.agent,
+                tuple(argv),
+                preset.install,
+                preset.env,
+                preset.cost,
+                preset.login,
+                preset.lacks,
+            )
         # The other arguments may hold secrets, so they are no part of the name.
         return cls(f"acp:{Path(argv[0]).name}", tuple(argv))
 
@@ -77,12 +87,14 @@ def _lack(program: str) -> str:
     return "is not executable" if there else "is not installed"
 
 
-def refuse(options: Options, cost: Support) -> None:
-    """Raise `UnsupportedOption` for what is known to be missing before the agent is started.
-
-    ``cost`` is how it is known what the agent costs.
-    """
-    if options.max_budget_usd is not None and cost == "not":
+def refuse(options: Options, agent: AcpProgram) -> None:
+    """Raise `UnsupportedOption` for what is known to be missing before the agent is started."""
+    lacks, servers = agent.lacks, options.mcp_servers.values()
+    if "mcp_servers" in lacks and any("url" not in server for server in servers):
+        raise UnsupportedOption("mcp_servers", lacks["mcp_servers"])
+    if "resume" in lacks and options.resume is not None:
+        raise UnsupportedOption("resume", lacks["resume"])
+    if options.max_budget_usd is not None and agent.cost == "not":
         raise UnsupportedOption("max_budget_usd", _NO_COST, "max_turns and timeout are kept")
     for name in ("system_prompt", "skills", "setting_sources", "server_url"):
         if getattr(options, name) is not None:
@@ -221,9 +233,12 @@ _ITSELF = ("interrupt", "mcp_servers", "plan")
 
 
 def can(
-    announced: Announced, settings: Settings, cost: Support
+    announced: Announced, settings: Settings, agent: AcpProgram
 ) -> tuple[dict[str, Support], dict[str, str]]:
-    """Return the agent's capabilities, and how or why for those that it does not plainly have."""
+    """Return the agent's capabilities, and how or why for those that it does not plainly have.
+
+    What it was seen to lack it does not have, whatever it announces.
+    """
     depends: dict[str, tuple[bool, str]] = {
         "steer": (announced.steers, "waits in midflight's outbox until the turn ends"),
         "questions": (announced.asks_and_nests, "the agent does not say that it asks any"),
@@ -239,11 +254,11 @@ def can(
     supports |= dict.fromkeys(_NOT, "not")
     supports |= dict.fromkeys(_ITSELF, "supported")
     limits = dict(_LIMITS)
-    supports["cost"] = cost
-    if cost == "estimated":
+    supports["cost"] = agent.cost
+    if agent.cost == "estimated":
         limits["cost"] = "the agent tells tokens, which are priced from a list"
         limits["max_budget_usd"] = "the tokens of a turn are priced at its end, from a list"
-    elif cost == "not":
+    elif agent.cost == "not":
         supports["max_budget_usd"] = "not"
         limits["cost"] = limits["max_budget_usd"] = _NO_COST
     for name, (has, why) in depends.items():
@@ -253,4 +268,4 @@ def can(
     if announced.asks_and_nests:
         supports["subagents"] = "emulated"
         limits["subagents"] = "what one costs after its turn's end is reported with the next turn"
-    return supports, limits
+    return {**supports, **dict.fromkeys(agent.lacks, "not")}, {**limits, **agent.lacks}
