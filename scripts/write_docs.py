@@ -1,6 +1,7 @@
 """Write the parts of docs/ that are made from data; tests/docs fails when they are out of date.
 
-With ``--check``, only compare what the tests saw of the agents with docs/capabilities.md.
+With ``--check``, only compare what the tests saw of the agents with docs/capabilities.md; with
+``--check presets``, of those that scripts/check agents runs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import CAPABILITIES
-from midflight.testing.conformance import RIGS
+from midflight.testing.conformance import PRESET_RIGS, RIGS, Rig
 from midflight.testing.conformance.rows import ROWS, recorded
+from midflight.testing.conformance.rows.shown import LOOKS
 from midflight.testing.conformance.semantics import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ HEADLINES = {
 
 NOT_SEEN = {"verdict": "not seen", "how": ""}
 
+_ROWS = (*ROWS, *LOOKS)
+
 Record = dict[str, dict[str, Any]]
 """Agent → its version, and its rows with verdict and how."""
 
@@ -54,9 +58,9 @@ def seen() -> Record:
     return {
         rig.name: {
             "version": record[rig.name]["version"],
-            "rows": {row: told for row in ROWS if (told := record[rig.name]["rows"].get(row))},
+            "rows": {row: told for row in _ROWS if (told := record[rig.name]["rows"].get(row))},
         }
-        for rig in RIGS
+        for rig in (*RIGS, *PRESET_RIGS)
         if rig.name in record
     }
 
@@ -66,14 +70,14 @@ def committed() -> Record:
     return json.loads(CAPABILITIES_FILE.read_text(encoding="utf-8"))
 
 
-def differences(was: Record, now: Record) -> list[str]:
+def differences(was: Record, now: Record, rigs: Iterable[Rig] = RIGS) -> list[str]:
     """Return a line for each thing that a run of all rows saw differently, or did not see."""
     lines = []
-    for rig in (each for each in RIGS if each.possible):
+    for rig in (each for each in rigs if each.possible):
         old, new = was.get(rig.name, {}), now.get(rig.name, {})
         if old.get("version") != new.get("version"):
             lines.append(f"{rig.name}: {old.get('version')} became {new.get('version')}")
-        for row in ROWS:
+        for row in _ROWS:
             before, after = old.get("rows", {}).get(row), new.get("rows", {}).get(row)
             if before != after:
                 lines.append(f"{rig.name}, {row}: {before} became {after}")
@@ -81,23 +85,52 @@ def differences(was: Record, now: Record) -> list[str]:
 
 
 def capabilities() -> str:
-    """Return the table of what each agent can do, and how or why where that needs words."""
+    """Return the tables of what each agent can do, and how or why where that needs words."""
     record = committed()
+    presets = {rig.name for rig in PRESET_RIGS}
+    whole = {name: agent for name, agent in record.items() if name not in presets}
+    some = {name: agent for name, agent in record.items() if name in presets}
+    driven = {rig.agent for rig in (*RIGS, *PRESET_RIGS)}
+    others = ", ".join(name for name in PRESETS if name not in driven)
+    looks = {name: look.says for name, look in LOOKS.items()}
+    return "\n".join(
+        [
+            *_table(whole, CAPABILITIES),
+            "",
+            "## Presets",
+            "",
+            "These run in a check of their own, `scripts/check agents`, and have no part in the",
+            "matrix of what each verb means. The last three rows are what was seen of their",
+            "requests and of trust.",
+            "",
+            *_table(some, {**CAPABILITIES, **looks}, not_run=others),
+            "",
+        ]
+    )
+
+
+def _table(record: Record, rows: Mapping[str, str], not_run: str = "") -> list[str]:
+    """Return the lines of a table with a column for each agent, and of one with the reasons."""
+    extra = [not_run] if not_run else []
     lines = [
-        _line("", (f"{name} {agent['version']}{_mark(name)}" for name, agent in record.items())),
-        _line("---", ("---" for _ in record)),
+        _line(
+            "",
+            [*(f"{name} {each['version']}{_mark(name)}" for name, each in record.items()), *extra],
+        ),
+        _line("---", ["---" for _ in (*record, *extra)]),
     ]
     words: dict[str, dict[str, list[str]]] = {}
-    for row, says in CAPABILITIES.items():
+    for row, says in rows.items():
         told = {name: agent["rows"].get(row, NOT_SEEN) for name, agent in record.items()}
-        lines.append(_line(f"`{row}`: {says}", (one["verdict"] for one in told.values())))
+        verdicts = [one["verdict"] for one in told.values()]
+        lines.append(_line(f"`{row}`: {says}", [*verdicts, *("not run" for _ in extra)]))
         for name, one in told.items():
             if one["how"]:
                 words.setdefault(row, {}).setdefault(one["how"], []).append(name)
     lines += ["", "| what | how, or why not | agents |", "|---|---|---|"]
     for row, texts in words.items():
         lines += [f"| `{row}` | {how} | {', '.join(names)} |" for how, names in texts.items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _mark(agent: str) -> str:
@@ -114,8 +147,9 @@ def presets() -> str:
     """Return the table of the agents that are known by name."""
     lines = ["| `agent=` | runs | install | `cost` |", "|---|---|---|---|"]
     for name, preset in PRESETS.items():
-        how = preset.install if preset.install.startswith("see ") else f"`{preset.install}`"
-        lines.append(f"| [`{name}`]({preset.url}) | `{preset.command}` | {how} | {preset.cost} |")
+        install = preset.install.replace("|", "\\|")
+        known = f"[`{name}`]({preset.url})"
+        lines.append(f"| {known} | `{preset.command}` | `{install}` | {preset.cost} |")
     return "\n".join(lines) + "\n"
 
 
@@ -164,9 +198,9 @@ def filled(text: str, name: str, part: str) -> str:
     return f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"
 
 
-def check() -> int:
+def check(rigs: Iterable[Rig]) -> int:
     """Return 1 if the agents are not what docs/capabilities.md says, by what the tests saw."""
-    lines = differences(committed(), seen())
+    lines = differences(committed(), seen(), rigs)
     if lines:
         print("The agents are not what docs/capabilities.md says. If that is right:")
         print("  python scripts/write_docs.py")
@@ -177,7 +211,8 @@ def check() -> int:
 def main() -> int:
     """Write every part, with what the tests saw last; return 1 if a page has changed."""
     known = {**committed(), **seen()}
-    record = {rig.name: known[rig.name] for rig in RIGS if rig.name in known}
+    rigs = (*RIGS, *PRESET_RIGS)
+    record = {rig.name: known[rig.name] for rig in rigs if rig.name in known}
     CAPABILITIES_FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     changed = 0
     for file, (name, part) in parts().items():
@@ -191,4 +226,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else main())
+    match sys.argv[1:]:
+        case ["--check"]:
+            sys.exit(check(RIGS))
+        case ["--check", "presets"]:
+            sys.exit(check(PRESET_RIGS))
+        case _:
+            sys.exit(main())

@@ -11,9 +11,10 @@ from midflight.agents import AGENTS
 from midflight.agents.base import CAPABILITIES, Support
 from midflight.errors import UnsupportedOption
 from midflight.testing import FakeAgent, FakeModel
-from midflight.testing.conformance import RIGS, Rig
+from midflight.testing.conformance import PRESET_RIGS, RIGS, Rig
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.conformance.rows import ROWS, check_row, record
+from midflight.testing.conformance.rows.shown import LOOKS, look
 
 SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 """Where scripts/write_docs.py finds what was seen."""
@@ -55,7 +56,12 @@ tests/agents/acp/test_driver.py. What ends a turn after a time is the session's,
 three other agents; what opencode2 may do unasked is decided as for opencode.
 """
 
-ANNOUNCING = [rig for rig in RIGS if rig.announces]
+ANNOUNCING = [
+    pytest.param(rig, id=rig.name, marks=[pytest.mark.presets] if rig in PRESET_RIGS else [])
+    for rig in (*RIGS, *PRESET_RIGS)
+    if rig.announces
+]
+"""The agents that report what they can do once they run."""
 
 
 @pytest.mark.usefixtures("no_agent_left")
@@ -83,12 +89,22 @@ async def test_row_that_is_tried_rarely_is_as_the_driver_says(
     await check_row(rig, row, tmp_path)
 
 
+@pytest.mark.presets
+@pytest.mark.timeout(120)  # seconds to start, and some rows start an agent twice
+@pytest.mark.usefixtures("no_agent_left")
+@pytest.mark.parametrize("row", [*ROWS, *LOOKS])
+@pytest.mark.parametrize("rig", PRESET_RIGS, ids=lambda rig: rig.name, indirect=True)
+async def test_row_of_a_preset_is_as_it_was_seen(rig: Rig, row: str, tmp_path: Path) -> None:
+    """What no driver claims is compared with docs/capabilities.md, by scripts/write_docs.py."""
+    record(await (check_row if row in ROWS else look)(rig, row, tmp_path), SEEN)
+
+
 def test_every_row_has_a_check() -> None:
     assert list(ROWS) == list(CAPABILITIES)
 
 
 @pytest.mark.usefixtures("no_agent_left")
-@pytest.mark.parametrize("rig", ANNOUNCING, ids=lambda rig: rig.name, indirect=True)
+@pytest.mark.parametrize("rig", ANNOUNCING, indirect=True)
 async def test_agent_announces_what_its_rig_says(rig: Rig, tmp_path: Path) -> None:
     stage = Stage(rig, tmp_path)
     await stage.learn()

@@ -1,4 +1,4 @@
-"""A script's calls reach OpenCode in its own words, and Claude as they are."""
+"""A script's calls reach each agent in its own words, and Claude as they are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from midflight.testing.model.script import Part
 
 CLAUDE = ["Bash", "Read", "mcp__good__shout"]
 OPENCODE = ["bash", "read", "good_shout"]
+
+
+OTHERS = {
+    "codex": ["exec_command", "apply_patch", "view_image"],
+    "copilot": ["bash", "view", "create", "edit", "grep", "glob", "task", "good-shout"],
+    "gemini": ["run_shell_command", "write_file", "read_file", "replace", "mcp_good_shout"],
+    "qwen": ["run_shell_command", "write_file", "read_file", "edit", "agent", "todo_write"],
+}
+"""Some of what other agents offer; they share names."""
 
 
 def asking(*tools: str) -> ModelRequest:
@@ -69,6 +78,45 @@ def test_tool_call_in_claudes_words_reaches_opencode_in_its_own(
 ) -> None:
     spoken, fields = expected
     assert said(name, given) == (spoken, given if fields is None else fields)
+
+
+WRITE = ToolCall("Write", {"file_path": "/a", "content": "x\ny\n"})
+EDIT = ToolCall("Edit", {"file_path": "/a", "old_string": "x", "new_string": "y"})
+BASH = ToolCall("Bash", {"command": "ls", "run_in_background": True})
+SHOUT = ToolCall("mcp__good__shout", {"text": "hi"})
+PATCH = "*** Begin Patch\n*** {} File: /a\n{}\n*** End Patch\n"
+
+
+@pytest.mark.parametrize(
+    ("agent", "call", "name", "given"),
+    [
+        ("codex", WRITE, "apply_patch", {"input": PATCH.format("Add", "+x\n+y")}),
+        ("codex", EDIT, "apply_patch", {"input": PATCH.format("Update", "@@\n-x\n+y")}),
+        ("copilot", WRITE, "create", {"path": "/a", "file_text": "x\ny\n"}),
+        ("copilot", EDIT, "edit", {"path": "/a", "old_str": "x", "new_str": "y"}),
+        ("copilot", SHOUT, "good-shout", {"text": "hi"}),
+        ("gemini", WRITE, "write_file", dict(WRITE.input)),
+        ("gemini", EDIT, "replace", {"instruction": "change it", **EDIT.input}),
+        ("gemini", BASH, "run_shell_command", {"command": "ls", "is_background": True}),
+        ("gemini", SHOUT, "mcp_good_shout", {"text": "hi"}),
+        ("qwen", EDIT, "edit", dict(EDIT.input)),
+        ("qwen", BASH, "run_shell_command", {"command": "ls", "is_background": True}),
+        ("qwen", SHOUT, "mcp__good__shout", {"text": "hi"}),
+    ],
+)
+def test_tool_call_in_claudes_words_reaches_each_agent_in_its_own(
+    agent: str, call: ToolCall, name: str, given: dict[str, Any]
+) -> None:
+    said = translated(call, asking(*OTHERS[agent]))
+    assert isinstance(said, ToolCall)
+    assert (said.name, said.input) == (name, given)
+
+
+def test_command_reaches_codex_as_one_that_asks_to_leave_its_sandbox() -> None:
+    said = translated(BASH, asking(*OTHERS["codex"]))
+    assert isinstance(said, ToolCall)
+    assert said.name == "exec_command"
+    assert (said.input["cmd"], said.input["sandbox_permissions"]) == ("ls", "require_escalated")
 
 
 @pytest.mark.parametrize("tools", [CLAUDE, [], ["something_else"]])

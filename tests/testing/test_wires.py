@@ -24,6 +24,7 @@ from midflight.testing import (
     Drop,
     HttpError,
     Malformed,
+    ModelRequest,
     ScriptedModel,
     Step,
     Stop,
@@ -213,3 +214,25 @@ async def test_custom_tool_of_the_responses_api_gets_its_text() -> None:
     (item,) = answer.json()["output"]
     assert item["type"] == "custom_tool_call"
     assert (item["call_id"], item["input"]) == ("c1", "*** Begin")
+
+
+async def test_mcp_tool_of_the_responses_api_is_called_in_its_namespace() -> None:
+    """The request may leave such tools out: the model searches for them."""
+    call = ToolCall("mcp__good__shout", {"text": "hi"}, id="c1")
+    space = {"type": "namespace", "name": "mcp__other", "tools": [{"name": "say"}]}
+    async with ScriptedModel([call]) as model, httpx.AsyncClient(trust_env=False) as http:
+        url = f"{model.url}/v1/responses"
+        answer = await http.post(url, json={"stream": False, "tools": [space]})
+        (item,) = answer.json()["output"]
+        assert (item["namespace"], item["name"]) == ("mcp__good", "shout")
+        assert model.requests[0].tools == ["mcp__other__say"]
+
+
+@pytest.mark.parametrize(
+    "around", ["session_context", "environment_context", "current_datetime", "system-reminder"]
+)
+def test_last_user_text_is_without_what_agents_put_before_it(around: str) -> None:
+    given = f"<{around}>today\nis a day</{around}>\n\n"
+    content = [{"type": "text", "text": given}, {"type": "text", "text": "dig"}]
+    request = ModelRequest("/v1/messages", {"messages": [{"role": "user", "content": content}]}, {})
+    assert request.last_user_text == "dig"

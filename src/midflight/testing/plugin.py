@@ -40,8 +40,11 @@ __all__ = [
 
 SESSION_MARKER = "MIDFLIGHT_PROCESS"
 RUN_MARKER = "MIDFLIGHT_TEST_RUN"
-_PRIVATE_PREFIXES = ("ANTHROPIC_", "CLAUDE", "OPENCODE", "MIDFLIGHT_")
-_PRIVATE_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_PRIVATE_PREFIXES = (
+    *("ANTHROPIC_", "CLAUDE", "CODEX_", "COPILOT_", "GEMINI_", "GOOGLE_"),
+    *("MIDFLIGHT_", "OPENAI_", "OPENCODE", "QWEN_"),
+)
+_PRIVATE_NAMES = ("GH_TOKEN", "GITHUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _GRACE_S = 5.0
 # Set where a missing program must not pass for a test that is skipped. Tests hide the variable.
 _ALL_AGENTS = bool(os.environ.get("MIDFLIGHT_TEST_ALL_AGENTS"))

@@ -14,6 +14,7 @@ from midflight.testing.conformance.rig import CLAUDE as CLAUDE
 from midflight.testing.conformance.rig import FAKE as FAKE
 from midflight.testing.conformance.rig import OPENCODE as OPENCODE
 from midflight.testing.conformance.rig import OPENCODE2 as OPENCODE2
+from midflight.testing.conformance.rig import PRESET_RIGS as PRESET_RIGS
 from midflight.testing.conformance.rig import RIGS as RIGS
 from midflight.testing.conformance.rig import Rig as Rig
 
@@ -25,6 +26,7 @@ __all__ = [
     "FAKE",
     "OPENCODE",
     "OPENCODE2",
+    "PRESET_RIGS",
     "RIGS",
     "Rig",
     "assert_everything_ended_once",

@@ -158,7 +158,9 @@ async def _answer(session: midflight.Session) -> None:
 
 async def _set_model(on: Scene) -> None:
     """Choose another model than the last call had; the next message is answered by it."""
-    on.chosen = "haiku" if "opus" in on.model.requests[-1].model else "opus"
+    models = on.stage.rig.models
+    last = on.model.requests[-1].model
+    on.chosen = models.other if models.best in last else models.best
     await on.session.set_model(on.chosen)
 
 

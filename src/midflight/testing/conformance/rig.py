@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import midflight
 from midflight import events as e
@@ -36,6 +36,17 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 20.0
 """How long a play waits for anything; only a fault makes it wait that long."""
+
+
+class Models(NamedTuple):
+    """Words by which three models of an agent are known: a usual one, another one, the best."""
+
+    usual: str
+    other: str
+    best: str
+
+
+CLAUDES = Models("sonnet", "haiku", "opus")
 
 
 class Play:
@@ -196,6 +207,8 @@ class Rig:
     before. kill: ends the agent's program as if it had crashed; a stage of its own is needed for
     that. server: the server that stages share. tools: the tools whose keys its driver knows.
     steers_at_once: it reads a steer while the model speaks, and does not wait for its next step.
+    models: what the agent calls its models. turn_s: how long a turn may take in which the model
+    says a word.
     """
 
     name: str
@@ -212,6 +225,8 @@ class Rig:
     server: OpenCodeServer | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict, hash=False)
     steers_at_once: bool = False
+    models: Models = CLAUDES
+    turn_s: float = 1.5
 
     def on(self, server: OpenCodeServer) -> Rig:
         """Return this rig with a server that its stages share."""
@@ -321,5 +336,76 @@ ACP_CLAUDE = Rig(
     steers_at_once=True,
 )
 
+CODEX = Rig(
+    "codex",
+    "codex",
+    ScriptedModel,
+    "codex-acp",
+    PRESETS["codex"].install,
+    announces={
+        "steer": "supported",
+        "cost": "estimated",
+        "max_budget_usd": "emulated",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "add_dirs": "supported",
+        "resume": "supported",
+        "plan": "not",
+    },
+    models=Models("gpt-5.5", "gpt-5.6-luna", "gpt-6-sol"),
+)
+COPILOT = Rig(
+    "copilot",
+    "copilot",
+    ScriptedModel,
+    "copilot",
+    PRESETS["copilot"].install,
+    announces={
+        "set_permission_mode": "supported",
+        "resume": "supported",
+        "plan": "not",
+        "mcp_servers": "not",
+    },
+)
+GEMINI = Rig(
+    "gemini",
+    "gemini",
+    ScriptedModel,
+    "gemini",
+    PRESETS["gemini"].install,
+    announces={
+        "cost": "estimated",
+        "max_budget_usd": "emulated",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "plan": "not",
+    },
+    models=Models("gemini-2.5-pro", "gemini-3.5-flash-lite", "gemini-3.8-flash"),
+    turn_s=3.0,
+)
+QWEN = Rig(
+    "qwen",
+    "qwen",
+    ScriptedModel,
+    "qwen",
+    PRESETS["qwen"].install,
+    announces={
+        "cost": "estimated",
+        "max_budget_usd": "emulated",
+        "set_model": "supported",
+        "set_permission_mode": "supported",
+        "effort": "supported",
+        "resume": "supported",
+        "plan": "not",
+    },
+    # Whatever an OpenAI-compatible service has; Qwen's own models have no list price.
+    models=Models("gpt-5.5", "gpt-5.6-luna", "gpt-5.5"),
+    turn_s=5.0,
+)
+
 RIGS = (CLAUDE, OPENCODE, OPENCODE2, ACP_CLAUDE, ACP_OPENCODE, FAKE)
-"""Every agent that the suite runs on."""
+"""Every agent that the whole suite runs on."""
+
+PRESET_RIGS = (CODEX, COPILOT, GEMINI, QWEN)
+"""Agents behind ACP that only the rows are tried on."""

@@ -30,6 +30,10 @@ def env_for(
         "NO_PROXY": "127.0.0.1,localhost",
         **_claude(url, subscription=subscription),
         **_opencode(url),
+        **_codex(url),
+        **_copilot(url),
+        **_gemini(url),
+        **_qwen(url),
     }
 
 
@@ -56,4 +60,61 @@ def _opencode(url: str) -> Mapping[str, str]:
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         # A catalogue of three models: OpenCode's own takes a third of its time to start.
         "OPENCODE_MODELS_PATH": str(Path(__file__).with_name("opencode_models.json")),
+    }
+
+
+def _codex(url: str) -> Mapping[str, str]:
+    provider = {
+        "name": "scripted",
+        "base_url": f"{url}/v1",
+        "wire_api": "responses",
+        "env_key": "CODEX_API_KEY",
+    }
+    config = {
+        "model": "gpt-5.5",
+        "model_provider": "scripted",
+        "model_providers": {"scripted": provider},
+        "analytics": {"enabled": False},
+        "check_for_update_on_startup": False,
+    }
+    return {
+        "CODEX_API_KEY": _KEY,
+        "CODEX_CONFIG": json.dumps(config),
+        "MODEL_PROVIDER": "scripted",
+        "NO_BROWSER": "1",
+    }
+
+
+def _copilot(url: str) -> Mapping[str, str]:
+    return {
+        "COPILOT_PROVIDER_BASE_URL": f"{url}/v1",
+        "COPILOT_PROVIDER_TYPE": "openai",
+        "COPILOT_PROVIDER_API_KEY": _KEY,
+        "COPILOT_PROVIDER_WIRE_API": "completions",
+        "COPILOT_MODEL": "gpt-5",
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_AUTO_UPDATE": "false",
+    }
+
+
+def _gemini(url: str) -> Mapping[str, str]:
+    return {
+        "GOOGLE_GEMINI_BASE_URL": url,
+        "GEMINI_API_KEY": _KEY,
+        "GEMINI_DEFAULT_AUTH_TYPE": "gemini-api-key",
+        "GEMINI_CLI_NO_RELAUNCH": "true",
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        "GEMINI_MODEL": "gemini-2.5-pro",
+        "GEMINI_TELEMETRY_ENABLED": "false",
+    }
+
+
+def _qwen(url: str) -> Mapping[str, str]:
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": _KEY,
+        "OPENAI_MODEL": "gpt-5.5",
+        "QWEN_CODE_NO_RELAUNCH": "true",
+        "QWEN_CODE_SYSTEM_SETTINGS_PATH": str(Path(__file__).with_name("qwen_settings.json")),
+        "QWEN_DEFAULT_AUTH_TYPE": "openai",
     }

@@ -37,6 +37,11 @@ _STEERED = re.compile(
     re.DOTALL,
 )
 
+_AROUND = re.compile(
+    r"\s*<(session_context|environment_context|current_datetime)>.*?</\1>\s*", re.DOTALL
+)
+"""What agents put before a user's words: Gemini CLI, Codex and Copilot, in that order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -306,5 +311,6 @@ def _text_of(content: object, *, reminders: bool = True) -> str:
         return ""
     texts = [block if isinstance(block, str) else str(block.get("text", "")) for block in blocks]
     if not reminders:
+        texts = [_AROUND.sub("", text) for text in texts]
         texts = [text for text in texts if not text.lstrip().startswith("<system-reminder>")]
     return "\n".join(text for text in texts if text)

@@ -47,6 +47,14 @@ _BY_SYSTEM_PROMPT: dict[str, Step] = {
     # Asked in plan and auto mode about each call; a monitor in a test lets nothing through.
     "You are a security monitor for autonomous AI coding agents": Text("<block>yes</block>"),
     "You are a title generator": Text("Scripted session"),  # OpenCode
+    "You are now acting as the managed memory extraction subagent": Text("ok"),  # Qwen Code
+}
+_BY_LAST_WORDS: dict[str, Step] = {
+    # Codex, when it begins to use another model.
+    "You are performing a CONTEXT CHECKPOINT COMPACTION": Text("All went well so far."),
+    "Your task is to generate a very short title for a conversation": Text(
+        '{"title": "Scripted session"}'
+    ),  # Codex
 }
 
 _CLASS = "x-claude-code-request-class"
@@ -280,6 +288,9 @@ def _side_step(request: ModelRequest) -> Step | None:
         return Text("ok")  # A check of the key or the quota.
     for beginning, step in _BY_SYSTEM_PROMPT.items():
         if beginning in request.system:
+            return step
+    for words, step in _BY_LAST_WORDS.items():
+        if words in request.last_user_text:
             return step
     return None
 

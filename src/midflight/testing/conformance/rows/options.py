@@ -11,6 +11,7 @@ from midflight import events as e
 from midflight.errors import UnsupportedOption
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.conformance.rows.verbs import BASH, in_turn
+from midflight.testing.model.dialect import offers
 from midflight.testing.model.script import (
     HttpError,
     ModelRequest,
@@ -24,9 +25,11 @@ from midflight.testing.model.script import (
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 TASK_CALL = "toolu_task"
 DEAR_USD = 0.1
-EFFORT_MODEL = "opus"
-EFFORT_FIELDS = ("output_config", "thinking", "effort")
-"""The fields of a request that hold the effort."""
+EFFORT_FIELDS = (
+    *("output_config", "thinking", "effort"),
+    *("reasoning", "reasoning_effort", "generationConfig"),
+)
+"""The fields of a request that hold the effort, in any of the APIs."""
 
 
 def make_skill(folder: Path, name: str) -> None:
@@ -83,12 +86,20 @@ async def skills(stage: Stage) -> None:
 
 
 async def mcp_servers(stage: Stage) -> None:
-    """Give an MCP server: the model calls its tool."""
+    """Give an MCP server: the model calls its tool.
+
+    Where the agent decides what it asks, it may ask although the tool was allowed: not every one of
+    them says whose tool it is.
+    """
     servers = {"good": {"command": sys.executable, "args": [str(MCP_SERVER)]}}
     tool = "mcp__good__shout"
     steps: list[Step] = [ToolCall(tool, {"text": "hello"}), Text("x")]
-    async with stage.play(steps, mcp_servers=servers, allowed_tools=[tool]) as on:
-        await on.ask()
+    async with stage.play(steps, mcp_servers=servers, allowed_tools=[tool], attended=True) as on:
+        await on.session.send("go")
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionRequested):
+                assert stage.can["permissions"] != "supported"
+                await on.session.answer(event)
         assert "HELLO" in str(on.requests[1].tool_results)
 
 
@@ -103,7 +114,7 @@ async def effort(stage: Stage) -> None:
     """Choose two efforts: the model is asked differently."""
     asked = []
     for level in ("low", "high"):
-        async with stage.play([Text("x")], effort=level, model=EFFORT_MODEL) as on:
+        async with stage.play([Text("x")], effort=level, model=stage.rig.models.best) as on:
             await on.ask()
             asked.append({name: on.requests[0].body.get(name) for name in EFFORT_FIELDS})
     assert asked[0] != asked[1]
@@ -136,7 +147,7 @@ async def retries(stage: Stage) -> None:
     """Fail once: the new attempt is reported, or not, as the agent's row says."""
     overloaded = HttpError(529, headers={"retry-after": "1"})
     async with stage.play([overloaded, Text("fine")]) as on:
-        assert (await on.ask()).text == "fine"
+        assert (await on.ask()).text.endswith("fine")  # some agents report the error as a text
         attempts = [v.attempt for v in await on.events() if isinstance(v, e.Retry)]
         assert attempts == ([1] if _has(stage, "retries") else [])
 
@@ -149,6 +160,7 @@ async def plan(stage: Stage) -> None:
     ]
     async with stage.play([ToolCall("TodoWrite", {"todos": todos}), Text("x")]) as on:
         await on.ask()
+        kept = offers(on.requests[0], "TodoWrite")
         plans = [v.entries for v in await on.events() if isinstance(v, e.Plan)]
     if _has(stage, "plan"):
         assert [(one.text, one.status) for one in plans[-1]] == [
@@ -156,7 +168,7 @@ async def plan(stage: Stage) -> None:
             ("sow", "pending"),
         ]
     else:
-        assert plans == []
+        assert plans == [] or not kept
 
 
 async def background(stage: Stage) -> None:

@@ -16,6 +16,10 @@ from midflight.testing.model.wire.openai import OpenAiWire
 _CALLS = ("function_call", "custom_tool_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _PROMPTS = ("system", "developer")
+_IN = "__"
+_SPACE = "mcp__"
+"""How the namespaces of MCP servers begin."""
+
 _INCOMPLETE = {"max_tokens": "max_output_tokens", "refusal": "content_filter"}
 
 
@@ -47,7 +51,7 @@ class ResponsesWire(OpenAiWire):
                 *(block for item in prompts for block in _blocks(item.get("content"))),
             ],
             "messages": [message for item in items if (message := _message(item)) is not None],
-            "tools": [_tool(tool) for tool in of(body.get("tools")) if "name" in tool],
+            "tools": [_tool(tool) for tool in _spread(of(body.get("tools"))) if "name" in tool],
         }
 
     def text(self, pieces: list[str]) -> Iterator[bytes]:
@@ -104,14 +108,14 @@ class ResponsesWire(OpenAiWire):
             "type": "custom_tool_call" if custom else "function_call",
             "status": "completed",
             "call_id": part.id or new_id("call"),
-            "name": part.name,
+            **self._named(part.name),
             field: given,
         }
         yield from self._add(item, {"status": "in_progress", field: ""})
         kind = "custom_tool_call_input" if custom else "function_call_arguments"
         for half in in_halves(given):
             yield self._inside(f"response.{kind}.delta", delta=half)
-        name = {} if custom else {"name": part.name}
+        name = {} if custom else {"name": item["name"]}
         yield self._inside(f"response.{kind}.done", **{field: given}, **name)
         yield self._done()
 
@@ -142,6 +146,16 @@ class ResponsesWire(OpenAiWire):
     def _offered(self, name: str) -> Mapping[str, Any]:
         tools = of(self.request.body.get("tools"))
         return next((tool for tool in tools if tool.get("name") == name), {})
+
+    def _named(self, name: str) -> Mapping[str, str]:
+        """Return the name of a tool, and its namespace, which an MCP server's tools have.
+
+        The request may leave such tools out, and have the model search for them.
+        """
+        space, _, tool = name.rpartition(_IN)
+        if space.startswith(_SPACE) and not self._offered(name):
+            return {"name": tool, "namespace": space}
+        return {"name": name}
 
     def _skeleton(self, status: str) -> dict[str, Any]:
         return {
@@ -231,7 +245,7 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any] | None:
         call = {
             "type": "tool_use",
             "id": item.get("call_id"),
-            "name": item.get("name"),
+            "name": _IN.join(filter(None, (item.get("namespace"), item.get("name")))),
             "input": given,
         }
         return {"role": "assistant", "content": [call]}
@@ -251,6 +265,16 @@ def _blocks(content: object) -> list[Mapping[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [{**part, "type": "text"} if "text" in part else part for part in of(content)]
+
+
+def _spread(tools: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the tools, those of a namespace by both names."""
+    for tool in tools:
+        if tool.get("type") == "namespace":
+            for each in of(tool.get("tools")):
+                yield {**each, "name": f"{tool.get('name')}{_IN}{each.get('name')}"}
+        else:
+            yield tool
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
