@@ -513,3 +513,16 @@ def test_message_that_comes_while_a_summary_is_made_ends_no_turn() -> None:
     told.hand(5)
     told.hear(*answer(6, 5), idle())
     assert ends(told) == [("completed", "end_turn", ("m1", "m5"))]
+
+
+def test_answer_that_is_begun_after_a_stop_is_no_answer() -> None:
+    """An abort that meets a sub-agent ends that alone once in a while; it is aborted again."""
+    told = Told(1)
+    told.hear(status("busy"), message(2, 1))
+    told.translate.stopping = True
+    told.hear(message(2, 1, finish="tool-calls"))
+    told.signals.clear()
+    told.hear(message(3, 1))
+    assert told.kinds() == ["Calling"]  # at which the driver aborts
+    told.hear(text(3, "and yet"), step_finish(3), message(3, 1, finish="stop"), idle())
+    assert ends(told) == [("interrupted", "interrupted", ("m1",))]

@@ -58,6 +58,7 @@ class EventTranslator:
         self._error: dict[str, Any] | None = None
         self._busy = False
         self._idle = False
+        self._goes_on_stopped = False
 
     @property
     def in_turn(self) -> bool:
@@ -130,6 +131,9 @@ class EventTranslator:
         self._reading = info["id"]
         self._last_info = None
         self._error = None
+        self._goes_on_stopped = self.stopping and self._turn is not None
+        if self._goes_on_stopped:
+            yield Calling()  # An abort that meets a sub-agent ends that, and not always the turn.
         if self._turn is None:
             self._turn = []
             self._busy, self._idle = True, False
@@ -244,7 +248,8 @@ class EventTranslator:
         error = info.get("error") or self._error
         if error is None and (self.stopping or not info.get("finish")):
             # Between two steps, and in a retry's back-off, an abort leaves no error.
-            error = {"name": "MessageAbortedError"} if info.get("finish", "") in GOES_ON else None
+            stopped = self._goes_on_stopped or info.get("finish", "") in GOES_ON
+            error = {"name": "MessageAbortedError"} if stopped else None
         for each in self._threads.values():
             yield from each.cut()
         status, reason, text = outcome(str(info.get("finish") or ""), error)
