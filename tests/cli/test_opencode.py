@@ -79,14 +79,14 @@ async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
 
 async def test_a_short_model_name_is_reported_in_full(there: There) -> None:
     scripted = await there.model(Text("Here."))
-    code, out, _ = await (await there.starts(scripted, "hi", "--model", "haiku")).done()
+    code, out, _ = await (await there.starts(scripted, "run", "hi", "--model", "haiku")).done()
     assert code == 0
     assert "  [notice] the model 'haiku' means anthropic/claude-haiku-" in out
     assert "haiku" in scripted.requests[0].body["model"]
 
 
 async def test_an_unknown_model_is_wrong_usage_and_near_names_are_shown(there: There) -> None:
-    done = await (await there.starts(await there.model(), "hi", "--model", "sonet")).done()
+    done = await (await there.starts(await there.model(), "run", "hi", "--model", "sonet")).done()
     assert (done.code, done.out) == (2, "")
     assert done.err == "midflight: --model: OpenCode has no 'sonet'\nhint: did you mean sonnet?\n"
 
@@ -99,7 +99,7 @@ async def test_an_unknown_conversation_is_exit_code_4(there: There) -> None:
 
 async def test_sigint_stops_the_turn_and_ends_with_130(there: There) -> None:
     scripted = await there.model([Words("working"), Wait("never")])
-    program = await there.starts(scripted, "work", "--then", "more")
+    program = await there.starts(scripted, "run", "work", "--then", "more")
     await program.reads("working")
     program.process.send_signal(signal.SIGINT)
     code, out, err = await program.done()
@@ -170,7 +170,7 @@ async def test_without_opencode_one_line_names_the_install_command(
     tmp_path: Path,
 ) -> None:
     program = await midflight(
-        await scripted_model([]), "hi", "--agent", "opencode", PATH=str(tmp_path)
+        await scripted_model([]), "run", "hi", "--agent", "opencode", PATH=str(tmp_path)
     )
     code, out, err = await program.done()
     assert (code, out) == (1, "")

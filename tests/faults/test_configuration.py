@@ -96,7 +96,7 @@ async def test_bad_agent_program_is_reported_with_what_to_do(
 async def test_agent_program_that_never_tells_its_version_is_given_up(
     tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.claude.program.VERSION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("midflight.agents.shared.version.TIMEOUT_S", 0.3)
     path = tmp_path / "agent"
     path.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     path.chmod(0o755)

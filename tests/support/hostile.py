@@ -7,7 +7,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from midflight.values import Who
+
 HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SessionEnd")
+PERSON = Who(role="user", door="terminal")
+"""Who types: what a program sends is no command of an agent, whatever it looks like."""
+
 WORDS = "Always think of the heron."
 IMPORTED = "Herons are grey."
 OUTSIDE = "What stands outside is nobody's business."

@@ -18,6 +18,7 @@ import midflight
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.acp.trust import obeyed_by
 from midflight.agents.claude import program as claude_program
+from midflight.commands import Send
 from midflight.options import Options
 from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.plugin import need
@@ -59,7 +60,7 @@ async def test_acp_agent_runs_and_sends_nothing_of_an_untrusted_folder(
     async with midflight.dispatch("go", **options(use, agent, model, folder)) as session:
         events = await read(session)
         if skill:
-            await session.send("/probe")
+            await session.command(Send(text="/probe"), who=h.PERSON)
             await read(session)
     assert folder.ran == set()
     assert sink.requests == []

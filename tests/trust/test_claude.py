@@ -14,6 +14,7 @@ from tests.support.faults import Models, Use
 
 import midflight
 from midflight.agents.claude.trust import OBEYED
+from midflight.commands import Send
 from midflight.options import Options
 from midflight.testing import Text, ToolCall
 from midflight.trust import decision, stake
@@ -44,7 +45,7 @@ async def test_claude_runs_and_sends_nothing_of_an_untrusted_folder(
         "go", **use(model, folder.folder, trust=option, **ALLOWED)
     ) as session:
         events = await read(session)
-        await session.send("/probe")
+        await session.command(Send(text="/probe"), who=h.PERSON)
         events += await read(session)
     assert folder.ran == set()
     assert sink.requests == []
@@ -72,7 +73,7 @@ async def test_claude_runs_all_of_a_trusted_folder(
     trust(folder.folder)
     async with midflight.dispatch("go", **use(model, folder.folder, **ALLOWED)) as session:
         events = await read(session)
-        await session.send("/probe")
+        await session.command(Send(text="/probe"), who=h.PERSON)
         await read(session)
         await session.send("a tool")
         await read(session)

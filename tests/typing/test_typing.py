@@ -31,7 +31,7 @@ def handler(
     return midflight.Answer(request=request.request, decision="deny", reason="not now")
 
 
-async def watch(session: midflight.BaseSession) -> float:
+async def watch(session: midflight.BaseSession) -> float | None:
     await session.send("also this", delivery="queue")
     await session.set_permission_mode("plan")
     async for event in session.stream():
