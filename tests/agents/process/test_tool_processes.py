@@ -23,7 +23,7 @@ CALL = e.ToolStarted(call="c", name="Bash", kind="execute", input={})
 class Agent:
     def __init__(self, process: AgentProcess) -> None:
         self.process = process
-        self.calls = OpenCalls(process)
+        self.calls = OpenCalls(process, told_late=True)
         self.calls.note(Taken("m"))
         self._lines = process.lines()
 

@@ -78,7 +78,7 @@ class AcpAgent:
         self._session = ""
         self._requests = AcpRequests(self._rpc, self._permissions, self._translate, self._report)
         self._later: deque[tuple[str, str]] = deque()
-        self._calls = OpenCalls(self._process)
+        self._calls = OpenCalls(self._process, told_late=True)
 
     # Starting and ending ------------------------------------------------------------------
 

@@ -21,9 +21,10 @@ LOOKS = 5
 class OpenCalls:
     """The tool calls that an agent's program has open, and what of them must not outlive a stop."""
 
-    def __init__(self, process: AgentProcess) -> None:
-        """Begin with none."""
+    def __init__(self, process: AgentProcess, *, told_late: bool = False) -> None:
+        """Begin with none. ``told_late``: the agent may tell of a call when its command runs."""
         self._process = process
+        self._told_late = told_late
         self._since: dict[str, float] = {}
         self._doomed: list[psutil.Process] = []
         self._stopping = False
@@ -67,15 +68,16 @@ class OpenCalls:
     async def _born(self) -> list[psutil.Process]:
         """Return the processes that live since the oldest call began.
 
-        An agent may be stopped before it has told of a call whose command runs already. It ends
-        that itself; what has lost its parent then is left.
+        An agent that tells late may be stopped while the command of a call runs that it has not
+        told of. It ends that itself; what has lost its parent then is left. To look for it takes
+        several times as long as the stop of an agent that tells in time.
         """
         if self._since:
             since = min(self._since.values())
             return await asyncio.to_thread(
                 _born_after, self._process, since, detached=self._detached
             )
-        if not self._detached:
+        if not (self._told_late and self._detached):
             return []
         return await asyncio.to_thread(_orphaned_after, self._process, self._quiet_at)
 
