@@ -116,6 +116,8 @@ async def test_tool_call_with_nonsense_is_answered_and_the_turn_continues(
     assert len(of(midflight.ToolEnded, events)) == len(of(midflight.ToolStarted, events)) == 2
 
 
+# Beside many others a server has now and then asked twice after an error; alone it never does.
+@pytest.mark.long
 @fault("M6", "S4")
 async def test_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: Stage) -> None:
     refused = HttpError(401, message="wrong key")
@@ -131,6 +133,7 @@ async def test_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: S
     assert not [each for each in events if b"sk-ant-scripted" in midflight.events.encode(each)]
 
 
+@pytest.mark.long  # as above
 @fault("M6")
 async def test_due_payment_fails_the_turn_without_another_try(opencode: Stage) -> None:
     # The server is shared: what an earlier session still asks is not this one's second try.
