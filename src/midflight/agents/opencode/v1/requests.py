@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import json
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -13,12 +11,10 @@ import msgspec
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.opencode.permissions import OpenCodePermissions, PermissionRequest, Verdict
-from midflight.agents.opencode.replies import EDITED, PAUSE_S, REASONS, TRIES
-from midflight.agents.opencode.server import Refused
+from midflight.agents.opencode.replies import REASONS, chosen, refusal, send
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.thread import Thread
 from midflight.agents.shared.content import questions
-from midflight.errors import AgentFailed
 from midflight.values import Denial
 
 
@@ -135,32 +131,14 @@ class Replies:
         if reply.input == self._inputs.pop(reply.request, None):
             reply = msgspec.structs.replace(reply, input=None)  # Nothing was changed.
         body = _permission(reply) if question is None else _answers(question, reply)
-        for left in reversed(range(TRIES)):
-            try:
-                await self._client.post(f"/{kind}/{reply.request}/{verb}", body)
-            except Refused:
-                return  # It has ended.
-            except AgentFailed:
-                if not left:
-                    raise
-                await asyncio.sleep(PAUSE_S)  # An answer that is lost would hang the turn.
-            else:
-                return
+        await send(self._client, f"/{kind}/{reply.request}/{verb}", body)
 
 
-def _permission(reply: Reply) -> dict[str, Any]:
-    """Return a reply in the server's form. A refusal without a message would end the turn."""
-    if reply.allow and reply.input is None:
-        return {"reply": "once"}
-    reason = reply.reason or "the user denied this"
-    if reply.allow:
-        reason = EDITED.format(json.dumps(reply.input, ensure_ascii=False))
-    return {"reply": "reject", "message": reason}
+def _permission(reply: Reply) -> dict[str, str]:
+    """Return a reply in the server's form."""
+    return {"reply": "once"} if reply.allow and reply.input is None else refusal(reply)
 
 
 def _answers(question: e.QuestionRequested, reply: Reply) -> dict[str, Any] | None:
-    """Return the answers to each question, in order; a rejection has none."""
-    if not reply.allow:
-        return None
-    answers = [(reply.answers or {}).get(each.question, []) for each in question.questions]
-    return {"answers": [[each] if isinstance(each, str) else list(each) for each in answers]}
+    """Return the answers; a rejection has none."""
+    return {"answers": chosen(question, reply)} if reply.allow else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +12,12 @@ import msgspec
 from midflight import events as e
 from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.opencode.permissions import OpenCodePermissions, PermissionRequest, Verdict
-from midflight.agents.opencode.replies import EDITED, PAUSE_S, REASONS, TRIES
-from midflight.agents.opencode.server import Refused
+from midflight.agents.opencode.replies import REASONS, chosen, refusal, send
 from midflight.agents.opencode.v2.client import OpenCode2Client
 from midflight.agents.opencode.v2.content import form_answer, form_questions
 from midflight.agents.opencode.v2.names import call_of, field, in_v1
 from midflight.agents.opencode.v2.thread import Thread
 from midflight.agents.shared.content import questions
-from midflight.errors import AgentFailed
 from midflight.values import Denial
 
 
@@ -193,8 +189,7 @@ class Replies:
             return
         sending = [(self._asked[each], self._refusals.pop(each)) for each in undecided]
         for asked, reply in sending:
-            body = {"reply": "reject", "message": _words(reply)}
-            await self._send(asked, reply.request, "permission", "reply", body)
+            await self._send(asked, reply.request, "permission", "reply", refusal(reply))
 
     async def _answer(self, asked: Asked, reply: Reply) -> None:
         """Answer a question, which is a form in stable 2.x."""
@@ -204,34 +199,14 @@ class Replies:
             verb = "reject" if asked.form is None else "cancel"
             await self._send(asked, reply.request, kind, verb, {})
             return
-        answers = reply.answers or {}
         if asked.form is not None:
-            body: dict[str, Any] = {"answer": form_answer(asked.form, answers)}
+            body: dict[str, Any] = {"answer": form_answer(asked.form, reply.answers or {})}
         else:
-            given = [answers.get(each.question, []) for each in asked.question.questions]
-            body = {"answers": [[one] if isinstance(one, str) else list(one) for one in given]}
+            body = {"answers": chosen(asked.question, reply)}
         await self._send(asked, reply.request, kind, "reply", body)
 
     async def _send(
         self, asked: Asked, request: str, kind: str, verb: str, body: dict[str, Any]
     ) -> None:
         self._decided.add(request)
-        path = f"/api/session/{asked.session}/{kind}/{request}/{verb}"
-        for left in reversed(range(TRIES)):
-            try:
-                await self._client.post(path, body)
-            except Refused:
-                return  # It has ended.
-            except AgentFailed:
-                if not left:
-                    raise
-                await asyncio.sleep(PAUSE_S)  # An answer that is lost would hang the turn.
-            else:
-                return
-
-
-def _words(reply: Reply) -> str:
-    """Return what the model is told. A refusal without a word would end the turn."""
-    if reply.allow:
-        return EDITED.format(json.dumps(reply.input, ensure_ascii=False))
-    return reply.reason or "the user denied this"
+        await send(self._client, f"/api/session/{asked.session}/{kind}/{request}/{verb}", body)
