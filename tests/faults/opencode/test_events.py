@@ -42,7 +42,7 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         monkeypatch.setattr("midflight.agents.opencode.v1.client.SILENCE_S", 2.0)
         await relay.renew()  # The limit holds for streams that begin now.
         # As in earnest, it takes longer to notice a silence than a server may be away.
-        monkeypatch.setattr("midflight.agents.opencode.v1.feed.RECONNECT_FOR_S", 1.5)
+        monkeypatch.setattr("midflight.agents.opencode.event_stream.RECONNECT_FOR_S", 1.5)
         relay.stall()
 
     return begin
@@ -218,7 +218,7 @@ def test_piece_of_a_text_that_comes_after_the_whole_is_dropped() -> None:
 async def test_server_that_stays_away_fails_the_turn(
     opencode: Stage, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode.v1.feed.RECONNECT_FOR_S", 0.3)
+    monkeypatch.setattr("midflight.agents.opencode.event_stream.RECONNECT_FOR_S", 0.3)
     async with opencode.play([[Words("and so"), Wait("never")]], server_url=relay.url) as on:
         first = await on.session.send("go")
         await until(on.session, midflight.TextDelta)

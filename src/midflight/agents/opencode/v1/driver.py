@@ -6,47 +6,36 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any
-
-import msgspec
+from collections.abc import AsyncIterator, Mapping
 
 from midflight import events as e
-from midflight._util.aio import TaskSet
-from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.base import (
     Calling,
-    Died,
     Dropped,
     Finished,
     Kept,
-    Reply,
     Signal,
     Support,
     Taken,
     Up,
 )
 from midflight.agents.opencode import program, trust
-from midflight.agents.opencode.ids import Ids
+from midflight.agents.opencode.driver import OpenCodeDriver
+from midflight.agents.opencode.event_stream import GAP, GONE, FeedItem
 from midflight.agents.opencode.models import ModelChoice
-from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import PASSWORD, Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.effects import OwnTools
 from midflight.agents.opencode.v1.events import EventTranslator
-from midflight.agents.opencode.v1.feed import GAP, GONE, Feed, FeedItem, Feeds, adopt, missed
+from midflight.agents.opencode.v1.feed import Feed, Feeds, adopt, missed
 from midflight.agents.opencode.v1.requests import Replies
-from midflight.agents.process.tool_processes import last_signals
 from midflight.agents.shared.effects import effects_of
-from midflight.agents.shared.obeyed import protected
-from midflight.agents.shared.only_here import refuse
 from midflight.effects import Effect
 from midflight.errors import AgentFailed
 from midflight.options import Options
-from midflight.trust.decision import Standing, decide, look_again
-from midflight.values import PermissionMode
+from midflight.trust.decision import look_again
 
 SETTLE_S = 0.3
 """How long after an unclear end the server is asked for its state."""
@@ -59,10 +48,11 @@ NUDGE: FeedItem = {"type": "server.heartbeat", "properties": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
 
 
-class OpenCodeAgent:
+class OpenCodeAgent(OpenCodeDriver[Feeds]):
     """One conversation with OpenCode."""
 
     name = "opencode"
+    obeyed = trust.OBEYED
     capabilities: Mapping[str, Support] = {
         "steer": "supported",
         "queue": "emulated",
@@ -110,26 +100,13 @@ class OpenCodeAgent:
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        program.check_options(options)
-        self._options = options
-        self._permissions = OpenCodePermissions(options)
+        super().__init__(options)
         self._replies: Replies
-        secrets_of = server_secrets(options.mcp_servers)
-        self._clean = Redactor({**os.environ, **options.env}, secrets_of)
-        self._inbox: asyncio.Queue[FeedItem | Signal] = asyncio.Queue()
-        self._tasks = TaskSet()
-        self._server: Server[Feeds] | None = None
-        self._ending: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
         self._client: OpenCodeClient
-        self._commands: RunningCommands
-        self._model: ModelChoice
         self._own_tools = OwnTools()
         self._translate: EventTranslator
-        self._session = ""
         self._agent = ""
-        self._ids = Ids()
-        self._sent = 0.0
 
     # Starting and ending ------------------------------------------------------------------
 
@@ -167,7 +144,7 @@ class OpenCodeAgent:
                 since=since,
                 replaced=self._own_tools.replaced,
             )
-            self._feed.join(self._session, self._inbox)
+            self._feed.listen(self._session, self._inbox)
             if options.resume is not None:
                 await adopt(self._feed, self._session, self._session)
             if options.server_url is None:
@@ -175,7 +152,7 @@ class OpenCodeAgent:
             self._inbox.put_nowait(Up())
             if standing.notice:
                 self._inbox.put_nowait(e.Notice(level="warning", text=standing.notice))
-            self._inbox.put_nowait(self._introduction(inventory))
+            self._inbox.put_nowait(self._introduction(inventory, self._model.name, inventory.tools))
             if self._agent:
                 self._inbox.put_nowait(e.Notice(level="info", text=NOT_PLANNING))
         except BaseException:
@@ -190,46 +167,6 @@ class OpenCodeAgent:
         password = options.env.get(PASSWORD, os.environ.get(PASSWORD))
         return await join(options, Feeds, None, password)
 
-    def _look(self) -> Standing:
-        """Return how to start here; a server that runs already cannot be told.
-
-        Raises `UnsupportedOption` for what the options name and only the folder has.
-        """
-        options = self._options
-        told = options.server_url is None
-        standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
-        self._permissions.protected = protected(options, standing.stake)
-        if not standing.trusted:
-            refuse(options, trust.only_here(options, standing.stake))
-        return standing
-
-    def _introduction(self, inventory: conversation.Inventory) -> e.SessionStarted:
-        assert self._server is not None  # noqa: S101 - taken by start
-        return e.SessionStarted(
-            agent=self.name,
-            agent_version=self._server.version,
-            agent_session=self._session,
-            model=self._model.name,
-            cwd=str(self._options.cwd),
-            tools=inventory.tools,
-            skills=inventory.skills,
-            problems=tuple(map(self._clean, inventory.problems)),
-        )
-
-    async def close(self) -> None:
-        """End the session: its turn, its tools, and the server if no other session uses it."""
-        await self.kill()
-
-    async def kill(self) -> None:
-        """Stop what the session does, at once; its conversation stays on disk.
-
-        Done once and wholly, also if the caller is cancelled meanwhile.
-        """
-        if self._ending is None and self._server is not None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
-
     async def _end(self, server: Server[Feeds]) -> None:
         self._tasks.cancel()
         try:
@@ -239,7 +176,7 @@ class OpenCodeAgent:
                     await self._stop(server)
                 await self._commands.close()
             if self._feed is not None:
-                self._feed.leave(self._session)
+                self._feed.forget(self._session)
                 if await server.connection.leave(self._feed):
                     await self._commands.end_strays(server.connection.directories)
         finally:
@@ -308,19 +245,6 @@ class OpenCodeAgent:
     async def _abort(self) -> None:
         await self._client.post(f"/session/{self._session}/abort")
 
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the reading of events."""
-
-        async def done() -> None:
-            with contextlib.suppress(AgentFailed):
-                await work
-
-        self._tasks.start(done())
-
-    async def reply(self, reply: Reply) -> None:
-        """Answer a permission request or a question; one that has ended is ignored."""
-        await self._replies.reply(reply)
-
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`."""
         seen = not self._translate.unseen(request.call)
@@ -330,21 +254,11 @@ class OpenCodeAgent:
 
     async def set_model(self, model: str) -> None:
         """Use this model from the next message on. Raises `UnsupportedOption`."""
-        own = self._model.use(model)
-        if own != model:
-            text = f"the model {model!r} means {own} here"
-            self._inbox.put_nowait(e.Notice(level="info", text=text))
+        self._use(model)
 
     def cost_with(self, model: str | None) -> Support:
         """See `Agent.cost_with`."""
         return "supported" if self._model.priced(model) else "not"
-
-    async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Use this mode from the next request on."""
-        self._permissions.mode = mode
-
-    async def stop_task(self, task: str) -> None:
-        """There is no background work."""
 
     # Reports ------------------------------------------------------------------------------
 
@@ -366,10 +280,8 @@ class OpenCodeAgent:
                 break
             else:
                 yield item
-        assert self._server is not None  # noqa: S101 - it was started
-        words = self._server.last_words() if self._ending is None else "it was closed"
-        for signal in last_signals(await self._server.survivors(), Died(words)):
-            yield signal
+        for last in await self._last():
+            yield last
 
     async def _next(self) -> FeedItem | Signal | None:
         """Wait for the next item; None when it is time to ask for the state."""

@@ -3,153 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from midflight.agents.base import Signal
-from midflight.agents.opencode.http import HINT
+from midflight.agents.opencode.event_stream import EventStream
+from midflight.agents.opencode.http import Frame
 from midflight.agents.opencode.program import accept
 from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.errors import AgentFailed
 
-GAP: Literal["gap"] = "gap"
-"""The stream was cut and flows again, or was damaged: what was missed has to be requested."""
-
-GONE: Literal["gone"] = "gone"
-"""The server is gone. Nothing follows."""
-
-RECONNECT_FOR_S = 15.0
-"""How long a server that does not answer is tried again before it counts as gone."""
-
 READY_TIMEOUT_S = 60.0
 """A new directory can take a long time to be opened: its plugins are installed."""
-
-PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
 
 LOST_AFTER_S = 5.0
 """A server at rest that has not read a message after so long will never read it."""
 
-Frame = dict[str, Any]
-FeedItem = Frame | Literal["gap", "gone"]
 
-
-class Feed:
-    """Reads the stream while it has users, and connects anew when it stops."""
+class Feed(EventStream):
+    """Reads the stream of a directory while it has users."""
 
     def __init__(self, client: OpenCodeClient, is_alive: Callable[[], bool]) -> None:
-        """Begin to read. ``is_alive`` tells whether there is a server to connect to."""
+        """Begin to read."""
+        super().__init__(is_alive)
         self.client = client
-        self.inboxes: dict[str, asyncio.Queue[Any]] = {}
         self.users = 0
-        self.ended = False
-        self._is_alive = is_alive
         self._refusal: Refused | None = None
-        self._connected = asyncio.Event()
-        self._families: dict[str, str] = {}
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.read()
+
+    def events(self) -> AsyncIterator[Frame | None]:
+        """See `EventStream.events`."""
+        return self.client.events()
+
+    def refused(self, refusal: Refused) -> bool:
+        """Give up: the server does not accept the folder's configuration."""
+        self._refusal = refusal
+        return True
+
+    def about(self, frame: Frame) -> str | None:
+        """See `EventStream.about`."""
+        properties = frame.get("properties")
+        return str(properties.get("sessionID")) if isinstance(properties, dict) else None
+
+    def begun(self, frame: Frame) -> tuple[str, str] | None:
+        """See `EventStream.begun`."""
+        info = frame["properties"].get("info")
+        if frame.get("type") != "session.created" or not isinstance(info, dict):
+            return None
+        return str(info.get("id")), str(info.get("parentID"))
 
     async def ready(self) -> None:
         """Wait until events flow. Raises `AgentFailed`, as for a folder that the server refuses."""
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await self._connected.wait()
-        except TimeoutError:
-            raise AgentFailed("OpenCode sends no events", HINT) from None
+        await self.flows(READY_TIMEOUT_S)
         if self._refusal is not None:
             raise AgentFailed(self._refusal.message, "mend it, and try again")
-        if self.ended:
-            raise AgentFailed("OpenCode's server has ended", HINT)
-
-    def join(self, session: str, inbox: asyncio.Queue[Any]) -> None:
-        """Put a session's events, and those of its sub-agents, into an inbox."""
-        self.inboxes[session] = inbox
-
-    def leave(self, session: str) -> None:
-        """Put no more of a session's events into its inbox."""
-        self.inboxes.pop(session, None)
-        for child in [child for child, root in self._families.items() if root == session]:
-            del self._families[child]
-
-    def end(self) -> None:
-        """Put `GONE` into every inbox: the server has ended."""
-        if not self.ended:
-            self.ended = True
-            self._connected.set()
-            self._put_all(GONE)
+        self.check_open()
 
     async def close(self) -> None:
-        """Stop reading."""
-        self.ended = True
-        self._connected.set()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        """Stop reading, and close every connection."""
+        await self.stop()
         await self.client.close()
-
-    def _put_all(self, item: FeedItem) -> None:
-        for inbox in self.inboxes.values():
-            inbox.put_nowait(item)
-
-    async def _run(self) -> None:
-        try:
-            await self._read()
-        finally:
-            self.end()
-
-    async def _read(self) -> None:
-        clock = asyncio.get_running_loop().time
-        pause, lost, gap = PAUSE_S, clock(), False
-        while self._is_alive() and clock() - lost < RECONNECT_FOR_S:
-            received = False
-            try:
-                async for frame in self.client.events():
-                    received, pause = True, PAUSE_S
-                    if frame is None:
-                        self._put_all(GAP)
-                    elif frame.get("type") == "server.connected":
-                        self._connected.set()
-                        if gap:
-                            self._put_all(GAP)
-                    else:
-                        self._route(frame)
-            except Refused as refusal:
-                if not self._connected.is_set():  # later its configuration may be mended again
-                    self._refusal = refusal
-                    return
-            except AgentFailed:
-                pass  # What matters is whether it can be connected to again.
-            if received:
-                lost = clock()  # A silence takes longer to notice than a server may be away.
-            gap = True
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    def _route(self, frame: dict[str, Any]) -> None:
-        """Put an event into the inbox of the session that it is about."""
-        properties = frame.get("properties")
-        if not isinstance(properties, dict):
-            return
-        if frame.get("type") == "session.created" and isinstance(
-            info := properties.get("info"), dict
-        ):
-            parent = str(info.get("parentID"))
-            root = self._families.get(parent, parent)
-            if root in self.inboxes:
-                self._families[str(info.get("id"))] = root
-        session = str(properties.get("sessionID"))
-        inbox = self.inboxes.get(self._families.get(session, session))
-        if inbox is not None:
-            inbox.put_nowait(frame)
-
-    def adopt(self, child: str, session: str) -> None:
-        """Add a sub-agent's session whose beginning was missed."""
-        self._families[child] = session
 
 
 class Feeds:

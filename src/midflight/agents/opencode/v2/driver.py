@@ -4,60 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any, NamedTuple
-
-import msgspec
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 from midflight import events as e
-from midflight._util.aio import TaskSet
-from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.base import (
     Calling,
-    Died,
     Dropped,
     Finished,
     Kept,
-    Reply,
     Signal,
     Support,
     Taken,
     Up,
     Woke,
 )
-from midflight.agents.opencode.ids import Ids
+from midflight.agents.opencode.driver import OpenCodeDriver
+from midflight.agents.opencode.event_stream import GAP, GONE, FeedItem
 from midflight.agents.opencode.models import ModelChoice
-from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
-from midflight.agents.opencode.program import check_options
 from midflight.agents.opencode.server import Refused, Server, join
-from midflight.agents.opencode.trust import only_here
 from midflight.agents.opencode.v2 import conversation, program, trust
 from midflight.agents.opencode.v2.effects import TOOLS
 from midflight.agents.opencode.v2.events import EventTranslator, is_delivery
-from midflight.agents.opencode.v2.feed import (
-    GAP,
-    GONE,
-    Connecting,
-    Feed,
-    FeedItem,
-    is_active,
-    missed,
-    wake,
-)
+from midflight.agents.opencode.v2.feed import Connecting, Feed, is_active, missed, wake
 from midflight.agents.opencode.v2.names import PREVIEW, Names
 from midflight.agents.opencode.v2.requests import Replies
-from midflight.agents.process.tool_processes import last_signals
 from midflight.agents.shared.effects import effects_of
-from midflight.agents.shared.obeyed import protected
-from midflight.agents.shared.only_here import refuse
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, UnsupportedOption
 from midflight.options import Options
-from midflight.trust.decision import Standing, decide, look_again
-from midflight.values import PermissionMode
+from midflight.trust.decision import Standing, look_again
 
 QUIET_S = 2.0
 """After so long a silence the server is asked for its state, whatever it has reported."""
@@ -88,10 +66,11 @@ class Prompt(NamedTuple):
     delivery: str
 
 
-class OpenCode2Agent:
+class OpenCode2Agent(OpenCodeDriver[Feed]):
     """One conversation with OpenCode 2."""
 
     name = "opencode2"
+    obeyed = trust.OBEYED
     experimental = True
     capabilities: Mapping[str, Support] = {
         "steer": "supported",
@@ -139,23 +118,11 @@ class OpenCode2Agent:
 
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
-        check_options(options)
-        self._options = options
-        self._permissions = OpenCodePermissions(options)
-        self._clean = Redactor({**os.environ, **options.env}, server_secrets(options.mcp_servers))
-        self._inbox: asyncio.Queue[FeedItem | Signal] = asyncio.Queue()
-        self._tasks = TaskSet()
-        self._server: Server[Feed] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._feed: Feed
+        super().__init__(options)
         self._replies: Replies
-        self._commands: RunningCommands
-        self._model: ModelChoice
+        self._feed: Feed
         self._translate: EventTranslator
         self._plugins = False
-        self._session = ""
-        self._ids = Ids()
-        self._sent = 0.0
         self._pause = QUIET_S
         self._prompts: dict[str, Prompt] = {}
         self._kept: dict[str, Prompt] = {}
@@ -208,7 +175,7 @@ class OpenCode2Agent:
             self._inbox.put_nowait(Up())
             for text in filter(None, (standing.notice, EXPERIMENTAL)):
                 self._inbox.put_nowait(e.Notice(level="warning", text=text))
-            self._inbox.put_nowait(self._introduction(inventory, model))
+            self._inbox.put_nowait(self._introduction(inventory, self._model.name or model))
         except BaseException:
             await self.kill()
             raise
@@ -220,19 +187,6 @@ class OpenCode2Agent:
             return await join(options, Connecting(None, None), None, program.password(options))
         launch = program.Launch.of(options, trusted=trusted)
         return await join(options, Connecting(launch.names, launch.password_file()), launch)
-
-    def _look(self) -> Standing:
-        """Return how to start here; a server that runs already cannot be told.
-
-        Raises `UnsupportedOption` for what the options name and only the folder has.
-        """
-        options = self._options
-        told = options.server_url is None
-        standing = decide(options, msgspec.structs.replace(trust.OBEYED, told=told))
-        self._permissions.protected = protected(options, standing.stake)
-        if not standing.trusted:
-            refuse(options, only_here(options, standing.stake))
-        return standing
 
     def _check(self, names: Names, standing: Standing) -> None:
         """Take in what the server lacks. Raises `UnsupportedOption` or `AgentFailed`.
@@ -250,33 +204,6 @@ class OpenCode2Agent:
                 "the preview of OpenCode 2 cannot be told to leave out this folder's settings",
                 f"midflight trust {self._options.cwd}",
             )
-
-    def _introduction(self, inventory: conversation.Inventory, model: str) -> e.SessionStarted:
-        assert self._server is not None  # noqa: S101 - taken by start
-        return e.SessionStarted(
-            agent=self.name,
-            agent_version=self._server.version,
-            agent_session=self._session,
-            model=self._model.name or model,
-            cwd=str(self._options.cwd),
-            tools=(),
-            skills=inventory.skills,
-            problems=tuple(map(self._clean, inventory.problems)),
-        )
-
-    async def close(self) -> None:
-        """End the session: its turn, its tools, and the server if no other session uses it."""
-        await self.kill()
-
-    async def kill(self) -> None:
-        """Stop what the session does, at once; its conversation stays on disk.
-
-        Done once and wholly, also if the caller is cancelled meanwhile.
-        """
-        if self._ending is None and self._server is not None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(self._server))
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
 
     async def _end(self, server: Server[Feed]) -> None:
         self._tasks.cancel()
@@ -373,19 +300,6 @@ class OpenCode2Agent:
     async def _interrupt(self) -> None:
         await self._feed.client.post(f"/api/session/{self._session}/interrupt")
 
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the reading of events."""
-
-        async def done() -> None:
-            with contextlib.suppress(AgentFailed):
-                await work
-
-        self._tasks.start(done())
-
-    async def reply(self, reply: Reply) -> None:
-        """Answer a permission request or a question; one that has ended is ignored."""
-        await self._replies.reply(reply)
-
     def effects(self, request: e.PermissionRequested) -> tuple[Effect, ...]:
         """See `Agent.effects`. With plugins a tool may be another than its name says."""
         table = {} if self._plugins else TOOLS
@@ -397,12 +311,6 @@ class OpenCode2Agent:
         self._use(model)
         await self._choose()
 
-    def _use(self, model: str) -> None:
-        own = self._model.use(model)
-        if own != model:
-            text = f"the model {model!r} means {own} here"
-            self._inbox.put_nowait(e.Notice(level="info", text=text))
-
     async def _choose(self) -> None:
         """Tell the server which model the session uses, if one was chosen."""
         if (ref := self._model.ref()) is not None:
@@ -411,13 +319,6 @@ class OpenCode2Agent:
     def cost_with(self, model: str | None) -> Support:
         """See `Agent.cost_with`."""
         return self.capabilities["cost"] if self._model.priced(model) else "not"
-
-    async def set_permission_mode(self, mode: PermissionMode) -> None:
-        """Use this mode from the next request on."""
-        self._permissions.mode = mode
-
-    async def stop_task(self, task: str) -> None:
-        """There is no background work."""
 
     # Reports ------------------------------------------------------------------------------
 
@@ -438,9 +339,7 @@ class OpenCode2Agent:
                 if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
                     await self._watch(signal)
                 yield signal
-        assert self._server is not None  # noqa: S101 - it was started
-        words = self._server.last_words() if self._ending is None else "it was closed"
-        for last in last_signals(await self._server.survivors(), Died(words)):
+        for last in await self._last():
             yield last
 
     async def _next(self) -> FeedItem | Signal | None:
