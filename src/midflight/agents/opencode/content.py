@@ -30,6 +30,9 @@ FINISHES: Mapping[str, str] = {"length": "max_tokens", "content-filter": "refusa
 GOES_ON = ("tool-calls", "unknown", "")
 """How a model call ends after which the agent makes another one."""
 
+CHARS_PER_TOKEN = 4
+"""About; for the estimate of a model call that was cut off."""
+
 _TOO_LONG = ("prompt is too long", "context window", "context length")
 
 
@@ -42,6 +45,40 @@ def tokens(counts: Mapping[str, Any]) -> TokenUsage:
         cache_read_tokens=int(cache.get("read") or 0),
         cache_write_tokens=int(cache.get("write") or 0),
     )
+
+
+class CutCall:
+    """Estimates a model call that was broken off, of which the server does not say what it took."""
+
+    def __init__(self) -> None:
+        """Begin before the first call."""
+        self._streamed = 0
+        self._context = 0
+
+    def streamed(self, text: str) -> None:
+        """Take in a piece of what the model writes."""
+        self._streamed += len(text)
+
+    def counted(self, used: TokenUsage) -> None:
+        """A call has ended and was counted; the next one reads all of it."""
+        self._context = sum(getattr(used, name) for name in used.__struct_fields__)
+        self._streamed = 0
+
+    def void(self) -> None:
+        """The call is made again."""
+        self._streamed = 0
+
+    def estimate(self) -> TokenUsage | None:
+        """Return about what a call took that was broken off now; None if it wrote nothing.
+
+        What it read is about what the one before had in its context; what it wrote is what was
+        streamed.
+        """
+        if not self._streamed:
+            return None
+        written = -(-self._streamed // CHARS_PER_TOKEN)
+        self._streamed = 0
+        return TokenUsage(input_tokens=self._context, output_tokens=written)
 
 
 def plan(todos: Iterable[Mapping[str, Any]]) -> tuple[PlanEntry, ...]:

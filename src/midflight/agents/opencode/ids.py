@@ -1,4 +1,4 @@
-"""Ids for messages, in the server's form: it sorts messages by them."""
+"""Ids for messages, in the server's form: it sorts messages by them; and for calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import string
 import time
 
 TIME_BITS = (1 << 48) - 1
+
+KEPT_CALLS = 1_000
+"""How many ids of calls are remembered: some models number them anew in each answer."""
+
 _LETTERS = string.digits + string.ascii_letters
 
 
@@ -23,3 +27,18 @@ class Ids:
         self._last = max(int(time.time() * 1000) << 12 & TIME_BITS, self._last, known) + 1
         noise = "".join(secrets.choice(_LETTERS) for _ in range(14))
         return f"msg_{self._last & TIME_BITS:012x}{noise}"
+
+
+class CallIds:
+    """Ids for a session's calls: the model's own, unless it has used that one before."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._first: dict[str, str] = {}
+
+    def of(self, message: str, call_id: str) -> str:
+        """Return our id for the call of a message."""
+        first = self._first.setdefault(call_id, message)
+        if len(self._first) > KEPT_CALLS:
+            del self._first[next(iter(self._first))]
+        return call_id if first == message else f"{message}/{call_id}"

@@ -11,16 +11,11 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal, Step
-from midflight.agents.opencode.content import KINDS, tokens
+from midflight.agents.opencode.content import KINDS, CutCall, tokens
+from midflight.agents.opencode.ids import CallIds
 from midflight.agents.opencode.v1.content import is_summary
 from midflight.agents.shared.content import OUTPUT_CHARS, title
 from midflight.values import TokenUsage
-
-KEPT_CALLS = 1_000
-"""How many ids of calls are remembered: some models number them anew in each answer."""
-
-CHARS_PER_TOKEN = 4
-"""About; for the estimate of a model call that was cut off."""
 
 SUMMARISED = "the conversation was too long: OpenCode goes on from a summary of it"
 
@@ -47,10 +42,9 @@ class Thread:
         self._held: dict[str, tuple[str, str]] = {}
         self._done: dict[str, None] = {}
         self._shown: dict[str, int] = {}
-        self._first: dict[str, str] = {}
+        self._ids = CallIds()
         self._summaries: set[str] = set()
-        self._streamed = 0
-        self._context = 0
+        self._cut = CutCall()
 
     def settle(self) -> None:
         """Forget what no later part refers to: the turn has ended."""
@@ -85,7 +79,7 @@ class Thread:
         if properties["partID"] in self._done or properties["messageID"] in self._summaries:
             return None
         text = properties["delta"]
-        self._streamed += len(text)
+        self._cut.streamed(text)
         if self._kinds.get(properties["partID"]) == "reasoning":
             return e.ThinkingDelta(text=text, parent=self.parent)
         return e.TextDelta(text=text, parent=self.parent)
@@ -105,8 +99,7 @@ class Thread:
                 yield from self.flush()
                 if self._new(part["id"]):
                     used = tokens(part["tokens"])
-                    self._streamed = 0
-                    self._context = sum(getattr(used, name) for name in used.__struct_fields__)
+                    self._cut.counted(used)
                     usd = float(part.get("cost") or 0.0)
                     known = usd or self._price(self.model, used) is not None
                     yield self._step(used, usd if known else None)
@@ -136,29 +129,19 @@ class Thread:
         for part in self._held:
             self._new(part)
         self._held.clear()
-        self._streamed = 0
+        self._cut.void()
 
     def cut(self) -> Iterator[Signal]:
-        """Count a model call that was broken off: the server counts it as nothing.
-
-        What it read is about what the one before had in its context; what it wrote is what was
-        streamed.
-        """
+        """Count a model call that was broken off: the server counts it as nothing."""
         yield from self.flush()
-        if self._streamed:
-            written = -(-self._streamed // CHARS_PER_TOKEN)
-            used = TokenUsage(input_tokens=self._context, output_tokens=written)
-            self._streamed = 0
+        if (used := self._cut.estimate()) is not None:
             yield self._step(used, self._price(self.model, used), estimated=True)
 
     # Tools --------------------------------------------------------------------------------
 
     def call(self, message: str, call_id: str) -> str:
-        """Return our id for a call: the model's own, unless it has used that one before."""
-        first = self._first.setdefault(call_id, message)
-        if len(self._first) > KEPT_CALLS:
-            del self._first[next(iter(self._first))]
-        return call_id if first == message else f"{message}/{call_id}"
+        """Return our id for a call."""
+        return self._ids.of(message, call_id)
 
     def _tool(self, part: dict[str, Any]) -> Iterator[Signal]:
         call = self.call(part["messageID"], part["callID"])

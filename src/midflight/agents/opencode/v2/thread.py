@@ -11,17 +11,12 @@ from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import Signal, Step
-from midflight.agents.opencode.content import tokens
+from midflight.agents.opencode.content import CutCall, tokens
+from midflight.agents.opencode.ids import CallIds
 from midflight.agents.opencode.v2.content import kind_of, output_of
 from midflight.agents.opencode.v2.names import call_of, field, part_of
 from midflight.agents.shared.content import OUTPUT_CHARS, title
 from midflight.values import TokenUsage
-
-CHARS_PER_TOKEN = 4
-"""About; for the estimate of a model call that was cut off."""
-
-KEPT_CALLS = 1_000
-"""How many ids of calls are remembered: some models number them anew in each answer."""
 
 Data = Mapping[str, Any]
 Price = Callable[[str, TokenUsage], float | None]
@@ -42,9 +37,8 @@ class Thread:
         self._held: list[tuple[str, str]] = []
         self._over: set[tuple[str, str, str]] = set()
         self._shown: dict[str, int] = {}
-        self._first: dict[str, str] = {}
-        self._streamed = 0
-        self._context = 0
+        self._ids = CallIds()
+        self._cut = CutCall()
 
     def settle(self) -> None:
         """Forget what no later event refers to: the turn has ended."""
@@ -67,22 +61,14 @@ class Thread:
             used = tokens(data["tokens"])
             cost = float(data.get("cost") or 0.0)
             usd = cost or self._price(self.model, used)  # The preview tells 0 whatever it costs.
-            self._context = sum(getattr(used, name) for name in used.__struct_fields__)
-            self._streamed = 0
+            self._cut.counted(used)
             estimated = bool(usd) and not cost
             yield self._step(used, usd, estimated=estimated, main=self.parent is None)
 
     def cut(self) -> Iterator[Signal]:
-        """Count a model call that was broken off and does not say what it took.
-
-        What it read is about what the one before had in its context; what it wrote is what was
-        streamed.
-        """
+        """Count a model call that was broken off and does not say what it took."""
         yield from self.flush()
-        if self._streamed:
-            written = -(-self._streamed // CHARS_PER_TOKEN)
-            used = TokenUsage(input_tokens=self._context, output_tokens=written)
-            self._streamed = 0
+        if (used := self._cut.estimate()) is not None:
             yield self._step(used, self._price(self.model, used), estimated=True, main=False)
 
     def _step(self, used: TokenUsage, usd: float | None, *, estimated: bool, main: bool) -> Step:
@@ -95,7 +81,7 @@ class Thread:
         if (kind, str(data.get("assistantMessageID")), part_of(data)) in self._over:
             return None
         text = data["delta"]
-        self._streamed += len(text)
+        self._cut.streamed(text)
         if kind == "reasoning":
             return e.ThinkingDelta(text=text, parent=self.parent)
         return e.TextDelta(text=text, parent=self.parent)
@@ -120,16 +106,13 @@ class Thread:
         """Forget the texts of a model call that is made again: they come a second time."""
         self._held.clear()
         self._over.clear()
-        self._streamed = 0
+        self._cut.void()
 
     # Tools --------------------------------------------------------------------------------
 
     def call(self, message: str, call_id: str) -> str:
-        """Return our id for a call: the model's own, unless it has used that one before."""
-        first = self._first.setdefault(call_id, message)
-        if len(self._first) > KEPT_CALLS:
-            del self._first[next(iter(self._first))]
-        return call_id if first == message else f"{message}/{call_id}"
+        """Return our id for a call."""
+        return self._ids.of(message, call_id)
 
     def call_id(self, data: Data) -> str:
         """Return our id for the call that an event is about."""
