@@ -8,6 +8,7 @@ stake). A path counts by itself and by where it leads; whether there is a file y
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 import unicodedata
@@ -68,11 +69,9 @@ class Protected:
         self._cwd = options.cwd
         self._home = home(options.env)
         self._kinds = (Obeyed(agent="git and midflight", names=NAMES), *obeyed)
-        self._named: defaultdict[str, list[tuple[_Key, list[_Key]]]] = defaultdict(list)
-        for kind in self._kinds:
-            free = _parts((*kind.texts, *kind.skipped))
-            for name in _parts(kind.names):
-                self._named[name[0]].append((name, free))
+        self._named = _by_name(
+            tuple((kind.names, (*kind.texts, *kind.skipped)) for kind in self._kinds)
+        )
         self._places: dict[_Key, list[_Key]] = {}
         for file in stake.files:
             self._add(file.place)
@@ -166,6 +165,21 @@ def _key(path: str) -> _Key:
 
 def _parts(patterns: Iterable[str]) -> list[_Key]:
     return [tuple(pattern.casefold().split("/")) for pattern in patterns]
+
+
+@functools.cache  # it is the same for every session, and would be the most of what each one makes
+def _by_name(
+    kinds: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...],
+) -> Mapping[str, list[tuple[_Key, list[_Key]]]]:
+    """Return the protected names by their first part, each with what in it is not.
+
+    ``kinds`` are the names of each agent's files, and its patterns of what is free.
+    """
+    named: defaultdict[str, list[tuple[_Key, list[_Key]]]] = defaultdict(list)
+    for names, free in kinds:
+        for name in _parts(names):
+            named[name[0]].append((name, _parts(free)))
+    return dict(named)
 
 
 def _fits(path: _Key, patterns: Iterable[_Key]) -> bool:
