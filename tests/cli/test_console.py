@@ -90,8 +90,7 @@ async def test_an_edit_is_approved_by_its_diff(
     screen.types("y")
     await screen.sees("[allowed]")
     await screen.sees("turn 1 completed")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
     assert code.read_text() == "def f(x):\n    return x + 1\n"
 
 
@@ -116,8 +115,7 @@ async def test_a_command_is_shown_whole_and_denied_with_a_reason(
     await screen.sees("I see.")
     await screen.sees("turn 1 completed")
     assert "too many files" in str(scripted.requests[1].tool_results)
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
     assert not any(each.startswith("file") for each in os.listdir(project))  # noqa: PTH208
 
 
@@ -145,8 +143,7 @@ async def test_a_draft_is_put_aside_and_never_answers_a_request(
     screen.keys("\r")
     await screen.sees("> yes, and the docs")
     await screen.sees("turn 2 completed")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_questions_are_answered_by_number_and_in_own_words(
@@ -173,8 +170,7 @@ async def test_questions_are_answered_by_number_and_in_own_words(
     await screen.sees("turn 1 completed")
     told = str(scripted.requests[1].tool_results)
     assert all(word in told for word in ("Postgres", "red", "blue", "Grace"))
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_escape_stops_the_turn_and_never_quits(model: Model, fake_terminal: Start) -> None:
@@ -261,8 +257,7 @@ async def test_message_can_have_several_lines(model: Model, fake_terminal: Start
     screen.keys("\r")
     await screen.sees("turn 2 completed")
     assert scripted.requests[1].last_user_text == "one\ntwo"
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_editor_has_the_terminal_to_itself(
@@ -295,8 +290,7 @@ async def test_editor_has_the_terminal_to_itself(
     screen.keys("\r")
     await screen.sees("turn 2 completed")
     assert scripted.requests[2].last_user_text == "from\nthe editor"
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_what_comes_from_the_editor_answers_nothing_that_came_meanwhile(
@@ -328,8 +322,7 @@ async def test_what_comes_from_the_editor_answers_nothing_that_came_meanwhile(
     screen.types(" first")
     await screen.sees("turn 2 completed")
     assert scripted.requests[2].last_user_text == "do this first"
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
     assert not (tmp_path / "project" / "new.txt").exists()
 
 
@@ -352,8 +345,7 @@ async def test_only_what_is_a_command_is_not_sent(model: Model, fake_terminal: S
     assert "/srv/data" in str(scripted.requests[1].tool_results)
     said = [each.last_user_text.splitlines()[-1] for each in scripted.requests[2:]]
     assert said == ["/etc/hosts is wrong", "/queue is yours"]
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_ctrl_z_is_no_text_and_holds_nothing_up(model: Model, fake_terminal: Start) -> None:
@@ -363,8 +355,7 @@ async def test_ctrl_z_is_no_text_and_holds_nothing_up(model: Model, fake_termina
     await screen.sees("Ctrl-Z would hold up the session too")
     screen.types("more")
     await screen.sees("turn 2 completed")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
 
 
 async def test_sigint_from_elsewhere_acts_like_the_key(model: Model, fake_terminal: Start) -> None:
@@ -403,8 +394,7 @@ async def test_queue_redirect_model_mode_and_cost(model: Model, fake_terminal: S
     await screen.sees("so far")
     screen.types("/help")
     await screen.sees("/redirect TEXT")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
     said = [each.last_user_text.splitlines()[-1] for each in scripted.requests]
     assert said == ["work", "not that way", "then this"]
 
@@ -424,6 +414,5 @@ async def test_the_console_works_without_colour(
     await screen.sees("Allow Write?")
     screen.types("y")
     await screen.sees("turn 1 completed")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()
     assert re.search(r"\x1b\[(\d+;)*[349]\d[;m]", screen.raw) is None

@@ -41,11 +41,6 @@ ESC, TAB, CTRL_U = "\x1b", "\t", "\x15"
 WRITE = ToolCall("Write", {"file_path": "new.txt", "content": "hello\n"})
 
 
-async def leave(screen: Terminal, code: int = 0) -> None:
-    screen.types("/quit")
-    assert await screen.ends() == code
-
-
 # What is shown ------------------------------------------------------------------------------
 
 
@@ -151,7 +146,7 @@ async def test_input_with_keys_that_a_tool_does_not_obey_is_shown_raw(
     screen.types("n")
     await screen.sees("[denied]")
     await screen.sees("turn 1 completed")
-    await leave(screen)
+    await screen.quits()
 
 
 @fault("S13")
@@ -168,7 +163,7 @@ async def test_edit_through_a_link_shows_where_it_leads(
     screen.types("deny")
     await screen.sees("[denied]")
     await screen.sees("turn 1 completed")
-    await leave(screen)
+    await screen.quits()
     assert secret.read_text() == "old\n"
 
 
@@ -185,7 +180,7 @@ async def test_every_word_for_yes_allows(model: Model, fake_terminal: Start, pro
         screen.types(word)
         await screen.sees(f"[allowed] Write {file}")
     await screen.sees("turn 1 completed")
-    await leave(screen)
+    await screen.quits()
     assert [(project / file).read_text() for file in files] == ["hello\n"] * len(words)
 
 
@@ -206,7 +201,7 @@ async def test_limit_that_was_reached_is_raised_at_the_terminal(
     await screen.sees("timeout         900 seconds")
     screen.types("go on")
     await screen.sees("turn 2 completed")
-    await leave(screen)
+    await screen.quits()
 
 
 async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_terminal: Start) -> None:
@@ -231,7 +226,7 @@ async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_termina
     await screen.sees("Allow Bash?")
     screen.types("y")
     await screen.sees("turn 2 completed")
-    await leave(screen)
+    await screen.quits()
 
 
 async def test_text_at_a_permission_is_asked_back(model: Model, fake_terminal: Start) -> None:
@@ -257,7 +252,7 @@ async def test_text_at_a_permission_is_asked_back(model: Model, fake_terminal: S
     await screen.sees("turn 1 completed")
     assert "use docs/new.txt" in str(scripted.requests[1].tool_results)
     assert scripted.requests[2].last_user_text == "and the tests"
-    await leave(screen)
+    await screen.quits()
 
 
 async def test_tab_goes_to_the_message_line_and_back(model: Model, fake_terminal: Start) -> None:
@@ -282,7 +277,7 @@ async def test_tab_goes_to_the_message_line_and_back(model: Model, fake_terminal
     await screen.sees("> also tests")
     await screen.sees("turn 1 completed")
     assert scripted.requests[1].last_user_text == "also tests"
-    await leave(screen)
+    await screen.quits()
 
 
 @fault("S15")
@@ -303,7 +298,7 @@ async def test_answer_that_comes_too_soon_is_kept_and_not_sent(
     screen.keys("\r")
     await screen.sees('"y" answers, and is not sent as a message')
     screen.keys(CTRL_U)
-    await leave(screen, 130)
+    await screen.quits(130)
     assert len(scripted.requests) == 1
 
 

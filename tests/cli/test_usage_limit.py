@@ -109,5 +109,4 @@ async def test_a_person_is_asked_waits_and_continues_by_typing(
     screen.types("go on, it is another account now")
     await screen.sees("went on")
     await screen.sees("turn 2 completed")
-    screen.types("/quit")
-    assert await screen.ends() == 0
+    await screen.quits()

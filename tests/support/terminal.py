@@ -88,6 +88,11 @@ class Terminal:
         async with asyncio.timeout(20):
             return await self._process.wait()
 
+    async def quits(self, code: int = 0) -> None:
+        """Leave, which ends the program with this code."""
+        self.types("/quit")
+        assert await self.ends() == code
+
     def sends(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

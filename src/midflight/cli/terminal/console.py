@@ -146,7 +146,7 @@ class Console:
         write(shown)
         self._status.model = model
         if not any(isinstance(event, (e.TurnStarted, e.TurnEnded)) for event in events):
-            self._status.running = self._session.status in ("running", "waiting")
+            self._status.running = self._runs
         for request in self._session.pending:
             self._ask(request)
 
@@ -375,12 +375,16 @@ class Console:
 
     def _stop(self) -> bool:
         """Stop what runs. Return whether anything does."""
-        runs = self._session.status in ("running", "waiting")
-        if runs and not self._stopping:
+        if self._runs and not self._stopping:
             self._stopping = True
             self._output.say("  [stop]\n")
             self._commands.start(self._session.submit(c.Interrupt()))
-        return runs
+        return self._runs
+
+    @property
+    def _runs(self) -> bool:
+        """Whether there is a turn to stop; before the first, leaving is all that can be done."""
+        return self._session.status in ("running", "waiting")
 
     def _stop_or_quit(self) -> None:
         """Stop what runs, else drop what is typed; where nothing is, the second time, quit."""

@@ -27,8 +27,6 @@ from midflight.who import here, in_words
 
 DIFF_LINES = 60
 
-NEWLINE, INDENTED = "\n", "\n  "
-
 LEAST_LIVE_LINES = 3
 """As many lines of what is being written are shown on the smallest terminal."""
 
@@ -168,9 +166,10 @@ class Screen:
                     if not by:
                         self._mine[message] = text
                 fate = _FATES.get(delivery, "") if self.running else ""
+                # Lines of what others send could look like ours.
+                shown = one_line(text) if by else text.replace("\n", "\n  ")
                 return [
-                    # Lines of what others send could look like ours.
-                    (BOLD, f"\n> {one_line(text) if by else text.replace(NEWLINE, INDENTED)}"),
+                    (BOLD, f"\n> {shown}"),
                     (DIM, f"{by}\n"),
                     *([(DIM, f"  {fate}\n")] if fate else []),
                 ]
@@ -202,7 +201,7 @@ class Screen:
     def take_unsent(self) -> list[str]:
         """Return once what was typed here and a stop has cancelled, in the order it was typed."""
         unsent, self._unsent = self._unsent, set()
-        return [text for message, text in self._mine.items() if message in unsent]
+        return [self._mine.pop(message) for message in list(self._mine) if message in unsent]
 
     def _resolved(self, event: e.PermissionResolved | e.QuestionResolved) -> list[Fragment]:
         asked = self._asked.pop((event.session, event.request), None)
