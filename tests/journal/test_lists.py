@@ -42,6 +42,16 @@ async def test_list_can_be_of_one_status_folder_or_parent(journal: Journal, tmp_
     assert _names(await journal.sessions(status="closed")) == []
 
 
+async def test_sessions_with_a_parent_or_a_child_are_related(journal: Journal) -> None:
+    alone, boss = await begin(journal, "alone"), await begin(journal, "boss")
+    child, record = await journal.create("child", options(), parent=boss.session)
+    await record.close()
+    every = [alone.session, boss.session, child.id]
+    assert await journal.related(every) == {boss.session, child.id}
+    assert await journal.related([alone.session, child.id]) == {child.id}
+    assert await journal.related([]) == set()
+
+
 async def test_list_does_not_show_the_status_that_a_dead_host_wrote(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:

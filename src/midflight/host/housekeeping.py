@@ -60,18 +60,21 @@ class Housekeeping:
             await self._survive(self._share)
 
     async def _share(self) -> None:
-        """End the turns of those for which nothing is left: each was begun with all there was."""
-        limited = [
-            session
+        """End the turns of those for which nothing is left: each was begun with all there was.
+
+        One that has begun none and was begun by none shares with nobody.
+        """
+        limited = {
+            session.id: session
             for session in self._sessions.live()
             if "max_budget_usd" in session.limits and session.status in BUSY
-        ]
-        if not limited:
+        }
+        if not limited or not (related := await self._journal.related(limited)):
             return
         family = await Family.of(self._journal)
-        for session in limited:
-            if (others := family.charge(session.id)) is not None:
-                await self._survive(functools.partial(session.charge, others))
+        for session in related:
+            if (others := family.charge(session)) is not None:
+                await self._survive(functools.partial(limited[session].charge, others))
 
     async def _survive(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Do a duty once. A host that stopped doing them would be worse than one that fails."""

@@ -253,6 +253,10 @@ class Journal:
             )
         )
 
+    async def related(self, among: Collection[str]) -> set[str]:
+        """Return those of some sessions that have begun another one, or were begun by one."""
+        return await self._read(lambda c: queries.related(c, among))
+
     async def find(
         self,
         text: str | None = None,

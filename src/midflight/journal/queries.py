@@ -92,6 +92,14 @@ def list_sessions(
     return [_session(dict(zip(columns, row, strict=True))) for row in found.all()]
 
 
+def related(connection: Connection, among: Collection[str]) -> set[str]:
+    """Return those of some sessions that have begun another one, or were begun by one."""
+    children = sessions.alias()
+    begun = select(children.c.id).where(children.c.parent == sessions.c.id).exists()
+    wanted = sessions.c.id.in_(among) & (begun | (sessions.c.parent != ""))
+    return set(connection.scalars(select(sessions.c.id).where(wanted)))
+
+
 def _session(fields: dict[str, Any]) -> SessionRow:
     fields["status"] = fields.pop("shown")
     fields["options"] = msgspec.json.decode(fields["options"])
