@@ -97,6 +97,15 @@ async def test_starter_that_hangs_is_not_waited_for_long(
         pass
 
 
+async def let_disk_hang(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a host beat no more; what it was writing is written first."""
+    journal = host._journal  # noqa: SLF001 - whose disk it is
+    beat = journal.beat
+    monkeypatch.setattr(journal, "beat", asyncio.Event().wait)
+    await beat()
+    journal.valid_until = 0.0
+
+
 @pytest.mark.parametrize("what", ["no kind", "environment", "park time", "full", "no beat"])
 async def test_host_that_does_not_fit_takes_no_session(
     started: Started,
@@ -116,7 +125,7 @@ async def test_host_that_does_not_fit_takes_no_session(
     if what == "full":
         monkeypatch.setattr("midflight.host.service.MAX_TAKEN", 0)
     if what == "no beat":
-        unfit._journal.valid_until = 0.0  # noqa: SLF001 - as after a disk that hung
+        await let_disk_hang(unfit, monkeypatch)
     session = await client.dispatch("one", **options)
     assert [session.info.host] == [host.address() for host in started]
     assert unfit.live() == []
