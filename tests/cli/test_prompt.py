@@ -17,7 +17,7 @@ from tests.support.terminal import Terminal
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line
 from midflight.cli.answers import is_answer
-from midflight.cli.terminal import console
+from midflight.cli.terminal import console, input_line
 from midflight.cli.terminal.render import approval
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.effects import (
@@ -315,20 +315,19 @@ class Clock:
         return self.now
 
 
-class Watched(console.Console):
-    """A terminal that tells when a request is shown, and when its input line is."""
+class Watched(input_line.InputLine):
+    """An input line that tells when a request is shown, and when it is shown itself."""
 
-    def __init__(self, session: Session, cwd: Path) -> None:
-        self.begun = asyncio.Semaphore(0)
-        super().__init__(session, cwd)
+    begun: asyncio.Semaphore
 
     def _begin_reading(self) -> None:
         super()._begin_reading()
         self.begun.release()
 
-    async def shows_both(self) -> None:
+    @classmethod
+    async def shows_both(cls) -> None:
         for _ in range(2):
-            await self.begun.acquire()
+            await cls.begun.acquire()
 
 
 @fault("S15")
@@ -340,15 +339,16 @@ async def test_second_yes_of_one_keystroke_answers_one_request(
     other = ToolCall("Write", {"file_path": "other.txt", "content": "x"})
     _, session = await begin(WRITE, other, attended=True)
     clock = Clock()
-    monkeypatch.setattr(console, "time", clock)
+    Watched.begun = asyncio.Semaphore(0)
+    monkeypatch.setattr(input_line, "time", clock)
+    monkeypatch.setattr(console, "InputLine", Watched)
     monkeypatch.setenv("TERM", "xterm")
     with create_pipe_input() as keyboard, create_app_session(keyboard, DummyOutput()):
-        terminal = Watched(session, project)
-        running = asyncio.create_task(terminal.run())
-        await terminal.shows_both()
-        clock.now += console.READ_S
+        running = asyncio.create_task(console.Console(session, project).run())
+        await Watched.shows_both()
+        clock.now += input_line.READ_S
         keyboard.send_text("y\ry\r")
-        await terminal.shows_both()
+        await Watched.shows_both()
         keyboard.send_text("\r\x15/quit\r")
         await running
     assert (project / "new.txt").exists()

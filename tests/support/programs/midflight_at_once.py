@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from midflight.cli.main import main
-from midflight.cli.terminal import console
+from midflight.cli.terminal import input_line
 
-console.READ_S = float(os.environ.get("MIDFLIGHT_TEST_READ_S", "0"))
+input_line.READ_S = float(os.environ.get("MIDFLIGHT_TEST_READ_S", "0"))
 main()

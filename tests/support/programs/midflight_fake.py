@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from midflight.cli.main import main
-from midflight.cli.terminal import console
+from midflight.cli.terminal import input_line
 from midflight.testing import FakeModel, ModelRequest, Stop, Text, Thinking, ToolCall, Usage
 from midflight.testing.fake import agent
 from midflight.testing.fake.conversation import ModelError
@@ -87,6 +87,6 @@ def problem(status: int, body: bytes, headers: httpx2.Headers) -> ModelError:
 
 if __name__ == "__main__":
     os.environ["MIDFLIGHT_AGENT"] = "fake"
-    console.READ_S = float(os.environ.get("MIDFLIGHT_TEST_READ_S", "0"))
+    input_line.READ_S = float(os.environ.get("MIDFLIGHT_TEST_READ_S", "0"))
     agent._models[""] = RemoteModel([])  # noqa: SLF001 - no option of the command line names a model
     main()

@@ -1,0 +1,287 @@
+"""The input line: a message, or while something is asked an answer; each keeps its own text."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.utils import is_dumb_terminal
+
+from midflight._util.aio import TaskSet
+from midflight._util.sanitize import one_line, one_name
+from midflight._util.text import did_you_mean
+from midflight.cli.answers import is_answer
+from midflight.cli.terminal.output_area import OutputArea
+from midflight.cli.terminal.requests import PendingRequests
+from midflight.cli.terminal.slash_commands import COMMANDS, split
+from midflight.events import Request
+
+READ_S = 0.7
+"""How long a request must have been on the screen before a line answers it.
+
+Longer than two strokes on a keyboard are apart, so that what was typed for something else is no
+answer; shorter than anybody takes to read what is asked.
+"""
+
+
+class Line(NamedTuple):
+    """What was sent off, and the request that it answers if it is no command."""
+
+    text: str
+    answers: Request | None
+
+
+class InputLine:
+    """The line at the bottom of the terminal, its keys, and what is put aside of it.
+
+    ``output`` is the screen above it. ``answered`` is the request whose answer is on its way.
+    """
+
+    def __init__(
+        self,
+        requests: PendingRequests,
+        *,
+        above: Callable[[], StyleAndTextTuples],
+        below: Callable[[], str],
+        stop: Callable[[], object],
+        stop_or_quit: Callable[[], None],
+    ) -> None:
+        """``above`` stands over the line while nothing is asked, ``below`` under it always.
+
+        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does.
+        """
+        self._requests = requests
+        self._above = above
+        self._stop = stop
+        self._stop_or_quit = stop_or_quit
+        self._draft = ""
+        self._kept = ""
+        self._to_message = False
+        self._answers: Request | None = None
+        self._shown_at = float("-inf")
+        self._editors = TaskSet()
+        self.answered: Request | None = None
+        self._prompt: PromptSession[str] = PromptSession(
+            self._words,
+            bottom_toolbar=below,
+            key_bindings=self._keys(),
+            refresh_interval=0.5,
+            erase_when_done=True,
+            prompt_continuation="  ",
+        )
+        app = self._prompt.app
+        app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
+        app.timeoutlen = 0.3  # … also where it could begin a longer key
+        app.min_redraw_interval = 0.05
+        self.output = OutputArea(app, lambda: requests.current is not None)
+
+    # What is read -------------------------------------------------------------------------
+
+    def keyboard(self) -> AbstractContextManager[None]:
+        """Return what keeps the keyboard ours, also between two lines.
+
+        The terminal would take keys for itself there, and Ctrl-U would forget those typed before
+        it.
+        """
+        return self._prompt.input.raw_mode()
+
+    async def read(self) -> Line:
+        """Return the next line that is sent off. Raises `EOFError` for Ctrl-D."""
+        line = await self._prompt.prompt_async(
+            default=self._take_draft(),
+            handle_sigint=False,
+            pre_run=self._begin_reading,  # what was typed before is for something else
+        )
+        return Line(line.strip(), self._answers)
+
+    @property
+    def _buffer(self) -> Buffer:
+        return self._prompt.default_buffer
+
+    @property
+    def _editing(self) -> bool:
+        return self._prompt.app.is_running and not self._prompt.app.is_done
+
+    def redraw(self) -> None:
+        """Draw the line soon, and what stands over and under it."""
+        self._prompt.app.invalidate()
+
+    def clear(self) -> bool:
+        """Drop what is typed; return whether there was anything."""
+        typed = bool(self._buffer.text)
+        if typed:
+            self._buffer.reset()
+        return typed
+
+    # What is put aside --------------------------------------------------------------------
+
+    def keep(self, text: str) -> None:
+        """Have the next line begin with a text that was not sent."""
+        self._kept = text
+
+    def put_back(self, text: str) -> None:
+        """Put a text into the message's line, above what stands there."""
+        if self._editing and (self._requests.current is None or self._to_message):
+            self._buffer.document = Document("\n".join(filter(None, (text, self._buffer.text))))
+        else:
+            self._draft = "\n".join(filter(None, (text, self._draft)))
+
+    def _take_draft(self) -> str:
+        """Return what the line begins with: a line that was not sent, or a draft."""
+        if kept := self._kept:
+            self._kept = ""
+            return kept
+        if self._requests.current is not None and not self._to_message:
+            return ""
+        draft, self._draft = self._draft, ""
+        return draft
+
+    def _turn(self) -> None:
+        """Go from the answer's line to the message's, or back; each keeps its text."""
+        other, self._draft = self._draft, self._buffer.text
+        self._buffer.document = Document(other)
+        self._to_message = not self._to_message
+
+    # What is asked ------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Show the request that is now the first, with an empty line for its answer."""
+        if self._editing and not self._to_message:
+            self._draft, self._buffer.text = self._draft or self._buffer.text, ""
+        elif self._editing:
+            self._turn()
+        self._to_message = False
+        self.show_request()
+
+    def show_request(self) -> None:
+        """Show what is asked, whole; a dumb terminal cannot show the words before the input."""
+        if self.output.away:
+            return  # once the person is back
+        size = shutil.get_terminal_size()
+        shown = self._requests.shown(size.columns, size.lines)
+        if shown and is_dumb_terminal():
+            shown = [*shown, ("", f"{self._requests.prompt}:\n")]
+        self.output.say(shown)
+        self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        """The request can be read from now on, and the keys for it be pressed."""
+        self._shown_at = time.monotonic()
+
+    def resolved(self) -> None:
+        """The first request has its answer: ask the next, or give back what was put aside."""
+        self.answered = None
+        if self._requests.current is not None:
+            self.ask()
+        elif self._to_message:
+            self._to_message, self._draft = False, ""  # its answer's line is of no use any more
+        elif self._editing and not self._buffer.text:
+            self._buffer.document = Document(self._take_draft())
+
+    def message_sent(self) -> None:
+        """What is asked has the line again."""
+        self._to_message = False
+
+    # What the person sees and presses -----------------------------------------------------
+
+    def _words(self) -> StyleAndTextTuples:
+        """Return what stands over the line and in front of it."""
+        if self._requests.current is None:
+            return [*self._above(), ("bold", "> ")]
+        # Nothing that others write stands below a request.
+        if self._to_message:
+            return [("bold", "Message to the agent (Tab: back to the answer) > ")]
+        return [("bold", f"{self._requests.prompt} > ")]
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        # Eager, because on a dumb terminal the keys of prompt_toolkit itself would come first.
+        @keys.add("enter", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            if event.current_buffer.document.text_before_cursor.endswith("\\"):
+                event.current_buffer.delete_before_cursor()
+                event.current_buffer.insert_text("\n")
+                return
+            # What the line answers is what was asked when it was sent off, and nothing later.
+            if why := self._why_kept(event.current_buffer.text.strip()):
+                self.output.say(f"  {why}\n")
+                return
+            self._answers = None if self._to_message else self._requests.current
+            event.current_buffer.validate_and_handle()
+
+        @keys.add("escape", "enter", eager=True)
+        @keys.add("c-j", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-g", eager=True)
+        @keys.add("c-x", "c-e", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            self._editors.start(self._edit(event.current_buffer))
+
+        @keys.add("tab", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            if self._requests.current is not None:
+                self._turn()
+
+        @keys.add("escape")
+        def _(event: KeyPressEvent) -> None:
+            self._stop()
+
+        @keys.add("c-c", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            self._stop_or_quit()
+
+        @keys.add("c-z", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            # Other hosts take over what a program has that stands still.
+            self.output.say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
+
+        return keys
+
+    def _why_kept(self, line: str) -> str:
+        """Return why a line is neither an answer nor a message yet, or nothing."""
+        name, _ = split(line)
+        if name in COMMANDS:
+            return ""
+        slip = name.rfind("/") == 0  # and not the path of a file
+        if slip and (near := did_you_mean(name, COMMANDS, "")):
+            return f"there is no {one_name(name, 40)} here; {near} /{name} sends it to the agent"
+        asked = self._requests.current
+        if asked is None or self._to_message:
+            if not is_answer(line):
+                return ""
+            back = "Tab goes back to the answer" if asked else "nothing is asked"
+            return f'"{one_line(line, 40)}" answers, and is not sent as a message: {back}'
+        if asked is self.answered:
+            return "your answer is on its way"
+        if time.monotonic() - self._shown_at < READ_S:
+            return "that came too soon to be an answer to this: read it, then press Enter"
+        return ""
+
+    async def _edit(self, buffer: Buffer) -> None:
+        """Have the line edited in the person's editor, which has the terminal meanwhile."""
+        asked, is_message = self._requests.current, self._to_message
+        self.output.away, self._shown_at = True, float("inf")  # nothing is read on this screen
+        try:
+            await buffer.open_in_editor()
+        finally:
+            self.output.away = False
+            self._begin_reading()
+            if self._requests.current not in (None, asked):  # which nothing was written for
+                line, buffer.text = buffer.text, ""
+                self._draft = line if asked is None or is_message else self._draft
+            if self._requests.current is not None:
+                self.show_request()
+            else:
+                self.output.release()
