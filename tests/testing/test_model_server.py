@@ -107,6 +107,13 @@ async def test_http_error_is_given_as_often_as_it_says(http: httpx.AsyncClient) 
     assert answers[0].json()["error"]["type"] == "rate_limit_error"
 
 
+async def test_error_has_no_digit_that_the_script_does_not_have(http: httpx.AsyncClient) -> None:
+    """An agent that looks for a status in the body of an error finds no other one by chance."""
+    async with ScriptedModel([HttpError(402, message="pay", times=20)]) as model:
+        bodies = [(await ask(http, model)).text for _ in range(20)]
+    assert not [body for body in bodies if any(char.isdigit() for char in body)]
+
+
 @pytest.mark.parametrize("before", [[], [Words("a b c")]])
 async def test_drop_cuts_the_connection(http: httpx.AsyncClient, before: list[Any]) -> None:
     received = bytearray()

@@ -116,8 +116,6 @@ async def test_tool_call_with_nonsense_is_answered_and_the_turn_continues(
     assert len(of(midflight.ToolEnded, events)) == len(of(midflight.ToolStarted, events)) == 2
 
 
-# Beside many others a server has now and then asked twice after an error; alone it never does.
-@pytest.mark.long
 @fault("M6", "S4")
 async def test_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: Stage) -> None:
     refused = HttpError(401, message="wrong key")
@@ -133,7 +131,6 @@ async def test_refused_key_fails_the_turn_at_once_and_is_never_shown(opencode: S
     assert not [each for each in events if b"sk-ant-scripted" in midflight.events.encode(each)]
 
 
-@pytest.mark.long  # as above
 @fault("M6")
 async def test_due_payment_fails_the_turn_without_another_try(opencode: Stage) -> None:
     # The server is shared: what an earlier session still asks is not this one's second try.
@@ -143,6 +140,19 @@ async def test_due_payment_fails_the_turn_without_another_try(opencode: Stage) -
     assert len(mine) == 1
     assert (result.status, result.reason) == ("failed", "api_error")
     assert "your credit is used up" in result.text
+
+
+@fault("M2")
+async def test_refusal_with_a_number_like_a_status_is_asked_again_and_told(
+    opencode: Stage,
+) -> None:
+    """OpenCode looks for such numbers in the whole of an error, and not only at its status."""
+    spent = HttpError(402, headers=SOON, message="you have spent 500 of 500")
+    async with opencode.play([spent, Text("there was some left")]) as on:
+        result = await on.ask()
+        events = await on.events()
+    assert [retry.error for retry in of(midflight.Retry, events)] == ["you have spent 500 of 500"]
+    assert result.text == "there was some left"
 
 
 @fault("M7")

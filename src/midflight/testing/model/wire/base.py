@@ -198,9 +198,16 @@ def in_halves(text: str) -> tuple[str, str]:
     return text[:half], text[half:]
 
 
+_NO_DIGITS = str.maketrans("0123456789", "ghijklmnop")
+
+
 def new_id(prefix: str) -> str:
-    """Return an id. They differ across servers: a resumed conversation brings earlier ones."""
-    return f"{prefix}_{uuid.uuid4().hex[:24]}"
+    """Return an id. They differ across servers: a resumed conversation brings earlier ones.
+
+    None has a digit: OpenCode takes a 429 or 500 anywhere in an error's body for a reason to ask
+    again.
+    """
+    return f"{prefix}_{uuid.uuid4().hex[:24].translate(_NO_DIGITS)}"
 
 
 def of(items: object) -> list[Mapping[str, Any]]:
