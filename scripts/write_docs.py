@@ -84,6 +84,33 @@ def differences(was: Record, now: Record, rigs: Iterable[Rig] = RIGS) -> list[st
     return lines
 
 
+def merged(was: Record, now: Record) -> Record:
+    """Return the record with what a run saw; the rows that it left out stay as they were.
+
+    Raises `SystemExit` where it saw another version of an agent, and not all of its rows: what the
+    old one did says nothing about the new one.
+    """
+    record: Record = {}
+    for rig in (*RIGS, *PRESET_RIGS):
+        old, new = was.get(rig.name), now.get(rig.name)
+        if old and new:
+            record[rig.name] = _updated(rig.name, old, new)
+        elif known := old or new:
+            record[rig.name] = known
+    return record
+
+
+def _updated(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    version, before = new["version"], old["rows"] if new["version"] == old["version"] else {}
+    rows = {row: told for row in _ROWS if (told := new["rows"].get(row) or before.get(row))}
+    if unseen := [row for row in old["rows"] if row not in rows]:
+        raise SystemExit(
+            f"{name} {version}: nobody has seen {', '.join(unseen)}; run all of its rows in "
+            "tests/conformance/test_rows.py"
+        )
+    return {"version": version, "rows": rows}
+
+
 def capabilities() -> str:
     """Return the tables of what each agent can do, and how or why where that needs words."""
     record = committed()
@@ -210,9 +237,7 @@ def check(rigs: Iterable[Rig]) -> int:
 
 def main() -> int:
     """Write every part, with what the tests saw last; return 1 if a page has changed."""
-    known = {**committed(), **seen()}
-    rigs = (*RIGS, *PRESET_RIGS)
-    record = {rig.name: known[rig.name] for rig in rigs if rig.name in known}
+    record = merged(committed(), seen())
     CAPABILITIES_FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     changed = 0
     for file, (name, part) in parts().items():
