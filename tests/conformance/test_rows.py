@@ -23,7 +23,7 @@ SEEN = Path(__file__).parent.parent.parent / "build" / "capabilities"
 ELSEWHERE = {
     "opencode-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel", "edited_input"),
-        *("max_turns", "timeout", "stall_timeout", "set_limits", "background"),
+        *("max_turns", "timeout", "stall_timeout", "background"),
         *("plugins", "skills", "system_prompt", "add_dirs"),
         *("permissions", "set_permission_mode", "max_budget_usd", "cost", "resume"),
         *("questions", "set_model", "effort", "retries", "plan", "subagents"),
@@ -48,6 +48,7 @@ RARE = {
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
     ),
+    "opencode-acp": ("set_limits",),
 }
 """Rows that are tried rarely on an agent that starts programs for each session, or servers.
 
