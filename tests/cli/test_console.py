@@ -35,10 +35,13 @@ async def test_the_session_stays_for_more_until_the_person_quits(
 ) -> None:
     scripted = await model(Text("All **done**."), Text("More done."))
     screen = await fake_terminal(scripted, "do x")
+    await screen.sees("type to steer · /help for more · Esc stops · Ctrl-D leaves")
     await screen.sees("> do x")
     await screen.sees("All done.")
     await screen.sees("turn 1 completed")
     await screen.sees("idle")
+    screen.types("/help")
+    await screen.sees("/redirect TEXT     stops the running turn and starts one for this")
     screen.types("and more")
     await screen.sees("> and more")
     await screen.sees("More done.")

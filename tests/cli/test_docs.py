@@ -12,7 +12,7 @@ import pytest
 from midflight import commands as c
 from midflight.cli.command_table import COMMANDS
 from midflight.cli.parser import EPILOG, make_parser
-from midflight.cli.terminal.slash_commands import HELP
+from midflight.cli.terminal.slash_commands import help_text
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
@@ -60,7 +60,7 @@ def test_every_option_of_a_session_command_is_documented() -> None:
 
 
 def test_every_word_of_the_console_is_documented_and_no_other() -> None:
-    words = set(re.findall(r"(?<![\w/])/[a-z]+", HELP)) - {"/text"}
+    words = set(re.findall(r"(?<![\w/])/[a-z]+", help_text(80))) - {"/text"}
     assert set(re.findall(r"`(/[a-z]+)", section("In a terminal"))) - {"/text"} == words
 
 

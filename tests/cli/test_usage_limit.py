@@ -47,7 +47,7 @@ def test_the_reset_is_shown_in_the_persons_time(tmp_path: Path) -> None:
     status.take(told, 0.0)
     assert f"waits until {clock}" in status.line(0.0, 100, asking=False, queued=1)
     assert f"waits until {clock} (your time)" in shown(Transcript(tmp_path).take(told))
-    line = shown(Screen(tmp_path).take(told, 80))
+    line = shown(Screen(tmp_path).take(told, 100))
     assert f"waits until {clock} (your time) – type to go on at once, Esc to stop" in line
 
 

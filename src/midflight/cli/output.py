@@ -50,6 +50,13 @@ def at_terminal() -> bool:
     return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
 
 
+def columns() -> int:
+    """Return how wide the terminal is that the output goes to; 0 where it goes elsewhere."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
 def styles_wanted() -> bool:
     """Tell whether the terminal and its user want styled text (``NO_COLOR``, ``TERM=dumb``)."""
     return (

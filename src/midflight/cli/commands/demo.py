@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from midflight import events as e
 from midflight._util.programs import find_program
 from midflight.agents.opencode import program as opencode_setup
 from midflight.cli.commands.demo_script import AFTER, BEFORE, REDIRECT, STEER, TASK, TEST, steps
-from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, Fragment, write
+from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, Fragment, columns, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.terminal.render import approval, output_lines
 from midflight.cli.terminal.transcript import Transcript
+from midflight.cli.terminal.wrap import wrapped
 from midflight.session.session import Session
 from midflight.testing import ScriptedModel
 from midflight.testing.home import make_home
@@ -38,10 +40,9 @@ NAMES = {"claude": "Claude Code", "opencode": "OpenCode"}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 INTRODUCTION = """\
-A tour of midflight. The agent is the real {}, at work on real files in a temporary
-folder. The model behind it is scripted: it needs no key and no network, and costs nothing
-(the cost shown is what those tokens would have cost). Lines with "you>" are typed by the demo.
-
+A tour of midflight. The agent is the real {}, at work on real files in a temporary folder. The \
+model behind it is scripted: it needs no key and no network, and costs nothing (the cost shown is \
+what those tokens would have cost). Lines with "you>" are typed by the demo.\
 """
 
 
@@ -66,7 +67,7 @@ def demo(args: argparse.Namespace) -> int:
         drop_user_environment()
         _write_claude_state(home)
         git = _commit(project)
-        write(INTRODUCTION.format(NAMES[agent]))
+        write(f"{textwrap.fill(INTRODUCTION.format(NAMES[agent]), columns() or 88)}\n\n")
         code = asyncio.run(_play(project, home, options))
         return code or _show_changes(project, agent, git=git)
 
@@ -130,7 +131,7 @@ class Tour:
         """Nothing happens yet."""
         self._session = session
         self._model = model
-        self._transcript = Transcript(session.options.cwd)
+        self._transcript = Transcript(session.options.cwd, width=columns())
 
     async def run(self) -> int:
         """Show the session to its end; 0 if the last turn was completed."""
@@ -185,20 +186,26 @@ def _show_changes(project: Path, agent: str, *, git: bool) -> int:
     write([(BOLD, "\nWhat has changed on disk:\n\n")])
     if git:
         _git(project, "add", "--intent-to-add", ".")
-        write(_git(project, "diff", "--stat"))
-        write("\n" + _git(project, "diff"))
+        _print(_git(project, "diff", "--stat"))
+        _print("\n" + _git(project, "diff"))
     else:
         for name, before in (("users.py", BEFORE), ("test_users.py", "")):
-            write("".join(_diff(before, _read(project / name), name)))
+            _print("".join(_diff(before, _read(project / name), name)))
     expected = {"users.py": AFTER, "test_users.py": TEST}
     wrong = [name for name, text in expected.items() if _read(project / name) != text]
     if wrong:
         write([(RED, f"\nNot as expected: {', '.join(wrong)}\n")])
         return 1
-    write([(GREEN, "\nThe files are as you asked for. "), ("", "With a key, the same for real:\n")])
+    write([(GREEN, "\nThe files are as you asked for.\n")])
+    _print("With a key, the same for real:\n")
     which = "" if agent == "claude" else f"--agent {agent} "
-    write(f'  midflight {which}"your task"        (midflight doctor says what is missing)\n')
+    _print(f'  midflight {which}"your task"        (midflight doctor says what is missing)\n')
     return 0
+
+
+def _print(text: str) -> None:
+    """Print whole lines, broken between words where a terminal is narrower than they are."""
+    write(wrapped([("", text)], columns()) if columns() else text)
 
 
 def _diff(before: str, after: str, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from midflight import events as e
 from midflight._util.files import current_folder
 from midflight.authorization import Authorizer
-from midflight.cli.output import json_line, write
+from midflight.cli.output import columns, json_line, write
 from midflight.cli.terminal.transcript import Transcript
 from midflight.journal import Journal
 from midflight.state.session import AT_REST
@@ -51,7 +51,7 @@ async def _follow(session: str, after: int, printer: _Printer) -> None:
 
 class _Printer:
     def __init__(self, cwd: Path, *, as_json: bool) -> None:
-        self._transcript = None if as_json else Transcript(cwd, whole=True)
+        self._transcript = None if as_json else Transcript(cwd, whole=True, width=columns())
 
     def take(self, event: e.Event) -> None:
         if self._transcript is None:

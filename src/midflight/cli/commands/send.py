@@ -13,7 +13,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
-from midflight.cli.output import json_line, write
+from midflight.cli.output import columns, json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
 from midflight.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -84,7 +84,8 @@ async def _until_quiet(
 ) -> int:
     """Print what follows on a command; requests are not answered here."""
     # The first message is the one that was just sent; after an answer it is an older one.
-    transcript = Transcript(Path(info.cwd), whole=isinstance(command, c.Answer))
+    whole = isinstance(command, c.Answer)
+    transcript = Transcript(Path(info.cwd), whole=whole, width=columns())
     outcome = ExitOutcome()
     async with await client.session(info.id, attend=False) as session:
         for each in session.queued:

@@ -18,7 +18,7 @@ from midflight import events as e
 from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line
 from midflight.cli.exit_codes import INTERRUPTED
-from midflight.cli.output import Fragment, write
+from midflight.cli.output import DIM, Fragment, write
 from midflight.cli.terminal.input_line import InputLine, Line
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
@@ -39,6 +39,8 @@ TWICE_S = 2.0
 
 LOOK_AGAIN_S = 0.5
 """How often an attached terminal looks whether a parked session was resumed."""
+
+HOW = "  type to steer · /help for more · Esc stops · Ctrl-D leaves\n"
 
 OWN_LINES = 6
 """How many lines the input, the status line and a little of what came before are left."""
@@ -91,6 +93,7 @@ class Console:
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
+        self._output.say([(DIM, HOW)])
         for text in self._then:
             await self._session.send(text, delivery="queue")
         tasks = [asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())]

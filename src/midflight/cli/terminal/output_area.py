@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from prompt_toolkit import Application
 
 from midflight.cli.output import Fragment, write
+from midflight.cli.terminal.wrap import wrapped
 
 
 class OutputArea:
@@ -45,10 +47,12 @@ class OutputArea:
         way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
         and takes Ctrl-C and Ctrl-D for itself.
         """
+        if isinstance(what, str):
+            what = wrapped([("", what)], shutil.get_terminal_size().columns)
         if not what:
             return
         if self.away:
-            self._held += [("", what)] if isinstance(what, str) else what
+            self._held += what
             return
         if self._app.is_running:
             self._app.renderer.erase()

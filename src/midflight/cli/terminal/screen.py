@@ -19,6 +19,7 @@ from midflight.cli.terminal.transcript import (
     limit_line,
     retry_reason,
 )
+from midflight.cli.terminal.wrap import wrapped
 from midflight.effects import EditEffect, place
 from midflight.events import Request
 from midflight.orchestrate.updates import is_update
@@ -70,12 +71,18 @@ class Screen:
                 return self._whole(text, width)
             case e.TextDelta() | e.Text():
                 return []
-            case e.Retry():
-                return self._retry(event)
             case e.ToolStarted() | e.ToolEnded():
-                return self._tool(event)
+                return self._tool(event, width)
             case e.TurnStarted() | e.TurnEnded():
                 return self._turn(event, width)
+            case _:
+                return wrapped(self._other_event(event), width)
+
+    def _other_event(self, event: e.Event) -> list[Fragment]:
+        """Return what is neither the agent's text nor what its tools show."""
+        match event:
+            case e.Retry():
+                return self._retry(event)
             case e.PermissionRequested() | e.QuestionRequested():
                 self._asked[event.session, event.request] = event
                 if isinstance(event, e.PermissionRequested):
@@ -113,18 +120,18 @@ class Screen:
 
     # Tools and turns ----------------------------------------------------------------------
 
-    def _tool(self, event: e.ToolStarted | e.ToolEnded) -> list[Fragment]:
+    def _tool(self, event: e.ToolStarted | e.ToolEnded, width: int) -> list[Fragment]:
         if isinstance(event, e.ToolStarted):
             # Compared before the edit is made: afterwards the file no longer tells.
             if diff := _edit_diff(event, self._cwd):
                 self._diffs[event.call] = diff
-            return self._plain.take(event)
+            return wrapped(self._plain.take(event), width)
         diff = self._diffs.pop(event.call, [])
         if event.status == "completed" and diff:
             return _bounded(diff)
         if event.status == "completed" and event.name.lower() == "bash":
             return output_lines(event.output)
-        return self._plain.take(event)
+        return wrapped(self._plain.take(event), width)
 
     def _turn(self, event: e.TurnStarted | e.TurnEnded, width: int) -> list[Fragment]:
         self.running = isinstance(event, e.TurnStarted)
@@ -136,13 +143,8 @@ class Screen:
         self._diffs.clear()
         line = f" · {event.duration_s:.0f} s · {dollars(event.cost_usd)}\n"
         why = [("", f"{one_line(event.text)}\n")] if event.status == "failed" else []
-        return [
-            *rest,
-            ("", "\n"),
-            (COLOURS.get(event.status, YELLOW), f"turn {event.turn} {ending(event)}"),
-            (DIM, line),
-            *why,
-        ]
+        how = (COLOURS.get(event.status, YELLOW), f"turn {event.turn} {ending(event)}")
+        return [*rest, ("", "\n"), *wrapped([how, (DIM, line), *why], width)]
 
     # Messages and requests ----------------------------------------------------------------
 

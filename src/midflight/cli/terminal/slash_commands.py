@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from typing import NamedTuple
 
 from midflight import commands as c
 from midflight._util.sanitize import exact_line, one_line
 from midflight.cli.answers import rule_in_words
 from midflight.cli.limits import in_words, typed
 from midflight.cli.terminal.status_line import StatusLine
+from midflight.cli.terminal.wrap import two_columns
 from midflight.errors import MidflightError
 from midflight.session import BaseSession
 
-HELP = """
-  text             steers the running turn, or starts one
-  /queue TEXT      a turn of its own, after the running one
-  /redirect TEXT   stops the running turn and starts one for this
-  /model M         another model              /mode P   another permission mode
-  /limits          what bounds this session   /limits --max-budget-usd 5  changes it
-  /rules           what you have allowed for the rest of this session
-  /rules revoke N  withdraws one of these
-  /cost            what it has cost           /stop     stop the turn (Esc, Ctrl-C)
-  /help            this                       /quit     leave (idle: Ctrl-C twice, Ctrl-D)
-  /detach          leave a session that you are attached to: it goes on, as with /quit
-  /other, //text   what is no command here goes to the agent; //text sends /text
-  Tab              while something is asked: to the message line, and back to the answer
-  Alt-Enter, Ctrl-J, or \\ and Enter: a new line         Ctrl-G: your editor
-"""
 
-_WITH_TEXT = ("/queue", "/redirect", "/model", "/mode")
+class SlashCommand(NamedTuple):
+    """What a command takes, in brackets if that may be left out, and what it does."""
 
-COMMANDS = (*_WITH_TEXT, "/stop", "/limits", "/rules", "/cost", "/help", "/detach", "/quit")
+    takes: str
+    does: str
+
+
+COMMANDS = {
+    "/queue": SlashCommand("TEXT", "a turn of its own, after the running one"),
+    "/redirect": SlashCommand("TEXT", "stops the running turn and starts one for this"),
+    "/model": SlashCommand("M", "another model, from the next call on"),
+    "/mode": SlashCommand("P", "another permission mode"),
+    "/limits": SlashCommand("[OPTIONS]", "what bounds this session, or changes it"),
+    "/rules": SlashCommand("[revoke N]", "what is allowed for the session; withdraws one"),
+    "/cost": SlashCommand("", "what it has cost"),
+    "/stop": SlashCommand("", "stops the turn"),
+    "/help": SlashCommand("", "this"),
+    "/detach": SlashCommand("", "leaves a session that you are attached to; it goes on"),
+    "/quit": SlashCommand("", "leaves"),
+}
 """What a line begins with that is carried out here. Any other line goes to the agent."""
+
+_KEYS = (
+    ("//text", "sends /text to the agent, which may have commands too"),
+    ("Esc, Ctrl-C", "stop the turn; idle, Ctrl-C twice or Ctrl-D leaves"),
+    ("Tab", "while something is asked: to the message and back"),
+    ("Alt-Enter, Ctrl-J", "a new line, as \\ and Enter; Ctrl-G: your editor"),
+)
+
+
+def help_text(width: int) -> str:
+    """Return what can be typed, and the keys, for a terminal of this width."""
+    commands = [(f"{name} {each.takes}".strip(), each.does) for name, each in COMMANDS.items()]
+    text = ("text", "steers the running turn, or starts one")
+    return "\n" + two_columns([text, *commands, *_KEYS], width)
 
 
 def split(line: str) -> tuple[str, str]:
@@ -71,7 +90,8 @@ class SlashCommands:
 
     async def carry_out(self, name: str, text: str) -> None:
         """Carry out one of `COMMANDS`. Raises `InvalidInput` for a text that no agent can take."""
-        if name in _WITH_TEXT and not text:
+        takes = COMMANDS[name].takes
+        if takes and not takes.startswith("[") and not text:
             self._say(f"  {name} needs something behind it\n")
             return
         match name:
@@ -91,7 +111,7 @@ class SlashCommands:
             case "/cost":
                 self._say(f"  {self._status.cost} so far\n")
             case "/help":
-                self._say(HELP)
+                self._say(help_text(shutil.get_terminal_size().columns))
             case "/detach" if not self._attached:
                 self._say("  this session lives in this terminal; run -d starts one apart\n")
             case "/quit" | "/detach":

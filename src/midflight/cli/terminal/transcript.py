@@ -12,6 +12,7 @@ from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, rule_in_words, summary
 from midflight.cli.exit_codes import FAILED, OF_STATUS
 from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
+from midflight.cli.terminal.wrap import Wrap
 from midflight.values import LIMIT_REASONS, PlanEntry, Status, Who
 from midflight.who import in_words
 
@@ -130,13 +131,14 @@ def limit_line(event: e.UsageLimitReached) -> str:
 class Transcript:
     """Turns events into text, each event once. Streamed text comes as it streams."""
 
-    def __init__(self, cwd: Path, *, whole: bool = False) -> None:
+    def __init__(self, cwd: Path, *, whole: bool = False, width: int = 0) -> None:
         """Begin at the start of a line; paths below ``cwd`` are shown from there.
 
         ``whole`` shows the first message too, which the person at a terminal has just typed, and
-        who has sent and answered what.
+        who has sent and answered what. Lines are broken at a ``width`` that is not 0.
         """
         self._cwd = cwd
+        self._wrap = Wrap(width) if width else None
         self._whole_session = whole
         self._column0 = True
         self._streamed = ""
@@ -147,6 +149,16 @@ class Transcript:
 
     def take(self, event: e.Event) -> list[Fragment]:
         """Return what to print for an event; often nothing."""
+        return self._broken(self._take(event))
+
+    def lines(self, lines: list[Fragment]) -> list[Fragment]:
+        """Return whole lines of any kind, begun on a line of their own."""
+        return self._broken(self._lines(lines))
+
+    def _broken(self, what: list[Fragment]) -> list[Fragment]:
+        return what if self._wrap is None else self._wrap.take(what)
+
+    def _take(self, event: e.Event) -> list[Fragment]:
         match event:
             case e.TextDelta(parent=None, text=text):
                 self._streamed += text
@@ -156,7 +168,7 @@ class Transcript:
             case e.Retry():
                 return self._retry(event)
             case e.ToolStarted():
-                return self.lines(tool_line(event, self._cwd))
+                return self._lines(tool_line(event, self._cwd))
             case e.ToolEnded(status="failed"):
                 return self._aside("failed", f"{event.name}: {event.output}")
             case e.TurnEnded():
@@ -183,7 +195,7 @@ class Transcript:
                 if messages and (self._turns > 1 or self._whole_session):
                     text = " ".join(self._texts.get(message, "") for message in messages)
                     senders = dict.fromkeys(self._senders.get(message, "") for message in messages)
-                    return self.lines(
+                    return self._lines(
                         [(BOLD, f"\n> {one_line(text)}"), (DIM, f"{''.join(senders)}\n")]
                     )
             case _:
@@ -254,18 +266,17 @@ class Transcript:
         streamed, self._streamed = self._streamed, ""
         if text.startswith(streamed):
             rest = text[len(streamed) :]
-            return [*self._stream(rest), *self.lines([])]
-        return [*self.lines([]), *self._stream(text), *self.lines([])]
+            return [*self._stream(rest), *self._lines([])]
+        return [*self._lines([]), *self._stream(text), *self._lines([])]
 
-    def lines(self, lines: list[Fragment]) -> list[Fragment]:
-        """Return whole lines of any kind, begun on a line of their own."""
+    def _lines(self, lines: list[Fragment]) -> list[Fragment]:
         before = [] if self._column0 else [("", "\n")]
         self._column0 = True
         return [*before, *lines]
 
     def _aside(self, word: str, text: str, who: Who | None = None) -> list[Fragment]:
         line = [(YELLOW, f"  [{word}] "), ("", one_line(text)), (DIM, self._by(who)), ("", "\n")]
-        return self.lines(line)
+        return self._lines(line)
 
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = retry_reason(event)
@@ -285,4 +296,4 @@ class Transcript:
             ("", f"Denied: {one_name(denial.name)}: {one_line(denial.reason)}\n")
             for denial in end.denials
         ]
-        return self.lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])
+        return self._lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])
