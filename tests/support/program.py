@@ -43,13 +43,18 @@ class Program:
         env: dict[str, str],
         cwd: Path,
         command: Sequence[str] = COMMAND,
+        *,
+        listens: bool | None = None,
     ) -> Self:
+        """``listens`` has it read a pipe, as with ``--json`` it does anyway."""
+        if listens is None:
+            listens = "--json" in arguments
         process = await asyncio.create_subprocess_exec(
             *command,
             *arguments,
             env=env,
             cwd=cwd,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if listens else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=2**26,
@@ -59,7 +64,7 @@ class Program:
     async def done(self, given: bytes = b"") -> Done:
         """Give it all its input, and wait until it has ended."""
         async with asyncio.timeout(50):
-            out, err = await self.process.communicate(given)
+            out, err = await self.process.communicate(given if self.process.stdin else None)
         assert self.process.returncode is not None
         return Done(self.process.returncode, out.decode(), err.decode())
 

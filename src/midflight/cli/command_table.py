@@ -150,7 +150,7 @@ def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("task", metavar="TASK", help="what the agent should do")
+    add("task", metavar="TASK", help="what the agent should do; - takes it from standard input")
     _agent(parser)
     add(
         "--then",

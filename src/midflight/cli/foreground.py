@@ -33,7 +33,12 @@ SLOW_S = 1.0
 
 
 def door_of(args: argparse.Namespace) -> Door:
-    """Return how the user of a session in the foreground gives it commands."""
+    """Return how the user of a session in the foreground gives it commands.
+
+    What was piped in nobody has typed, so an agent takes it for nothing but a text.
+    """
+    if args.piped:
+        return "library"
     if args.json:
         return "json"
     return "terminal" if at_terminal() else "command"

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from midflight.cli import standard_input
 from midflight.cli.main import main
 from midflight.cli.terminal import input_line
 from midflight.testing import FakeModel, ModelRequest, Stop, Text, Thinking, ToolCall, Usage
@@ -88,5 +89,6 @@ def problem(status: int, body: bytes, headers: httpx2.Headers) -> ModelError:
 if __name__ == "__main__":
     os.environ["MIDFLIGHT_AGENT"] = "fake"
     input_line.READ_S = float(os.environ.get("MIDFLIGHT_TEST_READ_S", "0"))
+    standard_input.WAIT_S = float(os.environ.get("MIDFLIGHT_TEST_WAIT_S", "5"))
     agent._models[""] = RemoteModel([])  # noqa: SLF001 - no option of the command line names a model
     main()

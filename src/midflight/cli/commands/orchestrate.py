@@ -18,9 +18,9 @@ from midflight.cli.foreground import door_of, hosted, report_slow_start
 from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.commands import check_text
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
 from midflight.orchestrate.prompt import orchestrator_options
@@ -44,11 +44,12 @@ HANDED_ON = ("OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION")
 
 def orchestrate(args: argparse.Namespace) -> int:
     """Run the orchestrator as the options say, and return the exit code."""
-    resolved = resolve_options(args)
+    args.piped = False
     if args.task is not None:
-        check_text(args.task)
+        read_task(args)
     elif args.json or not at_terminal():
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
+    resolved = resolve_options(args)
     new = uuid.uuid4().hex
     try:
         options = Options.build(

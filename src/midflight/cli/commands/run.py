@@ -19,22 +19,24 @@ from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
 from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
+from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.commands import Send, check_text
+from midflight.commands import Send
 from midflight.errors import ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
 from midflight.session.session import Session
+from midflight.values import Door
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
+    read_task(args)
     resolved = resolve_options(args)
     try:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
         options = Options.build(attended=args.json or at_terminal(), **resolved.options)
-        check_text(args.task)
         return asyncio.run(_run(args, options))
     except Quit:
         return INTERRUPTED
@@ -123,9 +125,8 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     """Start the session, and return when its messages are accepted."""
     from midflight.client.client import connect
 
-    async with connect(
-        notify=args.notify or "", park_after=args.park_after, door="command"
-    ) as client:
+    door: Door = "library" if args.piped else "command"
+    async with connect(notify=args.notify or "", park_after=args.park_after, door=door) as client:
         async with _in_worktree(args, options) as changed:
             session = await client.dispatch(args.task, **changed)
         for text in args.then or []:
