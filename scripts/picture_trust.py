@@ -35,7 +35,8 @@ def shown() -> str:
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(body), encoding="utf-8")
         stake = look(Options.build(cwd=folder), OBEYED)
-    return f'$ midflight "fix the tests"\n{listing(OBEYED, stake)}{question(OBEYED, stake)}'
+        listed = listing(OBEYED, stake, Path(folder))
+    return f'$ midflight "fix the tests"\n{listed}{question(OBEYED, stake)}'
 
 
 if __name__ == "__main__":

@@ -90,6 +90,36 @@ def test_a_run_uses_the_users_file_narrowed_by_the_projects(place: Place) -> Non
     assert "asks for less" not in done.stderr
 
 
+def test_effort_folders_and_prompt_reach_the_agents_program(place: Place) -> None:
+    (place.home / "lib").mkdir()
+    place.user(f'{AGENT}effort = "low"\nadd_dirs = ["."]\n')
+    more = ("--add-dir", "../lib", "--add-dir=.", "--effort=high", "--system-prompt=Be brief.")
+    assert place.run("run", "hello", *more).returncode == 1
+    told = place.told()
+    folders = {word for word in told if word.startswith("--add-dir=")}
+    assert folders == {f"--add-dir={place.home / 'lib'}", f"--add-dir={place.project}"}
+    assert "--effort=high" in told
+    assert any(word.startswith("--system-prompt-file=") for word in told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--add-dir=nowhere",), "midflight: --add-dir: {project}/nowhere does not exist"),
+        (("--effort=enormous",), "midflight: --effort: 'enormous' is none of low, medium"),
+        (("--agent=fake", "--effort=low"), "midflight: --effort: the fake agent has none"),
+        (("--agent=fake", "--add-dir=."), "midflight: --add-dir: the fake agent has none"),
+        (("--agent=gemini", "--system-prompt=x"), "midflight: --system-prompt: ACP has no such"),
+    ],
+)
+def test_what_an_agent_cannot_have_is_named_as_it_was_typed(
+    place: Place, arguments: tuple[str, ...], expected: str
+) -> None:
+    done = place.run("run", "hello", "--no-journal", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(expected.format(project=place.project))
+
+
 @fault("A15")
 def test_budget_of_a_file_names_its_line_and_how_it_is_lifted(place: Place) -> None:
     path = place.user('max_budget_usd = 5.0\n[agents."acp:x y"]\nmax_budget_usd = "none"\n')

@@ -103,6 +103,31 @@ async def test_claude_loads_skills_of_folders_below_if_they_are_trusted(
     assert len(named) == (not option)
 
 
+@fault("S7")
+@pytest.mark.parametrize("agreed", [False, True])
+async def test_claude_loads_skills_of_an_added_folder_if_they_are_trusted(
+    scripted_model: Models, use: Use, tmp_path: Path, agreed: bool
+) -> None:
+    """Nothing else of such a folder runs."""
+    sink = await scripted_model([])
+    model = await scripted_model([ToolCall("Skill", {"skill": "probe"}), Text("done")])
+    added, cwd = h.hostile(tmp_path, sink.url), tmp_path / "mine"
+    h.claude(added)
+    cwd.mkdir()
+    if agreed:
+        trust(added.folder)
+    tools = ["Bash", "Skill"]
+    options = use(model, cwd, add_dirs=[added.folder], allowed_tools=tools)
+    async with midflight.dispatch("go", **options) as session:
+        events = await read(session)
+    assert added.ran == ({"skill"} if agreed else set())
+    assert sink.requests == []
+    named = [event.text for event in of(midflight.Notice, events) if "trust" in event.text]
+    assert [text.endswith(f"midflight trust {added.folder}") for text in named] == (
+        [] if agreed else [True]
+    )
+
+
 def known_to_claude(home: Path, folder: Path) -> None:
     """Have the user's own Claude file call a folder trusted."""
     state = json.loads((home / ".claude.json").read_text())

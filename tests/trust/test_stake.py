@@ -190,6 +190,23 @@ def test_a_notice_names_no_other_folder_than_the_one_that_is_meant(tmp_path: Pat
     assert "\n" not in notice
 
 
+def test_what_an_added_folder_brings_is_looked_at_there(folder: h.Hostile, tmp_path: Path) -> None:
+    folder.write(SETTINGS, {"model": "one"})
+    added = tmp_path / "added"
+    (added / ".claude").mkdir(parents=True)
+    (added / SETTINGS).write_text('{"model": "two"}')
+    both = options(folder.folder, add_dirs=[added])
+    notice = decision.decide(both, OBEYED).notice
+    assert notice.endswith(f"midflight trust {folder.folder} && midflight trust {added}")
+    shown = listing(OBEYED, stake.look(both, OBEYED), folder.folder)
+    assert f"\n    {SETTINGS}: model: one" in shown
+    assert f"\n    {added / SETTINGS}: model: two" in shown
+    decision.record(look(folder.folder))
+    assert decision.decide(both, OBEYED).notice.endswith(f"look at it: midflight trust {added}")
+    decision.record(look(added))
+    assert decision.decide(both, OBEYED).trusted
+
+
 @pytest.mark.parametrize("sources", [["user"], []])
 def test_a_program_that_leaves_the_folder_out_is_told_nothing(
     folder: h.Hostile, sources: list[str]
@@ -383,7 +400,7 @@ LARGE = " " * stake.MAX_READ
 
 
 def said(folder: h.Hostile, obeyed: stake.Obeyed = OBEYED) -> str:
-    return listing(obeyed, stake.look(options(folder.folder), obeyed))
+    return listing(obeyed, stake.look(options(folder.folder), obeyed), folder.folder)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def _agent(parser: argparse.ArgumentParser) -> None:
     add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
     add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
     add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
+    add("--add-dir", metavar="DIR", action="append", help="one more folder to use; repeatable")
+    add("--effort", metavar="E", help="how much it reasons, in the agent's own words")
     add("--timeout", metavar="S", type=seconds, help="how long one turn may take: 90, 15m, 6h")
     add("--stall-timeout", metavar="S", type=seconds, help="how long a silence ends a turn: 5m")
     add(
@@ -83,6 +85,12 @@ def _agent(parser: argparse.ArgumentParser) -> None:
         help="how long to wait for silent background work before it is stopped (default: 10m)",
     )
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
+
+
+def _system_prompt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--system-prompt", metavar="TEXT", help="what takes the place of the agent's own prompt"
+    )
 
 
 def _park_after(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +160,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", help="what the agent should do; - takes it from standard input")
     _agent(parser)
+    _system_prompt(parser)
     add(
         "--then",
         metavar="TEXT",
@@ -188,7 +197,7 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
     )
     _notify(parser)
     _json(parser, "one event per line out, one command per line in")
-    parser.set_defaults(resume=None)
+    parser.set_defaults(resume=None, system_prompt=None)
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -351,6 +360,7 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
     _agent(parser)
+    _system_prompt(parser)
     parser.set_defaults(name=None, resume=None, trust=False)
     _journal(parser)
     _park_after(parser)

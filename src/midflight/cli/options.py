@@ -25,6 +25,7 @@ _FLAGS = {
     "disallowed_tools": "--deny",
     "plugins": "--plugin",
     "skills": "--skill",
+    "add_dirs": "--add-dir",
 }
 
 
@@ -87,6 +88,9 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
         "plugins": args.plugin,
         "skills": args.skill,
         "cwd": args.cwd,
+        "add_dirs": args.add_dir,
+        "effort": args.effort,
+        "system_prompt": args.system_prompt,
         "timeout": args.timeout,
         "stall_timeout": args.stall_timeout,
         "on_usage_limit": args.on_usage_limit,

@@ -8,6 +8,7 @@ import os
 import sys
 import termios
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from midflight.cli.output import write
 from midflight.options import Options
 from midflight.trust import decision
 from midflight.trust.decision import decide
+from midflight.trust.repository import repository_of
 from midflight.trust.stake import Consequence, Obeyed, Stake, StakeFile
 
 USED = 12
@@ -40,11 +42,19 @@ class Quit(Exception):
     """The person starts nothing here."""
 
 
-def listing(obeyed: Obeyed, stake: Stake) -> str:
-    """Return all that is at stake, in exact text."""
+def listing(obeyed: Obeyed, stake: Stake, folder: Path) -> str:
+    """Return all that is at stake where an agent works in this folder, in exact text.
+
+    A file of another repository, as of a folder that was added, has its whole path.
+    """
+    here = repository_of(folder).key
+    files = [
+        file if file.repository == here else msgspec.structs.replace(file, path=str(file.place))
+        for file in stake.files
+    ]
     lines = [f"What stands in this folder, and {obeyed.agent}"]
     for kind, title in _TITLES.items():
-        rows = list(dict.fromkeys(_rows(kind, stake.files)))
+        rows = list(dict.fromkeys(_rows(kind, files)))
         if rows:
             lines += [f"  {title}", *rows[: USED if kind == "use" else None]]
             if len(rows) > USED and kind == "use":
@@ -103,7 +113,7 @@ async def ask(options: Options) -> Options:
     standing = await asyncio.to_thread(decide, options, obeyed)
     if not standing.notice:
         return options
-    write(listing(obeyed, standing.stake))
+    write(listing(obeyed, standing.stake, options.cwd))
     while True:
         forget_typed()
         write(question(obeyed, standing.stake))

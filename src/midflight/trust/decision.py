@@ -84,16 +84,30 @@ def _notice(options: Options, obeyed: Obeyed, stake: Stake, why: str) -> str:
         return ""
     names = [exact_line(file.path) for file in stake.files]
     listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" * (len(names) > NAMED))
-    folder = quote(exact_line(str(options.cwd)))
+    look_at_it = f"to look at it: {_commands(options, stake)}"
     if obeyed.told:
         return (
             f"{obeyed.agent} starts without what this folder has it run or redirect ({listed}):"
-            f" {why}; to look at it: midflight trust {folder}"
+            f" {why}; {look_at_it}"
         )
     return (
         f"{obeyed.agent} cannot be told to leave out what this folder has it run or redirect"
-        f" ({listed}), and {why}; to look at it: midflight trust {folder}"
+        f" ({listed}), and {why}; {look_at_it}"
     )
+
+
+def _commands(options: Options, stake: Stake) -> str:
+    """Return the commands that show what is not trusted: one for each folder that holds some."""
+    trusted = store.read()
+    files = [file for file in stake.files if not trusted.covers([file])]
+    inside = {
+        file.place: [added for added in options.add_dirs if file.place.is_relative_to(added)]
+        for file in files
+    }
+    folders = [options.cwd] if not all(inside.values()) or stake.beyond else []
+    folders += [added for added in options.add_dirs if any(added in of for of in inside.values())]
+    shown = (quote(exact_line(str(folder))) for folder in folders or [options.cwd])
+    return " && ".join(f"midflight trust {folder}" for folder in dict.fromkeys(shown))
 
 
 def record(stake: Stake) -> None:

@@ -226,7 +226,7 @@ def test_the_question_shows_what_an_acp_agent_runs(tmp_path: Path) -> None:
     settings(tmp_path)
     obeyed = obeyed_by("gemini")
     stake = look(Options.build(cwd=tmp_path), obeyed)
-    shown = listing(obeyed, stake)
+    shown = listing(obeyed, stake, tmp_path)
     assert ".gemini/settings.json: MCP server evil: touch it" in shown
     assert ".gemini/settings.json: theme: x" in shown
     assert question(obeyed, stake) == "[t]rust them, [g]o on all the same, or [q]uit? "

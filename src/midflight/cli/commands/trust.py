@@ -33,7 +33,7 @@ def trust(args: argparse.Namespace) -> int:
         write("nothing here has an agent run or redirect anything\n")
         return 0
     for obeyed, stake in stakes:
-        write(listing(obeyed, stake) + "\n")
+        write(listing(obeyed, stake, options.cwd) + "\n")
         if stake.beyond:
             raise StoreFailed("this folder cannot be trusted", stake.beyond)
     if at_terminal() and not asyncio.run(_agrees()):
