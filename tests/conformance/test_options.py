@@ -153,6 +153,29 @@ async def test_bypass_asks_nothing_as_root_too_and_can_be_switched_on_later(stag
         assert {v.by for v in resolved} == {"policy"}
 
 
+@pytest.mark.rare("claude-acp", "opencode2")
+async def test_accept_edits_settles_the_edit_that_waits_and_no_command(stage: Stage) -> None:
+    first, second, third = (stage.cwd / name for name in ("a.txt", "b.txt", "c.txt"))
+    run = ToolCall("Bash", {"command": f"curl http://127.0.0.1:9/ > {third}"})
+    async with stage.play([write(first), write(second), run, Text("x")], attended=True) as on:
+        await on.session.send("go")
+        asked, settled = [], []
+        async for event in on.session.stream():
+            if isinstance(event, e.PermissionResolved):
+                settled.append((event.decision, event.by, event.reason))
+            if isinstance(event, e.PermissionRequested):
+                asked.append(event.effects[0].type)
+                if len(asked) == 1:
+                    await on.session.set_permission_mode("acceptEdits")
+                else:
+                    assert not third.exists()
+                    await on.session.answer(event)
+        assert (asked[0], len(asked), asked.count("edit")) == ("edit", 2, 1)
+        assert settled[0] == ("allow", "policy", "permission mode acceptEdits")
+        assert settled[1:] == [("allow", "user", "")]
+        assert all(path.exists() for path in (first, second, third))
+
+
 async def test_parallel_tool_calls_each_need_a_permission(stage: Stage) -> None:
     both: Step = [write(stage.cwd / "a.txt"), write(stage.cwd / "b.txt")]
     async with stage.play([both, Text("x")], attended=True) as on:

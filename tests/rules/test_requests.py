@@ -33,6 +33,10 @@ def question(request: str = "q") -> e.QuestionRequested:
     return e.QuestionRequested(request=request, questions=asked)
 
 
+def edit(request: str, rule: str) -> e.PermissionRequested:
+    return e.PermissionRequested(request=request, call="c", name="Edit", input={}, rule=rule)
+
+
 def replies(rules: Rules) -> list[base.Reply]:
     return [action.reply for action in rules.taken() if isinstance(action, Reply)]
 
@@ -297,3 +301,19 @@ def test_an_answer_that_says_what_a_rule_has_decided_is_no_conflict() -> None:
         rules.do(c.Answer(request="r2", decision="deny"))
     with pytest.raises(AlreadyAnswered, match="allow by user"):
         rules.do(c.Answer(request="r1"))
+
+
+def test_accepting_edits_allows_those_that_wait_and_nothing_else() -> None:
+    rules = asking(folders=["/w", "/more"])
+    rules.hear(edit("in", "Edit(/w/**)"), edit("below", "Edit(/more/src/**)"))
+    rules.hear(edit("beside", "Edit(/w2/**)"), edit("protected", ""), permission("command"))
+    rules.hear(edit("reading", "Read(/w/**)"), question())
+    rules.do(c.SetPermissionMode(mode="acceptEdits"))
+    allowed = rules.of(e.PermissionResolved)
+    assert [each.request for each in allowed] == ["in", "below"]
+    assert {(each.by, each.reason) for each in allowed} == {
+        ("policy", "permission mode acceptEdits")
+    }
+    assert [each.request for each in replies(rules)] == ["in", "below"]
+    rules.hear(edit("later", "Edit(/w/**)"))  # which the agent asks for all the same
+    assert "later" in rules.state.requests.pending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midflight import commands as c
@@ -141,7 +141,14 @@ class Witness:
 class Rules:
     """The rules under test. Time passes only when a test says so."""
 
-    def __init__(self, *, attended: bool | None = True, spent_usd: float = 0.0, **limits: Any):
+    def __init__(
+        self,
+        *,
+        attended: bool | None = True,
+        spent_usd: float = 0.0,
+        folders: Sequence[str] = (),
+        **limits: Any,
+    ):
         self.witness = Witness()
         self.actions: list[Action] = []
         self.attended = attended
@@ -160,6 +167,7 @@ class Rules:
             awaited=lambda: self.awaited,
             support=lambda capability: self.lacks.get(capability, "supported"),
             spent_usd=spent_usd,
+            folders=folders,
             wall_clock=lambda: EPOCH + self.now + self.clock_is_off,
         )
 

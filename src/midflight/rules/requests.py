@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -30,10 +30,19 @@ class RequestRules:
     The session itself can ask the user something in the same way; see `ask`.
     """
 
-    def __init__(self, context: RulesContext, attended: Callable[[], bool | None]) -> None:
-        """``attended`` returns what `midflight.Options.attended` means at this moment."""
+    def __init__(
+        self,
+        context: RulesContext,
+        attended: Callable[[], bool | None],
+        folders: Sequence[str] = (),
+    ) -> None:
+        """``attended`` returns what `midflight.Options.attended` means at this moment.
+
+        ``folders`` are those that the session works in.
+        """
         self._context = context
         self._attended = attended
+        self._folders = folders
         self._deadlines: dict[str, float] = {}
         self._on_answers: dict[str, Callable[[Answers], None]] = {}
         self._renewed: dict[str, str] = {}  # id of a renewed request → the agent's own
@@ -101,6 +110,19 @@ class RequestRules:
         """Apply the policies anew to every pending request: the mode or the attendance changed."""
         for request in list(self._pending.values()):
             self._apply_policy(request)
+
+    def accept_edits(self) -> None:
+        """Allow the edits that were asked for before the user has chosen `acceptEdits`.
+
+        Only those: what the agent asks for in that mode, it has a reason to ask for.
+        """
+        for request in list(self._pending.values()):
+            if isinstance(request, e.PermissionRequested) and self._edits_inside(request.rule):
+                self._resolve(request, "allow", "policy", "permission mode acceptEdits")
+
+    def _edits_inside(self, rule: str) -> bool:
+        """Tell whether a request's rule is about edits in the session's folders."""
+        return any(covers(f"Edit({folder}/**)", rule) for folder in self._folders)
 
     def attendance_changed(self) -> None:
         """A person came or left: each pending request gets the whole time limit anew."""

@@ -8,7 +8,7 @@ requests and the account's usage limit stand in the modules beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -49,6 +49,7 @@ class SessionRules:
         wall_clock: Callable[[], float],
         mode: PermissionMode = "default",
         spent_usd: float = 0.0,
+        folders: Sequence[str] = (),
     ) -> None:
         """Begin with an empty state; ``spent_usd`` is what the conversation has cost before.
 
@@ -56,7 +57,8 @@ class SessionRules:
         ``act`` takes an action to carry out; ``attended`` returns what `Options.attended` means at
         this moment; ``awaited`` tells whether somebody waits for the session to be quiet;
         ``support`` tells how the agent supports one of `midflight.agents.base.CAPABILITIES`;
-        ``wall_clock`` returns the time of day in seconds since the epoch.
+        ``wall_clock`` returns the time of day in seconds since the epoch; ``folders`` are those
+        that the session works in.
         """
         self._context = RulesContext(
             limits,
@@ -67,7 +69,7 @@ class SessionRules:
             spent_usd=spent_usd,
             wall_clock=wall_clock,
         )
-        self._requests = RequestRules(self._context, attended)
+        self._requests = RequestRules(self._context, attended, folders)
         self._turns = TurnRules(self._context, self._requests)
         self._messages = MessageRules(self._context, self._turns)
         self._usage_limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
@@ -169,6 +171,8 @@ class SessionRules:
                 self._context.mode = self._context.chosen = checked
                 self._context.act(SetPermissionMode(checked, command.id))
                 self._requests.review()
+                if checked == "acceptEdits":
+                    self._requests.accept_edits()
             case c.SetLimits():
                 self._set_limits(command.given())
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -107,6 +107,7 @@ class Session(BaseSession):
             wall_clock=time.time,
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
+            folders=[str(folder) for folder in (options.cwd, *options.add_dirs)],
         )
         self._runner = AgentRunner(
             self._rules,
@@ -211,6 +212,8 @@ class Session(BaseSession):
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         if isinstance(command, c.Answer) and command.decision == "allow":
             await self._check_effects(command)
+        if isinstance(command, c.SetPermissionMode) and command.mode == "acceptEdits":
+            await self._renew(self._state.requests.pending)
         if isinstance(command, c.SetModel):
             await self._runner.check_budget(self._rules.limits.max_budget_usd, command.model)
         if isinstance(command, c.SetLimits):
@@ -227,16 +230,22 @@ class Session(BaseSession):
         """
         if answer.input is not None:  # the user says what is to happen
             return
-        wanted = list(self._state.requests.pending) if answer.remember else [answer.request]
-        renewed = {request: new for request in wanted if (new := await self._renewed(request))}
-        if renewed:
-            self._after_input()
-            await self._recorder.written()
+        pending = self._state.requests.pending
+        renewed = await self._renew(pending if answer.remember else [answer.request])
         if answer.request in renewed:
             raise Conflict(
                 "what this would do has changed since it was asked",
                 f"it is asked anew as {renewed[answer.request]}",
             )
+
+    async def _renew(self, requests: Iterable[str]) -> dict[str, str]:
+        """Ask those permissions anew whose effects have changed; return their new ids."""
+        wanted = list(requests)
+        renewed = {request: new for request in wanted if (new := await self._renewed(request))}
+        if renewed:
+            self._after_input()
+            await self._recorder.written()
+        return renewed
 
     async def _renewed(self, request: str) -> str:
         """Ask a permission anew if its effects have changed; return the new request's id."""
