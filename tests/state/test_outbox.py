@@ -43,6 +43,18 @@ def test_edited_message_keeps_its_place(rules: Rules, message: str) -> None:
     assert rules.state.outbox.get(message).delivery == "queue"
 
 
+def test_message_keeps_its_number_whatever_becomes_of_the_others(rules: Rules) -> None:
+    rules.do(c.Cancel(message="a"), c.Move(message="c", before="b"), c.Redirect(id="n", text="now"))
+    rules.do(send("d", "queue"), c.Edit(message="d", text="other words"))
+    outbox = rules.state.outbox
+    assert [(entry.id, entry.number) for entry in outbox.waiting()] == [
+        ("n", 5), ("c", 4), ("b", 3), ("d", 6),
+    ]  # fmt: skip
+    assert [outbox.numbered(number) for number in (2, 6, 7)] == [
+        outbox.get("a"), outbox.get("d"), None,
+    ]  # fmt: skip
+
+
 def test_promoted_message_is_handed_to_the_agent_as_a_steer(rules: Rules) -> None:
     rules.taken()
     rules.do(c.Promote(message="c"))

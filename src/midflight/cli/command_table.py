@@ -246,6 +246,20 @@ def _send(parser: argparse.ArgumentParser) -> None:
     _wait(parser)
 
 
+def _queue(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        f"{parser.prog} [options] [S] TEXT, or [S] with one of the options for what waits"
+    )
+    parser.add_argument("words", metavar="[S] TEXT", nargs="*", help=SESSION_HELP)
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--list", action="store_true", help="show what waits; N is the number of a message there")
+    add("--edit", metavar=("N", "TEXT"), nargs=2, help="give a message another text")
+    add("--cancel", metavar="N", help="cancel a message")
+    add("--move", metavar=("N", "M"), nargs=2, help="put N in front of M; M may be: end")
+    add("--promote", metavar="N", help="have the agent read it at its next step, as with send")
+    _wait(parser)
+
+
 def _redirect(parser: argparse.ArgumentParser) -> None:
     _words(parser, "TEXT")
     parser.add_argument("--drop-queued", action="store_true", help="cancel the messages that wait")
@@ -442,9 +456,9 @@ COMMANDS = {
     ),
     "queue": Command(
         "step in",
-        "say something for a turn of its own, afterwards",
-        _send,
-        "midflight.cli.commands.send:queue",
+        "say something for a turn of its own, afterwards; change what waits",
+        _queue,
+        "midflight.cli.commands.queue:queue",
     ),
     "redirect": Command(
         "step in",

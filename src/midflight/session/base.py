@@ -11,13 +11,23 @@ from msgspec import UNSET, UnsetType
 from midflight import commands as c
 from midflight import events as e
 from midflight.agents.base import Support
-from midflight.errors import Conflict, MidflightError
+from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.events import Request
 from midflight.options import Options
 from midflight.session.event_log import EventLog
 from midflight.session.message import Message
+from midflight.state.outbox import MessageState
 from midflight.state.session import State
 from midflight.values import PermissionMode, SessionStatus
+
+_FATES: Mapping[MessageState, str] = {
+    "started": "the agent works on it",
+    "steered": "the agent has read it",
+    "answered": "the agent has answered it",
+    "cancelled": "it was cancelled",
+    "failed": "it has failed",
+}
+"""What has become of a message, for who wants to change it."""
 
 
 class BaseSession(ABC):
@@ -80,6 +90,18 @@ class BaseSession(ABC):
         """The messages that the agent has not read, first in line first."""
         waiting = (entry.id for entry in self._state.outbox.waiting())
         return tuple(self._messages[message] for message in waiting if message in self._messages)
+
+    def numbered(self, number: int) -> Message:
+        """Return the message with this `Message.number`, which the agent has not read.
+
+        Raises `NotFound` if there is none, `Conflict` if it waits no longer.
+        """
+        entry = self._state.outbox.numbered(number)
+        if entry is None:
+            raise NotFound(f"there is no message {number}")
+        if entry.state != "accepted":
+            raise Conflict(f"message {number} waits no longer: {_FATES[entry.state]}")
+        return self._messages[entry.id]
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -307,7 +329,9 @@ class BaseSession(ABC):
         """Apply a durable event to the receipts."""
         match event:
             case e.MessageAccepted(message=message):
-                self._newest = self._messages[message] = Message(self, event)
+                entry = self._state.outbox.find(message)
+                number = entry.number if entry else 0  # of more than are kept
+                self._newest = self._messages[message] = Message(self, event, number)
             case e.TurnEnded(messages=messages):
                 for message in messages:
                     self._apply(message, event)

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from midflight import commands as c
 from midflight import events as e
 from midflight.state.outbox import MessageState
-from midflight.values import LIMIT_REASONS, Result, Status
+from midflight.values import LIMIT_REASONS, Delivery, Result, Status
 
 
 class _Session(Protocol):
@@ -26,11 +26,15 @@ class Message:
 
     ``state`` is ``accepted``, then ``started`` or ``steered``, and always ends as ``answered``,
     ``cancelled`` or ``failed``. ``turn`` is the number of the turn that read it, None before.
+    ``number`` is for people: 3 is the third message that the session was told, whatever becomes of
+    the others. ``delivery`` is ``steer``, ``queue`` or, of a redirect, ``now``.
     """
 
-    def __init__(self, session: _Session, event: e.MessageAccepted) -> None:
+    def __init__(self, session: _Session, event: e.MessageAccepted, number: int) -> None:
         """The session makes it when it accepts the message."""
         self.id = event.message
+        self.number = number
+        self.delivery: Delivery = event.delivery
         self.text = event.text
         self.state: MessageState = "accepted"
         self.turn: int | None = None
@@ -80,8 +84,8 @@ class Message:
     def apply(self, event: e.Event) -> bool:
         """Apply an event about this message; True if no other can follow."""
         match event:
-            case e.MessageChanged(text=text):
-                self.text = text
+            case e.MessageChanged(text=text, delivery=delivery):
+                self.text, self.delivery = text, delivery
             case e.MessageStarted():
                 self.state, self.turn = "started", event.turn
             case e.MessageSteered():

@@ -33,21 +33,24 @@ _FINAL: dict[type[Event], MessageState] = {
 class Entry:
     """One message.
 
-    ``state`` and ``turn`` follow the events. ``handed`` says that the message was handed to the
-    agent, which has not reported reading it; ``opener`` that it is to open a turn; ``cancelling``
-    that the user wants it back. ``hand`` is the newest action that hands it over. ``text_hash``
-    is of the text as it was accepted, to tell a repeated command from another one. ``typed`` says
-    that these are the words of a person; of what nobody is known to have sent they are not.
+    ``number`` is its place among all that the session was ever told: it never changes, and no other
+    message gets it. ``state`` and ``turn`` follow the events. ``handed`` says that the message was
+    handed to the agent, which has not reported reading it; ``opener`` that it is to open a turn;
+    ``cancelling`` that the user wants it back. ``hand`` is the newest action that hands it over.
+    ``text_hash`` is of the text as it was accepted, to tell a repeated command from another one.
+    ``typed`` says that these are the words of a person; of what nobody is known to have sent they
+    are not.
     """
 
     __slots__ = (
-        *("cancelling", "delivery", "hand", "handed", "id", "opener"),
+        *("cancelling", "delivery", "hand", "handed", "id", "number", "opener"),
         *("state", "text", "text_hash", "turn", "typed"),
     )
 
-    def __init__(self, event: MessageAccepted) -> None:
+    def __init__(self, event: MessageAccepted, number: int) -> None:
         """Begin in the state ``accepted``."""
         self.id = event.message
+        self.number = number
         self.text = event.text
         self.text_hash = hash(event.text)
         self.typed = event.who is not None and event.who.role == "user"
@@ -67,13 +70,15 @@ class Outbox:
         """Begin without a message."""
         self._entries: dict[str, Entry] = {}
         self._line: list[str] = []
+        self._accepted = 0
         self._ended: dict[str, None] = {}
 
     def apply(self, event: Event) -> None:
         """Apply one event; most kinds change nothing here."""
         match event:
             case MessageAccepted(message=message):
-                self._entries[message] = Entry(event)
+                self._accepted += 1
+                self._entries[message] = Entry(event, self._accepted)
                 self._line.insert(0 if event.delivery == "now" else len(self._line), message)
             case MessageChanged(message=message):
                 entry = self._entries[message]
@@ -114,6 +119,10 @@ class Outbox:
     def find(self, message: str) -> Entry | None:
         """Return a message by its id, or None."""
         return self._entries.get(message)
+
+    def numbered(self, number: int) -> Entry | None:
+        """Return a message by its number, or None if there is none, or it ended long ago."""
+        return next((entry for entry in self if entry.number == number), None)
 
     def waiting(self) -> list[Entry]:
         """Return the messages that the agent has not read, first in line first."""

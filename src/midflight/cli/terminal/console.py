@@ -19,6 +19,7 @@ from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.output import DIM, Fragment, write
+from midflight.cli.terminal import queue
 from midflight.cli.terminal.input_line import InputLine, Line
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
@@ -44,6 +45,9 @@ HOW = "  type to steer · /help for more · Esc stops · Ctrl-D leaves\n"
 
 OWN_LINES = 6
 """How many lines the input, the status line and a little of what came before are left."""
+
+QUEUED_LINES = 4
+"""How many lines above the input are for what waits."""
 
 
 class Console:
@@ -84,6 +88,7 @@ class Console:
             below=self._toolbar,
             stop=self._stop,
             stop_or_quit=self._stop_or_quit,
+            why_not=self._why_not,
         )
         self._output = self._line.output
         self._slash = SlashCommands(
@@ -206,9 +211,22 @@ class Console:
 
     def _above(self) -> StyleAndTextTuples:
         tree = self._tree.lines(self._width - 1) if self._tree is not None else []
-        rows = shutil.get_terminal_size().lines - len(tree) - OWN_LINES
+        queued = [("ansibrightblack", line) for line in self._waiting()]
+        rows = shutil.get_terminal_size().lines - len(tree) - len(queued) - OWN_LINES
         live = [("", line) for line in self._screen.live(self._width, rows)]
-        return [(style, f"{line}\n") for style, line in (*live, *tree)]
+        return [(style, f"{line}\n") for style, line in (*live, *tree, *queued)]
+
+    def _waiting(self) -> list[str]:
+        """Return the first messages that wait, and how many more there are.
+
+        Where no turn runs, a steer is about to begin one.
+        """
+        running = self._status.running
+        queued = [each for each in self._session.queued if running or each.delivery == "queue"]
+        first = queued if len(queued) <= QUEUED_LINES else queued[: QUEUED_LINES - 1]
+        lines = queue.lines(first, self._width - 1)
+        more = len(queued) - len(first)
+        return [*lines, f"  … {more} more: /queue"] if more else lines
 
     def _toolbar(self) -> str:
         return self._status.line(
@@ -219,6 +237,9 @@ class Console:
         )
 
     # What the person does -----------------------------------------------------------------
+
+    def _why_not(self, name: str, text: str) -> str:
+        return self._slash.why_not(name, text)
 
     def _stop(self) -> bool:
         """Stop what runs. Return whether anything does."""

@@ -54,15 +54,18 @@ class InputLine:
         below: Callable[[], str],
         stop: Callable[[], object],
         stop_or_quit: Callable[[], None],
+        why_not: Callable[[str, str], str],
     ) -> None:
         """``above`` stands over the line while nothing is asked, ``below`` under it always.
 
-        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does.
+        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does. ``why_not`` returns why a
+        command, with what is behind it, cannot be carried out as it was typed, or nothing.
         """
         self._requests = requests
         self._above = above
         self._stop = stop
         self._stop_or_quit = stop_or_quit
+        self._why_not = why_not
         self._draft = ""
         self._kept = ""
         self._to_message = False
@@ -251,9 +254,9 @@ class InputLine:
 
     def _why_kept(self, line: str) -> str:
         """Return why a line is neither an answer nor a message yet, or nothing."""
-        name, _ = split(line)
+        name, text = split(line)
         if name in COMMANDS:
-            return ""
+            return self._why_not(name, text)
         slip = name.rfind("/") == 0  # and not the path of a file
         if slip and (near := did_you_mean(name, COMMANDS, "")):
             return f"there is no {one_name(name, 40)} here; {near} /{name} sends it to the agent"

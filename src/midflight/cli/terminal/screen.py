@@ -179,8 +179,8 @@ class Screen:
                 self._texts.pop(message, None)
                 self._mine.pop(message, None)
                 return [(DIM, "  [steered] the agent has read it\n")]
-            case e.MessageCancelled() | e.MessageFailed():
-                return self._lost(event)
+            case e.MessageChanged() | e.MessageCancelled() | e.MessageFailed():
+                return self._unread(event)
             case e.MessageStarted(message=message):
                 self._texts.pop(message, None)
                 self._mine.pop(message, None)
@@ -188,6 +188,24 @@ class Screen:
             case e.MessageAccepted() | e.MessageAnswered():
                 return []
         return self._plain.take(event)
+
+    def _unread(
+        self, event: e.MessageChanged | e.MessageCancelled | e.MessageFailed
+    ) -> list[Fragment]:
+        """Tell what has become of a message that no turn has had."""
+        if not isinstance(event, e.MessageChanged):
+            return self._lost(event)
+        before = self._texts.get(event.message)
+        if before is None:
+            return []
+        self._texts[event.message] = event.text
+        if event.message in self._mine:
+            self._mine[event.message] = event.text
+        if event.text != before:
+            return _aside("edited", event.text)
+        if event.delivery != "queue":
+            return [(DIM, f"  {_FATES[event.delivery]}: {one_line(event.text)}\n")]
+        return _aside("moved", event.text)
 
     def _lost(self, event: e.MessageCancelled | e.MessageFailed) -> list[Fragment]:
         """Tell the end of a message that no turn has had; a turn's own end tells that of others."""
@@ -213,6 +231,7 @@ class Screen:
             if event.decision == "allow":
                 always = event.rule and event.by == "user"
                 more = f", and {for_the_session(event.rule)}" if always else ""
+                more = f": {event.reason}" if event.by == "policy" and event.reason else more
                 return _aside("allowed", f"{what}{more}" or event.reason, by)
             word = _DECISIONS.get(event.decision, event.decision)
             return _aside(word, event.reason or what, by)

@@ -11,6 +11,7 @@ from midflight import commands as c
 from midflight._util.sanitize import exact_line, one_line
 from midflight.cli.answers import rule_in_words
 from midflight.cli.limits import in_words, typed
+from midflight.cli.terminal import queue
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.wrap import two_columns
 from midflight.errors import MidflightError
@@ -25,7 +26,7 @@ class SlashCommand(NamedTuple):
 
 
 COMMANDS = {
-    "/queue": SlashCommand("TEXT", "a turn of its own, after the running one"),
+    "/queue": SlashCommand("[TEXT]", "a turn of its own, afterwards; alone: what waits"),
     "/redirect": SlashCommand("TEXT", "stops the running turn and starts one for this"),
     "/model": SlashCommand("M", "another model, from the next call on"),
     "/mode": SlashCommand("P", "another permission mode"),
@@ -51,7 +52,8 @@ def help_text(width: int) -> str:
     """Return what can be typed, and the keys, for a terminal of this width."""
     commands = [(f"{name} {each.takes}".strip(), each.does) for name, each in COMMANDS.items()]
     text = ("text", "steers the running turn, or starts one")
-    return "\n" + two_columns([text, *commands, *_KEYS], width)
+    queued = ("/queue edit N …", "another text; also cancel N, promote N, move N M")
+    return "\n" + two_columns([text, commands[0], queued, *commands[1:], *_KEYS], width)
 
 
 def split(line: str) -> tuple[str, str]:
@@ -88,15 +90,23 @@ class SlashCommands:
         self._quit = quit_
         self._attached = attached
 
-    async def carry_out(self, name: str, text: str) -> None:
-        """Carry out one of `COMMANDS`. Raises `InvalidInput` for a text that no agent can take."""
+    def why_not(self, name: str, text: str) -> str:
+        """Return why one of `COMMANDS` cannot be carried out as it was typed, or nothing."""
         takes = COMMANDS[name].takes
         if takes and not takes.startswith("[") and not text:
-            self._say(f"  {name} needs something behind it\n")
-            return
+            return f"{name} needs something behind it"
+        try:
+            if name == "/queue" and (change := queue.typed(text)) is not None:
+                change.command(self._session)
+        except MidflightError as error:
+            return one_line(str(error))
+        return ""
+
+    async def carry_out(self, name: str, text: str) -> None:
+        """Carry out one of `COMMANDS`. Raises `InvalidInput` for a text that no agent can take."""
         match name:
             case "/queue":
-                await self._session.submit(c.Send(text=text, delivery="queue"))
+                await self._queue(text)
             case "/redirect":
                 await self._session.submit(c.Redirect(text=text))
             case "/model":
@@ -116,6 +126,21 @@ class SlashCommands:
                 self._say("  this session lives in this terminal; run -d starts one apart\n")
             case "/quit" | "/detach":
                 self._quit.set()
+
+    async def _queue(self, text: str) -> None:
+        """Queue a text; list what waits, or change it."""
+        change = queue.typed(text)
+        if change is not None:
+            try:
+                await change.carry_out(self._session)
+            except MidflightError as error:
+                self._say(f"  {one_line(str(error))}\n")
+        elif text:
+            await self._session.submit(c.Send(text=text, delivery="queue"))
+        else:
+            width = shutil.get_terminal_size().columns
+            waiting = queue.lines(self._session.queued, width - 1) or ["  nothing waits"]
+            self._say("".join(f"{line}\n" for line in waiting))
 
     async def _limits(self, text: str) -> None:
         """Show the limits, or change them by the options of ``midflight limits``."""

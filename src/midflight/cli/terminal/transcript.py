@@ -182,6 +182,8 @@ class Transcript:
             case e.MessageAccepted(message=message, text=text):
                 self._texts[message] = text
                 self._senders[message] = self._by(event.who)
+            case e.MessageChanged(message=message, text=text) if message in self._texts:
+                self._texts[message] = text
             case e.MessageStarted(message=message) | e.MessageSteered(message=message):
                 self._texts.pop(message, None)
                 self._senders.pop(message, None)
