@@ -8,6 +8,7 @@ from tests.trust import inventory
 
 from midflight.agents.claude import trust as claude
 from midflight.agents.opencode import trust as opencode
+from midflight.agents.opencode.v2 import trust as opencode2
 from midflight.errors import AgentUnavailable
 from midflight.testing.opencode import OpenCodeServer
 from midflight.testing.plugin import need
@@ -64,3 +65,16 @@ async def test_opencode_has_no_settings_that_were_not_looked_at(
     known = set(inventory.known()["opencode"]["settings"])
     assert set(described) <= known
     assert {*opencode.PROGRAMS, *opencode.REDIRECTS, *opencode.ALLOWANCES} <= known
+
+
+def test_opencode_2_has_no_settings_that_were_not_looked_at() -> None:
+    """As the text of its preview describes them; what only stable 2.x has was read elsewhere."""
+    try:
+        found = set(inventory.of_opencode2()["settings"])
+    except AgentUnavailable as error:
+        need(str(error))
+    assert found <= set(inventory.known()["opencode2"]["settings"])
+    only_stable = {"websearch"}
+    own = {*opencode2.PROGRAMS, *opencode2.REDIRECTS, *opencode2.ALLOWANCES} - only_stable
+    version_1 = {*opencode.PROGRAMS, *opencode.REDIRECTS, *opencode.ALLOWANCES}
+    assert own - version_1 <= found
