@@ -16,7 +16,6 @@ from midflight._util.aio import TaskSet
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.base import Died, Reply, Signal
 from midflight.agents.opencode.event_stream import FeedItem
-from midflight.agents.opencode.ids import Ids
 from midflight.agents.opencode.models import ModelChoice
 from midflight.agents.opencode.permissions import OpenCodePermissions
 from midflight.agents.opencode.processes import RunningCommands
@@ -76,8 +75,6 @@ class OpenCodeDriver(ABC, Generic[C]):
         self._commands: RunningCommands
         self._model: ModelChoice
         self._session = ""
-        self._ids = Ids()
-        self._sent = 0.0
 
     def _look(self) -> Standing:
         """Return how to start here; a server that runs already cannot be told.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.opencode2_stand_in import FailedRun, Run, StandIn
 
 import midflight
@@ -111,10 +112,11 @@ async def test_interrupt_ends_the_run_and_the_next_prompt_has_its_own(tmp_path: 
         assert (await (await session.send("second")).result()).text == "about second"
 
 
+@fault("I7")
 async def test_prompt_that_is_parked_is_made_a_steer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode.v2.driver.LOST_AFTER_S", 0.2)
+    monkeypatch.setattr("midflight.agents.opencode.v2.prompts.LOST_AFTER_S", 0.2)
     monkeypatch.setattr("midflight.agents.opencode.v2.driver.QUIET_S", 0.2)
     async with playing(say, tmp_path) as (server, session):
         server.parks = True
@@ -123,10 +125,11 @@ async def test_prompt_that_is_parked_is_made_a_steer(
     assert changed == [("PATCH", {"delivery": "steer"})]
 
 
+@fault("I7")
 async def test_prompt_that_is_never_run_is_taken_back_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode.v2.driver.LOST_AFTER_S", 0.2)
+    monkeypatch.setattr("midflight.agents.opencode.v2.prompts.LOST_AFTER_S", 0.2)
     monkeypatch.setattr("midflight.agents.opencode.v2.driver.QUIET_S", 0.2)
     async with playing(say, tmp_path) as (server, session):
         alone = server.sessions["ses_1"]
@@ -228,6 +231,7 @@ async def test_refusal_waits_until_no_other_request_is_undecided(tmp_path: Path)
         ("provider.unknown", "it broke", "api_error"),
     ],
 )
+@fault("M6", "M7")
 async def test_failed_run_is_told_with_its_reason(
     tmp_path: Path, kind: str, text: str, reason: str
 ) -> None:
@@ -241,6 +245,7 @@ async def test_failed_run_is_told_with_its_reason(
     assert (result.status, result.reason, result.text) == ("failed", reason, text)
 
 
+@fault("M1", "M3")
 async def test_new_attempt_is_told_and_its_first_text_is_not(tmp_path: Path) -> None:
     async def play(run: Run, text: str) -> None:
         async with run.step():
@@ -255,6 +260,7 @@ async def test_new_attempt_is_told_and_its_first_text_is_not(tmp_path: Path) -> 
     assert result.text == "the whole"
 
 
+@fault("A12")
 async def test_what_a_cut_stream_has_hidden_is_told_once(tmp_path: Path) -> None:
     hidden = asyncio.Event()
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 from tests.support.events import ended, of, read
 
 import midflight
 from midflight import events as e
 from midflight.agents.opencode.v2.client import OpenCode2Client
-from midflight.testing import ScriptedModel, Text, ToolCall
+from midflight.testing import Drop, HttpError, ScriptedModel, Text, ToolCall, Words
 from midflight.testing.conformance import OPENCODE2
 from midflight.testing.conformance.rig import Stage
 from midflight.testing.opencode import OpenCodeServer, make_settings
@@ -45,6 +46,18 @@ async def test_model_that_does_not_exist_ends_its_turn_with_a_sentence(
         assert (await on.ask()).text == "here"
 
 
+@fault("M3", "M6")
+async def test_call_that_fails_ends_its_turn_and_leaves_no_text(stage: Stage) -> None:
+    refused = HttpError(401, message="wrong key")
+    async with stage.play([refused, [Words("half of"), Drop()], Text("the whole")]) as on:
+        results = [await on.ask() for _ in range(3)]
+        assert len(on.requests) == 3
+    assert [each.status for each in results] == ["failed", "failed", "completed"]
+    assert "wrong key" in results[0].text
+    assert "half of" not in results[1].text
+    assert results[2].text == "the whole"
+
+
 async def test_money_is_estimated_where_the_server_tells_none(stage: Stage) -> None:
     async with stage.play([Text("here")]) as on:
         result = await on.ask()
@@ -52,6 +65,7 @@ async def test_money_is_estimated_where_the_server_tells_none(stage: Stage) -> N
         assert [usage.estimated for usage in of(e.Usage, await on.events())] == [True]
 
 
+@fault("S7")
 async def test_folder_that_loosens_the_rules_gets_no_session(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +77,7 @@ async def test_folder_that_loosens_the_rules_gets_no_session(
 
 
 @pytest.mark.agent
+@fault("S7")
 async def test_folder_that_is_not_trusted_is_left_alone(tmp_path: Path, claude_home: Path) -> None:
     need_rig(OPENCODE2)
     work = tmp_path / "work"
@@ -77,6 +92,7 @@ async def test_folder_that_is_not_trusted_is_left_alone(tmp_path: Path, claude_h
     assert told.value.hint == f"midflight trust {work}"
 
 
+@fault("S13")
 async def test_edit_is_shown_by_its_keys_and_a_reason_is_none_of_them(stage: Stage) -> None:
     target = stage.cwd / "a.txt"
     call = ToolCall("Write", {"file_path": str(target), "content": "new"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.manifest import fault
 
 from midflight.agents.opencode.v2 import trust
 from midflight.agents.opencode.v2.program import Launch
@@ -34,6 +35,7 @@ def launched(folder: Path, name: str, **options: Any) -> tuple[dict[str, str], L
     return launch.environment("word", own), launch
 
 
+@fault("S12")
 def test_stable_gets_its_settings_in_its_own_shape_behind_all_others(tmp_path: Path) -> None:
     theirs = json.dumps({"providers": {"mine": {}}, "share": "auto"})
     env, launch = launched(
@@ -71,6 +73,7 @@ def test_preview_gets_a_folder_of_settings_beside_the_users_own(tmp_path: Path) 
     assert launch.password_file() == tmp_path / ".local/state/opencode/password"
 
 
+@fault("S7")
 def test_folder_that_is_not_trusted_is_kept_out_by_either_name(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
@@ -88,6 +91,7 @@ def test_folder_that_is_not_trusted_is_kept_out_by_either_name(tmp_path: Path) -
     assert launch.config["instructions"] == [str(work / "AGENTS.md")]
 
 
+@fault("C2")
 def test_missing_program_comes_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +114,7 @@ def test_missing_program_comes_with_the_command_that_installs_it(
         ({"something": 1}, "use", "something: 1"),
     ],
 )
+@fault("S7")
 def test_settings_of_a_folder_are_at_stake_in_both_shapes(
     settings: dict[str, Any], kind: str, text: str
 ) -> None:

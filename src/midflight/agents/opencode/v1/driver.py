@@ -22,6 +22,7 @@ from midflight.agents.base import (
 from midflight.agents.opencode import program, trust
 from midflight.agents.opencode.driver import OpenCodeDriver
 from midflight.agents.opencode.event_stream import GAP, GONE, FeedItem
+from midflight.agents.opencode.ids import Ids
 from midflight.agents.opencode.models import ModelChoice
 from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import PASSWORD, Refused, Server, join
@@ -107,6 +108,8 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         self._own_tools = OwnTools()
         self._translate: EventTranslator
         self._agent = ""
+        self._ids = Ids()
+        self._sent = 0.0
 
     # Starting and ending ------------------------------------------------------------------
 

@@ -10,6 +10,9 @@ from midflight.agents.opencode.content import FINISHES, is_too_long
 from midflight.agents.opencode.v2.names import field, in_v1
 from midflight.values import Kind, Question, QuestionOption, Status
 
+_STOPPED = "Provider turn interrupted"
+"""The preview's only word for it."""
+
 _REASONS = {
     "provider.auth": "auth",
     "provider.content-filter": "refusal",
@@ -45,7 +48,7 @@ def outcome(finish: str, error: Mapping[str, Any] | None) -> tuple[Status, str, 
 
 def is_stop(error: Mapping[str, Any]) -> bool:
     """Tell whether an error is that of a model call that was interrupted."""
-    return field(error, "type") == "aborted" or "interrupted" in field(error, "message")
+    return field(error, "type") == "aborted" or field(error, "message") == _STOPPED
 
 
 def form_questions(form: Mapping[str, Any]) -> tuple[Question, ...]:

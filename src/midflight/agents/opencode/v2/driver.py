@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
 
 from midflight import events as e
 from midflight.agents.base import (
     Calling,
-    Dropped,
     Finished,
-    Kept,
     Signal,
     Support,
     Taken,
@@ -27,9 +23,10 @@ from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import Refused, Server, join
 from midflight.agents.opencode.v2 import conversation, program, trust
 from midflight.agents.opencode.v2.effects import TOOLS
-from midflight.agents.opencode.v2.events import EventTranslator, is_delivery
-from midflight.agents.opencode.v2.feed import Connecting, Feed, is_active, missed, wake
+from midflight.agents.opencode.v2.events import EventTranslator
+from midflight.agents.opencode.v2.feed import Connecting, Feed, is_active, missed
 from midflight.agents.opencode.v2.names import PREVIEW, Names
+from midflight.agents.opencode.v2.prompts import Prompts
 from midflight.agents.opencode.v2.requests import Replies
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import Effect
@@ -39,9 +36,6 @@ from midflight.trust.decision import Standing, look_again
 
 QUIET_S = 2.0
 """After so long a silence the server is asked for its state, whatever it has reported."""
-
-LOST_AFTER_S = 5.0
-"""A server at rest that has not run a prompt after so long will never run it by itself."""
 
 REFUSED_MOST = 3
 """How often in a row the server may refuse to tell its state."""
@@ -56,14 +50,6 @@ EXPERIMENTAL = (
 
 NUDGE: FeedItem = {"type": "server.heartbeat", "data": {}}
 """Wakes the reader, so that it looks whether something is unsettled."""
-
-
-class Prompt(NamedTuple):
-    """A prompt as the server has got it, by our id."""
-
-    known: str
-    text: str
-    delivery: str
 
 
 class OpenCode2Agent(OpenCodeDriver[Feed]):
@@ -122,11 +108,9 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         self._replies: Replies
         self._feed: Feed
         self._translate: EventTranslator
+        self._prompts: Prompts
         self._plugins = False
         self._pause = QUIET_S
-        self._prompts: dict[str, Prompt] = {}
-        self._kept: dict[str, Prompt] = {}
-        self._woken: set[str] = set()
         self._refused = 0
 
     # Starting and ending ------------------------------------------------------------------
@@ -169,6 +153,9 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
                 seq=seq,
             )
             self._replies.of(self._translate.requests.open)
+            self._prompts = Prompts(
+                self._feed, self._session, self._translate, self._inbox.put_nowait
+            )
             self._feed.listen(self._session, self._inbox)
             if options.server_url is None:
                 await asyncio.to_thread(look_again, options, trust.OBEYED, standing)
@@ -238,63 +225,20 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         Files and commands have fields and routes of their own: a text is a text.
         """
         del typed
-        kept = self._kept.pop(message, None)
-        if kept is not None and kept.text == text:
-            prompt = kept  # It has never left the server: the same again wakes it.
-        else:
-            # What the preview has queued cannot be taken back, and would run by itself.
-            delivery = "queue" if self._feed.names.inbox and not steer else "steer"
-            prompt = Prompt(self._ids.after(""), text, delivery)
-        self._prompts[prompt.known] = prompt
-        self._translate.unread[prompt.known] = message
         self._translate.stopping = False
-        self._sent = time.monotonic()
-        try:
-            await self._post(prompt)
-        except AgentFailed:
-            self._translate.unread.pop(prompt.known, None)
-            raise
+        await self._prompts.send(message, text, steer=steer)
         self._translate.unsettled = self._translate.unsettled or not self._translate.in_turn
-
-    async def _post(self, prompt: Prompt) -> None:
-        body = self._feed.names.prompt(prompt.known, prompt.text, prompt.delivery)
-        await self._feed.client.post(f"/api/session/{self._session}/prompt", body)
 
     async def cancel(self, message: str) -> None:
         """Take back a prompt that the model has not got; the preview does not give it back."""
-        for known in [k for k, unread in self._translate.unread.items() if unread == message]:
-            if not (self._feed.names.inbox and await self._take_back(known)):
-                self._inbox.put_nowait(Kept(message))
-
-    async def _take_back(self, known: str) -> bool:
-        """Delete a prompt from the inbox; False if it was delivered before.
-
-        The answer is the same for both: the session's log tells.
-        """
-        path = f"/api/session/{self._session}/inbox/{known}"
-        await self._feed.client.delete(path)
-        log = await self._feed.client.log(self._feed.names, self._session, self._translate.seq)
-        if any(is_delivery(frame, known) for frame in log):
-            return False
-        self._drop(known)
-        return True
-
-    def _drop(self, known: str) -> None:
-        if (message := self._translate.withdraw(known)) is not None:
-            self._inbox.put_nowait(Dropped(message))
+        await self._prompts.cancel(message)
 
     async def interrupt(self) -> None:
         """Stop the run, and take back what it has not read; note what must not survive it."""
         self._translate.stopping = True
         await self._commands.condemn()
         await self._interrupt()
-        for known in list(self._translate.unread):
-            if self._feed.names.inbox:
-                await self._take_back(known)
-            else:
-                # The preview keeps it for its next run; if it runs alone, it is interrupted then.
-                self._kept[self._translate.unread[known]] = self._prompts[known]
-                self._drop(known)
+        await self._prompts.cancel_all()
         self._inbox.put_nowait(NUDGE)
 
     async def _interrupt(self) -> None:
@@ -372,8 +316,8 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
             if active or translate.seq != before:
                 return signals
             signals += translate.settle()
-            if translate.unread and time.monotonic() - self._sent > LOST_AFTER_S:
-                signals += await self._wake()
+            if self._prompts.overdue:
+                signals += await self._prompts.wake()
         except AgentFailed as error:
             # One that is not reached is asked again, until it counts as gone. What it refuses is a
             # mistake here, and must not hang the session.
@@ -383,24 +327,6 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
             return []
         self._refused = 0
         return signals
-
-    async def _wake(self) -> list[Signal]:
-        """Have a prompt run that is parked, or take it back: it would run at another time."""
-        for known in list(self._translate.unread):
-            if known not in self._woken and await self._wakes(known):
-                self._woken.add(known)
-                self._sent = time.monotonic()
-                return []
-            if self._feed.names.inbox:
-                await self._feed.client.delete(f"/api/session/{self._session}/inbox/{known}")
-        return list(self._translate.lose())
-
-    async def _wakes(self, known: str) -> bool:
-        """Have a prompt run that is still there; the preview does so when it is sent again."""
-        if self._feed.names.inbox:
-            return await wake(self._feed, self._session, known)
-        await self._post(self._prompts[known])
-        return True
 
     async def _watch(self, signal: Signal) -> None:
         """Keep track of what runs, and end what an interrupt has left running."""
@@ -420,7 +346,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
                 with contextlib.suppress(AgentFailed):
                     await self._interrupt()
             case Finished():
-                self._prompts = {k: self._prompts[k] for k in self._translate.unread}
+                self._prompts.forget()
                 self._translate.stopping = False
                 self._replies.forget()
                 await self._commands.close()
