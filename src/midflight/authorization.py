@@ -39,22 +39,30 @@ _AT = "@"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks: a process on this machine, by its user and its id.
+    """Who asks: a process on this machine, by its user and its id, or the bearer of a token.
 
     ``inside`` are the sessions that the caller is a part of, the outermost first; a caller that no
     agent has started is a part of none. ``seen`` says that the system has told so: one of which it
-    tells nothing could be an agent's. The bearer of a token and a worker will be callers too.
+    tells nothing could be an agent's. The bearer of a token comes from anywhere (``pid`` is 0):
+    that he has it shows that he is the user. ``device`` is the name of the one that a person has
+    logged in from. A worker will be a caller too.
     """
 
     uid: int
     pid: int
     inside: tuple[str, ...] = ()
     seen: bool = True
+    device: str = ""
 
     @classmethod
     def this_process(cls) -> Self:
         """Return the process that runs this."""
         return cls(os.getuid(), os.getpid(), lineage.inside())
+
+    @classmethod
+    def bearer(cls, device: str = "") -> Self:
+        """Return who has the token, or has logged in with what it has led to."""
+        return cls(os.getuid(), 0, device=device)
 
     @classmethod
     def process(cls, uid: int, pid: int) -> Self:

@@ -71,6 +71,7 @@ class MidflightError(Exception):
     def from_plain(plain: dict[str, Any]) -> MidflightError:
         """Return the error that `plain` has made into data, of the same class."""
         fields = dict(plain)
+        fields.pop("status", None)  # which HTTP adds
         code, kinds = fields.pop("code", ""), [MidflightError]
         for kind in kinds:  # it grows meanwhile, to the whole tree
             kinds += kind.__subclasses__()

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     Origin = Literal["message", "background"]
     SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
     Level = Literal["info", "warning", "error"]
-    Door = Literal["terminal", "command", "json", "mcp", "library"]
+    Door = Literal["terminal", "command", "page", "json", "mcp", "library"]
     Role = Literal["user", "program", "agent"]
     Support = Literal["supported", "emulated", "estimated", "not"]
     """Whether the agent supports a capability itself, midflight emulates it, or neither.
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 else:
     Delivery = Status = Kind = ToolStatus = Decision = Resolver = Origin = SessionStatus = str
     Level = Door = Role = Support = str
+
+STATUSES = ("starting", "running", "waiting", "idle", "closed")
+"""What `SessionStatus` can be."""
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 """The reasons with which a message or a turn ends with the status ``limit``."""
@@ -167,11 +170,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Who(msgspec.Struct, frozen=True, kw_only=True):
     """Who has sent a message or given an answer.
 
-    ``role`` is ``user`` (typed at a terminal or as a command), ``program``, or ``agent``: a program
-    that an agent has started, with the id of its ``session``, empty if that is not known. ``door``
-    is how it came: ``terminal``, ``command`` (the command line), ``json`` (``--json``, HTTP),
-    ``mcp`` or ``library``. ``terminal`` is the device file of the user's terminal, empty where
-    there is none, and ``device`` the name of the machine.
+    ``role`` is ``user`` (at a terminal, on the page or by a command), ``program``, or ``agent``: a
+    program that an agent has started, with the id of its ``session``, empty if that is not known.
+    ``door`` is how it came: ``terminal``, ``command`` (the command line), ``page``, ``json``
+    (``--json``, HTTP), ``mcp`` or ``library``. ``terminal`` is the device file of the user's
+    terminal, empty where there is none, and ``device`` the name of the machine, or of the device
+    that the page is used on.
     """
 
     role: Role

@@ -15,9 +15,15 @@ from midflight.values import Door, Role, Who
 DOOR = "midflight-door"
 """The header in which a client tells a host by which door its user came."""
 
+DEVICE_CHARS = 100
+"""How long the name of a device may be."""
+
+DEVICE = "midflight-device"
+"""The header with the name of the device from which a person uses a page."""
+
 _TERMINALS = ("/dev/pts/", "/dev/tty")
 _TYPED: tuple[Door, ...] = ("terminal", "command")
-_DOORS: tuple[Door, ...] = (*_TYPED, "json", "mcp", "library")
+_DOORS: tuple[Door, ...] = (*_TYPED, "page", "json", "mcp", "library")
 
 
 def here(door: Door = "library") -> Who:
@@ -25,13 +31,16 @@ def here(door: Door = "library") -> Who:
     return _who(door, lineage.inside(), _own_terminal())
 
 
-def caller(door: str, inside: Sequence[str], pid: int, *, seen: bool) -> Who:
+def caller(door: str, inside: Sequence[str], pid: int, *, seen: bool, device: str = "") -> Who:
     """Return who another process is, with the sessions inside of whose agents it runs.
 
-    The ``door`` is what it says itself. It is no more than a hint: what makes it an agent is
-    looked up, and one of which nothing is ``seen`` passes for no person.
+    The ``door`` is what it says itself, and so is the ``device`` of who uses a page. They are no
+    more than hints: what makes it an agent is looked up, and one of which nothing is ``seen``
+    passes for no person.
     """
     known: Door = next((each for each in _DOORS if each == door), "json")
+    if known == "page" and seen and not inside:
+        return Who(role="user", door=known, device=device[:DEVICE_CHARS])
     return _who(known, inside, "" if inside or not seen else _terminal(pid), typed=seen)
 
 

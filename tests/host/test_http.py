@@ -269,7 +269,7 @@ async def test_half_requests_are_closed_beside_a_healthy_stream(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch, half: str
 ) -> None:
     monkeypatch.setattr("midflight.host.http.connection.IDLE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("midflight.host.http.streams.HEARTBEAT_S", 0.02)
     _, session = await begin()
     await call(host.address(), "/healthz")
     before = _descriptors()
@@ -386,7 +386,7 @@ async def test_impossible_last_event_id_is_refused(host: Host, begin: Begin, las
     await (await session.send("go")).result()
     headers = {"last_event_id": last.encode().decode("latin-1")}
     async with dial(host.address(), f"/sessions/{session.id}/events", **SSE, **headers) as raw:
-        assert (raw.status, (await raw.body())["code"]) == (400, "http")
+        assert (raw.status, (await raw.body())["code"]) == (400, "bad_request")
 
 
 @fault("N2")
@@ -405,7 +405,7 @@ async def test_last_event_id_of_a_longer_session_is_refused(host: Host, begin: B
 async def test_idle_stream_begins_with_a_comment_and_sends_heartbeats(
     host: Host, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.host.http.app.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("midflight.host.http.streams.HEARTBEAT_S", 0.02)
     _, session = await begin()
     path = f"/sessions/{session.id}/events"
     async with dial(host.address(), path, **SSE) as raw:

@@ -69,7 +69,7 @@ async def test_mode_is_known_with_the_notice_of_its_change(
 
     monkeypatch.setattr(Placement, "agent", count)
     if older:
-        monkeypatch.setattr("midflight.host.http.app._Api._agent_comment", lambda *_: b"")
+        monkeypatch.setattr("midflight.host.http.app._comment", lambda _: b"")
     _, session = await begin()
     remote = await attach(session)
     await session.set_permission_mode("plan")

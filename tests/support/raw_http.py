@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 __all__ = ["Raw", "call", "dial"]
@@ -49,25 +49,41 @@ class Raw:
                     yield fields.get("id", ""), kind, json.loads(fields["data"])
 
 
+async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to a socket's path, or to ``host:port``."""
+    if ":" in address:
+        host, _, port = address.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_unix_connection(address)
+
+
 @contextlib.asynccontextmanager
 async def dial(
     address: str,
     target: str,
     method: str = "GET",
     body: object = None,
-    **headers: str,
+    **headers: str | Sequence[str],
 ) -> AsyncIterator[Raw]:
-    """Send a request as it is written here, and wait for the head of the answer."""
-    reader, writer = await asyncio.open_unix_connection(address)
+    """Send a request as it is written here, and wait for the head of the answer.
+
+    The address is the path of a socket, or ``host:port``. A header may come more than once.
+    """
+    reader, writer = await connect(address)
     raw = Raw(reader, writer)
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    told: dict[str, str | Sequence[str]] = {"host": address if ":" in address else "x"}
+    told |= {name.replace("_", "-"): value for name, value in headers.items()}
     data = b""
     if body is not None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         told = {"content-type": "application/json", "content-length": str(len(data))} | told
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    head = "".join(
+        f"{name}: {each}\r\n"
+        for name, value in told.items()
+        for each in ([value] if isinstance(value, str) else value)
+    )
     try:
-        writer.write(f"{method} {target} HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode("latin-1"))
+        writer.write(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
         writer.write(data)
         await raw.begin()
         yield raw
@@ -76,7 +92,11 @@ async def dial(
 
 
 async def call(
-    address: str, target: str, method: str = "GET", body: object = None, **headers: str
+    address: str,
+    target: str,
+    method: str = "GET",
+    body: object = None,
+    **headers: str | Sequence[str],
 ) -> tuple[int, Any]:
     """Send a request and return the status and the body of the answer."""
     async with dial(address, target, method, body, **headers) as raw:

@@ -117,6 +117,11 @@ class RemoteSession(BaseSession):
         return self._agent.capabilities if self._agent else create(self.options).capabilities
 
     @property
+    def agent_seen(self) -> AgentInfo | None:
+        """What the session's host tells of its agent; None of one that is not at work."""
+        return self._agent
+
+    @property
     def permission_mode(self) -> PermissionMode:
         """The permission mode in force."""
         row = self._current

@@ -28,7 +28,7 @@ from midflight.session.session import Session
 from midflight.values import Who
 
 if TYPE_CHECKING:
-    from midflight.host.http.app import Guarded
+    from midflight.host.http.problems import Logged
 
 PARK_AFTER_S = 900.0
 """How long a session may be quiet before its agent is closed; the next message starts it again."""
@@ -101,7 +101,7 @@ class Host:
         await self._listener.answer(self._make_app)
         self._tasks.start(self._housekeeping.tend())
 
-    def _make_app(self) -> Guarded:
+    def _make_app(self) -> Logged:
         from midflight.host.http.app import make_app
 
         return make_app(self._service)

@@ -5,22 +5,42 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import msgspec
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.environment import HostKind
 from midflight.errors import Conflict, NotFound
-from midflight.family import Beginning
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
+from midflight.options import Options
 from midflight.session.session import Session
-from midflight.values import Who
+from midflight.values import SessionStatus, Who
 
 PAGE = 1_000
 """How many events are read from the journal at a time, and a page has at most."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that somebody wants begun, in the words of another process.
+
+    ``warm`` asks for one whose agent is ready. ``who`` wants it, and ``terminal`` has the variables
+    of the terminal there.
+    """
+
+    task: str | None
+    options: dict[str, Any]
+    id: str | None
+    parent: str
+    warm: bool
+    who: Who
+    terminal: Mapping[str, str] | None
+
 
 MAX_TAKEN = 50
 """With so many live sessions a host takes no further ones: of its files and its time each has less.
@@ -80,7 +100,11 @@ class SessionService:
     # Sessions -----------------------------------------------------------------------------
 
     async def sessions(
-        self, *, status: str | None = None, cwd: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: SessionStatus | None = None,
+        cwd: str | None = None,
+        limit: int | None = None,
     ) -> list[SessionInfo]:
         """Return the sessions that fit, the newest first."""
         rows = await self._journal.sessions(status=status, cwd=cwd, limit=limit)
@@ -90,29 +114,41 @@ class SessionService:
         """Return a session by its id, its name, or the beginning of one; see `Journal.find`."""
         return await self._journal.info(await self._journal.find(name, exact=exact))
 
-    async def dispatch(
-        self, task: str | None, beginning: Beginning, id: str | None, *, warm: bool
-    ) -> tuple[SessionInfo, bool]:
+    async def dispatch(self, wanted: Wanted, authorizer: Authorizer) -> tuple[SessionInfo, bool]:
         """Start a session, and tell whether it is new; one that is there is not resumed.
 
-        ``warm`` asks for one whose agent is ready: raises `Conflict` if none is.
+        Raises `NotAllowed`, and `Conflict` where an agent should be ready and none is.
         """
-        if id is not None and await self._sessions.was_begun(id, task, beginning.options):
-            return await self.info(id, exact=True), False
-        if warm and not self._warm.fits(beginning.options):
+        task = wanted.task
+        options = Options.build(**wanted.options)
+        beginning = await authorizer.begin(options, wanted.parent)
+        beginning = beginning._replace(who=wanted.who, terminal=wanted.terminal)
+        if (known := wanted.id) is not None and await self._sessions.was_begun(
+            known, task, beginning.options
+        ):
+            await authorizer.check_reading(known)  # whoever may have begun it
+            return await self.info(known, exact=True), False
+        if wanted.warm and not self._warm.fits(beginning.options):
             raise Conflict("no agent is ready for this here", "ask without warm")
-        session = await self._sessions.begin(task, beginning, id, await_agent=False)
+        session = await self._sessions.begin(task, beginning, wanted.id, await_agent=False)
         return await self.info(session.id, exact=True), True
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it."""
         await self._sessions.remove(id)
 
-    def agent(self, id: str) -> AgentInfo:
+    async def agent(self, id: str) -> AgentInfo:
         """Return what the agent of a live session can do. Raises `NotFound`."""
+        seen = self.agent_seen(id)
+        if seen is None:
+            raise NotFound("this session is not here, or at rest", "a message resumes it")
+        return seen
+
+    def agent_seen(self, id: str) -> AgentInfo | None:
+        """Return the same, or None where the session is not live."""
         session = self._sessions.get(id)
         if session is None:
-            raise NotFound("this session is not here, or at rest", "a message resumes it")
+            return None
         return AgentInfo(
             capabilities=dict(session.capabilities), permission_mode=session.permission_mode
         )

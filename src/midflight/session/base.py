@@ -316,11 +316,18 @@ class BaseSession(ABC):
             yield event
 
     async def events_together(
-        self, after: int = 0, silence_s: float | None = None
+        self, after: int = 0, silence_s: float | None = None, *, rests: bool = False
     ) -> AsyncIterator[list[e.Event]]:
-        """Yield like `events`, all that is there at a time, and nothing after a silence so long."""
+        """Yield like `events`, all that is there at a time, and nothing after a silence so long.
+
+        With ``rests`` they go on when the session is resumed, and end when it is closed.
+        """
         reader = self._log.reader(max(0, after))
-        async for events in reader.read_together(lambda: self._state.ended is not None, silence_s):
+
+        def over() -> bool:
+            return self.status == "closed" if rests else self._state.ended is not None
+
+        async for events in reader.read_together(over, silence_s):
             yield events
 
     # Receipts -----------------------------------------------------------------------------

@@ -1,156 +1,149 @@
-"""What a host can be asked: the HTTP surface, the same on its socket and, when asked for, on TCP.
+"""What a host can be asked: the routes, the same on its socket and on TCP.
 
-Errors are ``{"code": …, "message": …, "hint": …}`` with the status that fits the code.
+One implementation of each for whoever answers: a host for its own sessions, `midflight serve` for
+those of all hosts.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Protocol, cast
+from urllib.parse import unquote
 
 import msgspec
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from midflight import commands as c
 from midflight import environment
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, AnswerGrant, Authorizer, Caller
-from midflight.errors import (
-    AgentFailed,
-    AgentUnavailable,
-    AlreadyAnswered,
-    Conflict,
-    EventsExpired,
-    HostGone,
-    InvalidInput,
-    InvalidOption,
-    LeaseHeld,
-    MidflightError,
-    NotAllowed,
-    NotFound,
-    SessionClosed,
-    StoreFailed,
-)
+from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
+from midflight.errors import EventsExpired, InvalidInput, InvalidOption, MidflightError
+from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
-from midflight.host.service import SessionService
-from midflight.info import AGENT, SessionInfo
-from midflight.options import Options
-from midflight.values import Who
-from midflight.who import DOOR
+from midflight.host.http.problems import Logged, Unexpected, assemble, log
+from midflight.host.service import SessionService, Wanted
+from midflight.info import AGENT, AgentInfo, Outcome, SessionInfo
+from midflight.values import STATUSES, SessionStatus, Who
+from midflight.who import DEVICE, DOOR
 from midflight.who import caller as who_calls
 from midflight.wire import WIRE
-
-HEARTBEAT_S = 15.0
-"""How often a stream on which nothing happens carries a heartbeat."""
 
 DIGITS = 18
 """No number of an event is longer."""
 
-_STATUS: tuple[tuple[type[MidflightError], int], ...] = (
-    (NotAllowed, 403),
-    (NotFound, 404),
-    (AlreadyAnswered, 409),
-    (LeaseHeld, 409),
-    (Conflict, 409),
-    (SessionClosed, 409),
-    (InvalidInput, 422),
-    (InvalidOption, 422),
-    (HostGone, 503),
-    (StoreFailed, 503),
-    (AgentFailed, 502),
-    (AgentUnavailable, 502),
-)
+
+class Service(Protocol):
+    """Whoever answers for sessions; `SessionService` says more of each call."""
+
+    @property
+    def closing(self) -> bool:
+        """No request is answered any more, soon."""
+        ...
+
+    def authorizer(self, caller: Caller, may_answer: AnswerScope) -> Authorizer:
+        """Return what decides what a caller may do."""
+        ...
+
+    def masked(self, text: str) -> str:
+        """Return a text without secrets."""
+        ...
+
+    async def sessions(
+        self,
+        *,
+        status: SessionStatus | None = None,
+        cwd: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionInfo]:
+        """Return the sessions that fit."""
+        ...
+
+    async def info(self, name: str, *, exact: bool = False) -> SessionInfo:
+        """Return a session."""
+        ...
+
+    async def dispatch(self, wanted: Wanted, authorizer: Authorizer) -> tuple[SessionInfo, bool]:
+        """Start a session, and tell whether it is new."""
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it."""
+        ...
+
+    async def agent(self, id: str) -> AgentInfo:
+        """Return what a session's agent can do."""
+        ...
+
+    def agent_seen(self, id: str) -> AgentInfo | None:
+        """Return the same, if it is known at once."""
+        ...
+
+    async def carry_out(
+        self, id: str, command: c.Command, who: Who, terminal: Mapping[str, str] | None
+    ) -> Outcome:
+        """Carry out a command."""
+        ...
+
+    async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
+        """Return a page of durable events."""
+        ...
+
+    def follow(
+        self, id: str, after: int, silence_s: float, *, attends: bool
+    ) -> AsyncGenerator[list[e.Event]]:
+        """Yield events as they come."""
+        ...
 
 
-def make_app(service: SessionService) -> Guarded:
+def make_app(service: SessionService) -> Logged:
     """Return the application of a host."""
+
+    async def health(request: Request) -> Response:
+        body: dict[str, object] = {"status": "leaving" if service.closing else "ok", "wire": WIRE}
+        query = request.query_params
+        if "knows" in query:
+            body["knows"] = service.knows(query["knows"])
+        if "warm" in query:
+            body["warm"] = service.warm
+        if "takes" in query:
+            body["takes"] = service.takes(query["takes"])
+        return as_json(body)
+
+    routes = [route("/healthz", health), *session_routes(service)]
+    return assemble(routes, service.masked)
+
+
+def session_routes(service: Service) -> list[Route]:
+    """Return the routes of sessions, for whoever answers for them."""
     api = _Api(service)
-    routes = [
-        Route("/healthz", api.health, methods=["GET"]),
-        Route("/sessions", api.list, methods=["GET"]),
-        Route("/sessions", api.dispatch, methods=["POST"]),
-        Route("/sessions/{session}", api.show, methods=["GET"]),
-        Route("/sessions/{session}", api.remove, methods=["DELETE"]),
-        Route("/sessions/{session}/commands", api.command, methods=["POST"]),
-        Route("/sessions/{session}/agent", api.agent, methods=["GET"]),
-        Route("/sessions/{session}/events", api.events, methods=["GET"]),
+    return [
+        route("/sessions", api.list),
+        route("/sessions", api.dispatch, "POST"),
+        route("/sessions/{session}", api.show),
+        route("/sessions/{session}", api.remove, "DELETE"),
+        route("/sessions/{session}/commands", api.command, "POST"),
+        route("/sessions/{session}/agent", api.agent),
+        route("/sessions/{session}/events", api.events),
     ]
-    for route in routes:
-        assert route.methods is not None  # noqa: S101 - they stand above
-        route.methods.discard("HEAD")  # which would run the handler, and for a stream for ever
-    handlers = {MidflightError: _problem, HTTPException: _refused, Exception: _unexpected}
-    return Guarded(Starlette(routes=routes, exception_handlers=handlers), service.masked)
 
 
-class Unexpected(MidflightError):
-    """A mistake in the host itself; what it was stands in the host's log only."""
-
-    code = "internal"
-
-    def __init__(self, error: Exception) -> None:
-        """Give no more than the kind of the error: its text may repeat anything."""
-        super().__init__(
-            f"the host has made a mistake: {type(error).__name__}",
-            "its log says more: hosts.log in the journal's folder",
-        )
+def route(path: str, endpoint: Any, method: str = "GET") -> Route:
+    """Return a route for one method: a HEAD would run its handler, and for a stream for ever."""
+    made = Route(path, endpoint, methods=[method])
+    made.methods = {method}
+    return made
 
 
-class Guarded:
-    """An application whose errors are logged here, without the secrets that they may repeat."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]], masked: Callable[[str], str]) -> None:
-        """``masked`` blanks out what must not be read in a log."""
-        self._app = app
-        self._masked = masked
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer; by the time that an error comes here the caller has its answer."""
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-            _log(error, self._masked)
-
-
-def _log(error: Exception, masked: Callable[[str], str]) -> None:
-    lines = "".join(traceback.format_exception(error))
-    context = {"message": masked(f"a request to the host has failed\n{lines}")}
-    asyncio.get_running_loop().call_exception_handler(context)
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, MidflightError)  # noqa: S101 - the table above says so
-    return problem(error)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    return problem(Unexpected(error))
-
-
-def problem(error: MidflightError) -> Response:
-    """Return the response for an error."""
-    status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
-    return _json(error.plain(), status)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
-    content = {"code": "http", "message": str(error.detail), "hint": ""}
-    return _json(content, error.status_code)
-
-
-def _json(content: object, status: int = 200) -> Response:
+def as_json(content: object, status: int = 200) -> Response:
+    """Return an object as the response."""
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body. Raises `InvalidInput` as soon as it is too long."""
+async def body_of(request: Request) -> bytes:
+    """Return the body. Raises `HTTPException` as soon as it is too long."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
@@ -168,7 +161,7 @@ async def _body(request: Request) -> bytes:
 class _Api:
     """The endpoints."""
 
-    def __init__(self, service: SessionService) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
 
     def _authorizer(self, request: Request) -> Authorizer:
@@ -179,35 +172,23 @@ class _Api:
     @staticmethod
     def _who(request: Request) -> Who:
         caller: Caller = getattr(request.state, CALLER)
-        door = request.headers.get(DOOR, "")
-        return who_calls(door, caller.inside, caller.pid, seen=caller.seen)
+        door = "page" if caller.device else request.headers.get(DOOR, "")
+        device = caller.device or unquote(request.headers.get(DEVICE, ""))
+        return who_calls(door, caller.inside, caller.pid, seen=caller.seen, device=device)
 
     @staticmethod
     def _terminal(request: Request) -> Mapping[str, str] | None:
         header = request.headers.get(environment.TERMINAL)
         return None if header is None else environment.read(header)
 
-    async def health(self, request: Request) -> Response:
-        body: dict[str, object] = {
-            "status": "leaving" if self._service.closing else "ok",
-            "wire": WIRE,
-        }
-        if "knows" in request.query_params:
-            body["knows"] = self._service.knows(request.query_params["knows"])
-        if "warm" in request.query_params:
-            body["warm"] = self._service.warm
-        if "takes" in request.query_params:
-            body["takes"] = self._service.takes(request.query_params["takes"])
-        return _json(body)
-
     async def list(self, request: Request) -> Response:
         query = request.query_params
         limit = _number(query.get("limit"))
         infos = await self._service.sessions(
-            status=query.get("status"), cwd=query.get("cwd"), limit=limit
+            status=_status(query.get("status")), cwd=query.get("cwd"), limit=limit
         )
         readable = await self._authorizer(request).readable(info.id for info in infos)
-        return _json([info for info in infos if info.id in readable])
+        return as_json([info for info in infos if info.id in readable])
 
     async def _info(self, request: Request) -> SessionInfo:
         """Return the session. Raises `NotAllowed` where the caller must not read it."""
@@ -215,46 +196,51 @@ class _Api:
         return await self._service.info(row.id, exact=True)
 
     async def show(self, request: Request) -> Response:
-        return _json(await self._info(request))
+        return as_json(await self._info(request))
 
     async def dispatch(self, request: Request) -> Response:
-        fields = _decoded(await _body(request))
-        task, wanted = fields.pop("task", None), fields.pop("id", None)
-        parent = fields.pop("parent", "")
-        if wanted is not None and not isinstance(wanted, str):
+        fields = _decoded(await body_of(request))
+        task, wanted_id, parent = (
+            fields.pop("task", None),
+            fields.pop("id", None),
+            fields.pop("parent", ""),
+        )
+        if wanted_id is not None and not isinstance(wanted_id, str):
             raise InvalidInput("the id of a session is text")
         if not isinstance(parent, str):
             raise InvalidInput("the parent of a session is the id of one")
         fields.pop("on_request", None)  # a function does not come from another process
         if "cwd" not in fields:
             raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
-        options = Options.build(**fields)
-        authorizer = self._authorizer(request)
-        beginning = await authorizer.begin(options, parent)
-        warm = "warm" in request.query_params
-        beginning = beginning._replace(who=self._who(request), terminal=self._terminal(request))
-        info, new = await self._service.dispatch(task, beginning, wanted, warm=warm)
-        if not new:  # whoever may have begun it
-            await authorizer.check_reading(info.id)
-        return _json(info, 201 if new else 200)
+        wanted = Wanted(
+            task=task,
+            options=fields,
+            id=wanted_id,
+            parent=parent,
+            warm="warm" in request.query_params,
+            who=self._who(request),
+            terminal=self._terminal(request),
+        )
+        info, new = await self._service.dispatch(wanted, self._authorizer(request))
+        return as_json(info, 201 if new else 200)
 
     async def remove(self, request: Request) -> Response:
         info = await self._info(request)
         await self._authorizer(request).check(info.id, c.Close())
         await self._service.remove(info.id)
-        return _json(info)
+        return as_json(info)
 
     async def command(self, request: Request) -> Response:
-        command = c.decode(await _body(request))
+        command = c.decode(await body_of(request))
         info = await self._info(request)
         await self._authorizer(request).check(info.id, command)
         outcome = await self._service.carry_out(
             info.id, command, self._who(request), self._terminal(request)
         )
-        return _json(outcome, 202)
+        return as_json(outcome, 202)
 
     async def agent(self, request: Request) -> Response:
-        return _json(self._service.agent((await self._info(request)).id))
+        return as_json(await self._service.agent((await self._info(request)).id))
 
     async def events(self, request: Request) -> Response:
         info = await self._info(request)
@@ -264,14 +250,7 @@ class _Api:
             page = await self._service.page(info.id, after, limit)
             return Response(_array(page), media_type="application/json")
         attends = request.query_params.get("attend") == "1"
-        stream = self._stream(info.id, after, attends=attends)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
-
-    def _agent_comment(self, id: str) -> bytes:
-        with contextlib.suppress(NotFound):  # it is at rest
-            return AGENT + msgspec.json.encode(self._service.agent(id)) + b"\n\n"
-        return b""
+        return streams.response(self._stream(info.id, after, attends=attends))
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and that it lagged where it did.
@@ -279,33 +258,28 @@ class _Api:
         What the agent can do, and in which mode it works, comes as a comment before the first of
         them and before those with which it has changed.
         """
-        frames = self._service.follow(id, after, HEARTBEAT_S, attends=attends)
-        silence, known = b": here\n\n", b""
+        frames = self._service.follow(id, after, streams.HEARTBEAT_S, attends=attends)
+        silence, known = streams.HERE, None
         try:
             async for events in frames:
-                agent = self._agent_comment(id)
-                told = b"" if agent == known else agent
-                yield told + (b"".join(map(_sse, events)) or silence)
-                silence, known = b": still here\n\n", agent
-            yield b"event: end\ndata: {}\n\n"
+                agent = self._service.agent_seen(id)
+                told = b"" if agent == known or agent is None else _comment(agent)
+                yield told + (b"".join(map(streams.frame, events)) or silence)
+                silence, known = streams.STILL_HERE, agent
+            yield streams.LEAVING if self._service.closing else streams.END
         except EventsExpired:  # what is not in memory any more is in the journal: come back
-            yield b"event: lagged\ndata: {}\n\n"
+            yield streams.LAGGED
         except MidflightError as error:
-            yield _sse_error(error)
+            yield streams.LEAVING if self._service.closing else streams.error(error)
         except Exception as error:  # noqa: BLE001 - the reader has to be told
-            _log(error, self._service.masked)
-            yield _sse_error(Unexpected(error))
+            log(error, self._service.masked)
+            yield streams.error(Unexpected(error))
         finally:
             await frames.aclose()
 
 
-def _sse(event: e.Event) -> bytes:
-    number = b"" if event.seq is None else b"id: %d\n" % event.seq
-    return b"%sdata: %s\n\n" % (number, e.encode(event))
-
-
-def _sse_error(error: MidflightError) -> bytes:
-    return b"event: error\ndata: " + bytes(problem(error).body) + b"\n\n"
+def _comment(agent: AgentInfo) -> bytes:
+    return AGENT + msgspec.json.encode(agent) + b"\n\n"
 
 
 def _array(page: list[e.Event]) -> bytes:
@@ -319,6 +293,12 @@ def _decoded(body: bytes) -> dict[str, Any]:
         raise InvalidInput(
             f"not a task: {error}", 'for example {"task": "fix the test"}'
         ) from error
+
+
+def _status(text: str | None) -> SessionStatus | None:
+    if text is not None and text not in STATUSES:
+        raise HTTPException(400, f"status is one of {', '.join(STATUSES)}")
+    return cast("SessionStatus | None", text)
 
 
 def _number(text: str | None) -> int | None:

@@ -20,32 +20,50 @@ CALLER = "caller"
 IDLE_TIMEOUT_S = 30
 """How long a connection may be idle, and a request take to come, before it is closed."""
 
+STALLED_S = 60
+"""How long the other end may take nothing of what is sent to it."""
+
 MAX_CONNECTIONS = 512
 """How many are open at most: fewer than the files that a process may commonly have open."""
 
 
-class PrivateHTTP(H11Protocol):
-    """One connection: to a process of the same user only, and known which that is.
+class BoundedHTTP(H11Protocol):
+    """One connection.
 
-    It is closed when a request does not come, or not to its end, and gives way to others then.
+    It is closed when a request does not come, or not to its end, and gives way to others then; and
+    when nothing of the response is taken any more.
     """
 
-    expected: ClassVar[dict[PrivateHTTP, asyncio.TimerHandle]] = {}
+    expected: ClassVar[dict[BoundedHTTP, asyncio.TimerHandle]] = {}
     """Those whose next request is not there as a whole, the one that waits longest first."""
 
     _begun = False
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(  # type: ignore[override]
         self, transport: asyncio.Transport
     ) -> None:
-        """Look who is there before a byte is read."""
-        uid, pid = peer(transport.get_extra_info("socket"))
-        if uid not in {os.getuid(), 0} or not self._has_room():
+        """Expect a request, if there is room for one."""
+        if not self._has_room():
             transport.abort()
             return
-        self.app_state = {**self.app_state, CALLER: Caller.process(uid, pid)}
         super().connection_made(transport)
         self._expect_request()
+
+    def pause_writing(self) -> None:
+        """Give up if the other end reads nothing for a while."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._stop_stalling()
+        super().resume_writing()
+
+    def _stop_stalling(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _has_room(self) -> bool:
         """Close the connection of which nothing has come for longest, where there are many."""
@@ -94,8 +112,24 @@ class PrivateHTTP(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up, unless the peer was never let in."""
         self._stop_expecting()
+        self._stop_stalling()
         if self.transport is not None:
             super().connection_lost(exc)
+
+
+class PrivateHTTP(BoundedHTTP):
+    """A connection to a process of the same user only, and known which that is."""
+
+    def connection_made(  # type: ignore[override]
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Look who is there before a byte is read."""
+        uid, pid = peer(transport.get_extra_info("socket"))
+        if uid not in {os.getuid(), 0}:
+            transport.abort()
+            return
+        self.app_state = {**self.app_state, CALLER: Caller.process(uid, pid)}
+        super().connection_made(transport)
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:

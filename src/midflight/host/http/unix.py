@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midflight._util.uvicorn_server import serve
+from midflight._util.uvicorn_server import end, serve
 from midflight.address import Address
 from midflight.errors import HostGone
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 1_024
 """How many may connect at the same time: asyncio takes being turned away for being let in."""
-
-CLOSE_TIMEOUT_S = 5.0
-"""How long answers under way may take when the host closes."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -73,24 +70,9 @@ class UnixListener:
             self.path.unlink(missing_ok=True)
         server, self._server = self._server, None
         if server is not None:
-            await _end(server)
+            await end(server)
         if self._listener is not None:
             self._listener.close()
-
-
-async def _end(server: Server) -> None:
-    for each in server.servers:
-        each.close()
-    tasks = list(server.server_state.tasks)
-    if tasks:
-        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
-    for connection in list(server.server_state.connections):
-        connection.transport.abort()
-    if tasks:  # readers that did not read on see that the host is gone
-        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _speaks() -> tuple[type[asyncio.Protocol], int]:

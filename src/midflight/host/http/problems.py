@@ -1,0 +1,128 @@
+"""Errors as answers: ``application/problem+json`` with the status that fits the code (RFC 9457).
+
+Each has ``code``, ``message`` and ``hint``, as every error of midflight has, and its ``status``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from midflight.errors import (
+    AgentFailed,
+    AgentUnavailable,
+    AlreadyAnswered,
+    Conflict,
+    HostGone,
+    InvalidInput,
+    InvalidOption,
+    LeaseHeld,
+    MidflightError,
+    NotAllowed,
+    NotFound,
+    SessionClosed,
+    StoreFailed,
+)
+
+STATUS: tuple[tuple[type[MidflightError], int], ...] = (
+    (NotAllowed, 403),
+    (NotFound, 404),
+    (AlreadyAnswered, 409),
+    (LeaseHeld, 409),
+    (Conflict, 409),
+    (SessionClosed, 409),
+    (InvalidInput, 422),
+    (InvalidOption, 422),
+    (HostGone, 503),
+    (StoreFailed, 503),
+    (AgentFailed, 502),
+    (AgentUnavailable, 502),
+)
+"""Which status an error has; the first that fits counts."""
+
+PROBLEM = "application/problem+json"
+
+
+class Unexpected(MidflightError):
+    """A mistake in the program that answers; what it was stands in its log only."""
+
+    code = "internal"
+
+    def __init__(self, error: Exception) -> None:
+        """Give no more than the kind of the error: its text may repeat anything."""
+        super().__init__(
+            f"the host has made a mistake: {type(error).__name__}",
+            "its log says more: hosts.log in the journal's folder",
+        )
+
+
+class Logged:
+    """An application whose errors are logged here, without the secrets that they may repeat."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], masked: Callable[[str], str]) -> None:
+        """``masked`` blanks out what must not be read in a log."""
+        self._app = app
+        self._masked = masked
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer; by the time that an error comes here the caller has its answer."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
+            log(error, self._masked)
+
+
+def assemble(routes: Sequence[BaseRoute], masked: Callable[[str], str]) -> Logged:
+    """Return the application of some routes; see `Logged`."""
+    handlers = {MidflightError: _problem, HTTPException: _refused, Exception: _unexpected}
+    return Logged(Starlette(routes=routes, exception_handlers=handlers), masked)
+
+
+def log(error: Exception, masked: Callable[[str], str]) -> None:
+    """Write an error that nobody expected into the log."""
+    lines = "".join(traceback.format_exception(error))
+    context = {"message": masked(f"a request to the host has failed\n{lines}")}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+def problem(error: MidflightError) -> Response:
+    """Return the response for an error."""
+    status = next((number for kind, number in STATUS if isinstance(error, kind)), 500)
+    return _response(error.plain(), status)
+
+
+def refusal(status: int, message: str, hint: str = "", **headers: str) -> Response:
+    """Return the response for what HTTP itself has a status for; its ``code`` is named after it."""
+    code = HTTPStatus(status).name.lower()
+    return _response({"code": code, "message": message, "hint": hint}, status, headers)
+
+
+def _response(
+    fields: dict[str, Any], status: int, headers: dict[str, str] | None = None
+) -> Response:
+    content = msgspec.json.encode({"status": status, **fields})
+    return Response(content, status, headers, media_type=PROBLEM)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MidflightError)  # noqa: S101 - the table above says so
+    return problem(error)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return problem(Unexpected(error))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
+    return refusal(error.status_code, str(error.detail), **(error.headers or {}))
