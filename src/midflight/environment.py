@@ -20,6 +20,9 @@ from midflight.wire import WIRE
 TERMINAL = "midflight-terminal"
 """The header with which a client tells a host the variables of its terminal."""
 
+TOKEN_VARIABLE = "MIDFLIGHT_TOKEN"  # noqa: S105 - which is no token
+"""The environment variable with the token of `midflight serve`: no host and no agent gets it."""
+
 NAMES = frozenset(
     (
         *("_", "PWD", "OLDPWD", "SHLVL", "COLORTERM", "COLORFGBG", "COLUMNS", "LINES", "WINDOW"),

@@ -42,13 +42,10 @@ ROWS: dict[str, Row] = {
     "C3": Row(
         "A server on a public address without a real token refuses to start.",
         "CVE-2026-22812, CVE-2026-112346",
-        tested=False,
-        not_yet=HTTP,
     ),
     "C4": Row(
         "State that others can read or own is refused; ours is created private.",
         "CVE-2026-34450, CVE-2026-46406",
-        not_yet="the file with the token: " + HTTP,
     ),
     "C5": Row(
         "A limit that is 0, negative, not finite, a bool or a string is refused by its name.",
@@ -256,14 +253,12 @@ ROWS: dict[str, Row] = {
         "one host whose folder was deleted made every dispatch of the machine fail",
     ),
     # Security
-    "S1": Row("No route answers without the right token.", "CVE-2026-22812", False, HTTP),
+    "S1": Row("No route answers without the right token.", "CVE-2026-22812"),
     "S2": Row(
         "A foreign Host is refused; no address is trusted.",
         "CVE-2025-66416, CVE-2026-26316",
-        tested=False,
-        not_yet=HTTP,
     ),
-    "S3": Row("A foreign Origin and a form post are refused.", "CVE-2025-52882", False, HTTP),
+    "S3": Row("A foreign Origin and a form post are refused.", "CVE-2025-52882"),
     "S4": Row(
         "A key is in no event, no error, no argument list and no traceback.",
         "GitHub Actions: secrets in logs, also encoded",

@@ -381,6 +381,22 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
 
 
+def _serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    add("--port", metavar="N", type=int, default=7433, help="the port (7433); 0 takes a free one")
+    add(
+        "--public-url",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="how others reach it, where that is by another name; repeatable",
+    )
+    add("--tls-cert", metavar="F", help="the file with its certificate, for https")
+    add("--tls-key", metavar="F", help="the file with the key of the certificate")
+    _journal(parser)
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="the shell it is for")
 
@@ -508,6 +524,12 @@ COMMANDS = {
         "give another agent these sessions as tools, over MCP",
         _mcp,
         "midflight.cli.commands.mcp:mcp",
+    ),
+    "serve": Command(
+        "more",
+        "serve the sessions over HTTP, to programs and other machines",
+        _serve,
+        "midflight.cli.commands.serve:serve",
     ),
     "skill": Command(
         "more",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import msgspec
 
@@ -21,8 +22,11 @@ from midflight.family import INHERITED, FamilyBounds
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.options import Options, SessionOptions, documented
-from midflight.values import Door, SessionStatus
+from midflight.values import Door, SessionStatus, Who
 from midflight.who import DOOR
+
+PAGE = 1_000
+"""How many events a page has at most."""
 
 
 def connect(
@@ -140,13 +144,15 @@ class Client:
             attend=attend,
         )
 
-    async def history(self, session: str, after: int = 0) -> list[e.Event]:
+    async def history(
+        self, session: str, after: int = 0, limit: int | None = None
+    ) -> list[e.Event]:
         """Return a page of the durable events of a session after a ``seq``, by the session's id.
 
         It is as `Journal.events` has it: fewer where they are long, none only behind the newest.
         """
         await self._authorizer.check_reading(session)
-        return await self._journal.events(session, after)
+        return await self._journal.events(session, after, min(limit or PAGE, PAGE))
 
     async def pages(self, session: str, after: int = 0) -> AsyncIterator[list[e.Event]]:
         """Yield all pages of `history`, one after the other."""
@@ -168,6 +174,17 @@ class Client:
         return await self._journal.hosts()
 
     # Rights -------------------------------------------------------------------------------
+
+    def speaking_for(self, who: Who) -> Client:
+        """Return this client as one whose user came by another door, and from another device."""
+        other = copy.copy(self)
+        other._placement = self._placement.speaking_for(who)  # noqa: SLF001 - our own
+        return other
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """What decides what this process may do."""
+        return self._authorizer
 
     @property
     def grant(self) -> AnswerGrant:
@@ -203,20 +220,30 @@ class Client:
         again returns the same session. Raises what `midflight.dispatch` raises of what is known
         before the agent starts. The options:
         """
-        c.check_text(task)
+        return self._remote(await self.begin(c.check_text(task), options, id=id), fresh=True)
+
+    async def begin(
+        self,
+        task: str | None,
+        options: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        parent: str = "",
+    ) -> SessionInfo:
+        """Start a session as `dispatch` does, also without a task, and return it as it is then."""
         checked = Options.build(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
-        beginning = await self._authorizer.begin(checked)  # its host looks again
+        beginning = await self._authorizer.begin(checked, parent)  # its host looks again
         session = id or uuid.uuid4().hex
-        fields = {**options, "task": task, "id": session, "cwd": str(checked.cwd)}
-        fields["parent"] = beginning.parent
+        fields = {**options, "id": session, "cwd": str(checked.cwd), "parent": beginning.parent}
+        fields |= {} if task is None else {"task": task}
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
         try:
             body = msgspec.json.encode(fields, enc_hook=str)
         except UnicodeEncodeError as error:
             raise InvalidInput("an option has a lone surrogate, which is not text") from error
-        return self._remote(await self._placement.begin(session, body), fresh=True)
+        return await self._placement.begin(session, body)
 
     async def carry_out(self, session: str, command: c.Command) -> Outcome:
         """Have the session's host carry out a command; one at rest gets a host.

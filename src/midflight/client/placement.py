@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from midflight import environment
 from midflight import events as e
@@ -18,6 +20,8 @@ from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
+from midflight.values import Who
+from midflight.who import DEVICE, DOOR
 
 KNOWS_S = 2.0
 """How long a host may take to answer what it has: a session, an agent that is ready, room."""
@@ -53,6 +57,12 @@ class Placement:
         self._notify = notify
         self._park_after = park_after
         self._spare: Address | None = None
+
+    def speaking_for(self, who: Who) -> Placement:
+        """Return the same for a user who came by another door, and from another device."""
+        other = copy.copy(self)
+        other._headers = {**self._headers, DOOR: who.door, DEVICE: quote(who.device)}  # noqa: SLF001
+        return other
 
     async def begin(self, session: str, body: bytes) -> SessionInfo:
         """Begin a session in a host that has an agent ready for it, or else in one that takes it.

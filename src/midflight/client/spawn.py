@@ -16,6 +16,7 @@ import msgspec
 from midflight._util.file_lock import lock
 from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
+from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import StoreFailed
 from midflight.journal.location import JournalLocation
 from midflight.lineage import SESSION_VARIABLE
@@ -70,8 +71,9 @@ async def one_at_a_time(where: Path | str | None) -> AsyncIterator[None]:
 
 
 def host_environment(notify: str = "") -> dict[str, str]:
-    """Return what a host in the background is started with: all but the marks of an agent."""
-    env = {k: v for k, v in os.environ.items() if k not in {MARKER, SESSION_VARIABLE}}
+    """Return what a host in the background is started with: no marks of an agent, and no token."""
+    out = {MARKER, SESSION_VARIABLE, TOKEN_VARIABLE}
+    env = {k: v for k, v in os.environ.items() if k not in out}
     return env | ({NOTIFY_VARIABLE: notify} if notify else {})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from midflight.environment import of_terminal
+from midflight.environment import TOKEN_VARIABLE, of_terminal
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import SERVERS_VARIABLE
 
@@ -16,11 +16,11 @@ CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 def inherited(without: Collection[str]) -> dict[str, str]:
-    """Return the environment of this process without some variables, and without other servers.
+    """Return the environment of this process without some variables, other servers and tokens.
 
     Those of a terminal come with the options: they are the session's, see `lineage.marked`.
     """
-    out = {*without, SERVERS_VARIABLE}
+    out = {*without, SERVERS_VARIABLE, TOKEN_VARIABLE}
     return {
         name: value
         for name, value in os.environ.items()

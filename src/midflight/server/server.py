@@ -1,0 +1,130 @@
+"""``midflight serve``: one port for the sessions of all hosts, which go on when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from midflight._util.uvicorn_server import end, serve
+from midflight.authorization import Caller
+from midflight.client.client import connect
+from midflight.environment import TOKEN_VARIABLE
+from midflight.errors import InvalidInput, InvalidOption, NotAllowed
+from midflight.host.http import auth, tcp
+from midflight.host.http.app import as_json, route, session_routes
+from midflight.host.http.connection import IDLE_TIMEOUT_S, BoundedHTTP
+from midflight.host.http.guard import Guard, Headers, check_guarded
+from midflight.host.http.problems import assemble
+from midflight.journal import JournalLocation
+from midflight.server.sessions import AllSessions
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+OPEN = frozenset({"/healthz"})
+"""The paths that need no key: they hold no data."""
+
+
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of the server.
+
+    ``where`` is the journal; ``public`` are the URLs by which others reach it; ``cert`` and ``key``
+    are the files that TLS needs.
+    """
+
+    host: str
+    port: int
+    public: Sequence[str] = ()
+    cert: str | None = None
+    key: str | None = None
+    where: Path | str | None = None
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that runs: its URLs, the file with its token (None: it was set), and its routes."""
+
+    urls: tuple[str, ...]
+    token_file: Path | None
+    routes: Sequence[Route]
+
+
+class Keyring:
+    """Tells who has what opens."""
+
+    def __init__(self, token: auth.Token) -> None:
+        """So far it is the token alone."""
+        self._token = token
+
+    def caller(self, headers: Headers) -> Caller | None:
+        """Return who a request comes from; None for one that has shown nothing that opens."""
+        return Caller.bearer() if self._token.is_in(headers) else None
+
+
+@contextlib.asynccontextmanager
+async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterator[Serving]:
+    """Serve within the block; ``env`` may have the token.
+
+    Raises `InvalidOption` or `InvalidInput` where what is asked for would be open to others, and
+    `NotAllowed` inside of an agent: it would have a way in without being known.
+    """
+    if Caller.this_process().held:
+        raise NotAllowed("an agent cannot open the sessions to others", "ask the user")
+    if (options.cert is None) != (options.key is None):
+        raise InvalidOption("tls", "a certificate and its key go together", "--tls-cert --tls-key")
+    location = _location(options.where)
+    token = auth.token(location, env)
+    listener = tcp.listen(options.host, options.port)
+    with contextlib.closing(listener):
+        if not tcp.is_loopback(listener) and not token.explicit:
+            raise InvalidInput(
+                f"{options.host} can be reached from outside, and no token was set for that",
+                f"set {TOKEN_VARIABLE}, or serve on 127.0.0.1 (see docs/http.md)",
+            )
+        names = tcp.Names.of(listener, options.public, tls=options.cert is not None)
+        async with connect(options.where, door="json") as client:
+            service = AllSessions(client, [token.value])
+            routes = [route("/healthz", _health), *session_routes(service)]
+            guard = Guard(
+                assemble(routes, service.masked),
+                names,
+                Keyring(token),
+                OPEN,
+                closing=lambda: service.closing,
+            )
+            await check_guarded(guard, routes, min(names.hosts), OPEN)
+            tcp.open_to_others(listener)
+            server = await _answer(guard, listener, options)
+            try:
+                file = None if token.explicit else auth.token_file(location)
+                yield Serving(urls=names.urls, token_file=file, routes=routes)
+            finally:
+                closing = asyncio.get_running_loop().create_task(service.close())
+                await end(server)
+                await closing
+
+
+async def _answer(guard: Guard, listener: socket.socket, options: ServeOptions) -> Server:
+    tls = {"cert": options.cert, "key": options.key}
+    try:
+        return await serve(guard, listener, http=BoundedHTTP, keep_alive_s=IDLE_TIMEOUT_S, **tls)
+    except OSError as error:  # that of TLS is one too
+        what = f"{options.cert} and {options.key} cannot be used: {error}"
+        raise InvalidOption("tls_cert", what, "a certificate and its key, both PEM") from error
+
+
+def _location(where: Path | str | None) -> JournalLocation:
+    return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
+
+
+async def _health(request: Request) -> Response:
+    """Say that it is there, and nothing else: this is open."""
+    return as_json({"status": "ok"})

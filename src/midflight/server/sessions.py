@@ -1,0 +1,182 @@
+"""The sessions of every host of the journal, for whoever asks over TCP. It owns none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+
+from midflight import commands as c
+from midflight import events as e
+from midflight._util.aio import TaskSet
+from midflight._util.redact import Redactor
+from midflight.authorization import AnswerScope, Authorizer, Caller
+from midflight.client.client import Client
+from midflight.client.session import RemoteSession
+from midflight.errors import HostGone, NotFound
+from midflight.host.service import Wanted
+from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.values import SessionStatus, Who
+
+
+class AllSessions:
+    """Answers for all sessions, by way of their hosts.
+
+    What each call does stands in `SessionService`. A session is followed once, however many readers
+    it has here.
+    """
+
+    def __init__(self, client: Client, secrets: Iterable[str]) -> None:
+        """``client`` has been entered; ``secrets`` are blanked out in the log."""
+        self._client = client
+        self._secrets = tuple(secrets)
+        self._followed: dict[str, _Followed] = {}
+        self._leaving = TaskSet()
+        self.closing = False
+
+    def authorizer(self, caller: Caller, may_answer: AnswerScope) -> Authorizer:
+        """Return what decides: whoever has the token may do what the user may."""
+        return self._client.authorizer
+
+    def masked(self, text: str) -> str:
+        """Return a text without the token, and without what is secret in the environment."""
+        return Redactor(os.environ, self._secrets)(text)
+
+    async def close(self) -> None:
+        """End the streams. The sessions go on."""
+        self.closing = True
+        for followed in self._followed.values():
+            self._leaving.start(followed.leave())
+        await self._leaving.join()
+
+    # Sessions -----------------------------------------------------------------------------
+
+    async def sessions(
+        self,
+        *,
+        status: SessionStatus | None = None,
+        cwd: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionInfo]:
+        """Return the sessions that fit, the newest first."""
+        return (await self._client.sessions(status=status, cwd=cwd))[:limit]
+
+    async def info(self, name: str, *, exact: bool = False) -> SessionInfo:
+        """Return a session."""
+        return await self._client.info(name, exact=exact)
+
+    async def dispatch(self, wanted: Wanted, authorizer: Authorizer) -> tuple[SessionInfo, bool]:
+        """Start a session in a host in the background, and tell whether it is new."""
+        new = wanted.id is None or not await self._is_there(wanted.id)
+        client = self._client.speaking_for(wanted.who)
+        info = await client.begin(wanted.task, wanted.options, id=wanted.id, parent=wanted.parent)
+        return info, new
+
+    async def _is_there(self, id: str) -> bool:
+        with contextlib.suppress(NotFound):
+            return bool(await self._client.info(id, exact=True))
+        return False
+
+    async def remove(self, id: str) -> None:
+        """Stop a session and remove it."""
+        await self._client.remove(id)
+
+    async def carry_out(
+        self, id: str, command: c.Command, who: Who, terminal: Mapping[str, str] | None
+    ) -> Outcome:
+        """Have the session's host carry out a command."""
+        return await self._client.speaking_for(who).carry_out(id, command)
+
+    # Events -------------------------------------------------------------------------------
+
+    async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
+        """Return a page of the durable events after a ``seq``."""
+        return await self._client.history(id, after, limit)
+
+    async def agent(self, id: str) -> AgentInfo:
+        """Return what the agent of a session can do, or what its kind can."""
+        async with self._entered(id, attends=False) as session:
+            return session.agent_seen or AgentInfo(
+                capabilities=dict(session.capabilities), permission_mode=session.permission_mode
+            )
+
+    def agent_seen(self, id: str) -> AgentInfo | None:
+        """Return the same of a session that is followed."""
+        followed = self._followed.get(id)
+        return followed.session.agent_seen if followed and followed.session else None
+
+    async def follow(
+        self, id: str, after: int, silence_s: float, *, attends: bool
+    ) -> AsyncGenerator[list[e.Event]]:
+        """Yield a session's events after a ``seq``, through its rests, until it is closed.
+
+        They come as `SessionService.follow` has them.
+        """
+        async with self._entered(id, attends=attends) as session:
+            yield []
+            while after < session.oldest_seq - 1:
+                page = await self._client.history(id, after)
+                yield page
+                after = page[-1].seq or after if page else session.oldest_seq
+            async for events in session.events_together(after, silence_s, rests=True):
+                yield events
+
+    @contextlib.asynccontextmanager
+    async def _entered(self, id: str, *, attends: bool) -> AsyncIterator[RemoteSession]:
+        """Enter a session, or share one that others here have entered."""
+        followed = self._followed.get(id)
+        if followed is None:
+            followed = self._followed[id] = _Followed(self._client, id)
+        followed.readers += 1
+        followed.attended += attends
+        try:
+            yield await followed.enter()
+        finally:
+            followed.readers -= 1
+            followed.attended -= attends
+            if followed.readers:
+                followed.attend()
+            else:
+                del self._followed[id]
+                self._leaving.start(followed.leave())
+
+
+class _Followed:
+    """One session with those who read it."""
+
+    def __init__(self, client: Client, id: str) -> None:
+        self.readers = 0
+        self.attended = 0
+        self.session: RemoteSession | None = None
+        self._client = client
+        self._id = id
+        self._entering = asyncio.get_running_loop().create_task(self._enter())
+
+    async def _enter(self) -> RemoteSession:
+        session = await self._client.session(self._id, attend=self.attended > 0)
+        self.session = await session.__aenter__()
+        return self.session
+
+    async def enter(self) -> RemoteSession:
+        """Wait until it is entered. Raises what that raises."""
+        try:
+            session = await asyncio.shield(self._entering)
+        except asyncio.CancelledError:
+            if self._entering.cancelled():  # and not the reader
+                raise HostGone("the server is about to end", "try again later") from None
+            raise
+        self.attend()
+        return session
+
+    def attend(self) -> None:
+        """Say whether anybody who could answer reads along."""
+        if self.session is not None:
+            self.session.attend(self.attended > 0)
+
+    async def leave(self) -> None:
+        """Stop following."""
+        self._entering.cancel()
+        await asyncio.wait({self._entering})
+        if self.session is not None:
+            await self.session.__aexit__(None, None, None)

@@ -1,0 +1,308 @@
+"""A server has the sessions of all hosts, and owns none of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.manifest import fault
+from tests.host.test_shared_host import one_environment, started
+from tests.server.conftest import TOKEN, Server
+from tests.support.events import until
+from tests.support.host import service_of, table_of
+from tests.support.raw_http import call, connect, dial
+
+from midflight import events as e
+from midflight.host import Host
+from midflight.server.server import ServeOptions, serving
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Text, ToolCall, Wait
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+Started = list[Host]
+
+__all__ = ["one_environment", "started"]
+
+WRITE = ToolCall("Write", {"file_path": "new", "content": "by the agent"})
+
+
+async def seqs(stream: Any, last: int) -> list[int]:
+    """Return the ids of a stream, up to this one."""
+    found: list[int] = []
+    async for seq, kind, _ in stream.events():
+        assert not kind
+        found += [int(seq)] if seq else []
+        if found and found[-1] >= last:
+            break
+    return found
+
+
+async def test_session_is_begun_in_a_background_host_and_outlives_the_server(
+    started: Started, fake_model: Any, tmp_path: Path, state: Path
+) -> None:
+    model = await fake_model(Text("one"), Text("two"))
+    wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "id": "my-id"}
+    wanted["env"] = model.env(tmp_path)
+    options = ServeOptions(host="127.0.0.1", port=0, where=state)
+    async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
+        server = Server(running)
+        status, info = await server.call("/sessions", "POST", wanted)
+        (host,) = started
+        assert (status, info["id"], info["host"]) == (201, "my-id", host.address())
+        assert (await server.call("/sessions", "POST", wanted))[0] == 200
+        other = wanted | {"task": "do that"}
+        assert (await server.call("/sessions", "POST", other))[0] == 422
+        session = await host.session("my-id")
+        assert session.first is not None
+        await session.first.result()
+    assert session.status == "idle"
+    async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
+        server = Server(running)
+        told = {"type": "send", "text": "more", "id": "m2"}
+        status, outcome = await server.call("/sessions/my-id/commands", "POST", told)
+        assert (status, outcome["message"], outcome["state"]) == (202, "m2", "accepted")
+        async with server.dial("/sessions/my-id/events?after=2") as stream:
+            async for _, _, event in stream.events():
+                if event["type"] == "turn.ended" and event["turn"] == 2:
+                    break
+        _, shown = await server.call("/sessions/do-it")
+        assert (shown["turns"], shown["status"], shown["host"]) == (2, "idle", host.address())
+        assert await server.call("/sessions?status=idle") == (200, [shown])
+        assert await server.call("/sessions?status=running") == (200, [])
+        _, page = await server.call("/sessions/do-it/events?after=2&limit=3")
+        assert [event["seq"] for event in page] == [3, 4, 5]
+        assert (await server.call("/sessions/my-id", "DELETE"))[0] == 200
+        status, problem = await server.call("/sessions/my-id")
+        assert (status, problem["code"]) == (404, "not_found")
+    assert not table_of(host).live()
+
+
+@fault("I6")
+async def test_second_answer_is_409_and_names_the_first(server: Server, begin: Begin) -> None:
+    _, session = await begin([WRITE], Text("done"))
+    message = await session.send("write")
+    asked = await until(session, e.PermissionRequested)
+    path = f"/sessions/{session.id}/commands"
+    answer = {"type": "answer", "request": asked.request}
+    both = await asyncio.gather(
+        server.call(path, "POST", answer | {"decision": "deny"}),
+        server.call(path, "POST", answer | {"decision": "allow"}),
+    )
+    assert sorted(status for status, _ in both) == [202, 409]
+    late = next(told for status, told in both if status == 409)
+    first = "deny" if (await message.result()).denials else "allow"
+    assert (late["code"], late["decision"], late["status"]) == ("already_answered", first, 409)
+
+
+async def test_problem_has_its_own_media_type(server: Server) -> None:
+    async with dial(server.address, "/sessions/none", **server.key) as raw:
+        assert raw.headers["content-type"] == "application/problem+json"
+        problem = await raw.body()
+    assert set(problem) == {"status", "code", "message", "hint"}
+    for path, method in (("/nowhere", "GET"), ("/sessions", "PUT"), ("/sessions?status=x", "GET")):
+        status, problem = await server.call(path, method)
+        assert (problem["status"], status in {400, 404, 405}) == (status, True)
+
+
+HALF_A_BODY = (
+    b"POST /sessions HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer a-token-for-tests-only\r\n"
+    b"content-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+)
+
+# Streams ----------------------------------------------------------------------------------
+
+
+@fault("N1")
+async def test_reader_gets_exactly_what_it_missed(server: Server, begin: Begin) -> None:
+    _, session = await begin(Text("one"), Text("two"))
+    path = f"/sessions/{session.id}/events"
+    async with server.dial(path) as stream:
+        await (await session.send("first")).result()
+        first = await seqs(stream, session.last_seq - 2)
+    await (await session.send("second")).result()
+    async with server.dial(path, last_event_id=str(first[-1])) as stream:
+        rest = await seqs(stream, session.last_seq)
+    assert first + rest == list(range(1, session.last_seq + 1))
+
+
+async def test_stream_goes_on_through_a_rest_and_ends_when_it_is_closed(
+    server: Server, begin: Begin, host: Host
+) -> None:
+    _, session = await begin(Text("one"), Text("two"))
+    await (await session.send("first")).result()
+    kinds = []
+    async with server.dial(f"/sessions/{session.id}/events") as stream:
+        events = stream.events()
+        async for _, kind, event in events:
+            kinds.append(kind or event["type"])
+            if kinds[-1] == "turn.ended" and event["turn"] == 1:
+                await session.close("parked")
+                told = {"type": "send", "text": "second"}
+                await server.call(f"/sessions/{session.id}/commands", "POST", told)
+            if kinds[-1] == "turn.ended" and event["turn"] == 2:
+                await server.call(f"/sessions/{session.id}/commands", "POST", {"type": "close"})
+    assert "session.resumed" in kinds
+    assert kinds[-2:] == ["session.ended", "end"]
+
+
+async def test_readers_of_one_session_share_one_stream_of_its_host(
+    server: Server, begin: Begin, host: Host
+) -> None:
+    model, session = await begin([Text("half"), Wait("go"), Text(" and half")])
+    message = await session.send("say it")
+    await model.reached("go")
+    path = f"/sessions/{session.id}/events"
+    async with server.dial(path) as one, server.dial(path) as two:
+        model.signal("go")
+        await message.result()
+        both = await asyncio.gather(*(seqs(each, session.last_seq) for each in (one, two)))
+    assert both[0] == both[1] == list(range(1, session.last_seq + 1))
+
+
+@fault("N7")
+async def test_end_of_the_server_ends_its_streams_and_no_session(
+    begin: Begin, state: Path, host: Host
+) -> None:
+    model, session = await begin([Wait("go"), Text("done")])
+    message = await session.send("go")
+    await model.reached("go")
+    options = ServeOptions(host="127.0.0.1", port=0, where=state)
+    kinds: list[str] = []
+
+    async def follow(server: Server) -> None:
+        async with server.dial(f"/sessions/{session.id}/events") as stream:
+            reading.set()
+            kinds.extend([kind async for _, kind, _ in stream.events() if kind])
+
+    reading = asyncio.Event()
+    async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
+        server = Server(running)
+        following = asyncio.create_task(follow(server))
+        await reading.wait()
+    await following
+    assert kinds == ["leaving"]
+    with pytest.raises(OSError, match="Connect"):
+        await connect(server.address)
+    model.signal("go")
+    assert (await message.result()).text == "done"
+
+
+@fault("N2")
+@pytest.mark.parametrize("last", ["x", "-1", "1e3", "99", "\x00", "1" * 30, "1.0", "٣"])
+async def test_impossible_last_event_id_is_400(server: Server, begin: Begin, last: str) -> None:
+    _, session = await begin()
+    path = f"/sessions/{session.id}/events"
+    async with server.dial(path, last_event_id=last.encode().decode("latin-1")) as raw:
+        assert raw.status == 400
+
+
+@fault("N5")
+async def test_idle_stream_shows_signs_of_life(
+    server: Server, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.http.streams.HEARTBEAT_S", 0.02)
+    _, session = await begin()
+    async with server.dial(f"/sessions/{session.id}/events") as raw:
+        assert raw.headers["x-accel-buffering"] == "no"
+        seen = b""
+        while seen.count(b": still here") < 3:
+            seen += await raw.reader.read(1_000)
+        assert b": here" in seen
+    for route in server.routes:
+        path = route.path.replace("{session}", session.id)
+        async with dial(server.address, path, "HEAD", **server.key) as raw:
+            assert raw.status == 405
+
+
+@pytest.fixture
+async def silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server with little patience."""
+    monkeypatch.setattr("midflight.host.http.connection.IDLE_TIMEOUT_S", 0.3)
+
+
+@fault("N6", "N10")
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n",
+        HALF_A_BODY,
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+async def test_half_requests_are_closed(server: Server, silent: None, half: bytes) -> None:
+    pairs = [await connect(server.address) for _ in range(50)]
+    for _, writer in pairs:
+        writer.write(half.replace(b"%s", server.address.encode()))
+    assert (await server.call("/sessions"))[0] == 200
+    for reader, writer in pairs:
+        async with asyncio.timeout(10):
+            await reader.read()
+        writer.transport.abort()
+
+
+@fault("N6")
+async def test_drip_of_a_request_is_cut_off(server: Server, silent: None) -> None:
+    reader, writer = await connect(server.address)
+    writer.write(b"GET /healthz HTTP/1.1\r\n")
+    ended = asyncio.create_task(reader.read())
+    while not ended.done():
+        writer.write(b"a")
+        await asyncio.wait({ended}, timeout=0.02)
+    writer.transport.abort()
+    assert (await server.call("/sessions"))[0] == 200
+
+
+@fault("N3")
+async def test_reader_that_takes_nothing_is_cut_off(
+    server: Server, begin: Begin, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.http.connection.STALLED_S", 0.2)
+    _, session = await begin([Text("x" * 8_000_000)])
+    async with server.dial(f"/sessions/{session.id}/events") as slow:
+        await (await session.send("go")).result()
+        while server.connections:
+            await call(host.address(), "/healthz")
+        assert slow.status == 200
+
+
+@fault("N4")
+async def test_many_streams_leave_nothing_behind(server: Server, begin: Begin, host: Host) -> None:
+    _, session = await begin(Text("one"))
+    await (await session.send("go")).result()
+    path = f"/sessions/{session.id}/events"
+    for _ in range(3):
+        streams = [server.dial(path) for _ in range(60)]
+        for stream in streams:
+            await stream.__aenter__()
+        for stream in streams:
+            await stream.__aexit__(None, None, None)
+    while server.connections or service_of(host).is_read(session.id):
+        await call(host.address(), "/healthz")
+
+
+@fault("I2")
+async def test_body_that_is_too_long_is_refused(server: Server) -> None:
+    async with dial(
+        server.address,
+        "/sessions",
+        "POST",
+        b"x" * (17 * 2**20),
+        content_length=str(10**9),
+        **server.key,
+    ) as raw:
+        assert raw.status == 413
+
+
+@fault("S4", "S12")
+async def test_agent_and_host_are_started_without_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from midflight.agents.shared.environment import inherited
+    from midflight.client.spawn import host_environment
+
+    monkeypatch.setenv("MIDFLIGHT_TOKEN", TOKEN)
+    assert TOKEN not in {*inherited(()).values(), *host_environment().values()}
