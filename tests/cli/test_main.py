@@ -100,7 +100,7 @@ def test_wrong_usage_is_one_line_and_a_hint(arguments: tuple[str, ...], said: st
         (["rnu", "fix it", "--json"], "; did you mean run?", "midflight 'rnu fix it'"),
         (["list"], "; did you mean ls?", "midflight run 'list'"),
         (["kill", "beta"], "; did you mean stop?", "midflight 'kill beta'"),
-        (["serve"], "", "midflight run 'serve'"),
+        (["polish"], "", "midflight run 'polish'"),
         (["fix", "the", "bug"], "", "midflight 'fix the bug'"),
         (["hlep"], "; did you mean help?", "midflight run 'hlep'"),
         (["complete"], "; did you mean completion?", "midflight run 'complete'"),

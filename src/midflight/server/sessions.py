@@ -121,6 +121,8 @@ class AllSessions:
                 after = page[-1].seq or after if page else session.oldest_seq
             async for events in session.events_together(after, silence_s, rests=True):
                 yield events
+            if self.closing:
+                raise _leaving()
 
     @contextlib.asynccontextmanager
     async def _entered(self, id: str, *, attends: bool) -> AsyncIterator[RemoteSession]:
@@ -140,6 +142,10 @@ class AllSessions:
             else:
                 del self._followed[id]
                 self._leaving.start(followed.leave())
+
+
+def _leaving() -> HostGone:
+    return HostGone("the server is about to end", "try again later")
 
 
 class _Followed:
@@ -164,7 +170,7 @@ class _Followed:
             session = await asyncio.shield(self._entering)
         except asyncio.CancelledError:
             if self._entering.cancelled():  # and not the reader
-                raise HostGone("the server is about to end", "try again later") from None
+                raise _leaving() from None
             raise
         self.attend()
         return session

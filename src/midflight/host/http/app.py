@@ -266,7 +266,7 @@ class _Api:
                 told = b"" if agent == known or agent is None else _comment(agent)
                 yield told + (b"".join(map(streams.frame, events)) or silence)
                 silence, known = streams.STILL_HERE, agent
-            yield streams.LEAVING if self._service.closing else streams.END
+            yield streams.END
         except EventsExpired:  # what is not in memory any more is in the journal: come back
             yield streams.LAGGED
         except MidflightError as error:
