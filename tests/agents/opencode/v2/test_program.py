@@ -10,9 +10,12 @@ import pytest
 from tests.faults.manifest import fault
 
 from midflight.agents.opencode.v2 import trust
+from midflight.agents.opencode.v2.feed import Connecting, Feed
+from midflight.agents.opencode.v2.names import STABLE, Names
 from midflight.agents.opencode.v2.program import Launch
 from midflight.errors import AgentUnavailable
 from midflight.options import Options
+from midflight.testing.opencode import OpenCodeServer
 
 SERVER = {"command": "x", "args": ["y"], "env": {"A": "1"}, "timeout": 5}
 
@@ -99,6 +102,20 @@ def test_missing_program_comes_with_the_command_that_installs_it(
     with pytest.raises(AgentUnavailable) as caught:
         Launch.of(Options.build(agent="opencode2", cwd=tmp_path))
     assert caught.value.hint == "npm install -g @opencode/cli"
+
+
+@fault("C2")
+@pytest.mark.parametrize("expected", [None, STABLE])
+async def test_server_of_version_1_is_named_and_not_driven(
+    opencode_server: OpenCodeServer, expected: Names | None
+) -> None:
+    feed = Feed(Connecting(expected, None), opencode_server.url, opencode_server.password, bool)
+    try:
+        with pytest.raises(AgentUnavailable, match=r"OpenCode 1\.18.*opencode2 drives 2") as caught:
+            await feed.version()
+    finally:
+        await feed.close()
+    assert caught.value.hint == "--agent opencode drives 1.18 and newer 1.x"
 
 
 @pytest.mark.parametrize(

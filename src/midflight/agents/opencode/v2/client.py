@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from midflight.agents.opencode.v2.names import PREVIEW, STABLE, Names
 SILENCE_S = 40.0
 """The server sends a comment every 15 seconds: after this long the stream is dead."""
 
+HEALTH_OF_VERSION_1 = "/global/health"
+
 PAGE = 100
 """How many numbered events are requested at once: the most that the preview gives."""
 
@@ -24,23 +27,28 @@ class OpenCode2Client(HttpClient):
     async def names(self, expected: Names | None) -> tuple[Names, str]:
         """Return how the server is spoken to, and its version, asked on a connection of its own.
 
-        A program that was started here is ``expected`` to be of one kind. Raises `Refused` or
-        `AgentFailed`.
+        A program that was started here is ``expected`` to be of one kind. The version is 1.x for a
+        server that is spoken to otherwise. Raises `Refused` or `AgentFailed`.
         """
         probe = OpenCode2Client(self.url, self._password)
+        likely = expected or STABLE
         try:
-            for names in (STABLE, PREVIEW) if expected is None else (expected,):
-                try:
-                    told = await probe.get(names.health, HEALTH_TIMEOUT_S)
-                except Refused as refused:
-                    if refused.status in (401, 403) or names is PREVIEW:
-                        raise
-                else:
-                    version = told.get("version") if isinstance(told, dict) else None
-                    return names, str(version or "")
-            raise AssertionError  # the last one has returned or raised
+            return likely, await probe._version(likely.health)
+        except Refused as refused:
+            if refused.status in (401, 403) or likely is PREVIEW:
+                raise
+            # A server of version 1 answers the preview's question as well.
+            with contextlib.suppress(Refused):
+                return STABLE, await probe._version(HEALTH_OF_VERSION_1)
+            if expected is not None:
+                raise
+            return PREVIEW, await probe._version(PREVIEW.health)
         finally:
             await probe.close()
+
+    async def _version(self, path: str) -> str:
+        told = await self.get(path, HEALTH_TIMEOUT_S)
+        return str(told.get("version") or "") if isinstance(told, dict) else ""
 
     def events(self) -> AsyncIterator[Frame | None]:
         """Yield the events of every session; see `HttpClient.stream`."""
