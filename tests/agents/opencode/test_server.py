@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import midflight
-from midflight.agents.opencode.v1.driver import OpenCodeAgent
+from midflight.agents import create
 from midflight.options import Options
 from midflight.testing import ScriptedModel, Text, ToolCall
 from midflight.testing.conformance import OPENCODE
@@ -138,10 +138,14 @@ async def test_configuration_that_opencode_refuses_is_named_at_once(
     assert caught.value.hint
 
 
-def test_folder_that_opencode_would_take_for_another_is_refused(tmp_path: Path) -> None:
-    """It decodes the folder of a session once more than it was encoded."""
-    folder = tmp_path / "has%20pct"
+async def test_folder_that_opencode_would_take_for_another_is_refused(tmp_path: Path) -> None:
+    """Version 1 decodes the folder of a session once more than it was encoded."""
+    folder, program = tmp_path / "has%20pct", tmp_path / "opencode"
     folder.mkdir()
-    with pytest.raises(midflight.UnsupportedOption, match=r"cwd: .*has%20pct") as caught:
-        OpenCodeAgent(Options.build(agent="opencode", cwd=folder))
-    assert caught.value.hint
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for name in ("opencode", "opencode-acp"):
+        with pytest.raises(midflight.UnsupportedOption, match=r"cwd: .*has%20pct") as caught:
+            await create(Options.build(agent=name, cwd=folder, agent_path=program)).check()
+        assert caught.value.hint
+    await create(Options.build(agent="opencode2", cwd=folder, agent_path=program)).check()

@@ -6,11 +6,14 @@ To add one, add a line; `scripts/write_docs.py` makes the table of the documenta
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from midflight.agents.acp.launch_settings import MakeLaunchSettings, claude_options, opencode_config
 from midflight.values import Support
+
+if TYPE_CHECKING:
+    from midflight.options import Options
 
 
 class Preset(NamedTuple):
@@ -23,7 +26,8 @@ class Preset(NamedTuple):
     of that than it may, where it has such. ``cost`` is how it is known what it costs: it tells
     money (``supported``), or tokens that can be priced (``estimated``); ``not`` where nobody has
     seen it tell either. ``login`` is the command that logs in, ``lacks`` what it was seen to lack
-    although it does not say so: capabilities, each with the reason.
+    although it does not say so: capabilities, each with the reason. ``check`` raises
+    `UnsupportedOption` for a session that it cannot have.
     """
 
     command: str
@@ -37,6 +41,14 @@ class Preset(NamedTuple):
     cost: Support = "not"
     login: str = ""
     lacks: Mapping[str, str] = {}
+    check: Callable[[Options], None] | None = None
+
+
+def _opencode_finds(options: Options) -> None:
+    """Refuse a folder that OpenCode does not find, whichever way it is spoken to."""
+    from midflight.agents.shared.obeyed import trust_of
+
+    trust_of("opencode").check_name(options)
 
 
 _OPENCODE_ASKS = {
@@ -159,6 +171,7 @@ PRESETS: Mapping[str, Preset] = {
         launch_settings=opencode_config,
         cost="supported",
         login="opencode auth login",
+        check=_opencode_finds,
     ),
     "qwen": Preset(
         "qwen --acp",

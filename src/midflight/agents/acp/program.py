@@ -89,6 +89,9 @@ def _lack(program: str) -> str:
 
 def refuse(options: Options, agent: AcpProgram) -> None:
     """Raise `UnsupportedOption` for what is known to be missing before the agent is started."""
+    preset = PRESETS.get(options.agent)
+    if preset is not None and preset.check is not None:
+        preset.check(options)
     lacks, servers = agent.lacks, options.mcp_servers.values()
     if "mcp_servers" in lacks and any("url" not in server for server in servers):
         raise UnsupportedOption("mcp_servers", lacks["mcp_servers"])

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -82,12 +82,6 @@ async def usable_version(path: Path) -> str:
 def check_options(options: Options) -> None:
     """Raise `UnsupportedOption` for what OpenCode cannot do, before anything starts."""
     check(options)
-    if unquote(str(options.cwd)) != str(options.cwd):
-        raise UnsupportedOption(
-            "cwd",
-            f"OpenCode takes {options.cwd} for an encoded name, and looks for another folder",
-            "rename it without the %, or use another agent",
-        )
     sources = options.setting_sources
     if sources is not None and ("user" not in sources or not set(sources) <= _SETTINGS):
         raise UnsupportedOption(

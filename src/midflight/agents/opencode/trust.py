@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 
@@ -132,6 +133,19 @@ def by_name(
         text = f"{name}: {shown(settings[name])}"
         hidden = any(_SUBSTITUTED.search(each) for each in strings(settings[name]))
         yield Consequence("redirect", text) if hidden else Consequence("use", text)
+
+
+def check_name(options: Options) -> None:
+    """Raise `UnsupportedOption` for a folder that version 1 looks for under another name.
+
+    It decodes the name once more than it has encoded it, over HTTP and behind ACP.
+    """
+    if unquote(str(options.cwd)) != str(options.cwd):
+        raise UnsupportedOption(
+            "cwd",
+            f"OpenCode takes {options.cwd} for an encoded name, and looks for another folder",
+            "rename it without the %, or use another agent",
+        )
 
 
 # A start without the folder's settings -----------------------------------------------------

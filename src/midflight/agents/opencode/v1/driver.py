@@ -102,6 +102,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         super().__init__(options)
+        trust.check_name(options)
         self._replies: Replies
         self._feed: Feed | None = None
         self._client: OpenCodeClient
