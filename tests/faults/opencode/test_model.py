@@ -8,6 +8,7 @@ from tests.support.events import of
 from tests.support.money import known
 
 import midflight
+from midflight.agents.opencode.v1.thread import SUMMARISED
 from midflight.testing import (
     Drop,
     HttpError,
@@ -179,6 +180,19 @@ async def test_full_context_fails_the_turn_with_a_reason_of_its_own(
     async with opencode.play(lambda _: too_long) as on:
         result = await on.ask()
     assert (result.status, result.reason) == ("failed", "context_full")
+
+
+@fault("M7")
+async def test_conversation_that_is_too_long_goes_on_from_a_summary(opencode: Stage) -> None:
+    """The summary is OpenCode's own note: a call that counts and costs, and no text of the agent."""
+    full: Step = [ToolCall("Bash", {"command": "true"}), Usage(300_000, 500)]
+    steps: list[Step] = [full, Text("what was said so far"), Text("the answer")]
+    async with opencode.play(steps, allowed_tools=["Bash"]) as on:
+        result = await on.ask()
+        events = await on.events()
+    assert [text.text for text in of(midflight.Text, events)] == ["the answer"]
+    assert [notice.text for notice in of(midflight.Notice, events)] == [SUMMARISED]
+    assert (result.status, result.text, result.steps) == ("completed", "the answer", 3)
 
 
 @fault("M8")
