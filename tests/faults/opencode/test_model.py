@@ -184,7 +184,7 @@ async def test_full_context_fails_the_turn_with_a_reason_of_its_own(
 
 @fault("M7")
 async def test_conversation_that_is_too_long_goes_on_from_a_summary(opencode: Stage) -> None:
-    """The summary is OpenCode's own note: a call that counts and costs, and no text of the agent."""
+    """The summary is OpenCode's own note: a call that counts and costs, no text of the agent."""
     full: Step = [ToolCall("Bash", {"command": "true"}), Usage(300_000, 500)]
     steps: list[Step] = [full, Text("what was said so far"), Text("the answer")]
     async with opencode.play(steps, allowed_tools=["Bash"]) as on:
