@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.events import so_far
+from tests.support.events import so_far, until
 from tests.support.terminal import Terminal
 
 from midflight import events as e
@@ -159,3 +159,37 @@ async def test_a_watched_list_is_shown_again_when_something_changes(
     screen.sends(signal.SIGINT)
     assert await screen.ends() == 0
     await screen.kill()
+
+
+async def test_f2_goes_to_the_session_that_has_waited_longest_and_back(
+    begin: Begin, attached: Open
+) -> None:
+    _, waits = await begin(WRITE, Text("Written."), task="write it")
+    await until(waits, e.PermissionRequested)
+    _, session = await begin(Text("Done."), Text("And that."))
+    screen = await attached("make-it")
+    await screen.sees("idle")
+    screen.keys("\x1bOQ")
+    await screen.sees("no other session waits for you")
+    await screen.sees("write-it waits:")
+    screen.keys("a draft")
+    await screen.sees("a draft")
+    screen.keys("\x1bOQ")
+    await screen.sees("── write-it · F2: back to make-it ──")
+    await screen.sees("> write it")
+    await screen.sees("Allow Write?")
+    await screen.sees("F2: back to make-it")
+    await session.send("and that")  # is not shown meanwhile
+    screen.types("y")
+    await screen.sees("Written.")
+    await screen.sees("turn 1 completed")
+    assert "And that." not in screen.text
+    screen.keys("\x1bOQ")
+    await screen.sees("── make-it ──")
+    await screen.sees("And that.")
+    await screen.sees("a draft")
+    screen.keys("\x15")
+    screen.types("/detach")
+    await screen.sees("Detached; make-it goes on")
+    assert await screen.ends() == 0
+    assert (waits.status, session.status) == ("idle", "idle")

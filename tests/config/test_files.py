@@ -12,7 +12,7 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight.config.files import read_project, read_user, user_path
-from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, resolve
+from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, TERMINAL_KEYS, resolve
 from midflight.errors import InvalidConfig
 from midflight.options import Options
 
@@ -288,6 +288,20 @@ def test_no_file_can_set_what_may_be_secret_or_load_more(project: Path, key: str
         read_project(project, AGENTS)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("terminal = 1", "terminal: expected a table"),
+        ("[terminal]\nnotify = 'no'", "terminal.notify: expected true or false, got 'no'"),
+        ("[terminal]\nnotfiy = true", "terminal.notfiy: there is no such key"),
+    ],
+)
+def test_what_the_terminal_does_is_true_or_false(user: Write, text: str, said: str) -> None:
+    user(text)
+    with pytest.raises(InvalidConfig, match=said):
+        read_user(AGENTS)
+
+
 def test_a_project_may_be_shared_with_others(project: Path) -> None:
     (project / "midflight.toml").write_text("max_turns = 1")
     (project / "midflight.toml").chmod(0o666)
@@ -315,6 +329,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert narrow is not None
     assert set(own.top) == set(KEYS)
     assert set(own.mcp) == set(MCP_KEYS)
+    assert set(own.terminal) == set(TERMINAL_KEYS)
     options = resolve({}, variable=None, user=own, project=narrow).options
     assert (options["max_turns"], options["max_budget_usd"]) == (30, 2.5)
     assert options["permission_mode"] == "default"

@@ -39,6 +39,12 @@ def project_file(folder: Path) -> Defaults | None:
     return read_project(folder, NAMES)
 
 
+def terminal_setting(key: str) -> bool:
+    """Return what the user's file says of the terminal; by default yes. Raises `InvalidConfig`."""
+    user = user_file()
+    return user is None or user.terminal.get(key, True)
+
+
 def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
     """Return the options of a run, and report where the command line overrules a project.
 

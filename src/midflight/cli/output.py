@@ -2,18 +2,20 @@
 
 Any text of an agent may end up here. `write` lets nothing through that a terminal would obey,
 see `midflight._util.sanitize`. Styling is not part of the text: it comes beside it, as parameters
-of the one escape sequence (SGR) that only changes how text looks.
+of the one escape sequence (SGR) that only changes how text looks. What else the terminal is made to
+do, `notify` and its like do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
-from midflight._util.sanitize import CONTROLS, inert
+from midflight._util.sanitize import CONTROLS, inert, one_line
 
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
@@ -66,7 +68,16 @@ def styles_wanted() -> bool:
     )
 
 
-def write(what: str | bytes | Iterable[Fragment], *, error: bool = False, over: int = 0) -> None:
+class _Control(NamedTuple):
+    """A sequence that has the terminal do something; made below, and nowhere else."""
+
+    sequence: str
+
+
+Output = str | bytes | _Control | Iterable[Fragment]
+
+
+def write(what: Output, *, error: bool = False, over: int = 0) -> None:
     """Write text, styled fragments, or a `json_line`, and flush. The only function that writes.
 
     ``over`` is how many of the lines above are wiped for it, at a terminal.
@@ -82,12 +93,69 @@ def write(what: str | bytes | Iterable[Fragment], *, error: bool = False, over: 
         raise OutputFailed(failure.errno, failure.strerror) from failure
 
 
-def _write(stream: TextIO, what: str | bytes | Iterable[Fragment], over: int) -> None:
+# What the terminal does beside showing text ---------------------------------------------------
+
+
+def notify(title: str, text: str) -> None:
+    """Have the terminal ring, and show a notification if it can: of a title and a line.
+
+    Of the two sequences for it a terminal that knows both would show two. tmux hands them on where
+    its user lets it (``allow-passthrough``).
+    """
+    if os.environ.get("TERM", "").startswith(_WITH_777) or os.environ.keys() & _WITH_777_TOO:
+        sequence = _command("777", "notify", title, text)
+    else:
+        sequence = _command("9", f"{title}: {text}")
+    if os.environ.get("TMUX"):
+        sequence = f"\x1bPtmux;{sequence.replace(_ESC, _ESC * 2)}\x1b\\"
+    _have_done(f"\a{sequence}")
+
+
+def name_window(title: str | None) -> None:
+    """Give the terminal's window a title, or the one back that it had before."""
+    given = "\x1b[23;2t" if title is None else f"\x1b[22;2t{_command('2', title)}"
+    _have_done(given)
+
+
+def report_focus(*, wanted: bool) -> None:
+    """Have the terminal report when the person comes to it and leaves it, or no longer."""
+    _have_done(f"\x1b[?1004{'h' if wanted else 'l'}")
+
+
+def _have_done(sequence: str) -> None:
+    """Have the terminal do something; where it is gone, what is written next tells it."""
+    with contextlib.suppress(BrokenPipeError):
+        write(_Control(sequence))
+
+
+_ESC = "\x1b"
+_WITH_777 = ("rxvt", "foot", "contour")
+_WITH_777_TOO = {"VTE_VERSION", "KONSOLE_VERSION"}
+"""Terminals that know OSC 777; most others know iTerm2's OSC 9."""
+
+
+def _command(*fields: str) -> str:
+    """Return an operating system command for the terminal; no field can end it or begin another.
+
+    Some terminals look at single bytes, and would take one within a letter for the end.
+    """
+    lines = (one_line(field).replace(";", ",") for field in fields)
+    safe = ("".join("?" if b"\x9c" in char.encode() else char for char in line) for line in lines)
+    return f"\x1b]{';'.join(safe)}\a"
+
+
+# ----------------------------------------------------------------------------------------------
+
+
+def _write(stream: TextIO, what: Output, over: int) -> None:
     if isinstance(what, bytes):
         stream.buffer.write(what)
         stream.buffer.flush()
         return
-    if isinstance(what, str):
+    if isinstance(what, _Control):
+        known = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        text = what.sequence if known else ""
+    elif isinstance(what, str):
         text = inert(what)
     else:
         styled = styles_wanted()

@@ -24,6 +24,8 @@ from midflight.config.merge import (
     MCP,
     MCP_KEYS,
     NARROWING,
+    TERMINAL,
+    TERMINAL_KEYS,
     Defaults,
     full_name,
 )
@@ -128,6 +130,7 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
 
     bounds = document.pop(MCP, {}) if keys is KEYS else {}
     bounds = _mcp_table(path.parent, bounds, agents, wrong)
+    terminal = _terminal_table(document.pop(TERMINAL, {}) if keys is KEYS else {}, wrong)
     for_agents = document.pop("agents", {})
     if not isinstance(for_agents, dict):
         raise wrong("agents", "expected tables such as [agents.NAME]")
@@ -148,7 +151,7 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
                 raise wrong(name, message, error.hint) from error
     if "agent" in document:
         _check_agent("agent", document["agent"], agents, wrong)
-    return Defaults(path, document, for_agents, bounds, lines)
+    return Defaults(path, document, for_agents, bounds, terminal, lines)
 
 
 Wrong = Callable[..., InvalidConfig]
@@ -179,6 +182,18 @@ def _mcp_table(
         except InvalidOption as error:
             raise wrong(name, error.message.removeprefix(f"{key}: "), error.hint) from error
     return checked
+
+
+def _terminal_table(table: object, wrong: Wrong) -> Mapping[str, bool]:
+    """Return what the terminal does, checked."""
+    if not isinstance(table, dict):
+        raise wrong(TERMINAL, "expected a table", f"write [{TERMINAL}]")
+    for key, value in table.items():
+        if key not in TERMINAL_KEYS:
+            raise wrong(f"{TERMINAL}.{key}", *_why_not(key, TERMINAL_KEYS))
+        if not isinstance(value, bool):
+            raise wrong(f"{TERMINAL}.{key}", f"expected true or false, got {value!r}")
+    return table
 
 
 def _check_table(agent: str, table: object, agents: Collection[str], wrong: Wrong) -> None:

@@ -37,6 +37,10 @@ MCP = "mcp"
 MCP_KEYS = ("dirs", "agents", "permission_mode", "allowed_tools", "max_budget_usd")
 """The table of the user's file with the bounds of what `midflight mcp` dispatches, and its keys."""
 
+TERMINAL = "terminal"
+TERMINAL_KEYS = ("notify",)
+"""The table of the user's file with what the terminal does, and its keys: each is true or false."""
+
 LIFTED = "none"
 """Lifts a limit for one agent, in its table: ``[agents.codex]``, ``max_budget_usd = "none"``."""
 
@@ -56,14 +60,15 @@ class Defaults(msgspec.Struct, frozen=True):
 
     path: where it is. top: the values for every agent. agents: those for one agent, by its name,
     with None for a limit that is lifted.
-    mcp: the bounds of what `midflight mcp` dispatches. lines: the line of each key, by its full
-    name, as far as it is known.
+    mcp: the bounds of what `midflight mcp` dispatches. terminal: what the terminal does.
+    lines: the line of each key, by its full name, as far as it is known.
     """
 
     path: Path = Path()
     top: Mapping[str, Any] = {}
     agents: Mapping[str, Mapping[str, Any]] = {}
     mcp: Mapping[str, Any] = {}
+    terminal: Mapping[str, bool] = {}
     lines: Mapping[str, int] = {}
 
     def values(self, agent: str) -> dict[str, Any]:
@@ -90,11 +95,17 @@ class Defaults(msgspec.Struct, frozen=True):
             full_name(agent, key): value
             for agent, table in {"": self.top, **self.agents}.items()
             for key, value in table.items()
-        } | {f"{MCP}.{key}": value for key, value in self.mcp.items()}
+        }
+        for table_name, table in {MCP: self.mcp, TERMINAL: self.terminal}.items():
+            values |= {f"{table_name}.{key}": value for key, value in table.items()}
         return [
-            f"{name} = {msgspec.json.encode(value or LIFTED, enc_hook=str).decode()}"
+            f"{name} = {_encoded(LIFTED if value is None else value)}"
             for name, value in values.items()
         ]
+
+
+def _encoded(value: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 class ResolvedOptions(msgspec.Struct, frozen=True):

@@ -7,17 +7,15 @@ import contextlib
 
 from midflight import events as e
 from midflight._util.aio import TaskSet
-from midflight.effects import brief
 from midflight.errors import EventsExpired, InvalidOption, StoreFailed
 from midflight.session.session import Session
+from midflight.state.news import news
 
 PATIENCE_S = 1.0
 """How long a request waits before it is sent: most are answered by a policy at once."""
 
 TIMEOUT_S = 15.0
 """How long sending one notification may take."""
-
-CHARACTERS = 200
 
 _EXTRA = "pip install 'midflight[notify]'"
 
@@ -48,15 +46,16 @@ class Notifier:
         self._tasks.cancel()
 
     async def _follow(self, session: Session) -> None:
-        after, failed = session.last_seq, False
+        after, failed, cwd = session.last_seq, False, str(session.options.cwd)
         while True:
             try:
                 async for event in session.events(after):
                     after = event.seq or after
                     if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
                         await asyncio.sleep(PATIENCE_S)
-                    notification = news(event, session)
-                    sent = notification is None or await self._send(*notification)
+                    answered = isinstance(event, e.Request) and event not in session.pending
+                    told = None if answered else news(event, session.name, cwd)
+                    sent = told is None or await self._send(*told)
                     if not sent and not failed:
                         failed = True
                         session.notice("warning", "a notification could not be sent")
@@ -72,26 +71,3 @@ class Notifier:
             async with asyncio.timeout(TIMEOUT_S):
                 return bool(await asyncio.to_thread(self._apprise.notify, body, title))
         return False
-
-
-def news(event: e.Event, session: Session) -> tuple[str, str] | None:
-    """Return the notification of an event, a title and a line; None if it is worth none."""
-    name = session.name
-    match event:
-        case e.PermissionRequested() | e.QuestionRequested() if event not in session.pending:
-            return None
-        case e.PermissionRequested():
-            what = brief(event.effects, str(session.options.cwd))
-            return f"{name} waits for you", _short(f"{event.name} {what}")
-        case e.QuestionRequested(questions=questions):
-            return f"{name} asks you", _short(" / ".join(each.question for each in questions))
-        case e.TurnEnded(status="completed", text=text):
-            return f"{name} is done", _short(text) or "without a word"
-        case e.TurnEnded(status="failed" | "limit", reason=reason, text=text):
-            return f"{name} has failed: {reason}", _short(text) or reason
-    return None
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 1]}…"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 
 from midflight import commands as c
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
+from midflight.cli.options import terminal_setting
 from midflight.cli.output import at_terminal, write
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
 from midflight.errors import InvalidInput
-
-LAST_EVENTS = 100
-"""How much is shown of what happened before."""
 
 
 def attach(args: argparse.Namespace) -> int:
@@ -52,15 +49,13 @@ async def _hand_over(session: RemoteSession) -> None:
 
 
 async def _console(client: Client, session: RemoteSession) -> int:
-    from midflight.cli.terminal.console import Console
+    from midflight.cli.terminal.attached import show
+    from midflight.cli.terminal.notifications import Notifications
+    from midflight.cli.terminal.others import OtherSessions
 
     info = session.info
-    console = Console(session, Path(info.cwd), attached=True)
-    before = await client.tail(info.id, LAST_EVENTS)
-    if earlier := (before[0].seq or 1) - 1 if before else 0:
-        write([("2", f"  … {earlier} earlier events: midflight logs {one_name(info.name)}\n")])
-    console.replay(before, info.model)
-    code = await console.run()
+    notifications = Notifications(wanted=terminal_setting("notify"))
+    code = await show(client, session, notifications, OtherSessions(info.id, show))
     if session.status == "closed":
         write(f"\n{info.name} has ended. To go on: midflight resume {info.name}\n")
         return code

@@ -15,7 +15,7 @@ from midflight._util.text import dollars
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
 from midflight.cli.foreground import door_of, hosted, report_slow_start
-from midflight.cli.options import name_source, resolve_options
+from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
@@ -122,11 +122,23 @@ async def _in_session(
 
 async def _at_terminal(session: Session, then: Sequence[str], children: Children) -> int:
     """Run until the person quits; print what it has cost, and how to resume it."""
+    from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.console import Console
+    from midflight.cli.terminal.notifications import Notifications
+    from midflight.cli.terminal.others import OtherSessions
     from midflight.cli.terminal.tree import Tree
 
+    tree = Tree(children)
+    console = Console(
+        session,
+        session.options.cwd,
+        then,
+        notifications=Notifications(wanted=terminal_setting("notify")),
+        others=OtherSessions(session.id, show, known=lambda other: bool(tree.asker(other))),
+        tree=tree,
+    )
     try:
-        code = await Console(session, session.options.cwd, then, tree=Tree(children)).run()
+        code = await console.run()
     finally:
         await session.close()
     own, every = dollars(session.total_cost_usd), dollars(children.spent_usd)

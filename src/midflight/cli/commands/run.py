@@ -16,7 +16,7 @@ from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import dollars
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
-from midflight.cli.options import name_source, resolve_options
+from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
@@ -94,10 +94,20 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
 
 async def _run_console(session: Session, then: list[str], *, journal: bool) -> int:
     """Run at the terminal, and print at the end what it has cost and how to resume it."""
+    from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.console import Console
+    from midflight.cli.terminal.notifications import Notifications
+    from midflight.cli.terminal.others import OtherSessions
 
+    console = Console(
+        session,
+        session.options.cwd,
+        then,
+        notifications=Notifications(wanted=terminal_setting("notify")),
+        others=OtherSessions(session.id, show) if journal else None,
+    )
     try:
-        code = await Console(session, session.options.cwd, then).run()
+        code = await console.run()
     finally:
         await session.close()
     write(f"\nCost: {dollars(session.total_cost_usd)}\n")

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.output import DIM, Fragment, write
 from midflight.cli.terminal import queue
 from midflight.cli.terminal.input_line import InputLine, Line
+from midflight.cli.terminal.notifications import Notifications
+from midflight.cli.terminal.others import OtherSessions
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried
@@ -29,6 +31,7 @@ from midflight.cli.terminal.transcript import ExitOutcome
 from midflight.errors import InvalidInput
 from midflight.events import Request
 from midflight.session import BaseSession
+from midflight.state.news import news
 from midflight.state.session import AT_REST
 
 if TYPE_CHECKING:
@@ -59,15 +62,21 @@ class Console:
         cwd: Path,
         then: Sequence[str] = (),
         *,
+        notifications: Notifications | None = None,
+        others: OtherSessions | None = None,
         attached: bool = False,
         tree: Tree | None = None,
     ) -> None:
         """``then`` are messages that are queued behind the task.
 
-        ``attached`` says that the session continues when the person quits. ``tree`` are the
-        sessions below it; what they ask is asked here.
+        ``notifications`` tell the person who looks elsewhere; none do without. ``others`` are
+        sessions that the terminal can go to. ``attached`` says that the session continues when the
+        person quits. ``tree`` are the sessions below it; what they ask is asked here.
         """
         self._tree = tree
+        self._notifications = notifications or Notifications(wanted=False)
+        self._others = others
+        self._cwd = cwd
         if tree is not None:
             tree.children.followers.append(lambda _, event: self._show_child(event))
         self._session = session
@@ -81,14 +90,18 @@ class Console:
         self._quit = asyncio.Event()
         self._idle_key_at = float("-inf")
         self._stopping = False
+        self._going = False
         self._commands = TaskSet()
+        self._telling = TaskSet()
         self._line = InputLine(
             self._requests,
+            self._notifications,
             above=self._above,
             below=self._toolbar,
             stop=self._stop,
             stop_or_quit=self._stop_or_quit,
             why_not=self._why_not,
+            switch=self._switch,
         )
         self._output = self._line.output
         self._slash = SlashCommands(
@@ -97,15 +110,20 @@ class Console:
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
+        self._take_sigint()
         self._output.say([(DIM, HOW)])
         for text in self._then:
             await self._session.send(text, delivery="queue")
-        tasks = [asyncio.create_task(work) for work in (self._watch(), self._read(), self._end())]
+        work = [self._watch(), self._read(), self._end()]
+        if self._others is not None and not self._others.home:
+            work.append(self._others.watch(self._line.redraw))
+        tasks = [asyncio.create_task(each) for each in work]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with self._notifications.listening():
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             working = self._status.running
+            self._telling.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -113,6 +131,9 @@ class Console:
         for task in done:
             task.result()
         return INTERRUPTED if working else self._outcome.code
+
+    def _take_sigint(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
 
     async def _end(self) -> None:
         await self._quit.wait()
@@ -156,6 +177,7 @@ class Console:
             case e.TurnEnded():
                 self._stopping = False
                 self._output.show(shown)
+                self._tell(event, lambda: not self._status.running)
             case e.PermissionRequested() | e.QuestionRequested():
                 self._ask(event)
             case e.PermissionResolved(request=request) | e.QuestionResolved(request=request):
@@ -193,6 +215,15 @@ class Console:
             self._requests.add(request, tree.asker(session), tree.folder(session))
         if first:
             self._line.ask()
+        self._tell(request, lambda: self._requests.has(session, request.request))
+
+    def _tell(self, event: Request | e.TurnEnded, lasts: Callable[[], bool]) -> None:
+        """Notify the person of what waits or has ended, unless they look here."""
+        name, cwd = self._session.name, self._cwd
+        if self._tree is not None and (child := self._tree.asker(event.session)):
+            name, cwd = child, self._tree.folder(event.session) or cwd
+        if (told := news(event, name, str(cwd))) is not None:
+            self._telling.start(self._notifications.tell(told, lasts))
 
     def _resolved(self, session: str, request: str, shown: list[Fragment]) -> None:
         """A request has its answer: show it, what came meanwhile, and the next request, if any."""
@@ -232,6 +263,7 @@ class Console:
         return self._status.line(
             time.monotonic(),
             self._width,
+            others=self._others.line if self._others is not None else "",
             asking=self._requests.current is not None,
             queued=len(self._session.queued),
         )
@@ -269,11 +301,32 @@ class Console:
             self._idle_key_at = now
             self._output.say("  Ctrl-C once more to quit\n")
 
+    def _switch(self) -> None:
+        """Leave the line for another session, or for the one that the person has come from."""
+        if self._others is not None and (self._others.home or self._others.waiting):
+            self._going = True
+            self._line.leave()
+        else:
+            self._output.say("  no other session waits for you\n")
+
+    async def _go(self) -> None:
+        """Go to another session that waits, or back to the one that the person has come from."""
+        self._going = False
+        if self._others is None or self._others.home:
+            self._quit.set()
+            return
+        with self._line.elsewhere():
+            await self._others.go(self._session.name, self._notifications)
+            self._take_sigint()
+
     async def _read(self) -> None:
         """Read lines until the person quits."""
         with contextlib.suppress(EOFError), self._line.keyboard():
             while not self._quit.is_set():
                 line = await self._line.read()
+                if self._going:
+                    await self._go()
+                    continue
                 try:
                     await self._execute(line)
                 except InvalidInput as error:  # a text that no agent can take

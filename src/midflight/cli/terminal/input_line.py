@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from prompt_toolkit import PromptSession
@@ -20,6 +20,7 @@ from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import did_you_mean
 from midflight.cli.answers import is_answer
+from midflight.cli.terminal.notifications import Notifications
 from midflight.cli.terminal.output_area import OutputArea
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.slash_commands import COMMANDS, split
@@ -49,23 +50,28 @@ class InputLine:
     def __init__(
         self,
         requests: PendingRequests,
+        notifications: Notifications,
         *,
         above: Callable[[], StyleAndTextTuples],
         below: Callable[[], str],
         stop: Callable[[], object],
         stop_or_quit: Callable[[], None],
         why_not: Callable[[str, str], str],
+        switch: Callable[[], None],
     ) -> None:
         """``above`` stands over the line while nothing is asked, ``below`` under it always.
 
-        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does. ``why_not`` returns why a
-        command, with what is behind it, cannot be carried out as it was typed, or nothing.
+        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does, ``switch`` what F2 does.
+        ``why_not`` returns why a command, with what is behind it, cannot be carried out as it was
+        typed, or nothing.
         """
         self._requests = requests
+        self._notifications = notifications
         self._above = above
         self._stop = stop
         self._stop_or_quit = stop_or_quit
         self._why_not = why_not
+        self._switch = switch
         self._draft = ""
         self._kept = ""
         self._to_message = False
@@ -85,6 +91,7 @@ class InputLine:
         app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
         app.timeoutlen = 0.3  # … also where it could begin a longer key
         app.min_redraw_interval = 0.05
+        app.key_processor.before_key_press += notifications.key
         self.output = OutputArea(app, lambda: requests.current is not None)
 
     # What is read -------------------------------------------------------------------------
@@ -237,6 +244,10 @@ class InputLine:
             if self._requests.current is not None:
                 self._turn()
 
+        @keys.add("f2", eager=True)
+        def _(event: KeyPressEvent) -> None:
+            self._switch()
+
         @keys.add("escape")
         def _(event: KeyPressEvent) -> None:
             self._stop()
@@ -250,6 +261,7 @@ class InputLine:
             # Other hosts take over what a program has that stands still.
             self.output.say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
 
+        self._notifications.bind(keys)
         return keys
 
     def _why_kept(self, line: str) -> str:
@@ -272,17 +284,35 @@ class InputLine:
             return "that came too soon to be an answer to this: read it, then press Enter"
         return ""
 
+    def leave(self) -> None:
+        """Have `read` return nothing; what is typed stays for the next time."""
+        self._kept, self._answers = self._buffer.text, None
+        self._prompt.app.exit(result="")
+
     async def _edit(self, buffer: Buffer) -> None:
         """Have the line edited in the person's editor, which has the terminal meanwhile."""
+        self._kept = buffer.text
+        with self.elsewhere():
+            await buffer.open_in_editor()
+            self._kept = buffer.text
+        buffer.text, self._kept = self._kept, ""
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Have the block use the terminal; what comes meanwhile is shown when it ends.
+
+        The text that was kept was not written for what is asked meanwhile.
+        """
         asked, is_message = self._requests.current, self._to_message
         self.output.away, self._shown_at = True, float("inf")  # nothing is read on this screen
         try:
-            await buffer.open_in_editor()
+            with self._notifications.listening(to_focus=False):
+                yield
         finally:
             self.output.away = False
             self._begin_reading()
-            if self._requests.current not in (None, asked):  # which nothing was written for
-                line, buffer.text = buffer.text, ""
+            if self._requests.current not in (None, asked):
+                line, self._kept = self._kept, ""
                 self._draft = line if asked is None or is_message else self._draft
             if self._requests.current is not None:
                 self.show_request()

@@ -59,6 +59,10 @@ class PendingRequests:
         key = request.session, request.request
         self._waiting[key] = _Waiting(request, asker, cwd or self._cwd)
 
+    def has(self, session: str, request: str) -> bool:
+        """Tell whether a request still waits."""
+        return (session, request) in self._waiting
+
     def remove(self, session: str, request: str) -> bool:
         """Forget a request that has been resolved; True if it was the current one."""
         key = session, request

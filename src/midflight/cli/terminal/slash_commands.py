@@ -44,6 +44,7 @@ _KEYS = (
     ("//text", "sends /text to the agent, which may have commands too"),
     ("Esc, Ctrl-C", "stop the turn; idle, Ctrl-C twice or Ctrl-D leaves"),
     ("Tab", "while something is asked: to the message and back"),
+    ("F2", "to another session that waits for you, and back"),
     ("Alt-Enter, Ctrl-J", "a new line, as \\ and Enter; Ctrl-G: your editor"),
 )
 

@@ -77,9 +77,9 @@ class StatusLine:
         """The money so far; ``~`` marks an estimate."""
         return f"{'~' if self._estimated else ''}{dollars(self._cost)}"
 
-    def line(self, now: float, width: int, *, asking: bool, queued: int) -> str:
-        """Return the line, cut to the width of the terminal."""
-        parts = []
+    def line(self, now: float, width: int, *, asking: bool, queued: int, others: str = "") -> str:
+        """Return the line, cut to the width of the terminal; ``others`` is of other sessions."""
+        parts = [others] if others else []
         if self.running:
             minutes, seconds = divmod(int(now - self._began), 60)
             parts += [f"turn {self._turn}", f"{minutes}:{seconds:02}"]
