@@ -440,7 +440,9 @@ Request = PermissionRequested | QuestionRequested
 """What an agent waits for: a permission or the answers to its questions."""
 
 _ANY = functools.reduce(operator.or_, Event.__subclasses__())
-_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in Event.__subclasses__())
+TYPES = frozenset(str(kind.__struct_config__.tag) for kind in Event.__subclasses__())
+"""The types of all events, as their JSON has them."""
+
 _EFFECT_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Effect))
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_ANY)
@@ -474,7 +476,7 @@ def from_newer(fields: Any) -> Event:
     A kind of event that is not known here is `Raw`, and a kind of effect is `OtherEffect`.
     """
     if isinstance(fields, dict) and isinstance(kind := fields.get("type"), str):
-        if kind not in _TAGS:
+        if kind not in TYPES:
             common = {name: fields[name] for name in Event.__struct_fields__ if name in fields}
             return msgspec.convert({**common, "type": "raw", "data": fields}, Raw)
         if isinstance(effects := fields.get("effects"), list):

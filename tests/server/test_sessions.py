@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.server.conftest import TOKEN, Server
 from tests.support.events import until
 from tests.support.host import service_of, table_of
 from tests.support.raw_http import call, connect, dial
+from tests.support.repo import Repo
 
 from midflight import events as e
 from midflight.host import Host
@@ -111,6 +113,26 @@ HALF_A_BODY = (
     b"POST /sessions HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer a-token-for-tests-only\r\n"
     b"content-type: application/json\r\ncontent-length: 9\r\n\r\n{"
 )
+
+
+async def test_diff_is_what_has_changed_since_the_session_began(
+    server: Server, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = Repo(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    _, session = await begin(WRITE, Text("done"), allowed_tools=["Write"])
+    path = f"/sessions/{session.id}/diff"
+    status, problem = await server.call(path)
+    assert (status, problem["code"]) == (409, "conflict")
+    repo.git("init", "-q")
+    await (await session.send("write")).result()
+    status, diff = await server.call(path)
+    assert (status, diff["commit"], diff["left_out"]) == (200, "", 0)
+    assert "+by the agent" in diff["diff"]
+    monkeypatch.setattr("midflight.host.http.app.MAX_DIFF_CHARS", 10)
+    _, cut = await server.call(path)
+    assert (cut["diff"], cut["left_out"]) == (diff["diff"][:10], len(diff["diff"]) - 10)
+
 
 # Streams ----------------------------------------------------------------------------------
 

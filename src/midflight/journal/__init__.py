@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from midflight.journal.lease import BEAT_S, TTL_S
     from midflight.journal.location import JournalLocation
     from midflight.journal.record import JournalRecord
-    from midflight.journal.rows import HostRow, SessionRow
+    from midflight.journal.rows import HostRow, Newest, SessionRow
     from midflight.journal.stored_options import restored, stored
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Journal",
     "JournalLocation",
     "JournalRecord",
+    "Newest",
     "SessionRow",
     "restored",
     "stored",
@@ -48,6 +49,7 @@ _MODULES = {
     "Journal": "journal",
     "JournalLocation": "location",
     "JournalRecord": "record",
+    "Newest": "rows",
     "SessionRow": "rows",
     "restored": "stored_options",
     "stored": "stored_options",

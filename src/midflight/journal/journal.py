@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,7 +22,7 @@ from midflight.journal.database import Database
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
 from midflight.journal.record import JournalRecord
-from midflight.journal.rows import HostRow, SessionRow
+from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
 
@@ -318,6 +318,24 @@ class Journal:
         """
         name = self._database.name
         return await self._read(lambda c: queries.read_events(c, name, session, after, limit))
+
+    async def newest(self) -> dict[str, Newest]:
+        """Return how far each session has come that has an event, by its id."""
+        return await self._read(queries.newest)
+
+    async def events_of(self, after: Mapping[str, int], limit: int) -> list[Event]:
+        """Return the next events of several sessions, each after a ``seq``: a page, see `events`.
+
+        Those of one session follow each other without a gap; between sessions their time decides.
+        """
+        return await self._read(lambda c: queries.events_of(c, self._database.name, after, limit))
+
+    async def seqs_before(self, among: Collection[str], moment: float) -> dict[str, int]:
+        """Return the newest event of each of some sessions that is older than a moment.
+
+        That is 0 where none is.
+        """
+        return await self._read(lambda c: queries.seqs_before(c, among, moment))
 
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest events, the oldest of them first: fewer than ``count`` if long."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from midflight.events import Event, Request, decode
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
-from midflight.journal.rows import SessionRow
+from midflight.journal.rows import Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.session import BUSY, State
@@ -259,8 +259,14 @@ def read_events(
     """
     wanted = (events.c.session == session) & (events.c.seq > after)
     if limit is not None:
-        last = _page_end(connection, wanted, events.c.seq, limit)
+        last, _ = _page_end(connection, wanted, events.c.seq, limit)
         wanted &= events.c.seq <= last
+    return _read(connection, name, session, wanted)
+
+
+def _read(
+    connection: Connection, name: str, session: str, wanted: ColumnElement[bool]
+) -> list[Event]:
     query = select(events.c.seq, events.c.data).where(wanted).order_by(events.c.seq)
     return [_event(name, session, row) for row in connection.execute(query)]
 
@@ -268,23 +274,75 @@ def read_events(
 def tail(connection: Connection, name: str, session: str, count: int) -> list[Event]:
     """Return the newest events, the oldest of them first: a page, see `read_events`."""
     wanted = events.c.session == session
-    first = _page_end(connection, wanted, events.c.seq.desc(), count)
-    query = select(events.c.seq, events.c.data).where(wanted, events.c.seq >= first)
-    return [_event(name, session, row) for row in connection.execute(query.order_by(events.c.seq))]
+    first, _ = _page_end(connection, wanted, events.c.seq.desc(), count)
+    return _read(connection, name, session, wanted & (events.c.seq >= first))
 
 
 def _page_end(
-    connection: Connection, wanted: ColumnElement[bool], order: ColumnElement[int], limit: int
-) -> int:
-    """Return the ``seq`` of the last event of a page; what it would hold is not read for that."""
+    connection: Connection,
+    wanted: ColumnElement[bool],
+    order: ColumnElement[int],
+    limit: int,
+    chars: int = 0,
+) -> tuple[int, int]:
+    """Return the ``seq`` of the last event of a page, and how long it is then.
+
+    What it would hold is not read for that. ``chars`` are on it already.
+    """
     query = select(events.c.seq, func.length(events.c.data).label("length")).where(wanted)
-    last, chars = 0, 0
+    last, first = 0, chars == 0
     for row in connection.execute(query.order_by(order).limit(limit)):
-        chars += row.length
-        if last and chars > PAGE_CHARS:
+        if chars + row.length > PAGE_CHARS and not first:
             break
-        last = row.seq
-    return last
+        last, chars, first = row.seq, chars + row.length, False
+    return last, chars
+
+
+# Over all sessions --------------------------------------------------------------------------
+
+
+def newest(connection: Connection) -> dict[str, Newest]:
+    """Return how far each session has come that has an event, by its id."""
+    query = select(sessions.c.id, sessions.c.seq, sessions.c.updated).where(sessions.c.seq > 0)
+    return {row.id: Newest(row.seq, row.updated) for row in connection.execute(query)}
+
+
+def events_of(
+    connection: Connection, name: str, after: Mapping[str, int], limit: int
+) -> list[Event]:
+    """Return a page of the next events of several sessions, each after a ``seq``.
+
+    It is bounded as that of `read_events` is. ``name`` is the database's.
+    """
+    found: list[Event] = []
+    chars = 0
+    for session, seq in after.items():
+        wanted = (events.c.session == session) & (events.c.seq > seq)
+        room = limit - len(found)
+        last, chars = _page_end(connection, wanted, events.c.seq, room, chars)
+        if last:
+            found += _read(connection, name, session, wanted & (events.c.seq <= last))
+        if len(found) >= limit or chars > PAGE_CHARS:
+            break
+    latest: dict[str, float] = {}
+
+    def moment(event: Event) -> float:
+        """Keep the events of one session in their order, also where its clock was set back."""
+        latest[event.session] = max(latest.get(event.session, 0.0), event.time or 0.0)
+        return latest[event.session]
+
+    return sorted(found, key=moment)
+
+
+def seqs_before(connection: Connection, among: Collection[str], moment: float) -> dict[str, int]:
+    """Return the newest event of each of some sessions before a moment; 0 where none is."""
+    found = dict.fromkeys(among, 0)
+    for session in among:
+        query = select(func.max(events.c.seq)).where(
+            events.c.session == session, events.c.time < moment
+        )
+        found[session] = connection.scalar(query) or 0
+    return found
 
 
 def _event(name: str, session: str, row: AnyRow) -> Event:

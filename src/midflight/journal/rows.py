@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,13 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
             f"its host, process {self.pid} on {self.machine}, is of an older midflight: "
             f"`kill {self.pid}` there ends it, and the next message resumes the session"
         )
+
+
+class Newest(NamedTuple):
+    """How far a session has come: the ``seq`` of its newest event, and when it was written."""
+
+    seq: int
+    updated: float
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):

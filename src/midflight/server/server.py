@@ -24,7 +24,9 @@ from midflight.host.http.app import as_json, route, session_routes
 from midflight.host.http.connection import IDLE_TIMEOUT_S, BoundedHTTP
 from midflight.host.http.guard import Guard, Headers, check_guarded
 from midflight.host.http.problems import assemble
-from midflight.journal import JournalLocation
+from midflight.journal import Journal, JournalLocation
+from midflight.server.events import events_route
+from midflight.server.feed import Feed
 from midflight.server.sessions import AllSessions
 
 if TYPE_CHECKING:
@@ -90,9 +92,17 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 f"set {TOKEN_VARIABLE}, or serve on 127.0.0.1 (see docs/http.md)",
             )
         names = tcp.Names.of(listener, options.public, tls=options.cert is not None)
-        async with connect(options.where, door="json") as client:
+        async with (
+            connect(options.where, door="json") as client,
+            Journal(options.where) as journal,
+        ):
             service = AllSessions(client, [token.value])
-            routes = [route("/healthz", _health), *session_routes(service)]
+            feed = Feed(journal, service)
+            routes = [
+                route("/healthz", _health),
+                events_route(feed, service),
+                *session_routes(service),
+            ]
             guard = Guard(
                 assemble(routes, service.masked),
                 names,
@@ -107,7 +117,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 file = None if token.explicit else auth.token_file(location)
                 yield Serving(urls=names.urls, token_file=file, routes=routes)
             finally:
-                closing = asyncio.get_running_loop().create_task(service.close())
+                closing = asyncio.get_running_loop().create_task(_close(service, feed))
                 await end(server)
                 await closing
 
@@ -119,6 +129,12 @@ async def _answer(guard: Guard, listener: socket.socket, options: ServeOptions) 
     except OSError as error:  # that of TLS is one too
         what = f"{options.cert} and {options.key} cannot be used: {error}"
         raise InvalidOption("tls_cert", what, "a certificate and its key, both PEM") from error
+
+
+async def _close(service: AllSessions, feed: Feed) -> None:
+    """End what readers wait for, and their streams with it."""
+    await service.close()
+    await feed.close()
 
 
 def _location(where: Path | str | None) -> JournalLocation:

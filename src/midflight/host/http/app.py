@@ -7,6 +7,7 @@ those of all hosts.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from midflight import environment
 from midflight import events as e
 from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
 from midflight.errors import EventsExpired, InvalidInput, InvalidOption, MidflightError
+from midflight.git.diff import diff_since
 from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
 from midflight.host.http.problems import Logged, Unexpected, assemble, log
@@ -31,8 +33,25 @@ from midflight.who import DEVICE, DOOR
 from midflight.who import caller as who_calls
 from midflight.wire import WIRE
 
+MAX_DIFF_CHARS = 4_000_000
+"""How long a diff may be."""
+
 DIGITS = 18
 """No number of an event is longer."""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What has changed in a session's folder since it began, whoever has changed it.
+
+    ``commit`` is what it is compared with, empty where there is none. ``files`` is git's list of
+    them, ``diff`` is all of it as git writes it, cut where it is very long: ``left_out`` says how
+    many characters are missing.
+    """
+
+    commit: str
+    files: str
+    diff: str
+    left_out: int = 0
 
 
 class Service(Protocol):
@@ -127,6 +146,7 @@ def session_routes(service: Service) -> list[Route]:
         route("/sessions/{session}/commands", api.command, "POST"),
         route("/sessions/{session}/agent", api.agent),
         route("/sessions/{session}/events", api.events),
+        route("/sessions/{session}/diff", api.diff),
     ]
 
 
@@ -183,7 +203,7 @@ class _Api:
 
     async def list(self, request: Request) -> Response:
         query = request.query_params
-        limit = _number(query.get("limit"))
+        limit = number(query.get("limit"))
         infos = await self._service.sessions(
             status=_status(query.get("status")), cwd=query.get("cwd"), limit=limit
         )
@@ -246,11 +266,22 @@ class _Api:
         info = await self._info(request)
         after = _after(request, info)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            limit = _number(request.query_params.get("limit"))
+            limit = number(request.query_params.get("limit"))
             page = await self._service.page(info.id, after, limit)
             return Response(_array(page), media_type="application/json")
         attends = request.query_params.get("attend") == "1"
         return streams.response(self._stream(info.id, after, attends=attends))
+
+    async def diff(self, request: Request) -> Response:
+        info = await self._info(request)
+        diff = await diff_since(Path(info.cwd), info.created)
+        cut = Changes(
+            commit=diff.commit,
+            files=diff.files[:MAX_DIFF_CHARS],
+            diff=diff.diff[:MAX_DIFF_CHARS],
+            left_out=max(0, len(diff.diff) - MAX_DIFF_CHARS),
+        )
+        return as_json(cut)
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and that it lagged where it did.
@@ -301,7 +332,8 @@ def _status(text: str | None) -> SessionStatus | None:
     return cast("SessionStatus | None", text)
 
 
-def _number(text: str | None) -> int | None:
+def number(text: str | None) -> int | None:
+    """Return a number that stands in a query or a header. Raises `HTTPException`."""
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
@@ -312,7 +344,7 @@ def _number(text: str | None) -> int | None:
 def _after(request: Request, info: SessionInfo) -> int:
     """Return where to read on: behind the event that the reader saw last."""
     text = request.headers.get("last-event-id") or request.query_params.get("after")
-    after = _number(text) or 0
+    after = number(text) or 0
     if after > info.seq:
         raise HTTPException(400, f"there is no event {after}; the newest is {info.seq}")
     return after
