@@ -14,6 +14,7 @@ from midflight.errors import Conflict, MidflightError
 from midflight.git.command import Git
 from midflight.git.diff import base_of, diff
 from midflight.git.discard import discard
+from midflight.git.files import list_files
 from midflight.git.merge import hand_over, merge
 
 Trap = Callable[[str], str]
@@ -65,6 +66,7 @@ async def test_programs_that_the_repository_names_are_not_run(trapped: Repo, spr
     (tree.folder / "old").write_text("theirs\n")
     (tree.folder / "new").write_text("new\n")
     assert "+theirs" in (await diff(tree.folder, [await base_of(tree)])).diff
+    assert "new" in await list_files(tree.folder, 9)
     await hand_over(tree, "fix")
     assert (await merge(tree, "fix")).new
     (trapped.folder / "old").write_text("ours\n")

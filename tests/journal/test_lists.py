@@ -11,7 +11,7 @@ from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Summary
-from midflight.journal.queries import PAGE_CHARS
+from midflight.journal.queries import LONG_CHARS, PAGE_CHARS
 from midflight.values import SessionStatus
 
 
@@ -40,6 +40,20 @@ async def test_list_can_be_of_one_status_folder_or_parent(journal: Journal, tmp_
     assert _names(await journal.sessions(cwd=str(tmp_path))) == ["here"]
     assert [row.id for row in await journal.sessions(parent=here.session)] == [child.session]
     assert _names(await journal.sessions(status="closed")) == []
+
+
+async def test_messages_of_a_folder_come_before_those_of_others(
+    journal: Journal, tmp_path: Path
+) -> None:
+    there, here = await begin(journal, "there"), await begin(journal, "here", cwd=tmp_path)
+    for record, texts in ((there, ["there"]), (here, ["here", "x" * LONG_CHARS, "changed"])):
+        for text in texts:
+            add(record, e.MessageAccepted(message=text, text=text, delivery="queue"))
+    add(here, e.MessageChanged(message="changed", text="now", delivery="queue"))
+    await here.written()
+
+    assert [event.text for event in await journal.said(str(tmp_path), 9)] == ["here", "there"]
+    assert [event.text for event in await journal.said("/", 1)] == ["there"]
 
 
 async def test_sessions_with_a_parent_or_a_child_are_related(journal: Journal) -> None:

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection
 
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
-from midflight.events import Event
+from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
 from midflight.journal import lease, queries, writes
 from midflight.journal.base import Past
@@ -336,6 +336,13 @@ class Journal:
         That is 0 where none is.
         """
         return await self._read(lambda c: queries.seqs_before(c, among, moment))
+
+    async def said(self, cwd: str, most: int) -> list[MessageAccepted]:
+        """Return messages of many sessions, the newest first, those of a folder before all others.
+
+        Very long ones, and those that were changed while they waited, are left out.
+        """
+        return await self._read(lambda c: queries.said(c, self._database.name, cwd, most))
 
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest events, the oldest of them first: fewer than ``count`` if long."""

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from midflight._util.text import did_you_mean
 from midflight.errors import Conflict, NotFound, StoreRefused
-from midflight.events import Event, Request, decode
+from midflight.events import Event, MessageAccepted, Request, decode
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
@@ -34,6 +34,9 @@ PAGE_CHARS = 4_000_000
 
 TOGETHER = 500
 """How many sessions one query names."""
+
+LONG_CHARS = 20_000
+"""How long a message may be to be read together with those of other sessions."""
 
 NAMED = 5
 """How many candidates an error names."""
@@ -163,6 +166,33 @@ def find(
             f"{len(named)} sessions begin with {text!r}", f"{', '.join(named[:NAMED])}{more}"
         )
     return list_sessions(connection, here, id=fitting[0].id)[0]
+
+
+def said(connection: Connection, name: str, cwd: str, most: int) -> list[MessageAccepted]:
+    """Return messages of many sessions, the newest first, those of a folder before all others.
+
+    Very long ones, and those that were changed while they waited, are left out. ``name`` is the
+    database's.
+    """
+    elsewhere = case((sessions.c.cwd == cwd, 0), else_=1).label("elsewhere")
+    newest = (
+        select(sessions.c.id, elsewhere)
+        .order_by(elsewhere, sessions.c.updated.desc())
+        .limit(TOGETHER)
+        .subquery()
+    )
+    query = (
+        select(events.c.session, events.c.seq, events.c.data)
+        .join(
+            messages, (messages.c.session == events.c.session) & (messages.c.said == events.c.seq)
+        )
+        .join(newest, newest.c.id == events.c.session)
+        .where(func.length(events.c.data) <= LONG_CHARS)
+        .order_by(newest.c.elsewhere, events.c.time.desc())
+        .limit(most)
+    )
+    found = [_event(name, row.session, row) for row in connection.execute(query)]
+    return [event for event in found if isinstance(event, MessageAccepted)]
 
 
 def orphaned(

@@ -103,6 +103,7 @@ async def _run_console(session: Session, then: list[str], *, journal: bool) -> i
         session,
         session.options.cwd,
         then,
+        journal=journal,
         notifications=Notifications(wanted=terminal_setting("notify")),
         others=OtherSessions(session.id, show) if journal else None,
     )

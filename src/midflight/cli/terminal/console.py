@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import signal
 import time
@@ -25,7 +26,7 @@ from midflight.cli.terminal.notifications import Notifications
 from midflight.cli.terminal.others import OtherSessions
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
-from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried
+from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried, values
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import ExitOutcome
 from midflight.errors import InvalidInput
@@ -65,13 +66,15 @@ class Console:
         notifications: Notifications | None = None,
         others: OtherSessions | None = None,
         attached: bool = False,
+        journal: bool = True,
         tree: Tree | None = None,
     ) -> None:
         """``then`` are messages that are queued behind the task.
 
         ``notifications`` tell the person who looks elsewhere; none do without. ``others`` are
         sessions that the terminal can go to. ``attached`` says that the session continues when the
-        person quits. ``tree`` are the sessions below it; what they ask is asked here.
+        person quits. ``journal`` says whether what was typed in earlier sessions can be typed
+        again. ``tree`` are the sessions below it; what they ask is asked here.
         """
         self._tree = tree
         self._notifications = notifications or Notifications(wanted=False)
@@ -96,6 +99,9 @@ class Console:
         self._line = InputLine(
             self._requests,
             self._notifications,
+            folder=cwd,
+            journal=journal,
+            values=functools.partial(values, session),
             above=self._above,
             below=self._toolbar,
             stop=self._stop,

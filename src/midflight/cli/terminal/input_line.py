@@ -6,11 +6,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
@@ -20,6 +22,8 @@ from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import did_you_mean
 from midflight.cli.answers import is_answer
+from midflight.cli.terminal.completer import LineCompleter, Values
+from midflight.cli.terminal.history import LineHistory
 from midflight.cli.terminal.notifications import Notifications
 from midflight.cli.terminal.output_area import OutputArea
 from midflight.cli.terminal.requests import PendingRequests
@@ -52,6 +56,9 @@ class InputLine:
         requests: PendingRequests,
         notifications: Notifications,
         *,
+        folder: Path,
+        journal: bool,
+        values: Values,
         above: Callable[[], StyleAndTextTuples],
         below: Callable[[], str],
         stop: Callable[[], object],
@@ -59,11 +66,13 @@ class InputLine:
         why_not: Callable[[str, str], str],
         switch: Callable[[], None],
     ) -> None:
-        """``above`` stands over the line while nothing is asked, ``below`` under it always.
+        """``folder`` is the session's: of its files, and of what was said there before.
 
-        ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does, ``switch`` what F2 does.
-        ``why_not`` returns why a command, with what is behind it, cannot be carried out as it was
-        typed, or nothing.
+        ``journal`` says whether earlier sessions are looked through for that, ``values`` what a
+        command can take. ``above`` stands over the line while nothing is asked, ``below`` under it
+        always. ``stop`` is what Esc does, ``stop_or_quit`` what Ctrl-C does, ``switch`` what F2
+        does. ``why_not`` returns why a command, with what is behind it, cannot be carried out as it
+        was typed, or nothing.
         """
         self._requests = requests
         self._notifications = notifications
@@ -79,8 +88,12 @@ class InputLine:
         self._shown_at = float("-inf")
         self._editors = TaskSet()
         self.answered: Request | None = None
+        self._completer = LineCompleter(folder, values)
         self._prompt: PromptSession[str] = PromptSession(
             self._words,
+            completer=self._completer,
+            complete_while_typing=Condition(self._offers),
+            history=LineHistory(folder if journal else None, lambda: self._answers is not None),
             bottom_toolbar=below,
             key_bindings=self._keys(),
             refresh_interval=0.5,
@@ -214,10 +227,20 @@ class InputLine:
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
+        self._add_line_keys(keys)
+        self._add_session_keys(keys)
+        self._notifications.bind(keys)
+        return keys
+
+    def _add_line_keys(self, keys: KeyBindings) -> None:
+        """Add what changes the line, or sends it off; while it is searched for they differ."""
+        typing = ~is_searching
 
         # Eager, because on a dumb terminal the keys of prompt_toolkit itself would come first.
-        @keys.add("enter", eager=True)
+        @keys.add("enter", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
+            if self._took_offer(event.current_buffer):
+                return
             if event.current_buffer.document.text_before_cursor.endswith("\\"):
                 event.current_buffer.delete_before_cursor()
                 event.current_buffer.insert_text("\n")
@@ -229,30 +252,41 @@ class InputLine:
             self._answers = None if self._to_message else self._requests.current
             event.current_buffer.validate_and_handle()
 
-        @keys.add("escape", "enter", eager=True)
-        @keys.add("c-j", eager=True)
+        @keys.add("escape", "enter", filter=typing, eager=True)
+        @keys.add("c-j", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
 
-        @keys.add("c-g", eager=True)
-        @keys.add("c-x", "c-e", eager=True)
+        @keys.add("c-g", filter=typing, eager=True)
+        @keys.add("c-x", "c-e", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
             self._editors.start(self._edit(event.current_buffer))
 
-        @keys.add("tab", eager=True)
+        @keys.add("tab", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
-            if self._requests.current is not None:
+            if _is_offered(event.current_buffer):
+                event.current_buffer.complete_next()
+            elif self._requests.current is not None:
                 self._turn()
+            else:
+                event.current_buffer.start_completion(insert_common_part=True)
 
-        @keys.add("f2", eager=True)
+    def _add_session_keys(self, keys: KeyBindings) -> None:
+        """Add what stops the session's turn, or leaves it."""
+        typing = ~is_searching
+
+        @keys.add("f2", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
             self._switch()
 
-        @keys.add("escape")
+        @keys.add("escape", filter=typing)
         def _(event: KeyPressEvent) -> None:
-            self._stop()
+            if _is_offered(event.current_buffer):
+                event.current_buffer.cancel_completion()
+            else:
+                self._stop()
 
-        @keys.add("c-c", eager=True)
+        @keys.add("c-c", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
             self._stop_or_quit()
 
@@ -261,8 +295,17 @@ class InputLine:
             # Other hosts take over what a program has that stands still.
             self.output.say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
 
-        self._notifications.bind(keys)
-        return keys
+    def _offers(self) -> bool:
+        return self._completer.offers(self._buffer.document.text_before_cursor)
+
+    def _took_offer(self, buffer: Buffer) -> bool:
+        """Take what was chosen of what was offered; return whether the line goes on after it."""
+        chosen = buffer.complete_state and buffer.complete_state.current_completion
+        buffer.complete_state = None
+        if not chosen or not self._completer.goes_on(buffer.document.text_before_cursor):
+            return False
+        buffer.insert_text(" ")
+        return True
 
     def _why_kept(self, line: str) -> str:
         """Return why a line is neither an answer nor a message yet, or nothing."""
@@ -318,3 +361,8 @@ class InputLine:
                 self.show_request()
             else:
                 self.output.release()
+
+
+def _is_offered(buffer: Buffer) -> bool:
+    """Tell whether something is offered that can be chosen."""
+    return buffer.complete_state is not None and bool(buffer.complete_state.completions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from midflight import commands as c
@@ -16,6 +16,7 @@ from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.wrap import two_columns
 from midflight.errors import MidflightError
 from midflight.session import BaseSession
+from midflight.values import CHANGEABLE
 
 
 class SlashCommand(NamedTuple):
@@ -40,10 +41,24 @@ COMMANDS = {
 }
 """What a line begins with that is carried out here. Any other line goes to the agent."""
 
+_MODES: Mapping[str, str] = {
+    "default": "asks where the agent's own rules say so",
+    "acceptEdits": "edits without asking",
+    "plan": "looks, and changes nothing",
+    "dontAsk": "denies what would be asked",
+    "bypassPermissions": "asks nothing",
+}
+
+_MODELS: Mapping[str, Mapping[str, str]] = {
+    "claude": {"sonnet": "", "opus": "", "haiku": ""},
+}
+"""Names of models that an agent takes whatever its version is."""
+
 _KEYS = (
     ("//text", "sends /text to the agent, which may have commands too"),
     ("Esc, Ctrl-C", "stop the turn; idle, Ctrl-C twice or Ctrl-D leaves"),
-    ("Tab", "while something is asked: to the message and back"),
+    ("Tab, @", "complete commands and files; asked: message and back"),
+    ("Up, Ctrl-R", "what was said before, in other sessions too; search"),
     ("F2", "to another session that waits for you, and back"),
     ("Alt-Enter, Ctrl-J", "a new line, as \\ and Enter; Ctrl-G: your editor"),
 )
@@ -61,6 +76,23 @@ def split(line: str) -> tuple[str, str]:
     """Return the first word of a line, and what stands behind it."""
     name, *text = line.split(maxsplit=1) or [""]
     return name, "".join(text)
+
+
+def values(session: BaseSession, name: str) -> Mapping[str, str]:
+    """Return what a command can take, as far as that is known, with a word of explanation."""
+    match name:
+        case "/queue" if session.queued:
+            return {verb: behind for verb, (behind, _) in queue.VERBS.items()}
+        case "/model":
+            return _MODELS.get(session.agent, {})
+        case "/mode":
+            return _MODES
+        case "/limits":
+            return {f"--{each.replace('_', '-')}": "" for each in CHANGEABLE}
+        case "/rules":
+            rules = enumerate(session.rules, 1)
+            return {f"revoke {number}": exact_line(rule) for number, rule in rules}
+    return {}
 
 
 async def tried(session: BaseSession, command: c.Command) -> str:
