@@ -20,7 +20,7 @@ class LineHistory(History):
     """The lines that the arrow keys and Ctrl-R find; nothing is written for it.
 
     First come the lines of this terminal, then messages that people have sent in sessions of this
-    folder, then in others.
+    folder, then in others. ``is_read`` is set once they are all there.
     """
 
     def __init__(self, folder: Path | None, is_answer: Callable[[], bool]) -> None:
@@ -33,6 +33,7 @@ class LineHistory(History):
         self._folder = folder
         self._is_answer = is_answer
         self._reading = asyncio.Lock()
+        self.is_read = asyncio.Event()
 
     async def load(self) -> AsyncGenerator[str, None]:
         """Yield the lines, the newest first."""
@@ -44,6 +45,7 @@ class LineHistory(History):
                 self._loaded = True
         for text in self._loaded_strings:
             yield text
+        self.is_read.set()
 
     def append_string(self, string: str) -> None:
         """Keep a line of this terminal."""

@@ -86,14 +86,15 @@ class InputLine:
         self._to_message = False
         self._answers: Request | None = None
         self._shown_at = float("-inf")
-        self._editors = TaskSet()
+        self._later = TaskSet()
         self.answered: Request | None = None
         self._completer = LineCompleter(folder, values)
+        self._history = LineHistory(folder if journal else None, lambda: self._answers is not None)
         self._prompt: PromptSession[str] = PromptSession(
             self._words,
             completer=self._completer,
             complete_while_typing=Condition(self._offers),
-            history=LineHistory(folder if journal else None, lambda: self._answers is not None),
+            history=self._history,
             bottom_toolbar=below,
             key_bindings=self._keys(),
             refresh_interval=0.5,
@@ -260,7 +261,11 @@ class InputLine:
         @keys.add("c-g", filter=typing, eager=True)
         @keys.add("c-x", "c-e", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
-            self._editors.start(self._edit(event.current_buffer))
+            self._later.start(self._edit(event.current_buffer))
+
+        @keys.add("up", filter=typing & ~Condition(self._history.is_read.is_set))
+        def _(event: KeyPressEvent) -> None:
+            self._later.start(self._go_up(event.current_buffer))
 
         @keys.add("tab", filter=typing, eager=True)
         def _(event: KeyPressEvent) -> None:
@@ -294,6 +299,11 @@ class InputLine:
         def _(event: KeyPressEvent) -> None:
             # Other hosts take over what a program has that stands still.
             self.output.say("  Ctrl-Z would hold up the session too: work on in another terminal\n")
+
+    async def _go_up(self, buffer: Buffer) -> None:
+        """Go to the line before, once what was typed before has been read."""
+        await self._history.is_read.wait()
+        buffer.auto_up()
 
     def _offers(self) -> bool:
         return self._completer.offers(self._buffer.document.text_before_cursor)
