@@ -15,7 +15,7 @@ import h11
 import msgspec
 
 from midflight import events as e
-from midflight._util.lines import OVERLONG, LineSplitter
+from midflight._util.lines import MAX_LINE_BYTES, OVERLONG, LineSplitter
 from midflight.address import Address
 from midflight.errors import HostGone, MidflightError
 from midflight.info import AGENT, AgentInfo, SessionInfo, decode
@@ -31,9 +31,25 @@ BAD_REQUEST = 400
 SILENCE_S = 90.0
 """How long a response may keep silent: a command may have to wait for the start of an agent."""
 
+LOOK_S = 5.0
+"""After so long a silence it is asked whether the host answers at all."""
+
+STREAM_LOOK_S = 20.0
+"""The same for a stream of events, on which something comes every 15 seconds."""
+
+ANSWER_S = 4.0
+"""How long a host may take to say that it is there."""
+
+MAX_BODY_BYTES = MAX_LINE_BYTES
+"""The longest answer that is read, but for a stream."""
+
 _PIECE = 65_536
 
 _STREAM = {"accept": "text/event-stream"}
+_EVENT, _DATA = b"event: ", b"data: "
+
+Told = e.Event | AgentInfo | None
+"""What a stream says: an event, what the agent can do, or only that the host is there."""
 
 
 class HostSick(HostGone):
@@ -48,6 +64,8 @@ class Response:
         self.status = 0
         self._reader = reader
         self._protocol = protocol
+        self._clock = asyncio.get_running_loop().time
+        self._heard = self._clock()
 
     async def begin(self) -> None:
         """Wait for the status. Raises `HostGone`."""
@@ -62,29 +80,59 @@ class Response:
             yield bytes(event.data)
 
     async def body(self) -> bytes:
-        """Return the whole body. Raises `HostGone` if it breaks off."""
-        return b"".join([piece async for piece in self.pieces()])
+        """Return the whole body. Raises `HostGone` if it breaks off or is too long."""
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise HostSick(f"the host has answered with more than {MAX_BODY_BYTES} bytes")
+        return bytes(body)
 
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines of the body as they come.
+    async def lines(self) -> AsyncIterator[list[bytes]]:
+        """Yield the lines of the body as they come, all that came at once together.
 
         Raises `HostGone` if it breaks off, or has a line that is too long.
         """
         splitter = LineSplitter()
         async for piece in self.pieces():
-            for line in splitter.push(piece):
-                if line is OVERLONG:
-                    raise HostGone("the session's host has sent a line that is too long")
-                yield line.decode()
+            lines = splitter.push(piece)
+            if any(line is OVERLONG for line in lines):
+                raise HostGone("the session's host has sent a line that is too long")
+            yield lines
 
     async def _next(self) -> object:
         try:
             while (event := self._protocol.next_event()) is h11.NEED_DATA:
-                async with asyncio.timeout(SILENCE_S):
-                    self._protocol.receive_data(await self._reader.read(_PIECE))
-        except (OSError, TimeoutError, h11.RemoteProtocolError) as error:
+                self._protocol.receive_data(await self._reader.read(_PIECE))
+                self._heard = self._clock()
+        except (OSError, h11.RemoteProtocolError) as error:
             raise HostGone(f"the session's host does not answer: {error}") from error
         return event
+
+    async def watch(self, address: Address, look_s: float) -> None:
+        """Break the response off where its host keeps silent, and answers nobody else either.
+
+        A timer for each piece that is read would cost more than the reading.
+        """
+        while True:
+            await asyncio.sleep(look_s)
+            silent = self._clock() - self._heard
+            if silent >= look_s and (silent > SILENCE_S or not await _answers(address)):
+                error = HostGone("the session's host does not answer", "midflight doctor")
+                self._reader.set_exception(error)
+                return
+
+
+async def _answers(address: Address) -> bool:
+    """Tell whether a host answers anything at all."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await call(address, "GET", "/healthz")
+    except (HostGone, TimeoutError):
+        return False
+    except MidflightError:
+        pass  # It is there, and refuses.
+    return True
 
 
 @contextlib.asynccontextmanager
@@ -94,10 +142,15 @@ async def request(
     path: str,
     body: bytes | None = None,
     headers: Mapping[str, str] = {},
+    *,
+    look_s: float,
 ) -> AsyncGenerator[Response]:
-    """Send a request, and enter the response. Raises `HostGone`."""
+    """Send a request, and enter the response. Raises `HostGone`.
+
+    After a silence of ``look_s`` seconds it is asked whether the host is there.
+    """
     try:
-        async with asyncio.timeout(SILENCE_S):
+        async with asyncio.timeout(LOOK_S):
             reader, writer = await asyncio.open_unix_connection(address.socket)
     except (OSError, TimeoutError) as error:
         raise HostGone(f"the session's host does not answer: {error}") from error
@@ -111,8 +164,12 @@ async def request(
             writer.write(protocol.send(h11.Data(data=body)) or b"")
         protocol.send(h11.EndOfMessage())
         response = Response(reader, protocol)
-        await response.begin()
-        yield response
+        watching = asyncio.get_running_loop().create_task(response.watch(address, look_s))
+        try:
+            await response.begin()
+            yield response
+        finally:
+            watching.cancel()
     finally:
         writer.transport.abort()
 
@@ -125,37 +182,43 @@ async def call(
     headers: Mapping[str, str] = {},
 ) -> bytes:
     """Send a request and return the body of the response. Raises the error that it carries."""
-    async with request(address, method, path, body, headers) as response:
+    async with request(address, method, path, body, headers, look_s=LOOK_S) as response:
         content = await response.body()
     if response.status >= BAD_REQUEST:
         raise _error(content)
     return content
 
 
-async def stream(address: Address, path: str) -> AsyncIterator[e.Event | AgentInfo | None]:
+async def stream(address: Address, path: str) -> AsyncIterator[list[Told]]:
     """Yield the events that a host sends, until it ends them. Raises the error that it answers.
 
-    What its agent can do comes before the first, and with what has changed it; None says that the
-    host is there, and knows of the reader. Where the reader was too slow the
-    host ends the events too: the reader asks for the rest.
+    They come as many at a time as there are. What its agent can do comes before the first, and with
+    what has changed it; None says that the host is there, and knows of the reader. Where the reader
+    was too slow the host ends the events too: the reader asks for the rest.
     """
-    async with request(address, "GET", path, None, _STREAM) as response:
+    async with request(address, "GET", path, None, _STREAM, look_s=STREAM_LOOK_S) as response:
         if response.status >= BAD_REQUEST:
             raise _error(await response.body())
-        kind = ""
-        async for line in response.lines():
-            name, _, value = line.partition(": ")
-            if line.startswith(AGENT.decode()):
-                yield read(line.encode()[len(AGENT) :], AgentInfo)
-            elif line.startswith(":"):
-                yield None
-            elif name == "event":
-                kind = value
-            elif name == "data" and not kind:
-                yield e.decode(value)
-            elif name == "data" and kind == "error":
-                raise _error(value.encode())
-            elif name == "data":
+        kind, last = b"", None
+        async for lines in response.lines():
+            told: list[Told] = []
+            for line in lines:
+                if line.startswith(_DATA) and kind:
+                    last = line[len(_DATA) :]
+                    break
+                if line.startswith(_DATA):
+                    told.append(e.decode(line[len(_DATA) :]))
+                elif line.startswith(AGENT):
+                    told.append(read(line[len(AGENT) :], AgentInfo))
+                elif line.startswith(b":"):
+                    told.append(None)
+                elif line.startswith(_EVENT):
+                    kind = line[len(_EVENT) :]
+            if told:
+                yield told
+            if last is not None:
+                if kind == b"error":
+                    raise _error(last)
                 return
 
 

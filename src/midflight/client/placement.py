@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from midflight import environment
-from midflight import events as e
 from midflight.address import Address
-from midflight.client.http import HostSick, call, read, read_session, stream
+from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
@@ -130,7 +129,7 @@ class Placement:
 
     def events(
         self, address: str, session: str, after: int, *, attend: bool
-    ) -> AsyncIterator[e.Event | AgentInfo | None]:
+    ) -> AsyncIterator[list[Told]]:
         """Yield what the host at an address sends of a session; see `stream`.
 
         ``attend`` says that a person is there to answer.

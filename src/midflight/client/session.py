@@ -30,6 +30,8 @@ LOOK_AGAIN_S = 0.5
 """How often a session at rest is looked for, because any process may resume it."""
 
 
+_ABOUT_AGENT = (e.SessionStarted, e.Notice)
+
 CarryOut = Callable[[str, c.Command], Awaitable[Outcome]]
 """Has the host of a session, by its id, carry out a command; see `Client.carry_out`."""
 
@@ -244,32 +246,32 @@ class RemoteSession(BaseSession):
         """
         row = await self._journal.find(self.id, exact=True)
         if row.address is not None:
-            told = False
-            async for what in self._placement.events(
+            tells = False
+            async for told in self._placement.events(
                 row.address, self.id, self._log.last_seq, attend=self._attend
             ):
-                if isinstance(what, AgentInfo):
-                    self._agent, told = what, True
-                    continue
-                # An older host tells nothing of its agent by itself; these may be about it.
-                if not told and (what is None or isinstance(what, (e.SessionStarted, e.Notice))):
-                    await self._look()
-                self._connected.set()
-                if what is not None:
-                    self._take(what)
+                for what in told:
+                    if isinstance(what, AgentInfo):
+                        self._agent, tells = what, True
+                        continue
+                    # An older host tells nothing of its agent by itself; these may be about it.
+                    if not tells and (what is None or isinstance(what, _ABOUT_AGENT)):
+                        await self._look()
+                    self._connected.set()
+                    if what is not None:
+                        self._take(what)
         elif self._folded.ended is None and self._recovered_seq != row.seq:
             await self._placement.recover(self.id, row.seq)
             self._recovered_seq = row.seq
 
     def _take(self, event: e.Event) -> None:
         """Take in what happens; what was read from the journal and the host comes twice."""
-        if event.seq is None or event.seq > self._log.last_seq:
-            self._see(event)
-            self._log.append(event)
-
-    def _see(self, event: e.Event) -> None:
-        self._folded.apply(event)
-        self._receive(event)
+        if event.seq is not None:  # else it changes nothing, and is one of very many
+            if event.seq <= self._log.last_seq:
+                return
+            self._folded.apply(event)
+            self._receive(event)
+        self._log.append(event)
 
     def _receive(self, event: e.Event) -> None:
         """Update the receipts."""
