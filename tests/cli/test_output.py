@@ -208,6 +208,11 @@ def test_no_field_of_any_event_drives_the_terminal(
 
 
 @fault("S6")
+def test_line_that_the_agent_breaks_is_broken() -> None:
+    shown = "".join(text for _, text in markdown("Cost:  $1\nTime:  2 s", 80))
+    assert shown == "Cost:  $1\nTime:  2 s\n"
+
+
 def test_markup_of_rich_is_only_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "[link=http://evil.example]click[/link] and [red]this[/red]"
     write(Screen(tmp_path).take(e.Notice(level="info", text=text), 80))

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.events import ended, of, read, read_until
+from tests.support.events import ended, of, read, read_until, texts
 
 import midflight
+from midflight import Options
 from midflight import events as e
+from midflight.session.session import Session
 from midflight.testing import ScriptedModel, ServiceCall, Text, ToolCall
+from midflight.who import here
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
 
@@ -122,3 +125,21 @@ async def test_start_that_waits_for_a_hook_too_long_names_it(
     with pytest.raises(midflight.AgentFailed, match=said):
         async with asyncio.timeout(30), midflight.open(**options):
             pass
+
+
+async def test_command_of_its_own_tells_what_it_has_to_say(
+    scripted_model: Start, agent_env: Env, tmp_path: Path
+) -> None:
+    """As a text of its turn, for which no model is called; one that needs a terminal says so."""
+    model = await scripted_model([Text("hello"), *[Text("a summary")] * 2])
+    options = Options.build(agent="claude", cwd=tmp_path, env=agent_env(model))
+    said: dict[str, list[str]] = {}
+    async with Session(options, "hi", who=here("terminal")) as session:
+        await read(session)
+        for command in ("/cost", "/status", "/compact"):
+            await session.send(command)
+            said[command] = texts(await read(session))
+    assert [len(texts) for texts in said.values()] == [1, 1, 1]
+    assert "Total code changes:" in said["/cost"][0]
+    assert said["/status"] == ["/status isn't available in this environment."]
+    assert said["/compact"] == ["Compacted"]

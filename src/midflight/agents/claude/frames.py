@@ -7,6 +7,7 @@ docs/design/claude-driver.md.
 from __future__ import annotations
 
 import copy
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ _GOES_ON = ("assistant", "result", "stream_event", "user")
 
 BLOCKED = "blocked"
 """The reason of a turn or a message that a hook of the user's has kept from the agent."""
+
+_LOCAL_OUTPUT = re.compile(
+    r"<local-command-std(?:out|err)>(.*)</local-command-std(?:out|err)>", re.DOTALL
+)
+"""The same of a command that changes the conversation, such as ``/compact``."""
 
 _UNREAD = {"cancelled": "", "discarded": "agent_error", "refused": "agent_error"}
 
@@ -151,6 +157,9 @@ class FrameTranslator:
             self._rejected = info or self._rejected
             return
         if message["model"] == "<synthetic>":
+            if frame.get("local_command_source"):  # what a command of the CLI's own has to say
+                said = (each["text"] for each in message["content"] if each["type"] == "text")
+                yield from (e.Text(text=text) for text in said)
             return
         if parent is None:
             yield from self._voided()
@@ -192,7 +201,12 @@ class FrameTranslator:
 
     def _user(self, frame: dict[str, Any]) -> Iterator[Signal]:
         content = frame["message"]["content"]
-        for block in content if isinstance(content, list) else []:
+        if isinstance(content, str):
+            said = _LOCAL_OUTPUT.fullmatch(content) if frame.get("isReplay") else None
+            if said and said[1].strip():
+                yield e.Text(text=said[1].strip())
+            return
+        for block in content:
             if block["type"] != "tool_result":
                 continue
             parent = frame.get("parent_tool_use_id")

@@ -170,6 +170,9 @@ def _markdown_class() -> type[Markdown]:
 
         def __init__(self, markup: str) -> None:
             super().__init__(markup, code_theme="ansi_dark", hyperlinks=False)
+            for part in (part for token in self.parsed for part in token.children or ()):
+                if part.type == "softbreak":  # agents break lines where they mean it
+                    part.type = "hardbreak"
 
     return PlainMarkdown
 
