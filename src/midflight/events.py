@@ -266,7 +266,10 @@ class ToolStarted(Event, frozen=True, kw_only=True, tag="tool.started"):
 
 
 class ToolProgress(Event, frozen=True, kw_only=True, tag="tool.progress"):
-    """A running tool reports progress."""
+    """A running tool has put something out; ``text`` is what has come since the last one.
+
+    Only some agents tell it before the tool's end.
+    """
 
     durable: ClassVar[bool] = False
     call: str

@@ -147,6 +147,18 @@ async def test_in_a_terminal_it_is_steered_asked_and_stopped(there: There) -> No
     assert await program.ends() == 130
 
 
+async def test_what_a_running_command_puts_out_is_seen(there: There) -> None:
+    command = "echo first; until [ -e go-on ]; do sleep 0.05; done; echo last; rm go-on"
+    scripted = await there.model(ToolCall("Bash", {"command": command}), Text("Well."))
+    program = await there.in_a_terminal(scripted, "run it", "--allow", "Bash")
+    await program.sees("bash: 1 s, first output after 0 s")
+    await program.sees("    first")
+    (there.cwd / "go-on").touch()
+    await program.sees("    first\n    last\n")
+    await program.sees("turn 1 completed")
+    await program.quits()
+
+
 async def test_a_slow_start_is_reported_and_can_be_stopped(
     scripted_model: Callable[..., Awaitable[ScriptedModel]],
     terminal: Callable[..., Awaitable[Terminal]],

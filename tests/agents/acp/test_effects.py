@@ -11,7 +11,7 @@ from tests.faults.manifest import fault
 from tests.support.acp_agent import Open, ask
 
 from midflight import events as e
-from midflight.agents.acp.content import AcpCall
+from midflight.agents.acp.content import AcpCall, progress_of
 from midflight.agents.acp.effects import effects_of_call
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.shared.obeyed import protected
@@ -208,3 +208,13 @@ async def test_disagreeing_call_is_asked_for_and_both_files_are_looked_at(script
     ) as agent:
         _, events = await agent.run(*steps(guarded))
         assert asked(events) == [name for name in guarded if name != "elsewhere"]
+
+
+def test_only_what_a_call_has_put_out_since_is_its_progress() -> None:
+    told = []
+    running = AcpCall("c")
+    for said in ("one\n", "one\ntwo\n", "one\ntwo\n", "other\n"):
+        text = {"type": "content", "content": {"type": "text", "text": said}}
+        running.learn({"content": [{"type": "terminal", "terminalId": "t"}, text]})
+        told.append(progress_of(running))
+    assert told == ["one\n", "two\n", "", "other\n"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from midflight.agents.shared.content import OUTPUT_CHARS
+from midflight.agents.shared.content import OUTPUT_CHARS, put_out_since
 from midflight.values import Kind
 
 DIFF_LINES = 400
@@ -69,7 +69,8 @@ class AcpCall(msgspec.Struct):
     """A tool call as it is known so far.
 
     ``kind`` is ACP's own; ``heading`` is the whole title, and ``title`` the line of it that is
-    shown beside the call. ``shown``: `ToolStarted` was reported; ``asked``: the agent has asked for
+    shown beside the call. ``told`` is what it has put out so far, as was reported.
+    ``shown``: `ToolStarted` was reported; ``asked``: the agent has asked for
     permission; ``denied``: the options refused it.
     """
 
@@ -82,6 +83,7 @@ class AcpCall(msgspec.Struct):
     places: tuple[str, ...] = ()
     parent: str | None = None
     content: object = None
+    told: str = ""
     shown: bool = False
     asked: bool = False
     denied: bool = False
@@ -179,6 +181,13 @@ def output_of(call: AcpCall, raw: object) -> str:
     return text[:OUTPUT_CHARS]
 
 
+def progress_of(call: AcpCall) -> str:
+    """Return what a call has put out since this was asked last."""
+    now = _content(call.content)
+    before, call.told = call.told, now
+    return put_out_since(before, now)
+
+
 def _content(content: object) -> str:
     items = content if isinstance(content, list) else []
     return "\n".join(filter(None, (_item(item) for item in items)))
@@ -192,6 +201,8 @@ def _item(item: object) -> str:
             return f"[{kind}]"
         case {"type": "diff", "path": path, "newText": str(new), **rest}:
             return _diff(str(path), str(rest.get("oldText") or ""), new)
+        case {"type": "terminal"}:
+            return ""  # of the agent's own, which cannot be read
         case {"type": str(kind)}:
             return f"[{kind}]"
     return ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from midflight import events as e
 from midflight._util.lines import MALFORMED
-from midflight.agents.acp.content import AcpCall, kind_of, output_of
+from midflight.agents.acp.content import AcpCall, kind_of, output_of, progress_of
 from midflight.agents.acp.jsonrpc import RpcResponse, complaint
 from midflight.agents.acp.permissions import AcpPermissions
 from midflight.agents.acp.results import outcome, usage_limit, used, used_by_call
@@ -244,8 +244,8 @@ class UpdateTranslator:
             yield from self._show(call)
         if status in _ENDS:
             yield from self._ended(call, str(status), update.get("rawOutput"))
-        elif update.get("content") and status == "in_progress":
-            yield e.ToolProgress(call=call.id, text=output_of(call, None))
+        elif update.get("content") and status == "in_progress" and (new := progress_of(call)):
+            yield e.ToolProgress(call=call.id, text=new, parent=call.parent)
 
     def call(self, call: str) -> AcpCall:
         """Return what is known of a call, which may be nothing yet."""

@@ -10,6 +10,9 @@ from midflight.values import Question, QuestionOption
 OUTPUT_CHARS = 10_000
 """How much of a tool's output an event carries."""
 
+OVERLAP_CHARS = 400
+"""By how much of its end an output is found again in one that has lost its beginning."""
+
 TITLE_CHARS = 200
 
 _TITLES = (
@@ -25,6 +28,15 @@ def title(call_input: Mapping[str, Any]) -> str:
         if isinstance(call_input.get(name), str):
             return " ".join(call_input[name].split())[:TITLE_CHARS]
     return ""
+
+
+def put_out_since(before: str, now: str) -> str:
+    """Return what a tool has put out since: agents tell all of it so far, or only its end."""
+    if now.startswith(before):
+        return now[len(before) :][-OUTPUT_CHARS:]
+    known = before[-OVERLAP_CHARS:]
+    at = now.rfind(known)
+    return (now if at < 0 else now[at + len(known) :])[-OUTPUT_CHARS:]
 
 
 def questions(asked: Sequence[Mapping[str, Any]], multiple: str) -> tuple[Question, ...]:

@@ -250,8 +250,10 @@ class Console:
         tree = self._tree.lines(self._width - 1) if self._tree is not None else []
         queued = [("ansibrightblack", line) for line in self._waiting()]
         rows = shutil.get_terminal_size().lines - len(tree) - len(queued) - OWN_LINES
-        live = [("", line) for line in self._screen.live(self._width, rows)]
-        return [(style, f"{line}\n") for style, line in (*live, *tree, *queued)]
+        tools = self._screen.tools.lines(time.time(), self._width - 1)[: max(rows, 0)]
+        running = [("ansibrightblack", line) for line in tools]
+        live = [("", line) for line in self._screen.live(self._width, rows - len(tools))]
+        return [(style, f"{line}\n") for style, line in (*live, *running, *tree, *queued)]
 
     def _waiting(self) -> list[str]:
         """Return the first messages that wait, and how many more there are.

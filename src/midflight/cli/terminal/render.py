@@ -200,16 +200,21 @@ def _diff_line(line: str) -> Fragment:
     return style, f"  {exact(line)}\n"
 
 
-def output_lines(text: str) -> list[Fragment]:
-    """Return the first lines of a command's output."""
-    lines = text.strip("\n").splitlines()
-    shown = [
-        (DIM, f"    {inert(line).rstrip()[:OUTPUT_WIDTH]}\n")
-        for line in lines[:OUTPUT_LINES]
-        if line.strip()
-    ]
+def lines_of_output(text: str) -> list[str]:
+    """Return what stands in each line in the end: a program may have painted over its beginning."""
+    lines = text.replace("\r\n", "\n").strip("\n").split("\n")
+    return [inert(line.rstrip("\r").rpartition("\r")[2]).expandtabs().rstrip() for line in lines]
+
+
+def output_lines(text: str, took: str = "") -> list[Fragment]:
+    """Return the first lines of a command's output, and for how long it ran if that is known."""
+    lines = lines_of_output(text)
+    shown = [(DIM, f"    {line[:OUTPUT_WIDTH]}\n") for line in lines[:OUTPUT_LINES] if line]
     more = len(lines) - OUTPUT_LINES
-    return [*shown, (DIM, f"    … {more} more lines\n")] if more > 0 else shown
+    facts = [f"… {more} more lines" if more > 0 else "", took]
+    if last := " · ".join(filter(None, facts)):
+        shown.append((DIM, f"    {last}\n"))
+    return shown
 
 
 # ------------------------------------------------------------------ what is to be approved

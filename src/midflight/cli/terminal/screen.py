@@ -11,6 +11,7 @@ from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, summary
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
+from midflight.cli.terminal.running_tools import Running, RunningTools
 from midflight.cli.terminal.transcript import (
     COLOURS,
     Transcript,
@@ -36,8 +37,12 @@ class Screen:
     """Turns events into what is printed; text appears block by block, laid out as Markdown."""
 
     def __init__(self, cwd: Path) -> None:
-        """``cwd`` is where relative paths begin. `running` tells whether a turn runs."""
+        """``cwd`` is where relative paths begin.
+
+        `running` tells whether a turn runs, `tools` which tool calls do.
+        """
         self._cwd = cwd
+        self.tools = RunningTools()
         self._plain = Transcript(cwd)
         self._blocks = Blocks()
         self._streamed = ""
@@ -63,6 +68,7 @@ class Screen:
 
     def take(self, event: e.Event, width: int) -> list[Fragment]:
         """Return what to print for an event; often nothing."""
+        ended = self.tools.take(event)
         match event:
             case e.TextDelta(parent=None, text=text):
                 self._streamed += text
@@ -71,8 +77,10 @@ class Screen:
                 return self._whole(text, width)
             case e.TextDelta() | e.Text():
                 return []
-            case e.ToolStarted() | e.ToolEnded():
-                return self._tool(event, width)
+            case e.ToolStarted():
+                return self._tool_started(event, width)
+            case e.ToolEnded():
+                return self._tool_ended(event, ended, width)
             case e.TurnStarted() | e.TurnEnded():
                 return self._turn(event, width)
             case _:
@@ -120,17 +128,20 @@ class Screen:
 
     # Tools and turns ----------------------------------------------------------------------
 
-    def _tool(self, event: e.ToolStarted | e.ToolEnded, width: int) -> list[Fragment]:
-        if isinstance(event, e.ToolStarted):
-            # Compared before the edit is made: afterwards the file no longer tells.
-            if diff := _edit_diff(event, self._cwd):
-                self._diffs[event.call] = diff
-            return wrapped(self._plain.take(event), width)
+    def _tool_started(self, event: e.ToolStarted, width: int) -> list[Fragment]:
+        # Compared before the edit is made: afterwards the file no longer tells.
+        if diff := _edit_diff(event, self._cwd):
+            self._diffs[event.call] = diff
+        return wrapped(self._plain.take(event), width)
+
+    def _tool_ended(
+        self, event: e.ToolEnded, running: Running | None, width: int
+    ) -> list[Fragment]:
         diff = self._diffs.pop(event.call, [])
         if event.status == "completed" and diff:
             return _bounded(diff)
-        if event.status == "completed" and event.name.lower() == "bash":
-            return output_lines(event.output)
+        if event.status == "completed" and running is not None and running.kind == "execute":
+            return output_lines(event.output, running.took(event.time))
         return wrapped(self._plain.take(event), width)
 
     def _turn(self, event: e.TurnStarted | e.TurnEnded, width: int) -> list[Fragment]:

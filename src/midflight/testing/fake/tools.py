@@ -32,6 +32,9 @@ TOOLS: Mapping[str, Kind] = {
 STOPPED = "The user doesn't want to proceed with this tool use; it was stopped while running."
 
 _OUTPUT_CHARS = 10_000
+_TELL_S = 0.1
+"""How often a program that runs is asked what it has put out."""
+
 _HARMLESS = re.compile(r"(cat|echo|ls|pwd|true)(\s[^;&|<>`$\n]*)?")
 
 
@@ -86,7 +89,7 @@ class Toolbox:
             case "Bash" if args.get("run_in_background"):
                 return await self._background(args)
             case "Bash":
-                return await self._bash(args["command"])
+                return await self._bash(call, args["command"])
             case "Read":
                 return self._path(args).read_text("utf-8")[:_OUTPUT_CHARS]
             case "Write":
@@ -192,12 +195,12 @@ class Toolbox:
             start_new_session=True,
         )
 
-    async def _bash(self, command: str) -> str:
+    async def _bash(self, call: str, command: str) -> str:
         # A file and not a pipe: what the shell leaves in the background would hold a pipe open.
         with tempfile.TemporaryFile() as file:
             process = await self._spawn(command, file.fileno())
             try:
-                code = await process.wait()
+                code = await self._watch(call, process, file.fileno())
             finally:
                 await _end(process)
             file.seek(0)
@@ -205,6 +208,18 @@ class Toolbox:
         if code:
             raise _ToolFailedError(f"Exit code {code}\n{output}")
         return output
+
+    async def _watch(self, call: str, process: asyncio.subprocess.Process, file: int) -> int:
+        """Tell what the program puts out, until it has ended."""
+        told = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_S):
+                    return await process.wait()
+            new = os.pread(file, _OUTPUT_CHARS, told)  # which leaves the program's place in it
+            told += len(new)
+            if new:
+                self._say(e.ToolProgress(call=call, text=new.decode(errors="replace")))
 
     async def _background(self, args: dict[str, Any]) -> str:
         process = await self._spawn(args["command"], asyncio.subprocess.DEVNULL)

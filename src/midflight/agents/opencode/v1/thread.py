@@ -14,7 +14,7 @@ from midflight.agents.base import Signal, Step
 from midflight.agents.opencode.content import KINDS, CutCall, tokens
 from midflight.agents.opencode.ids import CallIds
 from midflight.agents.opencode.v1.content import is_summary
-from midflight.agents.shared.content import OUTPUT_CHARS, title
+from midflight.agents.shared.content import OUTPUT_CHARS, put_out_since, title
 from midflight.values import TokenUsage
 
 SUMMARISED = "the conversation was too long: OpenCode goes on from a summary of it"
@@ -41,7 +41,7 @@ class Thread:
         self._kinds: dict[str, str] = {}
         self._held: dict[str, tuple[str, str]] = {}
         self._done: dict[str, None] = {}
-        self._shown: dict[str, int] = {}
+        self._shown: dict[str, str] = {}
         self._ids = CallIds()
         self._summaries: set[str] = set()
         self._cut = CutCall()
@@ -164,6 +164,7 @@ class Thread:
             yield from self._progress(call, state)
             return
         self._new(f"end {call}")
+        self._shown.pop(call, None)
         failed = state["status"] == "error"
         yield e.ToolEnded(
             call=call,
@@ -179,9 +180,7 @@ class Thread:
     def _progress(self, call: str, state: dict[str, Any]) -> Iterator[Signal]:
         """Yield what a tool has put out since the last event of it."""
         output = str((state.get("metadata") or {}).get("output") or "")
-        shown = self._shown.get(call, 0)
-        if len(output) > shown:
-            self._shown[call] = len(output)
-            yield e.ToolProgress(
-                call=call, text=output[shown : shown + OUTPUT_CHARS], parent=self.parent
-            )
+        new = put_out_since(self._shown.get(call, ""), output)
+        self._shown[call] = output
+        if new:
+            yield e.ToolProgress(call=call, text=new, parent=self.parent)

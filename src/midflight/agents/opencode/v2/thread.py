@@ -15,7 +15,7 @@ from midflight.agents.opencode.content import CutCall, tokens
 from midflight.agents.opencode.ids import CallIds
 from midflight.agents.opencode.v2.content import kind_of, output_of
 from midflight.agents.opencode.v2.names import call_of, field, part_of
-from midflight.agents.shared.content import OUTPUT_CHARS, title
+from midflight.agents.shared.content import OUTPUT_CHARS, put_out_since, title
 from midflight.values import TokenUsage
 
 Data = Mapping[str, Any]
@@ -36,7 +36,7 @@ class Thread:
         self._open: dict[str, str] = {}
         self._held: list[tuple[str, str]] = []
         self._over: set[tuple[str, str, str]] = set()
-        self._shown: dict[str, int] = {}
+        self._shown: dict[str, str] = {}
         self._ids = CallIds()
         self._cut = CutCall()
 
@@ -142,16 +142,18 @@ class Thread:
     def progress(self, data: Data) -> Iterator[Signal]:
         """Yield what a tool has put out since the last event of it."""
         call, output = self.call_id(data), output_of(data)
-        shown = self._shown.get(call, 0)
-        if call in self._open and len(output) > shown:
-            self._shown[call] = len(output)
-            text = output[shown : shown + OUTPUT_CHARS]
-            yield e.ToolProgress(call=call, text=text, parent=self.parent)
+        if call not in self._open:
+            return
+        new = put_out_since(self._shown.get(call, ""), output)
+        self._shown[call] = output
+        if new:
+            yield e.ToolProgress(call=call, text=new, parent=self.parent)
 
     def over(self, data: Data, *, failed: bool) -> Iterator[Signal]:
         """Translate the end of a call."""
         call = self.call_id(data)
         name = self._open.pop(call, None)
+        self._shown.pop(call, None)
         if name is None:
             return  # It was cut by the end of its turn, or its input could not be read.
         output = output_of(data)
