@@ -1,6 +1,6 @@
 """Sessions that another process runs, as a side: through a host in the background, or ``--json``.
 
-And what sessions in the background cost: ``run -d`` until it returns, and their memory.
+And what sessions in the background cost: ``run -d`` until it has begun one, and their memory.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -139,13 +138,17 @@ async def cost(side: str, size: Size) -> Samples:
 
 
 async def begun() -> float:
-    """Return how long ``midflight run -d`` lives."""
+    """Return how long ``midflight run -d`` takes until it has accepted its task, and says so."""
     command = [MIDFLIGHT, "run", "-d", "pong", "--model", "sonnet"]
     began = time.perf_counter()
-    await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, timeout=PATIENCE_S, check=True
-    )
-    return time.perf_counter() - began
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_S):
+        assert await process.stdout.readline()
+        took = time.perf_counter() - began
+        await process.stdout.read()
+        assert await process.wait() == 0
+    return took
 
 
 async def held(client: Client) -> int:

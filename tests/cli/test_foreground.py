@@ -81,6 +81,16 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     assert "touch made" in str(scripted.requests[-1].messages)
 
 
+async def test_start_that_fails_at_once_is_the_error_of_a_run_in_the_background(
+    model: Model, tell: Say
+) -> None:
+    command = ("run", "-d", "--agent", "acp:/bin/false", "look", "--name", "apart")
+    done = await tell(await model(), *command)
+    assert (done.code, done.out.splitlines()[0]) == (1, "apart")
+    assert done.err.startswith("midflight: the agent has ended: acp:false did not start")
+    assert len(done.err.splitlines()) == 1
+
+
 async def test_a_run_is_reached_while_it_lasts_and_resumed_afterwards(
     model: Model, midflight: Midflight, tell: Say
 ) -> None:

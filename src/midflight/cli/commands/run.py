@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from midflight import events as e
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import dollars
@@ -23,10 +24,14 @@ from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
 from midflight.commands import Send
-from midflight.errors import ConversationLost, InvalidInput, InvalidOption, NotFound
+from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
+from midflight.session import BaseSession
 from midflight.session.session import Session
 from midflight.values import Door
+
+START_S = 1.0
+"""How long a session in the background is looked at: what fails by then is the command's error."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,7 +138,7 @@ async def _run_plain(session: Session, then: list[str]) -> int:
 
 
 async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
-    """Start the session, and return when its messages are accepted."""
+    """Start the session, and return when its messages are accepted, and its agent starts."""
     from midflight.client.client import connect
 
     door: Door = "library" if args.piped else "command"
@@ -150,7 +155,27 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
             write(f"{name}\nTo follow it: midflight attach {shlex.quote(name)}\n")
             if args.worktree:
                 write(_how_to_merge(session.name))
+        async with await client.session(session.id, attend=False) as begun:
+            await _started(begun)
     return 0
+
+
+async def _started(session: BaseSession) -> None:
+    """Wait a moment for the agent. Raises `AgentFailed` for a start that fails at once.
+
+    The session is there by then, and its name written: a message to it tries again.
+    """
+    why = ""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_S):
+            async for event in session.events():
+                match event:
+                    case e.SessionStarted():
+                        return
+                    case e.Notice(level="warning" | "error", text=text):
+                        why = text
+                    case e.MessageFailed(reason=reason):
+                        raise AgentFailed(why or f"the task has failed: {reason}")
 
 
 @contextlib.asynccontextmanager
