@@ -152,7 +152,7 @@ class SlashCommands:
             case "/limits" | "/rules":
                 await (self._limits if name == "/limits" else self._rules)(text)
             case "/cost":
-                self._say(f"  {self._status.cost} so far\n")
+                self._say(f"  {self._status.money} so far\n")
             case "/help":
                 self._say(help_text(shutil.get_terminal_size().columns))
             case "/detach" if not self._attached:
