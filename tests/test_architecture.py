@@ -65,6 +65,7 @@ HEAVY = (
     "rich",
     "sqlalchemy",
     "starlette",
+    "textual",
     "uvicorn",
 )
 

@@ -20,6 +20,7 @@ HEAVY = (
     "platformdirs",
     "prompt_toolkit",
     "starlette",
+    "textual",
     "tomllib",
     "typer",
     "uvicorn",

@@ -362,6 +362,10 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     add("--session", help=argparse.SUPPRESS)
 
 
+def _board(parser: argparse.ArgumentParser) -> None:
+    """It has no options."""
+
+
 def _skill(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", choices=("install",), help="write it where a program looks for skills")
@@ -445,6 +449,12 @@ COMMANDS = {
         "say which agents can be used, and what to do if not",
         _doctor,
         "midflight.cli.commands.doctor:doctor",
+    ),
+    "board": Command(
+        "look",
+        "all sessions on one screen; midflight alone opens it",
+        _board,
+        "midflight.cli.commands.board:board",
     ),
     "ls": Command(
         "look",

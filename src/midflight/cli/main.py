@@ -17,7 +17,7 @@ from midflight._util.sanitize import one_line
 from midflight._util.text import did_you_mean
 from midflight.cli import exit_codes
 from midflight.cli.command_table import COMMANDS
-from midflight.cli.output import OutputFailed, write
+from midflight.cli.output import OutputFailed, at_terminal, write
 from midflight.cli.parser import make_parser
 from midflight.errors import InvalidInput, MidflightError
 
@@ -88,7 +88,7 @@ def _with_command(arguments: list[str]) -> list[str]:
     more often than not it is a slip, or another program's word.
     """
     if not arguments:
-        return ["--help"]
+        return ["board"] if at_terminal() else ["--help"]
     first, *rest = arguments
     if first == "help":
         return [*(word for word in rest[:1] if _known(word)), "--help"]

@@ -20,7 +20,8 @@ from midflight._util.sanitize import CONTROLS, inert, one_line
 Fragment = tuple[str, str]
 """A style (the parameters of SGR, such as ``1;32``, or nothing) and a text."""
 
-BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+BOLD, DIM, REVERSE = "1", "2", "7"
+RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN = "31", "32", "33", "34", "35", "36"
 
 
 class OutputFailed(BrokenPipeError):

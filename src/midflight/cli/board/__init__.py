@@ -1,0 +1,1 @@
+"""The board: every session on one screen, on Textual."""
