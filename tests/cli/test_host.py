@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from midflight.cli.commands.host import _host, _park_after
-from midflight.cli.foreground import hosted
+from midflight.cli.commands.host import _host
+from midflight.cli.foreground import hosted, park_after
 from midflight.cli.main import execute
 from midflight.client.client import Client, connect
 from midflight.client.spawn import Ready
@@ -63,9 +63,9 @@ async def test_a_second_signal_while_a_run_ends_leaves_no_host_behind(
         await close(self, reason)
 
     async def run(options: Options) -> None:
-        async with hosted("make it", options, door="command") as session:
-            assert session.first is not None
-            await session.first.result()
+        async with hosted("make it", options, door="command") as begun:
+            assert begun.session.first is not None
+            await begun.session.first.result()
 
     monkeypatch.setattr(Session, "close", be_cut)
     async with FakeModel([Text("done")]) as model:
@@ -130,10 +130,10 @@ async def test_the_park_time_comes_from_the_option_or_the_environment(
 ) -> None:
     here, nothing = argparse.Namespace(park_after=60.0), argparse.Namespace(park_after=None)
     monkeypatch.delenv("MIDFLIGHT_PARK_AFTER", raising=False)
-    assert _park_after(nothing) == PARK_AFTER_S
+    assert park_after(nothing) == PARK_AFTER_S
     monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "5m")
-    assert _park_after(nothing) == 300
-    assert _park_after(here) == 60
+    assert park_after(nothing) == 300
+    assert park_after(here) == 60
 
 
 async def test_the_park_time_of_run_reaches_its_host_and_no_agent(

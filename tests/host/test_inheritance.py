@@ -303,9 +303,9 @@ async def test_agents_own_process_counts_against_the_budget(
         await Session(build(), "x").__aenter__()
     ahead = "it would be started with the options that were asked for"
     monkeypatch.setattr(foreground, "create", lambda _: pytest.fail(ahead))
-    async with hosted("x", build(), door="command") as session:
-        assert session.options.max_budget_usd == 2.0
-        assert session.status == "running"
+    async with hosted("x", build(), door="command") as begun:
+        assert begun.session.options.max_budget_usd == 2.0
+        assert begun.session.status == "running"
 
 
 @fault("S17")

@@ -13,13 +13,14 @@ import psutil
 import pytest
 from tests.support.host import is_warm, journal_of, post, table_of
 
+from midflight import events as e
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.client.client import connect
 from midflight.errors import AgentFailed, Conflict
 from midflight.host import Host
 from midflight.options import Options
-from midflight.testing import FakeModel, Text, Usage, Wait
+from midflight.testing import FakeModel, Text, ToolCall, Usage, Wait
 
 Hosts = Callable[..., Awaitable[Host]]
 Models = Callable[..., Awaitable[FakeModel]]
@@ -85,6 +86,28 @@ async def test_session_that_is_read_is_parked_when_its_reader_leaves(
         while session.idle_since is None:
             await asyncio.to_thread(lambda: None)
         while asyncio.get_running_loop().time() < session.idle_since + 0.3:
+            await asyncio.to_thread(lambda: None)
+        table_of(host).changed.set()
+        assert not session.closing
+    await session.over()
+
+
+async def test_session_that_a_person_attends_here_is_parked_when_they_leave(
+    open_host: Hosts, fake_model: Models, tmp_path: Path
+) -> None:
+    write = ToolCall("Write", {"file_path": "new.txt", "content": "x"})
+    model = await fake_model([Wait("they are here"), write], Text("one"))
+    host = await open_host(park_after=0.05)
+    session = await host.dispatch("this", **given(model, tmp_path))
+    with host.attending(session.id):
+        model.signal("they are here")
+        async for event in session.stream():
+            if isinstance(event, e.PermissionRequested):
+                assert event.deadline is None
+                await session.answer(event)
+        while session.idle_since is None:
+            await asyncio.to_thread(lambda: None)
+        while asyncio.get_running_loop().time() < session.idle_since + 0.1:
             await asyncio.to_thread(lambda: None)
         table_of(host).changed.set()
         assert not session.closing

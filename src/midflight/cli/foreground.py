@@ -10,14 +10,16 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from midflight._util.sanitize import one_name
 from midflight.agents import create
+from midflight.cli.command_table import seconds
 from midflight.cli.output import at_terminal, write
-from midflight.errors import MidflightError
+from midflight.errors import InvalidInput, MidflightError
 from midflight.lineage import inside, marked
 from midflight.options import Options
 from midflight.session.session import Session
@@ -25,8 +27,15 @@ from midflight.values import Door
 from midflight.who import here
 
 if TYPE_CHECKING:
+    from midflight.cli.waiter import Waiter
     from midflight.host import Host
     from midflight.host.notify import Notifier
+
+PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
+"""The environment variable with the time of ``--park-after``, for hosts that are without it."""
+
+UNUSED_S = 60.0
+"""How long a host without a session waits for one."""
 
 SLOW_S = 1.0
 """How long an agent may take to start before that is reported."""
@@ -44,11 +53,76 @@ def door_of(args: argparse.Namespace) -> Door:
     return "terminal" if at_terminal() else "command"
 
 
+def park_after(args: argparse.Namespace) -> float:
+    """Return the option, or what the environment has. Raises `InvalidInput`."""
+    from midflight.host.host import PARK_AFTER_S
+
+    if args.park_after is not None:
+        return float(args.park_after)
+    text = os.environ.get(PARK_AFTER_VARIABLE)
+    try:
+        return seconds(text) if text else PARK_AFTER_S
+    except ValueError as error:
+        raise InvalidInput(
+            f"{PARK_AFTER_VARIABLE} is no span of time: {text}", "such as 900 or 15m"
+        ) from error
+
+
+class Foreground:
+    """A ``session`` in this program; ``leaving`` says that it goes on without its terminal."""
+
+    def __init__(self, session: Session) -> None:
+        """Begin at the terminal."""
+        self.session = session
+        self.leaving = False
+
+    async def leave(self) -> str:
+        """Have the session go on without its terminal. Return why it cannot, or nothing."""
+        return "no other terminal could reach it"
+
+    async def go_on(self) -> None:
+        """Leave the terminal, and go on like any host in the background, as long as it is used."""
+
+
+class Hosted(Foreground):
+    """One of which this program is the host."""
+
+    def __init__(
+        self,
+        session: Session,
+        host: Host,
+        serving: asyncio.Task[bool],
+        attending: contextlib.ExitStack,
+        waiter: Waiter | None,
+    ) -> None:
+        """``serving`` ends with whether others can reach it; ``attending`` with the person."""
+        super().__init__(session)
+        self._host = host
+        self._serving = serving
+        self._attending = attending
+        self._waiter = waiter
+
+    async def leave(self) -> str:
+        """Have the session go on without its terminal. Return why it cannot, or nothing."""
+        self.leaving = self._waiter is not None and await asyncio.shield(self._serving)
+        return "" if self.leaving else await super().leave()
+
+    async def go_on(self) -> None:
+        """Leave the terminal, and go on like any host in the background, as long as it is used."""
+        from midflight.client.spawn import host_log
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
+        if self._waiter is not None:
+            self._waiter.leave(host_log())
+        self._attending.close()
+        await self._host.unused(UNUSED_S)
+
+
 @contextlib.asynccontextmanager
-async def alone(task: str, options: Options, door: Door) -> AsyncIterator[Session]:
+async def alone(task: str, options: Options, door: Door) -> AsyncIterator[Foreground]:
     """Begin a session that no other program knows of, and close it at the end."""
     async with Session(options, task, who=here(door)) as session:
-        yield session
+        yield Foreground(session)
 
 
 @contextlib.asynccontextmanager
@@ -59,11 +133,14 @@ async def hosted(
     *,
     door: Door,
     notify: str | None = None,
-) -> AsyncIterator[Session]:
+    waiter: Waiter | None = None,
+    park_after: Callable[[], float] | None = None,
+) -> AsyncIterator[Hosted]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
 
     ``new`` is its id, if that has to be known before; ``door`` that of the user; ``notify`` the
-    address of ``--notify``.
+    address of ``--notify``. With a ``waiter`` it can leave its terminal: then it is parked, after
+    so many quiet seconds as ``park_after`` returns, or at the end.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
@@ -74,7 +151,7 @@ async def hosted(
     new = new or uuid.uuid4().hex
     # What an agent begins has no more than the agent: its options are not known before the journal.
     agent = None if inside() else create(marked(options, new))
-    opening = asyncio.get_running_loop().create_task(_open(notifier))
+    opening = asyncio.get_running_loop().create_task(_open(notifier, park_after))
     try:
         if agent is not None:
             await agent.start()
@@ -93,8 +170,18 @@ async def hosted(
         ends.push_async_exit(host)
         ends.callback(serving.cancel)  # if a second signal has cut the wait for it
         ends.push_async_callback(asyncio.wait, [serving])
-        ends.push_async_callback(session.close)
-        yield session
+        attending = ends.enter_context(contextlib.ExitStack())
+        if waiter is not None:
+            attending.enter_context(host.attending(session.id))
+        foreground = Hosted(session, host, serving, attending, waiter)
+        ends.push_async_callback(_close, foreground)
+        yield foreground
+
+
+async def _close(foreground: Foreground) -> None:
+    """Close a session that was not left: one that was, its host parks."""
+    if not foreground.leaving:
+        await foreground.session.close()
 
 
 def make_notifier(url: str | None) -> Notifier | None:
@@ -113,24 +200,29 @@ def make_notifier(url: str | None) -> Notifier | None:
     return Notifier(url)
 
 
-async def _open(notifier: Notifier | None) -> Host:
-    host = await asyncio.to_thread(_load, notifier)
+async def _open(notifier: Notifier | None, park_after: Callable[[], float] | None) -> Host:
+    host = await asyncio.to_thread(_load, notifier, park_after)
     await host.open()
     return host
 
 
-def _load(notifier: Notifier | None) -> Host:
+def _load(notifier: Notifier | None, park_after: Callable[[], float] | None) -> Host:
     from midflight.host import Host
 
-    return Host(park_after=None, on_session=notifier.follow if notifier else None)
+    return Host(
+        park_after=park_after() if park_after else None,
+        on_session=notifier.follow if notifier else None,
+    )
 
 
-async def _serve(host: Host, session: Session) -> None:
-    """Answer on the socket; the session continues if that does not work."""
+async def _serve(host: Host, session: Session) -> bool:
+    """Answer on the socket; the session continues if that does not work. Return whether it does."""
     try:
         await host.serve()
     except (MidflightError, OSError) as error:
         session.notice("warning", f"other terminals cannot reach this session: {error}")
+        return False
+    return True
 
 
 @contextlib.contextmanager

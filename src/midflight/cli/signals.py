@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 from midflight.cli.exit_codes import INTERRUPTED
+from midflight.cli.waiter import Waiter
 from midflight.session.session import Session
+
+TOGETHER_S = 0.3
+"""Signals that come so soon after each other are one."""
 
 
 class Stopper:
@@ -20,6 +25,7 @@ class Stopper:
         self.session: Session | None = None
         self._task: asyncio.Task[int] | None = None
         self._stop: asyncio.Task[None] | None = None
+        self._quit_at = float("-inf")
         self.stopped = False
 
     def interrupt(self) -> None:
@@ -36,24 +42,35 @@ class Stopper:
         await session.close("interrupted")  # which first lets the turn come to its end
 
     def quit(self) -> None:
-        """End the program in an orderly way."""
+        """End the program in an orderly way; asked once more, without waiting for all of that.
+
+        What a terminal sends to all that runs there comes twice where a `Waiter` hands it on.
+        """
+        now = time.monotonic()
+        if now - self._quit_at < TOGETHER_S:
+            return
+        self._quit_at = now
         self.stopped = True
         if self._task is not None:
             self._task.cancel()
 
-    def listen(self, task: asyncio.Task[int]) -> None:
-        """Take the signals from now on."""
+    def listen(self, task: asyncio.Task[int], waiter: Waiter | None) -> None:
+        """Take the signals from now on; that the ``waiter`` was killed means the same as SIGHUP."""
         self._task = task
         loop = asyncio.get_running_loop()
+        if waiter is not None:
+            waiter.on_end(self.quit)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.quit)
         loop.add_signal_handler(signal.SIGHUP, self.quit)
 
 
-async def until_stopped(stopper: Stopper, program: Coroutine[Any, Any, int]) -> int:
+async def until_stopped(
+    stopper: Stopper, program: Coroutine[Any, Any, int], waiter: Waiter | None = None
+) -> int:
     """Run a program to its end, or until a signal has stopped it; return the exit code."""
     task = asyncio.get_running_loop().create_task(program)
-    stopper.listen(task)
+    stopper.listen(task, waiter)
     with contextlib.suppress(asyncio.CancelledError):
         code = await task
         return INTERRUPTED if stopper.stopped else code

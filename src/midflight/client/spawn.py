@@ -81,7 +81,7 @@ def _location(where: Path | str | None) -> JournalLocation:
     return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
 
 
-def _log(where: Path | str | None) -> int:
+def host_log(where: Path | str | None = None) -> int:
     """Open the file for the errors of hosts in the background; only the user can read it."""
     location = _location(where)
     file = location.open_file(location.folder / "hosts.log")
@@ -92,7 +92,7 @@ def _log(where: Path | str | None) -> int:
 
 
 def _start(where: Path | str | None, notify: str, park_after: float | None) -> str:
-    log = _log(where)
+    log = host_log(where)
     reading, writing = os.pipe()
     # -P: a folder to work in may hold files that are named like modules, and they are not ours.
     command = [sys.executable, "-P", "-m", "midflight.cli.main", "host", "--ready", str(writing)]

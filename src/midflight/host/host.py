@@ -168,6 +168,14 @@ class Host:
         """
         return await self._sessions.resume(id)
 
+    def attending(self, id: str) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which a person at this very program answers what a session asks.
+
+        It is as if they were attached from elsewhere: its requests have no deadline, and it is not
+        parked.
+        """
+        return self._service.reading(id, attends=True)
+
     def live(self) -> list[Session]:
         """Return the sessions that are live in this host."""
         return self._sessions.live()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -189,10 +190,7 @@ class SessionService:
         says that the reader answers requests: as long as there is one they have no deadline. Raises
         `EventsExpired` when the reader falls too far behind.
         """
-        self._readers[id] += 1
-        self._attended[id] += attends
-        self._attend(id)
-        try:
+        with self.reading(id, attends=attends):
             yield []
             while (session := self._sessions.get(id)) is None or after < session.oldest_seq - 1:
                 page = await self._journal.events(id, after, PAGE)
@@ -203,6 +201,15 @@ class SessionService:
                     return
             async for events in session.events_together(after, silence_s):
                 yield events
+
+    @contextlib.contextmanager
+    def reading(self, id: str, *, attends: bool) -> Iterator[None]:
+        """Know of a reader, who answers requests if it ``attends``, until the block is left."""
+        self._readers[id] += 1
+        self._attended[id] += attends
+        self._attend(id)
+        try:
+            yield
         finally:
             self._readers[id] -= 1
             self._attended[id] -= attends

@@ -16,22 +16,14 @@ from typing import Any
 import msgspec
 
 from midflight._util.files import current_folder
-from midflight.cli.command_table import seconds
-from midflight.cli.foreground import make_notifier
+from midflight.cli.foreground import UNUSED_S, make_notifier, park_after
 from midflight.cli.options import command_line_options, name_source, resolve_options
 from midflight.cli.output import write
 from midflight.client.spawn import Ready, host_environment
 from midflight.environment import HostKind
 from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
-from midflight.host.host import PARK_AFTER_S
 from midflight.options import Options
-
-PARK_AFTER_VARIABLE = "MIDFLIGHT_PARK_AFTER"
-"""The environment variable with the time of ``--park-after``, for hosts that are without it."""
-
-UNUSED_S = 60.0
-"""How long a host without a session waits for one."""
 
 
 def host(args: argparse.Namespace) -> int:
@@ -67,7 +59,7 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
     try:
         notifier = make_notifier(None)
         on_session = notifier.follow if notifier else None
-        mine = Host(args.journal, park_after=_park_after(args), on_session=on_session, kind=kind)
+        mine = Host(args.journal, park_after=park_after(args), on_session=on_session, kind=kind)
         async with mine:
             ready, args.ready = args.ready, None  # once closed, its number is used again
             _report_ready(ready, Ready(address=mine.address()))
@@ -87,19 +79,6 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
         _report_ready(args.ready, Ready(error=error.message, hint=error.hint))
         raise
     return 0
-
-
-def _park_after(args: argparse.Namespace) -> float:
-    """Return the option, or what the environment has. Raises `InvalidInput`."""
-    if args.park_after is not None:
-        return float(args.park_after)
-    text = os.environ.get(PARK_AFTER_VARIABLE)
-    try:
-        return seconds(text) if text else PARK_AFTER_S
-    except ValueError as error:
-        raise InvalidInput(
-            f"{PARK_AFTER_VARIABLE} is no span of time: {text}", "such as 900 or 15m"
-        ) from error
 
 
 def _report_ready(descriptor: int | None, ready: Ready) -> None:

@@ -103,7 +103,7 @@ async def _in_session(
             options = await ask(options)
         with report_slow_start(options, wanted=attend):
             began = hosted(args.task, options, new, door=door_of(args), notify=args.notify)
-            session = await stack.enter_async_context(began)
+            session = (await stack.enter_async_context(began)).session
         client = await stack.enter_async_context(connect(door=door_of(args)))
         children = await stack.enter_async_context(Children(client, session, grant, attend=attend))
         stopper.session = session

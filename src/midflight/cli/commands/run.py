@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -16,13 +17,21 @@ from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import dollars
 from midflight.cli.exit_codes import INTERRUPTED
-from midflight.cli.foreground import alone, door_of, hosted, report_slow_start
+from midflight.cli.foreground import (
+    Foreground,
+    alone,
+    door_of,
+    hosted,
+    park_after,
+    report_slow_start,
+)
 from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, json_line, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
+from midflight.cli.waiter import Waiter, with_waiter
 from midflight.commands import Send
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
@@ -41,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
-        options = Options.build(attended=args.json or at_terminal(), **resolved.options)
-        return asyncio.run(_run(args, options))
+        # In a journal a person at the terminal is one of those who may attend; see `hosted`.
+        leaves = at_terminal() and not (args.json or args.no_journal)
+        attended = None if leaves else args.json or at_terminal()
+        options = Options.build(attended=attended, **resolved.options)
+        return asyncio.run(_run(args, options, with_waiter() if leaves else None))
     except Quit:
         return INTERRUPTED
     except InvalidOption as error:
@@ -54,31 +66,37 @@ def run(args: argparse.Namespace) -> int:
         ) from error
 
 
-async def _run(args: argparse.Namespace, options: Options) -> int:
+async def _run(args: argparse.Namespace, options: Options, waiter: Waiter | None) -> int:
     stopper = Stopper()
-    return await until_stopped(stopper, _in_session(args, options, stopper))
+    return await until_stopped(stopper, _in_session(args, options, stopper, waiter), waiter)
 
 
-async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopper) -> int:
+async def _in_session(
+    args: argparse.Namespace, options: Options, stopper: Stopper, waiter: Waiter | None
+) -> int:
     """Run the session in the form that fits where the output goes."""
     then = args.then or []
-    async with _open_session(args, options) as session:
-        stopper.session = session
+    async with _open_session(args, options, waiter) as foreground:
+        session = stopper.session = foreground.session
         if args.json:
             from midflight.cli.jsonl import run_json
 
             return await run_json(session, then)
         if at_terminal():
-            code = await _run_console(session, then, journal=not args.no_journal)
+            code = await _run_console(foreground, then, journal=not args.no_journal)
         else:
             code = await _run_plain(session, then)
         if args.worktree:
             write(_how_to_merge(session.name), error=not at_terminal())
+        if foreground.leaving:
+            await foreground.go_on()
         return code
 
 
 @contextlib.asynccontextmanager
-async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIterator[Session]:
+async def _open_session(
+    args: argparse.Namespace, options: Options, waiter: Waiter | None
+) -> AsyncIterator[Foreground]:
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
         attend = at_terminal() and not args.json
@@ -92,30 +110,44 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
                 if args.no_journal:
                     starting = alone(args.task, options, door)
                 else:
-                    starting = hosted(args.task, options, door=door, notify=args.notify)
-                session = await stack.enter_async_context(starting)
-        yield session
+                    starting = hosted(
+                        args.task,
+                        options,
+                        door=door,
+                        notify=args.notify,
+                        waiter=waiter,
+                        park_after=functools.partial(park_after, args) if waiter else None,
+                    )
+                foreground = await stack.enter_async_context(starting)
+        yield foreground
 
 
-async def _run_console(session: Session, then: list[str], *, journal: bool) -> int:
-    """Run at the terminal, and print at the end what it has cost and how to resume it."""
+async def _run_console(foreground: Foreground, then: list[str], *, journal: bool) -> int:
+    """Run at the terminal, and print at the end what it has cost and how to go on."""
     from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.console import Console
     from midflight.cli.terminal.notifications import Notifications
     from midflight.cli.terminal.others import OtherSessions
 
+    session = foreground.session
     console = Console(
         session,
         session.options.cwd,
         then,
         journal=journal,
         notifications=Notifications(wanted=terminal_setting("notify")),
+        leave=foreground.leave,
         others=OtherSessions(session.id, show) if journal else None,
     )
     try:
         code = await console.run()
     finally:
-        await session.close()
+        if not foreground.leaving:
+            await session.close()
+    if foreground.leaving:
+        name = one_name(session.name)
+        write(f"\n{name} goes on. To come back: midflight attach {shlex.quote(name)}\n")
+        return 0
     write(f"\nCost: {dollars(session.total_cost_usd)}\n")
     if journal:
         write(f"To go on: midflight resume {session.name}\n")

@@ -26,7 +26,14 @@ from midflight.cli.terminal.notifications import Notifications
 from midflight.cli.terminal.others import OtherSessions
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.cli.terminal.screen import Screen
-from midflight.cli.terminal.slash_commands import COMMANDS, SlashCommands, split, tried, values
+from midflight.cli.terminal.slash_commands import (
+    COMMANDS,
+    Leave,
+    SlashCommands,
+    split,
+    tried,
+    values,
+)
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import ExitOutcome
 from midflight.errors import InvalidInput
@@ -67,14 +74,16 @@ class Console:
         others: OtherSessions | None = None,
         attached: bool = False,
         journal: bool = True,
+        leave: Leave | None = None,
         tree: Tree | None = None,
     ) -> None:
         """``then`` are messages that are queued behind the task.
 
         ``notifications`` tell the person who looks elsewhere; none do without. ``others`` are
         sessions that the terminal can go to. ``attached`` says that the session continues when the
-        person quits. ``journal`` says whether what was typed in earlier sessions can be typed
-        again. ``tree`` are the sessions below it; what they ask is asked here.
+        person quits, ``leave`` has it go on without this terminal. ``journal`` says whether what
+        was typed in earlier sessions can be typed again. ``tree`` are the sessions below it; what
+        they ask is asked here.
         """
         self._tree = tree
         self._notifications = notifications or Notifications(wanted=False)
@@ -111,7 +120,7 @@ class Console:
         )
         self._output = self._line.output
         self._slash = SlashCommands(
-            session, self._status, self._output.say, self._quit, attached=attached
+            session, self._status, self._output.say, self._quit, leave=leave, attached=attached
         )
 
     async def run(self) -> int:

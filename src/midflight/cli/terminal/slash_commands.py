@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from midflight import commands as c
@@ -36,7 +36,8 @@ COMMANDS = {
     "/cost": SlashCommand("", "what it has cost"),
     "/stop": SlashCommand("", "stops the turn"),
     "/help": SlashCommand("", "this"),
-    "/detach": SlashCommand("", "leaves a session that you are attached to; it goes on"),
+    "/background": SlashCommand("", "leaves, and the session goes on; so does /detach"),
+    "/detach": SlashCommand("", "the same as /background"),
     "/quit": SlashCommand("", "leaves"),
 }
 """What a line begins with that is carried out here. Any other line goes to the agent."""
@@ -70,6 +71,10 @@ def help_text(width: int) -> str:
     text = ("text", "steers the running turn, or starts one")
     queued = ("/queue edit N …", "another text; also cancel N, promote N, move N M")
     return "\n" + two_columns([text, commands[0], queued, *commands[1:], *_KEYS], width)
+
+
+Leave = Callable[[], Awaitable[str]]
+"""Has a session go on without its terminal; returns why it cannot, or nothing."""
 
 
 def split(line: str) -> tuple[str, str]:
@@ -114,6 +119,7 @@ class SlashCommands:
         say: Callable[[str], None],
         quit_: asyncio.Event,
         *,
+        leave: Leave | None,
         attached: bool,
     ) -> None:
         """``say`` writes above the input line; ``quit_`` is set to leave the terminal."""
@@ -121,6 +127,7 @@ class SlashCommands:
         self._status = status
         self._say = say
         self._quit = quit_
+        self._leave = leave
         self._attached = attached
 
     def why_not(self, name: str, text: str) -> str:
@@ -155,9 +162,12 @@ class SlashCommands:
                 self._say(f"  {self._status.money} so far\n")
             case "/help":
                 self._say(help_text(shutil.get_terminal_size().columns))
-            case "/detach" if not self._attached:
-                self._say("  this session lives in this terminal; run -d starts one apart\n")
-            case "/quit" | "/detach":
+            case "/background" | "/detach" if not self._attached:
+                why = await self._leave() if self._leave else "no other terminal could reach it"
+                self._say(f"  it cannot go on without this terminal: {why}\n" if why else "")
+                if not why:
+                    self._quit.set()
+            case "/quit" | "/background" | "/detach":
                 self._quit.set()
 
     async def _queue(self, text: str) -> None:
