@@ -16,7 +16,8 @@ from midflight import lineage
 from midflight.errors import Conflict, NotAllowed, NotFound
 from midflight.events import Request
 from midflight.family import Beginning, Family, FamilyBounds
-from midflight.journal import Journal, SessionRow
+from midflight.journal import SessionRow
+from midflight.journal.base import SessionReader
 from midflight.narrowing import check_limits, check_mode
 from midflight.options import OWN_SERVER, Options
 
@@ -132,14 +133,14 @@ class AnswerGrant:
 class Authorizer:
     """Decides what a caller may do; one that is known to be no agent's may do everything."""
 
-    def __init__(self, journal: Journal, caller: Caller, *, may_answer: AnswerScope) -> None:
+    def __init__(self, journal: SessionReader, caller: Caller, *, may_answer: AnswerScope) -> None:
         """``may_answer`` is what an agent may answer of what the sessions it has begun ask."""
         self._journal = journal
         self._caller = caller
         self.grant = AnswerGrant(may_answer if caller.inside else caller.seen)
 
     @classmethod
-    def of_this_process(cls, journal: Journal, may_answer: AnswerScope = ()) -> Self:
+    def of_this_process(cls, journal: SessionReader, may_answer: AnswerScope = ()) -> Self:
         """Return what decides what this very process may do."""
         return cls(journal, Caller.this_process(), may_answer=may_answer)
 

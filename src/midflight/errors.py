@@ -12,6 +12,7 @@ MidflightError
 ├── Conflict               the command comes too late for what it names
 │   └── AlreadyAnswered    the request was resolved before; the first answer stands
 ├── NotAllowed             an agent may not decide this
+│   └── Unauthorized       the token of a server is missing or wrong
 ├── NotFound               no message, request or session has this id
 ├── HostGone               the session's host has ended, or is about to end
 ├── EventsExpired          the requested events are no longer in memory
@@ -44,6 +45,7 @@ __all__ = [
     "SessionClosed",
     "StoreFailed",
     "StoreRefused",
+    "Unauthorized",
     "UnsupportedOption",
 ]
 
@@ -177,6 +179,12 @@ class NotAllowed(MidflightError):
     """An agent may not decide this, for example the answer to its own request."""
 
     code = "not_allowed"
+
+
+class Unauthorized(NotAllowed):
+    """The token of a server is missing, or is not the right one."""
+
+    code = "unauthorized"
 
 
 class NotFound(MidflightError):

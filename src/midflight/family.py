@@ -16,6 +16,7 @@ from midflight import lineage
 from midflight.agents import cost_of
 from midflight.errors import NotAllowed
 from midflight.journal import Journal, SessionRow
+from midflight.journal.base import SessionReader
 from midflight.lineage import UNKNOWN
 from midflight.narrowing import STRICTEST_FIRST, check_mode, strictest, within
 from midflight.options import Options
@@ -72,12 +73,12 @@ class Family:
         self._listed = listed or Reach()
 
     @classmethod
-    async def of(cls, journal: Journal) -> Family:
+    async def of(cls, journal: SessionReader) -> Family:
         """Return that of a journal, as it is now."""
         return cls(await journal.sessions())
 
     @classmethod
-    async def beginning(cls, journal: Journal) -> Family:
+    async def beginning(cls, journal: SessionReader) -> Family:
         """Return it with all that decides about one that begins. Raises `InvalidConfig`."""
         unkept, listed = await asyncio.to_thread(lambda: (lineage.unkept(), Reach.listed()))
         return cls(await journal.sessions(), unkept=unkept, listed=listed)

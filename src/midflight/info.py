@@ -62,11 +62,16 @@ def decode(body: bytes) -> SessionInfo:
         return msgspec.structs.replace(msgspec.convert(fields, SessionInfo), pending=known)
 
 
-class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session's agent can do, and the permission mode that it works in."""
+class AgentInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session's agent can do, and the permission mode that it works in.
+
+    ``options`` are those that the session was begun with, without what is never stored; null where
+    a host tells of itself.
+    """
 
     capabilities: dict[str, Support]
     permission_mode: str
+    options: dict[str, Any] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

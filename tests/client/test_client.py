@@ -14,6 +14,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.address import Address
 from midflight.client.client import connect
+from midflight.client.placement import Placement
 from midflight.client.session import RemoteSession
 from midflight.errors import HostGone, MidflightError, NotFound, StoreFailed
 from midflight.host import Host
@@ -169,7 +170,7 @@ async def test_orphaned_session_is_recovered_though_the_first_try_fails(
             return Address.parse((await stack.enter_async_context(Host(copy))).address())
 
         monkeypatch.setattr("midflight.client.placement.start_host", start_host)
-        monkeypatch.setattr("midflight.client.session.LOOK_AGAIN_S", 0.01)
+        monkeypatch.setattr("midflight.client.placement.Placement.look_again_s", 0.01)
         client = await stack.enter_async_context(connect(copy))
         remote = await stack.enter_async_context(await client.session(session.id))
         assert remote.first is not None
@@ -211,4 +212,6 @@ async def test_silent_host_is_not_asked_for_long_what_it_knows(
         connection.commit()
     with contextlib.closing(listen(Path(path))):
         async with connect(state) as client:
-            assert await client._placement.host_of(session.id) == ELSEWHERE  # noqa: SLF001
+            placement = client._placement  # noqa: SLF001 - which host it would take
+            assert isinstance(placement, Placement)
+            assert await placement.host_of(session.id) == ELSEWHERE

@@ -9,10 +9,14 @@ import pytest
 
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
+from midflight.environment import TOKEN_VARIABLE
 from midflight.host import Host
 from midflight.options import Options
+from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
 from midflight.testing import FakeModel
+
+TOKEN = "a-token-for-tests-only"
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Hosts = Callable[..., Awaitable[Host]]
@@ -77,6 +81,22 @@ async def client(host: Host, state: Path) -> AsyncIterator[Client]:
     """Return a client of the host, which is in this process but knows nothing of it."""
     async with connect(state) as client:
         yield client
+
+
+@pytest.fixture
+async def attach_over_http(
+    host: Host, state: Path
+) -> AsyncIterator[Callable[..., Awaitable[RemoteSession]]]:
+    """Return a function from a session of the host to the same session over a server's port."""
+    async with AsyncExitStack() as stack:
+
+        async def enter(session: Session) -> RemoteSession:
+            options = ServeOptions(host="127.0.0.1", port=0, where=state)
+            running = await stack.enter_async_context(serving(options, {TOKEN_VARIABLE: TOKEN}))
+            client = await stack.enter_async_context(connect(running.urls[0], token=TOKEN))
+            return await stack.enter_async_context(await client.session(session.id))
+
+        yield enter
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A session in its own process and the same session over its host's socket are used alike."""
+"""A session in its own process, over its host's socket and over a server's port is used alike."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ ASK = ToolCall(
 )
 
 
-@pytest.fixture(params=["process", "socket"])
+@pytest.fixture(params=["process", "socket", "http"])
 def open_(
     request: pytest.FixtureRequest,
     begin: Callable[..., Awaitable[tuple[FakeModel, Session]]],
     attach: Callable[..., Awaitable[RemoteSession]],
+    attach_over_http: Callable[..., Awaitable[RemoteSession]],
 ) -> Open:
-    """Return a function from steps to a model and a session, here or over the socket."""
+    """Return a function from steps to a model and a session, here or elsewhere."""
+    elsewhere = {"socket": attach, "http": attach_over_http}.get(request.param)
 
     async def start(*steps: Any, **options: Any) -> tuple[FakeModel, BaseSession]:
         model, session = await begin(*steps, **options)
-        return model, (await attach(session) if request.param == "socket" else session)
+        return model, (await elsewhere(session) if elsewhere else session)
 
     return start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import uuid
@@ -14,13 +15,18 @@ import msgspec
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer
+from midflight.address import PORTS
+from midflight.agents import create
+from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
 from midflight.client.placement import Placement
+from midflight.client.server import ServerLink, ServerPlacement, ServerReader, as_fields
 from midflight.client.session import RemoteSession
-from midflight.errors import Conflict, InvalidInput
+from midflight.environment import TOKEN_VARIABLE
+from midflight.errors import Conflict, HostGone, InvalidInput, InvalidOption, NotFound
 from midflight.family import INHERITED, FamilyBounds
-from midflight.info import Outcome, SessionInfo
-from midflight.journal import HostRow, Journal
+from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.journal import HostRow, Journal, restored
+from midflight.journal.base import SessionReader
 from midflight.options import Options, SessionOptions, documented
 from midflight.values import Door, SessionStatus, Who
 from midflight.who import DOOR
@@ -32,6 +38,7 @@ PAGE = 1_000
 def connect(
     where: Path | str | None = None,
     *,
+    token: str | None = None,
     may_answer: AnswerScope = False,
     notify: str = "",
     park_after: float | None = None,
@@ -39,7 +46,9 @@ def connect(
 ) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
-    ``where`` is the journal's folder, the user's own if not given. In the environment of an agent,
+    ``where`` is the journal's folder, the user's own if not given; or the URL of a `midflight
+    serve`, whose sessions they are then, with its ``token`` (default: ``MIDFLIGHT_TOKEN``). In the
+    environment of an agent,
     ``may_answer`` says what it may answer of what the sessions it has begun are asking: everything
     (True), ``"questions"``, permissions for some tools by their names, or several of these::
 
@@ -52,7 +61,13 @@ def connect(
     ``notify`` and ``park_after`` are for the hosts that this client has to start: an address of
     apprise, and after how many quiet seconds they park a session. ``door`` is how the user of this
     program comes, for the ``who`` of events.
+
+    Raises `InvalidOption` for a URL that is none, and for what a server has to be told itself.
     """
+    if isinstance(where, str) and where.partition("://")[0] in PORTS:
+        if notify or park_after is not None:
+            raise InvalidOption("notify", "the hosts are the server's", "midflight serve --help")
+        return ServerClient(where, token or os.environ.get(TOKEN_VARIABLE, ""), door)
     return Client(where, may_answer=may_answer, notify=notify, park_after=park_after, door=door)
 
 
@@ -69,10 +84,13 @@ class Client:
         door: Door = "library",
     ) -> None:
         """Prepare; nothing is opened."""
-        self._journal = Journal(where)
-        self._authorizer = Authorizer.of_this_process(self._journal, may_answer)
+        journal = Journal(where)
+        self._authorizer = Authorizer.of_this_process(journal, may_answer)
         headers = {MAY_ANSWER: self._authorizer.grant.written, DOOR: door}
-        self._placement = Placement(self._journal, headers, where, notify, park_after)
+        self._journal: SessionReader = journal
+        self._placement: Placement | ServerPlacement = Placement(
+            journal, headers, where, notify, park_after
+        )
 
     async def __aenter__(self) -> Self:
         """Open the journal. Raises `StoreFailed` or `StoreRefused`."""
@@ -117,6 +135,22 @@ class Client:
         """
         row = await self._authorizer.find(name, _folder(cwd), exact=exact)
         return await self._journal.info(row)
+
+    async def agent(self, session: str) -> AgentInfo:
+        """Return what the agent of a session can do, by the session's id, and its options.
+
+        Of one that is not at work it is what agents of its kind can do. Raises `NotFound`.
+        """
+        row = await self._authorizer.find(session, exact=True)
+        if row.address is not None:
+            with contextlib.suppress(NotFound, HostGone):  # it is parked just now
+                seen = await self._placement.agent(row.address, session)
+                return msgspec.structs.replace(seen, options=seen.options or row.options)
+        return AgentInfo(
+            capabilities=dict(create(restored(row.options)[0]).capabilities),
+            permission_mode=row.permission_mode,
+            options=row.options,
+        )
 
     async def session(
         self,
@@ -237,13 +271,8 @@ class Client:
         beginning = await self._authorizer.begin(checked, parent)  # its host looks again
         session = id or uuid.uuid4().hex
         fields = {**options, "id": session, "cwd": str(checked.cwd), "parent": beginning.parent}
-        fields |= {} if task is None else {"task": task}
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
-        try:
-            body = msgspec.json.encode(fields, enc_hook=str)
-        except UnicodeEncodeError as error:
-            raise InvalidInput("an option has a lone surrogate, which is not text") from error
-        return await self._placement.begin(session, body)
+        return await self._placement.begin(session, _body(task, fields))
 
     async def carry_out(self, session: str, command: c.Command) -> Outcome:
         """Have the session's host carry out a command; one at rest gets a host.
@@ -258,6 +287,38 @@ class Client:
         """Stop a session and remove it from the journal, by its id. Raises `NotAllowed`."""
         await self.check(session, c.Close())
         await self._placement.remove(session)
+
+
+class ServerClient(Client):
+    """The same for the sessions that a server has. Made by `connect`."""
+
+    def __init__(self, url: str, token: str, door: Door) -> None:
+        """Whoever has the token may do what the user may."""
+        link = ServerLink(url, token, {DOOR: door})
+        self._journal = ServerReader(link)
+        self._placement = ServerPlacement(link)
+        self._authorizer = Authorizer(self._journal, Caller.bearer(), may_answer=True)
+
+    async def begin(
+        self,
+        task: str | None,
+        options: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        parent: str = "",
+    ) -> SessionInfo:
+        """Have the server start a session; it checks the options."""
+        session = id or uuid.uuid4().hex
+        fields = {**as_fields(options), "id": session, "parent": parent}
+        return await self._placement.begin(session, _body(task, fields))
+
+
+def _body(task: str | None, fields: Mapping[str, Any]) -> bytes:
+    try:
+        whole = fields if task is None else {**fields, "task": task}
+        return msgspec.json.encode(whole, enc_hook=str)
+    except UnicodeEncodeError as error:
+        raise InvalidInput("an option has a lone surrogate, which is not text") from error
 
 
 def _folder(cwd: str | os.PathLike[str] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""HTTP to a host: one connection for each request, which is cheap on a Unix socket.
+"""HTTP to a host or a server: one connection for each request, which is cheap on a Unix socket.
 
 `httpx2` could do the same, but a command in a terminal would have to wait until it is loaded, and
 its reads from Unix sockets cannot be cancelled without a trace.
@@ -16,7 +16,7 @@ import msgspec
 
 from midflight import events as e
 from midflight._util.lines import MAX_LINE_BYTES, OVERLONG, LineSplitter
-from midflight.address import Address
+from midflight.address import Address, ServerAddress
 from midflight.errors import HostGone, MidflightError
 from midflight.info import AGENT, AgentInfo, SessionInfo, decode
 
@@ -109,7 +109,7 @@ class Response:
             raise HostGone(f"the session's host does not answer: {error}") from error
         return event
 
-    async def watch(self, address: Address, look_s: float) -> None:
+    async def watch(self, address: Address | ServerAddress, look_s: float) -> None:
         """Break the response off where its host keeps silent, and answers nobody else either.
 
         A timer for each piece that is read would cost more than the reading.
@@ -123,7 +123,7 @@ class Response:
                 return
 
 
-async def _answers(address: Address) -> bool:
+async def _answers(address: Address | ServerAddress) -> bool:
     """Tell whether a host answers anything at all."""
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -135,9 +135,18 @@ async def _answers(address: Address) -> bool:
     return True
 
 
+async def _open(
+    address: Address | ServerAddress,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(address, Address):
+        return await asyncio.open_unix_connection(address.socket)
+    tls = address.scheme == "https" or None
+    return await asyncio.open_connection(address.host, address.port, ssl=tls)
+
+
 @contextlib.asynccontextmanager
 async def request(
-    address: Address,
+    address: Address | ServerAddress,
     method: str,
     path: str,
     body: bytes | None = None,
@@ -151,11 +160,13 @@ async def request(
     """
     try:
         async with asyncio.timeout(LOOK_S):
-            reader, writer = await asyncio.open_unix_connection(address.socket)
+            reader, writer = await _open(address)
     except (OSError, TimeoutError) as error:
-        raise HostGone(f"the session's host does not answer: {error}") from error
+        who = "the session's host" if isinstance(address, Address) else str(address)
+        raise HostGone(f"{who} does not answer: {error}") from error
     protocol = h11.Connection(h11.CLIENT)
-    fields = [("host", "midflight"), ("connection", "close"), *headers.items()]
+    name = "midflight" if isinstance(address, Address) else address.name
+    fields = [("host", name), ("connection", "close"), *headers.items()]
     if body is not None:
         fields += [("content-type", "application/json"), ("content-length", str(len(body)))]
     try:
@@ -175,7 +186,7 @@ async def request(
 
 
 async def call(
-    address: Address,
+    address: Address | ServerAddress,
     method: str,
     path: str,
     body: bytes | None = None,
@@ -189,14 +200,17 @@ async def call(
     return content
 
 
-async def stream(address: Address, path: str) -> AsyncIterator[list[Told]]:
+async def stream(
+    address: Address | ServerAddress, path: str, headers: Mapping[str, str] = {}
+) -> AsyncIterator[list[Told]]:
     """Yield the events that a host sends, until it ends them. Raises the error that it answers.
 
     They come as many at a time as there are. What its agent can do comes before the first, and with
     what has changed it; None says that the host is there, and knows of the reader. Where the reader
     was too slow the host ends the events too: the reader asks for the rest.
     """
-    async with request(address, "GET", path, None, _STREAM, look_s=STREAM_LOOK_S) as response:
+    asked = {**_STREAM, **headers}
+    async with request(address, "GET", path, None, asked, look_s=STREAM_LOOK_S) as response:
         if response.status >= BAD_REQUEST:
             raise _error(await response.body())
         kind, last = b"", None

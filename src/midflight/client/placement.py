@@ -38,8 +38,11 @@ Answers = Mapping[Address, Mapping[str, Any]]
 class Placement:
     """Finds the host of a session by the journal, or a host for it: on this machine, or a new one.
 
-    ``headers`` go with everything that changes something.
+    ``headers`` go with everything that changes something. A session at rest is looked for again
+    after ``look_again_s`` seconds.
     """
+
+    look_again_s = 0.5
 
     def __init__(
         self,

@@ -14,9 +14,11 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.agents import create
 from midflight.client.placement import Placement
+from midflight.client.server import ServerPlacement
 from midflight.errors import Conflict, HostGone, MidflightError, NotFound, StoreRefused
 from midflight.info import AgentInfo, Outcome, SessionInfo
-from midflight.journal import Journal, SessionRow, restored
+from midflight.journal import SessionRow, restored
+from midflight.journal.base import SessionReader
 from midflight.options import Options
 from midflight.session import BaseSession
 from midflight.session.event_log import EventLog
@@ -25,10 +27,6 @@ from midflight.values import PermissionMode, Support
 
 CALL_TIMEOUT_S = 90.0
 """How long what a command did may take to be among the events."""
-
-LOOK_AGAIN_S = 0.5
-"""How often a session at rest is looked for, because any process may resume it."""
-
 
 _ABOUT_AGENT = (e.SessionStarted, e.Notice)
 
@@ -47,8 +45,8 @@ class RemoteSession(BaseSession):
         self,
         info: SessionInfo,
         *,
-        journal: Journal,
-        placement: Placement,
+        journal: SessionReader,
+        placement: Placement | ServerPlacement,
         carry_out: CarryOut,
         fresh: bool,
         attend: bool,
@@ -228,7 +226,7 @@ class RemoteSession(BaseSession):
             self._connected.set()
             self._log.wake()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_S):
+                async with asyncio.timeout(self._placement.look_again_s):
                     await self._look_again.wait()
 
     def _fail(self, error: MidflightError) -> None:

@@ -1,17 +1,19 @@
-"""How a session writes to its journal, if it has one: the few calls that it needs."""
+"""What a session asks of its journal, if it has one, and what clients ask of any."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from midflight.events import Event
+from midflight.info import SessionInfo
+from midflight.journal.rows import HostRow, SessionRow
 from midflight.state.session import State
 from midflight.values import SessionStatus
 
-__all__ = ["Past", "Record", "Summary"]
+__all__ = ["Past", "Record", "SessionReader", "Summary"]
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,64 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     pending: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     limits: Mapping[str, Any] | None = None
+
+
+class SessionReader(Protocol):
+    """What clients read of sessions: in the journal itself, or through a server that has it."""
+
+    async def open(self) -> None:
+        """Make ready to read. Raises `StoreFailed`."""
+        ...
+
+    async def close(self) -> None:
+        """Read no more."""
+        ...
+
+    async def sessions(
+        self,
+        *,
+        status: str | None = None,
+        cwd: str | None = None,
+        parent: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionRow]:
+        """Return the sessions that fit, the newest first."""
+        ...
+
+    async def find(
+        self,
+        text: str | None = None,
+        cwd: str | None = None,
+        *,
+        exact: bool = False,
+        among: Collection[str] | None = None,
+    ) -> SessionRow:
+        """Return the session that is meant; see `Journal.find`."""
+        ...
+
+    async def info(self, session: SessionRow | str) -> SessionInfo:
+        """Return a session as other processes get it. Raises `NotFound`."""
+        ...
+
+    async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
+        """Return sessions as other processes get them."""
+        ...
+
+    async def hosts(self) -> list[HostRow]:
+        """Return the hosts that are known."""
+        ...
+
+    async def past(self, session: str) -> Past:
+        """Return what makes up the state of a session."""
+        ...
+
+    async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
+        """Return a page of the durable events after a ``seq``."""
+        ...
+
+    async def tail(self, session: str, count: int) -> list[Event]:
+        """Return the newest durable events."""
+        ...
 
 
 class Record(Protocol):

@@ -96,10 +96,7 @@ class AllSessions:
 
     async def agent(self, id: str) -> AgentInfo:
         """Return what the agent of a session can do, or what its kind can."""
-        async with self._entered(id, attends=False) as session:
-            return session.agent_seen or AgentInfo(
-                capabilities=dict(session.capabilities), permission_mode=session.permission_mode
-            )
+        return await self._client.agent(id)
 
     def agent_seen(self, id: str) -> AgentInfo | None:
         """Return the same of a session that is followed."""

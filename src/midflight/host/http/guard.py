@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from starlette.routing import BaseRoute, Mount, Route
 
 from midflight.authorization import Caller
-from midflight.errors import MidflightError
+from midflight.errors import MidflightError, Unauthorized
 from midflight.host.http.connection import CALLER
-from midflight.host.http.problems import refusal
+from midflight.host.http.problems import problem, refusal
 from midflight.host.http.tcp import Names
 
 App = Callable[..., Awaitable[None]]
@@ -88,10 +88,8 @@ class Guard:
         if caller is not None:
             scope["state"] = {**scope.get("state", {}), CALLER: caller}
         elif scope["path"] not in self._open:
-            how = {"WWW-Authenticate": "Bearer"}
-            return refusal(
-                REFUSED, "the token is missing or wrong", "Authorization: Bearer …", **how
-            )
+            wrong = Unauthorized("the token is missing or wrong", "Authorization: Bearer …")
+            return problem(wrong, **{"WWW-Authenticate": "Bearer"})
         return None
 
 

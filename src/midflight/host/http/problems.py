@@ -32,9 +32,11 @@ from midflight.errors import (
     NotFound,
     SessionClosed,
     StoreFailed,
+    Unauthorized,
 )
 
 STATUS: tuple[tuple[type[MidflightError], int], ...] = (
+    (Unauthorized, 401),
     (NotAllowed, 403),
     (NotFound, 404),
     (AlreadyAnswered, 409),
@@ -95,10 +97,10 @@ def log(error: Exception, masked: Callable[[str], str]) -> None:
     asyncio.get_running_loop().call_exception_handler(context)
 
 
-def problem(error: MidflightError) -> Response:
+def problem(error: MidflightError, **headers: str) -> Response:
     """Return the response for an error."""
     status = next((number for kind, number in STATUS if isinstance(error, kind)), 500)
-    return _response(error.plain(), status)
+    return _response(error.plain(), status, headers)
 
 
 def refusal(status: int, message: str, hint: str = "", **headers: str) -> Response:

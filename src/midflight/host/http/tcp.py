@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 import msgspec
 
+from midflight.address import ServerAddress
 from midflight.errors import InvalidOption
 from midflight.host.http.unix import BACKLOG
 
@@ -16,8 +16,6 @@ SILENCE_S = 60
 """After so long without a sign of the other end a connection is closed by the system."""
 
 MAX_PORT = 65_535
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -36,38 +34,20 @@ class Names(msgspec.Struct, frozen=True):
         scheme = "https" if tls else "http"
         host, port = listener.getsockname()[:2]
         address = ipaddress.ip_address(host)
-        own = [] if address.is_unspecified else [f"[{host}]" if ":" in host else host]
+        own = [] if address.is_unspecified else [host]
         if address.is_loopback or address.is_unspecified:
-            own += ["localhost", "127.0.0.1", "[::1]"]
-        named = [_parts(url) for url in public]
+            own += ["localhost", "127.0.0.1", "::1"]
+        named = [ServerAddress.parse(url, "public_url") for url in public]
         if address.is_unspecified and not named:
             raise InvalidOption(
                 "public_url",
                 f"{host} stands for all addresses, and nothing says by which name it is reached",
                 "--public-url https://NAME",
             )
-        every = [*named, *((scheme, each, port) for each in own)]
-        hosts = {f"{name}:{number}" for _, name, number in every}
-        hosts |= {name for scheme, name, number in every if number == _PORTS[scheme]}
-        urls = dict.fromkeys(_url(*each) for each in every)
+        every = [*named, *(ServerAddress(scheme, each, port) for each in own)]
+        hosts = {name for each in every for name in (each.name, each.full_name)}
+        urls = dict.fromkeys(str(each) for each in every)
         return cls(frozenset(hosts), frozenset(urls), tuple(urls))
-
-
-def _parts(url: str) -> tuple[str, str, int]:
-    """Return scheme, name and port of a URL. Raises `InvalidOption`."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
-        raise InvalidOption("public_url", f"{url!r} is no address", "such as https://my.name:8443")
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts.scheme, name, port or _PORTS[parts.scheme]
-
-
-def _url(scheme: str, name: str, port: int) -> str:
-    return f"{scheme}://{name}" + ("" if port == _PORTS[scheme] else f":{port}")
 
 
 def listen(host: str, port: int) -> socket.socket:

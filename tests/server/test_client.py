@@ -1,0 +1,128 @@
+"""A program reaches the sessions of a server by its URL, as it reaches its own machine's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.manifest import fault
+from tests.host.test_shared_host import one_environment, started
+from tests.server.conftest import TOKEN, Server
+from tests.support.events import read, texts
+
+import midflight
+from midflight.errors import InvalidOption, NotFound, Unauthorized, UnsupportedOption
+from midflight.host import Host
+from midflight.server.server import ServeOptions, serving
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Text, Wait
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+__all__ = ["one_environment", "started"]
+
+
+async def test_session_is_dispatched_by_url(
+    started: list[Host], server: Server, fake_model: Any, tmp_path: Path
+) -> None:
+    model = await fake_model(Text("one"), Text("two"))
+    async with midflight.connect(server.url, token=TOKEN) as client:
+        options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path), "max_turns": 7}
+        async with await client.dispatch("do it", id="my-id", **options) as session:
+            assert session.first is not None
+            assert texts(await read(session)) == ["one"]
+            assert (session.options.max_turns, session.name) == (7, "do-it")
+            await session.send("more")
+            assert texts(await read(session)) == ["two"]
+        (info,) = await client.sessions()
+        assert info == await client.info("do-i") == await client.info(cwd=tmp_path)
+        assert [info.id for info in await client.sessions(status="running")] == []
+        assert [event.seq for event in await client.tail("my-id", 2)] == [info.seq - 1, info.seq]
+        with pytest.raises(NotFound):
+            await client.info("do-i", exact=True)
+        with pytest.raises(InvalidOption, match="max_turns"):
+            await client.dispatch("x", agent="fake", cwd=tmp_path, max_turns=0)
+        with pytest.raises(UnsupportedOption):
+            await client.dispatch("x", on_request=lambda _: None)
+        await client.remove("my-id")
+        assert await client.sessions() == []
+
+
+@fault("S1", "S4")
+async def test_wrong_token_is_an_error_that_does_not_repeat_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MIDFLIGHT_TOKEN", raising=False)
+    for token in (None, "", "wrong-wrong-wrong-wrong"):
+        with pytest.raises(Unauthorized) as caught:
+            async with midflight.connect(server.url, token=token):
+                raise AssertionError
+        assert not token or token not in f"{caught.value!r} {caught.value}"
+    monkeypatch.setenv("MIDFLIGHT_TOKEN", TOKEN)
+    async with midflight.connect(server.url) as client:
+        assert await client.sessions() == []
+
+
+@pytest.mark.parametrize("url", ["http://", "http://a/b", "https://user@a", "http://a?token=x"])
+async def test_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidOption):
+        midflight.connect(url, token=TOKEN)
+
+
+async def test_what_the_server_decides_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="notify"):
+        midflight.connect("http://a", token=TOKEN, notify="ntfy://x")
+
+
+@fault("N1", "N7")
+async def test_client_goes_on_with_a_server_that_was_started_anew(
+    begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.client.server.ServerPlacement.look_again_s", 0.05)
+    model, session = await begin(Text("one"), [Wait("go"), Text("two")])
+    options = ServeOptions(host="127.0.0.1", port=0, where=state)
+    env = {"MIDFLIGHT_TOKEN": TOKEN}
+    first = serving(options, env)
+    url = (await first.__aenter__()).urls[0]
+    port = int(url.rpartition(":")[2])
+    async with (
+        midflight.connect(url, token=TOKEN) as client,
+        await client.session(session.id) as remote,
+    ):
+        await (await remote.send("one")).result()
+        message = await remote.send("two")
+        await model.reached("go")
+        await first.__aexit__(None, None, None)
+        with pytest.raises(midflight.HostGone, match=str(port)):
+            await remote.interrupt()
+        model.signal("go")
+        async with serving(ServeOptions(host="127.0.0.1", port=port, where=state), env):
+            assert (await message.result()).text == "two"
+            events = [event async for event in _durable(remote, session.last_seq)]
+    assert [event.seq for event in events] == list(range(1, session.last_seq + 1))
+
+
+async def _durable(session: Any, last: int) -> Any:
+    async for event in session.events():
+        if event.seq:
+            yield event
+        if event.seq == last:
+            return
+
+
+async def test_two_programs_and_a_terminal_see_the_same(
+    server: Server, begin: Begin, client: Any
+) -> None:
+    _, session = await begin(Text("one"))
+    async with (
+        midflight.connect(server.url, token=TOKEN) as far,
+        await far.session(session.id) as one,
+        await far.session(session.id) as two,
+        await client.session(session.id) as near,
+    ):
+        await one.send("go")
+        found = await asyncio.gather(*(read(each) for each in (one, two, near)))
+    assert texts(found[0]) == texts(found[1]) == texts(found[2]) == ["one"]
