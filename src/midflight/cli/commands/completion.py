@@ -7,9 +7,11 @@ that is completed.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from typing import get_args
 
 from midflight._util.sanitize import inert
-from midflight.cli.command_table import COMMANDS, WORKTREE_ACTIONS
+from midflight.cli.command_table import COMMANDS
 from midflight.cli.output import write
 
 _BASH = """\
@@ -43,13 +45,7 @@ complete -c midflight -a '(__midflight)'
 
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
-_NAMED = frozenset(
-    {
-        *("show", "logs", "attach", "resume", "stop", "rm"),
-        *("send", "queue", "redirect", "interrupt", "answer"),
-    }
-)
-"""Commands whose first word may be a session."""
+_MAY_ANSWER = ("questions", "everything", "nothing")
 
 
 def completion(args: argparse.Namespace) -> int:
@@ -67,39 +63,95 @@ def complete(args: argparse.Namespace) -> int:
 
 def candidates(words: list[str]) -> list[str]:
     """Return what the last of the words can become."""
-    *before, begun = words or [""]
-    if begun.startswith("-"):
-        words = _options(before[0] if before else "")
-    elif not before:
-        words = [name for name, command in COMMANDS.items() if command.group]
-    elif before[0] in _NAMED:
-        words = _sessions()
-    elif before[0] == "worktree":
-        words = _sessions() if len(before) > 1 else list(WORKTREE_ACTIONS)
-    elif before[0] == "completion":
-        words = sorted(_SCRIPTS)
-    else:
-        words = []
-    return [each for each in words if each.startswith(begun)]
+    *before, begun = [word for word in words if word != "="] or [""]  # bash cuts --option=value
+    if words[-1:] == ["="]:
+        before, begun = [*before, begun], ""
+    option, equals, value = begun.partition("=")
+    lead = ""
+    if equals and begun.startswith("--"):
+        before, begun, lead = [*before, option], value, f"{option}="
+    found = _commands() if not before else _in_command(before[0], before[1:], begun)
+    return [f"{lead}{each}" for each in found if each.startswith(begun)]
 
 
-def _options(name: str) -> list[str]:
-    """Return the options of a command, as its parser has them."""
-    if name not in COMMANDS:
-        return ["--help", "--version"]
+def _commands() -> list[str]:
+    names = [name for name, command in COMMANDS.items() if command.group]
+    return [*names, "--help", "--version"]
+
+
+def _in_command(name: str, before: list[str], begun: str) -> Iterable[str]:
+    """Return what can stand behind some words of a command."""
+    if name == "help" and not before:
+        return _commands()
     parser = argparse.ArgumentParser(prog=name)
-    COMMANDS[name].add_options(parser)
-    return [text for text in parser._option_string_actions if text.startswith("--")]  # noqa: SLF001
+    if name in COMMANDS:
+        COMMANDS[name].add_options(parser)
+    options = parser._option_string_actions  # noqa: SLF001 - argparse has no other way to ask
+    if before and _takes_value(options.get(before[-1])):
+        return _values(options[before[-1]], 0)
+    if begun.startswith("-"):
+        return [option for option in options if option.startswith("--")]
+    values = {at + 1 for at, word in enumerate(before) if _takes_value(options.get(word))}
+    place = sum(
+        1 for at, word in enumerate(before) if at not in values and not word.startswith("-")
+    )
+    places = [each for each in parser._actions if not each.option_strings]  # noqa: SLF001
+    if not places or (place >= len(places) and places[-1].nargs != "+"):
+        return ()
+    at = min(place, len(places) - 1)
+    return _values(places[at], place - at)
+
+
+def _takes_value(option: argparse.Action | None) -> bool:
+    return option is not None and option.nargs != 0
+
+
+def _values(action: argparse.Action, place: int) -> Iterable[str]:
+    """Return what an argument can be; one that takes several words is asked for each ``place``."""
+    if action.choices is not None:
+        return [str(each) for each in action.choices]
+    match action.dest:
+        case "agent":
+            return _agents()
+        case "permission_mode":
+            return _modes()
+        case "on_usage_limit":
+            return ("wait", "fail")
+        case "may_answer":
+            return _MAY_ANSWER
+        case "session" | "sessions":
+            return _sessions()
+        case "words":
+            return _sessions() if not place else ("allow", "always", "deny")
+    return ()
+
+
+def _agents() -> list[str]:
+    from midflight.agents import NAMES
+
+    return [name for name in NAMES if name != "fake"]
+
+
+def _modes() -> tuple[str, ...]:
+    from midflight.values import PermissionMode
+
+    return get_args(PermissionMode)
 
 
 def _sessions() -> list[str]:
-    """Return the names of all sessions that may be read here, the newest first."""
+    """Return the names of the sessions that may be read here, the newest first."""
+    from midflight.journal.names import newest_names
+    from midflight.lineage import inside
+
+    if not inside():
+        return newest_names()
     import asyncio
 
-    return asyncio.run(_names())
+    return asyncio.run(_readable())
 
 
-async def _names() -> list[str]:
+async def _readable() -> list[str]:
+    """Return those that an agent may read, which takes what is slow to load."""
     from midflight.authorization import Authorizer
     from midflight.journal import Journal
 
