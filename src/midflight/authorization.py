@@ -177,6 +177,11 @@ class Authorizer:
             family.check_children(line[0])
         return Beginning(options, line[0] if line else "", held=True)
 
+    def check_keeping(self) -> None:
+        """Raise `NotAllowed` for an agent: it would start others that no session bounds."""
+        if self._caller.held:
+            raise NotAllowed("an agent keeps no other one ready", "ask the user")
+
     # Commands and reading -----------------------------------------------------------------
 
     async def check(self, session: str, command: c.Command) -> None:

@@ -294,6 +294,16 @@ async def test_agents_own_process_begins_nothing_wider(
 
 
 @fault("S17")
+async def test_agents_own_process_keeps_no_agent_ready(
+    home: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would be started with options that no session bounds."""
+    monkeypatch.setenv(SESSION_VARIABLE, "of an agent")
+    with pytest.raises(NotAllowed, match="keeps no other one ready"):
+        await home.keep_warm(agent="fake", cwd=tmp_path, permission_mode="bypassPermissions")
+
+
+@fault("S17")
 async def test_agents_own_process_counts_against_the_budget(
     home: Host, build: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

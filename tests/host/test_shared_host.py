@@ -45,7 +45,7 @@ async def started(open_host: Hosts, monkeypatch: pytest.MonkeyPatch) -> Started:
     hosts: Started = []
 
     async def start(*_: object, **__: object) -> Address:
-        hosts.append(await open_host(kind=own_kind()))
+        hosts.append(await open_host(kind=own_kind(), taking=True))
         return Address.parse(hosts[-1].address())
 
     monkeypatch.setattr("midflight.client.placement.start_host", start)
@@ -106,7 +106,7 @@ async def let_disk_hang(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     journal.valid_until = 0.0
 
 
-@pytest.mark.parametrize("what", ["no kind", "environment", "park time", "full", "no beat"])
+@pytest.mark.parametrize("what", ["not taking", "environment", "park time", "full", "no beat"])
 async def test_host_that_does_not_fit_takes_no_session(
     started: Started,
     client: Client,
@@ -117,11 +117,10 @@ async def test_host_that_does_not_fit_takes_no_session(
     what: str,
 ) -> None:
     other = {
-        "no kind": None,
         "environment": HostKind(host_environment() | {"A_KEY": "another"}, None),
         "park time": HostKind(host_environment(), 60.0),
     }.get(what, own_kind())
-    unfit = await open_host(kind=other)
+    unfit = await open_host(kind=other, taking=what != "not taking")
     if what == "full":
         monkeypatch.setattr("midflight.host.service.MAX_TAKEN", 0)
     if what == "no beat":
@@ -131,8 +130,24 @@ async def test_host_that_does_not_fit_takes_no_session(
     assert unfit.live() == []
 
 
+async def test_warm_agent_is_for_who_needs_a_host_of_that_kind(
+    started: Started,
+    client: Client,
+    options: dict[str, Any],
+    open_host: Hosts,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warm = await open_host()
+    await warm.keep_warm(**options)
+    fits = await client.dispatch("one", **options)
+    await warm.keep_warm(**options)
+    monkeypatch.setenv("A_KEY", "another")
+    other = await client.dispatch("two", **options)
+    assert (fits.info.host, other.info.host) == (warm.address(), started[0].address())
+
+
 async def test_host_that_is_closing_takes_no_session(open_host: Hosts) -> None:
-    host = await open_host(kind=own_kind())
+    host = await open_host(kind=own_kind(), taking=True)
     journal = host._journal  # noqa: SLF001 - whose id is the key
     path = f"/healthz?takes={own_kind().mark(journal.host or '')}"
     assert (await call(host.address(), path))[1]["takes"] is True
@@ -185,7 +200,7 @@ async def test_session_at_rest_goes_to_the_host_that_takes_it(
     for name, value in model.env(state).items():
         monkeypatch.setenv(name, value)
     await session.close("parked")
-    taking = await open_host(kind=own_kind())
+    taking = await open_host(kind=own_kind(), taking=True)
     monkeypatch.setenv("TMUX_PANE", "%3")
     async with connect(state) as client:
         # The host that has had it still lives, and would be asked first.
@@ -220,7 +235,7 @@ async def test_task_is_accepted_before_its_agent_is_there(
         await start(self)
 
     monkeypatch.setattr(FakeAgent, "start", wait)
-    await open_host(kind=own_kind())
+    await open_host(kind=own_kind(), taking=True)
     async with connect(state) as client, await client.dispatch("go", **options) as session:
         assert session.first is not None
         assert session.first.state == "accepted"
@@ -232,7 +247,7 @@ async def test_task_is_accepted_before_its_agent_is_there(
 async def test_agent_that_is_not_there_is_an_error_and_no_session(
     open_host: Hosts, client: Client, tmp_path: Path
 ) -> None:
-    await open_host(kind=own_kind())
+    await open_host(kind=own_kind(), taking=True)
     with pytest.raises(AgentUnavailable, match="no model"):
         await client.dispatch("go", agent="fake", cwd=tmp_path)
     assert await client.sessions() == []
@@ -244,7 +259,7 @@ async def test_start_that_fails_ends_the_message_and_the_next_one_starts(
     options: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await open_host(kind=own_kind())
+    await open_host(kind=own_kind(), taking=True)
     starts = 0
     start = FakeAgent.start
 

@@ -20,8 +20,10 @@ from midflight.address import Address
 from midflight.client.client import connect
 from midflight.client.placement import Placement
 from midflight.client.spawn import start_host
+from midflight.environment import HostKind
 from midflight.host import Host
 from midflight.info import SessionInfo
+from midflight.journal import Journal
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 
@@ -105,12 +107,16 @@ async def test_a_session_at_rest_is_commanded_beside_a_sick_host(
 
 @fault("D7")
 async def test_a_host_without_a_warm_agent_is_not_asked_for_one(
-    host: Host, fake_model: Callable[..., Awaitable[FakeModel]], tmp_path: Path
+    host: Host, state: Path, fake_model: Callable[..., Awaitable[FakeModel]], tmp_path: Path
 ) -> None:
     model = await fake_model()
-    assert (await call(host.address(), "/healthz?warm"))[1]["warm"] is False
+    async with Journal(state) as journal:
+        [row] = await journal.hosts()
+    asked = f"/healthz?warm&takes={HostKind(os.environ, None).mark(row.id)}"
+    assert (await call(host.address(), asked))[1]["warm"] is False
     await host.keep_warm(agent="fake", cwd="/", env=model.env(tmp_path))
-    assert (await call(host.address(), "/healthz?warm"))[1]["warm"] is True
+    assert (await call(host.address(), asked))[1]["warm"] is True
+    assert (await call(host.address(), "/healthz?warm"))[1]["warm"] is False
 
 
 @fault("D7")

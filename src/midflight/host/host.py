@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -49,18 +50,22 @@ class Host:
         agent: AgentFactory = create,
         on_session: OnSession | None = None,
         kind: HostKind | None = None,
+        taking: bool = False,
     ) -> None:
         """``where`` is the journal's folder or address, the user's own if not given.
 
         ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
         ``on_session`` is called with each session that begins or is resumed here, before its agent
-        starts. ``kind`` is what a host in the background is like, which takes sessions from
-        whoever needs that kind; others take none that they are not asked for by name.
+        starts. ``kind`` is what this host is like, that of this process if not given: whoever
+        needs that kind gets its warm agents. One that is ``taking``, in the background, takes their
+        sessions without a warm agent too.
         """
         self._journal = Journal(where)
         self._warm = WarmAgents(agent)
         self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
-        self._service = SessionService(self._journal, self._sessions, self._warm, kind)
+        self._service = SessionService(
+            self._journal, self._sessions, self._warm, kind, taking=taking
+        )
         self._housekeeping = Housekeeping(
             self._journal, self._sessions, self._warm, park_after, self._service.is_read
         )
@@ -189,8 +194,12 @@ class Host:
         """Have an agent ready for tasks with these very options; see `midflight.Options`.
 
         A task that finds it ready need not wait for its start; another one is started then.
-        Raises what `midflight.dispatch` raises. The options:
+        It is for who needs a host of this kind. Raises what `midflight.dispatch` raises, and
+        `NotAllowed` inside an agent. The options:
         """
+        Authorizer.of_this_process(self._journal).check_keeping()
+        if self._service.kind is None:
+            self._service.kind = HostKind(os.environ, None)
         await self._warm.add(Options.build(**options))
 
     async def unused(self, seconds: float) -> None:

@@ -52,13 +52,24 @@ class SessionService:
     """Answers for the sessions of the journal, and knows which of them are read."""
 
     def __init__(
-        self, journal: Journal, sessions: SessionTable, warm: WarmAgents, kind: HostKind | None
+        self,
+        journal: Journal,
+        sessions: SessionTable,
+        warm: WarmAgents,
+        kind: HostKind | None,
+        *,
+        taking: bool,
     ) -> None:
-        """Begin without a reader. ``kind`` says who may have a session here; None: nobody."""
+        """Begin without a reader.
+
+        ``kind`` says for whom sessions and warm agents are here, None: for nobody else. ``taking``
+        is a host that takes sessions, also without a warm agent.
+        """
         self._journal = journal
         self._sessions = sessions
         self._warm = warm
-        self._kind = kind
+        self.kind = kind
+        self._taking = taking
         self._readers: Counter[str] = Counter()
         self._attended: Counter[str] = Counter()
 
@@ -71,20 +82,23 @@ class SessionService:
         """The host is about to end."""
         return self._sessions.closing
 
-    @property
-    def warm(self) -> bool:
-        """This host keeps agents ready, and takes sessions for them."""
-        return bool(self._warm) and not self.closing
+    def warms(self, mark: str) -> bool:
+        """Tell whether this host keeps agents ready for one who needs the kind with this mark."""
+        return bool(self._warm) and self._is_meant(mark)
 
     def takes(self, mark: str) -> bool:
         """Tell whether this host takes sessions for one who needs the kind with this mark.
 
         One that cannot beat takes none: it will be taken for dead.
         """
-        host, well = self._journal.host, time.monotonic() < self._journal.valid_until
-        if self._kind is None or host is None or self.closing or not well:
+        well = self._taking and time.monotonic() < self._journal.valid_until
+        return well and len(self._sessions.live()) < MAX_TAKEN and self._is_meant(mark)
+
+    def _is_meant(self, mark: str) -> bool:
+        host = self._journal.host
+        if self.kind is None or host is None or self.closing:
             return False
-        return len(self._sessions.live()) < MAX_TAKEN and self._kind.is_meant(mark, host)
+        return self.kind.is_meant(mark, host)
 
     def knows(self, id: str) -> bool:
         """Tell whether this host has had a session, and can resume it with what is never stored."""

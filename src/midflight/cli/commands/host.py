@@ -54,12 +54,20 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # its terminal may go, it stays
-    # Only one that was started for others takes their sessions: a person's own ends with a Ctrl-C.
-    kind = None if args.ready is None else HostKind(host_environment(), args.park_after)
+    # Only one that was started for others takes their sessions: a person's own ends with a Ctrl-C,
+    # and who gets one of its agents has its time to park as well.
+    taking = args.ready is not None
+    kind = HostKind(host_environment(), args.park_after if taking else None)
     try:
         notifier = make_notifier(None)
         on_session = notifier.follow if notifier else None
-        mine = Host(args.journal, park_after=park_after(args), on_session=on_session, kind=kind)
+        mine = Host(
+            args.journal,
+            park_after=park_after(args),
+            on_session=on_session,
+            kind=kind,
+            taking=taking,
+        )
         async with mine:
             ready, args.ready = args.ready, None  # once closed, its number is used again
             _report_ready(ready, Ready(address=mine.address()))

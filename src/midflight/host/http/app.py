@@ -126,7 +126,7 @@ def make_app(service: SessionService) -> Logged:
         if "knows" in query:
             body["knows"] = service.knows(query["knows"])
         if "warm" in query:
-            body["warm"] = service.warm
+            body["warm"] = service.warms(query.get("takes", ""))
         if "takes" in query:
             body["takes"] = service.takes(query["takes"])
         return as_json(body)
