@@ -27,7 +27,11 @@ def tool(call: str, status: str, **fields: Any) -> dict[str, Any]:
 def ask(call: str, *kinds: str, **fields: Any) -> dict[str, Any]:
     """A step: the agent asks leave for a tool call, and waits."""
     offered = kinds or ("allow_always", "allow_once", "reject_once")
-    options = [{"optionId": f"id-{kind}", "kind": kind, "name": kind} for kind in offered]
+    ids = [f"id-{kind}" + "-again" * offered[:at].count(kind) for at, kind in enumerate(offered)]
+    options = [
+        {"optionId": id, "kind": kind, "name": kind}
+        for id, kind in zip(ids, offered, strict=True)  # noqa: A001 - as the protocol has it
+    ]
     params = {"sessionId": "s-1", "toolCall": {"toolCallId": call, **fields}, "options": options}
     return {"request": "session/request_permission", "params": params}
 

@@ -361,6 +361,8 @@ async def test_every_message_is_of_the_protocols_own_form(scripted: Open, tmp_pa
         ({"disallowed_tools": ["execute"]}, (), "id-reject_once", 0),
         ({"permission_mode": "bypassPermissions"}, (), "id-allow_once", 1),
         ({"allowed_tools": ["Bash"]}, ("allow_always", "reject_once"), "id-reject_once", 0),
+        ({"allowed_tools": ["Bash"]}, ("allow_once", "allow_once"), "id-allow_once", 0),
+        ({"disallowed_tools": ["Bash"]}, ("reject_once", "reject_once"), "id-reject_once", 0),
     ],
 )
 async def test_request_is_answered_once_by_the_rules_for_tools(

@@ -81,7 +81,10 @@ class AcpRequests:
 
     def permission(self, request: object, params: Mapping[str, Any]) -> None:
         """Take a permission request: the options answer it, or the session does."""
-        choices = {str(each["kind"]): str(each["optionId"]) for each in params["options"]}
+        choices: dict[str, str] = {}
+        for each in params["options"]:
+            # Of two of a kind the first is the plain one: agents put those that do more behind it.
+            choices.setdefault(str(each["kind"]), str(each["optionId"]))
         call, signals = self._translate.asked(params["toolCall"])
         self._report(signals)
         verdict = self._permissions.verdict(call)
