@@ -308,3 +308,54 @@ def test_no_terminal_is_too_narrow(width: int, tmp_path: Path) -> None:
     assert screen.live(width)
     screen.take(e.Text(text="some words of a text, and 日本語"), width)
     assert len(one_line("some words", width)) <= width
+
+
+# ------------------------------------------------------------------ what comes in between
+
+DOCUMENT = "Some *words* of a text,\nand more.\n\n- one\n- two\n\n"
+CODE = "```python\nx = 1\n\ny = 2\n```\n"
+TABLE = "| a | b |\n|---|:-:|\n| 1 | 2 |\n| 3 | 4 |\n"
+
+
+@given(st.lists(st.integers(0, len(DOCUMENT))).map(sorted))
+def test_no_word_is_lost_or_split_where_a_text_is_cut(at: list[int]) -> None:
+    blocks, shown = Blocks(), list[str]()
+    for begin, end in zip([0, *at], [*at, len(DOCUMENT)], strict=True):
+        shown += blocks.feed(DOCUMENT[begin:end])
+        shown.append(blocks.cut())
+    shown.append(blocks.flush())
+    assert " ".join(shown).split() == DOCUMENT.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "begun"), [(CODE, "```python\n"), (TABLE, "| a | b |\n|---|:-:|\n")]
+)
+def test_code_and_tables_go_on_as_such_where_they_are_cut(text: str, begun: str) -> None:
+    lines = text.splitlines(keepends=True)
+    begins = begun.count("\n")
+    for at in range(begins + 1, len(lines)):
+        blocks = Blocks()
+        blocks.feed("".join(lines[:at]))
+        assert blocks.cut() == "".join(lines[:at])
+        assert blocks.cut() == ""
+        blocks.feed("".join(lines[at:]))
+        assert blocks.flush() == begun + "".join(lines[at:])
+
+
+def test_what_happens_stands_below_what_was_written_before() -> None:
+    screen = Screen(Path("/nowhere"))
+    screen.take(e.TurnStarted(turn=1, origin="message", messages=()), 80)
+    said = e.MessageAccepted(message="m", text="also y", delivery="steer")
+    rest = e.Text(text="I look at the code, and at the tests.")
+    happened = [
+        *(e.TextDelta(text=text) for text in ("I look ", "at the co")),
+        said,
+        *(e.TextDelta(text=text) for text in ("de, ", "and at ")),
+        e.Notice(level="info", text="something"),
+        rest,
+    ]
+    shown = "".join(text for event in happened for _, text in screen.take(event, 80))
+    assert shown == (
+        "\nI look at the\n\n> also y\n  [steer] the agent reads it at its next step\n"
+        "\ncode, and at\n  [notice] something\n\nthe tests.\n"
+    )

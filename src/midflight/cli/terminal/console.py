@@ -111,6 +111,7 @@ class Console:
             folder=cwd,
             journal=journal,
             values=functools.partial(values, session),
+            unfinished=lambda: self._screen.cut(self._width),
             above=self._above,
             below=self._toolbar,
             stop=self._stop,
@@ -223,6 +224,8 @@ class Console:
     def _ask(self, request: Request) -> None:
         """Show a request; what was being typed is not an answer to it, so it is put aside."""
         first = self._requests.current is None
+        if first:
+            self._output.say(self._screen.cut(self._width))
         tree, session = self._tree, request.session
         if tree is None:
             self._requests.add(request)
@@ -243,7 +246,7 @@ class Console:
     def _resolved(self, session: str, request: str, shown: list[Fragment]) -> None:
         """A request has its answer: show it, what came meanwhile, and the next request, if any."""
         if not self._requests.remove(session, request):
-            self._output.show(shown)
+            self._output.show([*self._screen.cut(self._width), *shown] if shown else [])
             return
         self._output.say(shown)
         self._output.release()

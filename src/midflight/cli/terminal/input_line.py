@@ -22,6 +22,7 @@ from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import did_you_mean
 from midflight.cli.answers import is_answer
+from midflight.cli.output import Fragment
 from midflight.cli.terminal.completer import LineCompleter, Values
 from midflight.cli.terminal.history import LineHistory
 from midflight.cli.terminal.notifications import Notifications
@@ -59,6 +60,7 @@ class InputLine:
         folder: Path,
         journal: bool,
         values: Values,
+        unfinished: Callable[[], list[Fragment]],
         above: Callable[[], StyleAndTextTuples],
         below: Callable[[], str],
         stop: Callable[[], object],
@@ -106,7 +108,7 @@ class InputLine:
         app.timeoutlen = 0.3  # … also where it could begin a longer key
         app.min_redraw_interval = 0.05
         app.key_processor.before_key_press += notifications.key
-        self.output = OutputArea(app, lambda: requests.current is not None)
+        self.output = OutputArea(app, lambda: requests.current is not None, unfinished)
 
     # What is read -------------------------------------------------------------------------
 

@@ -17,11 +17,20 @@ class OutputArea:
     ``away`` is set while another program has the terminal: then all waits.
     """
 
-    def __init__(self, app: Application[str], asking: Callable[[], bool]) -> None:
-        """``asking`` tells whether a request is open."""
+    def __init__(
+        self,
+        app: Application[str],
+        asking: Callable[[], bool],
+        unfinished: Callable[[], list[Fragment]],
+    ) -> None:
+        """``asking`` tells whether a request is open.
+
+        ``unfinished`` returns what of a text still stands at the line, and is to be written.
+        """
         self.away = False
         self._app = app
         self._asking = asking
+        self._unfinished = unfinished
         self._held: list[Fragment] = []
 
     def show(self, what: list[Fragment]) -> None:
@@ -41,14 +50,17 @@ class OutputArea:
         self.say(held)
 
     def say(self, what: str | list[Fragment]) -> None:
-        """Write at once: what the person asked for, or is told of a line.
+        """Write at once: what the person asked for, or is told of a line, which is text alone.
+
+        Such a line stands below what was written before it.
 
         The line is taken away, and drawn again by the program's next redraw. prompt_toolkit's own
         way to do this gives the keyboard back to the terminal meanwhile, which then echoes keys
         and takes Ctrl-C and Ctrl-D for itself.
         """
         if isinstance(what, str):
-            what = wrapped([("", what)], shutil.get_terminal_size().columns)
+            before = [] if self._asking() else self._unfinished()
+            what = [*before, *wrapped([("", what)], shutil.get_terminal_size().columns)]
         if not what:
             return
         if self.away:

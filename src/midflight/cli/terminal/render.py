@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,9 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 _MARKDOWN = frozenset({"markdown", "md", "mdx"})
 """Languages of a block of code that has blocks of code in it."""
+
+_RULER = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?")
+"""The second line of a table."""
 
 _PLAIN_NAME = re.compile(r"[\w.$-]+", re.ASCII)
 _ITEM = re.compile(r"([-*+]|\d+[.)])\s")
@@ -78,6 +82,28 @@ class Blocks:
         self._lines, self._partial, self._fences = [], "", _Fences()
         return rest
 
+    def cut(self) -> str:
+        """Return what there is up to the last whole word; what follows is a block of its own.
+
+        A block of code, or a table, goes on with its first lines repeated.
+        """
+        begun = self._begun()
+        if begun:
+            done, self._lines = self._lines, begun
+            return "".join(done) if len(done) > len(begun) else ""
+        if self._fences.open:
+            return ""
+        words, space, self._partial = self._partial.rpartition(" ")
+        done, self._lines = self._lines, []
+        return "".join(done) + words + space
+
+    def _begun(self) -> list[str]:
+        """Return the first lines of the block of code or the table that has not ended."""
+        if len(self._fences.open) == 1:
+            return [self._fences.first + "\n"]
+        rows = list(itertools.takewhile(lambda line: "|" in line, reversed(self._lines)))[::-1]
+        return rows[:2] if len(rows) > 1 and _RULER.fullmatch(rows[1].strip()) else []
+
     def _begins_block(self, line: str) -> bool:
         if self._fences.open or not self._lines or self._lines[-1].strip() or not line.strip():
             return False
@@ -95,6 +121,7 @@ class _Fences:
 
     def __init__(self) -> None:
         self.open: list[str] = []
+        self.first = ""
         self._of_markdown = False
 
     def take(self, line: str) -> None:
@@ -105,7 +132,7 @@ class _Fences:
         marks, behind = match[1], match[2].strip()
         if not self.open:
             if marks[0] == "~" or "`" not in behind:  # else it is code in a line of text
-                self.open = [marks]
+                self.open, self.first = [marks], line
                 self._of_markdown = behind.lower() in _MARKDOWN
         elif marks[0] == self.open[-1][0] and len(marks) >= len(self.open[-1]):
             if not behind:

@@ -67,7 +67,11 @@ class Screen:
         return lines[-rows:]
 
     def take(self, event: e.Event, width: int) -> list[Fragment]:
-        """Return what to print for an event; often nothing."""
+        """Return what to print for an event; often nothing.
+
+        It stands below all that was written before, but for the answer to a request, while which
+        the text has waited.
+        """
         ended = self.tools.take(event)
         match event:
             case e.TextDelta(parent=None, text=text):
@@ -77,6 +81,13 @@ class Screen:
                 return self._whole(text, width)
             case e.TextDelta() | e.Text():
                 return []
+            case e.PermissionResolved() | e.QuestionResolved():
+                return wrapped(self._resolved(event), width)
+        shown = self._beside_text(event, ended, width)
+        return [*self.cut(width), *shown] if shown else []
+
+    def _beside_text(self, event: e.Event, ended: Running | None, width: int) -> list[Fragment]:
+        match event:
             case e.ToolStarted():
                 return self._tool_started(event, width)
             case e.ToolEnded():
@@ -85,6 +96,10 @@ class Screen:
                 return self._turn(event, width)
             case _:
                 return wrapped(self._other_event(event), width)
+
+    def cut(self, width: int) -> list[Fragment]:
+        """Return what has been written of the block that has not ended: something stands below."""
+        return self._show([self._blocks.cut()], width)
 
     def _other_event(self, event: e.Event) -> list[Fragment]:
         """Return what is neither the agent's text nor what its tools show."""
@@ -96,8 +111,6 @@ class Screen:
                 if isinstance(event, e.PermissionRequested):
                     self._diffs.pop(event.call, None)  # it is shown where it is asked for
                 return []
-            case e.PermissionResolved() | e.QuestionResolved():
-                return self._resolved(event)
             case _:
                 return self._message(event)
 
