@@ -93,6 +93,10 @@ class Terminal:
         self.types("/quit")
         assert await self.ends() == code
 
+    def resizes(self, columns: int) -> None:
+        termios.tcsetwinsize(self._descriptor, (24, columns))
+        self.sends(signal.SIGWINCH)  # which comes by itself where the terminal controls it
+
     def sends(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

@@ -23,6 +23,7 @@ from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import did_you_mean
 from midflight.cli.answers import is_answer
 from midflight.cli.output import Fragment
+from midflight.cli.terminal import reflow
 from midflight.cli.terminal.completer import LineCompleter, Values
 from midflight.cli.terminal.history import LineHistory
 from midflight.cli.terminal.notifications import Notifications
@@ -107,6 +108,7 @@ class InputLine:
         app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
         app.timeoutlen = 0.3  # … also where it could begin a longer key
         app.min_redraw_interval = 0.05
+        reflow.follow(app)
         app.key_processor.before_key_press += notifications.key
         self.output = OutputArea(app, lambda: requests.current is not None, unfinished)
 
