@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import psutil
 import pytest
+from tests.cli.conftest import terminals
+from tests.support.program import IN_ITS_TERMINAL, WITH_FAKE
 from tests.support.terminal import Terminal
 
 from midflight import events as e
@@ -140,3 +143,33 @@ async def test_run_ends_with_the_process_that_waits_for_it(
             each.reason async for each in session.events() if isinstance(each, e.SessionEnded)
         ]
     assert reasons == ["closed"]
+
+
+@pytest.fixture
+async def window(project: Path, claude_home: Path) -> AsyncIterator[Start]:
+    """Start the program with a fake agent in a terminal that a person can close."""
+    async for start in terminals(project, claude_home, (*IN_ITS_TERMINAL, *WITH_FAKE)):
+        yield start
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_closing_the_terminal_leaves_the_session_at_work_if_wanted(
+    model: Model, window: Start, client: Client, tmp_path: Path, stays: bool
+) -> None:
+    config = tmp_path / "config" / "midflight" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[terminal]\nbackground = {str(stays).lower()}\n")
+    config.chmod(0o600)
+    scripted = await model([Words("working "), Wait("go"), Text("done")])
+    where = {**at(), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    screen = await window(scripted, "run", "work", "--name", "fix", **where)
+    await screen.sees("working")
+    host = await the_host()
+    async with await client.session("fix", attend=False) as session:
+        screen.close()
+        assert (await screen.ends() == 0) == stays
+        if stays:
+            scripted.signal("go")
+        ends = [each async for each in session.stream() if isinstance(each, e.TurnEnded)]
+    assert [end.text for end in ends] == (["working done"] if stays else [""])
+    assert host.is_running() == stays

@@ -18,6 +18,9 @@ AT_ONCE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_a
 WITH_FAKE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_fake.py"))
 """That one, with a fake agent that asks the scripted model of the test: no agent has to start."""
 
+IN_ITS_TERMINAL = (sys.executable, str(Path(__file__).parent / "programs" / "in_its_terminal.py"))
+"""What stands in front of a program that is told when its terminal is closed."""
+
 
 def watched() -> dict[str, str]:
     """Return the variables by which its coverage is measured, and the agents are kept from it."""

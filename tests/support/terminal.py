@@ -100,9 +100,15 @@ class Terminal:
     def sends(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def close(self) -> None:
+        """Close the terminal, as a person closes its window."""
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
     async def kill(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            self.close()

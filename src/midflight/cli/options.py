@@ -14,7 +14,14 @@ from midflight._util.sanitize import one_line
 from midflight.agents import NAMES
 from midflight.cli.output import write
 from midflight.config.files import read_project, read_user
-from midflight.config.merge import LIFTABLE, LIFTED, Defaults, ResolvedOptions, resolve
+from midflight.config.merge import (
+    LIFTABLE,
+    LIFTED,
+    TERMINAL_KEYS,
+    Defaults,
+    ResolvedOptions,
+    resolve,
+)
 from midflight.errors import InvalidOption, UnsupportedOption
 from midflight.options import Options
 
@@ -40,9 +47,9 @@ def project_file(folder: Path) -> Defaults | None:
 
 
 def terminal_setting(key: str) -> bool:
-    """Return what the user's file says of the terminal; by default yes. Raises `InvalidConfig`."""
+    """Return what the user's file says of the terminal, or the default. Raises `InvalidConfig`."""
     user = user_file()
-    return user is None or user.terminal.get(key, True)
+    return (user.terminal if user else {}).get(key, TERMINAL_KEYS[key])
 
 
 def resolve_options(args: argparse.Namespace) -> ResolvedOptions:

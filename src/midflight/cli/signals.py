@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from midflight.cli.exit_codes import INTERRUPTED
@@ -26,6 +26,8 @@ class Stopper:
         self._task: asyncio.Task[int] | None = None
         self._stop: asyncio.Task[None] | None = None
         self._quit_at = float("-inf")
+        self.on_hang_up: Callable[[], None] = self.quit
+        self.hung_up = False
         self.stopped = False
 
     def interrupt(self) -> None:
@@ -54,15 +56,20 @@ class Stopper:
         if self._task is not None:
             self._task.cancel()
 
+    def hang_up(self) -> None:
+        """The terminal is being closed: do what is wanted then, which is to end if nothing is."""
+        self.hung_up = True
+        self.on_hang_up()
+
     def listen(self, task: asyncio.Task[int], waiter: Waiter | None) -> None:
-        """Take the signals from now on; that the ``waiter`` was killed means the same as SIGHUP."""
+        """Take the signals from now on; that the ``waiter`` was killed is one to quit."""
         self._task = task
         loop = asyncio.get_running_loop()
         if waiter is not None:
             waiter.on_end(self.quit)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.quit)
-        loop.add_signal_handler(signal.SIGHUP, self.quit)
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
 
 
 async def until_stopped(

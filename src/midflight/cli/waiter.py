@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import socket
+import termios
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -76,3 +77,12 @@ def _wait(child: int, link: socket.socket) -> NoReturn:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def terminal_is_gone() -> bool:
+    """Tell whether the terminal of this process has been closed."""
+    try:
+        termios.tcgetattr(0)
+    except (OSError, termios.error):
+        return True
+    return False

@@ -38,8 +38,8 @@ MCP_KEYS = ("dirs", "agents", "permission_mode", "allowed_tools", "max_budget_us
 """The table of the user's file with the bounds of what `midflight mcp` dispatches, and its keys."""
 
 TERMINAL = "terminal"
-TERMINAL_KEYS = ("notify",)
-"""The table of the user's file with what the terminal does, and its keys: each is true or false."""
+TERMINAL_KEYS = {"notify": True, "background": False}
+"""The table of the user's file with what the terminal does, and its keys, each with its default."""
 
 LIFTED = "none"
 """Lifts a limit for one agent, in its table: ``[agents.codex]``, ``max_budget_usd = "none"``."""

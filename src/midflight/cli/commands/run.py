@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import functools
 import shlex
+import termios
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,7 +32,7 @@ from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.cli.waiter import Waiter, with_waiter
+from midflight.cli.waiter import Waiter, terminal_is_gone, with_waiter
 from midflight.commands import Send
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
@@ -41,6 +42,9 @@ from midflight.values import Door
 
 START_S = 1.0
 """How long a session in the background is looked at: what fails by then is the command's error."""
+
+if TYPE_CHECKING:
+    from midflight.cli.terminal.console import Console
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,13 +87,13 @@ async def _in_session(
 
             return await run_json(session, then)
         if at_terminal():
-            code = await _run_console(foreground, then, journal=not args.no_journal)
+            code = await _run_console(foreground, then, stopper, journal=not args.no_journal)
         else:
             code = await _run_plain(session, then)
-        if args.worktree:
-            write(_how_to_merge(session.name), error=not at_terminal())
         if foreground.leaving:
             await foreground.go_on()
+        elif args.worktree:
+            write(_how_to_merge(session.name), error=not at_terminal())
         return code
 
 
@@ -122,7 +126,9 @@ async def _open_session(
         yield foreground
 
 
-async def _run_console(foreground: Foreground, then: list[str], *, journal: bool) -> int:
+async def _run_console(
+    foreground: Foreground, then: list[str], stopper: Stopper, *, journal: bool
+) -> int:
     """Run at the terminal, and print at the end what it has cost and how to go on."""
     from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.console import Console
@@ -140,13 +146,14 @@ async def _run_console(foreground: Foreground, then: list[str], *, journal: bool
         others=OtherSessions(session.id, show) if journal else None,
     )
     try:
-        code = await console.run()
+        code = await _until_left(console, foreground, stopper)
     finally:
         if not foreground.leaving:
             await session.close()
     if foreground.leaving:
         name = one_name(session.name)
-        write(f"\n{name} goes on. To come back: midflight attach {shlex.quote(name)}\n")
+        if not terminal_is_gone():
+            write(f"\n{name} goes on. To come back: midflight attach {shlex.quote(name)}\n")
         return 0
     write(f"\nCost: {dollars(session.total_cost_usd)}\n")
     if journal:
@@ -155,6 +162,22 @@ async def _run_console(foreground: Foreground, then: list[str], *, journal: bool
         agent = session.options.agent
         which = "" if agent == "claude" else f"--agent {shlex.quote(agent)} "
         write(f'To go on: midflight run {which}--resume {session.agent_session} "…"\n')
+    return code
+
+
+async def _until_left(console: Console, foreground: Foreground, stopper: Stopper) -> int:
+    """Run until the person leaves; that the terminal is closed is to leave if they want it so."""
+    stays = terminal_setting("background")
+    if stays:
+        stopper.on_hang_up = console.quit
+    try:
+        code = await console.run()
+    except (OSError, termios.error):  # which a closed terminal is in many places
+        if not (stays and terminal_is_gone()):
+            raise
+        code = INTERRUPTED
+    if stays and (stopper.hung_up or terminal_is_gone()):
+        await foreground.leave()
     return code
 
 

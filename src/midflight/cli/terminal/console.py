@@ -148,6 +148,10 @@ class Console:
             task.result()
         return INTERRUPTED if working else self._outcome.code
 
+    def quit(self) -> None:
+        """Leave, as the person can."""
+        self._quit.set()
+
     def _take_sigint(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._stop_or_quit)
 
