@@ -16,18 +16,24 @@ def follow(app: Application[str]) -> None:
 
     It goes up as many rows as it has drawn, and most terminals have wrapped these anew by then.
     """
-    resized = app._on_resize  # noqa: SLF001 - there is no other way in
+    resized = app._on_resize  # noqa: SLF001 - it erases at once, and has no other way in
+    columns = app.output.get_size().columns
 
-    def erase_and_draw() -> None:
+    def erase_wrapped(_: object = None) -> None:
+        nonlocal columns
+        before, columns = columns, app.output.get_size().columns
         drawn = app.renderer.last_rendered_screen
-        if drawn is not None and reflows(os.environ):
+        if columns != before and drawn is not None and reflows(os.environ):
             cursor = drawn.get_cursor_position(app.layout.current_window)
-            columns = app.output.get_size().columns
             _erase(app.output, cursor.y + rows_more(drawn, cursor, columns))
             app.renderer.reset(leave_alternate_screen=False)
+
+    def erase_and_draw() -> None:
+        erase_wrapped()
         resized()
 
     app._on_resize = erase_and_draw  # type: ignore[method-assign]  # noqa: SLF001
+    app.before_render += erase_wrapped  # what draws anyway may be there before the signal
 
 
 def _erase(output: Output, rows: int) -> None:
