@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from midflight import commands, events
 from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
 from midflight.errors import InvalidInput
+from midflight.images import Image, ImageInfo
 from midflight.values import (
     Denial,
     PlanEntry,
@@ -29,6 +30,7 @@ EVENTS = events.Event.__subclasses__()
 COMMANDS = commands.Command.__subclasses__()
 TEXT = st.text(st.characters(codec="utf-8"))
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+PNG = b"\x89PNG\r\n\x1a\n"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -74,6 +76,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
+    if cls is Image:
+        return st.builds(Image, name=LINE, data=st.binary().map(PNG.__add__))
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
     fields = {field.name: values(field.type) for field in info.fields}
@@ -151,7 +155,13 @@ EVENT_FIELDS: dict[str, dict[str, Any]] = {
     "session.ended": {"reason": "closed"},
     "session.resumed": {"reason": "parked"},
     "session.charged": {"usd": 0.25},
-    "message.accepted": {"message": "m1", "text": "do", "delivery": "steer", "who": WHO},
+    "message.accepted": {
+        "message": "m1",
+        "text": "do",
+        "delivery": "steer",
+        "who": WHO,
+        "images": (ImageInfo(name="a.png", media_type="image/png", bytes=9),),
+    },
     "message.changed": {"message": "m1", "text": "do", "delivery": "queue", "before": "m2"},
     "message.started": {"message": "m1"},
     "message.steered": {"message": "m1"},

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         UsageLimitReached,
     )
     from midflight.host import Host
+    from midflight.images import Image, ImageInfo
     from midflight.info import SessionInfo
     from midflight.options import Options, SessionOptions
     from midflight.session import BaseSession, Message, Session
@@ -97,6 +98,8 @@ __all__ = [
     "FetchEffect",
     "Host",
     "HostGone",
+    "Image",
+    "ImageInfo",
     "InvalidInput",
     "InvalidOption",
     "LeaseHeld",
@@ -242,6 +245,8 @@ _HOMES = {
     "RemoteSession": "client",
     "connect": "client",
     "Host": "host",
+    "Image": "images",
+    "ImageInfo": "images",
 }
 """Where each public name is defined; its module is imported when the name is asked for."""
 

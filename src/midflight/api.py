@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Unpack
 
 from midflight.commands import check_text
@@ -11,6 +11,7 @@ from midflight.errors import InvalidOption
 from midflight.events import Event, TurnEnded
 from midflight.options import Options, SessionOptions, documented
 from midflight.session import Session
+from midflight.session.image_files import ImageSource, read_images
 from midflight.state.session import USAGE_LIMIT
 from midflight.values import Result
 
@@ -18,14 +19,16 @@ __all__ = ["dispatch", "open", "run"]
 
 
 @documented
-def dispatch(task: str, **options: Unpack[SessionOptions]) -> Session:
-    """Return a session whose first message is the task.
+def dispatch(
+    task: str, *, images: Iterable[ImageSource] = (), **options: Unpack[SessionOptions]
+) -> Session:
+    """Return a session whose first message is the task, with ``images`` as `Session.send` has them.
 
     Use it as ``async with midflight.dispatch(task) as session``: entering the block starts the
     agent. Raises `InvalidOption` or `InvalidInput` at once; entering may raise `AgentUnavailable`,
     `AgentFailed` or `UnsupportedOption`. The options:
     """
-    return Session(Options.build(**options), check_text(task))
+    return Session(Options.build(**options), check_text(task), images=read_images(images))
 
 
 @documented
@@ -42,6 +45,7 @@ def run(
     task: str,
     *,
     on_event: Callable[[Event], object] | None = None,
+    images: Iterable[ImageSource] = (),
     **options: Unpack[SessionOptions],
 ) -> Result:
     """Dispatch a task, wait until the session is quiet, and return the result of the task.
@@ -56,15 +60,18 @@ def run(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(_run(task, on_event, options))
+        return asyncio.run(_run(task, on_event, images, options))
     raise InvalidOption("run", "an event loop is running here", "use: async with dispatch(…)")
 
 
 async def _run(
-    task: str, on_event: Callable[[Event], object] | None, options: SessionOptions
+    task: str,
+    on_event: Callable[[Event], object] | None,
+    images: Iterable[ImageSource],
+    options: SessionOptions,
 ) -> Result:
     options.setdefault("attended", None if on_event or options.get("on_request") else False)
-    session = dispatch(task, **options)
+    session = dispatch(task, images=images, **options)
     ended: Result | None = None
     async with session:
         async for event in session.stream():

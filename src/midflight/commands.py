@@ -16,6 +16,7 @@ import msgspec
 
 from midflight._util.text import did_you_mean
 from midflight.errors import InvalidInput, InvalidOption
+from midflight.images import Image, check_images
 from midflight.values import CHANGEABLE, Amount, Count
 
 __all__ = [
@@ -76,10 +77,12 @@ class Send(Command, frozen=True, kw_only=True, tag="send"):
 
     text: str
     delivery: Literal["steer", "queue"] = "steer"
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise `InvalidInput` if the text is empty, too long or not text."""
+        """Raise `InvalidInput` if the text is empty, too long or not text, or for the images."""
         check_text(self.text)
+        check_images(self.images)
 
 
 class Redirect(Command, frozen=True, kw_only=True, tag="redirect"):
@@ -87,10 +90,12 @@ class Redirect(Command, frozen=True, kw_only=True, tag="redirect"):
 
     text: str
     drop_queued: bool = False
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise `InvalidInput` if the text is empty, too long or not text."""
+        """Raise `InvalidInput` if the text is empty, too long or not text, or for the images."""
         check_text(self.text)
+        check_images(self.images)
 
 
 class Interrupt(Command, frozen=True, kw_only=True, tag="interrupt"):
@@ -283,7 +288,7 @@ def _field_in(line: bytes | str, name: str) -> str | None:
 
 def _invalid(error: Exception, kind: type[Command] | None, hint: str = "") -> InvalidInput:
     """Return msgspec's error in plain words; for a field with fixed choices it lists them."""
-    unknown = re.search(r"contains unknown field `(.+)`$", str(error))
+    unknown = re.search(r"contains unknown field `([^`]+)`$", str(error))
     if unknown is not None and kind is not None:
         return InvalidInput(
             f"{kind.__struct_config__.tag} has no field {unknown[1]!r} here",

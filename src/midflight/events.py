@@ -15,6 +15,7 @@ from typing import Any, ClassVar, get_args
 import msgspec
 
 from midflight.effects import Effect, OtherEffect
+from midflight.images import ImageInfo
 from midflight.values import (
     Decision,
     Delivery,
@@ -145,13 +146,15 @@ class SessionCharged(Event, frozen=True, kw_only=True, tag="session.charged"):
 class MessageAccepted(Event, frozen=True, kw_only=True, tag="message.accepted"):
     """The session has accepted a message; one event will end it.
 
-    ``who`` has sent it; null for a message of midflight's own, and in old journals.
+    ``who`` has sent it; null for a message of midflight's own, and in old journals. Of its
+    ``images`` there is no more than what they are: who sends one has it.
     """
 
     message: str
     text: str
     delivery: Delivery
     who: Who | None = None
+    images: tuple[ImageInfo, ...] = ()
 
 
 class MessageChanged(Event, frozen=True, kw_only=True, tag="message.changed"):

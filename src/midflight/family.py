@@ -15,6 +15,7 @@ import msgspec
 from midflight import lineage
 from midflight.agents import cost_of
 from midflight.errors import NotAllowed
+from midflight.images import Image
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import SessionReader
 from midflight.lineage import UNKNOWN
@@ -37,6 +38,7 @@ class Beginning(NamedTuple):
 
     ``who`` gives it its task: the program that begins it, unless that is told. ``terminal`` has the
     variables of the terminal that it is begun from: this process's, unless they are told.
+    ``images`` come with the task.
     """
 
     options: Options
@@ -44,6 +46,7 @@ class Beginning(NamedTuple):
     held: bool = False
     who: Who | None = None
     terminal: Mapping[str, str] | None = None
+    images: tuple[Image, ...] = ()
 
 
 class FamilyBounds(NamedTuple):

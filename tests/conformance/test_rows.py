@@ -48,7 +48,7 @@ RARE = {
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
     ),
-    "opencode-acp": ("set_limits",),
+    "opencode-acp": ("set_limits", "images"),
 }
 """Rows that are tried rarely on an agent that starts programs for each session, or servers.
 

@@ -539,7 +539,7 @@ class Deaf(FakeAgent):
 
 
 class Clumsy(FakeAgent):
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(self, message: str, text: str, *, steer: bool, typed: bool, **_: Any) -> None:
         raise OSError("broken pipe")
 
     async def set_model(self, model: str) -> None:

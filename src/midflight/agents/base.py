@@ -7,13 +7,14 @@ with the signals below, which are about the course of the conversation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from midflight.effects import Effect
 from midflight.events import Event, PermissionRequested
+from midflight.images import Image
 from midflight.values import Denial, PermissionMode, Status, Support, TokenUsage
 
 __all__ = [
@@ -61,6 +62,7 @@ CAPABILITIES: Mapping[str, str] = {
     "mcp_servers": "MCP servers give the agent tools",
     "system_prompt": "the agent's own prompt is replaced",
     "effort": "the effort of reasoning can be chosen",
+    "images": "a message brings images, which the model sees",
     "add_dirs": "more folders can be worked in",
     "resume": "another session resumes the conversation",
     "retries": "the agent reports that it repeats a model call",
@@ -254,11 +256,20 @@ class Agent(Protocol):
         """Yield what the agent reports, in order; the last signal is `Died`. One reader."""
         ...
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Give the agent a message: for its next step if ``steer``, else for a turn of its own.
 
         What nobody has ``typed`` must reach the model as it is: where the agent takes some texts
-        for commands of its own, or for names of files to read, it does not take this one so.
+        for commands of its own, or for names of files to read, it does not take this one so. There
+        are ``images`` only where the capability of that name is not ``not``.
         """
         ...
 

@@ -167,6 +167,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a message for a turn of its own after the task; repeatable",
     )
+    add("--image", metavar="FILE", action="append", help="an image with the task; repeatable")
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to resume")
     _trust_option(parser)

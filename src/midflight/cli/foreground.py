@@ -20,6 +20,7 @@ from midflight.agents import create
 from midflight.cli.command_table import seconds
 from midflight.cli.output import at_terminal, write
 from midflight.errors import InvalidInput, MidflightError
+from midflight.images import Image
 from midflight.lineage import inside, marked
 from midflight.options import Options
 from midflight.session.session import Session
@@ -119,9 +120,11 @@ class Hosted(Foreground):
 
 
 @contextlib.asynccontextmanager
-async def alone(task: str, options: Options, door: Door) -> AsyncIterator[Foreground]:
+async def alone(
+    task: str, options: Options, door: Door, images: tuple[Image, ...] = ()
+) -> AsyncIterator[Foreground]:
     """Begin a session that no other program knows of, and close it at the end."""
-    async with Session(options, task, who=here(door)) as session:
+    async with Session(options, task, who=here(door), images=images) as session:
         yield Foreground(session)
 
 
@@ -135,12 +138,14 @@ async def hosted(
     notify: str | None = None,
     waiter: Waiter | None = None,
     park_after: Callable[[], float] | None = None,
+    images: tuple[Image, ...] = (),
 ) -> AsyncIterator[Hosted]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
 
     ``new`` is its id, if that has to be known before; ``door`` that of the user; ``notify`` the
-    address of ``--notify``. With a ``waiter`` it can leave its terminal: then it is parked, after
-    so many quiet seconds as ``park_after`` returns, or at the end.
+    address of ``--notify``; ``images`` come with the task. With a ``waiter`` it can leave its
+    terminal: then it is parked, after so many quiet seconds as ``park_after`` returns, or at the
+    end.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
@@ -156,7 +161,7 @@ async def hosted(
         if agent is not None:
             await agent.start()
         host = await asyncio.shield(opening)
-        session = await host.begin(task, options, new, ready=agent, who=here(door))
+        session = await host.begin(task, options, new, ready=agent, who=here(door), images=images)
     except BaseException:
         if agent is not None:
             await agent.close()

@@ -33,6 +33,7 @@ _FLAGS = {
     "plugins": "--plugin",
     "skills": "--skill",
     "add_dirs": "--add-dir",
+    "images": "--image",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import os
@@ -24,10 +25,12 @@ from midflight.client.session import RemoteSession
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import Conflict, HostGone, InvalidInput, InvalidOption, NotFound
 from midflight.family import INHERITED, FamilyBounds
+from midflight.images import Image
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal, restored
 from midflight.journal.base import SessionReader
 from midflight.options import Options, SessionOptions, documented
+from midflight.session.image_files import ImageSource, read_images
 from midflight.values import Door, SessionStatus, Who
 from midflight.who import DOOR
 
@@ -244,17 +247,24 @@ class Client:
 
     @documented
     async def dispatch(
-        self, task: str, *, id: str | None = None, **options: Unpack[SessionOptions]
+        self,
+        task: str,
+        *,
+        id: str | None = None,
+        images: Iterable[ImageSource] = (),
+        **options: Unpack[SessionOptions],
     ) -> RemoteSession:
         """Start a session in the background, and return it, to be entered.
 
         It gets a host that has an agent ready for just this, or one in the background that was
         started in the same environment, or else a new one. The message is accepted when this
         returns, and the agent about to start: where it cannot, the message fails. The same ``id``
-        again returns the same session. Raises what `midflight.dispatch` raises of what is known
-        before the agent starts. The options:
+        again returns the same session. ``images`` come with the task. Raises what
+        `midflight.dispatch` raises of what is known before the agent starts. The options:
         """
-        return self._remote(await self.begin(c.check_text(task), options, id=id), fresh=True)
+        made = await asyncio.to_thread(read_images, images) if images else ()
+        info = await self.begin(c.check_text(task), options, id=id, images=made)
+        return self._remote(info, fresh=True)
 
     async def begin(
         self,
@@ -263,6 +273,7 @@ class Client:
         *,
         id: str | None = None,
         parent: str = "",
+        images: tuple[Image, ...] = (),
     ) -> SessionInfo:
         """Start a session as `dispatch` does, also without a task, and return it as it is then."""
         checked = Options.build(**options)
@@ -272,7 +283,7 @@ class Client:
         session = id or uuid.uuid4().hex
         fields = {**options, "id": session, "cwd": str(checked.cwd), "parent": beginning.parent}
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
-        return await self._placement.begin(session, _body(task, fields))
+        return await self._placement.begin(session, _body(task, images, fields))
 
     async def carry_out(self, session: str, command: c.Command) -> Outcome:
         """Have the session's host carry out a command; one at rest gets a host.
@@ -306,16 +317,18 @@ class ServerClient(Client):
         *,
         id: str | None = None,
         parent: str = "",
+        images: tuple[Image, ...] = (),
     ) -> SessionInfo:
         """Have the server start a session; it checks the options."""
         session = id or uuid.uuid4().hex
         fields = {**as_fields(options), "id": session, "parent": parent}
-        return await self._placement.begin(session, _body(task, fields))
+        return await self._placement.begin(session, _body(task, images, fields))
 
 
-def _body(task: str | None, fields: Mapping[str, Any]) -> bytes:
+def _body(task: str | None, images: tuple[Image, ...], fields: Mapping[str, Any]) -> bytes:
+    whole = {**fields, **({"images": images} if images else {})}
     try:
-        whole = fields if task is None else {**fields, "task": task}
+        whole |= {} if task is None else {"task": task}
         return msgspec.json.encode(whole, enc_hook=str)
     except UnicodeEncodeError as error:
         raise InvalidInput("an option has a lone surrogate, which is not text") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -23,8 +24,10 @@ from midflight.host.recovery import recover_all
 from midflight.host.service import SessionService
 from midflight.host.sessions import OnSession, SessionTable
 from midflight.host.warm_pool import AgentFactory, WarmAgents
+from midflight.images import Image
 from midflight.journal import Journal
 from midflight.options import Options, SessionOptions, documented
+from midflight.session.image_files import ImageSource, read_images
 from midflight.session.session import Session
 from midflight.values import Who
 
@@ -136,14 +139,20 @@ class Host:
 
     @documented
     async def dispatch(
-        self, task: str, *, id: str | None = None, **options: Unpack[SessionOptions]
+        self,
+        task: str,
+        *,
+        id: str | None = None,
+        images: Iterable[ImageSource] = (),
+        **options: Unpack[SessionOptions],
     ) -> Session:
         """Start a session with a first message, and return it when that is accepted.
 
         The same ``id`` again returns the same session. Raises what `midflight.dispatch` raises on
         its way into the block. The options:
         """
-        return await self.begin(task, Options.build(**options), id)
+        made = await asyncio.to_thread(read_images, images) if images else ()
+        return await self.begin(task, Options.build(**options), id, images=made)
 
     async def begin(
         self,
@@ -154,16 +163,17 @@ class Host:
         ready: Agent | None = None,
         parent: str | None = None,
         who: Who | None = None,
+        images: tuple[Image, ...] = (),
     ) -> Session:
         """Start a session with checked options; otherwise like `dispatch`.
 
         ``ready`` is an agent that has been started with these options. ``parent`` is the session
         that begins it. Where an agent runs this process it is that one's session, whatever is said,
         and gives it no more than it has: raises `NotAllowed`. ``who`` gives the task: this program,
-        unless it is told.
+        unless it is told, and ``images`` come with it.
         """
         me = Authorizer.of_this_process(self._journal)
-        beginning = (await me.begin(options, parent or ""))._replace(who=who)
+        beginning = (await me.begin(options, parent or ""))._replace(who=who, images=images)
         return await self._sessions.begin(task, beginning, id, ready=ready)
 
     async def session(self, id: str) -> Session:

@@ -17,6 +17,7 @@ from midflight.environment import HostKind
 from midflight.errors import Conflict, NotFound
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
+from midflight.images import Image
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.options import Options
@@ -30,11 +31,12 @@ PAGE = 1_000
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A session that somebody wants begun, in the words of another process.
 
-    ``warm`` asks for one whose agent is ready. ``who`` wants it, and ``terminal`` has the variables
-    of the terminal there.
+    ``images`` come with the task. ``warm`` asks for one whose agent is ready. ``who`` wants it, and
+    ``terminal`` has the variables of the terminal there.
     """
 
     task: str | None
+    images: tuple[Image, ...] = ()
     options: dict[str, Any]
     id: str | None
     parent: str
@@ -137,9 +139,11 @@ class SessionService:
         task = wanted.task
         options = Options.build(**wanted.options)
         beginning = await authorizer.begin(options, wanted.parent)
-        beginning = beginning._replace(who=wanted.who, terminal=wanted.terminal)
+        beginning = beginning._replace(
+            who=wanted.who, terminal=wanted.terminal, images=wanted.images
+        )
         if (known := wanted.id) is not None and await self._sessions.was_begun(
-            known, task, beginning.options
+            known, task, beginning
         ):
             await authorizer.check_reading(known)  # whoever may have begun it
             return await self.info(known, exact=True), False

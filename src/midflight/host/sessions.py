@@ -21,7 +21,6 @@ from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal, SessionRow, stored
 from midflight.journal.base import Record
-from midflight.options import Options
 from midflight.session.session import Session
 
 OnSession = Callable[[Session], None]
@@ -85,11 +84,11 @@ class SessionTable:
             check_text(task)
         new = uuid.uuid4().hex if id is None else id
         async with self._starts.alone(new):
-            if not await self.was_begun(new, task, beginning.options):
+            if not await self.was_begun(new, task, beginning):
                 return await self._begin(task, beginning, new, ready, await_agent=await_agent)
         return await self.resume(new)
 
-    async def was_begun(self, id: str, task: str | None, options: Options) -> bool:
+    async def was_begun(self, id: str, task: str | None, beginning: Beginning) -> bool:
         """Tell whether there is a session with this id: the same id twice is one session.
 
         Raises `InvalidInput` if it was begun with anything else.
@@ -99,11 +98,15 @@ class SessionTable:
         except NotFound:
             return False
         first = await self._journal.events(id, 0, 1)
-        begun_with = first[0].text if first and isinstance(first[0], e.MessageAccepted) else None
-        asked = msgspec.json.decode(msgspec.json.encode(stored(options)))
+        said = first[0] if first and isinstance(first[0], e.MessageAccepted) else None
+        begun_with = (said.text, said.images) if said else (None, ())
+        asked = msgspec.json.decode(msgspec.json.encode(stored(beginning.options)))
         if row.parent:  # what is handed down may have changed since
             asked |= {name: row.options.get(name) for name in INHERITED}
-        if begun_with != task or row.options != asked:
+        if (
+            begun_with != (task, tuple(image.info for image in beginning.images))
+            or row.options != asked
+        ):
             raise InvalidInput(f"session {id} was begun with another task or other options")
         return True
 
@@ -135,6 +138,7 @@ class SessionTable:
                     who=beginning.who,
                     terminal=beginning.terminal,
                     await_agent=await_agent,
+                    images=beginning.images,
                 ),
                 record,
                 beginning.terminal,

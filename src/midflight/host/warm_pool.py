@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from midflight.agents.base import Agent, Died, Idle, Reply, Signal
 from midflight.effects import Effect
 from midflight.errors import MidflightError
 from midflight.events import PermissionRequested
+from midflight.images import Image
 from midflight.lineage import UNKNOWN, marked
 from midflight.options import Options
 from midflight.values import PermissionMode, Support
@@ -66,9 +67,18 @@ class _WatchedAgent:
         """See `Agent.start`."""
         await self._agent.start()
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """See `Agent.send`."""
-        await self._agent.send(message, text, steer=steer, typed=typed)
+        more = {"images": images} if images else {}  # drivers of others may know of none
+        await self._agent.send(message, text, steer=steer, typed=typed, **more)
 
     async def cancel(self, message: str) -> None:
         """See `Agent.cancel`."""

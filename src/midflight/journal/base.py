@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from midflight.events import Event
+from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal.rows import HostRow, SessionRow
 from midflight.state.session import State
@@ -21,7 +22,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     ``events`` make up its state; those that only report progress are left out of the older ones,
     and none is missing behind ``whole_after``. ``handed`` are the ids of messages; what became of
-    one that no later event reports is not known. ``state`` is what the events amount to, where the
+    one that no later event reports is not known. ``images`` are those of messages that wait.
+    ``state`` is what the events amount to, where the
     journal has folded them; who gets it may go on with it.
     """
 
@@ -29,6 +31,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     state: State | None = None
     whole_after: int = 0
     handed: Collection[str] = ()
+    images: Mapping[str, tuple[Image, ...]] = {}
 
     @property
     def recent(self) -> Sequence[Event]:
@@ -133,8 +136,12 @@ class Record(Protocol):
         """
         ...
 
-    def append(self, event: Event) -> None:
-        """Have a durable event written; it carries the next ``seq``."""
+    def append(self, event: Event, images: tuple[Image, ...] = ()) -> None:
+        """Have a durable event written; it carries the next ``seq``.
+
+        ``images`` are those of a message that it accepts; they are kept until the agent has read
+        it.
+        """
         ...
 
     def handed(self, message: str, *, back: bool = False) -> None:

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from midflight._util.text import did_you_mean
-from midflight.errors import Conflict, NotFound, StoreRefused
+from midflight.errors import Conflict, InvalidInput, NotFound, StoreRefused
 from midflight.events import Event, MessageAccepted, Request, decode
+from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
@@ -403,13 +404,25 @@ def past(connection: Connection, name: str, session: str) -> Past:
         .order_by(events.c.seq)
     )
     handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
+    waiting = select(messages.c.id, messages.c.images).where(
+        messages.c.session == session, messages.c.images.is_not(None)
+    )
     found = [_event(name, session, row) for row in connection.execute(query).all()]
     return Past(
         state=_folded(name, session, found, whole_after, newest),
         events=found,
         whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
+        images={row.id: _images(row.images) for row in connection.execute(waiting)},
     )
+
+
+def _images(kept: str) -> tuple[Image, ...]:
+    """Return the images of a message; none where they are damaged, so that it fails by itself."""
+    try:
+        return msgspec.json.decode(kept, type=tuple[Image, ...])
+    except (msgspec.MsgspecError, InvalidInput):
+        return ()
 
 
 def _folded(name: str, session: str, found: list[Event], whole_after: int, newest: int) -> State:

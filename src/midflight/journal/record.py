@@ -6,8 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from midflight.errors import StoreFailed
 from midflight.events import Event, encode
+from midflight.images import Image
 from midflight.journal.base import Summary
 from midflight.journal.writer import Writer
 from midflight.journal.writes import Handed, Item
@@ -54,11 +57,12 @@ class JournalRecord:
         if self._error is not None:
             self.loop.call_soon(failed, self._error)
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event, images: tuple[Image, ...] = ()) -> None:
         """See `Record.append`. Raises `ValueError` if this is not the next event."""
         if event.seq != self.last_seq + 1:
             raise ValueError(f"event {event.seq} cannot follow number {self.last_seq}")
-        self._put((event, encode(event).decode()))
+        kept = msgspec.json.encode(images).decode() if images else None
+        self._put((event, encode(event).decode(), kept))
         self.last_seq += 1
 
     def handed(self, message: str, *, back: bool = False) -> None:

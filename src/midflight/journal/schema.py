@@ -97,7 +97,8 @@ events = Table(
     PrimaryKeyConstraint("session", "seq"),
 )
 
-# `said` is the event that has the message's text as it is now.
+# `said` is the event that has the message's text as it is now. `images` are those that the agent
+# has not read yet, as JSON.
 messages = Table(
     "messages",
     metadata,
@@ -109,6 +110,7 @@ messages = Table(
     Column("turn", Integer),
     Column("reason", Text, nullable=False),
     Column("said", BigInteger, nullable=False),
+    Column("images", Text),
     PrimaryKeyConstraint("session", "id"),
 )
 

@@ -29,8 +29,11 @@ class Handed(msgspec.Struct, frozen=True):
     back: bool = False
 
 
-Item = tuple[e.Event, str] | Handed | Summary
-"""An event with its JSON, where a message is, or a summary."""
+Written = tuple[e.Event, str, str | None]
+"""An event with its JSON, and with that of the images of a message that it accepts."""
+
+Item = Written | Handed | Summary
+"""An event, where a message is, or a summary."""
 
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,7 +56,7 @@ class Batch:
         self.session = session
         self.host = host
         self.generation = generation
-        self.events: list[tuple[e.Event, str]] = []
+        self.events: list[Written] = []
         self.handed: list[Handed] = []
         self.summary: Summary | None = None
         self.size = 0
@@ -159,8 +162,8 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
     now = time.time()
     rows = _Rows()
     for batch in batches:
-        for event, data in batch.events:
-            rows.take_in(batch.session, event, data)
+        for written in batch.events:
+            rows.take_in(batch.session, *written)
         rows.handed += [
             {"s": batch.session, "i": one.message, "handed": not one.back} for one in batch.handed
         ]
@@ -200,7 +203,9 @@ _MESSAGE = update(messages).where(
     messages.c.session == bindparam("s"), messages.c.id == bindparam("i")
 )
 _MOVE_ON = _MESSAGE.values(
-    handed=False, turn=func.coalesce(bindparam("in_turn", type_=Integer), messages.c.turn)
+    handed=False,
+    images=None,  # the agent has them, or will never
+    turn=func.coalesce(bindparam("in_turn", type_=Integer), messages.c.turn),
 )
 _RESOLVE = update(requests).where(
     requests.c.session == bindparam("s"), requests.c.id == bindparam("i")
@@ -224,7 +229,7 @@ class _Rows:
         self.newest: list[_Row] = []
         self.summaries: list[_Row] = []
 
-    def take_in(self, session: str, event: e.Event, data: str) -> None:
+    def take_in(self, session: str, event: e.Event, data: str, images: str | None) -> None:
         """Add what one event changes."""
         seq = event.seq
         self.events.append(
@@ -233,9 +238,8 @@ class _Rows:
         match event:
             case e.MessageAccepted(message=message, delivery=delivery):
                 new = {"state": "accepted", "handed": False, "turn": None, "reason": ""}
-                self.messages.append(
-                    {"session": session, "id": message, "delivery": delivery, "said": seq, **new}
-                )
+                new |= {"delivery": delivery, "said": seq, "images": images}
+                self.messages.append({"session": session, "id": message, **new})
             case e.MessageChanged(message=message, delivery=delivery):
                 self.changes.append({"s": session, "i": message, "delivery": delivery, "said": seq})
             case (

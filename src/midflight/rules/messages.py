@@ -20,21 +20,24 @@ class MessageRules:
         self._context = context
         self._turns = turns
 
-    def accept(self, message: str, text: str, delivery: Delivery, who: Who | None) -> bool:
+    def accept(self, command: c.Send | c.Redirect, who: Who | None) -> bool:
         """Accept a message that ``who`` has sent; False if the same one was accepted before.
 
-        Raises `Conflict` if a message with this id had another text.
+        Raises `Conflict` if a message with this id had another text, or other images.
         """
+        message, text = command.id or "", command.text
+        images = tuple(image.info for image in command.images)
+        delivery: Delivery = command.delivery if isinstance(command, c.Send) else "now"
         entry = self._context.state.outbox.find(message)
         if entry is not None:
-            if entry.text_hash != hash(text):
+            if entry.content_hash != hash((text, images)):
                 raise Conflict(
-                    f"message {message} was sent before with another text",
+                    f"message {message} was sent before with another text or other images",
                     "send it with another id",
                 )
             return False
         self._context.emit(
-            e.MessageAccepted(message=message, text=text, delivery=delivery, who=who)
+            e.MessageAccepted(message=message, text=text, delivery=delivery, who=who, images=images)
         )
         was_waiting = self._context.wait is not None
         self._turns.cancel_wait("overtaken")
@@ -55,10 +58,10 @@ class MessageRules:
             text = f"the agent cannot be steered: message {entry.id} waits its turn"
             self._context.notice("info", text)
 
-    def redirect(self, message: str, text: str, who: Who | None, *, drop: bool) -> None:
-        """Accept a message that replaces the running turn; ``drop`` cancels the waiting ones."""
-        if self.accept(message, text, "now", who):
-            self._preempt(message, drop=drop)
+    def redirect(self, command: c.Redirect, who: Who | None) -> None:
+        """Accept a message that replaces the running turn, and may cancel the waiting ones."""
+        if self.accept(command, who):
+            self._preempt(command.id or "", drop=command.drop_queued)
 
     def _preempt(self, message: str, *, drop: bool) -> None:
         """Stop the running turn, so that this message is next; an earlier redirect is cancelled."""

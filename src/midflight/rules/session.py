@@ -137,10 +137,9 @@ class SessionRules:
             self._background.allow()
         match command:
             case c.Send():
-                self._messages.accept(command.id or "", command.text, command.delivery, who)
+                self._messages.accept(command, who)
             case c.Redirect():
-                drop = command.drop_queued
-                self._messages.redirect(command.id or "", command.text, who, drop=drop)
+                self._messages.redirect(command, who)
             case c.Interrupt():
                 self._interrupt(keep=command.keep_queued)
             case c.Cancel():

@@ -70,7 +70,13 @@ class AllSessions:
         """Start a session in a host in the background, and tell whether it is new."""
         new = wanted.id is None or not await self._is_there(wanted.id)
         client = self._client.speaking_for(wanted.who)
-        info = await client.begin(wanted.task, wanted.options, id=wanted.id, parent=wanted.parent)
+        info = await client.begin(
+            wanted.task,
+            wanted.options,
+            id=wanted.id,
+            parent=wanted.parent,
+            images=wanted.images,
+        )
         return info, new
 
     async def _is_there(self, id: str) -> bool:

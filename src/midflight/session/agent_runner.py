@@ -7,7 +7,7 @@ import contextlib
 import copy
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from midflight.agents.base import Agent, Died, Dropped, Finished, Preparing, Ste
 from midflight.effects import OtherEffect, rule_of
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed, UnsupportedOption
 from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
+from midflight.images import Image
 from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
@@ -61,18 +62,21 @@ class AgentRunner:
         *,
         after_input: Callable[[], None],
         before_action: Callable[[a.Action], Awaitable[None]],
+        images: Callable[[str], tuple[Image, ...]],
         ready: Agent | None = None,
     ) -> None:
         """Make the agent, unless one is ``ready``: started, and without a message so far.
 
         ``after_input`` is called after every input to the rules, ``before_action`` is awaited
-        before every action.
+        before every action. ``images`` returns those of a message, by its id, or raises what is
+        wrong with them.
         """
         self._rules = rules
         self._options = options
         self._factory = factory
         self._after_input = after_input
         self._before_action = before_action
+        self._images = images
         self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._action_task: asyncio.Task[None] | None = None
@@ -185,6 +189,15 @@ class AgentRunner:
             )
         if self.alive:
             await self._check_model(model)
+
+    def check_images(self, images: Sequence[Image]) -> None:
+        """Raise `UnsupportedOption` for images where the agent takes none.
+
+        Some agents tell only when they have started, so of one that has not it is not known.
+        """
+        if images and self.alive and self.agent.capabilities.get("images", "not") == "not":
+            why = self.agent.limits.get("images", f"{self.agent.name} takes none")
+            raise UnsupportedOption("images", why, "name a file in the text, or use another agent")
 
     async def _check_model(self, model: str | None) -> None:
         if self.agent.capabilities["cost"] == "estimated":
@@ -392,8 +405,13 @@ class AgentRunner:
             await self._retire()
         if not self.alive:
             await (self._start_fresh() if self._fresh else self._restart())
+        images = self._images(hand.message)
+        self.check_images(images)
+        more = {"images": images} if images else {}  # drivers of others may know of none
         try:
-            await self.agent.send(hand.message, hand.text, steer=hand.steer, typed=hand.typed)
+            await self.agent.send(
+                hand.message, hand.text, steer=hand.steer, typed=hand.typed, **more
+            )
         except AgentFailed:
             if not await self._has_ended():
                 raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
@@ -13,8 +14,10 @@ from midflight import events as e
 from midflight.agents.base import Support
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.events import Request
+from midflight.images import Image
 from midflight.options import Options
 from midflight.session.event_log import EventLog
+from midflight.session.image_files import ImageSource, read_images
 from midflight.session.message import Message
 from midflight.state.outbox import MessageState
 from midflight.state.session import State
@@ -170,25 +173,41 @@ class BaseSession(ABC):
         """Publish a line for people as a `Notice`; ``command`` is the id of one that failed."""
 
     async def send(
-        self, text: str, delivery: Literal["steer", "queue"] = "steer", *, id: str | None = None
+        self,
+        text: str,
+        delivery: Literal["steer", "queue"] = "steer",
+        *,
+        id: str | None = None,
+        images: Iterable[ImageSource] = (),
     ) -> Message:
         """Send a message to the agent, and return its receipt once the session has accepted it.
 
         While no turn runs, one starts. In a running turn, the agent reads a ``steer`` at its next
         step; a ``queue`` gets a turn of its own afterwards. The same ``id`` twice is one message.
-        Raises `InvalidInput`, `Conflict` or `SessionClosed`.
+        ``images`` are PNG, JPEG, GIF or WebP: paths of files, bytes, or `midflight.Image`.
+        Raises `InvalidInput`, `Conflict`, `SessionClosed`, or `UnsupportedOption` for images that
+        the agent does not take.
         """
-        return await self._message(c.Send(text=text, delivery=delivery, id=id))
+        made = await _read(images)
+        return await self._message(c.Send(text=text, delivery=delivery, id=id, images=made))
 
     async def redirect(
-        self, text: str, *, drop_queued: bool = False, id: str | None = None
+        self,
+        text: str,
+        *,
+        drop_queued: bool = False,
+        id: str | None = None,
+        images: Iterable[ImageSource] = (),
     ) -> Message:
         """Stop the running turn with its tools, then start one for this text.
 
         Nothing comes between the two. Other waiting messages stay in line behind it, unless
-        ``drop_queued``. While no turn runs, it is like `send`.
+        ``drop_queued``. While no turn runs, it is like `send`, and ``images`` are as there.
         """
-        return await self._message(c.Redirect(text=text, drop_queued=drop_queued, id=id))
+        made = await _read(images)
+        return await self._message(
+            c.Redirect(text=text, drop_queued=drop_queued, id=id, images=made)
+        )
 
     async def _message(self, command: c.Send | c.Redirect) -> Message:
         command = c.with_id(command)
@@ -363,3 +382,8 @@ class BaseSession(ABC):
         if message not in self._messages:
             raise Conflict(f"message {message} was sent before and has ended")
         return self._messages[message]
+
+
+async def _read(images: Iterable[ImageSource]) -> tuple[Image, ...]:
+    """Read the files of a message's images, in a thread."""
+    return await asyncio.to_thread(read_images, images) if images else ()

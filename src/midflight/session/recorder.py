@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from midflight.errors import StoreFailed
 from midflight.events import Event
+from midflight.images import Image
 from midflight.journal.base import Record, Summary
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
@@ -68,10 +69,10 @@ class Recorder:
         for event in self._log.show(seq):
             self._on_shown(event)
 
-    def append(self, event: Event) -> None:
-        """Write a durable event."""
+    def append(self, event: Event, images: tuple[Image, ...] = ()) -> None:
+        """Write a durable event, with the images of a message that it accepts."""
         if self._record is not None:
-            self._record.append(event)
+            self._record.append(event, images)
         else:
             self._on_shown(event)
 

@@ -18,7 +18,8 @@ from midflight._util.aio import Alarm, finished
 from midflight._util.text import slug
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
-from midflight.errors import Conflict
+from midflight.errors import AgentFailed, Conflict
+from midflight.images import Image
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
 from midflight.narrowing import check_own
@@ -68,8 +69,9 @@ class Session(BaseSession):
         who: Who | None = None,
         terminal: Mapping[str, str] | None = None,
         await_agent: bool = True,
+        images: tuple[Image, ...] = (),
     ) -> None:
-        """Prepare a session; nothing is started. ``task`` is the first message.
+        """Prepare a session; nothing is started. ``task`` is the first message, with its images.
 
         ``agent`` makes the driver from the options. With a ``record`` readers see no event before
         it is on disk. With a ``past`` the session resumes from it, and the next message starts its
@@ -82,13 +84,14 @@ class Session(BaseSession):
         log = EventLog(hold_back=record is not None)
         super().__init__(record.session if record else uuid.uuid4().hex, name, options.agent, log)
         self._options = options
-        self._task = task
+        self._task = None if task is None else c.with_id(c.Send(text=task, images=images))
         self._who = who or here()
         self._attended = options.attended
         self._recorder = Recorder(record, log, self._on_shown, self.sever)
         self._recorded = record is not None
         self._inside = False
         self._past = past
+        self._images = dict(past.images) if past else {}
         self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -115,6 +118,7 @@ class Session(BaseSession):
             agent,
             after_input=self._after_input,
             before_action=self._before_action,
+            images=self._images_of,
             ready=ready,
         )
 
@@ -218,9 +222,31 @@ class Session(BaseSession):
             await self._runner.check_budget(self._rules.limits.max_budget_usd, command.model)
         if isinstance(command, c.SetLimits):
             await self._runner.check_budget(command.given().get("max_budget_usd"))
-        self._rules.command(command, self._now(), who or self._who)
+        self._take(command, who or self._who)
         self._after_input()
         await self._recorder.written()
+
+    def _take(self, command: c.Command, who: Who) -> None:
+        """Have the rules carry out a command; of images they only know what they are."""
+        if not isinstance(command, (c.Send, c.Redirect)) or not command.images:
+            self._rules.command(command, self._now(), who)
+            return
+        self._runner.check_images(command.images)
+        message = command.id or ""
+        self._images.setdefault(message, command.images)
+        try:
+            self._rules.command(command, self._now(), who)
+        finally:
+            entry = self.entry(message)
+            if entry is None or entry.state != "accepted":
+                self._images.pop(message, None)
+
+    def _images_of(self, message: str) -> tuple[Image, ...]:
+        """Return the images of a message that waits. Raises `AgentFailed` if they are lost."""
+        entry, images = self.entry(message), self._images.get(message, ())
+        if entry is not None and entry.images != tuple(image.info for image in images):
+            raise AgentFailed("the images of this message are lost", "send it again")
+        return images
 
     async def _check_effects(self, answer: c.Answer) -> None:
         """Look again what would be allowed: a file or a link may have changed since it was shown.
@@ -327,7 +353,7 @@ class Session(BaseSession):
             else:
                 await self._runner.prepare()
             if self._task is not None:
-                self.first = await self.send(self._task)
+                self.first = await self._message(self._task)
             if self._await_agent:
                 await self._runner.wait_up()
             await self._check_inside(self.id)
@@ -350,7 +376,12 @@ class Session(BaseSession):
         self._rules.resume(self._now())
         for entry in self._state.outbox.waiting():
             self._update_receipts(
-                e.MessageAccepted(message=entry.id, text=entry.text, delivery=entry.delivery)
+                e.MessageAccepted(
+                    message=entry.id,
+                    text=entry.text,
+                    delivery=entry.delivery,
+                    images=entry.images,
+                )
             )
         self._runner.begin()
         self._after_input()
@@ -423,8 +454,23 @@ class Session(BaseSession):
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         self._log.append(event)
         if seq is not None:
-            self._recorder.append(event)
+            self._record(event)
         return event
+
+    def _record(self, event: e.Event) -> None:
+        """Write a durable event; images are kept as long as a message waits."""
+        match event:
+            case e.MessageAccepted(message=message, images=images) if images:
+                self._recorder.append(event, self._images.get(message, ()))
+                return
+            case (
+                e.MessageStarted(message=message)
+                | e.MessageSteered(message=message)
+                | e.MessageCancelled(message=message)
+                | e.MessageFailed(message=message)
+            ):
+                self._images.pop(message, None)
+        self._recorder.append(event)
 
     def _on_shown(self, event: e.Event) -> None:
         """Readers may see a durable event: update the receipts, and call the program's handler."""

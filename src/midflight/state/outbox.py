@@ -37,14 +37,14 @@ class Entry:
     message gets it. ``state`` and ``turn`` follow the events. ``handed`` says that the message was
     handed to the agent, which has not reported reading it; ``opener`` that it is to open a turn;
     ``cancelling`` that the user wants it back. ``hand`` is the newest action that hands it over.
-    ``text_hash`` is of the text as it was accepted, to tell a repeated command from another one.
-    ``typed`` says that these are the words of a person; of what nobody is known to have sent they
-    are not.
+    ``content_hash`` is of the text and the images as they were accepted, to tell a repeated command
+    from another one. ``typed`` says that these are the words of a person; of what nobody is known
+    to have sent they are not.
     """
 
     __slots__ = (
-        *("cancelling", "delivery", "hand", "handed", "id", "number", "opener"),
-        *("state", "text", "text_hash", "turn", "typed"),
+        *("cancelling", "content_hash", "delivery", "hand", "handed", "id", "images"),
+        *("number", "opener", "state", "text", "turn", "typed"),
     )
 
     def __init__(self, event: MessageAccepted, number: int) -> None:
@@ -52,7 +52,8 @@ class Entry:
         self.id = event.message
         self.number = number
         self.text = event.text
-        self.text_hash = hash(event.text)
+        self.images = event.images
+        self.content_hash = hash((event.text, event.images))
         self.typed = event.who is not None and event.who.role == "user"
         self.delivery: Delivery = event.delivery
         self.state: MessageState = "accepted"

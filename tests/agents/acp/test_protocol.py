@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import midflight
 from midflight import events as e
 from midflight.agents.acp import program
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
+from midflight.testing.conformance.rows.options import PIXEL
 
 pytestmark = pytest.mark.usefixtures("no_agent_left")
 
@@ -200,6 +202,24 @@ async def test_text_that_nobody_typed_is_no_command(scripted: Open, text: str, s
     async with scripted() as agent:
         await (await agent.session.send(text)).result()  # it is no script, and fails
         assert agent.sent("session/prompt")[0]["prompt"] == [{"type": "text", "text": sent}]
+
+
+@pytest.mark.parametrize("announced", [True, False, "yes", None])
+async def test_images_are_sent_where_the_agent_announces_them(
+    scripted: Open, announced: object
+) -> None:
+    abilities = {} if announced is None else {"promptCapabilities": {"image": announced}}
+    async with scripted({"hello": {"agentCapabilities": abilities}}) as agent:
+        if announced is not True:
+            assert agent.session.capabilities["images"] == "not"
+            with pytest.raises(UnsupportedOption, match="images: the agent takes no images"):
+                await agent.session.send("look", images=[PIXEL])
+            return
+        await (await agent.session.send("look", images=[PIXEL])).result()  # it is no script
+        assert agent.sent("session/prompt")[0]["prompt"] == [
+            {"type": "text", "text": "look"},
+            {"type": "image", "mimeType": "image/png", "data": base64.b64encode(PIXEL).decode()},
+        ]
 
 
 @pytest.mark.parametrize(

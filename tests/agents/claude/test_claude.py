@@ -15,7 +15,8 @@ import midflight
 from midflight import Options
 from midflight import events as e
 from midflight.session.session import Session
-from midflight.testing import ScriptedModel, ServiceCall, Text, ToolCall
+from midflight.testing import ScriptedModel, ServiceCall, Text, ToolCall, Wait
+from midflight.testing.conformance.rows.options import PIXEL
 from midflight.who import here
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_agent_left")]
@@ -48,6 +49,22 @@ def told(events: list[e.Event]) -> list[tuple[str, ...]]:
             case e.ToolEnded(status=status, output=output):
                 said.append((status, output))
     return said
+
+
+async def test_image_of_a_steer_is_seen_at_the_next_step(
+    scripted_model: Start, agent_env: Env, tmp_path: Path
+) -> None:
+    model = await scripted_model([[Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("red")])
+    async with midflight.dispatch(
+        "look", cwd=tmp_path, env=agent_env(model), allowed_tools=["Bash"]
+    ) as session:
+        await model.reached("go")
+        steer = await session.send("which colour?", images=[PIXEL])
+        model.signal("go")
+        result = await steer.result()
+    assert (result.text, steer.turn) == ("red", 1)
+    assert model.requests[1].images == [("image/png", PIXEL)]
+    assert "which colour?" in str(model.requests[1].messages)
 
 
 async def test_call_that_the_service_runs_ends_in_its_place(

@@ -38,6 +38,24 @@ def models(default: str | None = "garden/pear") -> Models:
     return Models(TOLD, default)
 
 
+def test_images_are_refused_for_a_model_that_is_known_to_see_none() -> None:
+    """OpenCode would tell the model that it cannot read one, and the user nothing."""
+    told = {"text": True, "image": False}
+    seeing = {"capabilities": {"input": told | {"image": True}}}
+    blind = {"capabilities": {"input": told}}
+    known = Models(
+        {"providers": [{"id": "p", "models": {"blind": blind, "seeing": seeing, "new": {}}}]},
+        "p/blind",
+    )
+    choice = ModelChoice(known)
+    with pytest.raises(UnsupportedOption, match="images: p/blind takes none"):
+        choice.check_images()
+    for name in ("seeing", "new"):
+        choice.use(name)
+        choice.check_images()
+    ModelChoice(Models({"providers": []}, None)).check_images()
+
+
 def test_full_name_means_itself() -> None:
     assert str(models().find("orchard/plum-large-4")) == "orchard/plum-large-4"
 

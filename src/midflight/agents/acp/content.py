@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from midflight.agents.shared.content import OUTPUT_CHARS, put_out_since
+from midflight.images import Image
 from midflight.values import Kind
 
 DIFF_LINES = 400
 """Longer texts are not compared: it takes time, and is of no use to a reader."""
+
+Prompt = list[dict[str, str]]
+"""The blocks of a message."""
 
 KINDS: Mapping[str, Kind] = {
     "read": "read",
@@ -54,6 +58,14 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 _MENTION = re.compile(r"(?<!\S)@(?=\S)")
 _COMMAND = ("/", "!", "#", "$")
 """How agents' own commands begin."""
+
+
+def blocks(text: str, images: Sequence[Image]) -> Prompt:
+    """Return a message as the agent is given it."""
+    return [
+        {"type": "text", "text": text},
+        *({"type": "image", "mimeType": each.media_type, "data": each.base64} for each in images),
+    ]
 
 
 def as_text(text: str) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from midflight import events as e
 from midflight._util.lines import MALFORMED
 from midflight._util.redact import Redactor, server_secrets
 from midflight.agents.acp import program
-from midflight.agents.acp.content import as_text
+from midflight.agents.acp.content import Prompt, as_text, blocks
 from midflight.agents.acp.effects import effects_of_call
 from midflight.agents.acp.jsonrpc import METHOD_NOT_FOUND, JsonRpc, RpcError, RpcResponse
 from midflight.agents.acp.launch_settings import LaunchSettings
@@ -30,6 +30,7 @@ from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
+from midflight.images import Image
 from midflight.options import Options
 from midflight.state.pricing import has_price
 from midflight.trust.decision import Standing, decide, look_again
@@ -77,7 +78,7 @@ class AcpAgent:
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._session = ""
         self._requests = AcpRequests(self._rpc, self._permissions, self._translate, self._report)
-        self._later: deque[tuple[str, str]] = deque()
+        self._later: deque[tuple[str, Prompt]] = deque()
         self._calls = OpenCalls(self._process, told_late=True)
 
     # Starting and ending ------------------------------------------------------------------
@@ -170,23 +171,31 @@ class AcpAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Send a message: into the running prompt if that can be steered, else as another."""
-        text = text if typed else as_text(text)
+        prompt = blocks(text if typed else as_text(text), images)
         if not self._translate.running:
-            await self._prompt(message, text)
+            await self._prompt(message, prompt)
         elif steer and self.capabilities["steer"] == "supported":
-            await self._steer(message, text)
+            await self._steer(message, prompt)
         else:
-            self._later.append((message, text))
+            self._later.append((message, prompt))
 
-    async def _prompt(self, message: str, text: str) -> None:
+    async def _prompt(self, message: str, prompt: Prompt) -> None:
         self._report(self._translate.begin())
         self._report(self._translate.taken(message))
-        params = self._of_session(prompt=[{"type": "text", "text": text}])
+        params = self._of_session(prompt=prompt)
         await self._rpc.begin("session/prompt", params, self._answered)
 
-    async def _steer(self, message: str, text: str) -> None:
+    async def _steer(self, message: str, prompt: Prompt) -> None:
         def take(answer: RpcResponse) -> None:
             outcome = answer.result.get("outcome")
             if outcome == "injected":
@@ -197,11 +206,11 @@ class AcpAgent:
                 if outcome == "startedNewTurn":
                     # That turn's end would not be reported; the end of a prompt is.
                     self._rpc.soon(self._rpc.tell("session/cancel", self._of_session()))
-                self._later.append((message, text))
+                self._later.append((message, prompt))
                 self._prompt_next()
 
         params = self._of_session(
-            prompt=[{"type": "text", "text": text}],
+            prompt=prompt,
             _meta={"steering": {"idleBehavior": "promptRequired"}},
         )
         await self._rpc.begin("_session/steering", params, take)

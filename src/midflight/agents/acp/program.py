@@ -141,6 +141,7 @@ class Announced:
         self.transports = {kind for kind in ("http", "sse") if mcp.get(kind) is True}
         self.resumes = isinstance(of_session.get("resume"), dict)
         self.loads = abilities.get("loadSession") is True
+        self.images = _part(abilities, "promptCapabilities").get("image") is True
         self.folders = isinstance(of_session.get("additionalDirectories"), dict)
         self.steers = _part(_part(answer, "_meta"), "steering").get("supported") is True
         # The protocol has a field for neither; this is the mark of an adapter that has both.
@@ -249,6 +250,7 @@ def can(
         "set_model": (settings.has_models, "the agent offers no choice of models"),
         "set_permission_mode": (settings.has_modes, "midflight answers what the agent asks"),
         "effort": (settings.has_effort, "the agent offers no choice of effort"),
+        "images": (announced.images, "the agent takes no images"),
         "add_dirs": (announced.folders, "the agent works in one folder"),
         "resume": (announced.resumes or announced.loads, "the agent keeps no conversations"),
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from midflight.agents.shared.content import OUTPUT_CHARS
+from midflight.images import Image
 from midflight.values import Kind, TokenUsage
 
 KINDS: Mapping[str, Kind] = {
@@ -15,6 +16,20 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("Glob", "Grep", "WebSearch", "ToolSearch", "web_search"), "search"),
     **dict.fromkeys(("WebFetch", "web_fetch"), "fetch"),
 }
+
+
+def content(text: str, images: Sequence[Image]) -> list[dict[str, Any]]:
+    """Return what a user's message says, as the Messages API has it."""
+    return [
+        {"type": "text", "text": text},
+        *(
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": image.media_type, "data": image.base64},
+            }
+            for image in images
+        ),
+    ]
 
 
 def tokens(usage: dict[str, Any] | None) -> TokenUsage:

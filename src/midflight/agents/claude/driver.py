@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from midflight._util.redact import server_secrets
 from midflight.agents.base import Died, Dropped, Finished, ModeChanged, Reply, Signal, Support, Up
 from midflight.agents.claude import program, trust
 from midflight.agents.claude.allowances import Allowances
-from midflight.agents.claude.content import joined
+from midflight.agents.claude.content import content, joined
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.claude.frames import FrameTranslator
 from midflight.agents.claude.hooks import Hooks
@@ -29,6 +29,7 @@ from midflight.agents.shared.obeyed import protected
 from midflight.agents.shared.only_here import refuse
 from midflight.effects import CommandEffect, Effect
 from midflight.errors import AgentFailed
+from midflight.images import Image
 from midflight.options import Options
 from midflight.trust.decision import Standing, decide
 from midflight.values import PermissionMode
@@ -66,6 +67,7 @@ class ClaudeAgent:
         "mcp_servers": "supported",
         "system_prompt": "supported",
         "effort": "supported",
+        "images": "supported",
         "add_dirs": "supported",
         "resume": "supported",
         "retries": "supported",
@@ -191,7 +193,15 @@ class ClaudeAgent:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Write a user message under a new uuid: the CLI ignores a uuid that it has seen.
 
         In a text without ``text_not_typed`` it carries out ``/config …``, which writes the user's
@@ -202,12 +212,13 @@ class ClaudeAgent:
         self._uuids[message] = frame_uuid
         if len(self._messages) > KEPT_UUIDS:
             self._uuids.pop(self._messages.pop(next(iter(self._messages))), None)
+        said = content(text, images) if images else text
         await self._write(
             {
                 "type": "user",
                 "uuid": frame_uuid,
                 "session_id": self._session,
-                "message": {"role": "user", "content": text},
+                "message": {"role": "user", "content": said},
                 "parent_tool_use_id": None,
                 **({"priority": "next"} if steer else {}),
                 **({} if typed else {"text_not_typed": True}),

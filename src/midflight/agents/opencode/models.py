@@ -85,6 +85,13 @@ class Models:
             raise UnsupportedOption("effort", f"{model} knows {known}, not {effort!r}")
         return effort
 
+    def check_images(self, name: str) -> None:
+        """Raise `UnsupportedOption` if a model takes no images; OpenCode would leave them out."""
+        model = Model(*name.split("/", 1)) if "/" in name else None
+        known = (self._models.get(model) or {}).get("capabilities") or {} if model else {}
+        if (known.get("input") or {}).get("image") is False:
+            raise UnsupportedOption("images", f"{name} takes none", "choose another model")
+
     def price(self, name: str, used: TokenUsage) -> float | None:
         """Return US dollars for tokens of a model, by the server's own list; None if unknown.
 
@@ -136,6 +143,10 @@ class ModelChoice:
         if self._model is None:
             raise UnsupportedOption("effort", "it depends on the model", "set model= as well")
         self._variant = self._models.variant(self._model, effort)
+
+    def check_images(self) -> None:
+        """Raise `UnsupportedOption` if the model takes no images, as far as that is known."""
+        self._models.check_images(self.name)
 
     def prompt_fields(self) -> dict[str, Any]:
         """Return the fields of a prompt that choose the model."""

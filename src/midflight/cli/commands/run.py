@@ -37,6 +37,7 @@ from midflight.commands import Send
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
 from midflight.session import BaseSession
+from midflight.session.image_files import read_images
 from midflight.session.session import Session
 from midflight.values import Door
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
     read_task(args)
     resolved = resolve_options(args)
+    args.images = read_images(args.image or ())
     try:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
@@ -112,7 +114,7 @@ async def _open_session(
                 options = await ask(options)
             with report_slow_start(options, wanted=attend):
                 if args.no_journal:
-                    starting = alone(args.task, options, door)
+                    starting = alone(args.task, options, door, args.images)
                 else:
                     starting = hosted(
                         args.task,
@@ -121,6 +123,7 @@ async def _open_session(
                         notify=args.notify,
                         waiter=waiter,
                         park_after=functools.partial(park_after, args) if waiter else None,
+                        images=args.images,
                     )
                 foreground = await stack.enter_async_context(starting)
         yield foreground
@@ -199,7 +202,7 @@ async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
     door: Door = "library" if args.piped else "command"
     async with connect(notify=args.notify or "", park_after=args.park_after, door=door) as client:
         async with _in_worktree(args, options) as changed:
-            session = await client.dispatch(args.task, **changed)
+            session = await client.dispatch(args.task, images=args.images, **changed)
         for text in args.then or []:
             await client.carry_out(session.id, Send(text=text, delivery="queue"))
         if args.json:

@@ -369,7 +369,7 @@ class Console:
             await self._send(c.Send(text=text))
 
     async def _send(self, message: c.Send) -> None:
-        await self._session.submit(message)
+        await self._slash.submit(message)
         if self._requests.current is not None:
             self._line.message_sent()
             self._output.say(f"  [message] {one_line(message.text)}\n")

@@ -10,6 +10,7 @@ from midflight._util.sanitize import exact_line, inert, one_line
 from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, summary
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
+from midflight.cli.terminal.images import text_with_images
 from midflight.cli.terminal.render import Blocks, diff_lines, markdown, output_lines
 from midflight.cli.terminal.running_tools import Running, RunningTools
 from midflight.cli.terminal.transcript import (
@@ -185,12 +186,12 @@ class Screen:
                 return [(DIM, f"  [news] {one_line(line)}\n") for line in text.splitlines()[1:]]
             case e.MessageSteered(message=message) if is_update(message):
                 return []
-            case e.MessageAccepted(message=message, text=text, delivery=delivery, who=who):
-                by = self._other(who)
+            case e.MessageAccepted(message=message, delivery=delivery, who=who):
+                by, text = self._other(who), text_with_images(event)
                 if self.running:
                     self._texts[message] = text  # shown again if a turn of its own comes
                     if not by:
-                        self._mine[message] = text
+                        self._mine[message] = event.text
                 fate = _FATES.get(delivery, "") if self.running else ""
                 # Lines of what others send could look like ours.
                 shown = one_line(text) if by else text.replace("\n", "\n  ")

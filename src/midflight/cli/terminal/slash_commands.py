@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shlex
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from midflight import commands as c
 from midflight._util.sanitize import exact_line, one_line
 from midflight.cli.answers import rule_in_words
 from midflight.cli.limits import in_words, typed
 from midflight.cli.terminal import queue
+from midflight.cli.terminal.images import in_line
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.wrap import two_columns
 from midflight.errors import MidflightError
+from midflight.images import Image, check_images
 from midflight.session import BaseSession
+from midflight.session.image_files import read_images
 from midflight.values import CHANGEABLE
 
 
@@ -29,6 +36,7 @@ class SlashCommand(NamedTuple):
 COMMANDS = {
     "/queue": SlashCommand("[TEXT]", "a turn of its own, afterwards; alone: what waits"),
     "/redirect": SlashCommand("TEXT", "stops the running turn and starts one for this"),
+    "/image": SlashCommand("FILE", "an image for the next message; none drops them"),
     "/model": SlashCommand("M", "another model, from the next call on"),
     "/mode": SlashCommand("P", "another permission mode"),
     "/limits": SlashCommand("[OPTIONS]", "what bounds this session, or changes it"),
@@ -100,6 +108,14 @@ def values(session: BaseSession, name: str) -> Mapping[str, str]:
     return {}
 
 
+def _unquoted(text: str) -> str:
+    """Return a path without the quotes in which a terminal pastes one with spaces."""
+    with contextlib.suppress(ValueError):
+        words = shlex.split(text)
+        return words[0] if len(words) == 1 else text
+    return text
+
+
 async def tried(session: BaseSession, command: c.Command) -> str:
     """Carry out a command; return what is wrong, or nothing."""
     try:
@@ -129,6 +145,7 @@ class SlashCommands:
         self._quit = quit_
         self._leave = leave
         self._attached = attached
+        self._images: list[Image] = []
 
     def why_not(self, name: str, text: str) -> str:
         """Return why one of `COMMANDS` cannot be carried out as it was typed, or nothing."""
@@ -145,10 +162,8 @@ class SlashCommands:
     async def carry_out(self, name: str, text: str) -> None:
         """Carry out one of `COMMANDS`. Raises `InvalidInput` for a text that no agent can take."""
         match name:
-            case "/queue":
-                await self._queue(text)
             case "/redirect":
-                await self._session.submit(c.Redirect(text=text))
+                await self.submit(c.Redirect(text=text))
             case "/model":
                 self._status.model = ""  # which one that name means, the agent may not tell
                 await self._session.submit(c.SetModel(model=text))
@@ -156,8 +171,9 @@ class SlashCommands:
                 await self._session.submit(c.SetPermissionMode(mode=text))
             case "/stop":
                 await self._session.submit(c.Interrupt())
-            case "/limits" | "/rules":
-                await (self._limits if name == "/limits" else self._rules)(text)
+            case "/queue" | "/image" | "/limits" | "/rules":
+                own = {"/queue": self._queue, "/image": self._attach, "/limits": self._limits}
+                await own.get(name, self._rules)(text)
             case "/cost":
                 self._say(f"  {self._status.money} so far\n")
             case "/help":
@@ -170,6 +186,26 @@ class SlashCommands:
             case "/quit" | "/background" | "/detach":
                 self._quit.set()
 
+    async def submit(self, message: c.Send | c.Redirect) -> None:
+        """Send a message, with the images that wait for it."""
+        images, self._images = tuple(self._images), []
+        await self._session.submit(msgspec.structs.replace(message, images=images))
+
+    async def _attach(self, text: str) -> None:
+        """Read a file, so that it goes with the next message."""
+        if text == "none":
+            self._images.clear()
+            self._say("  the next message has no image\n")
+            return
+        try:
+            made = await asyncio.to_thread(read_images, [_unquoted(text)])
+            self._images = list(check_images((*self._images, *made)))
+        except MidflightError as error:
+            self._say(f"  {one_line(str(error))}\n")
+            return
+        shown = ", ".join(in_line(image.info) for image in self._images)
+        self._say(f"  with the next message: {shown}\n")
+
     async def _queue(self, text: str) -> None:
         """Queue a text; list what waits, or change it."""
         change = queue.typed(text)
@@ -179,7 +215,7 @@ class SlashCommands:
             except MidflightError as error:
                 self._say(f"  {one_line(str(error))}\n")
         elif text:
-            await self._session.submit(c.Send(text=text, delivery="queue"))
+            await self.submit(c.Send(text=text, delivery="queue"))
         else:
             width = shutil.get_terminal_size().columns
             waiting = queue.lines(self._session.queued, width - 1) or ["  nothing waits"]

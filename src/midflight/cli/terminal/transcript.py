@@ -12,6 +12,7 @@ from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, rule_in_words, summary
 from midflight.cli.exit_codes import FAILED, OF_STATUS
 from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
+from midflight.cli.terminal.images import text_with_images
 from midflight.cli.terminal.wrap import Wrap
 from midflight.values import LIMIT_REASONS, PlanEntry, Status, Who
 from midflight.who import in_words
@@ -179,8 +180,8 @@ class Transcript:
     def _messages(self, event: e.Event) -> list[Fragment]:
         """Follow the messages: each turn after the first begins with its text."""
         match event:
-            case e.MessageAccepted(message=message, text=text):
-                self._texts[message] = text
+            case e.MessageAccepted(message=message):
+                self._texts[message] = text_with_images(event)
                 self._senders[message] = self._by(event.who)
             case e.MessageChanged(message=message, text=text) if message in self._texts:
                 self._texts[message] = text

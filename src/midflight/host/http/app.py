@@ -27,6 +27,7 @@ from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
 from midflight.host.http.problems import Logged, Unexpected, assemble, log
 from midflight.host.service import SessionService, Wanted
+from midflight.images import Image, check_images
 from midflight.info import AGENT, AgentInfo, Outcome, SessionInfo
 from midflight.values import STATUSES, SessionStatus, Who
 from midflight.who import DEVICE, DOOR
@@ -234,6 +235,7 @@ class _Api:
             raise InvalidOption("cwd", "a host has no folder of its own", "say where to work")
         wanted = Wanted(
             task=task,
+            images=_images(fields.pop("images", [])),
             options=fields,
             id=wanted_id,
             parent=parent,
@@ -315,6 +317,13 @@ def _comment(agent: AgentInfo) -> bytes:
 
 def _array(page: list[e.Event]) -> bytes:
     return b"[" + b",".join(map(e.encode, page)) + b"]"
+
+
+def _images(given: object) -> tuple[Image, ...]:
+    try:
+        return check_images(msgspec.convert(given, tuple[Image, ...]))
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"images: {error}", 'for example [{"data": "base64"}]') from error
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

@@ -11,16 +11,18 @@ import asyncio
 import contextlib
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
 from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
+from midflight.agents.claude.content import content
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.shared.effects import effects_of
 from midflight.agents.shared.obeyed import protected
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, UnsupportedOption
 from midflight.events import PermissionRequested
+from midflight.images import Image
 from midflight.options import Options
 from midflight.testing.fake.conversation import FakeConversation, ModelError
 from midflight.testing.fake.tools import Toolbox
@@ -84,6 +86,7 @@ class FakeAgent:
         "mcp_servers": "not",
         "system_prompt": "not",
         "effort": "not",
+        "images": "supported",
         "add_dirs": "not",
         "resume": "supported",
         "retries": "supported",
@@ -194,10 +197,18 @@ class FakeAgent:
             raise AgentFailed("the fake agent is not running")
         return self._conversation
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Take a message: the running turn reads it after a tool, else the next turn does."""
         del steer, typed
-        self._alive().unread[message] = text
+        self._alive().unread[message] = content(text, images)
         self._stirred.set()
 
     async def cancel(self, message: str) -> None:

@@ -102,7 +102,7 @@ class FakeConversation:
         self._retries = int(options.env.get("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES))
         self._spent = options.spent_usd
         self.model_name = options.model or "fake-model"
-        self.unread: dict[str, str] = {}
+        self.unread: dict[str, list[dict[str, Any]]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -116,12 +116,12 @@ class FakeConversation:
     async def turn(self) -> None:
         """Read what waits, or a note about background work, and work until the end of the turn."""
         self._begin()
-        texts = self._read()
-        background = not texts
+        content = self._read()
+        background = not content
         if background:
             if not self._tools.notes:
                 return  # the message was taken back in the moment before it was read
-            texts = [self._tools.notes.popleft()]
+            content = [{"type": "text", "text": self._tools.notes.popleft()}]
         self._say(
             e.SessionStarted(
                 agent="fake",
@@ -134,7 +134,7 @@ class FakeConversation:
         )
         if background:
             self._say(Woke())
-        self._remember("user", [{"type": "text", "text": text} for text in texts])
+        self._remember("user", content)
         try:
             status, reason, text = await self._work()
         except asyncio.CancelledError:
@@ -151,14 +151,14 @@ class FakeConversation:
             )
         )
 
-    def _read(self) -> list[str]:
+    def _read(self) -> list[dict[str, Any]]:
         """Take every unread message."""
-        texts = list(self.unread.values())
+        content: list[dict[str, Any]] = []
         for message in list(self.unread):
-            del self.unread[message]
+            content += self.unread.pop(message)
             self._messages.append(message)
             self._say(Taken(message))
-        return texts
+        return content
 
     def _remember(self, role: str, content: list[dict[str, Any]]) -> None:
         self._history.append({"role": role, "content": content})
@@ -306,7 +306,7 @@ class FakeConversation:
             output = await self._tools.use(call, tool)
             del self._open[call]
             content.append({"type": "tool_result", "tool_use_id": call, "content": output})
-        content += [{"type": "text", "text": text} for text in self._read()]
+        content += self._read()
         self._remember("user", content)
 
     def _interrupted(self) -> _Outcome:

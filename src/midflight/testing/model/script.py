@@ -12,6 +12,7 @@ Parts before the first content hold back even the response's headers, so
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import time
@@ -284,6 +285,18 @@ class ModelRequest:
             if text:
                 return text
         return ""
+
+    @property
+    def images(self) -> list[tuple[str, bytes]]:
+        """The images in the conversation: the media type and the bytes of each."""
+        found: list[tuple[str, bytes]] = []
+        for message in self.messages:
+            content = message.get("content")
+            for block in content if isinstance(content, list) else []:
+                source = block.get("source") or {} if block.get("type") == "image" else {}
+                if source.get("type") == "base64":
+                    found.append((source["media_type"], base64.b64decode(source["data"])))
+        return found
 
     @property
     def tool_results(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from midflight.agents.base import UsageLimit
 from midflight.agents.opencode.content import FINISHES, is_too_long, waits
 from midflight.events import Retry
+from midflight.images import Image
 from midflight.values import Status
 
 SILENT = frozenset(
@@ -46,6 +47,16 @@ _ERRORS = {
     "ContextOverflowError": "context_full",
     "ContentFilterError": "refusal",
 }
+
+
+def file_part(image: Image) -> dict[str, Any]:
+    """Return an image as a part of a prompt."""
+    return {
+        "type": "file",
+        "mime": image.media_type,
+        "filename": image.name or "image",
+        "url": f"data:{image.media_type};base64,{image.base64}",
+    }
 
 
 def is_summary(info: Mapping[str, Any]) -> bool:

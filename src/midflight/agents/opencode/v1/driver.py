@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from midflight import events as e
 from midflight.agents.base import (
@@ -28,6 +29,7 @@ from midflight.agents.opencode.processes import RunningCommands
 from midflight.agents.opencode.server import PASSWORD, Refused, Server, join
 from midflight.agents.opencode.v1 import conversation
 from midflight.agents.opencode.v1.client import OpenCodeClient
+from midflight.agents.opencode.v1.content import file_part
 from midflight.agents.opencode.v1.effects import OwnTools
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.agents.opencode.v1.feed import Feed, Feeds, adopt, missed
@@ -35,6 +37,7 @@ from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import Effect
 from midflight.errors import AgentFailed
+from midflight.images import Image
 from midflight.options import Options
 from midflight.trust.decision import look_again
 
@@ -76,6 +79,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         "mcp_servers": "supported",
         "system_prompt": "supported",
         "effort": "supported",
+        "images": "supported",
         "add_dirs": "emulated",
         "resume": "supported",
         "retries": "supported",
@@ -199,7 +203,15 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Send a prompt under an id of ours; a running loop reads it by itself.
 
         The server takes no text for anything but a text.
@@ -210,8 +222,10 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         self._translate.unread[known] = message
         self._translate.stopping = False
         self._sent = time.monotonic()
-        body = {"messageID": known, "parts": [{"type": "text", "text": text}]}
-        body |= self._model.prompt_fields()
+        if images:
+            self._model.check_images()
+        parts = [{"type": "text", "text": text}, *map(file_part, images)]
+        body: dict[str, Any] = {"messageID": known, "parts": parts, **self._model.prompt_fields()}
         if self._agent:
             body["agent"] = self._agent
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from midflight import events as e
 from midflight.agents.base import (
@@ -31,6 +31,7 @@ from midflight.agents.opencode.v2.requests import Replies
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, UnsupportedOption
+from midflight.images import Image
 from midflight.options import Options
 from midflight.trust.decision import Standing, look_again
 
@@ -78,6 +79,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "mcp_servers": "supported",
         "system_prompt": "supported",
         "effort": "supported",
+        "images": "not",
         "add_dirs": "emulated",
         "resume": "supported",
         "retries": "supported",
@@ -100,6 +102,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "add_dirs": "OpenCode asks, midflight allows",
         "background": "OpenCode's commands and sub-agents end with their turn",
         "set_limits": "midflight counts anyway",
+        "images": "midflight does not hand them on to OpenCode 2 yet",
     }
 
     def __init__(self, options: Options) -> None:
@@ -219,12 +222,20 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def send(self, message: str, text: str, *, steer: bool, typed: bool) -> None:
+    async def send(
+        self,
+        message: str,
+        text: str,
+        *,
+        steer: bool,
+        typed: bool,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Send a prompt under an id of ours: for the next step, or for a run of its own.
 
         Files and commands have fields and routes of their own: a text is a text.
         """
-        del typed
+        del typed, images
         self._translate.stopping = False
         await self._prompts.send(message, text, steer=steer)
         self._translate.unsettled = self._translate.unsettled or not self._translate.in_turn

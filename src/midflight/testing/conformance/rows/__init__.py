@@ -79,6 +79,7 @@ ROWS: Mapping[str, Row] = {
         options.system_prompt, _option("system_prompt", "You are a gardener."), own=True
     ),
     "effort": Row(options.effort, _option("effort", "low")),
+    "images": Row(options.images, options.no_images),
     "add_dirs": Row(options.add_dirs, _option("add_dirs", ["/tmp"])),  # noqa: S108 - it exists
     "resume": Row(options.resume, _option("resume", "some-conversation")),
     "retries": Row(options.retries, options.retries),

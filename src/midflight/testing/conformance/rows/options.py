@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from pathlib import Path
@@ -118,6 +119,36 @@ async def effort(stage: Stage) -> None:
             await on.ask()
             asked.append({name: on.requests[0].body.get(name) for name in EFFORT_FIELDS})
     assert asked[0] != asked[1]
+
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+"""A PNG."""
+
+
+async def images(stage: Stage) -> None:
+    """Send an image: the model gets its very bytes, with the text."""
+    async with stage.play([Text("red"), Text("still red")]) as on:
+        message = await on.session.send("which colour?", images=[PIXEL])
+        assert (await message.result()).text == "red"
+        assert on.requests[0].images == [("image/png", PIXEL)]
+        assert "which colour?" in on.requests[0].last_user_text
+        await on.ask("and now?")
+        assert on.requests[1].images == [("image/png", PIXEL)]
+
+
+async def no_images(stage: Stage) -> None:
+    """Send an image: an error says that the agent takes none."""
+    async with stage.play([Text("x")]) as on:
+        await on.ask()  # it is up
+        try:
+            await on.session.send("which colour?", images=[PIXEL])
+        except UnsupportedOption as error:
+            message = str(error)
+        else:
+            raise AssertionError("the image was taken")
+        assert "images" in message
 
 
 async def add_dirs(stage: Stage) -> None:
