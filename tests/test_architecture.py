@@ -119,8 +119,8 @@ def _words(tree: ast.AST) -> Iterator[tuple[int, str]]:
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str | bytes) and id(node) not in documentation:
-                text = node.value
-                yield line, text if isinstance(text, str) else text.decode(errors="replace")
+                said = node.value
+                yield line, said if isinstance(said, str) else said.decode(errors="replace")
             continue
         for field in ("id", "attr", "arg", "name", "asname", "module", "rest"):
             if isinstance(text := getattr(node, field, None), str):

@@ -158,7 +158,12 @@ def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("task", metavar="TASK", help="what the agent should do; - takes it from standard input")
+    add(
+        "task",
+        metavar="TASK",
+        nargs="?",
+        help="what the agent should do; - takes it from standard input",
+    )
     _agent(parser)
     _system_prompt(parser)
     add(
@@ -170,6 +175,12 @@ def _run(parser: argparse.ArgumentParser) -> None:
     add("--image", metavar="FILE", action="append", help="an image with the task; repeatable")
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to resume")
+    add(
+        "--continue",
+        dest="go_on",
+        action="store_true",
+        help="go on with the latest session of this folder, as it is",
+    )
     _trust_option(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")

@@ -70,7 +70,7 @@ def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
         project=project_file(options.cwd),
     )
     for option, where in resolved.overruled.items():
-        flag = "--allow" if option == "disallowed_tools" else _flag(option)
+        flag = "--allow" if option == "disallowed_tools" else flag_of(option)
         write(f"midflight: {one_line(where)} asks for less; {flag} stands\n", error=True)
     return resolved
 
@@ -86,7 +86,7 @@ def name_source(sources: Mapping[str, str], error: InvalidOption, agent: str = "
         table = agent if re.fullmatch(r"[\w-]+", agent) else json.dumps(agent)
         hint = f'to lift it for this agent, there: [agents.{table}] {error.option} = "{LIFTED}"'
     message = error.message.removeprefix(f"{error.option}: ")
-    return InvalidOption(place or _flag(error.option), message, hint)
+    return InvalidOption(place or flag_of(error.option), message, hint)
 
 
 def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _flag(option: str) -> str:
+def flag_of(option: str) -> str:
+    """Return how an option is called on the command line."""
     return _FLAGS.get(option, f"--{option.replace('_', '-')}")
 
 

@@ -14,6 +14,7 @@ from tests.support.events import ended, of, read, read_until, texts
 import midflight
 from midflight import Options
 from midflight import events as e
+from midflight.errors import ConversationLost
 from midflight.session.session import Session
 from midflight.testing import ScriptedModel, ServiceCall, Text, ToolCall, Wait
 from midflight.testing.conformance.rows.options import PIXEL
@@ -49,6 +50,17 @@ def told(events: list[e.Event]) -> list[tuple[str, ...]]:
             case e.ToolEnded(status=status, output=output):
                 said.append((status, output))
     return said
+
+
+@pytest.mark.parametrize("unknown", ["deadbeef", "d4b6c1c2-9a04-4a5e-8f52-7d0a3f6c2b11"])
+async def test_conversation_that_there_is_none_of_is_lost(
+    scripted_model: Start, agent_env: Env, tmp_path: Path, unknown: str
+) -> None:
+    """Of what can be no id the program shows its own usage, which says nothing here."""
+    env = agent_env(await scripted_model([]))
+    with pytest.raises(ConversationLost):
+        async with midflight.dispatch("go on", cwd=tmp_path, env=env, resume=unknown):
+            raise AssertionError
 
 
 async def test_image_of_a_steer_is_seen_at_the_next_step(

@@ -37,8 +37,11 @@ from midflight.values import PermissionMode
 KEPT_UUIDS = 2_000
 ANSWER_TIMEOUT_S = 5.0
 
-_LOST = "No conversation found"
-"""What the CLI prints before it ends because the conversation to resume does not exist."""
+_LOST = ("No conversation found", "does not match any session title")
+"""What the CLI prints before it ends because the conversation to resume does not exist.
+
+The second is about what cannot be an id, and stands beside the CLI's own usage.
+"""
 
 
 class ClaudeAgent:
@@ -356,7 +359,9 @@ class ClaudeAgent:
                         yield new
         await self._process.exited()
         words = self._process.last_words()
-        died = Died(words, lost=self._options.resume is not None and _LOST in words)
+        died = Died(
+            words, lost=self._options.resume is not None and any(each in words for each in _LOST)
+        )
         for signal in last_signals(self._process.survivors, died):
             yield signal
 

@@ -39,7 +39,7 @@ async def _attach(name: str | None, *, hand_over: bool) -> int:
         if not at_terminal():
             write(f"{one_name(session.name)}: {waiting} waiting messages handed over\n")
             return 0
-        return await _console(client, session)
+        return await console(client, session)
 
 
 async def _hand_over(session: RemoteSession) -> None:
@@ -48,7 +48,8 @@ async def _hand_over(session: RemoteSession) -> None:
         await session.command(c.Promote(message=session.queued[0].id, delivery="steer"))
 
 
-async def _console(client: Client, session: RemoteSession) -> int:
+async def console(client: Client, session: RemoteSession) -> int:
+    """Show a session at this terminal until the person leaves, and say how to come back."""
     from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.notifications import Notifications
     from midflight.cli.terminal.others import OtherSessions

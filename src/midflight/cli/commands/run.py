@@ -50,6 +50,12 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> int:
     """Run the task as the options say, and return the exit code."""
+    if args.go_on:
+        from midflight.cli.commands.continued import go_on
+
+        return go_on(args)
+    if args.task is None:
+        raise InvalidInput("the following arguments are required: TASK", "midflight run --help")
     read_task(args)
     resolved = resolve_options(args)
     args.images = read_images(args.image or ())
@@ -68,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     except ConversationLost as error:
         raise NotFound(
             f"no conversation has the id {args.resume}",
-            "--resume takes the agent_session of session.started, in the same folder",
+            "it is the agent's own id, in the same folder; a session of midflight goes on with"
+            " midflight resume",
         ) from error
 
 

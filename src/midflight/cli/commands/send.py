@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -72,26 +73,27 @@ async def carry_out(
 ) -> int:
     """Carry out a command, print what came of it, and return the exit code."""
     if args.wait:
-        return await _until_quiet(client, info, command, as_json=args.json)
+        return await until_quiet(client, info, [command], as_json=args.json)
     outcome = await client.carry_out(info.id, command)
     as_json = json_line(msgspec.json.encode(outcome))
     write(as_json if args.json else f"{one_line(done, 1000)}\n")
     return 0
 
 
-async def _until_quiet(
-    client: Client, info: SessionInfo, command: c.Command, *, as_json: bool
+async def until_quiet(
+    client: Client, info: SessionInfo, commands: Sequence[c.Command], *, as_json: bool
 ) -> int:
-    """Print what follows on a command; requests are not answered here."""
+    """Print what follows on commands; requests are not answered here."""
     # The first message is the one that was just sent; after an answer it is an older one.
-    whole = isinstance(command, c.Answer)
+    whole = isinstance(commands[0], c.Answer)
     transcript = Transcript(Path(info.cwd), whole=whole, width=columns())
     outcome = ExitOutcome()
     async with await client.session(info.id, attend=False) as session:
         for each in session.queued:
             waits = e.MessageAccepted(message=each.id, text=each.text, delivery="queue")
             transcript.take(waits)
-        await session.command(command)
+        for command in commands:
+            await session.command(command)
         async for event in session.stream():
             outcome.take(event)
             write(json_line(e.encode(event)) if as_json else transcript.take(event))
