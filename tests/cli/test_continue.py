@@ -68,7 +68,7 @@ async def test_continue_at_a_terminal_shows_what_was_and_sends_the_message(
         try:
             await screen.sees("> make it")
             await screen.sees(last)
-            await screen.sees("Ctrl-D leaves")
+            await screen.sees("idle; type")  # a line is read from now on
             screen.types("/detach")
             await screen.sees("Detached; make-it goes on")
             assert await screen.ends() == 0

@@ -22,6 +22,7 @@ from midflight.cli.terminal.screen import Screen
 from midflight.cli.terminal.status_line import StatusLine
 from midflight.cli.terminal.transcript import Transcript
 from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
+from midflight.images import ImageInfo
 from midflight.values import Denial, PlanEntry, Question, QuestionOption, TokenUsage, Who
 
 ATTACKS = (
@@ -172,6 +173,7 @@ def _filled(kind: type[e.Event], attack: str) -> e.Event:
         "Who | None": Who(
             role="user", door="terminal", terminal=attack, device=attack, session=attack
         ),
+        "tuple[ImageInfo, ...]": (ImageInfo(name=attack, media_type=attack, bytes=1),),
         "float": 1.0,
         "float | None": 1.0,
         "int": 1,
