@@ -262,7 +262,7 @@ ROWS: dict[str, Row] = {
     "S4": Row(
         "A key is in no event, no error, no argument list and no traceback.",
         "GitHub Actions: secrets in logs, also encoded",
-        not_yet="URLs, access logs and exports: " + HTTP,
+        not_yet="exports and the page: " + PAGE,
     ),
     "S5": Row(
         "Markup in agent text is inert in the page.",

@@ -12,16 +12,21 @@ __all__ = ["Raw", "call", "dial"]
 
 
 class Raw:
-    """One connection, its request sent; ``status`` and ``headers`` are those of the answer."""
+    """One connection, its request sent.
+
+    ``status`` and ``headers`` are those of the answer, all in lower case; ``head`` is as it came.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.head = ""
 
     async def begin(self) -> None:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self.head = head
         first, *lines = head.strip().split("\r\n")
         self.status = int(first.split()[1])
         self.headers = dict(line.lower().split(": ", 1) for line in lines)

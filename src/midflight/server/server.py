@@ -23,16 +23,18 @@ from midflight.host.http import auth, tcp
 from midflight.host.http.app import as_json, route, session_routes
 from midflight.host.http.connection import IDLE_TIMEOUT_S, BoundedHTTP
 from midflight.host.http.guard import Guard, Headers, check_guarded
+from midflight.host.http.logins import Logins
 from midflight.host.http.problems import assemble
 from midflight.journal import Journal, JournalLocation
 from midflight.server.events import events_route
 from midflight.server.feed import Feed
+from midflight.server.login import LOGIN, login_routes
 from midflight.server.sessions import AllSessions
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
-OPEN = frozenset({"/healthz"})
+OPEN = frozenset({"/healthz", LOGIN})
 """The paths that need no key: they hold no data."""
 
 
@@ -62,13 +64,17 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 class Keyring:
     """Tells who has what opens."""
 
-    def __init__(self, token: auth.Token) -> None:
-        """So far it is the token alone."""
+    def __init__(self, token: auth.Token, logins: Logins) -> None:
+        """The token opens, and so does what a device has been given."""
         self._token = token
+        self._logins = logins
 
     def caller(self, headers: Headers) -> Caller | None:
         """Return who a request comes from; None for one that has shown nothing that opens."""
-        return Caller.bearer() if self._token.is_in(headers) else None
+        if self._token.is_in(headers):
+            return Caller.bearer()
+        device = self._logins.find(headers)
+        return None if device is None else Caller.bearer(device.name)
 
 
 @contextlib.asynccontextmanager
@@ -78,11 +84,10 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
     Raises `InvalidOption` or `InvalidInput` where what is asked for would be open to others, and
     `NotAllowed` inside of an agent: it would have a way in without being known.
     """
-    if Caller.this_process().held:
-        raise NotAllowed("an agent cannot open the sessions to others", "ask the user")
+    check_no_agent()
     if (options.cert is None) != (options.key is None):
         raise InvalidOption("tls", "a certificate and its key go together", "--tls-cert --tls-key")
-    location = _location(options.where)
+    location = journal_location(options.where)
     token = auth.token(location, env)
     listener = tcp.listen(options.host, options.port)
     with contextlib.closing(listener):
@@ -98,25 +103,29 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
         ):
             service = AllSessions(client, [token.value])
             feed = Feed(journal, service)
+            logins = Logins(location)
             routes = [
                 route("/healthz", _health),
                 events_route(feed, service),
                 *session_routes(service),
+                *login_routes(logins),
             ]
             guard = Guard(
                 assemble(routes, service.masked),
                 names,
-                Keyring(token),
+                Keyring(token, logins),
                 OPEN,
                 closing=lambda: service.closing,
             )
             await check_guarded(guard, routes, min(names.hosts), OPEN)
             tcp.open_to_others(listener)
             server = await _answer(guard, listener, options)
+            logins.serve([*names.urls])
             try:
                 file = None if token.explicit else auth.token_file(location)
                 yield Serving(urls=names.urls, token_file=file, routes=routes)
             finally:
+                logins.serve([])
                 closing = asyncio.get_running_loop().create_task(_close(service, feed))
                 await end(server)
                 await closing
@@ -137,7 +146,14 @@ async def _close(service: AllSessions, feed: Feed) -> None:
     await feed.close()
 
 
-def _location(where: Path | str | None) -> JournalLocation:
+def check_no_agent() -> None:
+    """Raise `NotAllowed` inside of an agent: it would have a way in without being known."""
+    if Caller.this_process().held:
+        raise NotAllowed("an agent cannot open the sessions to others", "ask the user")
+
+
+def journal_location(where: Path | str | None) -> JournalLocation:
+    """Return where the token and the logins of a server on this journal are."""
     return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
 
 

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import msgspec
 
 from midflight import lineage
-from midflight._util.file_lock import lock_in_thread
-from midflight.errors import NotAllowed, StoreFailed
+from midflight.errors import NotAllowed
 from midflight.journal.location import JournalLocation, default_folder
+from midflight.journal.private_file import PrivateFile
 from midflight.trust.stake import StakeFile
 
-FILE, LOCK = "trust.json", "trust.lock"
-
-LOCK_S = 10.0
-"""How long to wait for another process that is at work in the file."""
+FILE = "trust.json"
 
 KEPT_SESSIONS = 1_000
 """Of how many sessions is remembered what they were started with."""
@@ -58,19 +53,7 @@ def read() -> Trusted:
 
     Raises `StoreRefused` if others could have written it, `StoreFailed` if it cannot be read.
     """
-    if not os.path.lexists(default_folder() / FILE):
-        return Trusted()
-    location = JournalLocation()
-    return _read(location, location.folder / FILE)
-
-
-def _read(location: JournalLocation, path: Path) -> Trusted:
-    with os.fdopen(location.open_file(path), "rb") as stream:
-        body = stream.read()
-    try:
-        return msgspec.json.decode(body, type=Trusted) if body else Trusted()
-    except msgspec.DecodeError as error:
-        raise StoreFailed(f"{path} cannot be read: {error}", "remove it, and trust again") from None
+    return _file().read() if os.path.lexists(default_folder() / FILE) else Trusted()
 
 
 @contextlib.contextmanager
@@ -80,36 +63,12 @@ def changed() -> Iterator[Trusted]:
     Raises `NotAllowed` inside of an agent, `StoreRefused` and `StoreFailed`.
     """
     check_caller()
-    location = JournalLocation()
-    path = location.folder / FILE
-    lock = location.open_file(location.folder / LOCK)
-    try:
-        try:
-            lock_in_thread(lock, LOCK_S)
-        except TimeoutError:
-            raise StoreFailed(f"another process is at work in {path}", "try again") from None
-        trusted = _read(location, path) if os.path.lexists(path) else Trusted()
+    with _file().changed() as trusted:
         yield trusted
-        _write(path, trusted)
-    finally:
-        os.close(lock)
 
 
-def _write(path: Path, trusted: Trusted) -> None:
-    """Put a whole file in place of the old one; `mkstemp` makes it private."""
-    try:
-        file, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(file, "wb") as stream:
-                stream.write(msgspec.json.encode(trusted))
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreFailed(f"{path} cannot be written: {error.strerror}") from error
+def _file() -> PrivateFile[Trusted]:
+    return PrivateFile(JournalLocation(), "trust", Trusted, "remove it, and trust again")
 
 
 def check_caller() -> None:

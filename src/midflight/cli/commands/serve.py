@@ -7,14 +7,20 @@ import asyncio
 import gc
 import os
 import signal
+import time
 
+from midflight._util.sanitize import one_line
 from midflight.cli.output import write
 from midflight.environment import TOKEN_VARIABLE
-from midflight.server.server import ServeOptions, serving
+from midflight.host.http.logins import LINK_S, Device, Logins
+from midflight.server.server import ServeOptions, check_no_agent, journal_location, serving
 
 
 def serve(args: argparse.Namespace) -> int:
-    """Serve until it is told to end; return the exit code. The sessions go on."""
+    """Serve until it is told to end, or say who may come in; return the exit code."""
+    if args.link is not None or args.devices or args.forget is not None:
+        check_no_agent()
+        return _logins(args, Logins(journal_location(args.journal)))
     options = ServeOptions(
         host=args.host,
         port=args.port,
@@ -25,6 +31,27 @@ def serve(args: argparse.Namespace) -> int:
     )
     env = {name: os.environ.pop(name) for name in (TOKEN_VARIABLE,) if name in os.environ}
     return asyncio.run(_serve(options, env))
+
+
+def _logins(args: argparse.Namespace, logins: Logins) -> int:
+    """Make a link, log a device out, or list them."""
+    if args.link is not None:
+        urls = logins.urls()
+        code = logins.link(args.link)
+        write("".join(f"{url}/#code={code}\n" for url in urls))
+        write(f"one of these can be used, once, within {LINK_S / 60:.0f} minutes\n")
+    elif args.forget is not None:
+        device = logins.forget(args.forget)
+        write(f"{one_line(device.name)} ({device.id}) is logged out\n")
+    else:
+        devices = logins.devices()
+        write("".join(_line(each) for each in devices) or "no device is logged in\n")
+    return 0
+
+
+def _line(device: Device) -> str:
+    last = time.strftime("%Y-%m-%d %H:%M", time.localtime(device.seen))
+    return f"{device.id}  {one_line(device.name)}  last used about {last}\n"
 
 
 async def _serve(options: ServeOptions, env: dict[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from midflight.authorization import Caller
 from midflight.errors import MidflightError, Unauthorized
 from midflight.host.http.connection import CALLER
-from midflight.host.http.problems import problem, refusal
+from midflight.host.http.problems import Gone, problem, refusal
 from midflight.host.http.tcp import Names
 
 App = Callable[..., Awaitable[None]]
@@ -67,13 +68,22 @@ class Guard:
         app: Any = self._refusal(scope) or self._app
 
         async def dressed(message: Any) -> None:
+            if message.get("more_body") and self._is_withdrawn(scope):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                raise Gone
             if message["type"] == "http.response.start":
                 said = {name for name, _ in message["headers"]}
                 more = [header for header in HEADERS if header[0] not in said]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        await app(scope, receive, dressed)
+        with contextlib.suppress(Gone):
+            await app(scope, receive, dressed)
+
+    def _is_withdrawn(self, scope: Any) -> bool:
+        """Tell whether a device was logged out while it gets its answer, which may be a stream."""
+        caller: Caller | None = scope.get("state", {}).get(CALLER)
+        return bool(caller and caller.device) and self._keys.caller(scope["headers"]) is None
 
     def _refusal(self, scope: Any) -> Any:
         headers: Headers = scope["headers"]

@@ -68,6 +68,10 @@ class Unexpected(MidflightError):
         )
 
 
+class Gone(Exception):
+    """Whoever asked gets nothing more; raised by what sends."""
+
+
 class Logged:
     """An application whose errors are logged here, without the secrets that they may repeat."""
 
@@ -80,6 +84,8 @@ class Logged:
         """Answer; by the time that an error comes here the caller has its answer."""
         try:
             await self._app(scope, receive, send)
+        except Gone:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
             log(error, self._masked)
 

@@ -1,0 +1,90 @@
+"""The routes with which a browser logs in, and by which devices are listed and logged out."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from midflight.host.http.app import as_json, body_of, route
+from midflight.host.http.logins import COOKIE, UNUSED_S, Device, Logins
+
+LOGIN = "/login"
+"""Where a link's code is exchanged: open, since who comes has nothing yet."""
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that is logged in; times are seconds since the epoch."""
+
+    id: str
+    name: str
+    created: float
+    seen: float
+
+
+class LinkCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a page sends of the link that it was opened with."""
+
+    code: str
+
+
+class LoggedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page keeps: it sends the ``secret`` as the header ``Midflight-Secret``."""
+
+    secret: str
+    device: DeviceInfo
+
+
+def login_routes(logins: Logins) -> list[Route]:
+    """Return the routes."""
+
+    async def login(request: Request) -> Response:
+        try:
+            asked = msgspec.json.decode(await body_of(request), type=LinkCode)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise HTTPException(422, 'send {"code": "…"}') from error
+        opened = await asyncio.to_thread(logins.open, asked.code)
+        response = as_json(LoggedIn(secret=opened.secret, device=_info(opened.device)))
+        response.set_cookie(
+            _cookie(request),
+            opened.cookie,
+            max_age=int(UNUSED_S),
+            path="/",
+            secure=_is_secure(request),
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+    async def devices(request: Request) -> Response:
+        return as_json([_info(each) for each in await asyncio.to_thread(logins.devices)])
+
+    async def forget(request: Request) -> Response:
+        device = request.path_params["device"]
+        return as_json(_info(await asyncio.to_thread(logins.forget, device)))
+
+    return [
+        route(LOGIN, login, "POST"),
+        route("/devices", devices),
+        route("/devices/{device}", forget, "DELETE"),
+    ]
+
+
+def _info(device: Device) -> DeviceInfo:
+    return DeviceInfo(id=device.id, name=device.name, created=device.created, seen=device.seen)
+
+
+def _is_secure(request: Request) -> bool:
+    """Tell whether the browser speaks TLS: it says from where the page came that posts."""
+    return request.headers.get("origin", str(request.url)).startswith("https:")
+
+
+def _cookie(request: Request) -> str:
+    """Return a name for this port's cookie: those of other ports of the host are sent too."""
+    port = urlsplit(f"//{request.headers['host']}").port
+    return f"{COOKIE}{port or 'usual'}"
