@@ -249,7 +249,7 @@ def test_the_question_has_the_exact_words_of_the_file(
 def test_process_that_holds_up_the_record_of_trust_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("midflight.trust.store.LOCK_S", 0.01)
+    monkeypatch.setattr("midflight.journal.private_file.LOCK_S", 0.01)
     with store.changed(), pytest.raises(StoreFailed, match="another process is at work"):
         decision.record(stake.Stake())
     decision.record(stake.Stake())
