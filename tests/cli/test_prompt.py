@@ -212,7 +212,7 @@ async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_termina
     await screen.sees("a: allow this very command for the rest of this session")
     screen.types("a")
     await screen.sees("[allowed] Bash touch x, and this very command for the rest of this session")
-    await screen.sees("[allowed] Bash touch x\n")
+    await screen.sees("[allowed] Bash touch x: allowed for this session\n")
     await screen.sees("turn 1 completed")
     screen.types("/rules")
     await screen.sees("1. this very command: Bash(touch x)")
@@ -358,3 +358,15 @@ async def test_second_yes_of_one_keystroke_answers_one_request(
 
 def asked(session: Session) -> list[e.PermissionRequested]:
     return [one for one in session.pending if isinstance(one, e.PermissionRequested)]
+
+
+async def test_mode_that_accepts_edits_settles_what_is_asked(
+    model: Model, fake_terminal: Start
+) -> None:
+    scripted = await model(WRITE, Text("done"))
+    screen = await fake_terminal(scripted, "run", "write")
+    await screen.sees("a: allow edits below")
+    screen.types("/mode acceptEdits")
+    await screen.sees("[allowed] Write new.txt: permission mode acceptEdits")
+    await screen.sees("turn 1 completed")
+    await screen.quits()

@@ -256,7 +256,7 @@ class Screen:
             if event.decision == "allow":
                 always = event.rule and event.by == "user"
                 more = f", and {for_the_session(event.rule)}" if always else ""
-                more = f": {event.reason}" if event.by == "policy" and event.reason else more
+                more = f": {event.reason}" if event.by in ("policy", "rule") else more
                 return _aside("allowed", f"{what}{more}" or event.reason, by)
             word = _DECISIONS.get(event.decision, event.decision)
             return _aside(word, event.reason or what, by)
