@@ -46,6 +46,24 @@ async def test_budget_spent_by_the_tree_stops_every_session(orchestra: OpenOrche
     assert on.updates == []
 
 
+async def test_nobody_attends_the_children_once_their_person_has_left(
+    orchestra: OpenOrchestra,
+) -> None:
+    on = await orchestra(boss=[Silence()], first=[WRITE, WRITE, WRITE, Text("done")])
+    await on.dispatch("first")
+    await on.until(lambda: on.children.children and on.child("first").pending)
+    child, deadlines = on.child("first").session, []
+    for _ in range(3):
+        await on.until(lambda: child.pending)
+        deadlines.append(child.pending[0].deadline)
+        if len(deadlines) == 2:
+            on.children.stop_attending()
+        await child.answer(child.pending[0])  # once the host knows who attends
+    assert deadlines[1] is None
+    assert deadlines[2] is not None
+    await on.until(lambda: not on.children.working)
+
+
 async def test_journal_remembers_what_was_charged(orchestra: OpenOrchestra) -> None:
     on = await orchestra(max_budget_usd=1, boss=[Text("x"), Text("y")], first=[DEAR, Text("done")])
     await on.dispatch("first", allowed_tools=["Bash"])

@@ -16,6 +16,7 @@ from tests.support.money import known
 from tests.support.program import Program
 from tests.support.terminal import Terminal
 
+from midflight import events as e
 from midflight.client.client import connect
 from midflight.info import SessionInfo
 from midflight.journal import Journal
@@ -89,6 +90,7 @@ async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
             "the api is wrong",
             [use("redirect", session="api", text="use Flask"), Text("It does now.")],
         ),
+        ("and the API again", [Text("I look.")]),
         (
             "api: asks (question)",
             [
@@ -131,9 +133,14 @@ async def test_agent_orchestrates_children_of_both_kinds_for_a_person(
         await screen.sees("It does now.", 60)
         await model.reached("answered")
         await screen.sees("[news] api: turn 2 completed", 60)
-        screen.types("/quit")
-        await screen.sees("Cost: $")
-        assert await screen.ends() in {0, 130}  # its agent may be taking note of that just now
+        screen.types("/background")
+        await screen.sees("boss goes on. To come back: midflight attach boss")
+        assert await screen.ends() == 0
+        async with connect(state) as client, await client.session("boss") as session:
+            seen = session.last_seq
+            await session.send("and the API again")
+            ends = (each async for each in session.events(seen) if isinstance(each, e.TurnEnded))
+            assert (await anext(ends)).text == "I look."
     finally:
         await screen.kill()
     assert any("an agent cannot answer" in result for result in boss.results)

@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
+import termios
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
@@ -18,7 +20,10 @@ from typing import TYPE_CHECKING
 from midflight._util.sanitize import one_name
 from midflight.agents import create
 from midflight.cli.command_table import seconds
+from midflight.cli.exit_codes import INTERRUPTED
+from midflight.cli.options import terminal_setting
 from midflight.cli.output import at_terminal, write
+from midflight.cli.waiter import Waiter, terminal_is_gone
 from midflight.errors import InvalidInput, MidflightError
 from midflight.images import Image
 from midflight.lineage import inside, marked
@@ -28,7 +33,8 @@ from midflight.values import Door
 from midflight.who import here
 
 if TYPE_CHECKING:
-    from midflight.cli.waiter import Waiter
+    from midflight.cli.signals import Stopper
+    from midflight.cli.terminal.console import Console
     from midflight.host import Host
     from midflight.host.notify import Notifier
 
@@ -76,6 +82,31 @@ class Foreground:
         """Begin at the terminal."""
         self.session = session
         self.leaving = False
+
+    async def show(self, console: Console, stopper: Stopper) -> int:
+        """Run until the person leaves; close the session, unless it goes on. Return the exit code.
+
+        That the terminal is closed is to leave, if the user wants it so.
+        """
+        stays = terminal_setting("background")
+        if stays:
+            stopper.on_hang_up = console.quit
+        try:
+            try:
+                code = await console.run()
+            except (OSError, termios.error):  # which a closed terminal is in many places
+                if not (stays and terminal_is_gone()):
+                    raise
+                code = INTERRUPTED
+            if stays and (stopper.hung_up or terminal_is_gone()):
+                await self.leave()
+        finally:
+            if not self.leaving:
+                await self.session.close()
+        if self.leaving and not terminal_is_gone():
+            name = one_name(self.session.name)
+            write(f"\n{name} goes on. To come back: midflight attach {shlex.quote(name)}\n")
+        return 0 if self.leaving else code
 
     async def leave(self) -> str:
         """Have the session go on without its terminal. Return why it cannot, or nothing."""

@@ -97,6 +97,13 @@ class Children:
         if not task.cancelled():
             self._error = self._error or task.exception()
 
+    def stop_attending(self) -> None:
+        """Nobody at this program answers any more what the children ask."""
+        self._attend = False
+        for child in self._children.values():
+            if child.entered:
+                child.session.attend(attended=False)
+
     # Which there are ----------------------------------------------------------------------
 
     @property
@@ -175,6 +182,7 @@ class Children:
         try:
             async with child.session as session:
                 child.entered = True
+                session.attend(self._attend)
                 self._changed.set()
                 while True:
                     async for event in session.events(child.seq):

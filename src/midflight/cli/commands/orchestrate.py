@@ -14,13 +14,14 @@ from midflight._util.sanitize import one_name
 from midflight._util.text import dollars
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
-from midflight.cli.foreground import door_of, hosted, report_slow_start
+from midflight.cli.foreground import Foreground, door_of, hosted, report_slow_start
 from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
+from midflight.cli.waiter import Waiter, with_waiter
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
 from midflight.orchestrate.prompt import orchestrator_options
@@ -52,8 +53,9 @@ def orchestrate(args: argparse.Namespace) -> int:
     resolved = resolve_options(args)
     new = uuid.uuid4().hex
     try:
+        leaves = at_terminal() and not args.json
         options = Options.build(
-            attended=args.json or at_terminal(),
+            attended=None if leaves else args.json,  # a person there attends; see `hosted`
             max_depth=args.max_depth,
             max_children=args.max_children,
             **resolved.options,
@@ -65,7 +67,7 @@ def orchestrate(args: argparse.Namespace) -> int:
             worktree=args.worktree,
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )
-        return asyncio.run(_run(args, options, new))
+        return asyncio.run(_run(args, options, new, with_waiter() if leaves else None))
     except Quit:
         return INTERRUPTED
     except UnsupportedOption as error:
@@ -84,13 +86,18 @@ def _may_answer(args: argparse.Namespace) -> list[str]:
     )
 
 
-async def _run(args: argparse.Namespace, options: Options, new: str) -> int:
+async def _run(args: argparse.Namespace, options: Options, new: str, waiter: Waiter | None) -> int:
     stopper = Stopper()
-    return await until_stopped(stopper, _in_session(args, options, new, stopper))
+    session = _in_session(args, options, new, stopper, waiter)
+    return await until_stopped(stopper, session, waiter)
 
 
 async def _in_session(
-    args: argparse.Namespace, options: Options, new: str, stopper: Stopper
+    args: argparse.Namespace,
+    options: Options,
+    new: str,
+    stopper: Stopper,
+    waiter: Waiter | None,
 ) -> int:
     """Run in the form that fits where the output goes; print at the end which children work."""
     from midflight.client.client import connect
@@ -102,8 +109,17 @@ async def _in_session(
         if attend:
             options = await ask(options)
         with report_slow_start(options, wanted=attend):
-            began = hosted(args.task, options, new, door=door_of(args), notify=args.notify)
-            session = (await stack.enter_async_context(began)).session
+            foreground = await stack.enter_async_context(
+                hosted(
+                    args.task,
+                    options,
+                    new,
+                    door=door_of(args),
+                    notify=args.notify,
+                    waiter=waiter,
+                )
+            )
+        session = foreground.session
         client = await stack.enter_async_context(connect(door=door_of(args)))
         children = await stack.enter_async_context(Children(client, session, grant, attend=attend))
         stopper.session = session
@@ -114,33 +130,40 @@ async def _in_session(
                 code = await run_json(session, then, children.rest)
                 return LIMIT if children.budget_spent else code
             if attend:
-                return await _at_terminal(session, then, children)
+                return await _at_terminal(foreground, stopper, then, children)
             return await _plain(session, then, children)
         finally:
             _print_working(children.working)
 
 
-async def _at_terminal(session: Session, then: Sequence[str], children: Children) -> int:
-    """Run until the person quits; print what it has cost, and how to resume it."""
+async def _at_terminal(
+    foreground: Foreground, stopper: Stopper, then: Sequence[str], children: Children
+) -> int:
+    """Run until the person leaves; print what it has cost, and how to resume it.
+
+    One that goes on without them is never parked: it hears of its children as long as it lives.
+    """
     from midflight.cli.terminal.attached import show
     from midflight.cli.terminal.console import Console
     from midflight.cli.terminal.notifications import Notifications
     from midflight.cli.terminal.others import OtherSessions
     from midflight.cli.terminal.tree import Tree
 
-    tree = Tree(children)
+    session, tree = foreground.session, Tree(children)
     console = Console(
         session,
         session.options.cwd,
         then,
         notifications=Notifications(wanted=terminal_setting("notify")),
+        leave=foreground.leave,
         others=OtherSessions(session.id, show, known=lambda other: bool(tree.asker(other))),
         tree=tree,
     )
-    try:
-        code = await console.run()
-    finally:
-        await session.close()
+    code = await foreground.show(console, stopper)
+    if foreground.leaving:
+        children.stop_attending()
+        await foreground.go_on()
+        return code
     own, every = dollars(session.total_cost_usd), dollars(children.spent_usd)
     write(f"\nCost: {own}, all sessions {every}\n")
     write(f"To go on: midflight resume {session.name}\n")

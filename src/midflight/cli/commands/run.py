@@ -7,9 +7,8 @@ import asyncio
 import contextlib
 import functools
 import shlex
-import termios
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -32,7 +31,7 @@ from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.cli.waiter import Waiter, terminal_is_gone, with_waiter
+from midflight.cli.waiter import Waiter, with_waiter
 from midflight.commands import Send
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
@@ -43,9 +42,6 @@ from midflight.values import Door
 
 START_S = 1.0
 """How long a session in the background is looked at: what fails by then is the command's error."""
-
-if TYPE_CHECKING:
-    from midflight.cli.terminal.console import Console
 
 
 def run(args: argparse.Namespace) -> int:
@@ -155,16 +151,9 @@ async def _run_console(
         leave=foreground.leave,
         others=OtherSessions(session.id, show) if journal else None,
     )
-    try:
-        code = await _until_left(console, foreground, stopper)
-    finally:
-        if not foreground.leaving:
-            await session.close()
+    code = await foreground.show(console, stopper)
     if foreground.leaving:
-        name = one_name(session.name)
-        if not terminal_is_gone():
-            write(f"\n{name} goes on. To come back: midflight attach {shlex.quote(name)}\n")
-        return 0
+        return code
     write(f"\nCost: {dollars(session.total_cost_usd)}\n")
     if journal:
         write(f"To go on: midflight resume {session.name}\n")
@@ -172,22 +161,6 @@ async def _run_console(
         agent = session.options.agent
         which = "" if agent == "claude" else f"--agent {shlex.quote(agent)} "
         write(f'To go on: midflight run {which}--resume {session.agent_session} "…"\n')
-    return code
-
-
-async def _until_left(console: Console, foreground: Foreground, stopper: Stopper) -> int:
-    """Run until the person leaves; that the terminal is closed is to leave if they want it so."""
-    stays = terminal_setting("background")
-    if stays:
-        stopper.on_hang_up = console.quit
-    try:
-        code = await console.run()
-    except (OSError, termios.error):  # which a closed terminal is in many places
-        if not (stays and terminal_is_gone()):
-            raise
-        code = INTERRUPTED
-    if stays and (stopper.hung_up or terminal_is_gone()):
-        await foreground.leave()
     return code
 
 

@@ -44,6 +44,7 @@ from midflight.state.session import AT_REST
 
 if TYPE_CHECKING:
     from midflight.cli.terminal.tree import Tree
+    from midflight.orchestrate.child import Child
 
 
 TWICE_S = 2.0
@@ -89,8 +90,6 @@ class Console:
         self._notifications = notifications or Notifications(wanted=False)
         self._others = others
         self._cwd = cwd
-        if tree is not None:
-            tree.children.followers.append(lambda _, event: self._show_child(event))
         self._session = session
         self._then = then
         self._attached = attached
@@ -126,6 +125,8 @@ class Console:
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
+        followers = self._tree.children.followers if self._tree is not None else []
+        followers.append(self._show_child)
         self._take_sigint()
         self._output.say([(DIM, HOW)])
         for text in self._then:
@@ -138,6 +139,7 @@ class Console:
             with self._notifications.listening():
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            followers.remove(self._show_child)
             working = self._status.running
             self._telling.cancel()
             for task in tasks:
@@ -213,7 +215,7 @@ class Console:
         if unsent := "\n".join(self._screen.take_unsent()):
             self._line.put_back(unsent)
 
-    def _show_child(self, event: e.Event) -> None:
+    def _show_child(self, _: Child, event: e.Event) -> None:
         """Show what a child asks, and how that was answered; the tree shows the rest."""
         match event:
             case e.PermissionRequested() | e.QuestionRequested():
