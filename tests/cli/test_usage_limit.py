@@ -105,7 +105,7 @@ async def test_a_person_is_asked_waits_and_continues_by_typing(
     await screen.sees("The usage limit is reached. Wait until")
     await screen.sees("1. Wait")
     screen.types("1")
-    await screen.sees("type to go on at once, Esc to stop")
+    await screen.sees("– type to go")
     screen.types("go on, it is another account now")
     await screen.sees("went on")
     await screen.sees("turn 2 completed")

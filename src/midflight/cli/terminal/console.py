@@ -271,7 +271,8 @@ class Console:
         tools = self._screen.tools.lines(time.time(), self._width - 1)[: max(rows, 0)]
         running = [("ansibrightblack", line) for line in tools]
         live = [("", line) for line in self._screen.live(self._width, rows - len(tools))]
-        return [(style, f"{line}\n") for style, line in (*live, *running, *tree, *queued)]
+        lines: StyleAndTextTuples = [*live, *running, *tree, *queued]
+        return [part for line in lines for part in (("", "\n"), line)][1:]
 
     def _waiting(self) -> list[str]:
         """Return the first messages that wait, and how many more there are.

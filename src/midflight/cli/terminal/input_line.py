@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from prompt_toolkit import PromptSession
+from prompt_toolkit import Application, PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition, is_searching
+from prompt_toolkit.filters import Condition, is_done, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Window
 from prompt_toolkit.utils import is_dumb_terminal
 
 from midflight._util.aio import TaskSet
@@ -38,6 +40,10 @@ READ_S = 0.7
 Longer than two strokes on a keyboard are apart, so that what was typed for something else is no
 answer; shorter than anybody takes to read what is asked.
 """
+
+
+DRAW_S = 0.1
+"""How long it takes at least from one drawing of what others write to the next."""
 
 
 class Line(NamedTuple):
@@ -93,6 +99,7 @@ class InputLine:
         self.answered: Request | None = None
         self._completer = LineCompleter(folder, values)
         self._history = LineHistory(folder if journal else None, lambda: self._answers is not None)
+        self._above_now: StyleAndTextTuples | None = None
         self._prompt: PromptSession[str] = PromptSession(
             self._words,
             completer=self._completer,
@@ -105,12 +112,14 @@ class InputLine:
             prompt_continuation="  ",
         )
         app = self._prompt.app
+        self._add_above(app)
         app.ttimeoutlen = 0.05  # a lone Esc is known as such soon, …
         app.timeoutlen = 0.3  # … also where it could begin a longer key
-        app.min_redraw_interval = 0.05
         reflow.follow(app)
         app.key_processor.before_key_press += notifications.key
-        self.output = OutputArea(app, lambda: requests.current is not None, unfinished)
+        self._drawn_at = float("-inf")
+        self._drawing: asyncio.TimerHandle | None = None
+        self.output = OutputArea(app, lambda: requests.current is not None, unfinished, self.redraw)
 
     # What is read -------------------------------------------------------------------------
 
@@ -140,7 +149,16 @@ class InputLine:
         return self._prompt.app.is_running and not self._prompt.app.is_done
 
     def redraw(self) -> None:
-        """Draw the line soon, and what stands over and under it."""
+        """Draw the line soon, and what stands over and under it: `DRAW_S` after the last time.
+
+        What is typed is drawn at once, by prompt_toolkit itself.
+        """
+        if self._drawing is None:
+            loop = asyncio.get_running_loop()
+            self._drawing = loop.call_at(self._drawn_at + DRAW_S, self._draw)
+
+    def _draw(self) -> None:
+        self._drawing, self._drawn_at = None, asyncio.get_running_loop().time()
         self._prompt.app.invalidate()
 
     def clear(self) -> bool:
@@ -221,11 +239,32 @@ class InputLine:
 
     # What the person sees and presses -----------------------------------------------------
 
+    def _add_above(self, app: Application[str]) -> None:
+        """Have what stands over the line drawn in a place of its own.
+
+        As a part of the prompt, which may have several lines too, it would be cut into characters,
+        a dozen times for each drawing.
+        """
+
+        def forget(_: object) -> None:
+            self._above_now = None
+
+        def above() -> StyleAndTextTuples:
+            if self._above_now is None:
+                # Nothing that others write stands below a request.
+                self._above_now = [] if self._requests.current is not None else self._above()
+            return self._above_now
+
+        app.before_render += forget
+        app.after_render += forget
+        window = Window(FormattedTextControl(above), dont_extend_height=True)
+        shown = Condition(lambda: bool(above())) & ~is_done
+        cast("HSplit", app.layout.container).children.insert(0, ConditionalContainer(window, shown))
+
     def _words(self) -> StyleAndTextTuples:
-        """Return what stands over the line and in front of it."""
+        """Return what stands in front of the line."""
         if self._requests.current is None:
-            return [*self._above(), ("bold", "> ")]
-        # Nothing that others write stands below a request.
+            return [("bold", "> ")]
         if self._to_message:
             return [("bold", "Message to the agent (Tab: back to the answer) > ")]
         return [("bold", f"{self._requests.prompt} > ")]

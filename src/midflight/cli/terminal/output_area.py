@@ -22,11 +22,14 @@ class OutputArea:
         app: Application[str],
         asking: Callable[[], bool],
         unfinished: Callable[[], list[Fragment]],
+        redraw: Callable[[], None],
     ) -> None:
         """``asking`` tells whether a request is open.
 
-        ``unfinished`` returns what of a text still stands at the line, and is to be written.
+        ``unfinished`` returns what of a text still stands at the line, and is to be written;
+        ``redraw`` draws the line again, soon.
         """
+        self._redraw = redraw
         self.away = False
         self._app = app
         self._asking = asking
@@ -71,4 +74,4 @@ class OutputArea:
         write(what)
         if self._app.is_running:
             self._app.renderer.request_absolute_cursor_position()
-            self._app.invalidate()
+            self._redraw()
