@@ -137,6 +137,23 @@ COMPARISONS = {
             ),
         ),
     ),
+    "terminal": Comparison(
+        "The terminal",
+        "raw SDK, `import sqlalchemy`",
+        (
+            Figure(
+                "echo_p99",
+                "8 terminals stream: key → its echo, 99th percentile",
+                "ms",
+                1e3,
+                value_aim=50,
+            ),
+            Figure("answer", "40,000-word answer, first word → end", "ms", 1e3, 1.25),
+            Figure("ls_few", "`midflight ls`, start to end; raw: the import", "ms", 1e3, 2.0),
+            Figure("ls_many", "the same, 2,000 sessions", "ms", 1e3, 4.0),
+            Figure("tab", "a shell's Tab: names of 2,000 sessions", "ms", 1e3, value_aim=150),
+        ),
+    ),
     "tools": Comparison(
         "Tools over MCP",
         "the verb itself",

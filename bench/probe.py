@@ -206,6 +206,10 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
         from bench import background
 
         samples = await background.PROBES[probe](name, given)
+    elif agent == "terminal":
+        from bench import terminal
+
+        samples = await terminal.PROBES[probe](name, given)
     elif agent == "tools":
         from bench import tools
 

@@ -72,6 +72,7 @@ VERSIONS = {
     "claude": _claude,
     "opencode": _opencode,
     "host": _host,
+    "terminal": _host,
     "tools": _tools,
     "background": _background,
 }

@@ -85,12 +85,13 @@ PROBES = {
     "claude": ("warm", "edits", "cpu", "delay", "memory"),
     "opencode": ("live", "edits", "servers"),
     "host": ("journal", "lists", "idle", "agents"),
+    "terminal": ("echo", "answer", "commands"),
     "tools": ("tools",),
     "background": ("cost", "hosted", "json", "served"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
-NO_RAW = ("lists", "idle", "cost")
+NO_RAW = ("lists", "idle", "cost", "echo")
 """There is nothing below that does the same."""
 
 

@@ -113,6 +113,22 @@ def test_small_round_measures_the_tools() -> None:
     assert all(value > 0 for values in ours.values() for value in values)
 
 
+@pytest.mark.long
+@pytest.mark.agent
+@pytest.mark.timeout(120)
+def test_small_round_measures_the_terminal() -> None:
+    with surroundings() as bench:
+        ours = {
+            key: values
+            for name in PROBES["terminal"]
+            for key, values in bench.probe("terminal", "midflight", name, QUICK).items()
+        }
+        raw = bench.probe("terminal", "raw", "commands", QUICK)
+    assert list(ours) == [figure.key for figure in COMPARISONS["terminal"].figures]
+    assert list(raw) == ["ls_few", "ls_many"]
+    assert all(value > 0 for values in ours.values() for value in values)
+
+
 def test_zero_is_an_aim_too() -> None:
     samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
     (row,) = rows(COMPARISONS["host"], samples)

@@ -1,0 +1,171 @@
+"""Measures what a person waits for: keys while sessions stream, a long answer, `ls` and a Tab.
+
+The raw side of the long answer is the SDK, which shows nothing; that of `ls` is Python that has
+imported what `ls` stands on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from bench.base import First, Samples, Size
+from bench.host_work import LONG, fill
+from bench.sides import Raw
+
+__all__ = ["PROBES"]
+
+MIDFLIGHT = str(Path(sys.executable).with_name("midflight"))
+PATIENCE_S = 120.0
+
+KEYS = "¡¢£¤¥¦§©ª«¬®¯°±²³µ¶¹º»¼½¾¿×÷ÞþßðÐøØæÆ"
+"""What is typed: no other text has it, and each can be told from those before."""
+
+BETWEEN_S = 0.05
+"""How long a person takes from one key to the next, at the least."""
+
+CLEAR = "\x15"
+
+FEW = 5
+ANSWER = 4
+"""How many times as many words as the other deltas a long answer has: 40,000 in a whole round."""
+
+
+class Terminal:
+    """The program in a terminal of its own, which is read all the time."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._seen = b""
+        self._wanted = b""
+        self._found: asyncio.Future[float]
+        self._ours = -1
+        self._process: asyncio.subprocess.Process
+
+    async def __aenter__(self) -> Self:
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self._process = await asyncio.create_subprocess_exec(
+            MIDFLIGHT,
+            *self._arguments,
+            env={**os.environ, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._process.returncode is None:
+            self._process.terminate()
+        await self._process.wait()
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._ours, 65_536)
+        except OSError:  # the program has closed its end
+            asyncio.get_running_loop().remove_reader(self._ours)
+            return
+        if b"\x1b[6n" in data:  # where is the cursor? A terminal answers that.
+            os.write(self._ours, b"\x1b[1;1R")
+        self._seen = self._seen[-100:] + data
+        if self._wanted and self._wanted in self._seen:
+            self._wanted = b""
+            self._found.set_result(time.perf_counter())
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    async def shows(self, text: str) -> float:
+        """Return when a text is shown."""
+        self._seen, self._wanted = b"", text.encode()
+        self._found = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._found
+
+
+async def echo(side: str, size: Size) -> Samples:
+    """How long a key takes until it is seen, in one of several terminals that all stream."""
+    assert side == "midflight"
+    took: list[float] = []
+    async with AsyncExitStack() as stack:
+        argv = ["run", f"drip {size.drips * 100}", "--model", "sonnet"]
+        screens = [await stack.enter_async_context(Terminal(*argv)) for _ in range(size.sessions)]
+        await asyncio.gather(*(screen.shows("word1") for screen in screens))
+        screen = screens[-1]
+        for number in range(size.drips):
+            if number % len(KEYS) == 0:
+                screen.type(CLEAR)
+                await asyncio.sleep(BETWEEN_S)
+            # Not the one that stood there before: that would be no change to draw.
+            key = KEYS[(number + number // len(KEYS)) % len(KEYS)]
+            began = time.perf_counter()
+            screen.type(key)
+            took.append(await screen.shows(key) - began)
+            await asyncio.sleep(BETWEEN_S)
+    took.sort()
+    return {"echo_p99": [took[len(took) * 99 // 100]]}
+
+
+async def answer(side: str, size: Size) -> Samples:
+    """A long answer, as fast as it is read: from its first word to the end of its turn."""
+    words = f"words {size.cpu * ANSWER}"
+    if side == "raw":
+        async with Raw(words) as talk:
+            first = First()
+            await talk.listen(first)
+            return {"answer": [talk.ended - first.began - first.took]}
+    async with Terminal("run", words, "--model", "sonnet") as screen:
+        began = await screen.shows("word1")
+        return {"answer": [await screen.shows("turn 1 completed") - began]}
+
+
+# The state folders of the commands that are run here; they stay for the rounds that follow.
+STATES = {"few": Path("few").absolute(), "many": Path("many").absolute()}
+
+
+async def commands(side: str, size: Size) -> Samples:
+    """Start to end: ``midflight ls`` in two journals, and what a shell asks at a Tab."""
+    if side == "raw":
+        took = [whole([sys.executable, "-c", "import sqlalchemy"]) for _ in range(size.starts)]
+        return {"ls_few": took, "ls_many": took}
+    for state, count in (("few", min(FEW, size.listed)), ("many", size.listed)):
+        if not STATES[state].exists():
+            await fill(STATES[state] / "midflight", count, 1, 1)
+    samples: Samples = {"ls_few": [], "ls_many": [], "tab": []}
+    for _ in range(size.starts):
+        for state in STATES:
+            samples[f"ls_{state}"].append(whole([MIDFLIGHT, "ls", "--all"], state))
+        samples["tab"].append(whole([MIDFLIGHT, "__complete", "show", ""], "many"))
+    return samples
+
+
+def whole(argv: list[str], state: str = "few") -> float:
+    """Run a command, and return how long it lives."""
+    env = {**os.environ, "XDG_STATE_HOME": str(STATES[state])}
+    began = time.perf_counter()
+    done = subprocess.run(argv, env=env, capture_output=True, timeout=PATIENCE_S, check=True)
+    took = time.perf_counter() - began
+    assert argv[0] != MIDFLIGHT or LONG[:10].encode() in done.stdout
+    return took
+
+
+PROBES: dict[str, Callable[[str, Size], Awaitable[Samples]]] = {
+    "echo": echo,
+    "answer": answer,
+    "commands": commands,
+}
