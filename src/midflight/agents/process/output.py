@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 from midflight._util.lines import LineSplitter
 
@@ -15,8 +17,12 @@ FLOOD_BEGINS = 16
 """So many pieces of output in quick succession are a flood; fewer are read at once."""
 
 
-class OutputLines:
-    """The lines of standard output, queued as they come."""
+class OutputLines(asyncio.Protocol):
+    """The lines of standard output, queued as they come.
+
+    The pipe is its own: what comes through one of asyncio's for programs is handed over a turn of
+    the loop later.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -26,20 +32,37 @@ class OutputLines:
         self._news: asyncio.Future[None] | None = None
         self._gate = FloodGate(self._wake)
 
-    def open(self, pipe: asyncio.BaseTransport | None) -> None:
-        """Name the pipe that the output comes through, so that a flood can be held up."""
-        self._gate.pipe = pipe if isinstance(pipe, asyncio.ReadTransport) else None
+    async def open(self) -> int:
+        """Begin to read; return what a program has to write to, which the caller closes."""
+        reading, writing = os.pipe()
+        pipe = os.fdopen(reading, "rb", buffering=0)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: self, pipe)
+        return writing
 
-    def push(self, data: bytes) -> None:
+    def close(self) -> None:
+        """Read no more, whoever may still write."""
+        if self._gate.pipe is not None:
+            self._gate.pipe.close()
+
+    # Callbacks of asyncio -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the pipe, so that a flood can be held up."""
+        self._gate.pipe = cast("asyncio.ReadTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
         """Take in a piece of output."""
         if lines := self._splitter.push(data):
             self._lines.extend(lines)
             self._gate.pass_on()
 
-    def end(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Take in the end of the output."""
+        self._gate.pipe = None
         self.ended = True
         self._gate.pass_on()
+
+    # Reading --------------------------------------------------------------------------------
 
     async def read(self) -> AsyncIterator[bytes]:
         """Yield each line until the output ends. One reader."""

@@ -77,19 +77,24 @@ class AgentProcess(asyncio.SubprocessProtocol):
         """
         self._redact = Redactor(env, secrets)
         self._name = Path(argv[0]).name
+        output = await self._output.open()
         try:
-            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            await asyncio.get_running_loop().subprocess_exec(
                 lambda: self,
                 *argv,
+                stdout=output,
                 env={**env, MARKER: self.marker},
                 cwd=cwd,
                 start_new_session=True,
             )
-        except OSError as error:
-            raise AgentUnavailable(
-                f"{argv[0]} cannot be run: {error.strerror}", "midflight doctor"
-            ) from error
-        self._output.open(transport.get_pipe_transport(1))
+        except BaseException as error:
+            self._output.close()
+            if isinstance(error, OSError):
+                why = f"{argv[0]} cannot be run: {error.strerror}"
+                raise AgentUnavailable(why, "midflight doctor") from error
+            raise
+        finally:
+            os.close(output)
         self._started = time.monotonic()
         self._reaper = Reaper(self.pid, self.marker, folder)
 
@@ -116,19 +121,15 @@ class AgentProcess(asyncio.SubprocessProtocol):
         _log.debug("process %s started: %s", self.pid, self._name)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Take in output: whole lines are queued, the tail of standard error is kept."""
-        if fd == 2:  # noqa: PLR2004 - standard error
-            self._stderr += data[-STDERR_BYTES:]
-            del self._stderr[:-STDERR_BYTES]
-            return
-        self._output.push(data)
+        """Keep the tail of standard error; the output has a pipe of its own."""
+        del fd
+        self._stderr += data[-STDERR_BYTES:]
+        del self._stderr[:-STDERR_BYTES]
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Note the end of the output, or that nothing can be written any more."""
+        """Note that nothing can be written any more, or the end of standard error."""
         del exc
-        if fd == 1:
-            self._output.end()
-        elif fd == 0:
+        if fd == 0:
             self._writable.set()
         else:
             self._stderr_eof.set()
@@ -224,6 +225,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
                 await self.exited()
         except TimeoutError:
             self.survivors = [self.pid]
+        self._output.close()
         if self._transport is not None:
             self._transport.close()
 
@@ -248,9 +250,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             p.pid: p for p in [*self._family, *await asyncio.to_thread(_family, 0, self.marker)]
         }
         self.survivors = await asyncio.to_thread(tree.end, left.values(), at_once=not self._orderly)
-        pipe = self._transport.get_pipe_transport(1) if self._transport else None
-        if pipe is not None and not self._output.ended:
-            pipe.close()
+        self._output.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STDERR_GRACE_S):
                 await self._stderr_eof.wait()
