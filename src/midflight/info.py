@@ -66,12 +66,13 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a session's agent can do, and the permission mode that it works in.
 
     ``options`` are those that the session was begun with, without what is never stored; null where
-    a host tells of itself.
+    a host tells of itself. ``attended`` tells that a person is there to answer.
     """
 
     capabilities: dict[str, Support]
     permission_mode: str
     options: dict[str, Any] | None = None
+    attended: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -41,6 +41,9 @@ StrPath = str | os.PathLike[str]
 Names = list[str] | tuple[str, ...]
 Paths = list[str] | list[Path] | tuple[StrPath, ...]
 
+FOR_TESTS = "fake"
+"""The agent that no person is told of: it plays scripts."""
+
 OWN_SERVER = ("-P", "-m", "midflight.cli.main", "mcp")
 """How the arguments of midflight's own MCP server begin."""
 

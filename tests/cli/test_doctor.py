@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,33 @@ def test_a_key_makes_it_ready_and_is_never_shown(tmp_path: Path, name: str) -> N
     assert f"{name} is set" in done.stdout
     assert str(claude_program.find(None)) in done.stdout
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_journal_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    key = {"ANTHROPIC_API_KEY": SECRET}
+    place = tmp_path / ".local" / "state" / "midflight"
+    assert f"journal   writable   {place}\n" in doctor(tmp_path, **key).stdout
+    place.chmod(0o755)
+    done = doctor(tmp_path, **key)
+    assert done.returncode == 1
+    assert f"journal   not usable {place} is open to others (mode 755)\n" in done.stdout
+    assert f"do         chmod 700 {place}\n" in done.stdout
+    assert "The journal must be mended first." in done.stdout
+
+
+def test_a_journal_on_a_full_disk_is_not_ready(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        done = doctor(tmp_path, ANTHROPIC_API_KEY=SECRET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (done.returncode, "journal   not usable" in done.stdout) == (1, True)
+
+
+def test_agent_for_tests_is_not_offered(tmp_path: Path) -> None:
+    done = midflight(tmp_path, "run", "do it", "--agent", "nobody")
+    assert ("known: claude" in done.stderr, "fake" in done.stderr) == (True, False)
 
 
 def test_a_login_makes_it_ready_and_is_not_read(tmp_path: Path) -> None:

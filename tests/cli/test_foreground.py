@@ -69,15 +69,21 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
     asked = await following.until("permission.requested")
     answered = await tell(scripted, "answer", asked["request"][:8], "allow", "--wait")
     assert (answered.code, (project / "made").exists()) == (0, True)
-    assert [line for line in answered.out.splitlines() if line[:6] in ("Result", "> then")] == [
-        "Result: two",
+    assert [
+        line
+        for line in answered.out.splitlines()
+        if line[:6] in ("Result", "> then", "two", "three")
+    ] == [
+        "two",
+        "Result: completed",
         "> then that",
-        "Result: three",
+        "three",
+        "Result: completed",
     ]
     await following.kill()
     os.kill(await the_host(), signal.SIGKILL)
     after = await tell(scripted, "send", "go on", "--wait")
-    assert (after.code, "Result: four" in after.out) == (0, True)
+    assert (after.code, "four\n\nResult: completed" in after.out) == (0, True)
     assert "touch made" in str(scripted.requests[-1].messages)
 
 
@@ -103,11 +109,11 @@ async def test_a_run_is_reached_while_it_lasts_and_resumed_afterwards(
     assert (await tell(scripted, "send", "here", "also that")).out == "sent to here\n"
     scripted.signal("go")
     done = await program.done()
-    assert (done.code, "Result: both done" in out + done.out) == (0, True)
+    assert (done.code, "both done\n\nResult: completed" in out + done.out) == (0, True)
     assert "also that" in str(scripted.requests[1].messages)
     assert json.loads((await tell(scripted, "show", "--json")).out)["status"] == "closed"
     again = await tell(scripted, "send", "what was it?", "--wait")
-    assert (again.code, "Result: remembered" in again.out) == (0, True)
+    assert (again.code, "remembered\n\nResult: completed" in again.out) == (0, True)
     assert "looking" in str(scripted.requests[2].messages)
 
 

@@ -72,8 +72,8 @@ async def test_a_task_prints_text_tools_result_and_cost(there: There) -> None:
     assert (code, err) == (0, "")
     lines = [line for line in out.splitlines() if not line.startswith("Cost: $0.0")]
     assert lines == [
-        *("Let me look.", "  [tool] bash ls", "Nothing.", "", "Result: Nothing."),
-        *("", "> sure?", "Sure.", "", "Result: Sure."),
+        *("Let me look.", "  [tool] bash ls", "Nothing.", "", "Result: completed"),
+        *("", "> sure?", "Sure.", "", "Result: completed"),
     ]
 
 

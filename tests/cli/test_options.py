@@ -109,6 +109,9 @@ def test_effort_folders_and_prompt_reach_the_agents_program(place: Place) -> Non
         (("--effort=enormous",), "midflight: --effort: 'enormous' is none of low, medium"),
         (("--agent=fake", "--effort=low"), "midflight: --effort: the fake agent has none"),
         (("--agent=fake", "--add-dir=."), "midflight: --add-dir: the fake agent has none"),
+        (("--timeout=5x",), "midflight: argument --timeout: expected a span of time such as 90"),
+        (("--max-turns=x",), "midflight: argument --max-turns: expected a whole number, got 'x'"),
+        (("--max-budget-usd=x",), "midflight: argument --max-budget-usd: expected US dollars"),
         (("--agent=gemini", "--system-prompt=x"), "midflight: --system-prompt: ACP has no such"),
     ],
 )

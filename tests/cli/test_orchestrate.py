@@ -98,6 +98,8 @@ def test_an_update_id_holds_the_positions_reported_so_far() -> None:
         ((), "say what is to be done"),
         (("x", "--max-depth", "0"), "--max-depth: expected a whole number from 1 up"),
         (("x", "--max-budget-usd", "0"), "--max-budget-usd"),
+        (("x", "--may-answer", "question"), "did you mean questions?"),
+        (("x", "--may-answer", "Bsh@other"), "'Bsh' is neither a word nor a tool"),
     ],
 )
 async def test_invalid_options_are_refused(say: Any, arguments: tuple[str, ...], why: str) -> None:

@@ -219,9 +219,10 @@ async def test_always_holds_until_its_rule_is_revoked(model: Model, fake_termina
     screen.types("/rules revoke 2")
     await screen.sees("/rules revoke N, of the 1 that /rules lists")
     screen.types("/rules revoke 1")
-    await screen.sees("withdrawn: Bash(touch x)")
+    await screen.sees("withdrawn: this very command: Bash(touch x)")
     screen.types("/rules")
     await screen.sees("nothing is allowed for the rest of this session")
+    assert screen.text.count("withdrawn") == 1
     screen.types("again")
     await screen.sees("Allow Bash?")
     screen.types("y")

@@ -22,6 +22,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.cli.commands import ls
 from midflight.cli.commands.answer import check_seen, request_of
+from midflight.client import connect
 from midflight.effects import CommandEffect
 from midflight.errors import InvalidInput
 from midflight.host import Host
@@ -85,7 +86,7 @@ async def test_session_goes_on_when_its_budget_is_raised_by_a_command(
         (("--max-turns", "0"), "max_turns: expected a whole number from 1 up, got 0"),
         (("--max-budget-usd", "nan"), "max_budget_usd: expected a finite number above 0"),
         (("--timeout", "-5"), "timeout: expected a finite number above 0"),
-        (("--max-turns", "many"), "argument --max-turns: invalid int value: 'many'"),
+        (("--max-turns", "many"), "argument --max-turns: expected a whole number, got 'many'"),
     ],
 )
 async def test_limit_that_cannot_be_is_refused_by_name(
@@ -250,8 +251,28 @@ async def test_logs_print_the_whole_session(begin: Begin, say: Say) -> None:
         "first words",
         "  [tool] Write new.txt",
         "done",
-        "Result: done",
+        "Result: completed",
     ]
+
+
+async def test_logs_show_what_is_asked_and_what_waits(begin: Begin, say: Say) -> None:
+    asked = {
+        "question": "Which one?",
+        "header": "H",
+        "multiSelect": False,
+        "options": [{"label": "A", "description": ""}, {"label": "B", "description": ""}],
+    }
+    steps = [ToolCall("AskUserQuestion", {"questions": [asked]}), WRITE, Text("done")]
+    _, session = await begin(*steps)
+    question = await until(session, e.QuestionRequested)
+    assert "  [question] Which one? (A, B)\n" in (await say("logs")).out
+    await session.answer(question, answers={"Which one?": "B"})
+    await until(session, e.PermissionRequested)
+    assert (await say("logs")).out.endswith("  [asks] Write new.txt\n")
+    await session.answer(session.pending[0])
+    await until(session, e.TurnEnded)
+    out = (await say("logs")).out
+    assert ("[asks]" in out, "  [answered] B" in out) == (False, True)
 
 
 async def test_logs_as_json_are_every_durable_event(begin: Begin, say: Say) -> None:
@@ -299,7 +320,7 @@ async def test_who_waits_sees_what_follows_and_how_it_ended(begin: Begin, say: S
     assert done.code == 0
     assert [line for line in done.out.splitlines() if line][:2] == [
         "two words",
-        "Result: two words",
+        "Result: completed",
     ]
     assert "one" not in done.out
 
@@ -600,3 +621,33 @@ async def test_the_script_for_bash_completes_the_names_of_sessions(
     )
     out, _ = await done.communicate()
     assert out == b"fix-this\n"
+
+
+async def test_session_that_somebody_attends_is_not_removed_unasked(
+    begin: Begin, say: Say, host: Host
+) -> None:
+    _, session = await begin(Text("done"))
+    await until(session, e.TurnEnded)
+    async with connect() as client, await client.session(session.id):
+        done = await say("rm", session.name)
+        assert done.code == 1
+        assert done.err == (
+            "midflight: somebody is at session make-it, in a terminal or a program\n"
+            "hint: midflight rm --force make-it\n"
+        )
+    async with connect() as client, await client.session(session.id, attend=False):
+        assert await say("rm", session.name) == (0, "removed make-it\n", "")
+
+
+@pytest.mark.parametrize("command", ["interrupt", "stop"])
+async def test_what_is_stopped_without_a_name_is_what_there_is_to_stop(
+    begin: Begin, say: Say, command: str
+) -> None:
+    model, session = await begin([Text("going"), Wait("on")], name="older")
+    await model.reached("on")
+    _, newer = await begin(Text("done"), name="newer")
+    await until(newer, e.TurnEnded)
+    await newer.close()
+    done = await say(command)
+    assert (done.code, done.out.split()[1]) == (0, "older")
+    assert session.status == ("idle" if command == "interrupt" else "closed")

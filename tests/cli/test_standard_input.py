@@ -102,7 +102,7 @@ async def test_a_pipe_that_stays_open_is_not_waited_for_unseen(
     scripted = await model(Text("Done."))
     env = environment(scripted, claude_home) | SOON
     program = await Program.start(["review this"], env, project, WITH_FAKE, listens=True)
-    out = await program.reads("Result: Done.")
+    out = await program.reads("Result: completed")
     assert out.startswith("Done.")
     done = await program.done()
     assert done.code == 0

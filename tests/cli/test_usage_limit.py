@@ -93,7 +93,7 @@ async def test_without_a_terminal_a_run_waits_if_the_option_says_so(
     code, out, _ = await (await fake_midflight(scripted, "do x", *options, **ACCOUNT)).done()
     assert code == 0
     assert "[usage limit] reached, waits until" in out
-    assert "Result: went on" in out
+    assert "went on\n\nResult: completed" in out
 
 
 @pytest.mark.usefixtures("no_agent_left")

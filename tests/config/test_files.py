@@ -81,7 +81,7 @@ def test_where_there_is_no_file_there_are_no_defaults(home: Path, project: Path)
         ("allowed_tools = [\n  3,\n]", ":1: allowed_tools: expected text"),
         ("permission_mode = 'yolo'", ":1: permission_mode: 'yolo' is not one of"),
         ("agent = 'claud'", ":1: agent: there is no agent 'claud' (did you mean claude?)"),
-        ("agent = 'xyzzy'", ":1: agent: there is no agent 'xyzzy' (known: claude, fake)"),
+        ("agent = 'xyzzy'", ":1: agent: there is no agent 'xyzzy' (known: claude)"),
         ("plugins = 'one'", ":1: plugins: expected a list"),
         ("plugins = [{path = 'one'}]", ":1: plugins: expected a path as text"),
         ("add_dirs = ['missing']", "missing does not exist"),

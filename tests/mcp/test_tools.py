@@ -57,6 +57,19 @@ async def test_permission_is_shown_whole_and_answered(
     assert (tmp_path / "work" / "new").read_text() == "new"
 
 
+async def test_parameter_that_does_not_exist_names_its_like(
+    open_host: OpenHost, open_tools: OpenTools
+) -> None:
+    await open_host()
+    tools = await open_tools()
+    refused = await tools.refused("wait", session="fix")
+    assert refused.splitlines() == [
+        "invalid_input: there is no parameter 'session'",
+        "did you mean sessions?",
+    ]
+    assert "it takes session" in await tools.refused("stop", x=1)
+
+
 async def test_question_is_answered_and_a_denial_says_why(
     open_host: OpenHost, open_tools: OpenTools
 ) -> None:

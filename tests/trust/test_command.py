@@ -212,3 +212,9 @@ async def test_terminal_is_asked_before_an_agent_starts_that_cannot_be_told(
     assert await screen.ends() == (130 if word == "q" else 0)
     assert log.exists() == (word != "q")
     assert ((await run("trust", "--list")).out != NONE) == (word == "t")
+
+
+async def test_folder_that_is_not_there_is_called_what_was_typed(run: Run, tmp_path: Path) -> None:
+    done = await run("trust", str(tmp_path / "nowhere"))
+    assert done.code == 2
+    assert done.err.startswith(f"midflight: {tmp_path}/nowhere does not exist\nhint: ")

@@ -9,12 +9,12 @@ from midflight._util.text import did_you_mean
 from midflight.agents.acp.presets import PRESETS
 from midflight.agents.base import Agent, Support
 from midflight.errors import InvalidOption
-from midflight.options import Options
+from midflight.options import FOR_TESTS, Options
 
 if TYPE_CHECKING:
     from midflight.trust.stake import Obeyed
 
-__all__ = ["AGENTS", "NAMES", "PRESETS", "cost_of", "create", "obeyed"]
+__all__ = ["AGENTS", "NAMES", "OFFERED", "PRESETS", "cost_of", "create", "obeyed"]
 
 AGENTS = {
     "claude": "midflight.agents.claude.driver:ClaudeAgent",
@@ -29,6 +29,9 @@ AGENTS = {
 
 NAMES = (*(name for name in AGENTS if name != "acp"), *PRESETS)
 """What the option `agent` can be, beside ``acp:<command>``."""
+
+OFFERED = tuple(name for name in NAMES if name != FOR_TESTS)
+"""Those that people are told of."""
 
 
 def obeyed(agent: str) -> Obeyed | None:
@@ -58,7 +61,7 @@ def create(options: Options) -> Agent:
     if options.agent in PRESETS:
         kind = "acp"
     elif kind not in AGENTS or bool(colon) != (kind == "acp"):
-        known = [*NAMES, "acp:<command>"]
+        known = [*OFFERED, "acp:<command>"]
         hint = did_you_mean(options.agent, known, f"known: {', '.join(known)}")
         raise InvalidOption("agent", f"{options.agent!r} is not known", hint)
     module, name = AGENTS[kind].split(":")

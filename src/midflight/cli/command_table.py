@@ -41,7 +41,30 @@ MAY_ANSWER_HELP = (
 def seconds(text: str) -> float:
     """Read a span of time: a number of seconds, or of the unit behind it."""
     units = {"s": 1, "m": 60, "h": 3600}
-    return float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+    try:
+        return float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a span of time such as 90, 90s, 15m or 6h, got {text!r}"
+        ) from None
+
+
+def count(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+
+
+def dollars(text: str) -> float:
+    """Read an amount of US dollars."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected US dollars such as 2.50, got {text!r}"
+        ) from None
 
 
 # Options that several commands have ---------------------------------------------------------
@@ -56,8 +79,8 @@ def _agent(parser: argparse.ArgumentParser) -> None:
         help="the agent: claude (default), opencode, a preset or acp:COMMAND",
     )
     add("--model", metavar="M", help="the model, as the agent names it")
-    add("--max-turns", metavar="N", type=int, help="model calls in one turn, at most")
-    add("--max-budget-usd", metavar="X", type=float, help="US dollars for the session, at most")
+    add("--max-turns", metavar="N", type=count, help="model calls in one turn, at most")
+    add("--max-budget-usd", metavar="X", type=dollars, help="US dollars for the session, at most")
     add("--allow", metavar="T,…", action="append", help="tools that run without asking")
     add("--deny", metavar="T,…", action="append", help="tools that never run")
     add(
@@ -144,11 +167,11 @@ def _journal(parser: argparse.ArgumentParser) -> None:
 
 def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-depth", metavar="N", type=int, help="agents below agents, at most (3)")
+    add("--max-depth", metavar="N", type=count, help="agents below agents, at most (3)")
     add(
         "--max-children",
         metavar="N",
-        type=int,
+        type=count,
         help="sessions of one agent that work at the same time, at most (8)",
     )
 
@@ -300,8 +323,8 @@ def _limits(parser: argparse.ArgumentParser) -> None:
 def limit_options(parser: argparse.ArgumentParser) -> None:
     """Add the limits that can be changed while a session lives, each of which may be lifted."""
     add = parser.add_argument
-    add("--max-turns", metavar="N", type=_or_none(int), help="model calls in one turn, or none")
-    add("--max-budget-usd", metavar="X", type=_or_none(float), help="US dollars in all, or none")
+    add("--max-turns", metavar="N", type=_or_none(count), help="model calls in one turn, or none")
+    add("--max-budget-usd", metavar="X", type=_or_none(dollars), help="US dollars in all, or none")
     add("--timeout", metavar="T", type=_or_none(seconds), help="how long a turn may take, or none")
 
 
@@ -311,7 +334,6 @@ def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
     def value(text: str) -> Any:
         return NO_LIMIT if text == NO_LIMIT else read(text)
 
-    value.__name__ = read.__name__  # argparse names it where the text is wrong
     return value
 
 
@@ -394,13 +416,13 @@ def _host(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(name=None, resume=None, trust=False)
     _journal(parser)
     _park_after(parser)
-    add("--ready", metavar="FD", type=int, help=argparse.SUPPRESS)
+    add("--ready", metavar="FD", type=count, help=argparse.SUPPRESS)
 
 
 def _serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    add("--port", metavar="N", type=int, default=7433, help="the port (7433); 0 takes a free one")
+    add("--port", metavar="N", type=count, default=7433, help="the port (7433); 0 takes a free one")
     add(
         "--public-url",
         metavar="URL",

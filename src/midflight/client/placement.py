@@ -16,7 +16,7 @@ from midflight.address import Address
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
-from midflight.errors import Conflict, HostGone, LeaseHeld, MidflightError, NotFound
+from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.values import Who
@@ -216,6 +216,8 @@ class Placement:
             return await call(address, method, path, body, {**self._headers, **terminal})
         except MidflightError as error:
             if older := await self._older(address):
+                if isinstance(error, InvalidInput):  # what was checked here it does not know
+                    raise Conflict("the session's host does not know this yet", older) from error
                 error.hint = f"{error.hint}; {older}" if error.hint else older
             raise
 

@@ -30,7 +30,7 @@ from midflight.config.merge import (
     full_name,
 )
 from midflight.errors import InvalidConfig, InvalidOption
-from midflight.options import Options
+from midflight.options import FOR_TESTS, Options
 
 _PATHS = ("plugins", "add_dirs", "agent_path")
 _MAX_BYTES = 100_000
@@ -206,7 +206,8 @@ def _check_table(agent: str, table: object, agents: Collection[str], wrong: Wron
 
 def _check_agent(name: str, agent: str, agents: Collection[str], wrong: Wrong) -> None:
     if agent not in agents and ":" not in agent:  # as in acp:COMMAND, with any command
-        hint = did_you_mean(agent, agents, f"known: {', '.join(agents)}")
+        known = [each for each in agents if each != FOR_TESTS]
+        hint = did_you_mean(agent, known, f"known: {', '.join(known)}")
         raise wrong(name, f"there is no agent {agent!r}", hint)
 
 

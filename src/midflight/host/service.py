@@ -161,7 +161,7 @@ class SessionService:
         seen = self.agent_seen(id)
         if seen is None:
             raise NotFound("this session is not here, or at rest", "a message resumes it")
-        return seen
+        return msgspec.structs.replace(seen, attended=self._is_attended(id))
 
     def agent_seen(self, id: str) -> AgentInfo | None:
         """Return the same, or None where the session is not live."""
@@ -234,6 +234,11 @@ class SessionService:
             self._attend(id)
             self._readers, self._attended = +self._readers, +self._attended
             self._sessions.changed.set()
+
+    def _is_attended(self, id: str) -> bool:
+        session = self._sessions.get(id)
+        at_its_own = session is not None and session.options.attended is True
+        return at_its_own or self._attended[id] > 0
 
     def _attend(self, id: str) -> None:
         session = self._sessions.get(id)

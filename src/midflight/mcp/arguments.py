@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from midflight.agents import NAMES
+from midflight.agents import OFFERED
 from midflight.commands import MAX_TEXT_BYTES
 
 MAX_WAIT_S = 600
@@ -29,8 +29,7 @@ _Agent = Annotated[
     str,
     Meta(
         max_length=200,
-        description="Left out: the usual one. Known: "
-        + ", ".join(name for name in NAMES if name != "fake"),
+        description="Left out: the usual one. Known: " + ", ".join(OFFERED),
     ),
 ]
 

@@ -14,6 +14,7 @@ import msgspec
 from mcp.server import Server, ServerRequestContext
 
 from midflight._util.sanitize import one_line
+from midflight._util.text import did_you_mean
 from midflight.authorization import AnswerScope
 from midflight.client.client import connect
 from midflight.errors import InvalidInput, MidflightError
@@ -89,6 +90,10 @@ def make_server(handlers: Handlers) -> Server[Any]:
 
 
 def _checked(kind: type[t.ToolArgs], args: dict[str, Any]) -> t.ToolArgs:
+    known = [field.name for field in msgspec.structs.fields(kind)]
+    for name in args.keys() - set(known):
+        hint = did_you_mean(name, known, f"it takes {', '.join(known)}")
+        raise InvalidInput(f"there is no parameter {name!r}", hint)
     try:
         return msgspec.convert(args, kind)
     except msgspec.ValidationError as error:

@@ -848,7 +848,7 @@ async def test_usage_limit_is_waited_for_if_the_agents_text_has_its_end(
 @pytest.mark.parametrize(
     ("agent", "error"),
     [
-        ("acp:no-such-agent acp", "acp:no-such-agent: no-such-agent is not installed"),
+        ("acp:no-such-agent acp", "acp:no-such-agent: no-such-agent is not installed .after acp: "),
         (f"acp:{PROGRAM}", f"acp:acp_agent.py: {PROGRAM} is not executable"),
         ("gemini", r"^gemini is not installed \(npm install -g @google/gemini-cli\)"),
     ],

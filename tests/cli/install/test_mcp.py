@@ -126,6 +126,22 @@ def test_shape_of_a_file_with_comments_is_named_too(folder: Path) -> None:
         plan("opencode", folder, user=False)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mcpServers": {},\n  "x": }', r"\.mcp\.json:2:8 is not JSON: Expecting value"),
+        ('{"x": 1, // mine\n}', r"\.mcp\.json:1:10 has comments"),
+        ('{"mcpServers": []}', "something else than an object at 'mcpServers'"),
+        ("[]", "something else than an object at 'mcpServers', or around it"),
+    ],
+)
+def test_file_that_cannot_be_changed_says_where_and_why(folder: Path, text: str, said: str) -> None:
+    (folder / ".mcp.json").write_text(text)
+    with pytest.raises(InvalidInput, match=said):
+        plan("claude", folder, user=False)
+    assert (folder / ".mcp.json").read_text() == text
+
+
 def test_install_keeps_comments_in_toml_and_replaces_an_old_table(folder: Path) -> None:
     path = folder / ".codex" / "config.toml"
     path.parent.mkdir()

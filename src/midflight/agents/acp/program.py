@@ -62,7 +62,7 @@ class AcpProgram(msgspec.Struct, frozen=True):
                 preset.lacks,
             )
         # The other arguments may hold secrets, so they are no part of the name.
-        return cls(f"acp:{Path(argv[0]).name}", tuple(argv))
+        return cls(f"acp:{Path(argv[0]).name}", tuple(argv), _ANY)
 
     def found(self, env: Mapping[str, str]) -> list[str]:
         """Return the arguments with the program's path. Raises `AgentUnavailable` for none."""
@@ -77,6 +77,9 @@ class AcpProgram(msgspec.Struct, frozen=True):
         """Return the program's environment: this process's, the preset's and the option's."""
         env = {**inherited(CLAUDE_CODE), "PWD": str(options.cwd), **self.env, **options.env}
         return with_search_path(env)
+
+
+_ANY = "after acp: stands the command that starts an agent; midflight doctor lists those found here"
 
 
 def _lack(program: str) -> str:

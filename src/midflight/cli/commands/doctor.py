@@ -23,7 +23,9 @@ from midflight.cli.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.config.files import user_path
 from midflight.config.merge import Defaults
-from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput
+from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput, MidflightError
+from midflight.journal import Journal
+from midflight.journal.location import default_folder
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
@@ -81,7 +83,8 @@ def _doctor(*, as_json: bool) -> int:
     usable = [name for name, found in ours if found]
     usable += _presets(report)
     sound = _defaults(report)
-    ready = bool(usable) and sound
+    kept = _journal(report)
+    ready = bool(usable) and sound and kept
     if as_json:
         found = {"ready": ready, "usable": usable, "facts": report.facts}
         write(json_line(msgspec.json.encode(found)))
@@ -89,7 +92,8 @@ def _doctor(*, as_json: bool) -> int:
         agent = "" if usable[0] == "claude" else f"--agent {usable[0]} "
         write([("", "\n"), (GREEN, f'Ready: midflight {agent}"your task"'), ("", "\n")])
     else:
-        what = "The defaults must be mended first." if usable else "No agent can be used yet."
+        broken = "The journal" if sound else "The defaults"
+        what = f"{broken} must be mended first." if usable else "No agent can be used yet."
         write([("", "\n"), (RED, what), ("", " `midflight demo` needs none.\n")])
     return 0 if ready else 1
 
@@ -114,6 +118,25 @@ def _defaults(report: Report) -> bool:
         ),
     )
     return all(found)
+
+
+def _journal(report: Report) -> bool:
+    """Report whether sessions can be kept, by keeping something for a moment."""
+    try:
+        asyncio.run(_write_to_journal())
+    except MidflightError as error:
+        report.line("journal", "not usable", error.message, RED)
+        if error.hint:
+            report.line("", "do", error.hint, YELLOW)
+        return False
+    report.line("journal", "writable", str(default_folder()), GREEN)
+    return True
+
+
+async def _write_to_journal() -> None:
+    async with Journal() as journal:
+        await journal.register("")
+        await journal.leave()
 
 
 def _project() -> Defaults | None:

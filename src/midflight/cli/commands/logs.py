@@ -30,6 +30,8 @@ async def _logs(args: argparse.Namespace) -> int:
             for event in page:
                 printer.take(event)
             after = page[-1].seq or after
+        if row.host is not None:
+            printer.tell_waiting()
     if args.follow and row.host is not None:
         await _follow(row.id, after, printer)
     return 0
@@ -52,6 +54,11 @@ async def _follow(session: str, after: int, printer: _Printer) -> None:
 class _Printer:
     def __init__(self, cwd: Path, *, as_json: bool) -> None:
         self._transcript = None if as_json else Transcript(cwd, whole=True, width=columns())
+
+    def tell_waiting(self) -> None:
+        """Print which permissions are being asked for; as JSON, the events say it."""
+        if self._transcript is not None:
+            write(self._transcript.waiting)
 
     def take(self, event: e.Event) -> None:
         if self._transcript is None:

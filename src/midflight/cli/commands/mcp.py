@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from midflight._util.files import current_folder
 from midflight.cli.install.plan import carry_out
+from midflight.cli.may_answer import check_may_answer
 from midflight.cli.options import user_file
 from midflight.errors import InvalidInput
 from midflight.lineage import SESSION_VARIABLE
@@ -27,6 +28,7 @@ def mcp(args: argparse.Namespace) -> int:
         raise InvalidInput("--user and --print go with install", "midflight mcp install claude")
     from midflight.mcp.server import serve
 
+    check_may_answer(args.may_answer)
     bounds = bounds_of(args)
     if args.session and os.environ.get(SESSION_VARIABLE) != args.session:
         # Not all agents hand on whose they are, and others look at what a program began with.
@@ -55,6 +57,7 @@ def _install(args: argparse.Namespace) -> int:
     if args.client is None:
         raise InvalidInput("say for which program", "midflight mcp install claude")
     arguments = ["--journal", str(Path(args.journal).absolute())] if args.journal else []
+    check_may_answer(args.may_answer)
     for what in args.may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if args.worktree else []

@@ -15,6 +15,7 @@ from midflight._util.text import dollars
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
 from midflight.cli.foreground import Foreground, door_of, hosted, report_slow_start
+from midflight.cli.may_answer import check_may_answer
 from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, write
 from midflight.cli.signals import Stopper, until_stopped
@@ -51,6 +52,7 @@ def orchestrate(args: argparse.Namespace) -> int:
     elif args.json or not at_terminal():
         raise InvalidInput("say what is to be done", 'midflight orchestrate "your task"')
     resolved = resolve_options(args)
+    check_may_answer(_may_answer(args))
     new = uuid.uuid4().hex
     try:
         leaves = at_terminal() and not args.json

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from pathlib import Path
 
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
 from midflight.cli.output import write
-from midflight.client.client import connect
-from midflight.errors import Conflict
+from midflight.client.client import Client, connect
+from midflight.errors import Conflict, MidflightError
+from midflight.info import SessionInfo
 from midflight.state.session import BUSY
 
 
@@ -30,9 +32,21 @@ async def _rm(names: list[str], *, force: bool) -> int:
                 raise Conflict(
                     f"session {info.name} is {info.status}", f"midflight rm --force {info.name}"
                 )
+            if not force and await _is_attended(client, info):
+                raise Conflict(
+                    f"somebody is at session {info.name}, in a terminal or a program",
+                    f"midflight rm --force {info.name}",
+                )
         for info in found:
             await client.remove(info.id)
             write(f"removed {one_name(info.name)}\n")
             if tree := await worktree_at(Path(info.cwd), here):
                 write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0
+
+
+async def _is_attended(client: Client, info: SessionInfo) -> bool:
+    """Tell whether a person is there to answer; a host that has just ended has nobody."""
+    with contextlib.suppress(MidflightError):
+        return info.host is not None and (await client.agent(info.id)).attended
+    return False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Collection
 
 from midflight import commands as c
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
 from midflight.cli.output import write
-from midflight.client.client import connect
+from midflight.client.client import Client, connect
+from midflight.info import SessionInfo
+from midflight.state.session import BUSY
 
 
 def interrupt(args: argparse.Namespace) -> int:
@@ -19,13 +22,26 @@ def interrupt(args: argparse.Namespace) -> int:
 
 async def _interrupt(name: str | None, *, keep_queued: bool) -> int:
     async with connect(door="command") as client:
-        info = await client.info(name, cwd=current_folder(needed=name is None))
+        info = await _meant(client, name, BUSY)
         if info.host is None:
             write(f"{one_name(info.name)} is {info.status}: there is nothing to stop\n")
             return 0
         await client.carry_out(info.id, c.Interrupt(keep_queued=keep_queued))
         write(f"interrupted {one_name(info.name)}\n")
     return 0
+
+
+async def _meant(client: Client, name: str | None, statuses: Collection[str]) -> SessionInfo:
+    """Return the session of that name; without one the latest here that there is something to stop.
+
+    Where there is none, it is the latest of all.
+    """
+    folder = current_folder(needed=name is None)
+    if name is None:
+        for info in await client.sessions(cwd=folder):
+            if info.status in statuses:
+                return info
+    return await client.info(name, cwd=folder)
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -35,7 +51,7 @@ def stop(args: argparse.Namespace) -> int:
 
 async def _stop(name: str | None) -> int:
     async with connect(door="command") as client:
-        info = await client.info(name, cwd=current_folder(needed=name is None))
+        info = await _meant(client, name, {*BUSY, "idle"})
         if info.status == "closed":
             write(f"{one_name(info.name)} has ended already\n")
             return 0

@@ -10,7 +10,7 @@ from shlex import quote
 
 from midflight import agents
 from midflight._util.sanitize import exact_line
-from midflight.agents import NAMES
+from midflight.agents import NAMES, OFFERED
 from midflight.cli.output import at_terminal, write
 from midflight.cli.trust_question import Quit, forget_typed, line_of_terminal, listing
 from midflight.errors import InvalidInput, InvalidOption, StoreFailed
@@ -24,7 +24,13 @@ def trust(args: argparse.Namespace) -> int:
     """Carry out the command."""
     if args.list:
         return _list()
-    options = Options.build(cwd=args.folder or Path.cwd(), agent=args.agent or "claude")
+    try:
+        options = Options.build(cwd=args.folder or Path.cwd(), agent=args.agent or "claude")
+    except InvalidOption as error:
+        if error.option != "cwd":
+            raise
+        message = error.message.removeprefix("cwd: ")
+        raise InvalidInput(message, error.hint or "midflight trust --list") from error
     if args.forget:
         return _forget(options)
     store.check_caller()
@@ -49,7 +55,7 @@ def trust(args: argparse.Namespace) -> int:
 def _stakes(options: Options, agent: str | None) -> list[tuple[Obeyed, Stake]]:
     """Return what is at stake for each agent, but for one that obeys only what was shown."""
     if agent is not None and agent not in NAMES:
-        raise InvalidOption("--agent", f"{agent!r} is not known", f"known: {', '.join(NAMES)}")
+        raise InvalidOption("--agent", f"{agent!r} is not known", f"known: {', '.join(OFFERED)}")
     shown: set[tuple[str, str, str]] = set()
     found: list[tuple[Obeyed, Stake]] = []
     for name in NAMES if agent is None else (agent,):

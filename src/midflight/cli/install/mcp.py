@@ -65,14 +65,23 @@ def _added(old: str, path: Path, keys: Sequence[str], mine: dict[str, Any]) -> t
             servers = servers.setdefault(key, {})
         servers[NAME] = {**servers.get(NAME, {}), **mine}
     except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidInput(
-            f"{path} is not plain JSON, and could only be written without its comments",
-            f"add this to it yourself: {json.dumps({NAME: mine})} below {'.'.join(keys)!r}",
-        ) from error
+        hint = f"add this to it yourself: {json.dumps({NAME: mine})} below {'.'.join(keys)!r}"
+        raise InvalidInput(_why_not(old, path, error, keys), hint) from error
     shown: dict[str, Any] = {NAME: mine}
     for key in reversed(keys):
         shown = {key: shown}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", json.dumps(shown, indent=2)
+
+
+def _why_not(text: str, path: Path, error: Exception, keys: Sequence[str]) -> str:
+    """Return why a file cannot be changed, with the place where that shows."""
+    if not isinstance(error, json.JSONDecodeError):
+        return f"{path} has something else than an object at {'.'.join(keys)!r}, or around it"
+    try:
+        jsonc_object(text.encode())
+    except ValueError:
+        return f"{path}:{error.lineno}:{error.colno} is not JSON: {error.msg}"
+    return f"{path}:{error.lineno}:{error.colno} has comments, and would be written without them"
 
 
 def _stdio(argv: Argv) -> dict[str, Any]:

@@ -237,8 +237,8 @@ class SlashCommands:
         word, _, number = text.partition(" ")
         if word == "revoke" and number.strip().isdecimal() and 0 < int(number) <= len(rules):
             rule = rules[int(number) - 1]
-            wrong = await tried(self._session, c.Revoke(rule=rule))
-            self._say(f"  {wrong}\n" if wrong else f"  withdrawn: {exact_line(rule)}\n")
+            if wrong := await tried(self._session, c.Revoke(rule=rule)):
+                self._say(f"  {wrong}\n")  # what was done, its event says
         elif text:
             self._say(f"  /rules revoke N, of the {len(rules)} that /rules lists\n")
         elif not rules:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from midflight import events as e
-from midflight._util.sanitize import one_line, one_name
+from midflight._util.sanitize import exact_line, one_line, one_name
 from midflight._util.text import dollars
 from midflight.cli.answers import for_the_session, rule_in_words, summary
 from midflight.cli.exit_codes import FAILED, OF_STATUS
 from midflight.cli.output import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Fragment
 from midflight.cli.terminal.images import text_with_images
 from midflight.cli.terminal.wrap import Wrap
-from midflight.values import LIMIT_REASONS, PlanEntry, Status, Who
+from midflight.values import LIMIT_REASONS, PlanEntry, Question, Status, Who
 from midflight.who import in_words
 
 COLOURS: dict[Status, str] = {
@@ -91,8 +91,13 @@ def ending(end: e.TurnEnded) -> str:
     return f"{end.status} ({end.reason})"
 
 
-def result_line(end: e.TurnEnded) -> list[Fragment]:
-    """Return ``Result: …``: the agent's last words, or how the turn ended if not well."""
+def result_line(end: e.TurnEnded, *, said: bool = False) -> list[Fragment]:
+    """Return ``Result: …``: the agent's last words, or how the turn ended if not well.
+
+    ``said`` tells that these words stand above it already.
+    """
+    if end.status == "completed" and (said or not end.text):
+        return [(BOLD, "Result: "), (GREEN, "completed\n")]
     if end.status == "completed":
         return [(BOLD, "Result: "), ("", f"{end.text}\n")]
     text = f": {end.text}" if end.text else ""
@@ -129,6 +134,12 @@ def limit_line(event: e.UsageLimitReached) -> str:
     return f"reached; it resets at {clock(event.resets_at)} (your time)"
 
 
+def _question(question: Question) -> Fragment:
+    labels = ", ".join(option.label for option in question.options)
+    text = f"{question.question} ({labels})" if labels else question.question
+    return "", f"  [question] {one_line(text, 1000)}\n"
+
+
 class Transcript:
     """Turns events into text, each event once. Streamed text comes as it streams."""
 
@@ -143,6 +154,7 @@ class Transcript:
         self._whole_session = whole
         self._column0 = True
         self._streamed = ""
+        self._said = ""
         self._asked: dict[str, e.PermissionRequested] = {}
         self._texts: dict[str, str] = {}
         self._senders: dict[str, str] = {}
@@ -155,6 +167,12 @@ class Transcript:
     def lines(self, lines: list[Fragment]) -> list[Fragment]:
         """Return whole lines of any kind, begun on a line of their own."""
         return self._broken(self._lines(lines))
+
+    @property
+    def waiting(self) -> list[Fragment]:
+        """What of the permissions that were asked for has no answer yet."""
+        asked = (summary(each, str(self._cwd)) for each in self._asked.values())
+        return [line for what in asked for line in self._broken(self._aside("asks", what))]
 
     def _broken(self, what: list[Fragment]) -> list[Fragment]:
         return what if self._wrap is None else self._wrap.take(what)
@@ -174,6 +192,8 @@ class Transcript:
                 return self._aside("failed", f"{event.name}: {event.output}")
             case e.TurnEnded():
                 return self._end(event)
+            case e.QuestionRequested(questions=questions):
+                return self._lines([_question(each) for each in questions])
             case _:
                 return self._messages(event)
 
@@ -216,7 +236,7 @@ class Transcript:
                 words = (f"{name} {value}".removesuffix(".0") for name, value in limits.items())
                 return self._aside("limits", ", ".join(words) or "none")
             case e.RuleRevoked(rule=rule):
-                return self._aside("rule", f"withdrawn: {rule_in_words(rule)}")
+                return self._aside("rule", f"withdrawn: {rule_in_words(rule)}: {exact_line(rule)}")
             case e.QuestionResolved():
                 return self._answered(event)
             case e.SessionStarted(problems=problems) if problems:
@@ -266,6 +286,7 @@ class Transcript:
 
     def _whole(self, text: str) -> list[Fragment]:
         """Print what the stream did not bring of a finished block, and end its line."""
+        self._said = text
         streamed, self._streamed = self._streamed, ""
         if text.startswith(streamed):
             rest = text[len(streamed) :]
@@ -299,4 +320,5 @@ class Transcript:
             ("", f"Denied: {one_name(denial.name)}: {one_line(denial.reason)}\n")
             for denial in end.denials
         ]
-        return self._lines([("", "\n"), *result_line(end), *denied, *cost_line(end)])
+        said, self._said = self._said.strip() == end.text.strip(), ""
+        return self._lines([("", "\n"), *result_line(end, said=said), *denied, *cost_line(end)])
