@@ -79,10 +79,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a command has come to so far; the events report the rest.
 
     ``seq`` is the newest event: who has read that far has seen what the command did at once.
-    ``message``, with its ``state`` and ``turn``, is the one that the command was about, if any.
+    ``message``, with its ``number``, ``state`` and ``turn``, is the one that the command was about,
+    if any.
     """
 
     seq: int
     message: str | None = None
+    number: int | None = None
     state: str | None = None
     turn: int | None = None

@@ -305,7 +305,8 @@ async def test_a_message_steers_and_another_waits_for_its_turn(begin: Begin, say
     )
     await model.reached("go")
     assert await say("send", "also this") == (0, "sent to make-it\n", "")
-    assert await say("queue", "make-it", "and then that") == (0, "queued for make-it\n", "")
+    queued = await say("queue", "make-it", "and then that")
+    assert queued == (0, "queued for make-it as message 3\n", "")
     assert [entry.text for entry in session.queued] == ["also this", "and then that"]
     model.signal("go")
     async for _ in session.stream():

@@ -251,4 +251,10 @@ def _outcome(session: Session, message: str | None) -> Outcome:
     entry = session.entry(message) if message else None
     if entry is None:
         return Outcome(seq=session.last_seq)
-    return Outcome(seq=session.last_seq, message=message, state=entry.state, turn=entry.turn)
+    return Outcome(
+        seq=session.last_seq,
+        message=message,
+        number=entry.number,
+        state=entry.state,
+        turn=entry.turn,
+    )

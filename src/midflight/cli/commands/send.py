@@ -76,6 +76,9 @@ async def carry_out(
         return await until_quiet(client, info, [command], as_json=args.json)
     outcome = await client.carry_out(info.id, command)
     as_json = json_line(msgspec.json.encode(outcome))
+    waits = isinstance(command, c.Send) and command.delivery == "queue" and outcome.state
+    if waits == "accepted" and outcome.number is not None:
+        done += f" as message {outcome.number}"
     write(as_json if args.json else f"{one_line(done, 1000)}\n")
     return 0
 
