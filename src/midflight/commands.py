@@ -202,9 +202,10 @@ class Close(Command, frozen=True, kw_only=True, tag="close"):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(
-    functools.reduce(operator.or_, Command.__subclasses__())
-)
+ANY: Any = functools.reduce(operator.or_, Command.__subclasses__())
+"""The union of all commands."""
+
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(ANY)
 _TYPES = {str(kind.__struct_config__.tag): kind for kind in Command.__subclasses__()}
 
 

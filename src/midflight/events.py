@@ -445,13 +445,15 @@ class Raw(Event, frozen=True, kw_only=True, tag="raw"):
 Request = PermissionRequested | QuestionRequested
 """What an agent waits for: a permission or the answers to its questions."""
 
-_ANY = functools.reduce(operator.or_, Event.__subclasses__())
+ANY: Any = functools.reduce(operator.or_, Event.__subclasses__())
+"""The union of all events."""
+
 TYPES = frozenset(str(kind.__struct_config__.tag) for kind in Event.__subclasses__())
 """The types of all events, as their JSON has them."""
 
 _EFFECT_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Effect))
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_ANY)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(ANY)
 
 
 def encode(event: Event) -> bytes:
@@ -487,7 +489,7 @@ def from_newer(fields: Any) -> Event:
             return msgspec.convert({**common, "type": "raw", "data": fields}, Raw)
         if isinstance(effects := fields.get("effects"), list):
             fields = {**fields, "effects": [_known(effect) for effect in effects]}
-    event: Event = msgspec.convert(fields, _ANY)
+    event: Event = msgspec.convert(fields, ANY)
     return event
 
 

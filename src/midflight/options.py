@@ -265,7 +265,7 @@ def _prose(name: str, value: Any) -> str | None:
 
 
 def _items(name: str, value: Any) -> Iterable[Any]:
-    if isinstance(value, (str, bytes, Path)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable):
         raise InvalidOption(name, f"expected a list, got {value!r}", f"write [{value!r}]")
     return value
 

@@ -8,12 +8,12 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from midflight import events as e
 from midflight.errors import EventsExpired, InvalidInput, MidflightError
 from midflight.host.http import streams
-from midflight.host.http.app import number, route
+from midflight.host.http.app import ATTEND, NUMBER, attended, number
+from midflight.host.http.operations import ApiRoute, Operation, Query
 from midflight.host.http.problems import Unexpected, log
 from midflight.server.feed import PAGE, Feed, Wanted
 from midflight.server.sessions import AllSessions
@@ -22,7 +22,30 @@ MAX_LIVE = 50
 """How many sessions one stream follows live."""
 
 
-def events_route(feed: Feed, service: AllSessions) -> Route:
+class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the events of all sessions, and the cursor behind it."""
+
+    cursor: str
+    events: list[e.ANY]
+
+
+_NAMES = {"type": "string"}
+_EVENTS = Operation(
+    "What happens in all sessions, from a cursor on: a page, or a stream",
+    {200: EventsPage},
+    {
+        "after": Query(_NAMES, "a cursor, as an earlier answer had it"),
+        "session": Query(_NAMES, "only of these sessions: ids, with commas between them"),
+        "type": Query(_NAMES, "only events of these types", "turn.ended,permission.requested"),
+        "live": Query(_NAMES, "of these sessions all that happens, as it happens"),
+        "limit": Query({**NUMBER, "minimum": 1}, "so many events at most", 100),
+        "attend": ATTEND,
+    },
+    streams=True,
+)
+
+
+def events_route(feed: Feed, service: AllSessions) -> ApiRoute:
     """Return the route ``/events``."""
 
     async def events(request: Request) -> Response:
@@ -30,7 +53,7 @@ def events_route(feed: Feed, service: AllSessions) -> Route:
         wanted = _wanted(request)
         try:
             if "text/event-stream" not in request.headers.get("accept", ""):
-                limit = min(number(request.query_params.get("limit")) or PAGE, PAGE)
+                limit = min(number(request.query_params.get("limit"), least=1) or PAGE, PAGE)
                 return _page(*await feed.page(cursor, wanted, limit))
             stream = feed.stream(cursor, wanted)
             first = await anext(stream)  # an impossible cursor is an error and no stream
@@ -38,7 +61,7 @@ def events_route(feed: Feed, service: AllSessions) -> Route:
             raise HTTPException(400, str(error)) from error
         return streams.response(_stream(first, stream, service))
 
-    return route("/events", events)
+    return ApiRoute("/events", events, _EVENTS)
 
 
 async def _stream(
@@ -74,8 +97,7 @@ def _wanted(request: Request) -> Wanted:
         raise HTTPException(400, f"there is no event {min(types - e.TYPES)!r}")
     if len(live) > MAX_LIVE:
         raise HTTPException(400, f"{MAX_LIVE} sessions are the most that one stream follows live")
-    attends = query.get("attend") == "1"
-    return Wanted(_names(query.get("session")), types, live, attends)
+    return Wanted(_names(query.get("session")), types, live, attended(request))
 
 
 def _names(text: str | None) -> frozenset[str] | None:

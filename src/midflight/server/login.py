@@ -9,10 +9,10 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from midflight.host.http.app import as_json, body_of, route
+from midflight.host.http.app import as_json, body_of
 from midflight.host.http.logins import COOKIE, UNUSED_S, Device, Logins
+from midflight.host.http.operations import ApiRoute, Operation
 
 LOGIN = "/login"
 """Where a link's code is exchanged: open, since who comes has nothing yet."""
@@ -40,7 +40,18 @@ class LoggedIn(msgspec.Struct, frozen=True, kw_only=True):
     device: DeviceInfo
 
 
-def login_routes(logins: Logins) -> list[Route]:
+_LOGIN = Operation(
+    "Exchange the code of a link for a cookie and a secret",
+    {200: LoggedIn},
+    body=LinkCode,
+    example={"code": "the code of a link"},
+    open=True,
+)
+_DEVICES = Operation("The devices that are logged in", {200: list[DeviceInfo]})
+_FORGET = Operation("Log a device out", {200: DeviceInfo})
+
+
+def login_routes(logins: Logins) -> list[ApiRoute]:
     """Return the routes."""
 
     async def login(request: Request) -> Response:
@@ -69,9 +80,9 @@ def login_routes(logins: Logins) -> list[Route]:
         return as_json(_info(await asyncio.to_thread(logins.forget, device)))
 
     return [
-        route(LOGIN, login, "POST"),
-        route("/devices", devices),
-        route("/devices/{device}", forget, "DELETE"),
+        ApiRoute(LOGIN, login, _LOGIN, "POST"),
+        ApiRoute("/devices", devices, _DEVICES),
+        ApiRoute("/devices/{device}", forget, _FORGET, "DELETE"),
     ]
 
 

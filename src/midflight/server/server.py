@@ -7,12 +7,11 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from midflight._util.uvicorn_server import end, serve
 from midflight.authorization import Caller
@@ -20,10 +19,12 @@ from midflight.client.client import connect
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import InvalidInput, InvalidOption, NotAllowed
 from midflight.host.http import auth, tcp
-from midflight.host.http.app import as_json, route, session_routes
+from midflight.host.http.app import as_json, session_routes
 from midflight.host.http.connection import IDLE_TIMEOUT_S, BoundedHTTP
 from midflight.host.http.guard import Guard, Headers, check_guarded
 from midflight.host.http.logins import Logins
+from midflight.host.http.openapi import document
+from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.http.problems import assemble
 from midflight.journal import Journal, JournalLocation
 from midflight.server.events import events_route
@@ -33,6 +34,15 @@ from midflight.server.sessions import AllSessions
 
 if TYPE_CHECKING:
     from uvicorn import Server
+
+
+class Health(msgspec.Struct, frozen=True):
+    """That the server is there."""
+
+    status: str
+
+
+_HEALTH = Operation("Whether the server is there", {200: Health}, open=True)
 
 OPEN = frozenset({"/healthz", LOGIN})
 """The paths that need no key: they hold no data."""
@@ -58,7 +68,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
     urls: tuple[str, ...]
     token_file: Path | None
-    routes: Sequence[Route]
+    routes: Sequence[ApiRoute]
 
 
 class Keyring:
@@ -104,12 +114,13 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             service = AllSessions(client, [token.value])
             feed = Feed(journal, service)
             logins = Logins(location)
-            routes = [
-                route("/healthz", _health),
+            routes: list[ApiRoute] = [
+                ApiRoute("/healthz", _health, _HEALTH),
                 events_route(feed, service),
                 *session_routes(service),
                 *login_routes(logins),
             ]
+            routes.append(_openapi(routes))
             guard = Guard(
                 assemble(routes, service.masked),
                 names,
@@ -157,6 +168,17 @@ def journal_location(where: Path | str | None) -> JournalLocation:
     return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
 
 
+def _openapi(routes: Sequence[ApiRoute]) -> ApiRoute:
+    """Return the route that describes all others, and itself."""
+
+    async def openapi(request: Request) -> Response:
+        return as_json(document([*routes, route]))
+
+    about = Operation("This document", {200: dict[str, Any]})
+    route = ApiRoute("/openapi.json", openapi, about)
+    return route
+
+
 async def _health(request: Request) -> Response:
     """Say that it is there, and nothing else: this is open."""
-    return as_json({"status": "ok"})
+    return as_json(Health("ok"))

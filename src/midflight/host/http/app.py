@@ -15,7 +15,6 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from midflight import commands as c
 from midflight import environment
@@ -25,6 +24,8 @@ from midflight.errors import EventsExpired, InvalidInput, InvalidOption, Midflig
 from midflight.git.diff import diff_since
 from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
+from midflight.host.http.new_session import NewSession
+from midflight.host.http.operations import ApiRoute, Operation, Query
 from midflight.host.http.problems import Logged, Unexpected, assemble, log
 from midflight.host.service import SessionService, Wanted
 from midflight.images import Image, check_images
@@ -132,30 +133,59 @@ def make_app(service: SessionService) -> Logged:
             body["takes"] = service.takes(query["takes"])
         return as_json(body)
 
-    routes = [route("/healthz", health), *session_routes(service)]
+    about = Operation("Whether it is there, and what it takes", {200: dict[str, Any]}, open=True)
+    routes = [ApiRoute("/healthz", health, about), *session_routes(service)]
     return assemble(routes, service.masked)
 
 
-def session_routes(service: Service) -> list[Route]:
+NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**DIGITS - 1}
+ATTEND = Query({"type": "string", "enum": ["0", "1"]}, "1: somebody is there to answer", "1")
+_STATUS = Query({"type": "string", "enum": list(STATUSES)}, "only those in this status", "waiting")
+_LIMIT = Query({**NUMBER, "minimum": 1}, "so many at most", 10)
+_AFTER = Query(NUMBER, "the number of the event that was read last", 0)
+
+_LIST = Operation(
+    "All sessions, the newest first",
+    {200: list[SessionInfo]},
+    {"status": _STATUS, "cwd": Query({"type": "string"}, "only of this folder"), "limit": _LIMIT},
+)
+_DISPATCH = Operation(
+    "Begin a session; the same id again returns the same one",
+    {200: SessionInfo, 201: SessionInfo},
+    body=NewSession,
+    example={"task": "Fix the failing test", "agent": "claude", "cwd": "/home/ada/shop"},
+)
+_SHOW = Operation("One session", {200: SessionInfo})
+_REMOVE = Operation("Stop a session and remove it, with all its events", {200: SessionInfo})
+_COMMAND = Operation(
+    "Give a session a command",
+    {202: Outcome},
+    body=c.ANY,
+    example={"type": "send", "text": "plus signs are allowed in addresses", "delivery": "steer"},
+)
+_AGENT = Operation("What a session's agent can do, and its options", {200: AgentInfo})
+_EVENTS = Operation(
+    "What has happened in a session: a page, or a stream of what happens",
+    {200: list[e.ANY]},
+    {"after": _AFTER, "limit": _LIMIT, "attend": ATTEND},
+    streams=True,
+)
+_DIFF = Operation("What has changed in a session's folder since it began", {200: Changes})
+
+
+def session_routes(service: Service) -> list[ApiRoute]:
     """Return the routes of sessions, for whoever answers for them."""
     api = _Api(service)
     return [
-        route("/sessions", api.list),
-        route("/sessions", api.dispatch, "POST"),
-        route("/sessions/{session}", api.show),
-        route("/sessions/{session}", api.remove, "DELETE"),
-        route("/sessions/{session}/commands", api.command, "POST"),
-        route("/sessions/{session}/agent", api.agent),
-        route("/sessions/{session}/events", api.events),
-        route("/sessions/{session}/diff", api.diff),
+        ApiRoute("/sessions", api.list, _LIST),
+        ApiRoute("/sessions", api.dispatch, _DISPATCH, "POST"),
+        ApiRoute("/sessions/{session}", api.show, _SHOW),
+        ApiRoute("/sessions/{session}", api.remove, _REMOVE, "DELETE"),
+        ApiRoute("/sessions/{session}/commands", api.command, _COMMAND, "POST"),
+        ApiRoute("/sessions/{session}/agent", api.agent, _AGENT),
+        ApiRoute("/sessions/{session}/events", api.events, _EVENTS),
+        ApiRoute("/sessions/{session}/diff", api.diff, _DIFF),
     ]
-
-
-def route(path: str, endpoint: Any, method: str = "GET") -> Route:
-    """Return a route for one method: a HEAD would run its handler, and for a stream for ever."""
-    made = Route(path, endpoint, methods=[method])
-    made.methods = {method}
-    return made
 
 
 def as_json(content: object, status: int = 200) -> Response:
@@ -204,7 +234,7 @@ class _Api:
 
     async def list(self, request: Request) -> Response:
         query = request.query_params
-        limit = number(query.get("limit"))
+        limit = number(query.get("limit"), least=1)
         infos = await self._service.sessions(
             status=_status(query.get("status")), cwd=query.get("cwd"), limit=limit
         )
@@ -266,12 +296,11 @@ class _Api:
 
     async def events(self, request: Request) -> Response:
         info = await self._info(request)
-        after = _after(request, info)
+        after, attends = _after(request, info), attended(request)
         if "text/event-stream" not in request.headers.get("accept", ""):
-            limit = number(request.query_params.get("limit"))
+            limit = number(request.query_params.get("limit"), least=1)
             page = await self._service.page(info.id, after, limit)
             return Response(_array(page), media_type="application/json")
-        attends = request.query_params.get("attend") == "1"
         return streams.response(self._stream(info.id, after, attends=attends))
 
     async def diff(self, request: Request) -> Response:
@@ -335,18 +364,28 @@ def _decoded(body: bytes) -> dict[str, Any]:
         ) from error
 
 
+def attended(request: Request) -> bool:
+    """Tell whether the reader answers requests. Raises `HTTPException`."""
+    text = request.query_params.get("attend", "0")
+    if text not in {"0", "1"}:
+        raise HTTPException(400, "attend is 0 or 1")
+    return text == "1"
+
+
 def _status(text: str | None) -> SessionStatus | None:
     if text is not None and text not in STATUSES:
         raise HTTPException(400, f"status is one of {', '.join(STATUSES)}")
     return cast("SessionStatus | None", text)
 
 
-def number(text: str | None) -> int | None:
+def number(text: str | None, least: int = 0) -> int | None:
     """Return a number that stands in a query or a header. Raises `HTTPException`."""
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
         raise HTTPException(400, f"{text!r} is not a number")
+    if int(text) < least:
+        raise HTTPException(400, f"{text} is less than {least}")
     return int(text)
 
 

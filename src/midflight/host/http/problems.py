@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 
 from midflight.errors import (
     AgentFailed,
@@ -133,4 +133,15 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
-    return refusal(error.status_code, str(error.detail), **(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # which names the methods of one route, where several have this path
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return refusal(error.status_code, str(error.detail), **headers)
+
+
+def _methods(request: Request) -> Iterator[str]:
+    """Return the methods of all routes that have the path of a request."""
+    for each in request.app.routes:
+        match, _ = each.matches(request.scope)
+        if match is not Match.NONE and isinstance(each, Route):
+            yield from each.methods or ()
