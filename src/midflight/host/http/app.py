@@ -153,7 +153,7 @@ _DISPATCH = Operation(
     "Begin a session; the same id again returns the same one",
     {200: SessionInfo, 201: SessionInfo},
     body=NewSession,
-    example={"task": "Fix the failing test", "agent": "claude", "cwd": "/home/ada/shop"},
+    example={"task": "Fix the failing test", "max_turns": 15, "cwd": "/home/ada/shop"},
 )
 _SHOW = Operation("One session", {200: SessionInfo})
 _REMOVE = Operation("Stop a session and remove it, with all its events", {200: SessionInfo})
