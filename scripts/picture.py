@@ -14,6 +14,7 @@ import termios
 from pathlib import Path
 
 from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME, TerminalTheme
 from rich.text import Text
 
 ASSETS = Path(__file__).resolve().parent.parent / "docs" / "assets"
@@ -58,11 +59,13 @@ def part(shown: str) -> str:
     return "\n".join(lines[begin - 1 : end])
 
 
-def picture(shown: str, title: str) -> str:
+def picture(
+    shown: str, title: str, width: int = COLUMNS, theme: TerminalTheme = SVG_EXPORT_THEME
+) -> str:
     """Return the text as an SVG that loads nothing from anywhere."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown))
-    svg = console.export_svg(title=title)
+    svg = console.export_svg(title=title, theme=theme)
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 

@@ -31,7 +31,7 @@ def screen(made: Board, width: int, rows: int = 20) -> list[str]:
     """All that the board shows, as a terminal does."""
     lines = [view.header(made, width, NOW)]
     lines += [view.row(made, row, width, NOW) for row in made.rows]
-    lower = view.lower(made, None, width, rows)
+    lower = view.lower(made, None, width, rows, NOW)
     lines += [*lower.lines, *lower.keys, *view.hints(made, width)]
     return [paint.strip(line, width).text for line in lines]
 
@@ -57,13 +57,13 @@ def test_board_of_eighty_columns_says_what_each_session_does() -> None:
     assert [line.rstrip() for line in screen(scene(), 80)] == [
         " midflight   ? 1 wait   * 3 run   - 1 rest                today ~$3.54   ? keys",
         " Waits for you 1 ───────────────────────────────────────────────── oldest first",
-        "> ? users-validation         asks: Bash npm test              4 min      $0.41",
+        "> ? users-validation         asks: Bash npm test               4 min      $0.41",
         " Running 3 ──────────────────────────────────────────────────── time       cost",
-        "  * post-validation          waiting for the model            18:40 ~$3.12/$10",
-        "    └ * orders               Edit src/orders.py                5:48     ~$0.12",
-        "  = nightly                  usage limit                                 $0.00",
+        "  * post-validation          waiting for the model             18:40 ~$3.12/$10",
+        "    └ * orders               Edit src/orders.py                 5:48     ~$0.12",
+        "  = nightly                  usage limit                                  $0.00",
         " At rest 1 ─────────────────────────────────────────────────────── newest first",
-        "  - csv-export               9 files                           30 s          ?",
+        "  - csv-export               9 files                            30 s          ?",
         " users-validation ────────────────────────────── /home/me/shop · fake m · $0.41",
         " ? Run a command   Bash in /home/me/shop",
         "  npm test",
@@ -78,13 +78,13 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     made = scene()
     lines = [view.row(made, row, width, NOW) for row in made.rows]
     lines += [view.header(made, width, NOW), *view.hints(made, width)]
-    for line in lines if width >= 60 else []:
+    for line in lines if width >= 60 else []:  # else it is cut when it is drawn
         assert cell_len(text(line)) <= width
     assert {cell_len(line) for line in screen(made, width)} == {width}
 
 
 def test_wide_screen_has_folders_and_a_narrow_one_keeps_time_and_cost() -> None:
-    assert "csv-export                  store" in "\n".join(screen(scene(), 120))
+    assert "csv-export               store" in "\n".join(screen(scene(), 120))
     narrow = "\n".join(screen(scene(), 60))
     assert " ? users-validation   Bash npm test" in narrow
     assert "4 min    $0.41" in narrow
@@ -173,10 +173,10 @@ def test_request_is_called_by_what_it_does(effects: tuple[object, ...], said: st
 
 def test_request_is_shown_whole_or_its_keys_are_not() -> None:
     made = board(asks("a", edit("a", lines=30)))
-    lower = view.lower(made, None, 80, 12)
+    lower = view.lower(made, None, 80, 12, NOW)
     assert (lower.whole, len(lower.lines) + len(lower.keys)) == (False, 12)
     assert text(lower.keys[0]) == " Enter reads all 32 lines, then it can be answered"
-    assert view.lower(made, None, 80, 40).whole
+    assert view.lower(made, None, 80, 40, NOW).whole
 
 
 def test_several_requests_are_counted() -> None:
@@ -211,7 +211,8 @@ def test_no_text_of_an_agent_is_obeyed_or_hidden() -> None:
     tail = Tail("c", "/")
     for event in (
         e.TextDelta(text=EVIL),
-        e.ToolStarted(call="1", name=EVIL, kind="other", title=EVIL, input={}),
+        e.ToolStarted(call="1", name=EVIL, kind="other", title=EVIL, input={}, time=NOW - 9),
+        e.ToolProgress(call="1", text=EVIL, time=NOW - 5),
         e.Notice(level="error", text=EVIL),
     ):
         tail.take(event)
@@ -221,7 +222,7 @@ def test_no_text_of_an_agent_is_obeyed_or_hidden() -> None:
         for key in made.keys:
             made.choose(key)
             shown += screen(made, width)
-            shown += [paint.strip(line, width).text for line in tail.lines(width, 30)]
+            shown += [paint.strip(line, width).text for line in tail.lines(width, 30, NOW)]
     assert {unicodedata.category(char) for line in shown for char in line}.isdisjoint(
         {"Cc", "Cf", "Cs", "Zl", "Zp"}
     )

@@ -40,6 +40,9 @@ FRAME_S = 0.1
 BESIDE = 160
 """From so many columns on the chosen session stands beside the list, and not below it."""
 
+LEAST_LOWER = 8
+"""So many lines the lower part has on every screen."""
+
 HIGH = 30
 """From so many lines on an empty one stands between two groups."""
 
@@ -58,9 +61,9 @@ class BoardApp(App[str | None]):
     #head, #title, #hints { height: 1; }
     #lower { height: 1fr; width: 1fr; }
     #title { display: none; }
-    #main { height: 1fr; layout: vertical; }
+    #main { height: 1fr; layout: vertical; overflow: hidden; }
     #main.beside { layout: horizontal; }
-    #typed { height: 3; margin: 0 1; border: none; padding: 0; }
+    #typed { height: 3; border: none; padding: 0 1; }
     """
 
     def __init__(self, board: Board, client: Client) -> None:
@@ -132,7 +135,8 @@ class BoardApp(App[str | None]):
         box = board.box
         if box is not None:
             self._title.show([view.box_title(box, width)])
-        hints = view.hints(board, width, self.feed.problem)
+        reading = self._reading is not None
+        hints = view.hints(board, width, self.feed.problem, reading=reading)
         self._hints.styles.height = len(hints)
         self._hints.show(hints)
 
@@ -156,9 +160,16 @@ class BoardApp(App[str | None]):
             self._list.styles.width, self._list.styles.height = width * 3 // 5, "1fr"
         else:
             room = self._main.size.height
-            rows = len(self._display_rows())
-            self._list.styles.width = "1fr"
-            self._list.styles.height = max(1, min(rows, room // 2 - 1))
+            lower = max(self._needed(width, room), room - len(self._display_rows()))
+            self._list.styles.width, self._list.styles.height = "1fr", max(1, room - lower)
+
+    def _needed(self, width: int, room: int) -> int:
+        """Return how many lines the lower part takes: what is asked, up to half of the room."""
+        if self.board.asking is None:
+            return max(LEAST_LOWER, room // 3)
+        asked = self.board.asking.shown(width - 1)
+        needed = 1 + len(asked.body) + len(asked.keys)
+        return max(LEAST_LOWER, min(needed, room // 2 + 1))
 
     def _display_rows(self) -> list[Row | None]:
         """Return the rows, with a line between two groups where the screen is high."""
@@ -187,7 +198,7 @@ class BoardApp(App[str | None]):
     def _draw_lower(self, now: float) -> None:
         width, height = self._lower.size
         if self._reading is None:
-            lower = view.lower(self.board, self.feed.tail, width, height)
+            lower = view.lower(self.board, self.feed.tail, width, height, now)
             gap: list[Line] = [[]] * (height - len(lower.lines) - len(lower.keys))
             self._lower.show([*lower.lines, *lower.keys, *gap])
             self.board.painted(whole=lower.whole and height > 1, now=now)
@@ -333,7 +344,7 @@ class BoardApp(App[str | None]):
         """Show something on the whole screen."""
         board, info = self.board, self.board.session
         if what == "keys":
-            self._reading = Reading(what, "Keys", lines_of([("", view.KEYS)]))
+            self._reading = Reading(what, "Keys", lines_of(view.KEYS))
         elif what == "request" and board.asking is not None:
             self._read_request = board.asking
             body = board.asking.shown(self.size.width - 1).body

@@ -15,7 +15,7 @@ from midflight.errors import InvalidInput
 from midflight.info import SessionInfo
 from midflight.state.session import BUSY
 
-_ENDS = "Enter sends, Alt-Enter is a new line, Esc goes back"
+_ENDS = "Enter sends, Alt-Enter new line, Esc"
 
 
 class Box(Protocol):
@@ -140,7 +140,7 @@ class EditBox:
     """Another command in the place of the one that is asked for."""
 
     title = "This command runs instead"
-    hint = "Enter allows it, Alt-Enter is a new line, Esc goes back"
+    hint = "Enter allows it, Alt-Enter new line, Esc goes back"
 
     def __init__(self, asking: Asking) -> None:
         """What is asked for."""

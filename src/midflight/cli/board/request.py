@@ -12,7 +12,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line, one_line, one_name
 from midflight.cli import answers
-from midflight.cli.board.words import WAITS, asks, folder
+from midflight.cli.board.words import WAITS, asks, at_home, folder
 from midflight.cli.board.wrap import Line, lines_of, wrap
 from midflight.cli.output import BOLD, DIM, Fragment
 from midflight.cli.terminal.render import approval
@@ -113,7 +113,7 @@ class Asking:
             return self._question_keys(question)
         lines = _keys({"y": "allow", "n": "deny"} | ({"e": "edit"} if self.editable else {}))
         if self.rule:
-            rule = _keys({"a": f"allow {answers.for_the_session(self.rule)}"})
+            rule = _keys({"a": f"allow {at_home(answers.for_the_session(self.rule))}"})
             room = width - sum(cell_len(text) for _, text in (*lines, *rule))
             lines += rule if room >= 0 else [("", "\n"), *rule]
         return lines

@@ -12,8 +12,8 @@ from midflight.cli.terminal.table import cut
 NARROW, WIDE = 72, 100
 """Below the one all columns are narrower; from the other on there is one for folders."""
 
-_NAME = (19, 25, 28)
-_TIME, _COST, _FOLDER = 8, 11, 16
+_NAME = (19, 25)
+_TIME, _COST, _FOLDER = 8, 11, 14
 _LEAST = 8
 """So much of a name is left beside the lines of a deep tree."""
 
@@ -34,11 +34,11 @@ class Cells(NamedTuple):
 
 def row_line(cells: Cells, width: int) -> list[Fragment]:
     """Return a row without its first column. What it does is shortened first, then the folder."""
-    name_width = _NAME[(width >= NARROW) + (width >= WIDE)]
+    name_width = _NAME[width >= NARROW]
     folder_width = _FOLDER if width >= WIDE else 0
-    cost_width = _COST if width >= NARROW else _COST - 2
+    cost_width = max(_COST if width >= NARROW else _COST - 2, len(cells.cost) + 1)
     branch = cells.branch[: max(0, name_width - _LEAST)]
-    room = width - 4 - name_width - folder_width - _TIME - cost_width - 2
+    room = width - 4 - name_width - folder_width - _TIME - cost_width - 1
     return [
         (DIM, f" {branch}"),
         (cells.mark_style, cells.mark),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from midflight import events as e
 from midflight.cli.board.wrap import Line, lines_of, wrap
-from midflight.cli.output import YELLOW
+from midflight.cli.output import DIM, YELLOW
+from midflight.cli.terminal.running_tools import RunningTools
 from midflight.cli.terminal.transcript import Transcript
 
 KEPT = 300
@@ -24,6 +25,7 @@ class Tail:
         self._transcript = Transcript(Path(cwd), whole=True)
         self._lines: deque[Line] = deque(maxlen=KEPT)
         self._open = False
+        self._tools = RunningTools()
 
     def take(self, event: e.Event) -> None:
         """Take in an event; one that is known already is passed over."""
@@ -31,6 +33,7 @@ class Tail:
             if event.seq <= self.seq:
                 return
             self.seq = event.seq
+        self._tools.take(event)
         fragments = self._transcript.take(event)
         if not fragments:
             return
@@ -47,7 +50,9 @@ class Tail:
         self._lines.append([(YELLOW, f"  {text}")])
         self._open = False
 
-    def lines(self, width: int, height: int) -> list[Line]:
-        """Return as many of the last lines as there is room for."""
-        wrapped = wrap(list(self._lines)[-height:], width) if height > 0 else []
-        return wrapped[-height:] if height > 0 else []
+    def lines(self, width: int, height: int, now: float) -> list[Line]:
+        """Return as many of the last lines as there is room for, with what a command puts out."""
+        height = max(1, height)
+        lines = list(self._lines)[-height:]
+        lines += [[(DIM, line)] for line in self._tools.lines(now, width)]
+        return wrap(lines, width)[-height:]

@@ -47,34 +47,33 @@ _HINTS = (
     "? keys",
 )
 
-KEYS = """\
+_KEYS = """\
 Look
-  j k, arrows        move.  g G, Home, End: to the ends.  The mouse works too
-  Enter              open it in this terminal; leaving it comes back here
-  w                  the next that waits for you
-  Space              fold or unfold: children, or what has been at rest for a day
-  /                  list only what has these words; wait run rest fail.  Esc shows all
-  d                  what has changed in its folder
-
-When it asks: once the whole of it has been on the screen for half a second
-  y                  allow
-  a                  allow for the rest of the session
-  n                  deny; a reason can follow
-  e                  write another command, and allow that
-  1 to 9             an option of a question.  Several: choose, then Enter
-  t                  answer in your own words
-
+  j k, arrows   choose.  g G, Home End: the first, the last.  Or the mouse
+  Enter         open it in this terminal; leaving that comes back here
+  w             the next that waits for you
+  Space         fold and unfold: children, and what has rested for a day
+  /             only what has these words; wait run rest fail.  Esc: all
+  d             what has changed in its folder
+When it asks, and all of it has been on the screen for half a second
+  y   n         allow; deny, for a reason or for none
+  a             allow for the rest of the session
+  e             write another command, and allow that
+  1 to 9        an option of a question.  Of several: choose, then Enter
+  t             answer in your own words
 Say
-  m                  a message: it is read at the agent's next step
-  u                  queue one: it gets a turn of its own
-  r                  redirect: ends the turn, and starts one for this
-  Tab                goes from one of these to the next.  Alt-Enter: a new line
-
+  m             a message: it is read at the agent's next step
+  u             queue one: it gets a turn of its own
+  r             redirect: ends the turn, starts one.  Tab: another of these
 Begin and end
-  c                  a new session in the background
-  s                  stop: then s the turn, k the turn but not the queue, x the session
-  q                  leave the board.  Nothing stops
+  c             a new session in the background
+  s             stop: then s the turn, k not its queue, x the session
+  q             leave.  Nothing stops
 """
+KEYS: list[Fragment] = [
+    ("" if line[0] == " " else BOLD, f" {line}\n") for line in _KEYS.splitlines()
+]
+"""What the keys do, on one screen."""
 
 
 def header(board: Board, width: int, now: float) -> Line:
@@ -112,7 +111,9 @@ def row(board: Board, row: Row, width: int, now: float) -> Line:
         return [("", " "), *line]
     used = sum(cell_len(text) for _, text in line)
     line = [(BOLD, ">"), *line, ("", " " * (width - 1 - used))]
-    return [(f"{style};{REVERSE}" if style else REVERSE, text) for style, text in line]
+    # One colour, since each that is reversed would be a block of its own.
+    bold = f"{BOLD};{REVERSE}"
+    return [(bold if BOLD in style.split(";") else REVERSE, text) for style, text in line]
 
 
 def _heading(board: Board, group: Group, width: int) -> Line:
@@ -136,12 +137,14 @@ def changes(diff: Diff) -> list[Fragment]:
     return [*files, ("", "\n"), *diff_lines(diff.diff.rstrip("\n"))]
 
 
-def hints(board: Board, width: int, problem: str = "") -> list[Line]:
+def hints(board: Board, width: int, problem: str = "", *, reading: bool = False) -> list[Line]:
     """Return the last lines: what was just done, what a key is asked for, or what keys there are.
 
     They are one line, and more only where a message is longer.
     """
     info = board.session
+    if reading and board.box is None:
+        return [[(DIM, " j k, PgUp PgDn move   g G to the ends   Esc back")]]
     if board.said:
         return wrap([[(BOLD, f" {one_line(board.said, 1000)}")]], width)[:SAID_LINES]
     if board.box is not None:
@@ -204,7 +207,7 @@ class Lower(NamedTuple):
     whole: bool
 
 
-def lower(board: Board, tail: Tail | None, width: int, height: int) -> Lower:
+def lower(board: Board, tail: Tail | None, width: int, height: int, now: float) -> Lower:
     """Return the lower part for a screen of this size."""
     info = board.session
     if info is None:
@@ -212,7 +215,9 @@ def lower(board: Board, tail: Tail | None, width: int, height: int) -> Lower:
     head = _head(board, info, width)
     if board.asking is None:
         mine = tail if tail is not None and tail.session == info.id else None
-        return Lower([head, *(mine.lines(width - 1, height - 1) if mine else [])], [], whole=True)
+        return Lower(
+            [head, *(mine.lines(width - 1, height - 1, now) if mine else [])], [], whole=True
+        )
     asked = board.asking.shown(width - 1)
     room = height - 1 - len(asked.keys)
     if len(asked.body) <= room:

@@ -175,5 +175,9 @@ def _outside(effect: EditEffect | ReadEffect, cwd: str) -> str:
 
 def folder(path: str) -> str:
     """Return a folder's path, the home folder as ``~``."""
-    home = str(Path.home())
-    return f"~{path.removeprefix(home)}" if f"{path}/".startswith(f"{home}/") else path
+    return at_home(f"{path}/").removesuffix("/")
+
+
+def at_home(text: str) -> str:
+    """Return a text with paths below the home folder shown from there."""
+    return text.replace(f"{Path.home()}/", "~/")

@@ -1,4 +1,8 @@
-"""Fragments laid out in lines of a width: nothing is left out, and nothing is cut."""
+"""Fragments laid out in lines of a width: nothing is left out, and nothing is cut.
+
+Unlike in a stream nothing is left to the terminal, so that it is known how many lines a request
+has, and a line that goes on never looks like the next one.
+"""
 
 from __future__ import annotations
 
