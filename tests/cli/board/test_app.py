@@ -263,7 +263,11 @@ async def test_new_session_begins_with_the_defaults_of_the_user(
     config.parent.mkdir(parents=True)
     config.write_text('agent = "fake"\nmax_turns = 7\n')
     kind = HostKind(host_environment(""), None)
-    async with FakeModel([Text("begun")]) as fake, Host(kind=kind), opened(project) as screen:
+    async with (
+        FakeModel([Text("begun")]) as fake,
+        Host(kind=kind, taking=True),
+        opened(project) as screen,
+    ):
         monkeypatch.setitem(agent._models, "", fake)  # noqa: SLF001 - no file names a model
         await screen.sees("No sessions yet. c starts one")
         await screen.press("c")
