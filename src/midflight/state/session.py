@@ -144,6 +144,8 @@ class State:
             reason = f" ({event.reason})" if event.reason != event.status else ""
             how, why = f"{event.status}{reason}", _one_line(event.text)
             self.last = f"{how}: {why}"[:LAST_CHARACTERS] if why else how
+        elif isinstance(event, MessageFailed) and self.turn is None:
+            self.last = f"failed ({event.reason})"  # as where the agent does not start
 
     def _note_limit(self, event: Event) -> None:
         if isinstance(event, LimitsChanged):
