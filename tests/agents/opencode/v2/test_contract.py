@@ -112,6 +112,35 @@ async def test_interrupt_ends_the_run_and_the_next_prompt_has_its_own(tmp_path: 
         assert (await (await session.send("second")).result()).text == "about second"
 
 
+async def test_interrupt_takes_back_what_the_model_has_not_got(tmp_path: Path) -> None:
+    async def play(run: Run, text: str) -> None:
+        del text
+        async with run.step("tool-calls"):
+            run.call("c1", "shell", {"command": "ls"})
+            await asyncio.Event().wait()
+
+    async with playing(play, tmp_path) as (server, session):
+        first = await session.send("first")
+        async for event in session.stream():
+            if isinstance(event, e.ToolStarted):
+                steer = await session.send("also")
+                while not server.sessions["ses_1"].inbox:
+                    await asyncio.to_thread(lambda: None)
+                await session.interrupt()
+        assert (first.state, steer.state) == ("cancelled", "cancelled")
+        assert server.sessions["ses_1"].inbox == {}
+
+
+@fault("I7")
+async def test_prompt_that_the_server_refuses_fails_and_says_so(tmp_path: Path) -> None:
+    async with playing(say, tmp_path) as (server, session):
+        server.sessions.clear()
+        message = await session.send("to whom?")
+        assert (await message.result()).status == "failed"
+        errors = [each for each in of(await news(session), e.Notice) if each.level == "error"]
+        assert len(errors) == 1
+
+
 @fault("I7")
 async def test_prompt_that_is_parked_is_made_a_steer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
