@@ -241,7 +241,8 @@ class Screen:
             return _aside("failed", f"{text} ({event.reason})")
         if event.reason == "interrupted" and event.message in self._mine:
             self._unsent.add(event.message)
-        return _aside("cancelled", f"{text} ({event.reason})")
+        why = "" if event.reason == "cancelled" else f" ({event.reason})"
+        return _aside("cancelled", f"{text}{why}")
 
     def take_unsent(self) -> list[str]:
         """Return once what was typed here and a stop has cancelled, in the order it was typed."""

@@ -80,6 +80,12 @@ async def queue(stage: Stage) -> None:
         assert [result.text for result in results] == ["three", "four", "two"]
         asked = [request.last_user_text for request in on.requests]
         assert asked == ["first", "d", "b", "c, but better"]
+        for change in (second.edit("too late"), third.move(), fourth.promote()):
+            try:
+                await change
+            except Conflict:
+                continue
+            raise AssertionError("a message that has had its turn was changed")
 
 
 async def redirect(stage: Stage) -> None:
