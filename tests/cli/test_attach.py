@@ -79,6 +79,7 @@ async def test_nothing_is_printed_below_an_open_request(begin: Begin, attached: 
     await screen.sees("[notice] Allow Read?")  # what came meanwhile follows the answer
     await screen.sees("Well.")
     assert screen.text.count("Allow Read?") == 1
+    assert "type to steer" not in screen.text
     screen.types("/detach")
     assert await screen.ends() == 0
 

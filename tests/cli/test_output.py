@@ -361,3 +361,22 @@ def test_what_happens_stands_below_what_was_written_before() -> None:
         "\nI look at the\n\n> also y\n  [steer] the agent reads it at its next step\n"
         "\ncode, and at\n  [notice] something\n\nthe tests.\n"
     )
+
+
+def test_what_we_say_of_a_request_is_broken_between_words(tmp_path: Path) -> None:
+    requests = PendingRequests(tmp_path)
+    asked = e.PermissionRequested(
+        request="r",
+        call="c",
+        name="Write",
+        input={},
+        rule="Edit(/a/folder/of/some/length/**)",
+        reason="since this is outside of what was allowed",
+    )
+    requests.add(asked)
+    lines = "".join(text for _, text in requests.shown(50)).splitlines()
+    assert max(map(len, lines)) <= 50
+    assert lines[-2:] == [
+        "  a: allow edits below /a/folder/of/some/length",
+        "  for the rest of this session",
+    ]

@@ -128,7 +128,8 @@ class Console:
         followers = self._tree.children.followers if self._tree is not None else []
         followers.append(self._show_child)
         self._take_sigint()
-        self._output.say([(DIM, HOW)])
+        if self._requests.current is None:  # below which nothing stands
+            self._output.say([(DIM, HOW)])
         for text in self._then:
             await self._session.send(text, delivery="queue")
         work = [self._watch(), self._read(), self._end()]

@@ -13,6 +13,7 @@ from midflight._util.sanitize import exact, exact_line, one_line, one_name
 from midflight.cli import answers
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment
 from midflight.cli.terminal.render import approval
+from midflight.cli.terminal.wrap import wrapped
 from midflight.effects import brief
 from midflight.events import Request
 from midflight.values import Question
@@ -141,7 +142,8 @@ class PendingRequests:
         who = first.asker or "The agent"
         head = f"\n{who} asks for leave to use {one_name(request.name)}{why}{long}\n"
         rule = f"  a: allow {answers.for_the_session(request.rule)}\n"
-        return [(YELLOW, head), *detail, *([(DIM, rule)] if request.rule else [])]
+        always = wrapped([(DIM, rule)], columns) if request.rule else []
+        return [*wrapped([(YELLOW, head)], columns), *detail, *always]
 
     @property
     def _question(self) -> Question | None:
