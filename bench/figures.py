@@ -143,7 +143,7 @@ COMPARISONS = {
         (
             Figure(
                 "echo_p99",
-                "8 terminals stream: key → its echo, 99th percentile",
+                "8 sessions stream: key → its echo, 99th percentile",
                 "ms",
                 1e3,
                 value_aim=50,

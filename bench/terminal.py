@@ -13,14 +13,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from bench.background import end_hosts
 from bench.base import First, Samples, Size
 from bench.host_work import LONG, fill
+from bench.probe import settle
 from bench.sides import Raw
+from midflight.client.client import connect
 
 __all__ = ["PROBES"]
 
@@ -99,26 +101,36 @@ class Terminal:
 
 
 async def echo(side: str, size: Size) -> Samples:
-    """How long a key takes until it is seen, in one of several terminals that all stream."""
+    """How long a key takes until it is seen, while this session streams and others beside it."""
     assert side == "midflight"
     took: list[float] = []
-    async with AsyncExitStack() as stack:
-        argv = ["run", f"drip {size.drips * 100}", "--model", "sonnet"]
-        screens = [await stack.enter_async_context(Terminal(*argv)) for _ in range(size.sessions)]
-        await asyncio.gather(*(screen.shows("word1") for screen in screens))
-        screen = screens[-1]
-        for number in range(size.drips):
-            if number % len(KEYS) == 0:
-                screen.type(CLEAR)
-                await asyncio.sleep(BETWEEN_S)
-            # Not the one that stood there before: that would be no change to draw.
-            key = KEYS[(number + number // len(KEYS)) % len(KEYS)]
-            began = time.perf_counter()
-            screen.type(key)
-            took.append(await screen.shows(key) - began)
-            await asyncio.sleep(BETWEEN_S)
+    argv = ["run", f"drip {size.drips * 100}", "--model", "sonnet"]
+    async with connect() as client:
+        for _ in range(size.sessions - 1):
+            await asyncio.to_thread(run, [MIDFLIGHT, *argv, "-d"])
+        async with Terminal(*argv) as screen:
+            await screen.shows("word1")
+            await settle(size)
+            took += await echoes(screen, size.drips)
+        await end_hosts(client)
     took.sort()
     return {"echo_p99": [took[len(took) * 99 // 100]]}
+
+
+async def echoes(screen: Terminal, keys: int) -> list[float]:
+    """Type so many keys, and return how long each took until it was shown."""
+    took = []
+    for number in range(keys):
+        if number % len(KEYS) == 0:
+            screen.type(CLEAR)
+            await asyncio.sleep(BETWEEN_S)
+        # Not the one that stood there before: that would be no change to draw.
+        key = KEYS[(number + number // len(KEYS)) % len(KEYS)]
+        began = time.perf_counter()
+        screen.type(key)
+        took.append(await screen.shows(key) - began)
+        await asyncio.sleep(BETWEEN_S)
+    return took
 
 
 async def answer(side: str, size: Size) -> Samples:
@@ -141,7 +153,7 @@ STATES = {"few": Path("few").absolute(), "many": Path("many").absolute()}
 async def commands(side: str, size: Size) -> Samples:
     """Start to end: ``midflight ls`` in two journals, and what a shell asks at a Tab."""
     if side == "raw":
-        took = [whole([sys.executable, "-c", "import sqlalchemy"]) for _ in range(size.starts)]
+        took = [imported() for _ in range(size.starts)]
         return {"ls_few": took, "ls_many": took}
     for state, count in (("few", min(FEW, size.listed)), ("many", size.listed)):
         if not STATES[state].exists():
@@ -149,19 +161,32 @@ async def commands(side: str, size: Size) -> Samples:
     samples: Samples = {"ls_few": [], "ls_many": [], "tab": []}
     for _ in range(size.starts):
         for state in STATES:
-            samples[f"ls_{state}"].append(whole([MIDFLIGHT, "ls", "--all"], state))
-        samples["tab"].append(whole([MIDFLIGHT, "__complete", "show", ""], "many"))
+            samples[f"ls_{state}"].append(listed(state, "ls", "--all"))
+        samples["tab"].append(listed("many", "__complete", "show", ""))
     return samples
 
 
-def whole(argv: list[str], state: str = "few") -> float:
-    """Run a command, and return how long it lives."""
+def listed(state: str, *arguments: str) -> float:
+    """Run a command that names sessions, and return how long it lives."""
     env = {**os.environ, "XDG_STATE_HOME": str(STATES[state])}
     began = time.perf_counter()
-    done = subprocess.run(argv, env=env, capture_output=True, timeout=PATIENCE_S, check=True)
+    done = run([MIDFLIGHT, *arguments], env)
     took = time.perf_counter() - began
-    assert argv[0] != MIDFLIGHT or LONG[:10].encode() in done.stdout
+    assert LONG[:10].encode() in done.stdout
     return took
+
+
+def imported() -> float:
+    """Return how long a Python lives that imports what ``ls`` stands on."""
+    began = time.perf_counter()
+    run([sys.executable, "-c", "import sqlalchemy"])
+    return time.perf_counter() - began
+
+
+def run(
+    argv: list[str], env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(argv, env=env, capture_output=True, timeout=PATIENCE_S, check=True)
 
 
 PROBES: dict[str, Callable[[str, Size], Awaitable[Samples]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import shutil
 import signal
 import time
@@ -125,6 +126,7 @@ class Console:
 
     async def run(self) -> int:
         """Run until the person quits; return the exit code of the last message."""
+        gc.freeze()  # looking for garbage in all that was loaded would hold a key up for 0.1 s
         followers = self._tree.children.followers if self._tree is not None else []
         followers.append(self._show_child)
         self._take_sigint()
