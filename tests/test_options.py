@@ -51,6 +51,14 @@ def test_number_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
         Options.build(**{name: value})
 
 
+def test_only_a_conversation_that_is_named_can_be_copied() -> None:
+    assert Options.build(resume="x", fork=True, spent_usd=None).fork
+    with pytest.raises(InvalidOption, match="fork: there is no conversation to copy"):
+        Options.build(fork=True)
+    with pytest.raises(InvalidOption, match="fork: expected True or False"):
+        Options.build(resume="x", fork="yes")
+
+
 @pytest.mark.parametrize("value", ["ask", "", True, 3])
 def test_on_usage_limit_is_one_of_two_words(value: Any) -> None:
     with pytest.raises(InvalidOption, match=r"on_usage_limit: .* is not one of wait, fail"):

@@ -91,7 +91,8 @@ class SessionOptions(TypedDict, total=False):
     setting_sources: Names | None
     trust: bool | None
     resume: str | None
-    spent_usd: float
+    fork: bool
+    spent_usd: float | None
     on_request: RequestHandler | None
     attended: bool | None
     agent_path: StrPath | None
@@ -137,7 +138,9 @@ class Options(Limits, frozen=True, kw_only=True):
     trust: whether the agent obeys what the folder itself has it run or redirect: True for this
         session, False for never; default: if the user has agreed to it with ``midflight trust``.
     resume: the agent's own id of an earlier conversation to resume.
-    spent_usd: what that conversation has cost so far; it counts towards ``max_budget_usd``.
+    fork: whether to go on in a copy of that conversation, and leave it as it is.
+    spent_usd: what that conversation has cost so far; it counts towards ``max_budget_usd``. None if
+        that is not known: then the total is not known either, and the budget is for what follows.
     on_request: called with each permission request and question.
     attended: True if a person is there to answer (requests then have no deadline), False if not
         (they are denied at once); default: they are denied at once unless the session has a
@@ -164,7 +167,8 @@ class Options(Limits, frozen=True, kw_only=True):
     setting_sources: tuple[str, ...] | None = None
     trust: bool | None = None
     resume: str | None = None
-    spent_usd: _Spent = 0.0
+    fork: bool = False
+    spent_usd: _Spent | None = 0.0
     on_request: RequestHandler | None = None
     attended: bool | None = None
     agent_path: Path | None = None
@@ -183,6 +187,8 @@ class Options(Limits, frozen=True, kw_only=True):
         checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
         if "cwd" not in checked:
             checked["cwd"] = _directory("cwd", ".")
+        if checked.get("fork") and not checked.get("resume"):
+            raise InvalidOption("fork", "there is no conversation to copy", "name it with resume")
         return cls(**checked)
 
     def __repr__(self) -> str:
@@ -437,7 +443,8 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("max_turns", "max_depth", "max_children"), _count),
     **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout", "background_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),
-    "spent_usd": _typed(_Spent, "a finite number from 0 up"),
+    "spent_usd": _typed(_Spent | None, "a finite number from 0 up"),
+    "fork": _typed(bool, "True or False"),
     **dict.fromkeys(("allowed_tools", "disallowed_tools"), _tools),
     "setting_sources": _names,
     "skills": _skills,

@@ -45,7 +45,8 @@ def test_every_option_comes_back(tmp_path: Path) -> None:
         effort="high",
         setting_sources=[],
         resume="conversation",
-        spent_usd=0.25,
+        fork=True,
+        spent_usd=None,
         agent_path=tmp_path / "agent",
         server_url="http://127.0.0.1:1",
     )

@@ -456,6 +456,37 @@ async def test_conversation_is_resumed(fake_model: Callable[..., Any], tmp_path:
     assert session.agent_session == earlier
 
 
+async def test_copy_of_a_conversation_leaves_that_as_it_is(
+    fake_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It is made once: when the agent is started again, it resumes the copy."""
+    model = await fake_model(Text("one"), Text("two"), [Wait("never")], Text("four"))
+    options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+    async with midflight.dispatch("first", **options) as session:
+        assert session.first is not None
+        await session.first.result()
+        earlier = session.agent_session
+    options |= {"resume": earlier, "fork": True, "spent_usd": None, "max_budget_usd": 1.0}
+    async with midflight.dispatch("second", **options) as session:
+        assert session.first is not None
+        result = await session.first.result()
+        assert (result.status, result.total_cost_usd) == ("completed", None)
+        assert known(result.cost_usd) > 0
+        third = await session.send("third")
+        await model.reached("never")
+        await model.agents[-1].die()
+        await third.result()
+        copied = session.agent_session
+        assert copied not in (None, earlier)
+        assert (await (await session.send("fourth")).result()).text == "four"
+        assert session.agent_session == copied
+        assert session.total_cost_usd is None
+    assert "first" in str(model.requests[1].messages)
+    assert "second" in str(model.requests[3].messages)
+    assert "second" not in str(model.conversations[earlier])
+    assert len(model.conversations) == 2
+
+
 async def test_next_message_restarts_an_agent_that_has_died(fake: Start) -> None:
     model, session = await fake([Words("a"), Wait("never")], Text("again"))
     async with session:

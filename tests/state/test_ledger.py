@@ -161,6 +161,17 @@ def test_budget_counts_as_spent_once_a_turns_cost_is_not_known() -> None:
     assert ledger.spent(1.0)
 
 
+def test_budget_is_for_what_follows_a_past_whose_cost_is_not_known() -> None:
+    ledger = Ledger(None)
+    assert (ledger.total_usd, ledger.known_usd, ledger.spent(1.0)) == (None, 0.0, False)
+    usage = spend(ledger, 0.5)
+    assert (usage.cost_usd, usage.total_cost_usd) == (0.5, None)
+    end(ledger, 0.5)
+    assert (ledger.total_usd, ledger.known_usd, ledger.spent(1.0)) == (None, 0.5, False)
+    spend(ledger, 0.5)
+    assert ledger.spent(1.0)
+
+
 @pytest.mark.usefixtures("prices")
 def test_tokens_of_several_models_are_priced_together_or_not_at_all() -> None:
     ledger = Ledger()

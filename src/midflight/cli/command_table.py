@@ -213,6 +213,32 @@ def _run(parser: argparse.ArgumentParser) -> None:
     _json(parser, "one event per line out, one command per line in")
 
 
+def _adopt(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "conversation",
+        metavar="ID",
+        nargs="?",
+        help="how its id begins; without one they are listed",
+    )
+    add("task", metavar="TEXT", nargs="?", help="what it is told; it can be typed later too")
+    _agent(parser)
+    add("--name", metavar="NAME", help="a short name for the session")
+    _trust_option(parser)
+    _notify(parser)
+    parser.set_defaults(
+        detach=False,
+        images=(),
+        json=False,
+        no_journal=False,
+        park_after=None,
+        resume=None,
+        system_prompt=None,
+        then=None,
+        worktree=False,
+    )
+
+
 def _orchestrate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", nargs="?", help="what is to be done; it can be typed later too")
@@ -468,6 +494,12 @@ COMMANDS = {
         "run a task here and show what the agent does",
         _run,
         "midflight.cli.commands.run:run",
+    ),
+    "adopt": Command(
+        "start",
+        "go on with a conversation begun with the plain agent",
+        _adopt,
+        "midflight.cli.commands.adopt:adopt",
     ),
     "orchestrate": Command(
         "start",

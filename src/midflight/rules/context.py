@@ -31,7 +31,7 @@ class RulesContext:
         act: Callable[[Action], None],
         support: Callable[[str], Support],
         mode: PermissionMode,
-        spent_usd: float,
+        spent_usd: float | None,
         wall_clock: Callable[[], float],
     ) -> None:
         """Begin with an empty state."""

@@ -48,7 +48,7 @@ class SessionRules:
         support: Callable[[str], base.Support],
         wall_clock: Callable[[], float],
         mode: PermissionMode = "default",
-        spent_usd: float = 0.0,
+        spent_usd: float | None = 0.0,
         folders: Sequence[str] = (),
     ) -> None:
         """Begin with an empty state; ``spent_usd`` is what the conversation has cost before.

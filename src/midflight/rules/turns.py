@@ -210,7 +210,7 @@ class TurnRules:
             cost = money(end.cost_usd)
         elif end.used:
             cost = ledger.priced(end.used)
-        settled = ledger.settled_usd
+        settled, unknown = ledger.settled_usd, ledger.unknown
         context.emit(
             e.TurnEnded(
                 turn=turn.id,
@@ -226,7 +226,7 @@ class TurnRules:
                 denials=tuple(denials.values()),
             )
         )
-        if ledger.settled_usd is None and settled is not None and context.limits.max_budget_usd:
+        if ledger.unknown and not unknown and context.limits.max_budget_usd:
             context.notice("error", UNKNOWN_COST)
         context.watchdog.end()
         if context.engaged:

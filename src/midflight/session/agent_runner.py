@@ -462,6 +462,7 @@ class AgentRunner:
             self._options,
             permission_mode=self._rules.mode,
             resume=started.agent_session if started else self._options.resume,
+            fork=self._options.fork and not started,
             spent_usd=self._rules.state.ledger.known_usd,
         )
 

@@ -15,18 +15,20 @@ class Ledger:
     ``turn_usd`` and ``tokens`` are the running turn's, with what background work has used since
     the turn before it: agents count in the same way. ``settled_usd`` is what the ended turns have
     cost; ``charged_usd`` is what others have spent on the session's account. Both of the session's
-    own figures are None where a part of them is not known. No figure decreases, except an estimate
+    own figures are None where a part of them is not known; ``unknown`` says that what a turn of
+    this session has cost is not. No figure decreases, except an estimate
     that the agent's own figure replaces. Money is in US dollars.
     """
 
-    def __init__(self, settled_usd: float = 0.0) -> None:
-        """Begin with what earlier parts of the session have cost."""
-        self.settled_usd: float | None = settled_usd
+    def __init__(self, settled_usd: float | None = 0.0) -> None:
+        """Begin with what earlier parts of the session have cost, None if that is not known."""
+        self.settled_usd = settled_usd
         self.charged_usd = 0.0
-        self._settled_known_usd = settled_usd
+        self._settled_known_usd = settled_usd or 0.0
+        self.unknown = False
         self.turn_usd: float | None = 0.0
         self.tokens = TokenUsage()
-        self._shown_usd = settled_usd
+        self._shown_usd = settled_usd or 0.0
         self._clear()
 
     @property
@@ -63,6 +65,7 @@ class Ledger:
                 self.charged_usd = usd
             case TurnEnded():
                 self.settled_usd = event.total_cost_usd
+                self.unknown |= event.cost_usd is None
                 known = self._settled_known_usd + (event.cost_usd or 0.0)
                 self._settled_known_usd = max(known, event.total_cost_usd or 0.0)
                 self._clear()
@@ -76,10 +79,10 @@ class Ledger:
     def spent(self, cap: float) -> bool:
         """Tell whether so much has been spent, here and on the session's account.
 
-        Where it is not known what earlier turns have cost, a limit cannot be kept, so it counts as
-        spent.
+        Where it is not known what a turn has cost, a limit cannot be kept, so it counts as spent.
+        What was before the first one is not what the limit is for, where it is not known.
         """
-        return self.settled_usd is None or self.known_usd + self.charged_usd >= cap
+        return self.unknown or self.known_usd + self.charged_usd >= cap
 
     def step(
         self, model: str, tokens: TokenUsage, cost_usd: float | None, *, estimated: bool = False

@@ -67,7 +67,7 @@ class State:
     ``limits`` are those in force, None if they have not been changed.
     """
 
-    def __init__(self, spent_usd: float = 0.0) -> None:
+    def __init__(self, spent_usd: float | None = 0.0) -> None:
         """Begin before the first event."""
         self.outbox = Outbox()
         self.requests = Requests()

@@ -68,7 +68,7 @@ class AcpAgent:
         self._permissions = AcpPermissions(options)
         self._secrets = server_secrets(options.mcp_servers)
         redact = Redactor(self._env, self._secrets)
-        paid = None if options.resume is None else options.spent_usd
+        paid = None if options.resume is None else options.spent_usd or 0.0
         self._translate = UpdateTranslator(
             self._permissions, redact, paid, tells_money=self._program.cost == "supported"
         )

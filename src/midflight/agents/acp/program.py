@@ -107,6 +107,8 @@ def refuse(options: Options, agent: AcpProgram) -> None:
             raise UnsupportedOption(
                 name, "ACP has no such thing", "set it in the agent's own files"
             )
+    if options.fork:
+        raise UnsupportedOption("fork", "ACP has no copy of a conversation", "resume it as it is")
     if options.plugins:
         raise UnsupportedOption("plugins", "ACP has no plugins", "install it for the agent itself")
     check_servers(options.mcp_servers)

@@ -94,7 +94,7 @@ def arguments(
         "--include-partial-messages",
         "--permission-prompt-tool=stdio",
         f"--permission-mode={own_mode(options.permission_mode)}",
-        f"--resume={options.resume}" if options.resume else f"--session-id={session}",
+        *_conversation(options, session),
     ]
     allowed, sources = list(options.allowed_tools or ()), options.setting_sources
     if options.skills is not None:
@@ -122,6 +122,14 @@ def arguments(
     return argv
 
 
+def _conversation(options: Options, session: str) -> list[str]:
+    """Return which conversation it is: a new one, an earlier one, or a copy of that."""
+    if not options.resume:
+        return [f"--session-id={session}"]
+    copy = ["--fork-session", f"--session-id={session}"] if options.fork else []
+    return [f"--resume={options.resume}", *copy]
+
+
 def own_mode(mode: PermissionMode) -> PermissionMode:
     """Return the program's own permission mode for one of a session.
 
@@ -138,7 +146,7 @@ def _money_left(options: Options) -> float | None:
     """
     if options.max_budget_usd is None:
         return None
-    return max(options.max_budget_usd - options.spent_usd, 0.000001)
+    return max(options.max_budget_usd - (options.spent_usd or 0.0), 0.000001)
 
 
 def environment(options: Options) -> dict[str, str]:

@@ -175,14 +175,14 @@ def check(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"permissions.{name} is not a list of rules")
 
 
-def _own_folder(env: Mapping[str, str]) -> Path:
+def own_folder(env: Mapping[str, str]) -> Path:
     """Return the folder of the user's own settings."""
     return Path(env.get("CLAUDE_CONFIG_DIR") or home(env) / ".claude")
 
 
 def user_settings(env: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return what the user's own settings allow, and which of their files are left out."""
-    path = _own_folder(env) / "settings.json"
+    path = own_folder(env) / "settings.json"
     try:
         settings = json_object(path.read_bytes())
         check(settings)
@@ -198,7 +198,7 @@ def user_settings(env: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 def only_here(options: Options, stake: Stake) -> Iterator[tuple[str, str]]:
     """Yield what the options name and only the folder has: the option, and the name in it."""
-    own = _own_folder(options.env)
+    own = own_folder(options.env)
     skills = {found[1] or found[2] for file in stake.files if (found := _SKILL.search(file.path))}
     for skill in options.skills or ():
         if skill in skills and not _has_skill(own, skill):

@@ -53,15 +53,20 @@ def run(args: argparse.Namespace) -> int:
     if args.task is None:
         raise InvalidInput("the following arguments are required: TASK", "midflight run --help")
     read_task(args)
-    resolved = resolve_options(args)
     args.images = read_images(args.image or ())
+    return start(args)
+
+
+def start(args: argparse.Namespace, **more: Any) -> int:
+    """Run a session whose task has been read, with ``more`` options, and return the exit code."""
+    resolved = resolve_options(args)
     try:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
         # In a journal a person at the terminal is one of those who may attend; see `hosted`.
         leaves = at_terminal() and not (args.json or args.no_journal)
         attended = None if leaves else args.json or at_terminal()
-        options = Options.build(attended=attended, **resolved.options)
+        options = Options.build(attended=attended, **resolved.options, **more)
         return asyncio.run(_run(args, options, with_waiter() if leaves else None))
     except Quit:
         return INTERRUPTED

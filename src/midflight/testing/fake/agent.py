@@ -138,7 +138,10 @@ class FakeAgent:
         """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
         model = self._find()
         self._tools.protected = await asyncio.to_thread(protected, self._options)
-        session = self._options.resume or str(uuid.uuid4())
+        earlier = self._options.resume
+        session = str(uuid.uuid4()) if self._options.fork else earlier or str(uuid.uuid4())
+        if earlier and self._options.fork:
+            model.conversations[session] = list(model.conversations[earlier])
         self._conversation = FakeConversation(model, self._options, session, self._tools, self._say)
         model.agents.append(self)
         self._say(Up())

@@ -100,7 +100,7 @@ class FakeConversation:
         self._say = say
         self._history = model.conversations.setdefault(session, [])
         self._retries = int(options.env.get("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES))
-        self._spent = options.spent_usd
+        self._spent = options.spent_usd or 0.0
         self.model_name = options.model or "fake-model"
         self.unread: dict[str, list[dict[str, Any]]] = {}
         self._begin()

@@ -58,6 +58,8 @@ async def begin(client: OpenCodeClient, options: Options) -> Beginning:
         return Beginning(str((await client.post("/session", wanted))["id"]), "", agent)
     path = f"/session/{options.resume}"
     try:
+        if options.fork:
+            path = f"/session/{(await client.post(f'{path}/fork', {}))['id']}"
         info = await client.patch(path, {"permission": permission})
     except Refused as error:
         raise ConversationLost(f"No conversation found: {options.resume}") from error

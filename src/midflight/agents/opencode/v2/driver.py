@@ -108,6 +108,8 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
     def __init__(self, options: Options) -> None:
         """Take the options; nothing is started. Raises `UnsupportedOption`."""
         super().__init__(options)
+        if options.fork:
+            raise UnsupportedOption("fork", "midflight does not copy conversations of OpenCode 2")
         self._replies: Replies
         self._feed: Feed
         self._translate: EventTranslator
