@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from midflight.cli import shared_options as shared
+
 MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
 """Programs whose configuration `midflight mcp install` writes."""
 
@@ -23,10 +25,6 @@ NO_LIMIT = "none"
 
 SHELLS = ("bash", "zsh", "fish")
 
-SESSION_HELP = (
-    "a session: its name, its id, or how one of them begins; the latest of this folder if left out"
-)
-
 WORKTREE_HELP = (
     "a session, or the name of a worktree of this repository; the latest session with a worktree"
     " here if left out"
@@ -36,144 +34,6 @@ MAY_ANSWER_HELP = (
     "what an agent may answer that its own sessions ask: questions, permissions for a tool by its"
     " name, or everything; WHAT@S is of the session S, whoever has begun it; repeatable"
 )
-
-
-def seconds(text: str) -> float:
-    """Read a span of time: a number of seconds, or of the unit behind it."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    try:
-        return float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a span of time such as 90, 90s, 15m or 6h, got {text!r}"
-        ) from None
-
-
-def count(text: str) -> int:
-    """Read a whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-
-
-def dollars(text: str) -> float:
-    """Read an amount of US dollars."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected US dollars such as 2.50, got {text!r}"
-        ) from None
-
-
-# Options that several commands have ---------------------------------------------------------
-
-
-def _agent(parser: argparse.ArgumentParser) -> None:
-    """Add what says which agent it is, and what it may do."""
-    add = parser.add_argument
-    add(
-        "--agent",
-        metavar="A",
-        help="the agent: claude (default), opencode, a preset or acp:COMMAND",
-    )
-    add("--model", metavar="M", help="the model, as the agent names it")
-    add("--max-turns", metavar="N", type=count, help="model calls in one turn, at most")
-    add("--max-budget-usd", metavar="X", type=dollars, help="US dollars for the session, at most")
-    add("--allow", metavar="T,…", action="append", help="tools that run without asking")
-    add("--deny", metavar="T,…", action="append", help="tools that never run")
-    add(
-        "--permission-mode",
-        metavar="P",
-        help="default, acceptEdits, plan, dontAsk or bypassPermissions",
-    )
-    add("--plugin", metavar="DIR", action="append", help="a plugin's folder; repeatable")
-    add("--skill", metavar="NAME", action="append", help="a skill to use; repeatable")
-    add("--cwd", metavar="DIR", help="the folder to work in (default: this one)")
-    add("--add-dir", metavar="DIR", action="append", help="one more folder to use; repeatable")
-    add("--effort", metavar="E", help="how much it reasons, in the agent's own words")
-    add("--timeout", metavar="S", type=seconds, help="how long one turn may take: 90, 15m, 6h")
-    add("--stall-timeout", metavar="S", type=seconds, help="how long a silence ends a turn: 5m")
-    add(
-        "--on-usage-limit",
-        metavar="W",
-        help="at the account's usage limit: wait for its reset, or fail (default: ask, else fail)",
-    )
-    add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
-    add(
-        "--background-timeout",
-        metavar="S",
-        type=seconds,
-        help="how long to wait for silent background work before it is stopped (default: 10m)",
-    )
-    add("--server-url", metavar="URL", help="an OpenCode server that runs already")
-
-
-def _system_prompt(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--system-prompt", metavar="TEXT", help="what takes the place of the agent's own prompt"
-    )
-
-
-def _park_after(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--park-after",
-        metavar="S",
-        type=seconds,
-        help="in the background: park it when it was quiet for so long (15m); inf: never",
-    )
-
-
-def _notify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--notify", metavar="URL", help="tell this apprise address what waits, ends or fails"
-    )
-
-
-def _trust_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="obey what the folder has the agent run, for this session (see midflight trust)",
-    )
-
-
-def _session(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("session", metavar="S", nargs="?", help=SESSION_HELP)
-
-
-def _words(parser: argparse.ArgumentParser, words: str) -> None:
-    parser.usage = f"{parser.prog} [options] [S] {words}"
-    parser.add_argument("words", metavar=f"[S] {words}", nargs="+", help=SESSION_HELP)
-
-
-def _json(parser: argparse.ArgumentParser, meaning: str) -> None:
-    parser.add_argument("--json", action="store_true", help=meaning)
-
-
-def _wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--wait",
-        action="store_true",
-        help="show what follows until the session is quiet; the exit code is that of run",
-    )
-    _json(parser, "what came of it as JSON; with --wait, one event per line")
-
-
-def _journal(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--journal", metavar="DIR", help="the journal's folder (default: your own)")
-
-
-def _dispatch_limits(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--max-depth", metavar="N", type=count, help="agents below agents, at most (3)")
-    add(
-        "--max-children",
-        metavar="N",
-        type=count,
-        help="sessions of one agent that work at the same time, at most (8)",
-    )
 
 
 # The options of each command ----------------------------------------------------------------
@@ -187,8 +47,8 @@ def _run(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="what the agent should do; - takes it from standard input",
     )
-    _agent(parser)
-    _system_prompt(parser)
+    shared.agent_options(parser)
+    shared.system_prompt(parser)
     add(
         "--then",
         metavar="TEXT",
@@ -204,13 +64,13 @@ def _run(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the latest session of this folder, as it is",
     )
-    _trust_option(parser)
+    shared.trust(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
-    _park_after(parser)
-    _notify(parser)
+    shared.park_after(parser)
+    shared.notify(parser)
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
-    _json(parser, "one event per line out, one command per line in")
+    shared.as_json(parser, "one event per line out, one command per line in")
 
 
 def _adopt(parser: argparse.ArgumentParser) -> None:
@@ -222,10 +82,10 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
         help="how its id begins; without one they are listed",
     )
     add("task", metavar="TEXT", nargs="?", help="what it is told; it can be typed later too")
-    _agent(parser)
+    shared.agent_options(parser)
     add("--name", metavar="NAME", help="a short name for the session")
-    _trust_option(parser)
-    _notify(parser)
+    shared.trust(parser)
+    shared.notify(parser)
     parser.set_defaults(
         detach=False,
         images=(),
@@ -242,22 +102,22 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
 def _orchestrate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", nargs="?", help="what is to be done; it can be typed later too")
-    _agent(parser)
+    shared.agent_options(parser)
     add("--then", metavar="TEXT", action="append", help="a message after the task; repeatable")
     add("--name", metavar="NAME", help="a short name for the session")
     add(
         "--worktree", action="store_true", help="a git worktree for each session that it dispatches"
     )
-    _dispatch_limits(parser)
-    _trust_option(parser)
+    shared.dispatch_limits(parser)
+    shared.trust(parser)
     add(
         "--may-answer",
         metavar="WHAT",
         action="append",
         help=f"{MAY_ANSWER_HELP}; or nothing (default: questions)",
     )
-    _notify(parser)
-    _json(parser, "one event per line out, one command per line in")
+    shared.notify(parser)
+    shared.as_json(parser, "one event per line out, one command per line in")
     parser.set_defaults(resume=None, system_prompt=None)
 
 
@@ -275,7 +135,7 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--probe", action="store_true", help="try what each agent can do, offline; takes minutes")
     add("--agent", metavar="A", help="with --probe: only this agent")
-    _json(parser, "one JSON object; with --probe one row per line")
+    shared.as_json(parser, "one JSON object; with --probe one row per line")
 
 
 def _ls(parser: argparse.ArgumentParser) -> None:
@@ -283,75 +143,90 @@ def _ls(parser: argparse.ArgumentParser) -> None:
     add("--cwd", metavar="DIR", help="only sessions of this folder")
     add("--all", action="store_true", help="those too that were closed more than a day ago")
     add("--watch", action="store_true", help="show it anew when something changes")
-    _json(parser, "a list of objects; with --watch, one list per line")
+    shared.as_json(parser, "a list of objects; with --watch, one list per line")
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
-    _session(parser)
-    _json(parser, "as an object")
+    shared.session(parser)
+    shared.as_json(parser, "as an object")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:
-    _session(parser)
+    shared.session(parser)
     parser.add_argument(
         "-f",
         "--follow",
         action="store_true",
         help="follow what happens, until the session ends",
     )
-    _json(parser, "one event per line")
+    shared.as_json(parser, "one event per line")
 
 
 def _send(parser: argparse.ArgumentParser) -> None:
-    _words(parser, "TEXT")
-    _wait(parser)
+    shared.words(parser, "TEXT")
+    shared.wait(parser)
 
 
 def _queue(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         f"{parser.prog} [options] [S] TEXT, or [S] with one of the options for what waits"
     )
-    parser.add_argument("words", metavar="[S] TEXT", nargs="*", help=SESSION_HELP)
+    parser.add_argument("words", metavar="[S] TEXT", nargs="*", help=shared.SESSION_HELP)
     add = parser.add_mutually_exclusive_group().add_argument
     add("--list", action="store_true", help="show what waits; N is the number of a message there")
     add("--edit", metavar=("N", "TEXT"), nargs=2, help="give a message another text")
     add("--cancel", metavar="N", help="cancel a message")
     add("--move", metavar=("N", "M"), nargs=2, help="put N in front of M; M may be: end")
     add("--promote", metavar="N", help="have the agent read it at its next step, as with send")
-    _wait(parser)
+    shared.wait(parser)
 
 
 def _redirect(parser: argparse.ArgumentParser) -> None:
-    _words(parser, "TEXT")
+    shared.words(parser, "TEXT")
     parser.add_argument("--drop-queued", action="store_true", help="cancel the messages that wait")
-    _wait(parser)
+    shared.wait(parser)
 
 
 def _interrupt(parser: argparse.ArgumentParser) -> None:
-    _session(parser)
+    shared.session(parser)
     parser.add_argument("--keep-queued", action="store_true", help="keep the messages that wait")
 
 
 def _answer(parser: argparse.ArgumentParser) -> None:
-    _words(parser, "[REQUEST] allow|always|deny|TEXT")
+    shared.words(parser, "[REQUEST] allow|always|deny|TEXT")
     parser.add_argument(
         "--reason", metavar="TEXT", default="", help="with deny: why, for the agent"
     )
-    _wait(parser)
+    shared.wait(parser)
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
-    _session(parser)
+    shared.session(parser)
     limit_options(parser)
-    _json(parser, "as an object")
+    shared.as_json(parser, "as an object")
 
 
 def limit_options(parser: argparse.ArgumentParser) -> None:
     """Add the limits that can be changed while a session lives, each of which may be lifted."""
     add = parser.add_argument
-    add("--max-turns", metavar="N", type=_or_none(count), help="model calls in one turn, or none")
-    add("--max-budget-usd", metavar="X", type=_or_none(dollars), help="US dollars in all, or none")
-    add("--timeout", metavar="T", type=_or_none(seconds), help="how long a turn may take, or none")
+    add(
+        "--max-turns",
+        metavar="N",
+        type=_or_none(shared.count),
+        help="model calls in one turn, or none",
+    )
+    add(
+        "--max-budget-usd",
+        metavar="X",
+        type=_or_none(shared.dollars),
+        help="US dollars in all, or none",
+    )
+    add(
+        "--timeout",
+        metavar="T",
+        type=_or_none(shared.seconds),
+        help="how long a turn may take, or none",
+    )
 
 
 def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -378,11 +253,13 @@ def _worktree(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with merge: do not have the session resolve what conflicts",
     )
-    _json(parser, "what came of it as JSON")
+    shared.as_json(parser, "what came of it as JSON")
 
 
 def _rm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="S", nargs="+", help=SESSION_HELP.rpartition(";")[0])
+    parser.add_argument(
+        "sessions", metavar="S", nargs="+", help=shared.SESSION_HELP.rpartition(";")[0]
+    )
     parser.add_argument("--force", action="store_true", help="also while it runs: it is stopped")
 
 
@@ -400,8 +277,8 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
     add("--user", action="store_true", help="with install: for all folders, not for this one")
     add("--print", action="store_true", help="with install: only show what would be written")
-    _journal(parser)
-    _dispatch_limits(parser)
+    shared.journal(parser)
+    shared.dispatch_limits(parser)
     add(
         "--dir",
         metavar="DIR",
@@ -437,18 +314,24 @@ def _skill(parser: argparse.ArgumentParser) -> None:
 def _host(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
-    _agent(parser)
-    _system_prompt(parser)
+    shared.agent_options(parser)
+    shared.system_prompt(parser)
     parser.set_defaults(name=None, resume=None, trust=False)
-    _journal(parser)
-    _park_after(parser)
-    add("--ready", metavar="FD", type=count, help=argparse.SUPPRESS)
+    shared.journal(parser)
+    shared.park_after(parser)
+    add("--ready", metavar="FD", type=shared.count, help=argparse.SUPPRESS)
 
 
 def _serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    add("--port", metavar="N", type=count, default=7433, help="the port (7433); 0 takes a free one")
+    add(
+        "--port",
+        metavar="N",
+        type=shared.count,
+        default=7433,
+        help="the port (7433); 0 takes a free one",
+    )
     add(
         "--public-url",
         metavar="URL",
@@ -461,7 +344,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     add("--link", metavar="NAME", help="instead: make a link that logs one more device in, once")
     add("--devices", action="store_true", help="instead: list the devices that are logged in")
     add("--forget", metavar="D", help="instead: log a device out, by its id or name")
-    _journal(parser)
+    shared.journal(parser)
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
@@ -540,7 +423,7 @@ COMMANDS = {
     "attach": Command(
         "look",
         "take part in a session at this terminal; leaving does not stop it",
-        _session,
+        shared.session,
         "midflight.cli.commands.attach:attach",
     ),
     "send": Command(
@@ -576,7 +459,7 @@ COMMANDS = {
     "resume": Command(
         "step in",
         "attach, and hand over the messages that wait",
-        _session,
+        shared.session,
         "midflight.cli.commands.attach:resume",
     ),
     "worktree": Command(
@@ -588,7 +471,7 @@ COMMANDS = {
     "stop": Command(
         "end",
         "end a session and its agent; a message resumes it",
-        _session,
+        shared.session,
         "midflight.cli.commands.stop:stop",
     ),
     "rm": Command("end", "remove sessions and all they said", _rm, "midflight.cli.commands.rm:rm"),

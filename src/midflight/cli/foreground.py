@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from midflight._util.sanitize import one_name
 from midflight.agents import create
-from midflight.cli.command_table import seconds
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.options import terminal_setting
 from midflight.cli.output import at_terminal, write
+from midflight.cli.shared_options import seconds
 from midflight.cli.waiter import Waiter, terminal_is_gone
 from midflight.errors import InvalidInput, MidflightError
 from midflight.images import Image
