@@ -78,7 +78,7 @@ async def test_conversation_of_plain_claude_goes_on_here(
         f"midflight: process {busy.pid} has it open, so a copy goes on here and that one stays as"
         " it is\n"
     )
-    assert done.out.startswith("copied\n\nResult: copied\n")
+    assert done.out.startswith("copied\n\nResult: completed\n")
     assert "(session unknown)" in done.out
     assert "something slow" in str(scripted.requests[3].messages)
     scripted.signal("go")
@@ -100,7 +100,7 @@ async def test_conversation_of_plain_opencode_goes_on_here(
     assert (agent, words) == ("opencode", '(open) "Say plum"')
     done = await (await midflight(scripted, "adopt", known, "which word?")).done()
     assert done.err.endswith("so a copy goes on here and that one stays as it is\n")
-    assert done.out.startswith("plum\n\nResult: plum\n")
+    assert done.out.startswith("plum\n\nResult: completed\n")
     assert "(session unknown)" in done.out
     assert "Say plum" in str(scripted.requests[1].messages)
 
