@@ -88,8 +88,9 @@ async def test_a_session_in_the_background_outlives_its_command_and_its_host(
 
 
 async def test_start_that_fails_at_once_is_the_error_of_a_run_in_the_background(
-    model: Model, tell: Say
+    model: Model, tell: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("midflight.cli.commands.run.START_S", 30.0)  # "at once" on a busy machine
     command = ("run", "-d", "--agent", "acp:/bin/false", "look", "--name", "apart")
     done = await tell(await model(), *command)
     assert (done.code, done.out.splitlines()[0]) == (1, "apart")
