@@ -38,22 +38,28 @@ PROGRESS_S = 5.0
 Context = ServerRequestContext[Any]
 
 
-def make_server(handlers: Handlers) -> Server[Any]:
-    """Return a server with the tools."""
-    kinds: dict[str, tuple[type[t.ToolArgs], Callable[..., Awaitable[msgspec.Struct]]]] = {
-        "dispatch": (t.DispatchArgs, handlers.dispatch),
-        "send": (t.SendArgs, handlers.send),
-        "redirect": (t.RedirectArgs, handlers.redirect),
-        "interrupt": (t.InterruptArgs, handlers.interrupt),
-        "answer": (t.AnswerArgs, handlers.answer),
-        "wait": (t.WaitArgs, handlers.wait),
-        "sessions": (t.SessionsArgs, handlers.sessions),
-        "read": (t.ReadArgs, handlers.read),
-        "diff": (t.DiffArgs, handlers.diff),
-        "worktree": (t.WorktreeArgs, handlers.worktree),
-        "stop": (t.StopArgs, handlers.stop),
-    }
-    tools = definitions(may_answer=handlers.answers)
+HandlersOf = Callable[[Context], Awaitable[Handlers]]
+"""Returns the tools of the client that asks."""
+
+KINDS: dict[str, type[t.ToolArgs]] = {
+    "dispatch": t.DispatchArgs,
+    "send": t.SendArgs,
+    "redirect": t.RedirectArgs,
+    "interrupt": t.InterruptArgs,
+    "answer": t.AnswerArgs,
+    "wait": t.WaitArgs,
+    "sessions": t.SessionsArgs,
+    "read": t.ReadArgs,
+    "diff": t.DiffArgs,
+    "worktree": t.WorktreeArgs,
+    "stop": t.StopArgs,
+}
+"""The tools, and what each takes; a method of `Handlers` with its name carries it out."""
+
+
+def make_server(handlers_of: HandlersOf, *, answers: bool) -> Server[Any]:
+    """Return a server with the tools; ``answers`` says whether any request may be answered."""
+    tools = definitions(may_answer=answers)
     offered = {tool.name for tool in tools}
 
     async def list_tools(
@@ -65,12 +71,12 @@ def make_server(handlers: Handlers) -> Server[Any]:
         try:
             if params.name not in offered:
                 raise InvalidInput(f"there is no tool {params.name!r}", ", ".join(sorted(offered)))
-            kind, handle = kinds[params.name]
-            args = _checked(kind, params.arguments or {})
+            args = _checked(KINDS[params.name], params.arguments or {})
+            handlers = await handlers_of(ctx)
             if isinstance(args, t.WaitArgs):
                 result: msgspec.Struct = await _with_progress(ctx, handlers, args)
             else:
-                result = await handle(args)
+                result = await getattr(handlers, params.name)(args)
         except MidflightError as error:
             text = one_line(f"{error.code}: {error.message}", 1000)
             text += f"\n{one_line(error.hint, 1000)}" if error.hint else ""
@@ -131,7 +137,11 @@ async def serve(
     """Serve the client at standard input and output, until it goes."""
     async with connect(where, may_answer=may_answer, door="mcp") as client:
         handlers = Handlers(client, bounds)
-        server = make_server(handlers)
+
+        async def own(_: Context) -> Handlers:
+            return handlers
+
+        server = make_server(own, answers=handlers.answers)
         try:
             async with answered_stdio() as (reading, writing):
                 await server.run(reading, writing, server.create_initialization_options())

@@ -27,9 +27,11 @@ from midflight.host.http.openapi import document
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.http.problems import assemble
 from midflight.journal import Journal, JournalLocation
+from midflight.mcp.bounds import DispatchBounds
 from midflight.server.events import events_route
 from midflight.server.feed import Feed
 from midflight.server.login import LOGIN, login_routes
+from midflight.server.mcp import McpEndpoint, mcp_route
 from midflight.server.sessions import AllSessions
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says of the server.
 
     ``where`` is the journal; ``public`` are the URLs by which others reach it; ``cert`` and ``key``
-    are the files that TLS needs.
+    are the files that TLS needs; ``bounds`` are those of clients of MCP.
     """
 
     host: str
@@ -61,6 +63,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     cert: str | None = None
     key: str | None = None
     where: Path | str | None = None
+    bounds: DispatchBounds = DispatchBounds()
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,14 +124,16 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 *login_routes(logins),
             ]
             routes.append(_openapi(routes))
+            mcp = McpEndpoint(client, options.bounds, names)
+            every = [*routes, mcp_route(mcp)]
             guard = Guard(
-                assemble(routes, service.masked),
+                assemble(every, service.masked),
                 names,
                 Keyring(token, logins),
                 OPEN,
                 closing=lambda: service.closing,
             )
-            await check_guarded(guard, routes, min(names.hosts), OPEN)
+            await check_guarded(guard, every, min(names.hosts), OPEN)
             tcp.open_to_others(listener)
             server = await _answer(guard, listener, options)
             logins.serve([*names.urls])
@@ -137,7 +142,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 yield Serving(urls=names.urls, token_file=file, routes=routes)
             finally:
                 logins.serve([])
-                closing = asyncio.get_running_loop().create_task(_close(service, feed))
+                closing = asyncio.get_running_loop().create_task(_close(service, feed, mcp))
                 await end(server)
                 await closing
 
@@ -151,9 +156,10 @@ async def _answer(guard: Guard, listener: socket.socket, options: ServeOptions) 
         raise InvalidOption("tls_cert", what, "a certificate and its key, both PEM") from error
 
 
-async def _close(service: AllSessions, feed: Feed) -> None:
+async def _close(service: AllSessions, feed: Feed, mcp: McpEndpoint) -> None:
     """End what readers wait for, and their streams with it."""
     await service.close()
+    await mcp.close()
     await feed.close()
 
 

@@ -10,9 +10,11 @@ import signal
 import time
 
 from midflight._util.sanitize import one_line
+from midflight.cli.options import user_file
 from midflight.cli.output import write
 from midflight.environment import TOKEN_VARIABLE
 from midflight.host.http.logins import LINK_S, Device, Logins
+from midflight.mcp.bounds import DispatchBounds
 from midflight.server.server import ServeOptions, check_no_agent, journal_location, serving
 
 
@@ -21,6 +23,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.link is not None or args.devices or args.forget is not None:
         check_no_agent()
         return _logins(args, Logins(journal_location(args.journal)))
+    file = user_file()
     options = ServeOptions(
         host=args.host,
         port=args.port,
@@ -28,6 +31,7 @@ def serve(args: argparse.Namespace) -> int:
         cert=args.tls_cert,
         key=args.tls_key,
         where=args.journal,
+        bounds=DispatchBounds(**(dict(file.mcp) if file else {})),
     )
     env = {name: os.environ.pop(name) for name in (TOKEN_VARIABLE,) if name in os.environ}
     return asyncio.run(_serve(options, env))
