@@ -42,6 +42,9 @@ async def test_queue_is_listed_and_changed_by_number(begin: Begin, say: Say) -> 
     model, session = await busy(begin, say, "a b", "b c", "c d", "d e", answers=("1", "2", "3"))
     assert (await say("queue", "--list")).out == "  2  a b\n  3  b c\n  4  c d\n  5  d e\n"
     assert (await say("queue", "fix", "--cancel", "3")).out == "fix: cancelled 3\n"
+    assert (await say("queue", "--edit", "5", "d " * 99)).code == 0
+    assert f"  5  {'d ' * 98}d\n" in (await say("queue", "--list")).out  # no terminal cuts it
+    assert (await say("queue", "--edit", "5", "d e")).code == 0
     assert (await say("queue", "--edit", "4", "c, but better")).out == "fix: edited 4\n"
     assert (await say("queue", "--move", "5", "2", "fix")).out == "fix: moved 5\n"
     listed = json.loads((await say("queue", "--move", "2", "end", "--json")).out)

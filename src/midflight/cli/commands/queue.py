@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 from collections.abc import Sequence
 
 import msgspec
@@ -12,11 +11,14 @@ import msgspec
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
 from midflight.cli.commands.send import queue as send
-from midflight.cli.output import json_line, write
+from midflight.cli.output import columns, json_line, write
 from midflight.cli.terminal.queue import DONE, VERBS, Change, lines
 from midflight.client.client import connect
 from midflight.errors import InvalidInput
 from midflight.session.message import Message
+
+WIDEST = 10_000
+"""The longest line where no terminal bounds it; ``--json`` has each text whole."""
 
 
 def queue(args: argparse.Namespace) -> int:
@@ -51,7 +53,7 @@ async def _list_or_change(name: str | None, change: Change | None, *, as_json: b
         elif change is not None:
             write(f"{one_name(session.name)}: {DONE[change.verb]} {change.words[0]}\n")
         else:
-            listed = lines(session.queued, shutil.get_terminal_size().columns)
+            listed = lines(session.queued, columns() or WIDEST)
             write("".join(f"{line}\n" for line in listed or ["nothing waits"]))
     return 0
 

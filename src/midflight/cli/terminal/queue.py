@@ -78,7 +78,7 @@ def typed(text: str) -> Change | None:
     return Change(verb, found.groups())
 
 
-def lines(queued: Sequence[Message], width: int = 1000) -> list[str]:
+def lines(queued: Sequence[Message], width: int) -> list[str]:
     """Return a line for each message, with its number, no longer than so many columns."""
     digits = max((len(str(each.number)) for each in queued), default=0)
     texts = (f"{_MARKS.get(each.delivery, '')}{one_line(each.text, width)}" for each in queued)
