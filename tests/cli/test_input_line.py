@@ -187,7 +187,7 @@ async def test_messages_of_this_folder_come_before_those_of_others(project: Path
     async with Journal() as journal:
         await journal.register("")
         await said(journal, project, "here", "first", "second", "first")
-        await said(journal, project.parent, "there", "elsewhere")
+        await said(journal, project.parent, "there", "/cost")
         await said(journal, project, "agent", "by an agent", role="agent")
         await said(journal, project, "program", "by a program", role="program")
         await journal.leave()
@@ -196,7 +196,7 @@ async def test_messages_of_this_folder_come_before_those_of_others(project: Path
     found = [text async for text in history.load()]
     assert found[0] == "typed here"
     assert sorted(found[1:3]) == ["first", "second"]
-    assert found[3:] == ["elsewhere"]
+    assert found[3:] == ["//cost"]  # which is how it is sent, and no command
 
 
 @pytest.mark.usefixtures("state")

@@ -215,6 +215,12 @@ def test_line_that_the_agent_breaks_is_broken() -> None:
     assert shown == "Cost:  $1\nTime:  2 s\n"
 
 
+def test_text_on_a_dumb_terminal_is_as_wide_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    shown = "".join(text for _, text in markdown("word " * 40, 60))
+    assert max(map(len, shown.splitlines())) <= 60
+
+
 def test_markup_of_rich_is_only_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "[link=http://evil.example]click[/link] and [red]this[/red]"
     write(Screen(tmp_path).take(e.Notice(level="info", text=text), 80))

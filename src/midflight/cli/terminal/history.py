@@ -10,6 +10,7 @@ from pathlib import Path
 from prompt_toolkit.history import History
 
 from midflight import events as e
+from midflight.cli.terminal.slash_commands import COMMANDS, split
 from midflight.errors import MidflightError
 
 MOST = 1_000
@@ -74,8 +75,13 @@ async def _messages(folder: Path) -> list[str]:
             typed = [
                 event.text for event in said if event.session in readable and _by_person(event)
             ]
-            return list(dict.fromkeys(typed))
+            return list(dict.fromkeys(map(_as_typed, typed)))
     return []
+
+
+def _as_typed(text: str) -> str:
+    """Return the line that sends a text: one that would be a command here has a slash more."""
+    return f"/{text}" if text.startswith("//") or split(text)[0] in COMMANDS else text
 
 
 def _by_person(event: e.MessageAccepted) -> bool:

@@ -166,7 +166,13 @@ def markdown(text: str, width: int) -> list[Fragment]:
     from rich.theme import Theme
 
     theme = Theme({"markdown.code": "bold cyan", "markdown.h1": "bold underline"})
-    console = Console(width=width, force_terminal=True, color_system="standard", theme=theme)
+    console = Console(
+        width=width,
+        height=24,  # or else a dumb terminal counts as one of 80 columns
+        force_terminal=True,
+        color_system="standard",
+        theme=theme,
+    )
     fragments: list[Fragment] = []
     lines = console.render_lines(_markdown_class()(_longer_fences(inert(text))), pad=False)
     for end in (0, -1):
