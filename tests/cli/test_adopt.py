@@ -53,7 +53,7 @@ async def test_conversation_of_plain_claude_goes_on_here(
     await shell.sees("> Say hello\n  and plum")
     await shell.sees("Hello there.")
     await shell.sees("what was said before, in the agent's own program")
-    await shell.sees("idle; type")
+    await shell.sees("cost unknown · idle; type")
     shell.types("which word?")
     await shell.sees("plum")
     await shell.sees("turn 1 completed")

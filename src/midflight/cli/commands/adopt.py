@@ -22,6 +22,7 @@ from midflight.cli.output import BOLD, DIM, Fragment, at_terminal, columns, writ
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.render import markdown
 from midflight.cli.terminal.table import age, align
+from midflight.cli.terminal.wrap import wrapped
 from midflight.errors import Conflict, InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.journal import Journal
 
@@ -130,7 +131,8 @@ def _history(said: list[Said]) -> list[Fragment]:
     shown: list[Fragment] = []
     for each in said:
         if each.by_user:
-            shown.append((BOLD, "\n> " + each.text.replace("\n", "\n  ") + "\n"))
+            text = each.text.replace("\n", "\n  ")
+            shown += wrapped([(BOLD, f"\n> {text}\n")], width)
         else:
             shown += [("", "\n"), *markdown(each.text, width)]
     return [*shown, (DIM, "\n  what was said before, in the agent's own program\n")]

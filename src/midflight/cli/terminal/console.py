@@ -97,6 +97,7 @@ class Console:
         self._shown = 0
         self._screen = Screen(cwd)
         self._status = StatusLine()
+        self._status.cost = session.total_cost_usd  # what was adopted had an unknown one
         self._requests = PendingRequests(cwd)
         self._outcome = ExitOutcome()
         self._quit = asyncio.Event()
