@@ -652,3 +652,17 @@ async def test_what_is_stopped_without_a_name_is_what_there_is_to_stop(
     done = await say(command)
     assert (done.code, done.out.split()[1]) == (0, "older")
     assert session.status == ("idle" if command == "interrupt" else "closed")
+
+
+async def test_answer_without_a_name_says_which_session_waits(begin: Begin, say: Say) -> None:
+    _, waits = await begin(WRITE, Text("done"), name="older")
+    await until(waits, e.PermissionRequested)
+    _, newer = await begin(Text("done"), name="newer")
+    await until(newer, e.TurnEnded)
+    done = await say("answer", "allow")
+    assert done.err == (
+        "midflight: nothing waits in session newer, the latest here\n"
+        "hint: but in older: midflight answer older …\n"
+    )
+    assert (await say("answer", "older", "allow")).code == 0
+    await until(waits, e.TurnEnded)

@@ -12,6 +12,7 @@ import msgspec
 from midflight import commands as c
 from midflight import events as e
 from midflight._util.files import current_folder
+from midflight._util.sanitize import one_name
 from midflight.cli import answers
 from midflight.cli.commands.send import carry_out
 from midflight.cli.output import at_terminal
@@ -19,6 +20,9 @@ from midflight.client.client import Client, connect
 from midflight.errors import InvalidInput, NotFound
 from midflight.events import Request
 from midflight.info import SessionInfo
+
+NAMED = 5
+"""How many sessions an error names."""
 
 TYPED_S = 2.0
 """How long it takes to type an answer, at least: what was asked since was not its reason."""
@@ -53,7 +57,18 @@ async def _find(client: Client, names: list[str]) -> tuple[SessionInfo, str | No
         if len(names) == 1 and any(one.request.startswith(names[0]) for one in latest.pending):
             return latest, names[0]
         raise
+    if name is None and not info.pending:
+        await _check_others(client, info)
     return info, names[1] if len(names) > 1 else None
+
+
+async def _check_others(client: Client, info: SessionInfo) -> None:
+    """Raise `NotFound` that names the sessions of this folder in which something waits, if any."""
+    waiting = [each for each in await client.sessions(cwd=info.cwd) if each.pending]
+    if waiting:
+        names = ", ".join(one_name(each.name) for each in waiting[:NAMED])
+        hint = f"but in {names}: midflight answer {shlex.quote(one_name(waiting[0].name))} …"
+        raise NotFound(f"nothing waits in session {info.name}, the latest here", hint)
 
 
 def request_of(info: SessionInfo, wanted: str | None) -> Request:

@@ -46,13 +46,14 @@ class OtherSessions:
     async def watch(self, changed: Callable[[], None]) -> None:
         """Look for them without end; ``changed`` is called where there are others than before."""
         await asyncio.sleep(LOOK_S)  # what comes first is the first word of the agent
-        from midflight.client.client import connect
-
-        async with connect(door="terminal") as client:
-            self._client = client
+        connect = await asyncio.to_thread(_load)
+        async with contextlib.AsyncExitStack() as stack:
             while True:
                 with contextlib.suppress(MidflightError):  # which may pass
-                    found = await client.sessions(status="waiting")
+                    if self._client is None:
+                        client = await stack.enter_async_context(connect(door="terminal"))
+                        self._client = client
+                    found = await self._client.sessions(status="waiting")
                     if found != self._found:
                         self._found = found
                         changed()
@@ -91,3 +92,10 @@ class OtherSessions:
         finally:
             self._here, self.home = here, ""
         write([(DIM, f"\n── {one_name(home)} ──\n")])
+
+
+def _load() -> Callable[..., Client]:
+    """Import in a thread of its own: keys are answered meanwhile."""
+    from midflight.client.client import connect
+
+    return connect
