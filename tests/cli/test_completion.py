@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from tests.support.journal import begin
+from tests.support.program import Done
 
 from midflight.agents import NAMES
 from midflight.cli.command_table import COMMANDS
@@ -43,6 +45,7 @@ SLOW = ("sqlalchemy", "asyncio", "prompt_toolkit", "rich", "midflight.authorizat
         ("worktree di", "diff discard"),
         ("completion z", "zsh"),
         ("answer fix al", "allow always"),
+        ("send fix al", ""),
         ("run ", ""),
         ("run x --cwd ", ""),
         ("run x --model ", ""),
@@ -52,6 +55,15 @@ SLOW = ("sqlalchemy", "asyncio", "prompt_toolkit", "rich", "midflight.authorizat
 )
 def test_word_can_become_what_fits_there(line: str, words: str) -> None:
     assert candidates(line.split(" ")) == words.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "out"), [(["--ver"], "--version\n"), (["run", "--pl"], "--plugin\n"), (["-h"], "")]
+)
+async def test_words_that_are_completed_are_options_of_nothing_yet(
+    say: Callable[..., Awaitable[Done]], words: list[str], out: str
+) -> None:
+    assert await say("__complete", *words) == Done(0, out, "")
 
 
 def test_every_agent_is_offered_but_the_one_for_tests() -> None:

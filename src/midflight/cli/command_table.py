@@ -23,6 +23,9 @@ WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
 NO_LIMIT = "none"
 """What lifts a limit."""
 
+COMPLETE = "__complete"
+"""What the script for a shell asks; no command of a person."""
+
 SHELLS = ("bash", "zsh", "fish")
 
 WORKTREE_HELP = (
@@ -508,5 +511,5 @@ COMMANDS = {
         _completion,
         "midflight.cli.commands.completion:completion",
     ),
-    "__complete": Command("", "", _complete, "midflight.cli.commands.completion:complete"),
+    COMPLETE: Command("", "", _complete, "midflight.cli.commands.completion:complete"),
 }

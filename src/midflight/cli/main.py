@@ -18,7 +18,7 @@ from midflight._util.text import did_you_mean
 from midflight.cli import exit_codes
 from midflight.cli.command_table import COMMANDS
 from midflight.cli.output import OutputFailed, at_terminal, write
-from midflight.cli.parser import make_parser
+from midflight.cli.parser import parse
 from midflight.errors import InvalidInput, MidflightError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; errors become one line and a hint."""
     try:
-        args = make_parser().parse_args(_with_command(list(arguments)))
+        args = parse(_with_command(list(arguments)))
         return _dispatch(args)
     except BrokenPipeError as error:
         return _output_is_closed(error)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from midflight._util.text import did_you_mean
-from midflight.cli.command_table import COMMANDS, limit_options
+from midflight.cli.command_table import COMMANDS, COMPLETE, limit_options
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
 
@@ -22,6 +22,16 @@ exit codes:
 A task on its own is run: midflight "task" is midflight run "task". A session is named by its name,
 its id, or how one of them begins; without a name the latest one of this folder is meant.
 """
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return what a command line says. Raises `InvalidInput`.
+
+    The words that a shell wants completed are none yet: they may be options of other commands.
+    """
+    if arguments[:1] == [COMPLETE]:
+        return argparse.Namespace(command=COMPLETE, words=arguments[1:])
+    return make_parser().parse_args(arguments)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -88,7 +88,7 @@ def _in_command(name: str, before: list[str], begun: str) -> Iterable[str]:
         COMMANDS[name].add_options(parser)
     options = parser._option_string_actions  # noqa: SLF001 - argparse has no other way to ask
     if before and _takes_value(options.get(before[-1])):
-        return _values(options[before[-1]], 0)
+        return _values(name, options[before[-1]], 0)
     if begun.startswith("-"):
         return [option for option in options if option.startswith("--")]
     values = {at + 1 for at, word in enumerate(before) if _takes_value(options.get(word))}
@@ -99,15 +99,15 @@ def _in_command(name: str, before: list[str], begun: str) -> Iterable[str]:
     if not places or (place >= len(places) and places[-1].nargs != "+"):
         return ()
     at = min(place, len(places) - 1)
-    return _values(places[at], place - at)
+    return _values(name, places[at], place - at)
 
 
 def _takes_value(option: argparse.Action | None) -> bool:
     return option is not None and option.nargs != 0
 
 
-def _values(action: argparse.Action, place: int) -> Iterable[str]:
-    """Return what an argument can be; one that takes several words is asked for each ``place``."""
+def _values(name: str, action: argparse.Action, place: int) -> Iterable[str]:
+    """Return what an argument of a command can be; of several words the one at a ``place``."""
     if action.choices is not None:
         return [str(each) for each in action.choices]
     match action.dest:
@@ -121,8 +121,10 @@ def _values(action: argparse.Action, place: int) -> Iterable[str]:
             return _MAY_ANSWER
         case "session" | "sessions":
             return _sessions()
-        case "words":
-            return _sessions() if not place else ("allow", "always", "deny")
+        case "words" if not place:
+            return _sessions()
+        case "words" if name == "answer":
+            return ("allow", "always", "deny")
     return ()
 
 
