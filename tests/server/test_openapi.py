@@ -44,6 +44,8 @@ async def test_document_has_every_route_with_its_types(server: Server) -> None:
             assert answer["content"], (path, method, status_)
     names = {"SessionInfo", "Outcome", "AgentInfo", "NewSession", "Send", "TextDelta", "Problem"}
     assert names <= told["components"]["schemas"].keys()
+    begun_with = told["components"]["schemas"]["NewSession"]["properties"]
+    assert {"task", "images", "cwd", "model", "parent", "id"} <= begun_with.keys()
 
 
 async def test_examples_are_of_their_schemas(server: Server) -> None:

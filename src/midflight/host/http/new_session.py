@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from midflight.images import Image
 from midflight.options import Options, SessionOptions
 
 __all__ = ["NewSession"]
@@ -24,7 +25,7 @@ def _new_session() -> type[msgspec.Struct]:
             made, default = field.default_factory, field.default
             default = default if made is msgspec.NODEFAULT else msgspec.field(default_factory=made)
             fields.append((field.name, kind, default))
-    fields.append(("parent", str, ""))
+    fields += [("images", tuple[Image, ...], ()), ("parent", str, "")]
     return msgspec.defstruct(
         "NewSession",
         fields,
