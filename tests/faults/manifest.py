@@ -12,7 +12,6 @@ import pytest
 
 __all__ = ["ROWS", "Row", "fault"]
 
-HTTP = "needs the HTTP surface on TCP, which does not exist yet"
 PAGE = "needs the web page, which does not exist yet"
 
 
@@ -207,7 +206,6 @@ ROWS: dict[str, Row] = {
     "N6": Row(
         "Junk on the socket never stops the server.",
         "CVE-2025-53365",
-        not_yet="requests that come a byte at a time: " + HTTP,
     ),
     "N7": Row(
         "A server that is told to end finishes its streams and agents within a bound.",
@@ -287,12 +285,12 @@ ROWS: dict[str, Row] = {
     "S9": Row(
         "What was approved is exactly what runs, and was shown in full.",
         "CVE-2025-66032, CVE-2025-55284, CVE-2026-22708",
-        not_yet="approvals from other surfaces than the terminal: " + HTTP,
+        not_yet="approvals on the page: " + PAGE,
     ),
     "S10": Row(
         "No id or path leads out of where it belongs.",
         "CVE-2026-39861, CVE-2026-88968, CVE-2026-53976",
-        not_yet="paths that a client names, of a diff or of the page: " + HTTP,
+        not_yet="paths of the page: " + PAGE,
     ),
     "S11": Row(
         "Agent text gives no orders to an agent that watches it.",
@@ -302,7 +300,7 @@ ROWS: dict[str, Row] = {
     "S12": Row(
         "An agent cannot reach our server or another agent.",
         "opencode #50699",
-        not_yet="a server on TCP: " + HTTP,
+        not_yet="a server's token is in a file that any program of the same user can read",
     ),
     "S13": Row(
         "A request shows what will happen, made from exactly the keys that the tool obeys, every "

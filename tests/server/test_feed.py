@@ -162,6 +162,28 @@ async def test_reader_gets_only_the_sessions_and_types_it_wants(
     assert (await server.call("/events?type=nonsense"))[0] == 400
 
 
+@fault("N9")
+async def test_page_of_long_events_is_short_and_the_next_has_the_rest(
+    server: Server, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 10_000)
+    _, one = await begin(*(Text("x" * 4_000) for _ in range(3)))
+    _, two = await begin(Text("y" * 40_000))
+    _, start = await server.call("/events")
+    await finish(one, two, one, one)
+    cursor, found, pages = start["cursor"], list[tuple[str, int]](), 0
+    while True:
+        _, page = await server.call(f"/events?after={cursor}")
+        if not page["events"]:
+            break
+        long = [len(str(event)) for event in page["events"]]
+        assert len(long) == 1 or sum(long) < 30_000
+        found += [(event["session"], event["seq"]) for event in page["events"]]
+        cursor, pages = page["cursor"], pages + 1
+    assert pages > 3
+    assert len(found) == len(set(found)) == one.last_seq + two.last_seq
+
+
 async def test_removed_session_is_told(server: Server, begin: Begin) -> None:
     _, one = await begin(Text("one"))
     await finish(one)

@@ -130,7 +130,7 @@ async def test_cookies_of_several_ports_stand_side_by_side(server: Server, login
     assert (await call(server.address, "/sessions", **held))[0] == 200
 
 
-@pytest.mark.parametrize("code", ["", "x", "x" * 10_000, "é"])
+@pytest.mark.parametrize("code", ["", "x", "x" * 1_000, "é"])
 async def test_code_that_is_none_opens_nothing(server: Server, logins: Logins, code: str) -> None:
     logins.link("phone")
     assert (await call(server.address, "/login", "POST", {"code": code}))[0] == 404
@@ -138,6 +138,7 @@ async def test_code_that_is_none_opens_nothing(server: Server, logins: Logins, c
     for body in wrong:
         assert (await call(server.address, "/login", "POST", body))[0] == 422
     assert (await call(server.address, "/login", "POST", b"x", content_type="text/plain"))[0] == 415
+    assert (await call(server.address, "/login", "POST", {"code": "x" * 5_000}))[0] == 413
     assert (await call(server.address, "/login"))[0] in {401, 405}
 
 

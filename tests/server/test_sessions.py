@@ -17,6 +17,7 @@ from tests.support.events import until
 from tests.support.host import service_of, table_of
 from tests.support.raw_http import call, connect, dial
 from tests.support.repo import Repo
+from tests.support.sick_host import sick_host
 
 from midflight import events as e
 from midflight.host import Host
@@ -98,6 +99,35 @@ async def test_second_answer_is_409_and_names_the_first(server: Server, begin: B
     late = next(told for status, told in both if status == 409)
     first = "deny" if (await message.result()).denials else "allow"
     assert (late["code"], late["decision"], late["status"]) == ("already_answered", first, 409)
+
+
+@pytest.fixture
+async def wanted(started: Started, fake_model: Any, tmp_path: Path) -> dict[str, Any]:
+    """Return what a session is begun with whose agent answers once."""
+    model = await fake_model(Text("done"))
+    env = model.env(tmp_path)
+    return {"task": "do it", "agent": "fake", "cwd": str(tmp_path), "env": env}
+
+
+@fault("D7")
+@pytest.mark.parametrize("kind", ["hangs", "junk", "fails at once", "no JSON"])
+async def test_sick_host_is_in_the_way_of_nobody_else(
+    server: Server, begin: Begin, wanted: dict[str, Any], state: Path, kind: str
+) -> None:
+    _, session = await begin(Text("one"))
+    async with sick_host(state, kind):
+        assert [each["id"] for each in (await server.call("/sessions"))[1]] == [session.id]
+        path = f"/sessions/{session.id}"
+        status, _ = await server.call(f"{path}/commands", "POST", {"type": "send", "text": "go"})
+        assert status == 202
+        async with server.dial(f"{path}/events") as stream:
+            async for _, _, event in stream.events():
+                if event["type"] == "turn.ended":
+                    break
+        status, info = await server.call("/sessions", "POST", wanted)
+        assert (status, info["status"] in {"starting", "running"}) == (201, True)
+        async with server.dial(f"/sessions/{info['id']}/events") as stream:
+            assert await seqs(stream, 3)
 
 
 async def test_problem_has_its_own_media_type(server: Server) -> None:

@@ -18,6 +18,10 @@ LOGIN = "/login"
 """Where a link's code is exchanged: open, since who comes has nothing yet."""
 
 
+MAX_LOGIN_BYTES = 4_096
+"""How much anybody may send who has shown nothing."""
+
+
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A device that is logged in; times are seconds since the epoch."""
 
@@ -56,7 +60,7 @@ def login_routes(logins: Logins) -> list[ApiRoute]:
 
     async def login(request: Request) -> Response:
         try:
-            asked = msgspec.json.decode(await body_of(request), type=LinkCode)
+            asked = msgspec.json.decode(await body_of(request, MAX_LOGIN_BYTES), type=LinkCode)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise HTTPException(422, 'send {"code": "…"}') from error
         opened = await asyncio.to_thread(logins.open, asked.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import time
@@ -33,6 +34,8 @@ def serve(args: argparse.Namespace) -> int:
         where=args.journal,
         bounds=DispatchBounds(**(dict(file.mcp) if file else {})),
     )
+    for library in ("uvicorn", "mcp"):  # what any client can have them say is no news
+        logging.getLogger(library).addHandler(logging.NullHandler())
     env = {name: os.environ.pop(name) for name in (TOKEN_VARIABLE,) if name in os.environ}
     return asyncio.run(_serve(options, env))
 

@@ -193,7 +193,7 @@ def as_json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-async def body_of(request: Request) -> bytes:
+async def body_of(request: Request, most: int = c.MAX_COMMAND_BYTES) -> bytes:
     """Return the body. Raises `HTTPException` as soon as it is too long."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/json":
@@ -202,8 +202,8 @@ async def body_of(request: Request) -> bytes:
     try:
         async for piece in request.stream():
             body += piece
-            if len(body) > c.MAX_COMMAND_BYTES:
-                raise HTTPException(413, f"{c.MAX_COMMAND_BYTES} bytes are the most")
+            if len(body) > most:
+                raise HTTPException(413, f"{most} bytes are the most")
     except ClientDisconnect as error:
         raise InvalidInput("the request ended before its body was whole") from error
     return bytes(body)
