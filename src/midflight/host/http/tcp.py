@@ -19,7 +19,10 @@ MAX_PORT = 65_535
 
 
 class Names(msgspec.Struct, frozen=True):
-    """By which names a server is reached: what ``Host`` and ``Origin`` may say, and its URLs."""
+    """By which names a server is reached: what ``Host`` and ``Origin`` may say.
+
+    ``urls`` are those to show: the public ones, and the address that it listens on.
+    """
 
     hosts: frozenset[str]
     origins: frozenset[str]
@@ -35,19 +38,18 @@ class Names(msgspec.Struct, frozen=True):
         host, port = listener.getsockname()[:2]
         address = ipaddress.ip_address(host)
         own = [] if address.is_unspecified else [host]
-        if address.is_loopback or address.is_unspecified:
-            own += ["localhost", "127.0.0.1", "::1"]
+        others = ["localhost", "127.0.0.1", "::1"] if address.is_loopback or not own else []
         named = [ServerAddress.parse(url, "public_url") for url in public]
-        if address.is_unspecified and not named:
+        if not own and not named:
             raise InvalidOption(
                 "public_url",
                 f"{host} stands for all addresses, and nothing says by which name it is reached",
                 "--public-url https://NAME",
             )
-        every = [*named, *(ServerAddress(scheme, each, port) for each in own)]
+        shown = [*named, *(ServerAddress(scheme, each, port) for each in own)]
+        every = [*shown, *(ServerAddress(scheme, each, port) for each in others)]
         hosts = {name for each in every for name in (each.name, each.full_name)}
-        urls = dict.fromkeys(str(each) for each in every)
-        return cls(frozenset(hosts), frozenset(urls), tuple(urls))
+        return cls(frozenset(hosts), frozenset(map(str, every)), tuple(map(str, shown)))
 
 
 def listen(host: str, port: int) -> socket.socket:
