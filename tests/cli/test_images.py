@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Begin, Say
 from tests.support.program import Program
 from tests.support.terminal import Terminal
 
@@ -56,6 +57,20 @@ async def test_file_that_is_no_image_is_one_line(
         done = await (await fake_midflight(scripted, "run", "look", "--image", name)).done()
         first, hint = done.err.splitlines()
         assert (done.code, first, hint[:6]) == (2, f"midflight: {expected}", "hint: ")
+
+
+@pytest.mark.parametrize("verb", ["send", "queue", "redirect"])
+async def test_image_goes_with_a_message_from_another_terminal(
+    begin: Begin, say: Say, picture: Path, verb: str
+) -> None:
+    model, session = await begin(Text("one"), Text("red"))
+    assert session.first is not None
+    await session.first.result()
+    done = await say(verb, "which colour?", "--image", picture.name, "--wait")
+    assert (done.code, done.err) == (0, "")
+    assert model.requests[1].images == [ONE]
+    done = await say(verb, "which colour?", "--image", "nothing.png")
+    assert (done.code, done.err.split(":")[1]) == (2, " nothing.png cannot be read")
 
 
 async def test_image_at_the_terminal_goes_with_the_next_message(

@@ -58,7 +58,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a message for a turn of its own after the task; repeatable",
     )
-    add("--image", metavar="FILE", action="append", help="an image with the task; repeatable")
+    shared.image(parser)
     add("--name", metavar="NAME", help="a short name for the session")
     add("--resume", metavar="ID", help="the agent's own id of a conversation to resume")
     add(
@@ -167,6 +167,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 
 def _send(parser: argparse.ArgumentParser) -> None:
     shared.words(parser, "TEXT")
+    shared.image(parser)
     shared.wait(parser)
 
 
@@ -181,12 +182,14 @@ def _queue(parser: argparse.ArgumentParser) -> None:
     add("--cancel", metavar="N", help="cancel a message")
     add("--move", metavar=("N", "M"), nargs=2, help="put N in front of M; M may be: end")
     add("--promote", metavar="N", help="have the agent read it at its next step, as with send")
+    shared.image(parser)
     shared.wait(parser)
 
 
 def _redirect(parser: argparse.ArgumentParser) -> None:
     shared.words(parser, "TEXT")
     parser.add_argument("--drop-queued", action="store_true", help="cancel the messages that wait")
+    shared.image(parser)
     shared.wait(parser)
 
 

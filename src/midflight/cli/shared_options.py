@@ -130,6 +130,13 @@ def as_json(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument("--json", action="store_true", help=meaning)
 
 
+def image(parser: argparse.ArgumentParser) -> None:
+    """Add images that go with a text."""
+    parser.add_argument(
+        "--image", metavar="FILE", action="append", help="an image with the text; repeatable"
+    )
+
+
 def wait(parser: argparse.ArgumentParser) -> None:
     """Add waiting for what follows."""
     parser.add_argument(

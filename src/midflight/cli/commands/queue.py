@@ -31,8 +31,8 @@ def queue(args: argparse.Namespace) -> int:
             )
         return send(args)
     name, *more = args.words or [None]
-    if more or args.wait:
-        what = "--wait" if args.wait else "a text"
+    if more or args.wait or args.image:
+        what = "--wait" if args.wait else "--image" if args.image else "a text"
         raise InvalidInput(f"{what} does not go with this", "midflight queue --help")
     change = None
     for verb, words in given.items():  # one, or none

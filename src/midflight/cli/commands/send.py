@@ -19,24 +19,28 @@ from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import Client, connect
 from midflight.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from midflight.info import SessionInfo
+from midflight.session.image_files import read_images
 
 
 def send(args: argparse.Namespace) -> int:
     """Steer the running turn, or start one."""
     name, text = _session_and_text(args.words)
-    return asyncio.run(_send(args, name, c.Send(text=text), "sent to"))
+    command = c.Send(text=text, images=read_images(args.image or ()))
+    return asyncio.run(_send(args, name, command, "sent to"))
 
 
 def queue(args: argparse.Namespace) -> int:
     """Have a turn of its own for a message."""
     name, text = _session_and_text(args.words)
-    return asyncio.run(_send(args, name, c.Send(text=text, delivery="queue"), "queued for"))
+    command = c.Send(text=text, delivery="queue", images=read_images(args.image or ()))
+    return asyncio.run(_send(args, name, command, "queued for"))
 
 
 def redirect(args: argparse.Namespace) -> int:
     """Stop the turn, and start one for a message."""
     name, text = _session_and_text(args.words)
-    command = c.Redirect(text=text, drop_queued=args.drop_queued)
+    images = read_images(args.image or ())
+    command = c.Redirect(text=text, drop_queued=args.drop_queued, images=images)
     return asyncio.run(_send(args, name, command, "redirected"))
 
 
