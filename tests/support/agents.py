@@ -17,8 +17,11 @@ import pytest
 from midflight.agents.claude import program as claude
 from midflight.testing.conformance.rig import Rig
 
-FIXTURES = {"agent_env", "opencode2_server", "opencode_server", "scripted_model"}
-"""What a test asks for that starts an agent."""
+FIXTURES = {
+    *("agent_env", "opencode2_server", "opencode_server", "scripted_model"),
+    "browser_address",
+}
+"""What a test asks for that starts an agent, or a browser, which costs as much."""
 
 FAKES = {"fake_midflight", "fake_terminal"}
 """What it asks for to have a fake agent instead."""

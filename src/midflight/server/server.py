@@ -32,7 +32,9 @@ from midflight.server.events import events_route
 from midflight.server.feed import Feed
 from midflight.server.login import LOGIN, login_routes
 from midflight.server.mcp import McpEndpoint, mcp_route
+from midflight.server.page import files, page_routes
 from midflight.server.sessions import AllSessions
+from midflight.server.trust import trust_route
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -47,7 +49,7 @@ class Health(msgspec.Struct, frozen=True):
 _HEALTH = Operation("Whether the server is there", {200: Health}, open=True)
 
 OPEN = frozenset({"/healthz", LOGIN})
-"""The paths that need no key: they hold no data."""
+"""The paths that need no key beside those of the page's files: they hold no data."""
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """A server that runs: its URLs, the file with its token (None: it was set), and its routes."""
 
     urls: tuple[str, ...]
+    logins: Logins
     token_file: Path | None
     routes: Sequence[ApiRoute]
 
@@ -115,31 +118,33 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             Journal(options.where) as journal,
         ):
             service = AllSessions(client, [token.value])
+            page = files()
             feed = Feed(journal, service)
             logins = Logins(location)
             routes: list[ApiRoute] = [
                 ApiRoute("/healthz", _health, _HEALTH),
                 events_route(feed, service),
+                trust_route(),
                 *session_routes(service),
                 *login_routes(logins),
             ]
             routes.append(_openapi(routes))
             mcp = McpEndpoint(client, options.bounds, names)
-            every = [*routes, mcp_route(mcp)]
+            every = [*page_routes(page), *routes, mcp_route(mcp)]
             guard = Guard(
                 assemble(every, service.masked),
                 names,
                 Keyring(token, logins),
-                OPEN,
+                OPEN | page.keys(),
                 closing=lambda: service.closing,
             )
-            await check_guarded(guard, every, min(names.hosts), OPEN)
+            await check_guarded(guard, every, min(names.hosts), OPEN | page.keys())
             tcp.open_to_others(listener)
             server = await _answer(guard, listener, options)
             logins.serve([*names.urls])
             try:
                 file = None if token.explicit else auth.token_file(location)
-                yield Serving(urls=names.urls, token_file=file, routes=routes)
+                yield Serving(urls=names.urls, logins=logins, token_file=file, routes=routes)
             finally:
                 logins.serve([])
                 closing = asyncio.get_running_loop().create_task(_close(service, feed, mcp))

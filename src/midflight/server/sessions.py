@@ -14,10 +14,11 @@ from midflight._util.redact import Redactor
 from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
-from midflight.errors import HostGone, NotFound
+from midflight.errors import HostGone, InvalidOption, NotFound
 from midflight.host.service import Wanted
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.values import SessionStatus, Who
+from midflight.worktrees import own_worktree
 
 
 class AllSessions:
@@ -67,16 +68,22 @@ class AllSessions:
         return await self._client.info(name, exact=exact)
 
     async def dispatch(self, wanted: Wanted, authorizer: Authorizer) -> tuple[SessionInfo, bool]:
-        """Start a session in a host in the background, and tell whether it is new."""
+        """Start a session in a host in the background, and tell whether it is new.
+
+        With ``worktree`` among the options a new one works in a git worktree of its own.
+        """
         new = wanted.id is None or not await self._is_there(wanted.id)
         client = self._client.speaking_for(wanted.who)
-        info = await client.begin(
-            wanted.task,
-            wanted.options,
-            id=wanted.id,
-            parent=wanted.parent,
-            images=wanted.images,
-        )
+        options = {**wanted.options}
+        apart = options.pop("worktree", False)
+        if not isinstance(apart, bool):
+            raise InvalidOption("worktree", f"expected true or false, got {apart!r}")
+        async with contextlib.AsyncExitStack() as stack:
+            if apart and new:
+                await stack.enter_async_context(own_worktree(str(wanted.task), options))
+            info = await client.begin(
+                wanted.task, options, id=wanted.id, parent=wanted.parent, images=wanted.images
+            )
         return info, new
 
     async def _is_there(self, id: str) -> bool:

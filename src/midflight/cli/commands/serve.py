@@ -7,12 +7,13 @@ import asyncio
 import gc
 import logging
 import os
+import platform
 import signal
 import time
 
 from midflight._util.sanitize import one_line
 from midflight.cli.options import user_file
-from midflight.cli.output import write
+from midflight.cli.output import at_terminal, write
 from midflight.environment import TOKEN_VARIABLE
 from midflight.host.http.logins import LINK_S, Device, Logins
 from midflight.mcp.bounds import DispatchBounds
@@ -47,6 +48,8 @@ def _logins(args: argparse.Namespace, logins: Logins) -> int:
         code = logins.link(args.link)
         write("".join(f"{url}/#code={code}\n" for url in urls))
         write(f"one of these can be used, once, within {LINK_S / 60:.0f} minutes\n")
+        if at_terminal():
+            write(qr_code(f"{urls[0]}/#code={code}"))
     elif args.forget is not None:
         device = logins.forget(args.forget)
         write(f"{one_line(device.name)} ({device.id}) is logged out\n")
@@ -54,6 +57,19 @@ def _logins(args: argparse.Namespace, logins: Logins) -> int:
         devices = logins.devices()
         write("".join(_line(each) for each in devices) or "no device is logged in\n")
     return 0
+
+
+def qr_code(text: str) -> str:
+    """Return a code for the camera of a phone: two of its rows in each line, dark on light."""
+    import segno
+
+    rows = [[*row] for row in segno.make(text, error="l").matrix_iter(border=2)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    halves = {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return "".join(
+        "".join(halves[each] for each in zip(*pair, strict=True)) + "\n" for pair in pairs
+    )
 
 
 def _line(device: Device) -> str:
@@ -68,7 +84,13 @@ async def _serve(options: ServeOptions, env: dict[str, str]) -> int:
             loop.add_signal_handler(number, stopped.set)
         gc.freeze()  # what is loaded stays: to look at it again would hold up every stream
         token = server.token_file or TOKEN_VARIABLE
-        write(f"serving at {server.urls[0]}\ntoken: {token}\nCtrl-C ends it; sessions go on\n")
+        write(f"serving at {server.urls[0]}\ntoken: {token}\n")
+        if at_terminal():  # where a log may be read, no link is written
+            code = await asyncio.to_thread(server.logins.link, platform.node() or "this computer")
+            write(
+                f"open it, once within {LINK_S / 60:.0f} minutes: {server.urls[0]}/#code={code}\n"
+            )
+        write("for another device: midflight serve --link NAME\nCtrl-C ends it; sessions go on\n")
         await stopped.wait()
         for number in (signal.SIGINT, signal.SIGTERM):  # a second one does not wait for answers
             loop.remove_signal_handler(number)

@@ -25,7 +25,7 @@ def _new_session() -> type[msgspec.Struct]:
             made, default = field.default_factory, field.default
             default = default if made is msgspec.NODEFAULT else msgspec.field(default_factory=made)
             fields.append((field.name, kind, default))
-    fields += [("images", tuple[Image, ...], ()), ("parent", str, "")]
+    fields += [("images", tuple[Image, ...], ()), ("parent", str, ""), ("worktree", bool, False)]
     return msgspec.defstruct(
         "NewSession",
         fields,

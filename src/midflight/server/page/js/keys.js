@@ -1,0 +1,111 @@
+// The keyboard: single letters act where no field has the focus, and never on what just appeared.
+
+import {html, nothing} from '../vendor/lit-html/lit-html.js';
+import {chosenRequest, move} from './overview.js';
+import {allow, allowForSession, beginDeny, beginEdit, choose} from './request.js';
+import {requestHere, step} from './session.js';
+import {chooseWay, stop} from './sendbox.js';
+import {atRest, named, runningNow, state, waiting} from './store.js';
+import {go, note, notes, place} from './ui.js';
+import {sessionPath} from './paths.js';
+
+const ROWS = [
+  ['j k', 'move'], ['Enter', 'open'], ['y a n e', 'allow, allow for this session, deny, edit'], ['1 … 9', 'choose an answer'],
+  ['m u r', 'message: steer, queue, redirect'], ['s', 'stop the turn'], ['w', 'the next that waits'], ['d', 'diff'], ['c', 'new session'],
+  ['/', 'go to a session'], ['g o', 'overview'], ['g s', 'sessions'], ['?', 'these keys'], ['Esc', 'leaves what is open; never stops anything'],
+];
+
+export function keysHelp() {
+  const {open, off} = notes('keys', {off: localStorage.getItem('midflight.keys') === 'off'});
+  if (!open) return nothing;
+  const close = () => note('keys', {open: false});
+  const toggle = (event) => {
+    localStorage.setItem('midflight.keys', event.target.checked ? 'on' : 'off');
+    note('keys', {off: !event.target.checked});
+  };
+  return html`<section class="card keys" role="dialog" aria-label="Keys"><div class="row"><h2 class="grow">Keys</h2><button class="quiet square" aria-label="Close" @click=${close}>×</button></div>
+    <dl class="facts">${ROWS.map(([key, says]) => html`<dt>${key.split(' ').map((one) => (one === '…' ? ' … ' : html`<kbd>${one}</kbd> `))}</dt><dd>${says}</dd>`)}</dl>
+    <label class="row"><input type="checkbox" .checked=${!off} @change=${toggle}>Single letters are keys</label></section>`;
+}
+
+function isField(element) {
+  return element.closest('input, textarea, select, [contenteditable]') !== null;
+}
+
+/** The request that a letter means, with its session. */
+function meant() {
+  const at = place();
+  if (at.screen !== 's') return at.screen === '' ? chosenRequest() : null;
+  const summary = named(at.name);
+  const request = summary && requestHere(summary);
+  return request ? {summary, request} : null;
+}
+
+function next() {
+  const {screen, name} = place();
+  const list = waiting().map((entry) => entry.summary);
+  const at = screen === 's' ? list.findIndex((one) => one.info.name === name || one.id === name) : -1;
+  const other = list.slice(at + 1).find((one) => one !== list[at]) ?? list[0];
+  if (other) go(sessionPath(other));
+}
+
+/** The session above or below the one that is open, in the order of the rail. */
+function neighbour(by) {
+  const list = [...new Set([...waiting().map((entry) => entry.summary), ...runningNow(), ...atRest()])];
+  const at = list.indexOf(named(place().name));
+  const other = list[at + by];
+  if (other) go(sessionPath(other));
+}
+
+let begun = ''; // the first letter of a pair
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.key === 'Escape' && !isField(event.target)) {
+    leave();
+    return;
+  }
+  if (isField(event.target) || notes('keys').off) return;
+  const {screen, name, part} = place();
+  const summary = screen === 's' ? named(name) : null;
+  const entry = meant();
+  const key = event.key === 'ArrowDown' && !event.target.closest('.stream') ? 'j' : event.key === 'ArrowUp' && !event.target.closest('.stream') ? 'k' : event.key;
+  const pair = begun === 'g' ? `g${key}` : key;
+  begun = pair === 'g' ? 'g' : '';
+  const act = {
+    j: () => (screen === '' ? move(1) : summary?.pending.length > 1 ? step(summary, 1) : summary && neighbour(1)),
+    k: () => (screen === '' ? move(-1) : summary?.pending.length > 1 ? step(summary, -1) : summary && neighbour(-1)),
+    Enter: () => screen === '' && entry && event.target === document.body && go(sessionPath(entry.summary)),
+    y: () => entry && allow(entry.summary, entry.request),
+    a: () => entry && allowForSession(entry.summary, entry.request),
+    n: () => entry && beginDeny(entry.request),
+    e: () => entry && beginEdit(entry.request),
+    m: () => summary && chooseWay(summary, 'steer'),
+    u: () => summary && chooseWay(summary, 'queue'),
+    r: () => summary && chooseWay(summary, 'redirect'),
+    s: () => summary && stop(summary, state.open?.conversation),
+    w: next,
+    d: () => summary && go(`${sessionPath(summary)}${part === 'diff' ? '' : '/diff'}`),
+    c: () => go('new'),
+    '/': () => document.getElementById('find')?.focus(),
+    go: () => go(''),
+    gs: () => go('sessions'),
+    '?': () => note('keys', {open: !notes('keys').open}),
+  }[pair] ?? (/^[1-9]$/.test(pair) ? () => entry && choose(entry.summary, entry.request, Number(pair)) : null);
+  if (!act || (entry === null && 'yane'.includes(pair) && pair.length === 1)) return;
+  event.preventDefault();
+  act();
+}
+
+/** Leave what is open, from the inside out. */
+function leave() {
+  if (notes('keys').open) note('keys', {open: false});
+  else if (notes('menu').side) note('menu', {side: false});
+  else if (place().part) go(place().screen + '/' + encodeURIComponent(place().name));
+  else if (place().screen) go('');
+}
+
+export function beginKeys() {
+  addEventListener('keydown', press);
+}
+

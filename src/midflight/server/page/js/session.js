@@ -1,0 +1,120 @@
+// The screen of one session: its stream, what it asks, its queue, and the box.
+
+import {html, nothing} from '../vendor/lit-html/lit-html.js';
+import {blockList} from './blocks.js';
+import {changesScreen, counts, look} from './changes.js';
+import {exactLine, inert} from './inert.js';
+import {branches} from './lists.js';
+import {icon, logo, mark, WORDS} from './marks.js';
+import {phone} from './overview.js';
+import {requestCard} from './request.js';
+import {putBack, queue, sendBox, stop} from './sendbox.js';
+import {side} from './side.js';
+import {atRest, loadOlder, markSeen, runningNow, seenUpTo, state, waiting} from './store.js';
+import {note, notes, place, sessionLink} from './ui.js';
+import {agentName, count, dollars, folderName, running} from './words.js';
+
+const NEAR_PX = 60;
+const view = {id: null, follow: true, missed: 0, blocks: 0, height: 0, first: null};
+
+function scroller() {
+  return document.querySelector('.stream');
+}
+
+function scrolled(event) {
+  const at = event.currentTarget;
+  const near = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_PX;
+  if (near !== view.follow) note('view', {});
+  view.follow = near;
+  if (near) view.missed = 0;
+  if (at.scrollTop < 200 && state.open?.older) loadOlder();
+}
+
+/** After each paint: stay at the end if that is where the person is, else where they read. */
+export function afterPaint() {
+  const at = scroller();
+  if (!at || !state.open) return;
+  const {blocks} = state.open.conversation;
+  if (view.id !== state.open.id) Object.assign(view, {id: state.open.id, follow: true, missed: 0, blocks: blocks.length, first: null});
+  const first = state.open.events[0]?.seq ?? null;
+  if (view.first !== null && first !== null && first < view.first) at.scrollTop += at.scrollHeight - view.height;
+  else if (!view.follow && blocks.length > view.blocks) view.missed += blocks.length - view.blocks;
+  if (view.follow) at.scrollTop = at.scrollHeight;
+  Object.assign(view, {blocks: blocks.length, first, height: at.scrollHeight});
+}
+
+function toEnd() {
+  view.follow = true;
+  view.missed = 0;
+  note('view', {});
+}
+
+export function rail(openId) {
+  const open = waiting();
+  const asking = [...new Map(open.map((entry) => [entry.summary.id, entry.summary])).values()];
+  const busy = runningNow().filter((one) => !asking.includes(one));
+  const rest = atRest().slice(0, 30);
+  const part = (title, list) => (list.length ? html`<h2 class="part">${title}</h2>${branches(list, {lean: true, open: openId})}` : nothing);
+  return html`<nav class="rail" aria-label="Sessions"><div class="row"><a class="brand grow" href="#/">${logo()} midflight</a><a class="button quiet square" href="#/new" aria-label="New session" title="New session">${icon('plus')}</a></div>
+    <a class="line-of" href="#/">${icon('inbox')}<span class="grow strong">Overview</span>${open.length ? html`<span class="count waits">${open.length}</span>` : nothing}</a>
+    ${part('Waits for you', asking)}${part('Running', busy)}${part('At rest', rest)}</nav>`;
+}
+
+function header(summary, part) {
+  const {info} = summary;
+  const is = summary.state(seenUpTo(summary.id));
+  const changes = counts(summary);
+  const menu = notes('menu');
+  return html`<header class="bar-of-session"><a class="button quiet square back" href="#/" aria-label="Back to the overview">${icon('back')}</a>
+    <span class="grow"><span class="row"><h1 class="cut">${exactLine(info.name)}</h1><span class="state ${is === 'waits' ? 'asks' : ''}">${mark(is)}<span class="word">${WORDS[is]}</span></span></span>
+      <span class="small ink2 cut lean">${folderName(info.cwd)} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs ? ` · ${running(Date.now() / 1000 - (summary.turnSince ?? 0))}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
+    <a class="button quiet tab" aria-current=${part === '' ? 'page' : 'false'} href=${sessionLink(summary)}>${icon('talk')}<span class="word">Session</span></a>
+    <a class="button quiet tab" aria-current=${part === 'diff' ? 'page' : 'false'} href=${sessionLink(summary, 'diff')}>${icon('file')}<span class="word">Diff</span>${changes ? html`<span>${changes.files}</span> <span class="plus">+${changes.plus}</span><span class="minus">−${changes.minus}</span>` : nothing}</a>
+    <button class="quiet square drawer-button" aria-label="Limits, plan and more" aria-expanded=${Boolean(menu.side)} @click=${() => note('menu', {side: !menu.side})}>${icon('more')}</button>
+    ${summary.runs ? html`<button class="stop" @click=${() => stop(summary, state.open?.conversation)}><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" rx="2" fill="currentcolor"/></svg>Stop<kbd>s</kbd></button>` : nothing}</header>`;
+}
+
+function streamOf(summary, conversation, request) {
+  const context = {cwd: summary.info.cwd, putBack: (text) => putBack(summary, text)};
+  const {open} = state;
+  return html`<div class="stream" tabindex="0" role="log" aria-label="What happened" aria-busy=${String(open.loading || !open.isLive)} @scroll=${scrolled}><div class="column">
+    ${open.older ? html`<p class="center"><button class="low" @click=${loadOlder}>${open.loadingOlder ? 'Fetches…' : 'Show what was before'}</button></p>` : nothing}
+    ${open.loading && !conversation.blocks.length ? html`<p class="ink2" aria-busy="true">Fetches what happened…</p>` : nothing}
+    ${blockList(conversation.blocks, context)}
+    ${summary.runs && !conversation.live.size && !request ? html`<p class="fact">${mark(summary.retry ? 'retry' : 'running')}<span>Works: ${inert(summary.doing)}</span></p>` : nothing}</div></div>`;
+}
+
+/** The request that stands above the box: the one of the link, else the oldest. */
+export function requestHere(summary) {
+  const wanted = place().request;
+  const {at = ''} = notes(`asked ${summary.id}`);
+  return summary.pending.find((one) => one.request === at) ?? summary.pending.find((one) => one.request === wanted) ?? summary.pending[0] ?? null;
+}
+
+export function step(summary, by) {
+  const list = summary.pending;
+  const at = list.indexOf(requestHere(summary));
+  const next = list[Math.max(0, Math.min(list.length - 1, at + by))];
+  if (next) note(`asked ${summary.id}`, {at: next.request});
+}
+
+function ofHowMany(summary, request) {
+  const {pending} = summary;
+  return pending.length > 1 ? `${pending.indexOf(request) + 1} of ${pending.length}` : '';
+}
+
+export function sessionScreen(summary, part) {
+  markSeen(summary);
+  const conversation = state.open?.id === summary.id ? state.open.conversation : null;
+  const request = requestHere(summary);
+  const {side: drawer} = notes('menu');
+  if (!conversation) return nothing;
+  look(summary);
+  return html`${rail(summary.id)}<div class="middle">${header(summary, part)}
+    ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${streamOf(summary, conversation, request)}
+      ${view.follow ? nothing : html`<button class="pill" @click=${toEnd}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
+      <div class="below-stream"><div class="column stack">
+        ${request ? requestCard({summary, request}, {named: false, keys: !phone.matches, position: ofHowMany(summary, request)}) : nothing}
+        ${queue(summary, conversation)}${sendBox(summary, conversation)}</div></div></main>`}</div>
+    <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${side(summary, conversation)}</aside>`;
+}

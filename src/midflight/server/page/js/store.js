@@ -1,0 +1,310 @@
+// What the page knows, and when it is painted: sessions, the one that is open, the connection.
+
+import {ask, NoConnection, path, Problem} from './http.js';
+import {Conversation, folded} from './conversation.js';
+import {EventStream} from './stream.js';
+import {Summary} from './summary.js';
+
+const PAGE = 300;
+
+/** The end of a session is kept so long at most; what is older is fetched when it is looked for. */
+const KEPT = 20_000;
+
+export const state = {
+  sessions: new Map(), // by id
+  loaded: false,
+  lostSince: null, // since when there is no connection
+  withdrawn: false,
+  open: null, // `{id, conversation, events, older, loading}` of the session on the screen
+  settled: new Map(), // requests that were resolved while they stood on the screen
+  seen: JSON.parse(localStorage.getItem('midflight.seen') ?? 'null'), // by id: the newest event
+};
+
+let paint = () => {};
+let asked = false;
+
+/** Say what paints. */
+export function onChange(painter) {
+  paint = painter;
+}
+
+/** Paint once, with the next frame. */
+export function changed() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    paint();
+  });
+}
+
+// Clocks go on without events.
+setInterval(() => {
+  if (document.visibilityState === 'visible') changed();
+}, 1000);
+
+let asksFor = null; // the session whose deltas the stream was asked for
+
+const stream = new EventStream({
+  path() {
+    const query = new URLSearchParams();
+    if (state.open && !state.open.gone) query.set('live', state.open.id);
+    asksFor = state.open;
+    if (document.visibilityState === 'visible') query.set('attend', '1');
+    return `events?${query}`;
+  },
+  take,
+  removed(session) {
+    state.sessions.delete(session);
+    changed();
+  },
+  following() {
+    if (asksFor) asksFor.isLive = true;
+    changed();
+  },
+  began: learnAll,
+  connected(since) {
+    state.lostSince = since;
+    changed();
+  },
+  withdrawn() {
+    state.withdrawn = true;
+    changed();
+  },
+});
+
+export function begin() {
+  stream.run();
+  document.addEventListener('visibilitychange', () => stream.again());
+}
+
+export function tryNow() {
+  stream.again();
+}
+
+export function nextTryInS() {
+  return Math.max(0, Math.ceil((stream.retryAt - Date.now()) / 1000));
+}
+
+/** Whether it is known that there is no connection: a short gap is nobody's business. */
+export function isLost() {
+  return state.lostSince !== null && Date.now() / 1000 - state.lostSince > 3;
+}
+
+async function learnAll() {
+  const infos = await ask('GET', 'sessions', undefined, {within: 20_000});
+  const ids = new Set(infos.map((info) => info.id));
+  for (const id of state.sessions.keys()) if (!ids.has(id)) state.sessions.delete(id);
+  for (const info of infos) learn(info);
+  state.seen ??= Object.fromEntries(infos.map((info) => [info.id, info.seq])); // all is old at first
+  state.loaded = true;
+  if (state.open) await reopen();
+  changed();
+}
+
+/** Take what the server says of a session now. */
+export function learn(info) {
+  const summary = state.sessions.get(info.id);
+  if (summary) summary.learn(info);
+  else state.sessions.set(info.id, new Summary(info));
+  changed();
+}
+
+const unknown = new Map(); // sessions that were asked for, with the events that came meanwhile
+
+function take(event) {
+  const summary = state.sessions.get(event.session);
+  if (!summary) {
+    meet(event);
+    return;
+  }
+  noteSettled(summary, event);
+  summary.take(event);
+  if (state.open?.id === event.session) keep(event);
+  changed();
+}
+
+/** A session that began elsewhere: ask what it is, then take what has come since. */
+async function meet(event) {
+  const waiting = unknown.get(event.session);
+  if (waiting) {
+    waiting.push(event);
+    return;
+  }
+  unknown.set(event.session, [event]);
+  try {
+    learn(await ask('GET', path(event.session)));
+    for (const each of unknown.get(event.session)) take(each);
+  } catch {
+    // It is gone again, or may not be read here.
+  } finally {
+    unknown.delete(event.session);
+  }
+}
+
+/** A request that is answered stays where it stood, as one line. */
+function noteSettled(summary, event) {
+  if (!event.type.endsWith('.resolved')) return;
+  const request = summary.pending.find((one) => one.request === event.request);
+  const mine = state.settled.get(event.request)?.mine;
+  if (request) state.settled.set(event.request, {request, resolved: event, session: summary.id, at: Date.now(), mine});
+}
+
+/** Remember what was decided here, to tell it from what another one decided first. */
+export function decided(request, decision) {
+  state.settled.set(request.request, {...state.settled.get(request.request), mine: decision});
+}
+
+// The open session ---------------------------------------------------------------------------
+
+function keep(event) {
+  const open = state.open;
+  if (event.seq === null) {
+    if (!open.loading) open.conversation.take(event);
+    return;
+  }
+  if (open.loading) {
+    open.arrived.push(event);
+    return;
+  }
+  open.events.push(event);
+  open.conversation.take(event);
+  if (open.events.length > 2 * KEPT) {
+    open.events.splice(0, KEPT);
+    open.older = true;
+    open.conversation = folded(open.events);
+  }
+}
+
+/** Show a session: its newest events first, so that a long one opens as fast as a short one. */
+export async function openSession(id) {
+  if (state.open?.id === id) return;
+  state.open = {id, conversation: new Conversation(), events: [], arrived: [], older: false, loading: true, isLive: false, agent: null, gone: false};
+  stream.again();
+  await reopen();
+}
+
+export function closeSession() {
+  if (!state.open) return;
+  state.open = null;
+  stream.again();
+}
+
+async function reopen() {
+  const open = state.open;
+  open.loading = true;
+  changed();
+  try {
+    const newest = state.sessions.get(open.id)?.info.seq ?? 0;
+    const from = Math.max(0, open.events.at(-1)?.seq ?? newest - PAGE);
+    const events = await pages(open.id, from);
+    open.older = open.events.length ? open.older : from > 0;
+    open.events.push(...events);
+    open.gone = false;
+    ask('GET', path(open.id, '/agent')).then((agent) => Object.assign(open, {agent})).catch(() => {}).finally(changed);
+  } catch (error) {
+    open.gone = error instanceof Problem;
+  }
+  if (state.open !== open) return;
+  open.loading = false;
+  const known = open.events.at(-1)?.seq ?? 0;
+  open.events.push(...open.arrived.filter((event) => event.seq > known));
+  open.arrived = [];
+  open.conversation = folded(open.events);
+  changed();
+}
+
+async function pages(id, after, until = Infinity) {
+  const events = [];
+  for (;;) {
+    const page = await ask('GET', path(id, `/events?after=${after}`));
+    events.push(...page.filter((event) => event.seq <= until));
+    after = page.at(-1)?.seq ?? until;
+    if (!page.length || after >= until || events.length >= KEPT) return events;
+  }
+}
+
+/** Fetch what happened before the oldest event on the screen. */
+export async function loadOlder() {
+  const open = state.open;
+  const first = open?.events[0]?.seq ?? 0;
+  if (!open || open.loadingOlder || first <= 1) return;
+  open.loadingOlder = true;
+  try {
+    const from = Math.max(0, first - 1 - 2 * PAGE);
+    const events = await pages(open.id, from, first - 1);
+    open.events.unshift(...events);
+    open.older = from > 0;
+    open.conversation = folded(open.events);
+  } catch (error) {
+    if (!(error instanceof NoConnection)) throw error;
+  } finally {
+    open.loadingOlder = false;
+    changed();
+  }
+}
+
+// What was seen ------------------------------------------------------------------------------
+
+export function seenUpTo(id) {
+  return state.seen?.[id] ?? 0;
+}
+
+/** The person has this session on the screen: what it has done is not new any more. */
+export function markSeen(summary) {
+  if (!state.seen || state.seen[summary.id] === summary.info.seq || document.visibilityState !== 'visible') return;
+  state.seen[summary.id] = summary.info.seq;
+  for (const id of Object.keys(state.seen)) if (state.loaded && !state.sessions.has(id)) delete state.seen[id];
+  localStorage.setItem('midflight.seen', JSON.stringify(state.seen));
+}
+
+// The lists ----------------------------------------------------------------------------------
+
+export function all() {
+  return [...state.sessions.values()];
+}
+
+export function named(name) {
+  return all().find((one) => one.info.name === name || one.id === name);
+}
+
+/** What waits for the person, the oldest first: `{summary, request}`. */
+export function waiting() {
+  return all()
+    .flatMap((summary) => summary.pending.map((request) => ({summary, request})))
+    .sort((a, b) => a.request.time - b.request.time);
+}
+
+export function childrenOf(summary) {
+  return all().filter((one) => one.info.parent === summary.id).sort((a, b) => a.info.created - b.info.created);
+}
+
+function isChild(summary) {
+  return summary.info.parent !== null && state.sessions.has(summary.info.parent);
+}
+
+/** The sessions that run or are held, by their start; children stand below their parent. */
+export function runningNow() {
+  const busy = (one) => one.runs || one.heldUntil;
+  return all()
+    .filter((one) => !isChild(one) && (busy(one) || childrenOf(one).some(busy)))
+    .sort((a, b) => Number(Boolean(a.heldUntil)) - Number(Boolean(b.heldUntil)) || (a.turnSince ?? 0) - (b.turnSince ?? 0));
+}
+
+export function atRest() {
+  const running = new Set(runningNow());
+  return all()
+    .filter((one) => !one.runs && !one.heldUntil && !running.has(one) && !isChild(one))
+    .sort((a, b) => (b.endedAt ?? b.info.updated) - (a.endedAt ?? a.info.updated));
+}
+
+/** What all sessions that were active since midnight have cost: `{usd, about}`. */
+export function today() {
+  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
+  const active = all().filter((one) => one.info.updated >= midnight);
+  const known = active.filter((one) => one.info.total_cost_usd !== null);
+  return {
+    usd: known.reduce((sum, one) => sum + one.info.total_cost_usd, 0),
+    about: known.length < active.length || active.some((one) => one.estimated || one.info.created < midnight),
+  };
+}

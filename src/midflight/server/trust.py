@@ -1,0 +1,111 @@
+"""What a folder would have an agent run and redirect, for who starts a session from the page."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midflight import agents
+from midflight.errors import Conflict, InvalidInput, NotAllowed
+from midflight.host.http.app import as_json, body_of
+from midflight.host.http.operations import ApiRoute, Operation
+from midflight.options import Options
+from midflight.trust import decision, store
+from midflight.trust.stake import Obeyed, Stake, look
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /trust``: which agent would start where.
+
+    With ``agree`` the user trusts what the answer with this ``digest`` has shown, for good.
+    """
+
+    cwd: str
+    agent: str
+    agree: str = ""
+
+
+class AtStake(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: whether a start has to be agreed to, and everything that it would obey.
+
+    ``files`` has one entry for each thing, with its ``kind`` as in `Consequence`. ``told`` says
+    that the agent can be told to leave them out. ``beyond`` says why it cannot be trusted.
+    ``redirects``: a key goes elsewhere, which is agreed to for good or not at all.
+    """
+
+    trusted: bool
+    digest: str = ""
+    files: tuple[dict[str, str], ...] = ()
+    silent: int = 0
+    told: bool = True
+    beyond: str = ""
+    redirects: bool = False
+
+
+_TRUST = Operation(
+    "What a folder would have an agent run and redirect; agree to it",
+    {200: AtStake},
+    body=Asked,
+    example={"cwd": "/home/ada/shop-api", "agent": "fake"},
+)
+
+
+def trust_route() -> ApiRoute:
+    """Return the route ``/trust``."""
+
+    async def trust(request: Request) -> Response:
+        try:
+            asked = msgspec.json.decode(await body_of(request), type=Asked)
+        except msgspec.MsgspecError as error:
+            raise InvalidInput(f"not a question about a folder: {error}") from error
+        return as_json(await asyncio.to_thread(_looked, asked))
+
+    return ApiRoute("/trust", trust, _TRUST, "POST")
+
+
+def _looked(asked: Asked) -> AtStake:
+    """Look at the folder, and agree where that is asked for. Raises `Conflict`, `InvalidOption`."""
+    options = Options.build(cwd=asked.cwd, agent=asked.agent)
+    obeyed = agents.obeyed(options.agent)
+    if obeyed is None:
+        return AtStake(trusted=True)
+    stake = look(options, obeyed)
+    if asked.agree:
+        _agree(asked.agree, stake)
+    trusted = not stake or (not stake.beyond and store.read().covers(stake.files))
+    return _shown(stake, obeyed, trusted=trusted)
+
+
+def _agree(digest: str, stake: Stake) -> None:
+    """Record what was shown; what has changed since was not."""
+    if not hmac.compare_digest(digest, _digest(stake)):
+        raise Conflict("the folder has changed since it was shown", "look at it again")
+    if stake.beyond:
+        raise NotAllowed(f"it cannot be trusted: {stake.beyond}")
+    decision.record(stake)
+
+
+def _digest(stake: Stake) -> str:
+    entries: list[Any] = sorted(file.entry for file in stake.files)
+    return hashlib.sha256(msgspec.json.encode([entries, stake.beyond])).hexdigest()
+
+
+def _shown(stake: Stake, obeyed: Obeyed, *, trusted: bool) -> AtStake:
+    things = dict.fromkeys(
+        (each.kind, file.path, each.text) for file in stake.files for each in file.consequences
+    )
+    return AtStake(
+        trusted=trusted,
+        digest=_digest(stake),
+        files=tuple({"kind": kind, "path": path, "text": text} for kind, path, text in things),
+        silent=sum(not file.consequences for file in stake.files),
+        told=obeyed.told,
+        beyond=stake.beyond,
+        redirects=stake.redirects,
+    )

@@ -1,0 +1,149 @@
+"""A real browser over a server of this process, with the fixtures of servers and hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+from tests.server.conftest import (
+    Server,
+    attach,
+    begin,
+    client,
+    fake_model,
+    host,
+    open_host,
+    patient,
+    server,
+    state,
+)
+from tests.support.events import PATIENCE_S
+
+from midflight.host.http.logins import Logins
+from midflight.journal import JournalLocation
+
+__all__ = [
+    "attach",
+    "begin",
+    "client",
+    "fake_model",
+    "host",
+    "open_host",
+    "patient",
+    "server",
+    "state",
+]
+
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
+
+DESK, PHONE = (1440, 900), (390, 844)
+
+OpenPage = Callable[..., Awaitable[Page]]
+
+_WATCH = """
+window.violations = [];
+addEventListener('securitypolicyviolation', (event) =>
+  window.violations.push(event.violatedDirective + ' ' + event.blockedURI));
+"""
+
+
+@pytest.fixture(scope="session")
+def browser_address() -> Iterator[str]:
+    """Run one Chromium for all tests; return where it can be driven."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        if os.environ.get("MIDFLIGHT_TEST_ALL_AGENTS"):
+            pytest.fail("Chromium is missing: scripts/test installs it")
+        pytest.skip("Chromium is missing")
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        browser, address = _detached([program, *OPTIONS, f"--user-data-dir={profile}"], profile)
+        try:
+            yield address
+        finally:
+            tree = [*browser.children(recursive=True), browser]
+            for process in tree:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(tree, timeout=PATIENCE_S)
+
+
+def _detached(command: list[str], home: str) -> tuple[psutil.Process, str]:
+    """Start a browser that is nobody's child, for it outlives the test that needs it first.
+
+    Returns where it can be driven, too: it says so itself when it can.
+    """
+    env = {"HOME": home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as said:
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" >/dev/null </dev/null & echo $! >&2', "sh", *command],
+            env=env,
+            start_new_session=True,
+            stderr=writing,
+            check=True,
+        )
+        os.close(writing)
+        lines = iter(said.readline, "")
+        number = next(line for line in lines if line.strip().isdigit())
+        address = next(found[1] for line in lines if (found := _LISTENS.search(line)))
+    return psutil.Process(int(number)), f"http://{address}"
+
+
+_LISTENS = re.compile(r"DevTools listening on ws://([^/]+)/")
+
+
+@pytest.fixture
+async def browser(browser_address: str) -> AsyncIterator[Browser]:
+    """Drive the browser from this test's event loop."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(browser_address)
+        yield browser
+
+
+@pytest.fixture
+async def open_page(server: Server, browser: Browser, state: Path) -> AsyncIterator[OpenPage]:
+    """Return a function that opens the page on a new device; nothing may go wrong on any."""
+    wrong: list[str] = []
+    pages: list[Page] = []
+    logins = Logins(JournalLocation(state))
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            path: str = "",
+            size: tuple[int, int] = DESK,
+            scheme: Any = "light",
+            device: str = "a desk",
+            **options: Any,
+        ) -> Page:
+            context = await browser.new_context(
+                viewport={"width": size[0], "height": size[1]},
+                color_scheme=scheme,
+                is_mobile=size[0] < DESK[0],
+                has_touch=size[0] < DESK[0],
+                **options,
+            )
+            stack.push_async_callback(context.close)
+            context.set_default_timeout(PATIENCE_S * 1000)
+            await context.add_init_script(_WATCH)
+            page = await context.new_page()
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            await page.goto(f"{server.url}/#code={logins.link(device)}")
+            await expect(page.get_by_role("main")).not_to_contain_text("once for each device")
+            await page.evaluate("path => { location.hash = '/' + path }", path)
+            pages.append(page)
+            return page
+
+        yield start
+        for page in pages:
+            wrong += await page.evaluate("window.violations")
+        assert not wrong

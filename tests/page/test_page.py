@@ -1,0 +1,203 @@
+"""The page in a real browser: what a person does reaches the session, what it does is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from playwright.async_api import expect
+from tests.page.conftest import PHONE, OpenPage
+from tests.support.events import of, read
+
+from midflight import events as e
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Silence, Text, ToolCall, Words
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+WRITE = ToolCall("Write", {"file_path": "new.txt", "content": "one\ntwo\n"})
+COMMAND = "echo one && echo 'two  three'"
+
+
+async def test_task_is_begun_steered_approved_redirected_and_followed_up(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    steps: list[Any] = [
+        [Words("I look around first. "), ToolCall("Bash", {"command": COMMAND})],
+        [Words("It is written. "), Silence()],
+        Text("Done as you said."),
+        Text("And the rest."),
+    ]
+    await begin(*steps, task="write it", name="flow")
+    page = await open_page()
+    await (
+        page.get_by_role("article", name="Request of flow").get_by_role("link", name="flow").click()
+    )
+    card = page.get_by_role("article", name="Request of flow")
+    await expect(card).to_contain_text("Run a command?")
+    await expect(card.locator(".command")).to_have_text(COMMAND)
+    log = page.get_by_role("log")
+    await expect(log).to_contain_text("I look around first.")
+    await expect(log).to_have_attribute("aria-busy", "false")  # it is followed as it happens
+    await card.get_by_role("button", name="Allow y").click()
+    await expect(log).to_contain_text("It is written.")
+    box = page.get_by_role("textbox", name="Message to flow")
+    await page.get_by_role("button", name="Redirect", exact=True).click()
+    await box.fill("do something else")
+    await box.press("Enter")
+    await expect(log).to_contain_text("Done as you said.")
+    await expect(log).to_contain_text("redirected")
+    await expect(log.get_by_text("Answered by turn 2")).to_be_visible()
+    await box.fill("and the rest?")
+    await box.press("Enter")
+    await expect(log).to_contain_text("And the rest.")
+
+
+ASK = ToolCall(
+    "AskUserQuestion",
+    {
+        "questions": [
+            {"question": "Which?", "header": "W", "options": [{"label": "A"}, {"label": "B"}]}
+        ]
+    },
+)
+
+
+async def test_request_answered_on_one_page_leaves_the_other_which_says_so(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    await begin(ToolCall("Bash", {"command": COMMAND}), ASK, Text("done"), task="go", name="two")
+    desk, phone = await open_page(), await open_page(size=PHONE)
+    await expect(desk).to_have_title("(1) midflight")
+    await phone.get_by_role("link", name="two").first.click()
+    await expect(phone.get_by_text("Run a command?")).to_be_visible()
+    await phone.get_by_role("button", name="Allow", exact=True).click()
+    settled = desk.locator(".settled")
+    await expect(settled).to_contain_text("Allowed two")
+    card = desk.get_by_role("article", name="Request of two")
+    await expect(card).to_contain_text("Which?")
+    await expect(card.get_by_role("button", name="B")).to_be_enabled()
+    await desk.keyboard.press("2")
+    await expect(phone.get_by_role("log")).to_contain_text("Answered")
+    await expect(phone.get_by_role("log")).to_contain_text("B")
+    await expect(desk).to_have_title("midflight")
+
+
+async def test_denial_takes_a_reason_that_the_agent_is_told(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    model, _ = await begin(
+        ToolCall("Bash", {"command": COMMAND}), Text("I see"), task="go", name="no"
+    )
+    page = await open_page("s/no")
+    await expect(page.get_by_text("Run a command?")).to_be_visible()
+    await expect(page.get_by_role("button", name="Deny")).to_be_enabled()
+    await page.keyboard.press("n")
+    await page.get_by_role("textbox", name="Why not?").fill("use make instead")
+    await page.get_by_role("button", name="Deny with this reason").click()
+    await expect(page.get_by_role("log")).to_contain_text("use make instead")
+    await expect(page.get_by_role("log")).to_contain_text("I see")
+    assert "use make instead" in str(model.requests[-1].messages)
+
+
+async def test_press_that_comes_with_the_request_answers_nothing(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    _, session = await begin(ToolCall("Bash", {"command": COMMAND}), task="go", name="early")
+    page = await open_page("s/early")
+    await page.clock.set_fixed_time(await page.evaluate("Date.now() / 1000"))
+    await page.reload()
+    allow = page.get_by_role("button", name="Allow y")
+    await expect(allow).to_be_disabled()
+    await allow.dispatch_event("click")
+    await page.keyboard.press("y")
+    await page.clock.set_fixed_time(await page.evaluate("Date.now() / 1000 + 0.6"))
+    await expect(allow).to_be_enabled()
+    assert session.pending
+
+
+async def test_queued_messages_are_edited_moved_and_cancelled(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    _, session = await begin(ToolCall("Bash", {"command": COMMAND}), task="go", name="line")
+    for text in ("first", "second", "third"):
+        await session.send(text, delivery="queue")
+    page = await open_page("s/line")
+    rows = page.locator(".queue li")
+    await expect(rows).to_have_count(3)
+    await rows.nth(2).focus()
+    await page.keyboard.press("Alt+ArrowUp")
+    await expect(rows.nth(1)).to_contain_text("third")
+    await rows.nth(0).get_by_role("button", name="Edit").click()
+    await page.get_by_role("textbox", name="Text of message 1").fill("first, and better")
+    await page.keyboard.press("Enter")
+    await expect(rows.nth(0)).to_contain_text("first, and better")
+    await rows.nth(2).get_by_role("button", name="Cancel").click()
+    await expect(rows).to_have_count(2)
+    await rows.nth(1).drag_to(rows.nth(0))
+    await expect(rows.nth(0)).to_contain_text("third")
+    texts = [text for _, text in await rows.evaluate_all("l => l.map(e => [0, e.innerText])")]
+    assert ["third" in texts[0], "first, and better" in texts[1]] == [True, True]
+
+
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    "[a](javascript:document.title='owned') \u202eevil\u2066 \x1b[2J ${1+1} {{1+1}} </textarea>"
+)
+
+
+async def test_hostile_text_is_shown_and_runs_nothing(begin: Begin, open_page: OpenPage) -> None:
+    question = {
+        "question": HOSTILE,
+        "header": HOSTILE,
+        "options": [{"label": HOSTILE}, {"label": "b"}],
+    }
+    steps = [
+        [Words(HOSTILE), ToolCall("Bash", {"command": HOSTILE})],
+        ToolCall("Write", {"file_path": f"{HOSTILE.replace('/', '')}.md", "content": HOSTILE}),
+        ToolCall("AskUserQuestion", {"questions": [question]}),
+        Text(
+            f"# {HOSTILE}\n\n```{HOSTILE}\n{HOSTILE}\n```\n\n| a | b |\n|--|--|\n| {HOSTILE} | c |"
+        ),
+    ]
+    _, session = await begin(*steps, task=HOSTILE, name="hostile")
+    page = await open_page("s/hostile")
+    log = page.get_by_role("log")
+    for shown in (0, 1):
+        await expect(page.locator(".request.open .boxed").first).to_be_visible()
+        await page.locator(".request.open .buttons .act").click()
+        await expect(log.get_by_text("Allowed", exact=True)).to_have_count(shown + 1)
+    await page.get_by_text("Or answer").or_(page.locator(".options button").first).first.wait_for()
+    await page.locator(".options button").first.click()
+    await expect(log.locator("table")).to_be_visible()
+    await page.goto(f"{page.url.partition('#')[0]}#/sessions")
+    await expect(page.get_by_role("link", name="hostile").first).to_be_visible()
+    assert "owned" not in await page.title()
+    assert await page.locator("#page script, #page img, #page a[href^=javascript]").count() == 0
+    assert of(e.TurnEnded, await read(session))
+
+
+async def test_page_that_lost_its_server_says_so_and_misses_nothing(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    _, session = await begin(
+        Text("before"), Text("meanwhile"), Text("after"), task="go", name="cut"
+    )
+    page = await open_page("s/cut")
+    log = page.get_by_role("log")
+    await expect(log).to_contain_text("before")
+    await page.context.set_offline(True)
+    await page.evaluate("dispatchEvent(new Event('online'))")  # what was open is cut too
+    await session.send("go on")
+    await expect(page.get_by_role("status")).to_contain_text("No connection since")
+    box = page.get_by_role("textbox", name="Message to cut")
+    await box.fill("sent while offline")
+    await box.press("Enter")
+    await expect(page.locator(".queue")).to_contain_text("Not sent yet")
+    await page.context.set_offline(False)
+    await expect(log).to_contain_text("meanwhile")
+    await expect(log).to_contain_text("after")
+    accepted = [each for each in await read(session) if isinstance(each, e.MessageAccepted)]
+    assert [each.text for each in accepted].count("sent while offline") == 1
+    words = await log.inner_text()
+    assert [words.count(each) for each in ("before", "meanwhile", "after")] == [1, 1, 1]
