@@ -74,6 +74,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     shared.notify(parser)
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
     shared.as_json(parser, "one event per line out, one command per line in")
+    parser.set_defaults(waiter=None)
 
 
 def _adopt(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +99,7 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
         resume=None,
         system_prompt=None,
         then=None,
+        waiter=None,
         worktree=False,
     )
 
@@ -121,7 +123,7 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
     )
     shared.notify(parser)
     shared.as_json(parser, "one event per line out, one command per line in")
-    parser.set_defaults(resume=None, system_prompt=None)
+    parser.set_defaults(resume=None, system_prompt=None, waiter=None)
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:

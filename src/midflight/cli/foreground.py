@@ -69,7 +69,7 @@ def park_after(args: argparse.Namespace) -> float:
     text = os.environ.get(PARK_AFTER_VARIABLE)
     try:
         return seconds(text) if text else PARK_AFTER_S
-    except ValueError as error:
+    except argparse.ArgumentTypeError as error:
         raise InvalidInput(
             f"{PARK_AFTER_VARIABLE} is no span of time: {text}", "such as 900 or 15m"
         ) from error

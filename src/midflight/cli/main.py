@@ -76,6 +76,10 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _dispatch(args: argparse.Namespace) -> int:
     """Load what carries the command out, call it, and return the exit code."""
+    if "waiter" in args:
+        from midflight.cli.waiter import with_waiter
+
+        args.waiter = with_waiter(args)
     module, _, function = COMMANDS[args.command].handler.partition(":")
     code: int = getattr(importlib.import_module(module), function)(args)
     return code

@@ -7,17 +7,23 @@ one end, while it goes on with its agent, its journal and its socket as they are
 
 from __future__ import annotations
 
-import asyncio
+import argparse
 import contextlib
 import os
 import signal
 import socket
 import termios
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
+
+from midflight.cli.output import at_terminal
 
 HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What the waiting process is told is meant for the run."""
+
+_STAYS = ("detach", "go_on", "json", "no_journal")
+"""Options with which a run has no session of its own here, or none that others could reach."""
 
 
 class Waiter:
@@ -29,6 +35,8 @@ class Waiter:
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Have this called when the waiting process was killed: nobody else would end the run."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
 
         def ended() -> None:
@@ -39,6 +47,8 @@ class Waiter:
 
     def leave(self, log: int) -> None:
         """Leave the terminal for good, and let the waiting process end; errors go to ``log``."""
+        import asyncio
+
         asyncio.get_running_loop().remove_reader(self._link)
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -51,23 +61,35 @@ class Waiter:
         self._link.close()
 
 
-def with_waiter() -> Waiter:
+def with_waiter(args: argparse.Namespace) -> Waiter | None:
     """Go on in a child of this process, which only waits from now on, and ends as the child does.
 
-    There is no thread yet, and no event loop.
+    So it is at a terminal with a session that can do without it; else this returns None. It is
+    called before there is a thread or an event loop, and before what those need is loaded: what
+    the child writes to of that, both would have.
     """
+    if not at_terminal() or any(getattr(args, name, False) for name in _STAYS):
+        return None
     ours, runs = socket.socketpair()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)
     child = os.fork()
     if child:
         for number in HANDED_ON:
             signal.signal(number, lambda number, _: os.kill(child, number))
+    else:
+        signal.signal(signal.SIGINT, _interrupt)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if child:
         runs.close()
         _wait(child, ours)
     ours.close()
     return Waiter(runs)
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    """End the start of a run, once: a key of the terminal reaches it twice."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _wait(child: int, link: socket.socket) -> NoReturn:

@@ -22,7 +22,6 @@ from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.cli.waiter import Waiter, with_waiter
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
 from midflight.options import Options
 from midflight.orchestrate.prompt import orchestrator_options
@@ -55,9 +54,8 @@ def orchestrate(args: argparse.Namespace) -> int:
     check_may_answer(_may_answer(args))
     new = uuid.uuid4().hex
     try:
-        leaves = at_terminal() and not args.json
         options = Options.build(
-            attended=None if leaves else args.json,  # a person there attends; see `hosted`
+            attended=None if args.waiter else args.json,  # a person there attends; see `hosted`
             max_depth=args.max_depth,
             max_children=args.max_children,
             **resolved.options,
@@ -69,7 +67,7 @@ def orchestrate(args: argparse.Namespace) -> int:
             worktree=args.worktree,
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )
-        return asyncio.run(_run(args, options, new, with_waiter() if leaves else None))
+        return asyncio.run(_run(args, options, new))
     except Quit:
         return INTERRUPTED
     except UnsupportedOption as error:
@@ -88,18 +86,13 @@ def _may_answer(args: argparse.Namespace) -> list[str]:
     )
 
 
-async def _run(args: argparse.Namespace, options: Options, new: str, waiter: Waiter | None) -> int:
+async def _run(args: argparse.Namespace, options: Options, new: str) -> int:
     stopper = Stopper()
-    session = _in_session(args, options, new, stopper, waiter)
-    return await until_stopped(stopper, session, waiter)
+    return await until_stopped(stopper, _in_session(args, options, new, stopper), args.waiter)
 
 
 async def _in_session(
-    args: argparse.Namespace,
-    options: Options,
-    new: str,
-    stopper: Stopper,
-    waiter: Waiter | None,
+    args: argparse.Namespace, options: Options, new: str, stopper: Stopper
 ) -> int:
     """Run in the form that fits where the output goes; print at the end which children work."""
     from midflight.client.client import connect
@@ -118,7 +111,7 @@ async def _in_session(
                     new,
                     door=door_of(args),
                     notify=args.notify,
-                    waiter=waiter,
+                    waiter=args.waiter,
                 )
             )
         session = foreground.session

@@ -31,7 +31,6 @@ from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.cli.waiter import Waiter, with_waiter
 from midflight.commands import Send
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
@@ -64,10 +63,9 @@ def start(args: argparse.Namespace, **more: Any) -> int:
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
         # In a journal a person at the terminal is one of those who may attend; see `hosted`.
-        leaves = at_terminal() and not (args.json or args.no_journal)
-        attended = None if leaves else args.json or at_terminal()
+        attended = None if args.waiter else args.json or at_terminal()
         options = Options.build(attended=attended, **resolved.options, **more)
-        return asyncio.run(_run(args, options, with_waiter() if leaves else None))
+        return asyncio.run(_run(args, options))
     except Quit:
         return INTERRUPTED
     except InvalidOption as error:
@@ -80,17 +78,15 @@ def start(args: argparse.Namespace, **more: Any) -> int:
         ) from error
 
 
-async def _run(args: argparse.Namespace, options: Options, waiter: Waiter | None) -> int:
+async def _run(args: argparse.Namespace, options: Options) -> int:
     stopper = Stopper()
-    return await until_stopped(stopper, _in_session(args, options, stopper, waiter), waiter)
+    return await until_stopped(stopper, _in_session(args, options, stopper), args.waiter)
 
 
-async def _in_session(
-    args: argparse.Namespace, options: Options, stopper: Stopper, waiter: Waiter | None
-) -> int:
+async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopper) -> int:
     """Run the session in the form that fits where the output goes."""
     then = args.then or []
-    async with _open_session(args, options, waiter) as foreground:
+    async with _open_session(args, options) as foreground:
         session = stopper.session = foreground.session
         if args.json:
             from midflight.cli.jsonl import run_json
@@ -108,9 +104,7 @@ async def _in_session(
 
 
 @contextlib.asynccontextmanager
-async def _open_session(
-    args: argparse.Namespace, options: Options, waiter: Waiter | None
-) -> AsyncIterator[Foreground]:
+async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIterator[Foreground]:
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
         attend = at_terminal() and not args.json
@@ -129,8 +123,8 @@ async def _open_session(
                         options,
                         door=door,
                         notify=args.notify,
-                        waiter=waiter,
-                        park_after=functools.partial(park_after, args) if waiter else None,
+                        waiter=args.waiter,
+                        park_after=functools.partial(park_after, args) if args.waiter else None,
                         images=args.images,
                     )
                 foreground = await stack.enter_async_context(starting)
