@@ -56,18 +56,22 @@ class Blocks:
     def __init__(self) -> None:
         """Begin empty."""
         self._lines: list[str] = []
-        self._partial = ""
+        self._partial: list[str] = []  # for each word would else copy what came before it
         self._fences = _Fences()
 
     @property
     def rest(self) -> str:
         """The text that is not part of a finished block."""
-        return "".join(self._lines) + self._partial
+        return "".join((*self._lines, *self._partial))
 
     def feed(self, text: str) -> list[str]:
         """Take in more text and return the blocks that it finishes."""
+        self._partial.append(text)
+        if "\n" not in text:
+            return []
         done = []
-        *lines, self._partial = (self._partial + text).split("\n")
+        *lines, partial = "".join(self._partial).split("\n")
+        self._partial = [partial]
         for line in lines:
             if self._begins_block(line):
                 done.append("".join(self._lines))
@@ -79,7 +83,7 @@ class Blocks:
     def flush(self) -> str:
         """Return what is left, and begin anew."""
         rest = self.rest
-        self._lines, self._partial, self._fences = [], "", _Fences()
+        self._lines, self._partial, self._fences = [], [], _Fences()
         return rest
 
     def cut(self) -> str:
@@ -93,7 +97,8 @@ class Blocks:
             return "".join(done) if len(done) > len(begun) else ""
         if self._fences.open:
             return ""
-        words, space, self._partial = self._partial.rpartition(" ")
+        words, space, partial = "".join(self._partial).rpartition(" ")
+        self._partial = [partial]
         done, self._lines = self._lines, []
         return "".join(done) + words + space
 

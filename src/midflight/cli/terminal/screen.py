@@ -46,7 +46,7 @@ class Screen:
         self.tools = RunningTools()
         self._plain = Transcript(cwd)
         self._blocks = Blocks()
-        self._streamed = ""
+        self._streamed: list[str] = []
         self.running = False
         self._me = here("terminal")
         self._texts: dict[str, str] = {}
@@ -76,7 +76,7 @@ class Screen:
         ended = self.tools.take(event)
         match event:
             case e.TextDelta(parent=None, text=text):
-                self._streamed += text
+                self._streamed.append(text)
                 return self._show(self._blocks.feed(text), width)
             case e.Text(parent=None, text=text):
                 return self._whole(text, width)
@@ -126,7 +126,7 @@ class Screen:
 
     def _whole(self, text: str, width: int) -> list[Fragment]:
         """Show what is not shown yet of a finished text."""
-        streamed, self._streamed = self._streamed, ""
+        streamed, self._streamed = "".join(self._streamed), []
         if not text.startswith(streamed):
             self._blocks.flush()
             streamed = ""
@@ -136,7 +136,7 @@ class Screen:
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = retry_reason(event)
         void = "; what it wrote before is void" if self._streamed else ""
-        self._streamed = ""
+        self._streamed = []
         self._blocks.flush()
         return _aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
 
@@ -164,7 +164,7 @@ class Screen:
             waited = [self._texts[each] for each in event.messages if each in self._texts]
             return [(BOLD, f"\n> {one_line(' '.join(waited), width - 2)}\n")] if waited else []
         rest = self._show([self._blocks.flush()], width)
-        self._streamed = ""
+        self._streamed = []
         self._diffs.clear()
         line = f" · {event.duration_s:.0f} s · {dollars(event.cost_usd)}\n"
         why = [("", f"{one_line(event.text)}\n")] if event.status == "failed" else []

@@ -153,7 +153,7 @@ class Transcript:
         self._wrap = Wrap(width) if width else None
         self._whole_session = whole
         self._column0 = True
-        self._streamed = ""
+        self._streamed: list[str] = []
         self._said = ""
         self._asked: dict[str, e.PermissionRequested] = {}
         self._texts: dict[str, str] = {}
@@ -180,7 +180,7 @@ class Transcript:
     def _take(self, event: e.Event) -> list[Fragment]:
         match event:
             case e.TextDelta(parent=None, text=text):
-                self._streamed += text
+                self._streamed.append(text)
                 return self._stream(text)
             case e.Text(parent=None, text=text):
                 return self._whole(text)
@@ -287,7 +287,7 @@ class Transcript:
     def _whole(self, text: str) -> list[Fragment]:
         """Print what the stream did not bring of a finished block, and end its line."""
         self._said = text
-        streamed, self._streamed = self._streamed, ""
+        streamed, self._streamed = "".join(self._streamed), []
         if text.startswith(streamed):
             rest = text[len(streamed) :]
             return [*self._stream(rest), *self._lines([])]
@@ -305,7 +305,7 @@ class Transcript:
     def _retry(self, event: e.Retry) -> list[Fragment]:
         why = retry_reason(event)
         void = "; the text since the last line is void" if self._streamed else ""
-        self._streamed = ""
+        self._streamed = []
         return self._aside("retry", f"{why}, again in {event.delay_s:.1f} s{void}")
 
     def _plan(self, entries: tuple[PlanEntry, ...]) -> list[Fragment]:
@@ -315,7 +315,7 @@ class Transcript:
         return self._aside("plan", f"{done} of {len(entries)} done {at and '· ' + at}")
 
     def _end(self, end: e.TurnEnded) -> list[Fragment]:
-        self._streamed = ""
+        self._streamed = []
         denied = [
             ("", f"Denied: {one_name(denial.name)}: {one_line(denial.reason)}\n")
             for denial in end.denials
