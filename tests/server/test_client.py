@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,34 @@ async def test_two_programs_and_a_terminal_see_the_same(
         await one.send("go")
         found = await asyncio.gather(*(read(each) for each in (one, two, near)))
     assert texts(found[0]) == texts(found[1]) == texts(found[2]) == ["one"]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    """Make a certificate for this machine that nobody has signed; return the files of it."""
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", names]
+    subprocess.run([*made, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+async def test_server_speaks_tls_and_the_client_checks_it(
+    begin: Begin, state: Path, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = await begin(Text("one"))
+    cert, key = certificate
+    options = ServeOptions(host="127.0.0.1", port=0, where=state, cert=cert, key=key)
+    async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
+        url = running.urls[0]
+        assert url.startswith("https://")
+        with pytest.raises(midflight.HostGone, match="certificate"):
+            async with midflight.connect(url, token=TOKEN):
+                raise AssertionError
+        monkeypatch.setenv("SSL_CERT_FILE", cert)
+        async with (
+            midflight.connect(url, token=TOKEN) as client,
+            await client.session(session.id) as remote,
+        ):
+            assert (await (await remote.send("go")).result()).text == "one"
