@@ -54,7 +54,7 @@ async def test_the_session_stays_for_more_until_the_person_quits(
 
 async def test_typed_text_steers_the_running_turn(model: Model, terminal: Start) -> None:
     scripted = await model(
-        [Words("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
+        [Text("looking "), Wait("go"), ToolCall("Bash", {"command": "ls"})], Text("both done")
     )
     screen = await terminal(scripted, "do x")
     await screen.sees("looking")
@@ -177,7 +177,7 @@ async def test_questions_are_answered_by_number_and_in_own_words(
 
 
 async def test_escape_stops_the_turn_and_never_quits(model: Model, fake_terminal: Start) -> None:
-    scripted = await model([Words("working "), Wait("never")], Text("more done"))
+    scripted = await model([Text("working "), Wait("never")], Text("more done"))
     screen = await fake_terminal(scripted, "run", "work")
     await screen.sees("working")
     screen.keys(ESC)
