@@ -154,6 +154,21 @@ COMPARISONS = {
             Figure("tab", "a shell's Tab: names of 2,000 sessions", "ms", 1e3, value_aim=150),
         ),
     ),
+    "board": Comparison(
+        "The board",
+        "a bare Textual application",
+        (
+            Figure("frame", "process start → the first frame", "ms", 1e3, 1.5),
+            Figure("opened", "process start → 200 rows are there", "ms", 1e3, 1.5),
+            Figure(
+                "redraw",
+                "200 sessions, 10 events a second each: processor time per second",
+                "ms",
+                1e3,
+                value_aim=300,
+            ),
+        ),
+    ),
     "tools": Comparison(
         "Tools over MCP",
         "the verb itself",

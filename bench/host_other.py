@@ -25,6 +25,7 @@ import psutil
 __all__ = ["DRIP_S", "Other", "other", "raw_journal"]
 
 DRIP_S = 0.004
+BEAT_S = 2.0
 END_S = 30.0
 AT_ONCE = 25
 
@@ -161,6 +162,40 @@ async def keep(folder: str, session: str) -> None:
             pass
 
 
+async def storm(folder: str, count: str, rate: str) -> None:
+    """Sessions that run, each with so many events a second, in a journal and without a host."""
+    from bench.host_work import work
+    from midflight import Options
+    from midflight.journal import Journal
+    from midflight.journal.base import Summary
+
+    async with Journal(Path(folder)) as kept:
+        await kept.register("")
+        sessions = []
+        for number in range(int(count)):
+            options = Options.build(agent="fake", cwd="/")
+            row, record = await kept.create(f"session-{number}", options)
+            record.begin(lambda _: None, print)
+            sessions.append((record, work(row.id, 1_000)))
+        end = asyncio.get_running_loop().create_task(anext(said(), None))
+        told = beat = time.monotonic()
+        while not end.done():
+            for number, (record, events) in enumerate(sessions):
+                record.append(next(events))
+                running = Summary(status="running", turns=1, last=f"Bash grep {number} {told}")
+                record.note(running)
+            if told == beat:
+                tell("ready")
+            if time.monotonic() - beat > BEAT_S:
+                beat = time.monotonic()
+                await kept.beat()
+            told += 1 / float(rate)
+            await asyncio.sleep(max(0.0, told - time.monotonic()))
+        for record, _ in sessions:
+            await record.close()
+        await kept.leave()
+
+
 async def warm(folder: str) -> None:
     """A host with an agent ready; told how many seconds that takes to come up, it says when."""
     from midflight import Options
@@ -228,7 +263,7 @@ def held() -> dict[str, int]:
     }
 
 
-PROGRAMS = {each.__name__: each for each in (drip, raw_drip, keep, warm, idle)}
+PROGRAMS = {each.__name__: each for each in (drip, raw_drip, keep, storm, warm, idle)}
 
 if __name__ == "__main__":
     asyncio.run(PROGRAMS[sys.argv[1]](*sys.argv[2:]))

@@ -210,6 +210,10 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
         from bench import terminal
 
         samples = await terminal.PROBES[probe](name, given)
+    elif agent == "board":
+        from bench import board
+
+        samples = await board.PROBES[probe](name, given)
     elif agent == "tools":
         from bench import tools
 

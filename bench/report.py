@@ -60,6 +60,11 @@ def _host() -> dict[str, str]:
     return {"SQLite": sqlite3.sqlite_version, "SQLAlchemy": sqlalchemy, **_claude()}
 
 
+def _board() -> dict[str, str]:
+    sqlalchemy = importlib.metadata.version("SQLAlchemy")
+    return {"textual": importlib.metadata.version("textual"), "SQLAlchemy": sqlalchemy}
+
+
 def _tools() -> dict[str, str]:
     return {"mcp": importlib.metadata.version("mcp")}
 
@@ -73,6 +78,7 @@ VERSIONS = {
     "opencode": _opencode,
     "host": _host,
     "terminal": _host,
+    "board": _board,
     "tools": _tools,
     "background": _background,
 }

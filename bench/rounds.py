@@ -86,12 +86,13 @@ PROBES = {
     "opencode": ("live", "edits", "servers"),
     "host": ("journal", "lists", "idle", "agents"),
     "terminal": ("echo", "answer", "commands"),
+    "board": ("opened", "redraw"),
     "tools": ("tools",),
     "background": ("cost", "hosted", "json", "served"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
-NO_RAW = ("lists", "idle", "cost", "echo")
+NO_RAW = ("lists", "idle", "cost", "echo", "redraw")
 """There is nothing below that does the same."""
 
 

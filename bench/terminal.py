@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +24,7 @@ from bench.probe import settle
 from bench.sides import Raw
 from midflight.client.client import connect
 
-__all__ = ["PROBES"]
+__all__ = ["PROBES", "Terminal"]
 
 MIDFLIGHT = str(Path(sys.executable).with_name("midflight"))
 PATIENCE_S = 120.0
@@ -45,8 +45,8 @@ ANSWER = 4
 class Terminal:
     """The program in a terminal of its own, which is read all the time."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(self, *arguments: str, program: Sequence[str] = (MIDFLIGHT,)) -> None:
+        self._command = (*program, *arguments)
         self._seen = b""
         self._wanted = b""
         self._found: asyncio.Future[float]
@@ -57,8 +57,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
         self._process = await asyncio.create_subprocess_exec(
-            MIDFLIGHT,
-            *self._arguments,
+            *self._command,
             env={**os.environ, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,
@@ -88,6 +87,10 @@ class Terminal:
         if self._wanted and self._wanted in self._seen:
             self._wanted = b""
             self._found.set_result(time.perf_counter())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())

@@ -129,6 +129,21 @@ def test_small_round_measures_the_terminal() -> None:
     assert all(value > 0 for values in ours.values() for value in values)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(120)
+def test_small_round_measures_the_board() -> None:
+    with surroundings() as bench:
+        ours = {
+            key: values
+            for name in PROBES["board"]
+            for key, values in bench.probe("board", "midflight", name, QUICK).items()
+        }
+        raw = bench.probe("board", "raw", "opened", QUICK)
+    assert list(ours) == [figure.key for figure in COMPARISONS["board"].figures]
+    assert list(raw) == ["frame", "opened"]
+    assert all(value > 0 for values in ours.values() for value in values)
+
+
 def test_zero_is_an_aim_too() -> None:
     samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
     (row,) = rows(COMPARISONS["host"], samples)

@@ -114,10 +114,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Screen]:
-    async with connect(door="terminal") as client:
-        app = Watched(Board(folder), client)
-        async with app.run_test(size=size) as pilot:
-            yield Screen(app, pilot)
+    app = Watched(Board(folder), lambda: connect(door="terminal"))
+    async with app.run_test(size=size) as pilot:
+        yield Screen(app, pilot)
 
 
 async def test_all_sessions_are_listed_and_the_chosen_one_streams(
@@ -329,12 +328,20 @@ async def test_sick_journal_leaves_what_was_known(
 ) -> None:
     _, session = await begin(Text("done"), name="known")
     await until(session, e.TurnEnded)
-    async with connect(door="terminal") as client:
-        app = Watched(Board(project), client)
-        async with app.run_test() as pilot:
-            screen = Screen(app, pilot)
-            await screen.sees("known")
-            await client.__aexit__(None, None, None)  # what is open could still be read
-            state = (tmp_path / "state").rename(tmp_path / "away")
-            await screen.sees("as of ", "known")
-            state.rename(tmp_path / "state")
+    async with opened(project) as screen:
+        await screen.sees("known")
+        client = await screen.app.feed.client()
+        await client.__aexit__(None, None, None)  # what is open could still be read
+        state = (tmp_path / "state").rename(tmp_path / "away")
+        await screen.sees("as of ", "known")
+        state.rename(tmp_path / "state")
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_was_pressed_is_done_before_the_board_ends(begin: Begin, project: Path) -> None:
+    _, session = await begin(WRITE, Text("written"), name="asks")
+    await until(session, e.PermissionRequested)
+    async with opened(project) as screen:
+        await screen.sees("y allow")
+        await screen.press("y", "q")
+    assert (await until(session, e.PermissionResolved)).decision == "allow"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 
+from midflight._util.aio import TaskSet
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.board import view
 from midflight.cli.board.acts import Act, CarryOut, Dispatch, Enter, Leave, Look
@@ -27,12 +29,17 @@ from midflight.cli.board.wrap import Line, lines_of
 from midflight.cli.options import resolve_options
 from midflight.cli.output import DIM
 from midflight.cli.parser import make_parser
-from midflight.client.client import Client
 from midflight.errors import MidflightError
 from midflight.git.diff import diff_since
 
+if TYPE_CHECKING:
+    from midflight.client.client import Client
+
 CLOCK_S = 1.0
 """How often what shows the time is drawn anew."""
+
+LEAVES_S = 5.0
+"""How long a command that is on its way is waited for."""
 
 FRAME_S = 0.1
 """How often the screen is drawn, at most."""
@@ -66,17 +73,17 @@ class BoardApp(App[str | None]):
     #typed { height: 3; border: none; padding: 0 1; }
     """
 
-    def __init__(self, board: Board, client: Client) -> None:
-        """Show a board, and carry out through a client what is chosen there."""
+    def __init__(self, board: Board, connect: Callable[[], Client]) -> None:
+        """Show a board; what is chosen there a client carries out, see `Feed`."""
         no_colour = os.environ.get("NO_COLOR")
         super().__init__(ansi_color=True)
         if no_colour is not None:  # which Textual takes away; other programs want to know it too
             os.environ["NO_COLOR"] = no_colour
         self.theme = "ansi-dark"  # the terminal's own colours, dark or light
         self.error: Exception | None = None
-        self.feed = Feed(client, board, self.draw_soon)
+        self.feed = Feed(connect, board, self.draw_soon)
         self.board = board
-        self._client = client
+        self._commands = TaskSet()
         self._head = Lines("head")
         self._list = Lines("list")
         self._lower = Lines("lower")
@@ -90,6 +97,7 @@ class BoardApp(App[str | None]):
         self._top = 0
         self._rows: list[Row | None] = []
         self._due = False
+        self._drawn = 0.0
 
     def compose(self) -> ComposeResult:
         """Yield the parts, from the top."""
@@ -100,8 +108,15 @@ class BoardApp(App[str | None]):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        self.run_worker(self.feed.run(), exit_on_error=True)
+        self.run_worker(self._read())
         self.set_interval(CLOCK_S, self._tick)
+
+    async def _read(self) -> None:
+        try:
+            await self.feed.run()
+        except MidflightError as error:
+            self.error = error
+            self.exit()
 
     def _tick(self) -> None:
         self.board.arrange(time.time())
@@ -110,10 +125,15 @@ class BoardApp(App[str | None]):
     # Drawing ------------------------------------------------------------------------------
 
     def draw_soon(self) -> None:
-        """Draw the screen in a moment, once for all that has changed until then."""
-        if not self._due:
-            self._due = True
-            self.set_timer(FRAME_S, self.draw)
+        """Draw the screen: now, or once for all that changes within a frame."""
+        if self._due:
+            return
+        self._due = True
+        rest = FRAME_S - (time.monotonic() - self._drawn)
+        if rest > 0:
+            self.set_timer(rest, self.draw)
+        else:
+            self.call_next(self.draw)
 
     def on_resize(self) -> None:
         """Draw it for another size."""
@@ -125,7 +145,7 @@ class BoardApp(App[str | None]):
 
     def draw(self) -> None:
         """Draw all that has changed."""
-        self._due = False
+        self._due, self._drawn = False, time.monotonic()
         board, now = self.board, time.time()
         width, height = self.size
         self._lay_out(width, height)
@@ -310,26 +330,36 @@ class BoardApp(App[str | None]):
         self.feed.follow()
         match act:
             case Leave():
-                self.exit(None)
+                self.run_worker(self._leave(None))
             case Enter(session=session):
-                self.exit(session)
+                self.run_worker(self._leave(session))
             case Look(what=what):
                 self.run_worker(self._look(what))
             case CarryOut() | Dispatch():
-                self.run_worker(self._carry_out(act, box, text))
+                self._commands.start(self._carry_out(act, box, text))
+
+    async def _leave(self, session: str | None) -> None:
+        """End, once what was pressed before has been done; a host that hangs is not waited for."""
+        await self._commands.join(LEAVES_S)
+        self._commands.cancel()
+        self.exit(session)
 
     async def _carry_out(self, act: CarryOut | Dispatch, box: Box | None, text: str) -> None:
         try:
             if isinstance(act, Dispatch):
                 await self._dispatch(act)
             else:
-                await self._client.carry_out(act.session, act.command)
+                client = await self.feed.client()
+                await client.carry_out(act.session, act.command)
                 self.board.done(act, time.time())
         except MidflightError as error:
             self.board.failed(act, one_line(str(error), 1000))
             if box is not None and self.board.box is None:
                 box.text = text
                 self.board.box = box
+        except Exception as error:  # noqa: BLE001 - it ends the board, and is reported there
+            self._handle_exception(error)
+            return
         self.feed.look()
         self.draw()
 
@@ -337,7 +367,8 @@ class BoardApp(App[str | None]):
         """Begin a session as ``midflight run -d`` does, and choose it."""
         args = make_parser().parse_args(["run", "-d", "--cwd", str(act.folder), "--", act.task])
         options = await asyncio.to_thread(lambda: resolve_options(args).options)
-        session = await self._client.dispatch(act.task, **options)
+        client = await self.feed.client()
+        session = await client.dispatch(act.task, **options)
         self.board.begun(session.id)
 
     async def _look(self, what: str) -> None:

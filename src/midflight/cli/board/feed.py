@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from midflight import events as e
 from midflight._util.sanitize import one_line
 from midflight.cli.board.board import Board
 from midflight.cli.board.tail import Tail
 from midflight.cli.terminal.activity import Activity
-from midflight.client.client import Client
 from midflight.errors import MidflightError
 from midflight.info import SessionInfo
 from midflight.state.session import BUSY
+
+if TYPE_CHECKING:
+    from midflight.client.client import Client
 
 LOOK_S = 0.5
 """How often the journal is looked at, at most."""
@@ -46,12 +49,19 @@ STAYS_S = 0.15
 class Feed:
     """Keeps a board up to date."""
 
-    def __init__(self, client: Client, board: Board, changed: Callable[[], None]) -> None:
-        """``changed`` is called whenever there is something else to show."""
+    def __init__(
+        self, connect: Callable[[], Client], board: Board, changed: Callable[[], None]
+    ) -> None:
+        """``connect`` is called in a thread, since what a client stands on is slow to load.
+
+        ``changed`` is called whenever there is something else to show.
+        """
         self.tail: Tail | None = None
         self.problem = ""
         self.visible: set[str] = set()
-        self._client = client
+        self._connect = connect
+        self._client: Client
+        self._opened = asyncio.Event()
         self._board = board
         self._changed = changed
         self._seqs: dict[str, int] = {}
@@ -63,8 +73,22 @@ class Feed:
         """Look at the journal soon, and not when it is due."""
         self._wake.set()
 
+    async def client(self) -> Client:
+        """Return the client, once the journal is open."""
+        await self._opened.wait()
+        return self._client
+
     async def run(self) -> None:
-        """Read on until this is cancelled."""
+        """Open the journal and read on until this is cancelled.
+
+        Raises `StoreFailed` or `StoreRefused` where it cannot be opened.
+        """
+        self._client = await asyncio.to_thread(self._connect)
+        async with self._client:
+            self._opened.set()
+            await self._read_on()
+
+    async def _read_on(self) -> None:
         try:
             while True:
                 self._wake.clear()
@@ -85,6 +109,7 @@ class Feed:
         """Read what there is; where that cannot be, the board keeps what it had."""
         try:
             self._board.take(await self._client.sessions(), time.time())
+            self._changed()
             await self._read_activities()
         except MidflightError as error:
             self.problem = self.problem or f"as of {time.strftime('%H:%M:%S')}: {error}"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from midflight._util.files import current_folder
-from midflight.cli.commands.attach import attach
-from midflight.cli.commands.ls import ls
 from midflight.cli.output import at_terminal, write
 from midflight.errors import InvalidInput, MidflightError
 
 if TYPE_CHECKING:
     from midflight.cli.board.board import Board
+    from midflight.client.client import Client
 
 
 def board(args: argparse.Namespace) -> int:
@@ -23,12 +21,16 @@ def board(args: argparse.Namespace) -> int:
     if not (at_terminal() and sys.stderr.isatty()):  # which is where Textual draws
         raise InvalidInput("the board needs a terminal", "midflight ls lists the sessions anywhere")
     if os.environ.get("TERM", "dumb") == "dumb":
+        from midflight.cli.commands.ls import ls
+
         write("This terminal cannot show the board, so here is the list of midflight ls.\n")
         return ls(argparse.Namespace(cwd=None, all=False, json=False, watch=False))
     from midflight.cli.board import board as model
 
     shown = model.Board(current_folder())
-    while session := asyncio.run(_show(shown)):
+    while session := _show(shown):
+        from midflight.cli.commands.attach import attach
+
         try:
             attach(argparse.Namespace(session=session))
         except MidflightError as error:
@@ -36,14 +38,18 @@ def board(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _show(board: Board) -> str | None:
+def _show(board: Board) -> str | None:
     """Show the board once, and return the session to open, if one is."""
     from midflight.cli.board.app import BoardApp
-    from midflight.client.client import connect
 
-    async with connect(door="terminal") as client:
-        app = BoardApp(board, client)
-        session = await app.run_async()
+    app = BoardApp(board, _connect)
+    session = app.run()
     if app.error is not None:
         raise app.error
     return session
+
+
+def _connect() -> Client:
+    from midflight.client.client import connect
+
+    return connect(door="terminal")
