@@ -130,6 +130,7 @@ def test_effects_that_change_under_the_same_id_are_read_anew() -> None:
     made = board(asks("a", command("a", "ls")))
     ready = read(made)
     made.take([asks("a", command("a", "rm -rf ."))], ready)
+    assert press(made, "y", now=ready) is None  # it is not even on the screen
     made.painted(whole=True, now=ready)
     assert press(made, "y", now=ready + 0.1) is None
 

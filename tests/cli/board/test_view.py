@@ -108,6 +108,7 @@ def test_what_the_filter_hides_of_those_that_wait_is_said() -> None:
     made.submit("run")
     assert screen(made, 80)[-1].strip() == "? 2 others wait, hidden by the filter: w shows them"
     assert "Running 1 of 1" in "\n".join(screen(made, 80))
+    assert "* 1 run   - 0 rest  / run  " in screen(made, 80)[0]
 
 
 # How a session has ended ---------------------------------------------------------------------
@@ -193,6 +194,12 @@ def test_wrapping_leaves_nothing_out(words_: str, width: int) -> None:
     whole = "".join(map(text, pieces))
     assert whole.replace(" ", "") == words_.replace(" ", "")
     assert all(cell_len(text(piece).rstrip(" ")) <= max(width, LEAST) for piece in pieces)
+
+
+def test_line_that_goes_on_never_looks_like_the_next_one() -> None:
+    asking = Asking(asks("a", command("a", f"echo {'x ' * 60}\nrm it")))
+    body = [text(line) for line in asking.shown(60).body]
+    assert [len(line) - len(line.lstrip()) for line in body[1:]] == [2, 6, 6, 4]
 
 
 # What agents write ---------------------------------------------------------------------------

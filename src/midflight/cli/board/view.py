@@ -85,6 +85,8 @@ def header(board: Board, width: int, now: float) -> Line:
         word = "" if width < NARROW else f" {group.removesuffix('s')}"
         style = {"waits": words.WAITS if count else DIM, "runs": BLUE}.get(group, DIM)
         parts.append((style, f" {letter} {count}{word}  "))
+    if board.filter:
+        parts.append((BOLD, f"/ {one_line(board.filter, width // 4)}"))
     right = f"today {_today(board, now)}{'   ? keys' if width >= NARROW else ''} "
     left = sum(cell_len(text) for _, text in parts)
     return [*parts, (DIM, f"{right:>{max(0, width - left)}}")]
