@@ -90,22 +90,34 @@ class Position:
     def __init__(self, read: dict[str, int]) -> None:
         """``read`` has the ``seq`` of each session."""
         self.read = read
+        self._of: Mapping[str, Newest] | None = None
+        self._named: set[str] = set()
 
     def mark(self, event: e.Event) -> None:
         """Note that an event was read."""
         if event.seq is not None:
             self.read[event.session] = event.seq
+            self._named.add(event.session)
 
     def cursor(self, newest: Mapping[str, Newest]) -> str:
-        """Return the cursor behind what was read."""
-        at = time.time()
-        kept = {
-            session: seq
-            for session, seq in self.read.items()
-            if (last := newest.get(session)) is not None
-            and (seq < last.seq or last.updated >= at - RECENT_S)
-        }
-        return Cursor(at, kept).text
+        """Return the cursor behind what was read.
+
+        Which sessions it names is looked at when something is new, and not for each event: to name
+        one more does no harm.
+        """
+        if newest is not self._of:
+            recent = time.time() - RECENT_S
+            self._of, self._named = (
+                newest,
+                {
+                    session
+                    for session, seq in self.read.items()
+                    if (last := newest.get(session)) is not None
+                    and (seq != last.seq or last.updated >= recent)
+                },
+            )
+        named = {each: self.read[each] for each in self._named if each in self.read}
+        return Cursor(time.time(), named).text
 
     def behind(
         self, newest: Mapping[str, Newest], sessions: Collection[str] | None
