@@ -341,6 +341,21 @@ async def test_many_streams_leave_nothing_behind(server: Server, begin: Begin, h
         await call(host.address(), "/healthz")
 
 
+@fault("I2", "I3")
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"nonsense", b"[" * 100_000 + b"]" * 100_000, b'{"a": "\xff"}', b"[]", b'"x"', b"null"],
+    ids=["nothing", "no JSON", "deep", "no UTF-8", "list", "text", "null"],
+)
+async def test_body_that_makes_no_sense_is_422(server: Server, begin: Begin, body: bytes) -> None:
+    _, session = await begin()
+    posts = [route.path for route in server.routes if route.method == "POST"]
+    assert len(posts) > 2
+    for path in posts:
+        status, _ = await server.call(path.replace("{session}", session.id), "POST", body)
+        assert status in {413, 422}, path
+
+
 @fault("I2")
 async def test_body_that_is_too_long_is_refused(server: Server) -> None:
     async with dial(

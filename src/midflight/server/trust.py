@@ -62,7 +62,7 @@ def trust_route() -> ApiRoute:
     async def trust(request: Request) -> Response:
         try:
             asked = msgspec.json.decode(await body_of(request), type=Asked)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise InvalidInput(f"not a question about a folder: {error}") from error
         return as_json(await asyncio.to_thread(_looked, asked))
 
