@@ -9,7 +9,7 @@ from tests.faults.manifest import fault
 from tests.mcp.conftest import OpenTools
 from tests.mcp.test_lineage import begin
 from tests.support.fake_host import OpenHost
-from tests.support.host import have, journal_of
+from tests.support.host import have, journal_of, share_environment
 from tests.support.mcp_tools import ASK, WRITE
 from tests.support.model_scripts import by_task
 from tests.support.money import known
@@ -35,6 +35,7 @@ async def test_grant_for_questions_leaves_permissions_to_the_user(
     boss = await begin(host, model, tmp_path / "work", "boss")
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     have(monkeypatch, model.env(tmp_path))
+    share_environment(host)
     tools = await open_tools(may_answer=["questions"])
     await tools.dispatch("asks", name="asks")
     assert (await tools.wait())["next"] == "answer it, or ask the user"
@@ -107,11 +108,15 @@ async def test_dispatched_session_gets_what_is_left_of_the_budget_above_it(
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     tools = await open_tools()
     left = 0.2 - known(boss.total_cost_usd)
-    await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
+    with monkeypatch.context() as outside:  # an agent has none kept ready
+        outside.delenv(SESSION_VARIABLE)
+        await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
     await tools.dispatch("first", name="first", max_budget_usd=5)
     first = await tools.wait()
     left = 0.2 - (first["total_cost_usd"] + boss.total_cost_usd)
-    await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
+    with monkeypatch.context() as outside:  # an agent has none kept ready
+        outside.delenv(SESSION_VARIABLE)
+        await host.keep_warm(agent="fake", cwd=tmp_path / "work", max_budget_usd=left)
     await tools.dispatch("second", name="second")
     second = await tools.wait()
     assert second["total_cost_usd"] > left > 0

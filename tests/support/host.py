@@ -10,6 +10,8 @@ import pytest
 from midflight import commands as c
 from midflight.address import Address
 from midflight.client.http import call as call_host
+from midflight.client.spawn import host_environment
+from midflight.environment import HostKind
 from midflight.host import Host
 from midflight.host.service import SessionService
 from midflight.host.sessions import SessionTable
@@ -23,6 +25,7 @@ __all__ = [
     "journal_of",
     "post",
     "service_of",
+    "share_environment",
     "share_secrets",
     "table_of",
 ]
@@ -35,6 +38,11 @@ def have(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str]) -> None:
     """
     for name, value in env.items():
         monkeypatch.setenv(name, value)
+
+
+def share_environment(host: Host) -> None:
+    """Have the warm agents of a host be for who has the environment of this process as it is."""
+    service_of(host).kind = HostKind(host_environment(), None)
 
 
 def journal_of(host: Host) -> Journal:
