@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
+from tests.host.test_shared_host import one_environment, started
 from tests.page.conftest import PHONE, OpenPage
-from tests.support.events import of, read
+from tests.support.events import of, read, until
+from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
+from midflight.host import Host
+from midflight.options import Options
 from midflight.session.session import Session
-from midflight.testing import FakeModel, Silence, Text, ToolCall, Words
+from midflight.testing import FakeModel, ScriptedModel, Silence, Text, ToolCall, Words
+
+__all__ = ["one_environment", "own_home", "repo", "started"]
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
@@ -201,3 +210,89 @@ async def test_page_that_lost_its_server_says_so_and_misses_nothing(
     assert [each.text for each in accepted].count("sent while offline") == 1
     words = await log.inner_text()
     assert [words.count(each) for each in ("before", "meanwhile", "after")] == [1, 1, 1]
+
+
+async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(
+    host: Host, fake_model: Any, repo: Repo, open_page: OpenPage, tmp_path: Path
+) -> None:
+    repo.commit("shop.py", "one\ntwo\nthree\n")
+    write = ToolCall("Write", {"file_path": "shop.py", "content": "one\n2\nthree\n"})
+    model = await fake_model(write, Text("written"), Text("changed"))
+    env = model.env(tmp_path)
+    options = Options.build(
+        agent="fake", cwd=repo.folder, env=env, name="shop", permission_mode="acceptEdits"
+    )
+    session = await host.begin("write it", options)
+    await read(session)
+    page = await open_page("s/shop/diff")
+    line = page.locator(".diff-row.added", has_text="2")
+    await line.click()
+    await page.get_by_role("textbox", name="Comment").fill("say it in words")
+    await page.get_by_role("button", name="Keep").click()
+    await page.reload()
+    await expect(page.locator(".comment")).to_contain_text("say it in words")
+    await page.locator(".diff-row.removed", has_text="two").click()
+    await page.get_by_role("textbox", name="Comment").fill("this was right")
+    await page.keyboard.press("Control+Enter")
+    before = session.last_seq
+    await page.get_by_role("button", name="Send 2 comments as one message").click()
+    await expect(page.locator(".comment")).to_have_count(0)
+    await until(session, e.TurnEnded, before)
+    told = str(model.requests[-1].messages)
+    for words in ("shop.py, line 2", "say it in words", "> two", "this was right"):
+        assert words in told
+
+
+@pytest.fixture
+async def flow_model(
+    scripted_model: Callable[..., Awaitable[ScriptedModel]],
+    agent_env: Callable[[ScriptedModel], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Have the agents of this process ask a model that plays the seed's flow."""
+    write = ToolCall("Write", {"file_path": "a.py", "content": "x = 1\n"})
+    run = ToolCall("Bash", {"command": "echo begun; sleep 300"})
+    last = [Text("As you said."), Text("The age too."), Text("And the tests.")]
+    model = await scripted_model([[Words("I write it. "), write], run, *last])
+    for name, value in agent_env(model).items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_seeds_whole_flow_is_played_from_the_page_on_claude_code(
+    started: list[Host], flow_model: None, open_page: OpenPage, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    (folder / ".claude").mkdir(parents=True)
+    hook = f"touch {tmp_path / 'hook-ran'}"
+    hooks = {"SessionStart": [{"hooks": [{"type": "command", "command": hook}]}]}
+    (folder / ".claude" / "settings.json").write_text(json.dumps({"hooks": hooks}))
+    page = await open_page("new")
+    await page.get_by_role("textbox", name="Task").fill("Add validation")
+    await page.get_by_role("combobox", name="Folder").fill(str(folder))
+    await page.get_by_role("textbox", name="Allowed besides").fill("Bash")
+    await page.get_by_role("button", name="Start").click()
+    question = page.get_by_role("region", name="What this folder would run")
+    await expect(question).to_contain_text(hook)
+    await question.get_by_role("button", name="Go on without them").click()
+    log = page.get_by_role("log")
+    request = page.locator(".request.open")
+    await expect(request).to_contain_text("a.py")
+    await expect(request).to_contain_text("x = 1")
+    await request.get_by_role("button", name="Allow y").click()
+    await expect(log).to_contain_text("sleep 300")
+    await expect(log.get_by_text("running").last).to_be_visible()
+    box = page.get_by_role("textbox", name="Message to")
+    await box.fill("also the age")
+    await box.press("Enter")
+    await expect(page.locator(".queue")).to_contain_text("steers at the next step")
+    await page.get_by_role("button", name="Redirect", exact=True).click()
+    await box.fill("the pattern first")
+    await box.press("Enter")
+    await expect(log).to_contain_text("As you said.")
+    await expect(log).to_contain_text("interrupted: it was redirected")
+    await expect(log).to_contain_text("The age too.")  # the steer that nobody had read
+    await box.fill("now the tests")
+    await box.press("Enter")
+    await expect(log).to_contain_text("And the tests.")
+    assert not (tmp_path / "hook-ran").exists()
+    assert (folder / "a.py").read_text() == "x = 1\n"

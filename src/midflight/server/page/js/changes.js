@@ -59,8 +59,8 @@ function commentBox(summary, file, row) {
   const mine = list.filter((one) => one.path === file.path && sameLine(row, one));
   const draftHere = editing && editing.path === file.path && sameLine(row, editing) ? editing : null;
   if (!mine.length && !draftHere) return nothing;
-  const done = () => {
-    const text = draftHere.text.trim();
+  const done = () => { // what was typed last may not be painted yet
+    const text = notes(`comments ${summary.id}`).editing.text.trim();
     note(`comments ${summary.id}`, {editing: null});
     if (text) keep(summary.id, [...list, {path: file.path, old: row.old, new: row.new, line: row.text, text}]);
   };

@@ -33,7 +33,7 @@ export function door(begin) {
   const {problem = '', code = ''} = notes('login');
   const press = async (event) => {
     event.preventDefault();
-    const typed = code.trim().split('code=').at(-1);
+    const typed = (notes('login').code ?? '').trim().split('code=').at(-1);
     if (typed && await exchange(typed)) begin();
   };
   return html`<main class="narrow door"><h1 class="row">${logo()} midflight</h1>

@@ -127,7 +127,7 @@ function editField(summary, request) {
   const {editing, wrong = ''} = notes(request.request);
   const show = () => {
     try {
-      const input = JSON.parse(editing);
+      const input = JSON.parse(notes(request.request).editing); // what was typed last may not be painted
       if (input === null || typeof input !== 'object' || Array.isArray(input)) throw new Error('an object is needed');
       note(request.request, {input, editing: undefined, wrong: ''});
     } catch (error) {
