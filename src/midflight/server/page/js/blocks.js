@@ -149,7 +149,7 @@ function message(block, context) {
   const says = receipt(block);
   const who = block.who?.role === 'agent' ? 'Agent' : block.who?.role === 'program' ? 'Program' : block.who ? 'You' : 'midflight';
   const back = ['cancelled', 'failed'].includes(block.state);
-  return html`<div class="message"><span class="who">${who}</span><div class="text">${inert(block.text)}</div>
+  return html`<div class="message"><span class="who">${who}</span><div class="text">${inert(block.text)}${block.images?.length ? html`<p class="small ink2">${block.images.map((image) => html`${icon('file')} ${exactLine(image.name || 'image')}, ${image.media_type}, ${Math.ceil(image.bytes / 1024)} kB `)}</p>` : nothing}</div>
     <div class="receipt ${says.colour ?? ''}">${mark(says.mark, '')}<span>${says.word}</span>${block.who && by(block.who, deviceName()) ? html`<span class="ink3">by ${by(block.who, deviceName())}</span>` : nothing}${back ? html`<button class="link" @click=${() => context.putBack(block.text)}>Put back</button>` : nothing}</div></div>`;
 }
 
