@@ -164,6 +164,19 @@ def test_last_words_are_told_and_nothing_that_the_program_put_in(
     ]
 
 
+@pytest.mark.parametrize(
+    "content", [5, -0.5, True, False, None, {}, {"text": "x"}, [5, None, [], {}, {"text": {}}]]
+)
+def test_message_of_another_form_says_nothing(
+    env: dict[str, str], cwd: Path, content: object
+) -> None:
+    odd = [user(cwd, content), {"type": "assistant", "message": {"content": content}}]
+    odd += [{"type": kind, "message": content} for kind in ("user", "assistant", content)]
+    conversation = write(kept_in(env, cwd), *odd, user(cwd, "hello"))
+    assert [each.first for each in earlier.conversations(cwd, env)] == ["hello"]
+    assert earlier.said(cwd, env, conversation) == [(True, "hello")]
+
+
 def test_huge_conversation_is_read_in_part(
     env: dict[str, str], cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,8 +111,10 @@ def _texts(lines: Iterable[bytes]) -> Iterator[tuple[bool, str]]:
 
 
 def _blocks(content: Any) -> Iterator[str]:
-    """Yield the texts of a message."""
-    for block in [content] if isinstance(content, str) else content or ():
+    """Yield the texts of a message, which is one text or a list of blocks."""
+    if isinstance(content, str):
+        content = [content]
+    for block in content if isinstance(content, list) else ():
         text = block.get("text") if isinstance(block, dict) else block
         if isinstance(text, str):
             yield text
