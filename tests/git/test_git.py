@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from tests.support.repo import Repo
 
 from midflight.errors import Conflict, MidflightError
 from midflight.git.command import Git
-from midflight.git.diff import base_of, diff
+from midflight.git.diff import MAX_INDEX, base_of, beside, diff
 from midflight.git.discard import discard
 from midflight.git.files import list_files
 from midflight.git.merge import hand_over, merge
@@ -220,3 +221,36 @@ async def test_file_name_that_is_no_text_is_handled(repo: Repo) -> None:
     repo.write(name, "theirs\n", at=tree.folder)
     repo.commit(name, "ours\n")
     assert (await merge(tree, "fix")).conflicts == [name]
+
+
+@pytest.mark.parametrize("how", ["device", "pipe", "folder", "huge", "loop"])
+async def test_index_that_is_no_file_of_git_is_not_copied(repo: Repo, how: str) -> None:
+    index = repo.folder / ".git" / "index"
+    index.unlink()
+    match how:
+        case "device":
+            index.symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(index)
+        case "folder":
+            index.mkdir()
+        case "loop":
+            index.symlink_to("index")
+        case _:
+            index.touch()
+            os.truncate(index, MAX_INDEX + 1)
+    with pytest.raises(Conflict, match=r"index .*(cannot be copied|the limit is)"):
+        await asyncio.wait_for(diff(repo.folder, ["HEAD"]), 30)
+
+
+async def test_copy_of_an_index_is_as_old_as_the_index(repo: Repo) -> None:
+    index = repo.folder / ".git" / "index"
+    os.utime(index, ns=(1, 1_700_000_000_123_456_789))
+    async with beside(repo.folder) as git:
+        copy = await git.ask("rev-parse", "--git-path", "index")
+        assert copy != str(index)
+        assert _written(Path(copy)) == _written(index)
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns

@@ -5,20 +5,27 @@ Compared are the files as they are now, new ones included, whoever made them.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from midflight._util.files import open_regular, shown
+from midflight.errors import Conflict
 from midflight.git.command import WORK_S, Git
 from midflight.git.repository import Worktree, worktree_at
 
 NO_COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The tree without a file, for a repository without a commit."""
+
+MAX_INDEX = 512 * 1024 * 1024
+"""How large an index may be: that of some million files."""
+
+_PIECE = 1024 * 1024
 
 _SHOW = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
 
@@ -38,7 +45,8 @@ class Diff(NamedTuple):
 async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
     """Yield git with an index that is like the folder's and forgotten at the end.
 
-    Nothing hides in it: files that git was set to take for unchanged are compared too.
+    Nothing hides in it: files that git was set to take for unchanged are compared too. Raises
+    `Conflict` where there is no git, or no index that can be copied.
     """
     with tempfile.TemporaryDirectory(prefix="midflight-") as scratch:
         index = Path(scratch) / "index"
@@ -46,8 +54,7 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
         path = Path(await own.ask("rev-parse", "--git-path", "index"))
         git = await Git.open(folder, index=index, writes=writes)
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
-            # Its age tells git which files may have changed within the second that it was written.
-            shutil.copy2(folder / path, index)
+            await asyncio.to_thread(_copy_index, folder / path, index)
         for entry in (await git.must("ls-files", "-v", "-z")).names:
             tag, name = entry[0], entry[2:]
             if tag.islower():
@@ -55,6 +62,32 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
             if tag in "sS" and _is_there(folder / name):  # a sparse checkout's files are not
                 await git.must("update-index", "--no-skip-worktree", "--", name)
         yield git
+
+
+def _copy_index(source: Path, copy: Path) -> None:
+    """Copy an index, which the agent may have put there. Raises `FileNotFoundError`, `Conflict`."""
+    try:
+        with open_regular(source) as file:
+            status = os.fstat(file.fileno())
+            if status.st_size > MAX_INDEX:
+                raise Conflict(
+                    f"git's index {shown(source)} has {status.st_size} bytes; "
+                    f"the limit is {MAX_INDEX}",
+                    "if git did not write it, delete it: git reset makes a new one",
+                )
+            with copy.open("xb") as to:
+                left = status.st_size  # it may grow meanwhile
+                while piece := file.read(min(left, _PIECE)):
+                    left -= to.write(piece)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Conflict(
+            f"git's index {shown(source)} cannot be copied: {error.strerror or error}",
+            "if git did not write it, delete it: git reset makes a new one",
+        ) from None
+    # Its age tells git which files may have changed within the second that it was written.
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _is_there(path: Path) -> bool:
