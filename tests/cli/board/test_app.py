@@ -182,6 +182,7 @@ async def test_long_request_is_answered_only_when_its_end_was_read(
     async with opened(project) as screen:
         await screen.sees("Enter reads all 6", "lines, then it can be answered")
         monkeypatch.setattr(model, "READ_S", 0.0)
+        monkeypatch.setattr(model, "HELD_S", 0.0)
         await screen.press("y", "enter")
         await screen.sees("Read on with PgDn or j")
         await screen.press("y", "G")

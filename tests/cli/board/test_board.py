@@ -10,7 +10,8 @@ from tests.support.board import CWD, NOW, asked, asks, board, command, edit, inf
 from midflight import commands as c
 from midflight import events as e
 from midflight.cli.board.acts import CarryOut, Dispatch, Enter, Leave, Look
-from midflight.cli.board.board import SETTLED_S, Board
+from midflight.cli.board.board import HELD_S, SETTLED_S, Board
+from midflight.cli.board.boxes import DenyBox
 from midflight.cli.board.groups import Key
 
 LATER = NOW + 0.2
@@ -160,18 +161,47 @@ def test_answer_that_failed_can_be_given_again() -> None:
     made.failed(act, "the host is gone")
     assert made.said == "the host is gone"
     made.painted(whole=True, now=NOW)
-    assert isinstance(press(made, "y", now=NOW + 1), CarryOut)
+    assert isinstance(press(made, "y", now=NOW + 2), CarryOut)
 
 
-def test_next_request_of_a_session_can_be_answered_at_once() -> None:
+def test_next_request_of_a_session_can_be_answered_by_the_same_key() -> None:
     both = command("a", "one", "r-1"), command("a", "two", "r-2")
     made = board(asks("a", *both))
     press(made, "y", now=read(made))
     assert made.asking is None
     made.take([asks("a", both[1])], NOW)
-    act = press(made, "y", now=read(made))
+    act = press(made, "y", now=read(made) + HELD_S + 0.1)
     assert isinstance(act, CarryOut)
     assert act.command == c.Answer(request="r-2")
+
+
+def test_key_that_is_held_down_answers_one_request() -> None:
+    made = board(asks("a", ago=9), asks("b", ago=5))
+    ready = read(made)
+    assert isinstance(press(made, "y", now=ready), CarryOut)
+    made.painted(whole=True, now=ready)
+    assert chosen(made) == "b"
+    repeats = [ready + 0.66 + n / 25 for n in range(100)]
+    assert [press(made, "y", now=each) for each in repeats] == [None] * 100
+    assert isinstance(press(made, "y", now=repeats[-1] + HELD_S + 0.1), CarryOut)
+
+
+def test_key_that_is_held_before_there_is_a_request_answers_none() -> None:
+    made = board(info("a", "running"))
+    press(made, "y", now=NOW)
+    made.take([asks("a")], NOW)
+    ready = read(made)
+    press(made, "y", now=NOW + 0.3)
+    assert press(made, "y", now=ready) is None
+    press(made, "n", now=ready)
+    assert isinstance(made.box, DenyBox)
+
+
+def test_same_request_of_another_session_is_read_anew() -> None:
+    made = board(asks("a", command("x"), ago=9), asks("b", command("x"), ago=5))
+    ready = read(made)
+    made.take([asks("b", command("x"), ago=5)], ready)
+    assert press(made, "y", now=ready) is None
 
 
 def test_rule_is_added_where_there_is_one() -> None:
@@ -304,6 +334,20 @@ def test_stop_is_asked_back(key: str, sent: c.Command | None) -> None:
     act = press(made, key)
     assert (act.command if isinstance(act, CarryOut) else None) == sent
     assert not made.stopping
+
+
+@pytest.mark.parametrize("key", ["s", "k", "x"])
+def test_stop_is_for_the_session_that_was_asked_about(key: str) -> None:
+    made = board(info("a", "running"), info("b", "running"))
+    press(made, "s")
+    made.take([info("b", "running")], NOW)
+    assert (chosen(made), press(made, key), made.stopping) == ("b", None, "")
+    press(made, "s")
+    made.begun("new")
+    made.take([info("new", "running"), info("b", "running")], NOW)
+    act = press(made, key)
+    assert isinstance(act, CarryOut)
+    assert (chosen(made), act.session) == ("new", "b")
 
 
 def test_new_session_begins_here_or_where_the_chosen_one_is() -> None:

@@ -14,6 +14,7 @@ from tests.support.program import watched
 from tests.support.terminal import Terminal
 
 from midflight import events as e
+from midflight.cli.board.board import HELD_S
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall
 
@@ -58,9 +59,9 @@ async def test_session_is_answered_opened_and_left_for_the_board(
     await screen.sees("asks: Write new.txt")
     await screen.sees("y allow")
     resolved = asyncio.create_task(until(session, e.PermissionResolved))
-    while not resolved.done():  # it takes half a second to have read what is asked
+    while not resolved.done():  # what is asked has to be read first, and a held key is none
         screen.keys("y")
-        await asyncio.wait({resolved}, timeout=0.1)
+        await asyncio.wait({resolved}, timeout=2 * HELD_S)
     assert resolved.result().decision == "allow"
     await until(session, e.TurnEnded)
     await screen.sees("At rest 1")

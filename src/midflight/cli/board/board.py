@@ -33,6 +33,12 @@ NOTHING = Key("", above=True)
 READ_S = 0.5
 """How long a request must have been on the screen, whole, before a key answers it."""
 
+HELD_S = 0.7
+"""How soon after the last one the same key is taken to be held down.
+
+A keyboard begins to repeat a key after 0.66 s (X11) or less, and then many times a second.
+"""
+
 SETTLED_S = 3.0
 """How long a session that was answered keeps its place, and says what was decided."""
 
@@ -68,7 +74,8 @@ class Board:
 
     ``box`` is what is being typed into, if anything; ``asking`` what the chosen session asks, and
     ``whole`` whether all of that is on the screen; ``queued`` how many messages wait there;
-    ``said`` is a line about what was done last.
+    ``stopping`` is the session of which is asked what to stop, or empty; ``said`` is a line about
+    what was done last.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +89,7 @@ class Board:
         self.whole = True
         self.queued = 0
         self.box: Box | None = None
-        self.stopping = False
+        self.stopping = ""
         self.said = ""
         self.filter = ""
         self.loaded = False
@@ -96,6 +103,7 @@ class Board:
         self._families: dict[str, Family] = {}
         self._new: set[str] = set()
         self._shown: tuple[Asking, int, float] | None = None
+        self._pressed = "", 0.0
 
     # What there is ------------------------------------------------------------------------
 
@@ -234,10 +242,10 @@ class Board:
         if info is None or not info.pending or self._is_settled(info):
             self.asking = None
             return
-        same = self.asking is not None and self.asking.request == info.pending[0]
-        if self.asking is None or not same:
-            self.asking = Asking(info)
-        self.asking.info = info
+        asked, asking = (info.id, info.pending[0]), self.asking
+        if asking is None or (asking.info.id, asking.request) != asked:
+            self.asking = asking = Asking(info)
+        asking.info = info
 
     def painted(self, *, whole: bool, now: float) -> None:
         """Know whether all of what is asked is on the screen now."""
@@ -260,12 +268,15 @@ class Board:
     def press(self, key: str, now: float) -> Act | None:
         """Take a key: a character, or the name of one that has none."""
         self.said = ""
+        last, since = self._pressed
+        self._pressed = key, now
+        held = key == last and now - since < HELD_S
         if self.stopping:
             return self._press_stop(key)
         if self.asking is not None and key == "enter" and not self.whole:
             return Look("request")
         if self.asking is not None and key in self.asking.keys:
-            return self._press_answer(self.asking, key, now)
+            return None if held else self._press_answer(self.asking, key, now)
         match key:
             case "q" | "ctrl+c" | "ctrl+d":
                 return Leave()
@@ -296,7 +307,7 @@ class Board:
             doing = words.doing(info, self.activity(info.id))
             self.box = MessageBox(info, _WAYS[key], doing, self.queued)
         elif key == "s" and info is not None and info.status != "closed":
-            self.stopping = True
+            self.stopping = info.id
 
     def _press_answer(self, asking: Asking, key: str, now: float) -> Act | None:
         """Take a key as an answer to what is asked, if it has been there to be read."""
@@ -317,7 +328,7 @@ class Board:
 
     def _press_stop(self, key: str) -> Act | None:
         """Take the key that says what is to be stopped."""
-        info, self.stopping = self.session, False
+        info, self.stopping = self.infos.get(self.stopping), ""
         if info is None:
             return None
         match key:

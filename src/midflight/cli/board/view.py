@@ -144,14 +144,13 @@ def hints(board: Board, width: int, problem: str = "", *, reading: bool = False)
 
     They are one line, and more only where a message is longer.
     """
-    info = board.session
     if reading and board.box is None:
         return [[(DIM, " j k, PgUp PgDn move   g G to the ends   Esc back")]]
     if board.said:
         return wrap([[(BOLD, f" {one_line(board.said, 1000)}")]], width)[:SAID_LINES]
     if board.box is not None:
         return [[(DIM, cut(f" {board.box.hint}", width))]]
-    if board.stopping and info is not None:
+    if info := board.infos.get(board.stopping):
         kept = f"k keeps the {board.queued} queued   " if board.queued else ""
         turn = f"s the turn   {kept}" if info.status != "idle" else ""
         stop = f" Stop {one_name(info.name, 40)}?   {turn}x ends the session   Esc"
