@@ -48,10 +48,7 @@ def listing(obeyed: Obeyed, stake: Stake, folder: Path) -> str:
     A file of another repository, as of a folder that was added, has its whole path.
     """
     here = repository_of(folder).key
-    files = [
-        file if file.repository == here else msgspec.structs.replace(file, path=str(file.place))
-        for file in stake.files
-    ]
+    files = [msgspec.structs.replace(file, path=file.seen_from(here)) for file in stake.files]
     lines = [f"What stands in this folder, and {obeyed.agent}"]
     for kind, title in _TITLES.items():
         rows = list(dict.fromkeys(_rows(kind, files)))

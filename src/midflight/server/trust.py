@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
-from typing import Any
+import json
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from midflight import agents
+from midflight._util.files import shown
 from midflight.errors import Conflict, InvalidInput, NotAllowed
 from midflight.host.http.app import as_json, body_of
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.options import Options
 from midflight.trust import decision, store
+from midflight.trust.repository import repository_of
 from midflight.trust.stake import Obeyed, Stake, look
 
 
@@ -34,8 +35,10 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
 class AtStake(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: whether a start has to be agreed to, and everything that it would obey.
 
-    ``files`` has one entry for each thing, with its ``kind`` as in `Consequence`. ``told`` says
-    that the agent can be told to leave them out. ``beyond`` says why it cannot be trusted.
+    ``files`` has one entry for each thing: its ``kind`` and ``text`` as in `Consequence`, and the
+    ``path`` of the file, which is the whole one where the file is of another repository. ``told``
+    says that the agent can be told to leave them out. ``beyond`` says why it cannot be trusted, and
+    ``problems`` which files the agent leaves out because it cannot read them, and why.
     ``redirects``: a key goes elsewhere, which is agreed to for good or not at all.
     """
 
@@ -45,6 +48,7 @@ class AtStake(msgspec.Struct, frozen=True, kw_only=True):
     silent: int = 0
     told: bool = True
     beyond: str = ""
+    problems: tuple[str, ...] = ()
     redirects: bool = False
 
 
@@ -79,26 +83,29 @@ def _looked(asked: Asked) -> AtStake:
     if asked.agree:
         _agree(asked.agree, stake)
     trusted = not stake or (not stake.beyond and store.read().covers(stake.files))
-    return _shown(stake, obeyed, trusted=trusted)
+    return _at_stake(stake, obeyed, repository_of(options.cwd).key, trusted=trusted)
 
 
 def _agree(digest: str, stake: Stake) -> None:
     """Record what was shown; what has changed since was not."""
-    if not hmac.compare_digest(digest, _digest(stake)):
+    if digest != _digest(stake):
         raise Conflict("the folder has changed since it was shown", "look at it again")
     if stake.beyond:
-        raise NotAllowed(f"it cannot be trusted: {stake.beyond}")
+        raise NotAllowed(f"it cannot be trusted: {shown(stake.beyond)}")
     decision.record(stake)
 
 
 def _digest(stake: Stake) -> str:
-    entries: list[Any] = sorted(file.entry for file in stake.files)
-    return hashlib.sha256(msgspec.json.encode([entries, stake.beyond])).hexdigest()
+    entries = sorted(file.entry for file in stake.files)
+    # In ASCII, since a system takes any bytes for a file's name.
+    return hashlib.sha256(json.dumps([entries, stake.beyond]).encode()).hexdigest()
 
 
-def _shown(stake: Stake, obeyed: Obeyed, *, trusted: bool) -> AtStake:
+def _at_stake(stake: Stake, obeyed: Obeyed, repository: str, *, trusted: bool) -> AtStake:
     things = dict.fromkeys(
-        (each.kind, file.path, each.text) for file in stake.files for each in file.consequences
+        (each.kind, shown(file.seen_from(repository)), shown(each.text))
+        for file in stake.files
+        for each in file.consequences
     )
     return AtStake(
         trusted=trusted,
@@ -106,6 +113,7 @@ def _shown(stake: Stake, obeyed: Obeyed, *, trusted: bool) -> AtStake:
         files=tuple({"kind": kind, "path": path, "text": text} for kind, path, text in things),
         silent=sum(not file.consequences for file in stake.files),
         told=obeyed.told,
-        beyond=stake.beyond,
+        beyond=shown(stake.beyond),
+        problems=tuple(map(shown, stake.problems)),
         redirects=stake.redirects,
     )

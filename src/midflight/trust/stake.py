@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from midflight._util.files import open_regular
+from midflight._util.files import is_text, open_regular, shown
 from midflight.options import Options
 from midflight.trust.repository import Repository, repository_of
 
@@ -105,6 +105,10 @@ class StakeFile(msgspec.Struct, frozen=True):
     def entry(self) -> tuple[str, str, str]:
         """What is trusted of it."""
         return self.repository, self.path, self.digest
+
+    def seen_from(self, repository: str) -> str:
+        """Its path for who works in that repository; of a file of another one the whole path."""
+        return self.path if self.repository == repository else str(self.place)
 
 
 class Stake(msgspec.Struct, frozen=True):
@@ -305,6 +309,8 @@ class _Search:
         if (known := self.files.get((key, path))) is not None:
             consequences = tuple(dict.fromkeys((*known.consequences, *consequences)))
         self.files[key, path] = StakeFile(key, path, digest, place, consequences)
+        if not is_text(place):  # and what is trusted is recorded by its name
+            self.beyond = f"the name of {shown(place)} is not written in UTF-8"
 
 
 def _folders_in(folder: str) -> tuple[list[str], list[str]]:
