@@ -20,7 +20,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.faults.manifest import fault
 from tests.support.events import so_far
 from tests.support.fake_host import OpenHost
-from tests.support.host import journal_of
+from tests.support.host import journal_of, share_environment
 from tests.support.mcp_tools import WRITE, Tools
 from tests.support.model_scripts import claude_tool, opencode_tool
 
@@ -121,9 +121,16 @@ def widening(host: Host, folder: Path) -> dict[str, str]:
 
 @fault("S11", "S16", "S17", "S19")
 async def test_real_agent_cannot_approve_for_itself(
-    open_host: OpenHost, tmp_path: Path, installed: Installed, scripted_model: Any
+    open_host: OpenHost,
+    tmp_path: Path,
+    installed: Installed,
+    scripted_model: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, host = await open_host(WRITE)
+    # The agent's own variables are not known before: this host takes what it begins all the same.
+    monkeypatch.setattr("midflight.environment.HostKind.is_meant", lambda *_: True)
+    share_environment(host)
     wider = widening(host, tmp_path / "work")
     model: ScriptedModel = await scripted_model(
         [

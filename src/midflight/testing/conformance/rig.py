@@ -310,6 +310,7 @@ ACP_OPENCODE = Rig(
     ScriptedModel,
     *_OPENCODE,
     announces={
+        "images": "supported",
         "set_model": "supported",
         "set_permission_mode": "supported",
         "effort": "supported",
@@ -326,6 +327,7 @@ ACP_CLAUDE = Rig(
     announces={
         "steer": "supported",
         "questions": "supported",
+        "images": "supported",
         "set_model": "supported",
         "set_permission_mode": "supported",
         "effort": "supported",
