@@ -576,8 +576,9 @@ async def test_a_journal_that_others_can_read_is_refused_with_the_remedy(
 
 
 async def test_a_shell_completes_commands_options_and_names(begin: Begin, say: Say) -> None:
-    await begin(Text("one"), name="fix-this")
-    await begin(Text("two"), name="add-that")
+    for name in ("fix-this", "add-that"):  # a shell may be answered before the model is asked
+        _, session = await begin(Text("done"), name=name)
+        await until(session, e.TurnEnded)
     assert (await say("__complete", "re")).out.split() == ["redirect", "resume"]
     assert (await say("__complete", "send", "fi")).out.split() == ["fix-this"]
     assert (await say("__complete", "attach", "")).out.split() == ["add-that", "fix-this"]
@@ -591,8 +592,9 @@ async def test_an_agent_is_shown_no_name_of_a_session_that_it_may_not_read(
 ) -> None:
     """Neither in a list nor in an error, whatever it asks for."""
     _, boss = await begin(Text("one"), name="fix-boss")
-    await begin(Text("two"), name="fix-secret")
-    await begin(Text("three"), name="fix-hidden")
+    for name in ("fix-secret", "fix-hidden"):
+        _, session = await begin(Text("two"), name=name)
+        await until(session, e.TurnEnded)
     monkeypatch.setenv(SESSION_VARIABLE, boss.id)
     assert (await say("__complete", "send", "")).out.split() == ["fix-boss"]
     assert (await say("show", "fix")).out.startswith("fix-boss\n")

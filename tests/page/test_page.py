@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, Page, expect
 from tests.host.test_shared_host import one_environment, started
 from tests.page.conftest import PHONE, OpenPage
-from tests.support.events import of, read, until
+from tests.support.events import PATIENCE_S, of, read, until
 from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
@@ -72,6 +73,14 @@ ASK = ToolCall(
 )
 
 
+async def pressed(page: Page, key: str, shows: Locator) -> None:
+    """Press a key until it has shown something: one that comes too early does nothing."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await shows.is_visible():
+            await page.keyboard.press(key)
+            await page.wait_for_timeout(100)
+
+
 async def test_request_answered_on_one_page_leaves_the_other_which_says_so(
     begin: Begin, open_page: OpenPage
 ) -> None:
@@ -85,9 +94,7 @@ async def test_request_answered_on_one_page_leaves_the_other_which_says_so(
     await expect(settled).to_contain_text("Allowed two")
     card = desk.get_by_role("article", name="Request of two")
     await expect(card).to_contain_text("Which?")
-    await expect(card.get_by_role("button", name="B")).to_be_enabled()
-    await desk.keyboard.press("2")
-    await expect(phone.get_by_role("log")).to_contain_text("Answered")
+    await pressed(desk, "2", phone.get_by_role("log").get_by_text("Answered", exact=True))
     await expect(phone.get_by_role("log")).to_contain_text("B")
     await expect(desk).to_have_title("midflight")
 
@@ -123,6 +130,98 @@ async def test_press_that_comes_with_the_request_answers_nothing(
     await page.clock.set_fixed_time(await page.evaluate("Date.now() / 1000 + 0.6"))
     await expect(allow).to_be_enabled()
     assert session.pending
+
+
+async def test_reason_of_a_denial_allows_nothing_whatever_its_letters(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    calls = [ToolCall("Bash", {"command": f"touch {each}"}) for each in ("one", "two")]
+    _, session = await begin(*calls, task="go", name="words")
+    page = await open_page("s/words")
+    deny = page.get_by_role("button", name="Deny… n")
+    for command in ("one", "two"):
+        await expect(page.locator(".request .command")).to_contain_text(command)
+        await expect(deny).to_be_enabled()
+        await page.keyboard.press("n")
+        await page.get_by_role("textbox", name="Why not?").wait_for()
+        await page.keyboard.type("yes you must not")
+        await expect(page.get_by_role("textbox", name="Why not?")).to_have_value("yes you must not")
+        if command == "one":
+            await page.keyboard.press("Enter")
+    await page.get_by_role("log").click()  # out of the field, and still about to deny
+    await page.keyboard.press("y")
+    await page.keyboard.press("a")
+    await page.get_by_role("button", name="Back", exact=True).click()
+    await expect(page.get_by_role("button", name="Allow y")).to_be_enabled()
+    assert session.pending
+
+
+async def test_letters_for_a_field_that_has_gone_answer_nothing(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    call = ToolCall("Bash", {"command": "touch one"})
+    _, first = await begin(call, Text("I see"), task="go", name="first")
+    _, second = await begin(call, task="go", name="second")
+    page = await open_page()
+    await expect(page.get_by_role("button", name="Deny… n")).to_be_enabled()
+    await page.keyboard.press("n")
+    field = page.get_by_role("textbox", name="Why not?")
+    await field.fill("because")
+    one, other = (
+        (first, second) if first.pending[0].time < second.pending[0].time else (second, first)
+    )
+    await page.keyboard.down("x")
+    await one.answer(one.pending[0].request, "deny")
+    await field.wait_for(state="detached")
+    await page.keyboard.type("y would it do that")
+    await page.keyboard.press("y")
+    await expect(page.get_by_role("article", name=f"Request of {other.name}")).to_be_visible()
+    assert other.pending
+
+
+async def test_held_key_answers_one_request_at_most(begin: Begin, open_page: OpenPage) -> None:
+    call = ToolCall("Bash", {"command": "touch one"})
+    sessions = [
+        (await begin(call, Text("done"), task="go", name=f"held{each}"))[1] for each in range(2)
+    ]
+    page = await open_page()
+    allow = page.get_by_role("button", name="Allow y")
+    await expect(allow).to_be_enabled()
+    await page.keyboard.down("y")
+    await expect(page.locator(".settled")).to_have_count(1)
+    await expect(page.locator(".settled")).to_have_count(0)
+    await expect(allow).to_be_enabled()
+    await page.keyboard.down("y")  # the key repeats
+    await page.keyboard.up("y")
+    await page.reload()
+    await expect(page.locator(".request.open")).to_have_count(1)
+    (left,) = [each for each in sessions if each.pending]
+    await left.answer(left.pending[0].request, "deny")
+    for each in sessions:
+        await until(each, e.TurnEnded)
+
+
+async def test_diff_to_approve_shows_what_has_no_visible_form_in_any_language(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    text = "const {timeout,\u3164} = q;\nlet a = '\u2800';\nb = 1;" + " " * 150 + "evil()\n"
+    await begin(ToolCall("Write", {"file_path": "a.js", "content": text}), task="go", name="js")
+    page = await open_page("s/js")
+    boxes = page.locator(".request .diff .boxed")
+    await expect(boxes).to_have_text(["U+3164", "U+2800", "150 × U+0020"])
+
+
+async def test_command_is_allowed_only_when_its_end_was_on_the_screen(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    command = "\n".join(f"echo {each}" for each in range(12))
+    _, session = await begin(ToolCall("Bash", {"command": command}), task="go", name="long")
+    page = await open_page("s/long", size=(1440, 420))
+    await page.get_by_text("Read it to its end first").wait_for()
+    await page.keyboard.press("y")
+    assert session.pending
+    await page.locator(".request .end").scroll_into_view_if_needed()
+    await expect(page.get_by_role("button", name="Allow y")).to_be_enabled()
 
 
 async def test_queued_messages_are_edited_moved_and_cancelled(
@@ -236,7 +335,7 @@ async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(
     await page.keyboard.press("Control+Enter")
     before = session.last_seq
     await page.get_by_role("button", name="Send 2 comments as one message").click()
-    await expect(page.locator(".comment")).to_have_count(0)
+    await expect(page.get_by_role("log")).to_contain_text("say it in words")
     await until(session, e.TurnEnded, before)
     told = str(model.requests[-1].messages)
     for words in ("shop.py, line 2", "say it in words", "> two", "this was right"):

@@ -2,6 +2,7 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
+import {ref} from '../vendor/lit-html/directives/ref.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {parsed, sideBySide, unified} from './difftext.js';
 import {ask, NoConnection, path} from './http.js';
@@ -9,7 +10,8 @@ import {exact, exactLine, inert} from './inert.js';
 import {icon} from './marks.js';
 import {chooseWay, send, wayOf} from './sendbox.js';
 import {changed} from './store.js';
-import {note, notes} from './ui.js';
+import {sessionPath} from './paths.js';
+import {go, note, notes, takeFocus} from './ui.js';
 import {clock, count} from './words.js';
 
 const WIDE = matchMedia('(min-width: 1200px)');
@@ -70,13 +72,13 @@ function commentBox(summary, file, row) {
   };
   return html`${mine.map((one) => html`<div class="comment"><div class="row"><b class="small">line ${row.new ?? row.old}</b><span class="small ink3 grow">not sent</span><button class="link small" @click=${() => { keep(summary.id, list.filter((each) => each !== one)); note(`comments ${summary.id}`, {editing: {...one}}); }}>Edit</button><button class="link small" @click=${() => keep(summary.id, list.filter((each) => each !== one))}>Delete</button></div>
       ${one.line === row.text ? nothing : html`<p class="small wait">The line has changed. It was: <code>${exact(one.line)}</code></p>`}<div>${inert(one.text)}</div></div>`)}
-    ${draftHere ? html`<div class="comment"><b class="small">line ${row.new ?? row.old}</b><label class="hidden" for="comment">Comment</label><textarea id="comment" rows="2" autofocus .value=${live(draftHere.text)} @keydown=${keys} @input=${(event) => note(`comments ${summary.id}`, {editing: {...draftHere, text: event.target.value}})}></textarea>
+    ${draftHere ? html`<div class="comment"><b class="small">line ${row.new ?? row.old}</b><label class="hidden" for="comment">Comment</label><textarea id="comment" rows="2" ${ref(takeFocus)} .value=${live(draftHere.text)} @keydown=${keys} @input=${(event) => note(`comments ${summary.id}`, {editing: {...draftHere, text: event.target.value}})}></textarea>
       <div class="row wrap"><button class="act low" @click=${done}>Keep<kbd>Ctrl Enter</kbd></button><button class="quiet low" @click=${() => note(`comments ${summary.id}`, {editing: null})}>Discard</button><span class="small ink3">Nothing is sent until you send all.</span></div></div>` : nothing}`;
 }
 
 /** All comments as one message: file, line, what stands there, what is said of it. */
 function asMessage(list) {
-  const parts = list.map((one) => `${one.path}, line ${one.new ?? one.old}${one.new === null ? ' (removed)' : ''}:\n> ${one.line.trim()}\n${one.text}`);
+  const parts = list.map((one) => `${one.path}, line ${one.new ?? one.old}${one.new === null ? ' (removed)' : ''}:\n${one.line.trim() ? `> ${one.line.trim()}\n` : ''}${one.text}`);
   return `Comments on your changes:\n\n${parts.join('\n\n')}`;
 }
 
@@ -88,6 +90,7 @@ function commentsBar(summary) {
   const press = () => {
     send(summary, asMessage(list), way);
     keep(summary.id, []);
+    go(sessionPath(summary)); // where its receipt stands
   };
   return html`<div class="comments-bar"><b>${count(list.length, 'comment')}</b><span class="small ink2 grow">in ${count(files, 'file')}, kept on this device</span>
     <button class="quiet low" @click=${() => keep(summary.id, [])}>Discard all</button>

@@ -105,12 +105,14 @@ export function paired(rows) {
 
 /** The text of a row: in colours, or with what differs marked. */
 function content(row, coloured) {
+  const whole = exact(row.text);
+  if (typeof whole !== 'string') return whole; // something in it has no visible form: that matters more
   if (row.span) {
     const [from, end] = row.span;
     const {text} = row;
     return html`${exact(text.slice(0, from))}<mark>${exact(text.slice(from, text.length - end))}</mark>${exact(text.slice(text.length - end))}`;
   }
-  return coloured ?? exact(row.text);
+  return coloured ?? whole;
 }
 
 const NO_END = html`<span class="ink3"> no newline at the end</span>`;

@@ -61,18 +61,19 @@ const MOST_WORDS = 500; // of a longer line the browser chooses where to break i
 
 /** A line of a command breaks at its spaces, and within a word only where that has no room. */
 export function words(line) {
+  const whole = exact(line);
   const parts = line.split(/( +)/);
-  if (parts.length > MOST_WORDS) return exact(line);
+  if (typeof whole !== 'string' || parts.length > MOST_WORDS) return whole;
   return parts.map((part) => (part.trim() ? html`<span class="word">${exact(part)}</span>` : exact(part)));
 }
 
-function command(effect) {
+function command(effect, end) {
   const lines = effect.command.split('\n');
   const numbered = lines.length > 1;
   const rows = lines.map((line, index) => html`${numbered ? html`<span class="number" aria-hidden="true">${index + 1}</span>` : nothing}<code class="line">${words(line)}</code>`);
   return html`
     <header>${icon('command')}<span class="grow"><span class="ink2">runs in </span><code>${effect.cwd ? exactLine(effect.cwd) : 'a folder that the agent does not tell'}</code></span></header>
-    <div class="body command ${numbered ? 'numbered' : ''}" tabindex="0">${rows}</div>
+    <div class="body command ${numbered ? 'numbered' : ''}" tabindex="0">${rows}${end}</div>
     <footer><span class="grow">${numbered ? count(lines.length, 'line') : '1 command'}, whole text ${hidden(effect.command)}</span>${copy(effect.command)}</footer>`;
 }
 
@@ -84,57 +85,62 @@ function leads(effect, cwd) {
   return outside ? html`<div class="leads">${icon('leads')}<span>It is outside <code>${exactLine(cwd)}</code>.</span></div>` : nothing;
 }
 
-function edit(effect, cwd) {
+function edit(effect, cwd, end) {
   const [file = {plus: 0, minus: 0, hunks: [], loose: []}] = parsed(effect.diff, effect.path);
   const cut = effect.shown_lines < effect.lines;
   return html`
     <header>${icon('edit')}<code class="grow">${exactLine(below(effect.path, cwd))}</code><span><span class="plus">+${file.plus}</span> <span class="minus">−${file.minus}</span></span></header>
     ${leads(effect, cwd)}
     ${effect.protected ? html`<div class="leads">${icon('shield')}<span><b>This file decides what may run next time.</b></span></div>` : nothing}
-    <div class="body" tabindex="0">${file.loose.map((line) => html`<pre class="below">${exact(line)}</pre>`)}${unified(file)}</div>
+    <div class="body" tabindex="0">${file.loose.map((line) => html`<pre class="below">${exact(line)}</pre>`)}${unified(file)}${end}</div>
     ${cut ? html`<footer class="wait"><b>Only ${effect.shown_lines.toLocaleString('en')} of ${count(effect.lines, 'line')} are shown.</b></footer>` : nothing}`;
 }
 
-function raw(input) {
+function raw(input, end) {
   const text = JSON.stringify(input, null, 2) ?? '';
-  return html`<header>${icon('tool')}<span class="grow ink2">what the tool gets, as it is</span></header><div class="body command" tabindex="0"><pre>${exact(text)}</pre></div>`;
+  return html`<header>${icon('tool')}<span class="grow ink2">what the tool gets, as it is</span></header><div class="body command" tabindex="0"><pre>${exact(text)}</pre>${end}</div>`;
 }
 
-function one(effect, cwd) {
+function one(effect, cwd, end) {
   switch (effect.type) {
-    case 'command': return command(effect);
-    case 'edit': return edit(effect, cwd);
-    case 'read': return html`<header>${icon('file')}<code class="grow">${exactLine(effect.path)}</code></header>${leads(effect, cwd)}`;
-    case 'fetch': return html`<header>${icon('globe')}<code class="grow">${exactLine(effect.url)}</code></header>`;
-    default: return raw(effect.input ?? effect);
+    case 'command': return command(effect, end);
+    case 'edit': return edit(effect, cwd, end);
+    case 'read': return html`<header>${icon('file')}<code class="grow">${exactLine(effect.path)}</code></header>${leads(effect, cwd)}${end}`;
+    case 'fetch': return html`<header>${icon('globe')}<code class="grow">${exactLine(effect.url)}</code></header>${end}`;
+    default: return raw(effect.input ?? effect, end);
   }
+}
+
+function shownEffects(request) {
+  return request.effects?.length ? request.effects : [{type: 'other', input: request.input}];
 }
 
 /** All that a request would do. It notes in the request's notes whether its end was on the screen. */
 export function effects(request, cwd) {
-  const list = request.effects?.length ? request.effects : [{type: 'other', input: request.input}];
-  return list.map((effect, index) => html`<div class="effect" role="group" aria-label=${list.length > 1 ? `Effect ${index + 1} of ${list.length}` : 'What it will do'} ${ref((element) => element && follow(element, request.request, index))}>${list.length > 1 ? html`<div class="below strong">${index + 1} of ${list.length}</div>` : nothing}${one(effect, cwd)}</div>`);
+  const list = shownEffects(request);
+  return list.map((effect, index) => html`<div class="effect" role="group" aria-label=${list.length > 1 ? `Effect ${index + 1} of ${list.length}` : 'What it will do'}>${list.length > 1 ? html`<div class="below strong">${index + 1} of ${list.length}</div>` : nothing}${one(effect, cwd, endOf(request.request, index))}</div>`);
 }
 
-/** Note when the end of a part that scrolls has been on the screen. */
-function follow(element, id, index) {
-  const body = element.querySelector('.body');
-  const known = notes(`read ${id}`);
-  const look = () => {
-    const whole = !body || body.scrollTop + body.clientHeight >= body.scrollHeight - 4;
-    if (known[index] !== true && known[index] !== whole) note(`read ${id}`, {[index]: whole});
-  };
-  if (body && body.dataset.followed !== id) {
-    body.dataset.followed = id;
-    body.addEventListener('scroll', look, {passive: true});
+const observer = new IntersectionObserver((entries) => {
+  for (const {isIntersecting, target} of entries) {
+    const {end, index} = target.dataset;
+    if (isIntersecting && !notes(`read ${end}`)[index]) note(`read ${end}`, {[index]: true});
   }
-  requestAnimationFrame(look);
+});
+
+/** The end of an effect: once it has been on the screen, the effect counts as read. */
+function watchEnd(element) {
+  if (element) observer.observe(element);
+}
+
+function endOf(id, index) {
+  return html`<div class="end" data-end=${id} data-index=${index} ${ref(watchEnd)}></div>`;
 }
 
 /** Whether all of a request has been on the screen. */
 export function isRead(request) {
   const known = notes(`read ${request.request}`);
-  return (request.effects ?? []).every((_, index) => known[index] !== false);
+  return shownEffects(request).every((_, index) => known[index] === true);
 }
 
 /** How many lines it has, for the button that allows them all. */

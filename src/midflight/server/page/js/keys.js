@@ -2,7 +2,8 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {chosenRequest, move} from './overview.js';
-import {allow, allowForSession, beginDeny, beginEdit, choose} from './request.js';
+import {isMeant, noteMeant} from './placement.js';
+import {allow, allowForSession, beginDeny, beginEdit, choose, UNREAD_MS} from './request.js';
 import {requestHere, step} from './session.js';
 import {chooseWay, stop} from './sendbox.js';
 import {atRest, named, runningNow, state, waiting} from './store.js';
@@ -57,25 +58,49 @@ function neighbour(by) {
   if (other) go(sessionPath(other));
 }
 
+/** Before each paint: which request a letter means from now on. */
+export function lookAtMeant() {
+  noteMeant(meant()?.request.request ?? '');
+}
+
+// While one of these is open the person is about to say something: no letter means anything else.
+const DRAFTS = '.request textarea, .comment textarea, .queue textarea';
+
+let typedInto = null; // the field that had the last key, and when that was
+let typedAt = 0;
+
+/** Whether a key was meant for a field that has gone from under the typing hands. */
+function isLeftOver(event) {
+  if (isField(event.target)) {
+    typedInto = event.target;
+    typedAt = Date.now();
+    return false;
+  }
+  if (typedInto === null || typedInto.isConnected || Date.now() - typedAt >= UNREAD_MS) return false;
+  typedAt = Date.now();
+  return true;
+}
+
 let begun = ''; // the first letter of a pair
 
 function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || isLeftOver(event)) return;
   if (event.key === 'Escape' && !isField(event.target)) {
     leave();
     return;
   }
-  if (isField(event.target) || notes('keys').off) return;
+  if (isField(event.target) || notes('keys').off || document.querySelector(DRAFTS)) return;
   const {screen, name, part} = place();
   const summary = screen === 's' ? named(name) : null;
-  const entry = meant();
+  const found = meant();
+  const entry = found && isMeant(found.request.request) ? found : null;
   const key = event.key === 'ArrowDown' && !event.target.closest('.stream') ? 'j' : event.key === 'ArrowUp' && !event.target.closest('.stream') ? 'k' : event.key;
   const pair = begun === 'g' ? `g${key}` : key;
   begun = pair === 'g' ? 'g' : '';
   const act = {
     j: () => (screen === '' ? move(1) : summary?.pending.length > 1 ? step(summary, 1) : summary && neighbour(1)),
     k: () => (screen === '' ? move(-1) : summary?.pending.length > 1 ? step(summary, -1) : summary && neighbour(-1)),
-    Enter: () => screen === '' && entry && event.target === document.body && go(sessionPath(entry.summary)),
+    Enter: () => screen === '' && found && event.target === document.body && go(sessionPath(found.summary)),
     y: () => entry && allow(entry.summary, entry.request),
     a: () => entry && allowForSession(entry.summary, entry.request),
     n: () => entry && beginDeny(entry.request),

@@ -3,11 +3,12 @@
 import {html, nothing, render} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
 import {beginWorker, showCount} from './away.js';
-import {beginKeys, keysHelp} from './keys.js';
+import {beginKeys, keysHelp, lookAtMeant} from './keys.js';
 import {door, enter} from './login.js';
 import {icon, logo} from './marks.js';
 import {newSession} from './new.js';
-import {overview, sessionList} from './overview.js';
+import {isPointed, overview, sessionList} from './overview.js';
+import {keepPlaces} from './placement.js';
 import {afterPaint, sessionScreen} from './session.js';
 import {all, begin, changed, closeSession, isLost, named, nextTryInS, onChange, openSession, state, today, tryNow, waiting} from './store.js';
 import {go, note, notes, place} from './ui.js';
@@ -82,8 +83,10 @@ function paint() {
     render(door(start), page);
     return;
   }
+  lookAtMeant();
   render(html`${banner()}${screenOf(at)}${keysHelp()}`, page);
   afterPaint();
+  keepPlaces(isPointed());
   showCount();
 }
 
@@ -94,7 +97,8 @@ function start() {
 }
 
 onChange(paint);
-addEventListener('hashchange', () => {
+addEventListener('hashchange', async () => {
+  if (location.hash.startsWith('#code=') && await enter() && !notes('login').in) start();
   changed();
   requestAnimationFrame(() => document.querySelector('main')?.querySelector('h1, [tabindex]')?.scrollIntoView({block: 'nearest'}));
 });

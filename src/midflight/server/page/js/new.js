@@ -2,11 +2,12 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
+import {ref} from '../vendor/lit-html/directives/ref.js';
 import {ask, newId, NoConnection} from './http.js';
 import {exact, exactLine, inert} from './inert.js';
 import {mark} from './marks.js';
 import {all, learn} from './store.js';
-import {draft, go, keepDraft, note, notes} from './ui.js';
+import {draft, go, keepDraft, note, notes, takeFocus} from './ui.js';
 import {sessionPath} from './paths.js';
 import {agentName, count, modes} from './words.js';
 
@@ -78,12 +79,13 @@ function options(mine) {
 
 const TITLES = {run: 'Would run', redirect: 'Would send your key, and what is said, elsewhere', allow: 'Would allow beforehand (midflight asks all the same)', use: 'Would obey'};
 
-function trustQuestion({files, silent, told, beyond, digest, cwd}) {
+function trustQuestion({files, silent, problems = [], told, beyond, digest, cwd}) {
   const rows = (kind) => files.filter((one) => one.kind === kind);
   return html`<section class="card request open trust" aria-label="What this folder would run">${mark('waits')}
     <h2>This folder can run programs as soon as the agent starts</h2><p class="ink2">Found in <code>${exactLine(cwd)}</code>. None of it has run. Whole text:</p>
     ${Object.entries(TITLES).map(([kind, title]) => (rows(kind).length ? html`<h3>${title}</h3>${rows(kind).map((one) => html`<div class="row wrap"><span class="grow"></span><code class="ink2">${exactLine(one.path)}</code></div><pre class="output">${exact(one.text)}</pre>`)}` : nothing))}
     ${silent ? html`<p class="ink2">It would load ${count(silent, 'more file')}.</p>` : nothing}
+    ${problems.map((problem) => html`<p class="wait">${exact(problem)}</p>`)}
     ${beyond ? html`<p class="fail">It cannot be trusted: ${inert(beyond)}</p>` : nothing}
     <div class="buttons">${told ? html`<button class="act" @click=${() => start('without')}>Go on without them</button>` : nothing}
       ${beyond ? nothing : html`<button @click=${() => start(digest)}>Trust these files and go on</button>`}
@@ -99,7 +101,7 @@ function keys(event) {
 }
 
 function taskField(rows) {
-  return html`<label class="field">Task<textarea rows=${rows} placeholder="Add input validation to the /users POST endpoint" .value=${live(draft(FORM))} @keydown=${keys} @input=${(event) => { keepDraft(FORM, event.target.value); set({}); }}></textarea></label>`;
+  return html`<label class="field">Task<textarea ${ref(takeFocus)} rows=${rows} placeholder="Add input validation to the /users POST endpoint" .value=${live(draft(FORM))} @keydown=${keys} @input=${(event) => { keepDraft(FORM, event.target.value); set({}); }}></textarea></label>`;
 }
 
 function whereFields() {
@@ -108,11 +110,15 @@ function whereFields() {
     <label class="field">Agent<select @change=${(event) => set({agent: event.target.value, stake: null})}>${AGENTS.map((agent) => html`<option value=${agent} ?selected=${agent === (mine.agent || 'claude')}>${agentName(agent)}</option>`)}</select></label>`;
 }
 
+function intoSight(element) {
+  queueMicrotask(() => element?.scrollIntoView({block: 'nearest'}));
+}
+
 function startButton() {
   const mine = form();
   const waits = Boolean(mine.stake);
   return html`<div class="row wrap"><button class="act" ?disabled=${!draft(FORM).trim() || mine.sending || waits} @click=${() => start()}>${mine.sending ? 'Starting…' : 'Start'}<kbd>Ctrl Enter</kbd></button>${waits ? html`<span class="ink2">Answer the question first.</span>` : nothing}</div>
-    ${mine.problem ? html`<p class="fail" role="alert">${inert(mine.problem)}</p>` : nothing}`;
+    ${mine.problem ? html`<p class="fail" role="alert" ${ref(intoSight)}>${inert(mine.problem)}</p>` : nothing}`;
 }
 
 /** The short form, for those who have no session yet. */

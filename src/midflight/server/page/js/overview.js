@@ -14,6 +14,10 @@ const STAYS_MS = 3000;
 const NEW_AT_MOST = 20;
 let pointed = false; // nothing moves under the pointer
 
+export function isPointed() {
+  return pointed;
+}
+
 /** What stands in the list: the requests, and those just settled in the places where they were. */
 function cards() {
   const now = Date.now();

@@ -2,15 +2,16 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
+import {ref} from '../vendor/lit-html/directives/ref.js';
 import {asks, effects, isRead, linesOf, question, words} from './effects.js';
 import {command, deviceName, NoConnection} from './http.js';
 import {exact, exactLine, inert} from './inert.js';
 import {icon, mark} from './marks.js';
 import {changed, decided, isLost} from './store.js';
-import {forget, note, notes, sessionLink} from './ui.js';
+import {forget, note, notes, sessionLink, takeFocus} from './ui.js';
 import {age, agentName, because, below, by, clock, exactTime, folderName} from './words.js';
 
-const UNREAD_MS = 500; // what has just come is not what the person meant to press
+export const UNREAD_MS = 500; // what has just come is not what the person meant to press
 
 function now() {
   return Date.now() / 1000;
@@ -19,11 +20,15 @@ function now() {
 /** Whether it has stood there for half a second: what was pressed before was meant for another. */
 function stood(request) {
   const mine = notes(request.request);
-  if (mine.shownAt === undefined) {
-    mine.shownAt = Date.now();
-    setTimeout(changed, UNREAD_MS + 10);
-  }
+  if (mine.shownAt === undefined) moved(request.request);
   return Date.now() - mine.shownAt >= UNREAD_MS;
+}
+
+/** A request that has come, or has another place now, is a new one to eye and finger. */
+export function moved(id) {
+  notes(id).shownAt = Date.now();
+  changed();
+  setTimeout(changed, UNREAD_MS + 10);
 }
 
 /** Whether a press means this request, and there is a server to take it. */
@@ -31,8 +36,9 @@ function ready(request) {
   return stood(request) && !isLost() && !notes(request.request).sending;
 }
 
+/** Send an answer; whether a press means it is looked at before. What was typed is meant. */
 async function answer(summary, request, fields, word) {
-  if (!ready(request)) return;
+  if (isLost() || notes(request.request).sending) return;
   note(request.request, {sending: word, problem: ''});
   decided(request, fields.decision ?? 'allow');
   try {
@@ -47,14 +53,20 @@ async function answer(summary, request, fields, word) {
   }
 }
 
+/** Whether the person is about to say something else than yes: a denial's reason, another input. */
+function isOtherwiseBusy(request) {
+  const {denying, editing} = notes(request.request);
+  return Boolean(denying) || editing !== undefined;
+}
+
 export function allow(summary, request) {
-  if (request.type !== 'permission.requested' || !isRead(request)) return;
+  if (request.type !== 'permission.requested' || !ready(request) || !isRead(request) || isOtherwiseBusy(request)) return;
   const {input} = notes(request.request);
   answer(summary, request, {decision: 'allow', ...(input && {input})}, 'Allowing…');
 }
 
 export function allowForSession(summary, request) {
-  if (!request.rule || !isRead(request)) return;
+  if (!request.rule || !ready(request) || !isRead(request) || isOtherwiseBusy(request) || notes(request.request).input) return;
   answer(summary, request, {decision: 'allow', remember: 'session'}, 'Allowing…');
 }
 
@@ -77,7 +89,7 @@ export function choose(summary, request, number) {
   const mine = notes(request.request);
   const open = request.questions.find((one) => !mine[`done ${one.question}`]) ?? request.questions.at(-1);
   const option = open?.options?.[number - 1];
-  if (option) pick(summary, request, open, option.label);
+  if (option && ready(request)) pick(summary, request, open, option.label);
 }
 
 function pick(summary, request, open, label) {
@@ -117,7 +129,7 @@ function denyField(summary, request) {
   };
   return html`
     <label class="field ask">Why not? <span class="ink3">may stay empty</span>
-      <textarea rows="2" autofocus .value=${live(reason)} @keydown=${keys} @input=${(event) => note(request.request, {reason: event.target.value})}></textarea></label>
+      <textarea rows="2" ${ref(takeFocus)} .value=${live(reason)} @keydown=${keys} @input=${(event) => note(request.request, {reason: event.target.value})}></textarea></label>
     <p class="small ink2">The agent is told this reason and goes on with its turn.</p>
     <div class="buttons"><button class="act" ?disabled=${Boolean(sending) || isLost()} @click=${() => deny(summary, request)}>${sending || (reason.trim() ? 'Deny with this reason' : 'Deny')}</button>
       <button class="quiet" @click=${() => note(request.request, {denying: false})}>Back</button></div>`;
@@ -185,7 +197,7 @@ function questions(summary, request, keys) {
       <p class="ask"><input id="own ${request.request} ${one.question}" placeholder=${one.options.length ? 'Or answer in your own words' : 'Your answer'} .value=${live(own)} @input=${(event) => note(request.request, {[`own ${one.question}`]: event.target.value})} @keydown=${(event) => event.key === 'Enter' && !event.isComposing && sendAnswers(summary, request)}></p>`;
   })}
   <div class="buttons">${single && !Object.keys(mine).some((key) => key.startsWith('own ') && mine[key]) ? nothing : html`<button class="act" ?disabled=${Boolean(mine.sending) || lost} @click=${() => sendAnswers(summary, request)}>${mine.sending || 'Answer'}</button>`}
-    <button class="quiet apart" ?disabled=${Boolean(mine.sending) || lost} @click=${() => answer(summary, request, {decision: 'deny'}, 'Denying…')}>Do not answer</button></div>
+    <button class="quiet apart" ?disabled=${Boolean(mine.sending) || lost} @click=${() => ready(request) && answer(summary, request, {decision: 'deny'}, 'Denying…')}>Do not answer</button></div>
   ${mine.problem ? html`<p class="fail" role="alert">${inert(mine.problem)}</p>` : nothing}`;
 }
 
@@ -197,7 +209,7 @@ export function requestCard({summary, request}, {named = true, keys = false, cho
     <div class="row wrap"><span class="grow">${named ? html`<a class="strong" href=${sessionLink(summary)}>${exactLine(info.name)}</a> <span class="small ink2">${exactLine(folderName(info.cwd))} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}</span>` : html`<span class="strong">${position || 'Waits for you'}</span>`}</span>
       <time class="wait medium" title=${exactTime(request.time)}>waits ${age(now() - request.time)}</time></div>
     ${request.type === 'permission.requested' ? permission(summary, request, keys) : questions(summary, request, keys)}
-    ${request.deadline ? html`<p class="small ink2">Without an answer it is denied at ${clock(request.deadline)}.</p>` : nothing}
+    ${request.deadline ? html`<p class="small ink2 said-at">Without an answer it is denied at ${clock(request.deadline)}.</p>` : nothing}
   </article>`;
 }
 
@@ -238,5 +250,5 @@ export function settledWords({request, resolved, mine}) {
 /** The line that stays where a card was. */
 export function settledLine(entry, summary) {
   const {state: is, head, rest, late, asked} = settledWords(entry);
-  return html`<article class="card settled row ${late ? 'late' : ''}">${mark(is)}<span class="grow"><b>${head}</b> ${summary ? exactLine(summary.info.name) : ''} <span class="ink2">${asked.replace('asks: ', '').replace('asks a', 'a')} ${inert(rest)}</span></span>${summary ? html`<a class="button low" href=${sessionLink(summary)}>Open</a>` : nothing}</article>`;
+  return html`<article class="card settled row ${late ? 'late' : ''}" data-settled=${entry.request.request}>${mark(is)}<span class="grow"><b>${head}</b> ${summary ? exactLine(summary.info.name) : ''} <span class="ink2">${asked.replace('asks: ', '').replace('asks a', 'a')} ${inert(rest)}</span></span>${summary ? html`<a class="button low" href=${sessionLink(summary)}>Open</a>` : nothing}</article>`;
 }

@@ -2,12 +2,13 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
+import {ref} from '../vendor/lit-html/directives/ref.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {command, newId, NoConnection, Problem} from './http.js';
 import {inert} from './inert.js';
 import {icon, mark} from './marks.js';
 import {changed, isLost, state} from './store.js';
-import {draft, keepDraft, note, notes} from './ui.js';
+import {draft, keepDraft, note, notes, takeFocus} from './ui.js';
 import {clock, count, running} from './words.js';
 
 const WAYS = {steer: 'Steer', queue: 'Queue', redirect: 'Redirect'};
@@ -163,7 +164,7 @@ export function queue(summary, conversation) {
   const rows = [...conversation.waiting, ...unsent(summary.id).filter((one) => !conversation.messages.has(one.fields.id)).map((one) => ({message: one.fields.id, text: one.fields.text, state: 'unsent', delivery: one.fields.delivery ?? 'now'}))];
   const held = summary.heldUntil;
   if (!rows.length && !held) return nothing;
-  return html`<section class="queue" aria-label="Queue"><h2 class="part row"><span>Queue</span> <span class="count">${rows.length}</span> <span class="small ink2">one turn each, after this one</span></h2>
+  return html`<section class="queue" aria-label="Queue"><h2 class="part row"><span>What waits</span> <span class="count">${rows.length}</span></h2>
     ${held ? html`<p class="row held small">${mark('held')}Waits for the usage limit until ${clock(held)}</p>` : nothing}
     <ol class="plain">${repeat(rows, (row) => row.message, (row, index) => queued(summary, rows, row, index))}</ol></section>`;
 }
@@ -180,7 +181,7 @@ function queued(summary, rows, row, index) {
       if (mine.text.trim() && mine.text !== row.text) act(summary, {type: 'edit', message: row.message, text: mine.text});
       note(`queued ${row.message}`, {text: undefined});
     };
-    return html`<li><label class="hidden" for="edit ${row.message}">Text of message ${index + 1}</label><textarea id="edit ${row.message}" rows="2" autofocus .value=${live(mine.text)} @input=${(event) => note(`queued ${row.message}`, {text: event.target.value})} @keydown=${(event) => event.key === 'Enter' && !event.shiftKey && (event.preventDefault(), done())}></textarea><button @click=${done}>Keep</button></li>`;
+    return html`<li><label class="hidden" for="edit ${row.message}">Text of message ${index + 1}</label><textarea id="edit ${row.message}" rows="2" ${ref(takeFocus)} .value=${live(mine.text)} @input=${(event) => note(`queued ${row.message}`, {text: event.target.value})} @keydown=${(event) => event.key === 'Enter' && !event.shiftKey && (event.preventDefault(), done())}></textarea><button @click=${done}>Keep</button></li>`;
   }
   const keys = (event) => {
     if (!event.altKey || !['ArrowUp', 'ArrowDown'].includes(event.key)) return;
@@ -192,7 +193,7 @@ function queued(summary, rows, row, index) {
   return html`<li tabindex="0" draggable=${waits ? 'true' : 'false'} class=${mine.over ? 'over' : ''} aria-label="Message ${index + 1}: ${row.text}" @keydown=${keys}
       @dragstart=${() => (dragged = row.message)} @dragover=${(event) => { event.preventDefault(); if (!mine.over) note(`queued ${row.message}`, {over: true}); }} @dragleave=${() => note(`queued ${row.message}`, {over: false})}
       @drop=${(event) => { event.preventDefault(); note(`queued ${row.message}`, {over: false}); if (dragged && dragged !== row.message) act(summary, {type: 'move', message: dragged, before: row.message}); dragged = null; }}>
-    <span class="handle">${icon('handle')}</span><span class="ink3">${index + 1}</span><span class="grow cut">${inert(row.text)}</span>
+    <span class="handle">${icon('handle')}</span><span class="grow cut">${inert(row.text)}</span>
     ${row.delivery === 'steer' && waits ? html`<span class="small run">steers at the next step</span>` : nothing}
     ${waits ? html`${row.delivery === 'queue' && summary.runs ? html`<button class="low quiet" @click=${() => act(summary, {type: 'promote', message: row.message})}>Steer now</button>` : nothing}
       <button class="low quiet square" aria-label="Edit" title="Edit" @click=${() => note(`queued ${row.message}`, {text: row.text})}>${icon('edit')}</button>

@@ -1,6 +1,7 @@
 // The screen of one session: its stream, what it asks, its queue, and the box.
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
+import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {blockList} from './blocks.js';
 import {changesScreen, counts, look} from './changes.js';
 import {exactLine, inert} from './inert.js';
@@ -67,7 +68,7 @@ function header(summary, part) {
   const menu = notes('menu');
   return html`<header class="bar-of-session"><a class="button quiet square back" href="#/" aria-label="Back to the overview">${icon('back')}</a>
     <span class="grow"><span class="row"><h1 class="cut">${exactLine(info.name)}</h1><span class="state ${is === 'waits' ? 'asks' : ''}">${mark(is)}<span class="word">${WORDS[is]}</span></span></span>
-      <span class="small ink2 cut lean">${folderName(info.cwd)} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs ? ` · ${running(Date.now() / 1000 - (summary.turnSince ?? 0))}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
+      <span class="small ink2 cut lean">${folderName(info.cwd)} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs && summary.turnSince !== null ? ` · ${running(Date.now() / 1000 - summary.turnSince)}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
     <a class="button quiet tab" aria-current=${part === '' ? 'page' : 'false'} href=${sessionLink(summary)}>${icon('talk')}<span class="word">Session</span></a>
     <a class="button quiet tab" aria-current=${part === 'diff' ? 'page' : 'false'} href=${sessionLink(summary, 'diff')}>${icon('file')}<span class="word">Diff</span>${changes ? html`<span>${changes.files}</span> <span class="plus">+${changes.plus}</span><span class="minus">−${changes.minus}</span>` : nothing}</a>
     <button class="quiet square drawer-button" aria-label="Limits, plan and more" aria-expanded=${Boolean(menu.side)} @click=${() => note('menu', {side: !menu.side})}>${icon('more')}</button>
@@ -109,12 +110,13 @@ export function sessionScreen(summary, part) {
   const request = requestHere(summary);
   const {side: drawer} = notes('menu');
   if (!conversation) return nothing;
+  if (summary.runs) summary.turnSince ??= conversation.turn?.since ?? null;
   look(summary);
   return html`${rail(summary.id)}<div class="middle">${header(summary, part)}
     ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${streamOf(summary, conversation, request)}
       ${view.follow ? nothing : html`<button class="pill" @click=${toEnd}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
       <div class="below-stream"><div class="column stack">
-        ${request ? requestCard({summary, request}, {named: false, keys: !phone.matches, position: ofHowMany(summary, request)}) : nothing}
+        ${repeat(request ? [request] : [], (one) => one.request, (one) => requestCard({summary, request: one}, {named: false, keys: !phone.matches, position: ofHowMany(summary, one)}))}
         ${queue(summary, conversation)}${sendBox(summary, conversation)}</div></div></main>`}</div>
     <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${side(summary, conversation)}</aside>`;
 }

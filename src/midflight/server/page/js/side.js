@@ -2,11 +2,12 @@
 
 import {html, nothing, svg} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
+import {ref} from '../vendor/lit-html/directives/ref.js';
 import {exactLine, inert} from './inert.js';
 import {mark} from './marks.js';
 import {act} from './sendbox.js';
 import {state} from './store.js';
-import {note, notes, sessionLink} from './ui.js';
+import {note, notes, sessionLink, takeFocus} from './ui.js';
 import {age, agentName, count, dollars, modes, running} from './words.js';
 
 function meter(label, used, limit, text) {
@@ -34,7 +35,7 @@ function limits(summary, conversation) {
 /** Raise a limit: a session that one has ended goes on with the next message. */
 function raise(summary) {
   const mine = notes(`limits ${summary.id}`);
-  if (!mine.open) return html`<button class="link small" @click=${() => note(`limits ${summary.id}`, {open: true})}>Raise the limit…</button>`;
+  if (!mine.open) return html`<button class="link small" @click=${() => note(`limits ${summary.id}`, {open: true})}>${Object.keys(summary.info.limits).length ? 'Raise a limit…' : 'Set limits…'}</button>`;
   const field = (name, word) => html`<label class="field small">${word}<input inputmode="decimal" .value=${live(mine[name] ?? String(summary.info.limits[name] ?? ''))} @input=${(event) => note(`limits ${summary.id}`, {[name]: event.target.value})}></label>`;
   const done = () => {
     const changes = {};
@@ -88,7 +89,7 @@ function runsOn(summary, conversation) {
   };
   return html`<hr><h2 class="part">Runs on</h2><dl class="facts">
     <dt>Agent</dt><dd>${agentName(info.agent)} ${conversation.agent?.agent_version ? exactLine(conversation.agent.agent_version) : nothing}</dd>
-    <dt>Model</dt><dd>${mine.model === undefined ? html`<button class="link" title="Switch the model" @click=${() => note(`runs ${summary.id}`, {model: info.model})}>${exactLine(info.model || 'its own choice')}</button>` : html`<form @submit=${setModel}><input aria-label="Model" autofocus .value=${live(mine.model)} @input=${(event) => note(`runs ${summary.id}`, {model: event.target.value})} @keydown=${(event) => event.key === 'Escape' && note(`runs ${summary.id}`, {model: undefined})}></form>`}</dd>
+    <dt>Model</dt><dd>${mine.model === undefined ? html`<button class="link" title="Switch the model" @click=${() => note(`runs ${summary.id}`, {model: info.model})}>${exactLine(info.model || 'its own choice')}</button>` : html`<form @submit=${setModel}><input aria-label="Model" ${ref(takeFocus)} .value=${live(mine.model)} @input=${(event) => note(`runs ${summary.id}`, {model: event.target.value})} @keydown=${(event) => event.key === 'Escape' && note(`runs ${summary.id}`, {model: undefined})}></form>`}</dd>
     <dt>Permissions</dt><dd><select aria-label="Permission mode" @change=${(event) => act(summary, {type: 'set_permission_mode', mode: event.target.value})}>${mode ? nothing : html`<option value="" selected disabled>as begun</option>`}${modes().map(([each]) => html`<option value=${each} ?selected=${each === mode}>${each}</option>`)}</select></dd>
     <dt>Folder</dt><dd><code>${exactLine(info.cwd)}</code></dd>
     ${info.parent ? html`<dt>Started by</dt><dd>${parent ? html`<a href=${sessionLink(parent)}>${exactLine(parent.info.name)}</a>` : 'an agent'}</dd>` : nothing}

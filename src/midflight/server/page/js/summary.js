@@ -24,8 +24,7 @@ export class Summary {
   learn(info) {
     this.info = {...info, pending: [...(info.pending ?? [])]};
     this.doing ||= info.last;
-    if (['running', 'waiting', 'starting'].includes(info.status)) this.turnSince ??= info.updated;
-    else this.endedAt ??= info.updated;
+    if (!this.runs) this.endedAt ??= info.updated;
   }
 
   get id() { return this.info.id; }

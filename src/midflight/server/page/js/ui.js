@@ -30,6 +30,15 @@ export function fold(id, fields) {
   note(id, fields);
 }
 
+const focused = new WeakSet();
+
+/** Give the focus to a field when it appears: what is typed from then on is meant for it. */
+export function takeFocus(element) {
+  if (!element || focused.has(element)) return;
+  focused.add(element);
+  queueMicrotask(() => element.focus()); // when it stands in the page, and before the next key
+}
+
 export function forget(id) {
   things.delete(id);
 }
@@ -47,10 +56,18 @@ export function keepDraft(id, text) {
   else localStorage.removeItem(PREFIX + id);
 }
 
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // it was typed, or made up
+  }
+}
+
 /** Where the person is: `{screen, name, part, request}` from the address. */
 export function place() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-  const [screen = '', name = '', part = ''] = path.split('/').map(decodeURIComponent);
+  const [screen = '', name = '', part = ''] = path.split('/').map(decoded);
   return {screen, name, part, request: new URLSearchParams(query).get('request') ?? ''};
 }
 
