@@ -115,10 +115,10 @@ def test_what_can_be_no_image_is_an_error(given: Any) -> None:
 
 
 def test_name_of_a_file_becomes_one_line_of_text(tmp_path: Path) -> None:
-    place = os.fsencode(tmp_path) + b"/a\n\x1b[1mb\xff.png"
+    place = os.fsencode(tmp_path) + "/a\n\x1b[1m\x9b\u202e\\b".encode() + b"\xff.png"
     Path(os.fsdecode(place)).write_bytes(PNG)
     (image,) = read_images([os.fsdecode(place)])
-    assert image.name == "a\ufffd\ufffd[1mb\ufffd.png"
+    assert image.name == "a\ufffd\ufffd[1m\ufffd\ufffd\ufffdb\ufffd.png"
     assert c.decode(c.encode(c.Send(text="look", images=(image,)))) == c.Send(
         text="look", images=(image,)
     )
@@ -143,6 +143,43 @@ def test_images_travel_as_base64_and_are_looked_at_where_they_arrive() -> None:
         sent = msgspec.json.encode({"type": "send", "text": "look", "images": [image]})
         with pytest.raises(InvalidInput, match=expected):
             c.decode(sent)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.png\n", "\n", "a\0b", "\x7f", "a\x9b2J", "a\u202egnp.exe", "a\u2028b", "a\u2066b"),
+        *("a/../../x", "/etc/passwd", "..\\x"),
+    ],
+)
+def test_name_that_is_a_path_or_would_show_as_another_is_refused(name: str) -> None:
+    data = base64.b64encode(PNG).decode()
+    for sent in ("a b.png", "写真 é.png", "..", ""):
+        (image,) = _decoded({"data": data, "name": sent})
+        assert image.name == sent
+    with pytest.raises(InvalidInput, match="matching regex"):
+        _decoded({"data": data, "name": name})
+    with pytest.raises(InvalidInput, match="is no name of an image"):
+        Image(data=PNG, name=name)
+
+
+@pytest.mark.parametrize("name", [5, None, "x" * 256])
+def test_what_can_be_no_name_is_an_error(name: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no name of an image"):
+        Image(data=PNG, name=name)
+
+
+def _decoded(image: dict[str, str]) -> tuple[Image, ...]:
+    sent = {"type": "send", "text": "look", "images": [image]}
+    command = c.decode(msgspec.json.encode(sent))
+    assert isinstance(command, c.Send)
+    return command.images
+
+
+@pytest.mark.parametrize("id_", ["a\n", "\n", "a\nb", ""])
+def test_id_of_a_command_is_one_line(id_: str) -> None:
+    with pytest.raises(InvalidInput):
+        c.decode(msgspec.json.encode({"type": "close", "id": id_}))
 
 
 def test_image_shows_no_bytes_of_itself() -> None:

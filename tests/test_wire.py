@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from midflight import commands, events
 from midflight.effects import CommandEffect, EditEffect, FetchEffect, OtherEffect, ReadEffect
 from midflight.errors import InvalidInput
-from midflight.images import Image, ImageInfo
+from midflight.images import NOT_IN_NAMES, Image, ImageInfo
 from midflight.values import (
     Denial,
     PlanEntry,
@@ -30,6 +31,7 @@ EVENTS = events.Event.__subclasses__()
 COMMANDS = commands.Command.__subclasses__()
 TEXT = st.text(st.characters(codec="utf-8"))
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+NAME = LINE.map(lambda line: re.sub(f"[{NOT_IN_NAMES}]", "_", line))
 PNG = b"\x89PNG\r\n\x1a\n"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
@@ -77,7 +79,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 def structs(cls: type[Any]) -> st.SearchStrategy[Any]:
     if cls is Image:
-        return st.builds(Image, name=LINE, data=st.binary().map(PNG.__add__))
+        return st.builds(Image, name=NAME, data=st.binary().map(PNG.__add__))
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
     fields = {field.name: values(field.type) for field in info.fields}

@@ -49,7 +49,9 @@ MAX_COMMAND_BYTES = 16 * 1024 * 1024
 """The longest line of JSON that `decode` reads, in bytes."""
 
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*(?!\n)$"  # Python's `$` stands before a last newline too
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_ONE_LINE)]
 """The sender's name for a command: one line of at most 200 characters."""
 
 _C = TypeVar("_C", bound="Command")

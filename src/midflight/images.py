@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated
 
 import msgspec
@@ -22,7 +23,14 @@ MAX_IMAGES = 20
 
 _HEAD_BYTES = 12
 
-ImageName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+NOT_IN_NAMES = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069/\\"
+"""What no name has, for a pattern: controls, line ends, turns of the reading direction, paths."""
+
+# Python's `$` stands before a last newline too. `\Z` would not be understood outside of Python.
+_NAME = rf"^[^{NOT_IN_NAMES}]*(?!\n)$"
+_MAX_NAME = 255
+
+ImageName = Annotated[str, msgspec.Meta(max_length=_MAX_NAME, pattern=_NAME)]
 
 
 class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +48,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: ImageName = ""
 
     def __post_init__(self) -> None:
-        """Raise `InvalidInput` if it is too large, or none of these."""
+        """Raise `InvalidInput` if it is too large, none of these, or its name is none."""
+        fits = isinstance(self.name, str) and len(self.name) <= _MAX_NAME
+        if not fits or re.search(_NAME, self.name) is None:
+            raise InvalidInput(
+                f"{self.name!r:.300} is no name of an image",
+                f"give at most {_MAX_NAME} characters, and no path",
+            )
         what = self.name or "the image"
         if not isinstance(self.data, bytes):
             raise InvalidInput(f"the data of an image is bytes, not {type(self.data).__name__}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from midflight._util.files import NotRegular, open_regular, shown
 from midflight.errors import InvalidInput
-from midflight.images import MAX_IMAGE_BYTES, Image, check_images
+from midflight.images import MAX_IMAGE_BYTES, NOT_IN_NAMES, Image, check_images
+
+_UNFIT = re.compile(f"[{NOT_IN_NAMES}]")
 
 ImageSource = str | os.PathLike[str] | bytes | Image
 """The path of a file, the bytes of an image, or one that is made already."""
@@ -50,6 +53,5 @@ def _image(source: ImageSource) -> Image:
 
 
 def _name(path: Path) -> str:
-    """Return a file's name as text in one line."""
-    name = shown(path.name).translate(dict.fromkeys((*range(32), 127), "\ufffd"))
-    return name[:255]
+    """Return the last part of a path as text in one line."""
+    return _UNFIT.sub("\ufffd", shown(path.name))[:255]
