@@ -22,7 +22,7 @@ CREATE TABLE part (id TEXT PRIMARY KEY, message_id TEXT, session_id TEXT, time_c
 """
 """The columns that are read, of those that version 1.18.33 has."""
 
-CWD = Path("/work/my project")
+CWD = Path("/srv/my project")
 
 
 class Kept:
