@@ -3,7 +3,7 @@
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {guard} from '../vendor/lit-html/directives/guard.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
-import {parsed, unified} from './difftext.js';
+import {filesOf, unified} from './difftext.js';
 import {deviceName} from './http.js';
 import {exact, exactLine, hiddenIn, inert} from './inert.js';
 import {markdown} from './markdown.js';
@@ -171,7 +171,7 @@ function toolState(block) {
 function changesOf(block) {
   const edits = (block.effects ?? []).filter((effect) => effect.type === 'edit');
   if (!edits.length) return nothing;
-  const files = edits.flatMap((effect) => parsed(effect.diff, effect.path));
+  const files = edits.flatMap(filesOf);
   return html`<span class="plus">+${files.reduce((sum, file) => sum + file.plus, 0)}</span> <span class="minus">−${files.reduce((sum, file) => sum + file.minus, 0)}</span> `;
 }
 
@@ -185,7 +185,7 @@ function tool(block, context) {
 
 function inside(block) {
   const edits = (block.effects ?? []).filter((effect) => effect.type === 'edit');
-  const input = edits.length ? edits.map((effect) => html`<div class="effect"><div class="body">${parsed(effect.diff, effect.path).map((file) => unified(file))}</div></div>`)
+  const input = edits.length ? edits.map((effect) => html`<div class="effect"><div class="body">${filesOf(effect).map((file) => unified(file))}</div></div>`)
     : block.children ? nothing : html`<details class="fold" ?open=${notes(`${block.id} input`).open ?? false} @toggle=${(event) => toggled(event, `${block.id} input`)}><summary>${icon('chevron', 'chevron')}<span class="small ink2">Input</span></summary>${notes(`${block.id} input`).open ? html`<pre class="output">${exact(JSON.stringify(block.input, null, 2))}</pre>` : nothing}</details>`;
   return html`${input}${output(block)}`;
 }

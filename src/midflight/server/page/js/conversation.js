@@ -14,8 +14,7 @@ export class Conversation {
     this.tasks = new Map();
     this.turn = null; // {number, since, steps, usage}
     this.agents = []; // the sub-agents of the last turn
-    this.first = Infinity; // the oldest and the newest event that are folded in
-    this.last = 0;
+    this.last = 0; // the newest event that is folded in
     this.calls = new Map();
     this.messages = new Map();
     this.requests = new Map();
@@ -27,7 +26,6 @@ export class Conversation {
   take(event) {
     if (event.seq !== null) {
       if (event.seq <= this.last) return;
-      this.first = Math.min(this.first, event.seq);
       this.last = event.seq;
     }
     FOLDS[event.type]?.call(this, event);

@@ -63,7 +63,16 @@ export function parsed(diff, path = '') {
       file.loose.push(line);
     }
   }
+  for (const each of files) for (const {rows} of each.hunks) pair(rows);
   return files;
+}
+
+const read = new WeakMap();
+
+/** The files of an edit's diff, which is read once. */
+export function filesOf(effect) {
+  if (!read.has(effect)) read.set(effect, parsed(effect.diff, effect.path));
+  return read.get(effect);
 }
 
 function named(line) {
@@ -85,9 +94,9 @@ function differs(before, after) {
 }
 
 /** Pair the removed and the added lines that follow each other, and mark what differs in them. */
-export function paired(rows) {
+function pair(rows) {
   for (let at = 0; at < rows.length; at += 1) {
-    if (rows[at].kind !== '-' || 'pair' in rows[at]) continue;
+    if (rows[at].kind !== '-') continue;
     let minus = at;
     while (rows[minus]?.kind === '-') minus += 1;
     let plus = minus;
@@ -100,7 +109,6 @@ export function paired(rows) {
     }
     at = plus - 1;
   }
-  return rows;
 }
 
 /** The text of a row: in colours, or with what differs marked. */
@@ -134,10 +142,10 @@ function coloursOf(rows, path) {
 }
 
 /** A whole diff of one file, one line below the other; `extra(row)` may put something below a row. */
-export function unified(file, {extra = () => nothing, press = null, colours = true} = {}) {
+export function unified(file, {extra = () => nothing, press = null} = {}) {
   return html`<div class="diff" role="table" aria-label="what changes">${file.hunks.map((hunk, index) => {
-    const rows = paired(hunk.rows);
-    const coloured = colours ? coloursOf(rows, file.path) : [];
+    const {rows} = hunk;
+    const coloured = coloursOf(rows, file.path);
     return html`${index || hunk.about ? html`<div class="between" role="row"><span role="cell">${exact(hunk.about || '…')}</span></div>` : nothing}${rows.map((row, at) => html`<div class="diff-row ${CLASSES[row.kind]}" role="row" @click=${press ? () => press(row) : null}><span class="number" role="cell">${row.old ?? ''}</span><span class="number" role="cell">${row.new ?? ''}</span><span class="sign" role="cell"><span aria-hidden="true">${row.kind}</span><span class="hidden">${SAYS[row.kind]}</span></span><code role="cell">${content(row, coloured[at])}${row.noEnd ? NO_END : nothing}</code></div>${extra(row)}`)}`;
   })}</div>`;
 }
@@ -145,7 +153,7 @@ export function unified(file, {extra = () => nothing, press = null, colours = tr
 /** The same with the old text at the left and the new one at the right. */
 export function sideBySide(file, {extra = () => nothing, press = null} = {}) {
   return html`<div class="diff sides" role="table" aria-label="what changes, side by side">${file.hunks.map((hunk, index) => {
-    const rows = paired(hunk.rows);
+    const {rows} = hunk;
     const coloured = coloursOf(rows, file.path);
     return html`${index || hunk.about ? html`<div class="between" role="row"><span role="cell">${exact(hunk.about || '…')}</span></div>` : nothing}${sides(rows, coloured).map(([left, right]) => html`<div class="diff-row" role="row">${half(left, 'old', press)}${half(right, 'new', press)}</div>${left && left !== right ? extra(left.row) : nothing}${right ? extra(right.row) : nothing}`)}`;
   })}</div>`;

@@ -2,7 +2,7 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {ref} from '../vendor/lit-html/directives/ref.js';
-import {parsed, unified} from './difftext.js';
+import {filesOf, unified} from './difftext.js';
 import {exact, exactLine, hiddenIn} from './inert.js';
 import {icon} from './marks.js';
 import {note, notes} from './ui.js';
@@ -86,7 +86,7 @@ function leads(effect, cwd) {
 }
 
 function edit(effect, cwd, end) {
-  const [file = {plus: 0, minus: 0, hunks: [], loose: []}] = parsed(effect.diff, effect.path);
+  const [file = {plus: 0, minus: 0, hunks: [], loose: []}] = filesOf(effect);
   const cut = effect.shown_lines < effect.lines;
   return html`
     <header>${icon('edit')}<code class="grow">${exactLine(below(effect.path, cwd))}</code><span><span class="plus">+${file.plus}</span> <span class="minus">−${file.minus}</span></span></header>

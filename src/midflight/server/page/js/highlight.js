@@ -21,7 +21,6 @@ async function bring(language) {
   try {
     if (!lowlight) lowlight = (await import('../vendor/lowlight/lowlight.js')).createLowlight();
     lowlight.register({[language]: (await import(`../vendor/highlight/${language}.js`)).default});
-    colours.clear();
     fold('colours', {});
   } catch {
     // Without colours the code can be read as well.
@@ -33,42 +32,39 @@ function node(each) {
   return html`<span class=${(each.properties.className ?? []).join(' ')}>${each.children.map(node)}</span>`;
 }
 
-const colours = new Map(); // what was coloured lately
-
 /** The language that a name, or the name of a file, tells; nothing where it tells none. */
-export function languageOf(name) {
+function languageOf(name) {
   const word = String(name ?? '').trim().toLowerCase().split(/[\s{]/)[0].split('.').at(-1);
   const language = NAMES[word] ?? word;
   return KNOWN.has(language) ? language : '';
 }
 
+const trees = new Map(); // of what was coloured lately: it is painted again and again
+
 /** The tree of a code's tokens, or null while there is none. */
-export function tree(code, language) {
+function tree(code, name) {
+  const language = languageOf(name);
   if (!language || code.length > LONGEST) return null;
   if (!lowlight?.registered(language)) {
     bring(language);
     return null;
   }
-  return lowlight.highlight(language, code).children;
+  const key = `${language}\n${code}`;
+  if (!trees.has(key)) {
+    if (trees.size > 200) trees.clear();
+    trees.set(key, lowlight.highlight(language, code).children);
+  }
+  return trees.get(key);
 }
 
 /** Code as a template, coloured where its language is known. */
 export function highlighted(code, name) {
-  const language = languageOf(name);
-  const key = `${language}\n${code}`;
-  if (!language) return inert(code);
-  if (!colours.has(key)) {
-    const tokens = tree(code, language);
-    if (!tokens) return inert(code);
-    if (colours.size > 200) colours.clear();
-    colours.set(key, tokens.map(node));
-  }
-  return colours.get(key);
+  return tree(code, name)?.map(node) ?? inert(code);
 }
 
 /** The same, line by line, for a diff: a token that goes over several lines keeps its colour. */
 export function highlightedLines(code, name) {
-  const tokens = tree(code, languageOf(name));
+  const tokens = tree(code, name);
   if (!tokens) return code.split('\n').map((line) => inert(line));
   const lines = [[]];
   const walk = (each, names) => {
