@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 SAME_BIRTH_S = 0.05
@@ -35,6 +36,18 @@ def born(pid: int) -> float | None:
         return process.create_time() - psutil.boot_time()
     except psutil.Error:
         return None
+
+
+def age(pid: int) -> float:
+    """Return how long ago a process was born, in seconds; 0 if it does not live."""
+    birth = born(pid)
+    if birth is None:
+        return 0.0
+    if sys.platform == "linux":  # born(): on the clock that goes on while the machine is suspended
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - birth
+    import psutil
+
+    return time.time() - psutil.boot_time() - birth
 
 
 def lives(pid: int, birth: float) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from midflight._util.process_id import age
 from midflight._util.redact import Redactor
 from midflight.agents.process.orphans import new_marker
 from midflight.agents.process.output import OutputLines
@@ -95,7 +96,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
             raise
         finally:
             os.close(output)
-        self._started = time.monotonic()
+        # A busy loop hears of a start long after it: what was born since is told by the real age.
+        self._started = time.monotonic() - age(self.pid)
         self._reaper = Reaper(self.pid, self.marker, folder)
 
     @property
