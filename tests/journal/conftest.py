@@ -67,21 +67,25 @@ def postgresql() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Return where a journal is to be: a new folder, or a place without tables."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "state")
-        return
+@pytest.fixture
+def server(postgresql: Path) -> Iterator[str]:
+    """Return where a journal is to be on a server: a place without tables."""
     import psycopg
 
-    server = request.getfixturevalue("postgresql")
     name = f"test_{uuid.uuid4().hex}"  # a schema of our own: cheaper than a database of our own
-    administer = f"host={server} user=midflight dbname=postgres"
+    administer = f"host={postgresql} user=midflight dbname=postgres"
     with contextlib.closing(psycopg.connect(administer, autocommit=True)) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
-        yield f"postgresql://midflight@/postgres?host={server}&options=-csearch_path%3D{name}"
+        yield f"postgresql://midflight@/postgres?host={postgresql}&options=-csearch_path%3D{name}"
         connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where a journal is to be: a new folder, or a place without tables."""
+    if request.param == "sqlite":
+        return str(tmp_path / "state")
+    return str(request.getfixturevalue("server"))
 
 
 Hosts = Callable[..., Awaitable[Journal]]

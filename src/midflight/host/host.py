@@ -99,6 +99,7 @@ class Host:
         except BaseException:
             await self._close()
             raise
+        self._tasks.start(self._journal.stay())
         self._tasks.start(self._housekeeping.beat())
         self._tasks.start(self._housekeeping.share())
 

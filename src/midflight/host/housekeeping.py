@@ -41,7 +41,7 @@ class Housekeeping:
         """Beat for as long as this host lives; sessions that were lost are severed."""
         while True:
             await self._survive(self._beat)
-            await asyncio.sleep(BEAT_S)
+            await self._journal.until_beat()
 
     async def tend(self) -> None:
         """Park sessions that have been quiet for a while, and keep agents warm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -15,11 +15,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from midflight.errors import InvalidOption, StoreFailed, StoreRefused
+from midflight.journal import postgresql
 
 T = TypeVar("T")
 
 BUSY_S = 10.0
-"""How long one writer waits for another one, and a connection for its server."""
+"""How long one writer waits for another one."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _HINTS = {
@@ -33,34 +34,44 @@ _HINTS = {
 class Database:
     """One journal's database: ``write`` and ``read`` open transactions of the two kinds."""
 
-    def __init__(self, engine: Engine, name: str, file: Path | None) -> None:
-        """``name`` is what errors call it; ``file`` is the SQLite file, if it is one."""
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        file: Path | None = None,
+        server: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``name`` is what errors call it. It is a SQLite ``file``, or on a ``server``.
+
+        The latter is what a connection to it is made with.
+        """
         self.engine = engine
         self.name = name
         self.file = file
+        self.server = server
         self._writing = engine.execution_options(writes=True)
+        # On a server a reader that takes its time would be in an idle transaction.
+        alone = {"isolation_level": "AUTOCOMMIT"} if server is not None else {}
+        self._reading = engine.execution_options(**alone)
         self._inode: int | None = None
 
     @classmethod
     def at(cls, where: Path | str) -> Database:
         """Return the database at a file, which exists, or at the URL of a server."""
         if isinstance(where, Path):
-            return cls(_sqlite(where), str(where), where)
+            return cls(_sqlite(where), str(where), file=where)
         try:
             url = make_url(where)
             if url.get_backend_name() != "postgresql":
                 raise InvalidOption("journal", "expected a folder or postgresql://…")
-            engine = create_engine(
-                url.set(drivername="postgresql+psycopg"),
-                pool_pre_ping=True,
-                hide_parameters=True,
-                connect_args={"connect_timeout": int(BUSY_S)},
-            )
+            server = postgresql.parameters(url)
+            engine = postgresql.engine(url, server)
         except (ArgumentError, ImportError) as error:
             raise InvalidOption(
                 "journal", str(error).splitlines()[0], "pip install 'midflight[cluster]'"
             ) from error
-        return cls(engine, url.render_as_string(hide_password=True), None)
+        return cls(engine, url.render_as_string(hide_password=True), server=server)
 
     def write(self, job: Callable[[Connection], T]) -> T:
         """Do a job in one transaction that no other writer can come between. Raises as it does."""
@@ -71,7 +82,7 @@ class Database:
     def read(self, job: Callable[[Connection], T]) -> T:
         """Do a job that only reads. Raises `StoreFailed`, or what the job raises."""
         try:
-            with self.engine.connect() as connection:
+            with self._reading.connect() as connection:
                 return job(connection)
         except DBAPIError as error:
             raise self.failure(error) from error
@@ -106,7 +117,8 @@ class Database:
                 f"what can be read is saved by: sqlite3 {shlex.quote(self.name)} .recover | "
                 f"sqlite3 {shlex.quote(self.name + '.recovered')}",
             )
-        return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
+        hint = postgresql.START_TLS if postgresql.NO_TLS in text else _HINTS.get(code, "")
+        return StoreFailed(f"{self.name} cannot be used: {text}", hint)
 
     def close(self) -> None:
         """Close all connections."""

@@ -21,6 +21,7 @@ from midflight.journal.base import Past
 from midflight.journal.database import Database
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
+from midflight.journal.presence import Presence
 from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.writer import Writer
@@ -42,10 +43,17 @@ class Journal:
     ``valid_until`` is when others may take it for dead, by `time.monotonic`.
     """
 
-    def __init__(self, where: Path | str | None = None, *, state: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: Path | str | None = None,
+        *,
+        state: Path | None = None,
+        here: lease.ProcessIdentity | None = None,
+    ) -> None:
         """``where`` is a folder or a ``postgresql://`` URL; without it the user's state folder.
 
-        With a URL ``state`` is the folder for sockets. Nothing is opened yet.
+        With a URL ``state`` is the folder for sockets. ``here`` is what others know this process
+        by, looked up if not given. Nothing is opened yet.
         """
         url = isinstance(where, str) and "://" in where
         self.host: str | None = None
@@ -53,7 +61,8 @@ class Journal:
         self._url = str(where) if url else None
         self._folder = state if url or where is None else Path(where)
         self._id = uuid.uuid4().hex
-        self._here = lease.ProcessIdentity.find()
+        self._here = here or lease.ProcessIdentity.find()
+        self._presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
         self._location: JournalLocation
         self._database: Database
@@ -72,6 +81,8 @@ class Journal:
         except BaseException:
             self._database.close()
             raise
+        if self._database.server is not None:
+            self._presence = Presence(self._database.server, self._id)
 
     async def __aenter__(self) -> Self:
         """Open it."""
@@ -113,12 +124,29 @@ class Journal:
         host = self._registered()
         held = {key: one.generation for key, one in self._held.items() if one is not None}
         now = time.monotonic()
-        lost = await self._writer.do(lambda c: lease.beat(c, host, held))
+        lock = self._presence.lock if self._presence else None
+        lost = await self._writer.do(lambda c: lease.beat(c, host, held, lock))
         self.valid_until = now + lease.TTL_S
         for session, owner in lost.items():
             record = self._held.get(session)
             if record is not None and record.generation == held[session]:
                 record.fail(LeaseLost(f"session {session} now belongs to {owner}"))
+
+    async def stay(self) -> None:
+        """Let the server see that this process lives, for as long as this runs.
+
+        Where the journal is a file, others look for the process itself.
+        """
+        if self._presence is not None:
+            await self._presence.keep()
+
+    async def until_beat(self) -> None:
+        """Wait until a beat is due: it is time, or what it tells has changed."""
+        changed = self._presence.changed if self._presence else asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(lease.BEAT_S):
+                await changed.wait()
+        changed.clear()
 
     async def leave(self) -> None:
         """Give back all leases; this process is no host any more.

@@ -17,10 +17,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
 
 from midflight._util.process_id import born, lives, space
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
@@ -34,14 +34,22 @@ BEAT_S = 5.0
 TTL_S = 15.0
 """How long a host may be silent before others take its sessions."""
 
+RETAKE_S = 15.0
+"""How long after its start a server has not all the locks of its hosts: they connect anew."""
+
 
 AnyRow = Row[*tuple[Any, ...]]
+
+
+MACHINE_VARIABLE = "MIDFLIGHT_MACHINE"
+"""The environment variable with the name of this machine, where its own would not do."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """This process, as others can tell it from every other one.
 
-    Process ids mean something only in their own ``space``: a container has one of its own.
+    Process ids mean something only in their own ``space``: a container has one of its own. On a
+    server ``machine`` is needed as well: two may have come from one image, in the same boot.
     """
 
     machine: str
@@ -55,7 +63,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
         """Look."""
         pid = os.getpid()
         return cls(
-            machine=platform.node(),
+            machine=os.environ.get(MACHINE_VARIABLE) or platform.node(),
             boot=_boot(),
             space=str(space()),
             pid=pid,
@@ -71,17 +79,58 @@ def _boot() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+class _Server(NamedTuple):
+    """What a server knows of its hosts, by which those on several machines are judged.
+
+    ``now`` is its time, ``up_s`` for how long it has been up; ``locks`` are the advisory locks that
+    are held, each by a connection that lives.
+    """
+
+    now: float
+    up_s: float
+    locks: frozenset[int]
+
+
+_SERVER = text("""
+    SELECT extract(epoch FROM clock_timestamp()),
+           extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()),
+           ARRAY(SELECT classid::bigint << 32 | objid::bigint FROM pg_locks
+                 WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+""")
+
+
+def _server(connection: Connection) -> _Server | None:
+    """Ask the server, if there is one."""
+    if connection.dialect.name == "sqlite":
+        return None
+    now, up_s, locks = connection.execute(_SERVER).one()
+    return _Server(float(now), float(up_s), frozenset(locks))
+
+
 def _wall(connection: Connection) -> float | None:
-    """Return the server's time, by which hosts on several machines are judged."""
+    """Return the server's time."""
     if connection.dialect.name == "sqlite":
         return None
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
 
 
-def _alive(host: AnyRow, here: ProcessIdentity, wall: float | None) -> bool:
-    if host.boot != here.boot:
-        # A file is used by one machine, and an earlier boot of it has no processes left.
-        return wall is not None and wall - host.seen < TTL_S
+def is_far(host: AnyRow, here: ProcessIdentity, *, server: bool) -> bool:
+    """Tell whether a host is on another machine, or in a container of its own.
+
+    A file is used by one machine, whose name may change.
+    """
+    if not server:
+        return False
+    return (host.boot, host.machine, host.space) != (here.boot, here.machine, here.space)
+
+
+def _alive(host: AnyRow, here: ProcessIdentity, server: _Server | None) -> bool:
+    if server is not None and is_far(host, here, server=True):
+        held = host.lock is None or host.lock in server.locks or server.up_s < RETAKE_S
+        return held and server.now - host.seen < TTL_S
+    if host.boot != here.boot:  # an earlier boot of this machine has no processes left
+        return False
     if time.monotonic() - host.beat >= TTL_S:
         return False
     return host.space != here.space or lives(host.pid, host.born)
@@ -104,12 +153,15 @@ def register(connection: Connection, host: str, here: ProcessIdentity, address: 
     )
 
 
-def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, str]:
+def beat(
+    connection: Connection, host: str, held: dict[str, int], lock: int | None
+) -> dict[str, str]:
     """Note that a host lives. Of the sessions ``held``, return those lost, with their owner.
 
-    Raises `LeaseLost` if the host itself was declared dead.
+    ``lock`` is the advisory lock that it holds. Raises `LeaseLost` if the host itself was declared
+    dead.
     """
-    _note_alive(connection, host)
+    _note_alive(connection, host, lock=lock)
     rows = {row.session: row for row in owners(connection, list(held))}
     return {
         session: owner_of(rows.get(session))
@@ -119,10 +171,10 @@ def beat(connection: Connection, host: str, held: dict[str, int]) -> dict[str, s
     }
 
 
-def _note_alive(connection: Connection, host: str) -> None:
+def _note_alive(connection: Connection, host: str, **more: int | None) -> None:
     now = _wall(connection) or time.time()
     done = connection.execute(
-        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now)
+        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now, **more)
     )
     if done.rowcount == 0:
         raise LeaseLost(
@@ -139,7 +191,7 @@ def leave(connection: Connection, host: str) -> None:
 
 def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return every host that is known, the living and the dead."""
-    wall = _wall(connection)
+    server = _server(connection)
     return [
         HostRow(
             id=row.id,
@@ -147,7 +199,8 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             pid=row.pid,
             address=row.address,
             started=row.started,
-            alive=_alive(row, here, wall),
+            alive=_alive(row, here, server),
+            far=is_far(row, here, server=server is not None),
             wire=row.wire or 1,
         )
         for row in connection.execute(select(hosts).order_by(hosts.c.started))
@@ -160,7 +213,7 @@ def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
     row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
     if row is None:
         return True
-    if _alive(row, here, _wall(connection)):
+    if _alive(row, here, _server(connection)):
         return False
     left = select(leases.c.session).where(leases.c.host == host)
     # A session that never got an event was never shown.
@@ -184,7 +237,7 @@ def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
 
 def is_owned(connection: Connection, row: AnyRow, here: ProcessIdentity) -> bool:
     """Tell whether a lease has an owner who lives."""
-    return row.boot is not None and _alive(row, here, _wall(connection))
+    return row.boot is not None and _alive(row, here, _server(connection))
 
 
 def owner_of(row: AnyRow | None) -> str:

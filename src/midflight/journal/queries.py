@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
-from midflight.journal.rows import Newest, SessionRow
+from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.session import BUSY, State
@@ -43,9 +43,9 @@ NAMED = 5
 """How many candidates an error names."""
 
 
-def _owned(connection: Connection, here: ProcessIdentity) -> ColumnElement[bool]:
-    """Return what is true of a lease whose owner lives."""
-    return leases.c.host.in_([host.id for host in list_hosts(connection, here) if host.alive])
+def _owned(known: Iterable[HostRow]) -> ColumnElement[bool]:
+    """Return what is true of a lease whose owner lives, of all hosts that are ``known``."""
+    return leases.c.host.in_([host.id for host in known if host.alive])
 
 
 def _shown(owned: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -64,7 +64,8 @@ def list_sessions(
     limit: int | None = None,
 ) -> list[SessionRow]:
     """Return the sessions that fit, the newest first."""
-    owned = _owned(connection, here)
+    known = list_hosts(connection, here)
+    owned, far = _owned(known), {host.id for host in known if host.far}
     # The status that a dead host wrote is not true any more; that of a recovered session is. One
     # that was given back because it could not be written still has the status of one that runs.
     recovered = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
@@ -93,7 +94,7 @@ def list_sessions(
             query = query.where(column == wanted)
     found = connection.execute(query)
     columns = tuple(found.keys())  # once, not for each: there may be thousands
-    return [_session(dict(zip(columns, row, strict=True))) for row in found.all()]
+    return [_session(dict(zip(columns, row, strict=True)), far) for row in found.all()]
 
 
 def related(connection: Connection, among: Collection[str]) -> set[str]:
@@ -104,7 +105,8 @@ def related(connection: Connection, among: Collection[str]) -> set[str]:
     return set(connection.scalars(select(sessions.c.id).where(wanted)))
 
 
-def _session(fields: dict[str, Any]) -> SessionRow:
+def _session(fields: dict[str, Any], far: Collection[str]) -> SessionRow:
+    fields["far"] = fields["host"] in far
     fields["status"] = fields.pop("shown")
     fields["options"] = msgspec.json.decode(fields["options"])
     fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
@@ -148,7 +150,7 @@ def find(
     names = connection.execute(
         select(sessions.c.id, sessions.c.name, sessions.c.cwd)
         .join(leases, leases.c.session == sessions.c.id)
-        .where(_shown(_owned(connection, here)))
+        .where(_shown(_owned(list_hosts(connection, here))))
     ).all()
     names = [row for row in names if among is None or row.id in among]
     fitting = [row for row in names if row.id == text]  # whatever others are called

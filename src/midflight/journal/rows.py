@@ -14,7 +14,8 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A process that owns sessions, or did; ``alive`` tells which.
 
     ``address`` is where it can be reached, ``started`` is by the wall clock. ``wire`` is the
-    version in which it talks, see `midflight.wire`.
+    version in which it talks, see `midflight.wire`. One that is ``far`` is on another machine:
+    nobody here can connect to it.
     """
 
     id: str
@@ -24,6 +25,7 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     alive: bool
     wire: int
+    far: bool = False
 
     @property
     def older(self) -> str:
@@ -47,7 +49,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One session as lists show it.
 
     ``seq`` is its newest event. ``host`` is the id of the host that owns it and lives, ``address``
-    where that one can be reached; both are None when it has no owner. Its ``status`` is then
+    where that one can be reached, unless it is ``far``, on another machine; both are None when it
+    has no owner. Its ``status`` is then
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
     made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
     what is known of the cost: all of it, unless ``total_cost_usd`` is None.
@@ -75,6 +78,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     host: str | None
     address: str | None
+    far: bool = False
 
     @property
     def max_budget_usd(self) -> float | None:

@@ -25,7 +25,8 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 
 # Processes that own sessions. `beat` counts from the boot, as all clocks of one boot do; `seen` is
 # the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
-# `wire` is null for one of version 1 of the wire.
+# `wire` is null for one of version 1 of the wire. `lock` is the advisory lock that a host holds on
+# a server for as long as its process lives; null while it holds none.
 hosts = Table(
     "hosts",
     metadata,
@@ -40,6 +41,7 @@ hosts = Table(
     Column("seen", Double, nullable=False),
     Column("started", Double, nullable=False),
     Column("wire", Integer),
+    Column("lock", BigInteger),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of

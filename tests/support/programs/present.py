@@ -1,0 +1,25 @@
+"""Is a host of a journal until it is killed; prints its id when its server sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from midflight.journal import Journal
+
+
+async def main(where: str, state: Path) -> None:
+    """Be a host."""
+    async with Journal(where, state=state) as journal:
+        await journal.register("/present.sock")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(journal.stay())
+            while True:
+                await journal.until_beat()
+                await journal.beat()
+                os.write(1, f"{journal.host}\n".encode())
+
+
+asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
