@@ -163,5 +163,5 @@ async def test_queue_is_shown_and_changed_at_the_terminal(
     screen.types("/queue promote 4")
     await screen.sees("[steer] the agent reads it at its next step: c, but better")
     scripted.signal("go")
-    await screen.sees("turn 2 completed")
+    await screen.sees("turn 3 completed")
     await screen.quits()
