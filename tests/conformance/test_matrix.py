@@ -73,14 +73,6 @@ DEATHS = {OPENCODE: ("tool",), OPENCODE2: ("tool",)}
 """The phases in which a server is killed each time that takes seconds to start again."""
 
 
-NOT_ALWAYS_OBEYED = {(OPENCODE, "interrupt", "accepted")}
-"""What is tried rarely because it does not always hold, which is a fault of the driver.
-
-A stop that reaches a busy server between the acceptance of a prompt and its first call of a model
-can be lost: the prompt is then answered, as the turn's end truly says.
-"""
-
-
 def sample(rig: Rig) -> Cells:
     """Return the cells of an agent of which a part is tried each time."""
     return [(verb, phase) for verb, phases in SAMPLED[rig].items() for phase in phases]
@@ -92,7 +84,7 @@ def tried(rig: Rig) -> Cells:
     return [
         (verb, phase)
         for verb, phase in (sample(rig) if rig in SAMPLED else cells(rig))
-        if (verb != "death" or phase in deaths) and (rig, verb, phase) not in NOT_ALWAYS_OBEYED
+        if (verb != "death" or phase in deaths)
     ]
 
 

@@ -17,7 +17,8 @@ class Relay:
 
     By itself it disturbs streams of events only: other calls get through. ``asked`` is what all
     clients have sent; ``damage`` is what to look for in a stream, and what to put there instead;
-    the next call that begins with ``refuse`` is cut.
+    the next call that begins with ``refuse`` is cut. The next one whose first line has ``hold`` is
+    taken (``held``), with an answer that says no more than that, and passed on at ``go``.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,6 +34,9 @@ class Relay:
         self.asked = bytearray()
         self.damage = (b"", b"")
         self.refuse = b""
+        self.hold = b""
+        self.held = asyncio.Event()
+        self.go = asyncio.Event()
         self._new: Literal["flow", "cut"] = "flow"
 
     @property
@@ -124,8 +128,32 @@ class Relay:
                     self.refuse = b""
                     break
                 self.asked += piece
+                if self.hold and self.hold in piece.partition(b"\r\n")[0]:
+                    self.hold = b""
+                    await self._take(piece, source, client)
+                    continue
                 server.write(piece)
                 await server.drain()
+        server.close()
+
+    async def _take(
+        self, call: bytes, source: asyncio.StreamReader, client: asyncio.StreamWriter
+    ) -> None:
+        """Answer a call that the server gets later."""
+        head, _, body = call.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        call += await source.readexactly(length - len(body))
+        client.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        task = asyncio.get_running_loop().create_task(self._pass_on(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.held.set()
+
+    async def _pass_on(self, call: bytes) -> None:
+        await self.go.wait()
+        answers, server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        server.write(call)
+        await answers.readline()
         server.close()
 
     async def _answer(self, source: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:

@@ -186,6 +186,35 @@ async def test_turn_is_interrupted_and_another_begun_while_no_event_comes(
         assert (await ended(second)).text == "better"
 
 
+@fault("I7", "I8")
+@pytest.mark.parametrize("end", ["interrupt", "close"])
+async def test_prompt_that_is_stopped_before_it_has_begun_does_not_run_later(
+    opencode: Stage, opencode_server: OpenCodeServer, relay: Relay, end: str
+) -> None:
+    """OpenCode says that it has a prompt, then stores it, and then begins: an abort is for all."""
+
+    def script(request: ModelRequest) -> Step:
+        return Wait("never") if "go" in request.last_user_text else Text("and on")
+
+    async with opencode.play(script, server_url=relay.url) as on:
+        assert (await on.ask("before")).text == "and on"
+        relay.hold = b"/prompt_async"
+        first = await on.session.send("go")
+        await relay.held.wait()
+        stop = on.session.interrupt() if end == "interrupt" else on.session.close()
+        stopping = asyncio.ensure_future(stop)
+        while b"/message/" not in relay.asked:  # whether it has the prompt, or to take it back
+            await asyncio.to_thread(lambda: None)
+        relay.go.set()
+        await stopping
+        assert (await ended(first)).status == "interrupted"
+        client = OpenCodeClient(opencode_server.url, opencode_server.password, opencode_server.cwd)
+        assert await client.get("/session/status") == {}
+        await client.close()
+        if end == "interrupt":
+            assert (await on.ask("more")).text == "and on"
+
+
 @fault("A12")
 async def test_missed_events_are_asked_for_again_if_the_first_try_fails(
     opencode: Stage, opencode_server: OpenCodeServer, relay: Relay

@@ -95,8 +95,8 @@ async def _check(rig: Rig, verb: str, on: Scene) -> None:
     cell = outcome(rig, verb, on.phase)
     new, error = await _perform(rig, verb, on)
     assert error == cell.error
-    if verb in ("redirect", "interrupt") and on.first.state == "started":
-        await on.first.result()
+    if verb in ("redirect", "interrupt"):
+        await on.first.result()  # without the model, which would answer sooner than a stop is there
     if verb not in ("close", "death"):
         await on.release()
     await on.first.result()

@@ -198,6 +198,7 @@ class Scene:
         """Return what the model says to the phase's message."""
         hold = _hold(self._file("started"), self._file("release"))
         steps: dict[str, Step] = {
+            "accepted": [Wait(self._go), Text("first answer")],
             "first byte": [Wait(self._go), Text("first answer")],
             "streaming": [Text("first "), Wait(self._go), Text("answer")],
             "silent": [Text("first "), Wait(self._go), Silence()],

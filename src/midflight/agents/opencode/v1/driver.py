@@ -45,7 +45,7 @@ SETTLE_S = 0.3
 """How long after an unclear end the server is asked for its state."""
 
 STOP_TIMEOUT_S = 5.0
-STOP_PAUSE_S = 0.1
+STOP_PAUSE_S = 0.02
 NOT_PLANNING = "OpenCode's setting default_agent: plan is not obeyed: permission_mode says it"
 
 NUDGE: FeedItem = {"type": "server.heartbeat", "properties": {}}
@@ -192,14 +192,30 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
             self._inbox.put_nowait(GONE)
 
     async def _stop(self, server: Server[Feeds]) -> None:
-        """Abort, and wait until the session rests; a server that does not obey is ended."""
+        """Have the session rest; a server that does not obey is ended."""
         with contextlib.suppress(AgentFailed, TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._abort()
-                while self._session in await self._client.get("/session/status"):  # noqa: ASYNC110 - only asking tells
-                    await asyncio.sleep(STOP_PAUSE_S)
-                return
+            await self._halt()
+            return
         await server.kill()
+
+    async def _halt(self) -> None:
+        """Abort until the session rests, and take back what it has not read.
+
+        An abort does nothing between the acceptance of a prompt and the beginning of its loop.
+        Raises `AgentFailed` or `TimeoutError`.
+        """
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await self._abort()
+            while not await self._rests():
+                await asyncio.sleep(STOP_PAUSE_S)
+                await self._abort()
+
+    async def _rests(self) -> bool:
+        """Take back what has not been read; tell whether all is, and the session is at rest."""
+        for known in list(self._translate.unread):
+            if not await self._take_back(known):
+                return False
+        return self._session not in await self._client.get("/session/status")
 
     # Verbs --------------------------------------------------------------------------------
 
@@ -241,8 +257,14 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
                 self._inbox.put_nowait(Kept(message))
 
     async def _take_back(self, known: str) -> bool:
+        """Delete a prompt; False while the server is at work, or has not stored it yet.
+
+        One that is not stored it would run all the same, and yet say that it was deleted.
+        """
+        path = f"/session/{self._session}/message/{known}"
         try:
-            await self._client.delete(f"/session/{self._session}/message/{known}")
+            await self._client.get(path)
+            await self._client.delete(path)
         except Refused:
             return False
         if (message := self._translate.withdraw(known)) is not None:
@@ -253,12 +275,8 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         """Abort the turn, and take back unread messages; note what must not survive it."""
         self._translate.stopping = self._translate.unsettled = True
         await self._commands.condemn()
-        await self._abort()
         self._inbox.put_nowait(NUDGE)
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            while left := list(self._translate.unread):
-                if not await self._take_back(left[0]):
-                    await asyncio.sleep(STOP_PAUSE_S)  # It is at rest a moment after the abort.
+        await self._halt()
 
     async def _abort(self) -> None:
         await self._client.post(f"/session/{self._session}/abort")
