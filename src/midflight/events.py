@@ -230,10 +230,15 @@ class TurnEnded(Event, frozen=True, kw_only=True, tag="turn.ended"):
 
 
 class TextDelta(Event, frozen=True, kw_only=True, gc=False, tag="text.delta"):
-    """A piece of text as it streams; provisional until `Text`, void after `Retry`."""
+    """A piece of text as it streams; provisional until `Text`, void after `Retry`.
+
+    ``so_far`` is told to a reader who comes in the middle of a block: it is the text until now, in
+    place of what he has of it.
+    """
 
     durable: ClassVar[bool] = False
     text: str
+    so_far: bool = False
 
 
 class Text(Event, frozen=True, kw_only=True, tag="text"):
@@ -243,10 +248,11 @@ class Text(Event, frozen=True, kw_only=True, tag="text"):
 
 
 class ThinkingDelta(Event, frozen=True, kw_only=True, gc=False, tag="thinking.delta"):
-    """A piece of the agent's thinking as it streams."""
+    """A piece of the agent's thinking as it streams; ``so_far`` is as that of `TextDelta`."""
 
     durable: ClassVar[bool] = False
     text: str
+    so_far: bool = False
 
 
 class Thinking(Event, frozen=True, kw_only=True, tag="thinking"):
@@ -271,12 +277,13 @@ class ToolStarted(Event, frozen=True, kw_only=True, tag="tool.started"):
 class ToolProgress(Event, frozen=True, kw_only=True, tag="tool.progress"):
     """A running tool has put something out; ``text`` is what has come since the last one.
 
-    Only some agents tell it before the tool's end.
+    Only some agents tell it before the tool's end. ``so_far`` is as that of `TextDelta`.
     """
 
     durable: ClassVar[bool] = False
     call: str
     text: str = ""
+    so_far: bool = False
 
 
 class ToolEnded(Event, frozen=True, kw_only=True, tag="tool.ended"):

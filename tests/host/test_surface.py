@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.events import read, texts, until
+from tests.support.events import PATIENCE_S, read, texts, until
 from tests.support.host import journal_of
 
 import midflight
@@ -86,6 +86,23 @@ async def test_second_stream_at_a_time_is_a_conflict(open_: Open) -> None:
         await anext(aiter(session.stream()))
     model.signal("go")
     await reading
+
+
+async def test_reader_who_comes_late_has_the_text_from_its_beginning(open_: Open) -> None:
+    model, session = await open_([Words("half"), Wait("go"), Words(" and half")])
+    await session.send("say it")
+    await until(session, e.TextDelta)
+    session.attend(False)  # who is elsewhere is connected anew, and gets nothing twice
+    await session.set_limits(timeout=600)  # what it is by now
+    pieces: list[str] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in session.events(session.last_seq):
+            if isinstance(event, e.TextDelta):
+                pieces.append(event.text)
+                model.signal("go")
+            elif isinstance(event, e.Text):
+                assert "".join(pieces) == event.text == "half and half"
+                break
 
 
 async def test_events_begin_after_a_seq_and_end_with_the_session(open_: Open) -> None:

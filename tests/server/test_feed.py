@@ -13,14 +13,16 @@ import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import postgresql
 from tests.server.conftest import TOKEN, Server
+from tests.support.events import until
 
+from midflight import events as e
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.options import Options
 from midflight.server.feed import Feed, Wanted
 from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
-from midflight.testing import FakeModel, Text, Wait
+from midflight.testing import FakeModel, Text, Wait, Words
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
@@ -132,6 +134,21 @@ async def test_live_session_has_its_deltas_in_order(server: Server, begin: Begin
     whole = "".join(event["text"] for event in own if event["type"] == "text.delta")
     assert whole == next(event["text"] for event in own if event["type"] == "text") == "half"
     assert all(cursor for cursor, kind, event in found if kind or event["seq"])
+
+
+async def test_live_reader_who_comes_in_mid_sentence_is_told_its_beginning(
+    server: Server, begin: Begin
+) -> None:
+    model, one = await begin([Words("ha"), Wait("go"), Words("lf")])
+    message = await one.send("say it")
+    await until(one, e.TextDelta)
+    async with server.dial(f"/events?live={one.id}") as stream:
+        begun = await take(stream, lambda event: event.get("type") == "text.delta")
+        model.signal("go")
+        await message.result()
+        rest = await take(stream, ends(one))
+    deltas = [event for *_, event in (*begun, *rest) if event.get("type") == "text.delta"]
+    assert [(each["text"], each["so_far"]) for each in deltas] == [("ha", True), ("lf", False)]
 
 
 async def test_live_session_is_seen_beyond_its_close(server: Server, begin: Begin) -> None:

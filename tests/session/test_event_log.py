@@ -113,3 +113,42 @@ async def test_cancelled_wait_leaves_nothing_behind() -> None:
     await asyncio.wait({waiting})
     assert waiting.cancelled()
     log.wake()
+
+
+def streamed(*texts: str, log: EventLog) -> EventLog:
+    """Return the log, in which a text streams now."""
+    for text in texts:
+        log.append(e.TextDelta(text=text))
+    return log
+
+
+def test_reader_who_comes_in_mid_sentence_gets_it_from_its_beginning() -> None:
+    log = log_of(100, "t")
+    reader = streamed("half a ", "sen", log=log).reader(after=1)
+    assert [reader.take(), reader.take()] == [e.TextDelta(text="half a sen", so_far=True), None]
+    streamed("tence", log=log)
+    assert texts(reader) == ["tence"]
+    late = log.reader(after=1)
+    log.append(e.Text(text="half a sentence", seq=2))
+    assert texts(late) == ["half a sentence"]
+
+
+def test_text_that_readers_may_not_see_yet_is_not_begun_twice() -> None:
+    log = EventLog(100, hold_back=True)
+    log.append(e.Text(text="before", seq=1))
+    log.show(1)
+    streamed("one", log=log)
+    log.append(e.Text(text="one", seq=2))
+    streamed("two", log=log)
+    reader = log.reader(after=1)
+    assert texts(reader) == ["one"]
+    log.show(2)
+    assert texts(reader) == ["one", "two"]
+    assert texts(log.reader(after=2)) == ["two"]
+
+
+def test_reader_that_knows_more_than_is_shown_gets_no_text_again() -> None:
+    log = EventLog(100, hold_back=True)
+    streamed("one", log=log)
+    log.append(e.Text(text="one", seq=1))
+    assert texts(log.reader(after=1)) == []

@@ -23,6 +23,7 @@ from midflight.options import Options
 from midflight.session import BaseSession
 from midflight.session.event_log import EventLog
 from midflight.state.session import State
+from midflight.state.unfinished import Piece, beyond
 from midflight.values import PermissionMode, Support
 
 CALL_TIMEOUT_S = 90.0
@@ -269,6 +270,13 @@ class RemoteSession(BaseSession):
                 return
             self._folded.apply(event)
             self._receive(event)
+        elif (
+            isinstance(event, Piece) and event.so_far
+        ):  # what was read before it broke off is known
+            missed = beyond(event, self._log.unfinished())
+            if missed is None:
+                return
+            event = missed
         self._log.append(event)
 
     def _receive(self, event: e.Event) -> None:

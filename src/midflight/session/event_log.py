@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import islice
 
 from midflight.errors import EventsExpired
 from midflight.events import Event
+from midflight.state.unfinished import Piece, unfinished
 
 KEPT_EVENTS = 10_000
 """How many durable events stay in memory, and how many events of any kind."""
@@ -20,7 +22,8 @@ class EventLog:
     """Keeps the newest durable events, and the newest events of any kind.
 
     Readers hold a position, not a queue: a slow one costs nothing and misses only ephemeral
-    events, which are gone after `KEPT_EVENTS` newer ones.
+    events, which are gone after `KEPT_EVENTS` newer ones. One who comes in the middle of a text
+    gets first what there is of it.
 
     With ``hold_back``, for a session with a journal, readers see a durable event and what follows
     it only after `show`: when it is on disk.
@@ -117,6 +120,11 @@ class EventLog:
             return None
         return [self._recent[index] for index in range(-back, self.position - self._count)]
 
+    def unfinished(self) -> list[Piece]:
+        """Return what streams where readers are now: each block's text so far, as far as kept."""
+        seen = len(self._recent) - (self._count - self.position)
+        return unfinished(islice(self._recent, seen))
+
     @property
     def oldest_seq(self) -> int:
         """The ``seq`` of the oldest durable event that is kept, 0 if there is none."""
@@ -178,8 +186,12 @@ class Reader:
     def _refill(self) -> None:
         fresh = self._log.since(self._position) if self._position >= 0 else None
         if fresh is None:
+            # To one who only fell behind, the end of the text brings what he has missed of it.
+            begins = self._position < 0 and self._seq <= self._log.shown_seq
             try:
                 fresh = self._log.durable(self._seq)
+                if begins:
+                    fresh = [*fresh, *self._log.unfinished()]
             except EventsExpired as expired:
                 self._seq = expired.oldest - 1  # the error is raised once, then reading continues
                 raise

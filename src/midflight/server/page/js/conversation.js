@@ -19,20 +19,26 @@ export class Conversation {
     this.messages = new Map();
     this.requests = new Map();
     this.live = new Map(); // by parent: the block that streams
-    this.ids = 0;
+    this.places = new Map(); // by event: the block that shows it
+    this.accepted = 0;
+    this.isWhole = false; // it began with the session's first event
+    this.made = 0; // blocks that began with no event of a number
+    this.now = {seq: null, blocks: 0}; // the event that is folded in
   }
 
   /** Fold in one event; one that is there already counts once. */
   take(event) {
     if (event.seq !== null) {
       if (event.seq <= this.last) return;
+      this.isWhole ||= event.seq === 1;
       this.last = event.seq;
     }
+    this.now = {seq: event.seq, blocks: 0};
     FOLDS[event.type]?.call(this, event);
   }
 
   add(event, kind, fields) {
-    const block = {id: `${kind}${(this.ids += 1)}`, kind, v: 0, time: event.time, seq: event.seq, parent: event.parent, ...fields};
+    const block = {id: this.newId(), kind, v: 0, time: event.time, seq: event.seq, parent: event.parent, ...fields};
     const inside = event.parent ? this.calls.get(event.parent) : null;
     if (inside) {
       if (!inside.children) {
@@ -45,8 +51,15 @@ export class Conversation {
     return block;
   }
 
+  /** The same in each fold of the same events: what is folded on the screen goes by it. */
+  newId() {
+    const {now} = this;
+    return now.seq === null ? `live ${(this.made += 1)}` : `${now.seq}.${(now.blocks += 1)}`;
+  }
+
   /** Mark a block, and all that it stands in, as changed. */
   touch(block) {
+    if (this.now.seq !== null) this.places.set(this.now.seq, block);
     for (let each = block; each; each = each.parent ? this.calls.get(each.parent) : null) each.v += 1;
   }
 
@@ -63,7 +76,7 @@ export class Conversation {
       block = this.add(event, kind, {text: '', live: true});
       this.live.set(key, block);
     }
-    this.change(block, {text: block.text + event.text});
+    this.change(block, {text: event.so_far ? event.text : block.text + event.text});
   }
 
   whole(event, kind) {
@@ -74,6 +87,24 @@ export class Conversation {
     else if (event.text) this.add(event, kind, {text: event.text, live: false});
   }
 
+  /** The blocks among which one of this event stands. */
+  beside(event) {
+    return (event.parent && this.calls.get(event.parent)?.children) || this.blocks;
+  }
+
+  /** The call that asks a question: no agent tells which of them it is. */
+  asker(event) {
+    return [...this.calls.values()].findLast((call) => call.state === 'running' && call.parent === event.parent && /question/i.test(call.name));
+  }
+
+  /** What streams, as the events that bring it back into another fold. */
+  unfinished() {
+    const texts = [...this.live.values()].map(({kind, parent, time, text}) => ({type: `${kind}.delta`, parent, time, text}));
+    const running = [...this.calls.values()].filter((call) => call.state === 'running' && call.output);
+    const outputs = running.map(({parent, call, heard, output}) => ({type: 'tool.progress', parent, call, time: heard, text: output}));
+    return [...texts, ...outputs].map((event) => ({...event, seq: null, so_far: true}));
+  }
+
   /** A message leaves the line of those that wait, and stands in the stream. */
   read(event, state) {
     const message = this.messages.get(event.message);
@@ -82,6 +113,7 @@ export class Conversation {
     const facts = {state, at: event.time, by: event.turn, reason: event.reason ?? ''};
     if (message.block) this.change(message.block, facts);
     else message.block = this.add({...event, parent: null}, 'message', {...message, ...facts, block: null});
+    for (const seq of message.said) this.places.set(seq, message.block);
   }
 
   /** What still runs when a turn ends runs no more. */
@@ -103,7 +135,8 @@ const FOLDS = {
     if (event.reason !== 'parked') this.add(event, 'closed', {reason: event.reason});
   },
   'message.accepted'(event) {
-    const message = {message: event.message, text: event.text, delivery: event.delivery, who: event.who, images: event.images, accepted: event.time, state: 'accepted', block: null};
+    this.accepted += 1;
+    const message = {message: event.message, number: this.isWhole ? this.accepted : null, said: [event.seq], text: event.text, delivery: event.delivery, who: event.who, images: event.images, accepted: event.time, state: 'accepted', block: null};
     this.messages.set(event.message, message);
     this.waiting.push(message);
   },
@@ -111,6 +144,7 @@ const FOLDS = {
     const message = this.messages.get(event.message);
     if (!message) return;
     Object.assign(message, {text: event.text, delivery: event.delivery});
+    message.said.push(event.seq);
     const rest = this.waiting.filter((one) => one !== message);
     const at = rest.findIndex((one) => one.message === event.before);
     rest.splice(at < 0 ? rest.length : at, 0, message);
@@ -142,7 +176,7 @@ const FOLDS = {
   },
   'tool.progress'(event) {
     const call = this.calls.get(event.call);
-    if (call?.state === 'running') this.change(call, {output: (call.output + event.text).slice(-LIVE_CHARS), heard: call.heard ?? event.time});
+    if (call?.state === 'running') this.change(call, {output: ((event.so_far ? '' : call.output) + event.text).slice(-LIVE_CHARS), heard: call.heard ?? event.time});
   },
   'tool.ended'(event) {
     const call = this.calls.get(event.call);
@@ -158,11 +192,16 @@ const FOLDS = {
     this.requests.delete(event.request);
     if (event.by !== 'policy') this.add(event, 'decision', {asked, resolved: event});
   },
-  'question.requested'(event) { this.requests.set(event.request, event); },
+  'question.requested'(event) {
+    this.requests.set(event.request, event);
+    this.change(this.asker(event), {asks: true});
+  },
   'question.resolved'(event) {
     const asked = this.requests.get(event.request);
     this.requests.delete(event.request);
-    this.add(event, 'decision', {asked, resolved: event});
+    this.change(this.asker(event), {asks: false});
+    const block = this.add(event, 'decision', {asked, resolved: event});
+    if (asked) this.places.set(asked.seq, block);
   },
   'rule.revoked'(event) { this.add(event, 'fact', {icon: 'shield', text: `No longer allowed: ${event.rule}`}); },
   'limits.changed'(event) { this.add(event, 'limits', {limits: event.limits}); },
@@ -182,7 +221,9 @@ const FOLDS = {
     const block = this.live.get(key);
     this.live.delete(key);
     this.change(block, {live: false, withdrawn: true});
-    this.add(event, 'retry', {retry: event});
+    const before = this.beside(event).at(-1);
+    if (before?.kind === 'retry') this.change(before, {retry: event});
+    else this.add(event, 'retry', {retry: event});
   },
   'stalled'(event) {
     const last = this.blocks.at(-1);
@@ -193,9 +234,9 @@ const FOLDS = {
   'notice'(event) { this.add(event, 'notice', {level: event.level, text: event.text}); },
 };
 
-/** Fold a list of events anew, for example when older ones have come. */
-export function folded(events) {
+/** Fold a list of events anew, for example when older ones have come; `before` was the fold until now. */
+export function folded(events, before = null) {
   const conversation = new Conversation();
-  for (const event of events) conversation.take(event);
+  for (const event of [...events, ...(before?.unfinished() ?? [])]) conversation.take(event);
   return conversation;
 }

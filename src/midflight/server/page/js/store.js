@@ -45,11 +45,16 @@ setInterval(() => {
 
 let asksFor = null; // the session whose deltas the stream was asked for
 
+/** What a session has said so far is read first: the stream goes on from there, in mid-sentence too. */
+function isKnown(open) {
+  return open !== null && !open.loading && !open.gone && !open.missed;
+}
+
 const stream = new EventStream({
   path() {
     const query = new URLSearchParams();
-    if (state.open && !state.open.gone) query.set('live', state.open.id);
-    asksFor = state.open;
+    asksFor = stream.cursor && isKnown(state.open) ? state.open : null;
+    if (asksFor) query.set('live', asksFor.id);
     if (document.visibilityState === 'visible') query.set('attend', '1');
     return `events?${query}`;
   },
@@ -60,11 +65,13 @@ const stream = new EventStream({
   },
   following() {
     if (asksFor) asksFor.isLive = true;
+    follow();
     changed();
   },
   began: learnAll,
   connected(since) {
     state.lostSince = since;
+    if (since === null && state.open?.missed) reopen().then(follow);
     changed();
   },
   withdrawn() {
@@ -72,6 +79,11 @@ const stream = new EventStream({
     changed();
   },
 });
+
+/** Have the stream bring the deltas of the open session, once it is known what they go on from. */
+function follow() {
+  if (stream.cursor && isKnown(state.open) && asksFor !== state.open) stream.again();
+}
 
 export function begin() {
   stream.run();
@@ -160,7 +172,7 @@ export function decided(request, decision) {
 function keep(event) {
   const open = state.open;
   if (event.seq === null) {
-    if (!open.loading) open.conversation.take(event);
+    if (asksFor === open) open.conversation.take(event);
     return;
   }
   if (open.loading) {
@@ -172,16 +184,21 @@ function keep(event) {
   if (open.events.length > 2 * KEPT) {
     open.events.splice(0, KEPT);
     open.older = true;
-    open.conversation = folded(open.events);
+    open.conversation = folded(open.events, open.conversation);
   }
 }
 
 /** Show a session: its newest events first, so that a long one opens as fast as a short one. */
 export async function openSession(id) {
   if (state.open?.id === id) return;
-  state.open = {id, conversation: new Conversation(), events: [], arrived: [], older: false, loading: true, isLive: false, agent: null, gone: false};
-  stream.again();
+  state.open = {id, conversation: new Conversation(), events: [], arrived: [], older: false, loading: true, isLive: false, agent: null, gone: false, missed: false, past: null};
   await reopen();
+  follow();
+}
+
+/** What the screen shows of the open session: its end, or what was looked for in its past. */
+export function shown() {
+  return state.open?.past ?? state.open;
 }
 
 export function closeSession() {
@@ -200,10 +217,11 @@ async function reopen() {
     const events = await pages(open.id, from);
     open.older = open.events.length ? open.older : from > 0;
     open.events.push(...events);
-    open.gone = false;
+    open.gone = open.missed = false;
     ask('GET', path(open.id, '/agent')).then((agent) => Object.assign(open, {agent})).catch(() => {}).finally(changed);
   } catch (error) {
     open.gone = error instanceof Problem;
+    open.missed = !open.gone;
   }
   if (state.open !== open) return;
   open.loading = false;
@@ -224,24 +242,65 @@ async function pages(id, after, until = Infinity) {
   }
 }
 
-/** Fetch what happened before the oldest event on the screen. */
-export async function loadOlder() {
-  const open = state.open;
-  const first = open?.events[0]?.seq ?? 0;
-  if (!open || open.loadingOlder || first <= 1) return;
-  open.loadingOlder = true;
+/** Fetch more of the open session, into the part of it that is on the screen. */
+async function more(fetch) {
+  const part = shown();
+  if (!part || part.loadingMore) return;
+  part.loadingMore = true;
   try {
-    const from = Math.max(0, first - 1 - 2 * PAGE);
-    const events = await pages(open.id, from, first - 1);
-    open.events.unshift(...events);
-    open.older = from > 0;
-    open.conversation = folded(open.events);
+    await fetch(part, state.open);
   } catch (error) {
     if (!(error instanceof NoConnection)) throw error;
   } finally {
-    open.loadingOlder = false;
+    part.loadingMore = false;
     changed();
   }
+}
+
+/** Fetch what happened before the oldest event on the screen. */
+export function loadOlder() {
+  return more(async (part, open) => {
+    const first = part.events[0]?.seq ?? 0;
+    if (first <= 1) return;
+    const from = Math.max(0, first - 1 - 2 * PAGE);
+    part.events.unshift(...await pages(open.id, from, first - 1));
+    part.older = from > 0;
+    part.conversation = folded(part.events, part.conversation);
+  });
+}
+
+/** Fetch what happened after the newest event on the screen, until that is the session's end. */
+export function loadNewer() {
+  return more(async (past, open) => {
+    if (past !== open.past) return;
+    const last = past.events.at(-1).seq;
+    const end = open.events[0].seq; // from here on all is known
+    past.events.push(...await pages(open.id, last, Math.min(last + 2 * PAGE, end - 1)));
+    if (past.events.at(-1).seq === end - 1) {
+      open.events.unshift(...past.events);
+      Object.assign(open, {older: past.older, past: null, conversation: folded(open.events, open.conversation)});
+    } else past.conversation = folded(past.events);
+  });
+}
+
+/** Have the event of a number on the screen, with what happened around it. Throws `NoConnection`. */
+export async function showAround(seq) {
+  const open = state.open;
+  const has = (part) => part && part.events[0]?.seq <= seq && seq <= part.events.at(-1).seq;
+  if (has(open.past)) return;
+  if (has(open)) open.past = null;
+  else {
+    const from = Math.max(0, seq - PAGE);
+    const events = await pages(open.id, from, Math.min(seq + PAGE, open.events[0].seq - 1));
+    open.past = {events, older: from > 0, loadingMore: false, conversation: folded(events)};
+  }
+  changed();
+}
+
+/** Leave the past, and show the session's end. */
+export function showEnd() {
+  if (state.open) state.open.past = null;
+  changed();
 }
 
 // What was seen ------------------------------------------------------------------------------

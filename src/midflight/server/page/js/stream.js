@@ -43,6 +43,7 @@ export class EventStream {
     this.heardAt = 0;
     this.retryAt = 0;
     this.stopped = false;
+    this.called = false; // to begin anew at once
     this.abort = null;
     this.wake = null;
     document.addEventListener('visibilitychange', () => this.look());
@@ -57,11 +58,11 @@ export class EventStream {
         await this.read();
         this.failures = 0;
       } catch {
-        this.failures += 1;
+        if (!this.called) this.failures += 1;
       }
       if (this.stopped) return;
       this.connected(this.lostAt ??= Date.now() / 1000);
-      const wait = WAITS_MS[Math.min(this.failures, WAITS_MS.length) - 1] ?? 0;
+      const wait = this.called ? 0 : WAITS_MS[Math.min(this.failures, WAITS_MS.length) - 1] ?? 0;
       this.retryAt = Date.now() + wait;
       await new Promise((resolve) => {
         this.wake = resolve;
@@ -71,6 +72,7 @@ export class EventStream {
   }
 
   async read() {
+    this.called = false;
     this.abort = new AbortController();
     this.heardAt = Date.now();
     const response = await fetch(this.path(), {
@@ -101,6 +103,7 @@ export class EventStream {
 
   /** Begin to read again at once: what is followed has changed, or a person asks for it. */
   again() {
+    this.called = true;
     this.abort?.abort();
     this.wake?.();
   }
