@@ -48,6 +48,8 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debuggin
 
 DESK, PHONE = (1440, 900), (390, 844)
 
+expect.set_options(timeout=PATIENCE_S * 1000)  # its own five seconds are few on a busy machine
+
 OpenPage = Callable[..., Awaitable[Page]]
 
 _WATCH = """

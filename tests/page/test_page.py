@@ -13,6 +13,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.host.test_shared_host import one_environment, started
 from tests.page.conftest import PHONE, OpenPage
 from tests.support.events import PATIENCE_S, of, read, until
+from tests.support.host import journal_of
 from tests.support.repo import Repo, own_home, repo
 
 from midflight import events as e
@@ -342,6 +343,39 @@ async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(
     told = str(model.requests[-1].messages)
     for words in ("shop.py, line 2", "say it in words", "> two", "this was right"):
         assert words in told
+
+
+async def test_search_leads_into_a_past_that_is_not_loaded_and_back(
+    host: Host, open_page: OpenPage, tmp_path: Path
+) -> None:
+    said = [f"line {number}" for number in range(1_400)]
+    said[4], said[1_300] = "the first needle", "the second Needle"
+    options = Options.build(agent="fake", cwd=tmp_path)
+    row, record = await journal_of(host).create("long", options)
+    record.begin(lambda _: None, lambda _: None)
+    events = [*(e.Text(text=text) for text in said), e.SessionEnded(reason="closed")]
+    for seq, event in enumerate(events, 1):
+        record.append(e.stamp(event, seq=seq, session=row.id, turn=None, time=float(seq)))
+    await record.close()
+    page = await open_page("s/long")
+    log, found = page.get_by_role("log"), page.locator(".find-bar").get_by_role("status")
+    await expect(log).to_contain_text("line 1399")
+    await page.keyboard.press("Control+f")
+    await page.get_by_role("searchbox", name="Search in this session").fill("needle")
+    await expect(found).to_contain_text("2 of 2, in what the agent says: the second Needle")
+    await expect(log.get_by_text("the second Needle")).to_be_in_viewport()
+    await page.keyboard.press("Enter")
+    await expect(found).to_contain_text("1 of 2")
+    await expect(log.get_by_text("the first needle")).to_be_in_viewport()
+    await expect(log).not_to_contain_text("line 1399")
+    for number in (700, 1_399):
+        await log.get_by_role("button", name="Show what came after").click()
+        await expect(log).to_contain_text(f"line {number}")
+    await page.get_by_role("searchbox").press("Enter")
+    await expect(log.get_by_text("the second Needle")).to_be_in_viewport()
+    await page.get_by_role("button", name="To the end").click()
+    await expect(log.get_by_text("line 1399")).to_be_in_viewport()
+    await expect(found).to_be_hidden()
 
 
 @pytest.fixture

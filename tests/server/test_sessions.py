@@ -44,6 +44,21 @@ async def seqs(stream: Any, last: int) -> list[int]:
     return found
 
 
+async def test_what_a_session_has_said_is_found_over_http(server: Server, begin: Begin) -> None:
+    _, session = await begin(Text("one needle"))
+    await (await session.send("find the Needle")).result()
+    status, found = await server.call(f"/sessions/{session.id}/search?text=needle")
+    assert (status, found["more"]) == (200, False)
+    assert [(hit["type"], hit["excerpt"]) for hit in found["hits"]] == [
+        ("text", "one needle"),
+        ("message.accepted", "find the Needle"),
+    ]
+    _, found = await server.call(f"/sessions/{session.id}/search?text=needle&limit=1")
+    assert (len(found["hits"]), found["more"]) == (1, True)
+    assert (await server.call(f"/sessions/{session.id}/search"))[0] == 400
+    assert (await server.call(f"/sessions/{session.id}/search?text=n&before=0"))[0] == 400
+
+
 async def test_session_is_begun_in_a_background_host_and_outlives_the_server(
     started: Started, fake_model: Any, tmp_path: Path, state: Path
 ) -> None:

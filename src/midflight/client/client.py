@@ -31,6 +31,7 @@ from midflight.journal import HostRow, Journal, restored
 from midflight.journal.base import SessionReader
 from midflight.options import Options, SessionOptions, documented
 from midflight.session.image_files import ImageSource, read_images
+from midflight.state.search import MOST_HITS, Found
 from midflight.values import Door, SessionStatus, Who
 from midflight.who import DOOR
 
@@ -201,6 +202,16 @@ class Client:
         """Return the newest durable events of a session, by its id, the oldest of them first."""
         await self._authorizer.check_reading(session)
         return await self._journal.tail(session, count)
+
+    async def search(
+        self, session: str, text: str, before: int | None = None, limit: int = 100
+    ) -> Found:
+        """Return where a session has said a text, by its id: the newest events before a ``seq``.
+
+        In whatever case; ``limit`` of them at most, `MOST_HITS` in any case.
+        """
+        await self._authorizer.check_reading(session)
+        return await self._journal.search(session, text, before, min(limit, MOST_HITS))
 
     async def readable(self, sessions: Iterable[str]) -> list[str]:
         """Return those of some sessions, by their ids, that this process may read."""

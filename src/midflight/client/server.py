@@ -23,6 +23,7 @@ from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.info import decode as decode_info
 from midflight.journal import HostRow, SessionRow
 from midflight.journal.base import Past
+from midflight.state.search import Found
 from midflight.state.session import State
 from midflight.values import Who
 from midflight.who import DOOR
@@ -160,6 +161,11 @@ class ServerReader:
         """Return the newest durable events."""
         info = await self.info(session)
         return await self.events(session, max(0, info.seq - count), count)
+
+    async def search(self, session: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events before a ``seq`` that say a text."""
+        asked = {"text": text, "limit": limit} | ({} if before is None else {"before": before})
+        return read(await self._link.ask(f"/sessions/{session}/search?{urlencode(asked)}"), Found)
 
     async def past(self, session: str) -> Past:
         """Return everything that has happened, and what it amounts to."""

@@ -22,6 +22,7 @@ from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.options import Options
 from midflight.session.session import Session
+from midflight.state.search import MOST_HITS, Found
 from midflight.values import SessionStatus, Who
 
 PAGE = 1_000
@@ -197,6 +198,10 @@ class SessionService:
     async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
         """Return a page of the durable events after a ``seq``; see `Journal.events`."""
         return await self._journal.events(id, after, min(limit or PAGE, PAGE))
+
+    async def search(self, id: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events before a ``seq`` that say a text."""
+        return await self._journal.search(id, text, before, min(limit, MOST_HITS))
 
     async def follow(
         self, id: str, after: int, silence_s: float, *, attends: bool

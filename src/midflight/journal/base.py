@@ -11,6 +11,7 @@ from midflight.events import Event
 from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal.rows import HostRow, SessionRow
+from midflight.state.search import Found
 from midflight.state.session import State
 from midflight.values import SessionStatus
 
@@ -116,6 +117,10 @@ class SessionReader(Protocol):
 
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest durable events."""
+        ...
+
+    async def search(self, session: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events before a ``seq`` that say a text."""
         ...
 
 

@@ -26,6 +26,7 @@ from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.writer import Writer
 from midflight.options import Options
+from midflight.state.search import Found
 
 T = TypeVar("T")
 
@@ -346,6 +347,13 @@ class Journal:
         """
         name = self._database.name
         return await self._read(lambda c: queries.read_events(c, name, session, after, limit))
+
+    async def search(self, session: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events before a ``seq`` that say a text, ``limit`` of them at most."""
+        name = self._database.name
+        return await self._read(
+            lambda c: queries.search(c, name, session, text, before=before, limit=limit)
+        )
 
     async def newest(self) -> dict[str, Newest]:
         """Return how far each session has come that has an event, by its id."""

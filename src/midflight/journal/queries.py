@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.state.rules import RULE_EVENTS, Rules
+from midflight.state.search import Found, Hit, hit
 from midflight.state.session import BUSY, State
 
 WHOLE = 2_000
@@ -38,6 +40,9 @@ TOGETHER = 500
 
 LONG_CHARS = 20_000
 """How long a message may be to be read together with those of other sessions."""
+
+SEARCHED = 2_000
+"""How many events are looked through at a time for a text."""
 
 NAMED = 5
 """How many candidates an error names."""
@@ -309,6 +314,33 @@ def tail(connection: Connection, name: str, session: str, count: int) -> list[Ev
     wanted = events.c.session == session
     first, _ = _page_end(connection, wanted, events.c.seq.desc(), count)
     return _read(connection, name, session, wanted & (events.c.seq >= first))
+
+
+def search(
+    connection: Connection, name: str, session: str, text: str, *, before: int | None, limit: int
+) -> Found:
+    """Return the newest events before a ``seq`` that say a text, ``limit`` of them at most.
+
+    ``name`` is the database's.
+    """
+    of_session = events.c.session == session
+    newest = connection.scalar(select(func.max(events.c.seq)).where(of_session)) or 0
+    end = newest + 1 if before is None else min(before, newest + 1)
+    # What JSON may write in another way is looked for in the event itself.
+    plain = max(re.findall("[A-Za-z0-9 ]+", text), key=len, default="")
+    fits = of_session & events.c.data.icontains(plain)
+    hits: list[Hit] = []
+    while end > 1:
+        start, last = max(1, end - SEARCHED), end
+        wanted = fits & (events.c.seq >= start) & (events.c.seq < last)
+        for event in reversed(_read(connection, name, session, wanted)):
+            if (found := hit(event, text)) is None:
+                continue
+            if len(hits) == limit:
+                return Found(hits=hits, more=True)
+            hits.append(found)
+        end = start
+    return Found(hits=hits, more=False)
 
 
 def _page_end(

@@ -17,6 +17,7 @@ from midflight.client.session import RemoteSession
 from midflight.errors import HostGone, InvalidOption, NotFound
 from midflight.host.service import Wanted
 from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.state.search import Found
 from midflight.values import SessionStatus, Who
 from midflight.worktrees import own_worktree
 
@@ -106,6 +107,10 @@ class AllSessions:
     async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
         """Return a page of the durable events after a ``seq``."""
         return await self._client.history(id, after, limit)
+
+    async def search(self, id: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events before a ``seq`` that say a text."""
+        return await self._client.search(id, text, before, limit)
 
     async def agent(self, id: str) -> AgentInfo:
         """Return what the agent of a session can do, or what its kind can."""

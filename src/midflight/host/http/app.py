@@ -30,6 +30,7 @@ from midflight.host.http.problems import Logged, Unexpected, assemble, log
 from midflight.host.service import SessionService, Wanted
 from midflight.images import Image, check_images
 from midflight.info import AGENT, AgentInfo, Outcome, SessionInfo
+from midflight.state.search import MOST_HITS, Found
 from midflight.values import STATUSES, SessionStatus, Who
 from midflight.who import DEVICE, DOOR
 from midflight.who import caller as who_calls
@@ -112,6 +113,10 @@ class Service(Protocol):
         """Return a page of durable events."""
         ...
 
+    async def search(self, id: str, text: str, before: int | None, limit: int) -> Found:
+        """Return the newest events that say a text."""
+        ...
+
     def follow(
         self, id: str, after: int, silence_s: float, *, attends: bool
     ) -> AsyncGenerator[list[e.Event]]:
@@ -170,6 +175,15 @@ _EVENTS = Operation(
     {"after": _AFTER, "limit": _LIMIT, "attend": ATTEND},
     streams=True,
 )
+_SEARCH = Operation(
+    "Where a session has said a text, in whatever case: the newest events first",
+    {200: Found},
+    {
+        "text": Query({"type": "string", "minLength": 1}, "what is looked for", "pytest"),
+        "before": Query({**NUMBER, "minimum": 1}, "only in events before this one", 100),
+        "limit": _LIMIT,
+    },
+)
 _DIFF = Operation("What has changed in a session's folder since it began", {200: Changes})
 
 
@@ -184,6 +198,7 @@ def session_routes(service: Service) -> list[ApiRoute]:
         ApiRoute("/sessions/{session}/commands", api.command, _COMMAND, "POST"),
         ApiRoute("/sessions/{session}/agent", api.agent, _AGENT),
         ApiRoute("/sessions/{session}/events", api.events, _EVENTS),
+        ApiRoute("/sessions/{session}/search", api.search, _SEARCH),
         ApiRoute("/sessions/{session}/diff", api.diff, _DIFF),
     ]
 
@@ -302,6 +317,14 @@ class _Api:
             page = await self._service.page(info.id, after, limit)
             return Response(_array(page), media_type="application/json")
         return streams.response(self._stream(info.id, after, attends=attends))
+
+    async def search(self, request: Request) -> Response:
+        info, query = await self._info(request), request.query_params
+        text, before = query.get("text", ""), number(query.get("before"), least=1)
+        if not text:
+            raise HTTPException(400, "text is what is looked for")
+        limit = number(query.get("limit"), least=1) or MOST_HITS
+        return as_json(await self._service.search(info.id, text, before, limit))
 
     async def diff(self, request: Request) -> Response:
         info = await self._info(request)

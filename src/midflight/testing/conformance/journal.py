@@ -18,6 +18,7 @@ from midflight.errors import Conflict, LeaseHeld, LeaseLost, MidflightError, Not
 from midflight.journal.base import Past, Record, Summary
 from midflight.journal.rows import SessionRow
 from midflight.options import Options
+from midflight.state.search import Found
 from midflight.state.session import State
 
 __all__ = ["CHECKS", "Check", "JournalRig", "JournalUnderTest"]
@@ -35,6 +36,10 @@ class JournalUnderTest(Protocol):
     async def beat(self) -> None: ...  # noqa: D102
 
     async def leave(self) -> None: ...  # noqa: D102
+
+    async def search(  # noqa: D102
+        self, session: str, text: str, before: int | None, limit: int
+    ) -> Found: ...
 
     async def create(  # noqa: D102
         self, name: str, options: Options, *, id: str | None = None, parent: str = ""
@@ -182,6 +187,32 @@ async def events_come_back_in_order_and_as_they_were(rig: JournalRig) -> None:
             e.stamp(event, seq=seq, session=owner.id, turn=event.turn, time=1.0)
             for seq, event in enumerate(said, 1)
         ]
+
+
+async def a_text_is_found_wherever_it_was_said(rig: JournalRig) -> None:
+    """In whatever case and alphabet, the newest first, and nothing is found that nobody said."""
+    async with rig.open(FIRST) as journal:
+        owner, other = await _begin(journal), await _begin(journal)
+        await owner.write(
+            e.Thinking(text="HELLO, quoted"),
+            e.Text(text='a "quoted" word, Ærø 100%'),
+            e.ToolStarted(call="c", name="Bash", kind="execute", input={"command": "say héllo"}),
+        )
+        await other.write(e.Text(text="quoted elsewhere"))
+
+        async def found(text: str, before: int | None = None, limit: int = 9) -> list[int]:
+            async with asyncio.timeout(PATIENCE_S):
+                hits = (await journal.search(owner.id, text, before, limit)).hits
+            return [hit.seq for hit in hits]
+
+        assert await found("hello") == [2, 1]
+        assert await found("QUOTED") == [3, 2]
+        assert await found('"quoted"') == await found("ærø") == await found("0%") == [3]
+        assert await found("HÉLLO") == [4]
+        assert await found("Thinking") == await found("0_") == await found("command") == []
+        assert (await found("hello", before=2), await found("hello", limit=1)) == ([1], [2])
+        assert (await journal.search(owner.id, "hello", None, 1)).more
+        assert not (await journal.search(owner.id, "hello", None, 2)).more
 
 
 async def an_event_that_does_not_follow_is_refused(rig: JournalRig) -> None:
@@ -454,6 +485,7 @@ CHECKS: tuple[Check, ...] = (
     an_event_is_stored_before_it_is_shown,
     what_is_written_is_there_for_another_host,
     events_come_back_in_order_and_as_they_were,
+    a_text_is_found_wherever_it_was_said,
     an_event_that_does_not_follow_is_refused,
     a_reader_gets_exactly_what_it_missed,
     many_sessions_that_write_at_once_stay_gapless,

@@ -28,7 +28,23 @@ function clockOf(block) {
 export function blockList(blocks, context) {
   return repeat(gathered(blocks), (each) => each.id, (each) => (each.group
     ? guard([each.blocks.map((one) => one.v).join(), looks(), clockOf(each.blocks.at(-1))], () => group(each, context))
-    : guard([each.v, looks(), clockOf(each)], () => one(each, context))));
+    : guard([each.v, looks(), clockOf(each)], () => framed(each, context))));
+}
+
+/** A block that a search finds; the frame itself has no looks. */
+function framed(block, context) {
+  return html`<div class="block" data-block=${block.id}>${one(block, context)}</div>`;
+}
+
+/** Unfold all that a block stands in, and that part of it in which an event of this type says a text. */
+export function unfold(conversation, block, type = '', text = '') {
+  const parent = block.parent ? conversation.calls.get(block.parent) : null;
+  if (parent) unfold(conversation, parent);
+  const group = gathered(parent?.children ?? conversation.blocks).find((each) => each.group && each.blocks.includes(block));
+  if (group) fold(group.id, {open: true});
+  if (block.kind === 'thinking' || block.kind === 'tool') fold(block.id, {open: true});
+  if (type === 'tool.started' && !`${block.name} ${block.title}`.toLowerCase().includes(text.toLowerCase())) fold(`${block.id} input`, {open: true});
+  if (type === 'tool.ended') fold(`${block.id} output`, {lines: Infinity});
 }
 
 function isQuiet(block) {
@@ -56,7 +72,7 @@ function group(each, context) {
   const spent = blocks.reduce((sum, block) => sum + (block.ended ? block.ended - block.time : 0), 0);
   return html`<details class="tool" ?open=${Boolean(notes(each.id).open)} @toggle=${(event) => toggled(event, each.id)}>
     <summary>${icon('chevron', 'chevron')}${runs ? mark('running') : icon('search')}<span class="name">${words}</span><code class="argument grow cut">${exactLine(below(blocks.at(-1).title, context.cwd))}</code><span class="state">${took(spent)}</span></summary>
-    <div class="inside">${notes(each.id).open ? blocks.map((block) => one(block, context)) : nothing}</div></details>`;
+    <div class="inside">${notes(each.id).open ? blocks.map((block) => framed(block, context)) : nothing}</div></details>`;
 }
 
 function toggled(event, id) {

@@ -1,6 +1,7 @@
 // The keyboard: single letters act where no field has the focus, and never on what just appeared.
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
+import {beginFind, endFind} from './find.js';
 import {chosenRequest, move} from './overview.js';
 import {isMeant, noteMeant} from './placement.js';
 import {allow, allowForSession, beginDeny, beginEdit, choose, UNREAD_MS} from './request.js';
@@ -13,7 +14,7 @@ import {sessionPath} from './paths.js';
 const ROWS = [
   ['j k', 'move'], ['Enter', 'open'], ['y a n e', 'allow, allow for this session, deny, edit'], ['1 … 9', 'choose an answer'],
   ['m u r', 'message: steer, queue, redirect'], ['s', 'stop the turn'], ['w', 'the next that waits'], ['d', 'diff'], ['c', 'new session'],
-  ['/', 'go to a session'], ['g o', 'overview'], ['g s', 'sessions'], ['?', 'these keys'], ['Esc', 'leaves what is open; never stops anything'],
+  ['/', 'go to a session; in one: search in it'], ['g o', 'overview'], ['g s', 'sessions'], ['?', 'these keys'], ['Esc', 'leaves what is open; never stops anything'],
 ];
 
 export function keysHelp() {
@@ -83,7 +84,18 @@ function isLeftOver(event) {
 
 let begun = ''; // the first letter of a pair
 
+/** The browser's own search sees only what is loaded; pressed again it is the browser's. */
+function isFind(event) {
+  const {screen, part} = place();
+  return event.key === 'f' && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && screen === 's' && !part && !event.target.closest('.find-bar');
+}
+
 function press(event) {
+  if (isFind(event) && named(place().name)) {
+    event.preventDefault();
+    beginFind(named(place().name));
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || isLeftOver(event)) return;
   if (event.key === 'Escape' && !isField(event.target)) {
     leave();
@@ -112,7 +124,7 @@ function press(event) {
     w: next,
     d: () => summary && go(`${sessionPath(summary)}${part === 'diff' ? '' : '/diff'}`),
     c: () => go('new'),
-    '/': () => document.getElementById('find')?.focus(),
+    '/': () => (summary && !part ? beginFind(summary) : document.getElementById('find')?.focus()),
     go: () => go(''),
     gs: () => go('sessions'),
     '?': () => note('keys', {open: !notes('keys').open}),
@@ -124,8 +136,10 @@ function press(event) {
 
 /** Leave what is open, from the inside out. */
 function leave() {
+  const summary = place().screen === 's' ? named(place().name) : null;
   if (notes('keys').open) note('keys', {open: false});
   else if (notes('menu').side) note('menu', {side: false});
+  else if (summary && endFind(summary)) return;
   else if (place().part) go(place().screen + '/' + encodeURIComponent(place().name));
   else if (place().screen) go('');
 }

@@ -4,6 +4,7 @@ import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {blockList} from './blocks.js';
 import {changesScreen, counts, look} from './changes.js';
+import {beginFind, bringHit, endFind, findBar} from './find.js';
 import {exactLine, inert} from './inert.js';
 import {branches} from './lists.js';
 import {icon, logo, mark, WORDS} from './marks.js';
@@ -11,12 +12,12 @@ import {phone} from './overview.js';
 import {requestCard} from './request.js';
 import {putBack, queue, sendBox, stop} from './sendbox.js';
 import {side} from './side.js';
-import {atRest, loadOlder, markSeen, runningNow, seenUpTo, state, waiting} from './store.js';
+import {atRest, loadNewer, loadOlder, markSeen, runningNow, seenUpTo, showEnd, shown, state, waiting} from './store.js';
 import {note, notes, place, sessionLink} from './ui.js';
 import {agentName, count, dollars, folderName, running} from './words.js';
 
 const NEAR_PX = 60;
-const view = {id: null, follow: true, missed: 0, blocks: 0, height: 0, first: null};
+const view = {part: null, follow: true, missed: 0, blocks: 0, height: 0, first: null};
 
 function scroller() {
   return document.querySelector('.stream');
@@ -24,30 +25,33 @@ function scroller() {
 
 function scrolled(event) {
   const at = event.currentTarget;
-  const near = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_PX;
+  const near = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_PX && !state.open?.past;
   if (near !== view.follow) note('view', {});
   view.follow = near;
   if (near) view.missed = 0;
-  if (at.scrollTop < 200 && state.open?.older) loadOlder();
+  if (at.scrollTop < 200 && shown()?.older) loadOlder();
 }
 
 /** After each paint: stay at the end if that is where the person is, else where they read. */
 export function afterPaint() {
   const at = scroller();
-  if (!at || !state.open) return;
-  const {blocks} = state.open.conversation;
-  if (view.id !== state.open.id) Object.assign(view, {id: state.open.id, follow: true, missed: 0, blocks: blocks.length, first: null});
-  const first = state.open.events[0]?.seq ?? null;
+  const part = shown();
+  if (!at || !part) return;
+  const {blocks} = part.conversation;
+  if (view.part !== part) Object.assign(view, {part, follow: part === state.open, missed: 0, blocks: blocks.length, first: null});
+  const first = part.events[0]?.seq ?? null;
   if (view.first !== null && first !== null && first < view.first) at.scrollTop += at.scrollHeight - view.height;
-  else if (!view.follow && blocks.length > view.blocks) view.missed += blocks.length - view.blocks;
+  else if (!view.follow && part === state.open && blocks.length > view.blocks) view.missed += blocks.length - view.blocks;
+  if (bringHit()) view.follow = false;
   if (view.follow) at.scrollTop = at.scrollHeight;
   Object.assign(view, {blocks: blocks.length, first, height: at.scrollHeight});
 }
 
-function toEnd() {
+function toEnd(summary) {
+  endFind(summary);
   view.follow = true;
   view.missed = 0;
-  note('view', {});
+  showEnd();
 }
 
 export function rail(openId) {
@@ -71,18 +75,21 @@ function header(summary, part) {
       <span class="small ink2 cut lean">${folderName(info.cwd)} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs && summary.turnSince !== null ? ` · ${running(Date.now() / 1000 - summary.turnSince)}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
     <a class="button quiet tab" aria-current=${part === '' ? 'page' : 'false'} href=${sessionLink(summary)}>${icon('talk')}<span class="word">Session</span></a>
     <a class="button quiet tab" aria-current=${part === 'diff' ? 'page' : 'false'} href=${sessionLink(summary, 'diff')}>${icon('file')}<span class="word">Diff</span>${changes ? html`<span>${changes.files}</span> <span class="plus">+${changes.plus}</span><span class="minus">−${changes.minus}</span>` : nothing}</a>
+    ${part === '' ? html`<button class="quiet square find-button" aria-label="Search in this session" title="Search in this session (Ctrl F)" @click=${() => beginFind(summary)}>${icon('search')}</button>` : nothing}
     <button class="quiet square drawer-button" aria-label="Limits, plan and more" aria-expanded=${Boolean(menu.side)} @click=${() => note('menu', {side: !menu.side})}>${icon('more')}</button>
     ${summary.runs ? html`<button class="stop" @click=${() => stop(summary, state.open?.conversation)}><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" rx="2" fill="currentcolor"/></svg>Stop<kbd>s</kbd></button>` : nothing}</header>`;
 }
 
-function streamOf(summary, conversation, request) {
+function streamOf(summary, request) {
   const context = {cwd: summary.info.cwd, putBack: (text) => putBack(summary, text)};
   const {open} = state;
+  const {conversation, older, loadingMore} = shown();
   return html`<div class="stream" tabindex="0" role="log" aria-label="What happened" aria-busy=${String(open.loading || !open.isLive)} @scroll=${scrolled}><div class="column">
-    ${open.older ? html`<p class="center"><button class="low" @click=${loadOlder}>${open.loadingOlder ? 'Fetches…' : 'Show what was before'}</button></p>` : nothing}
+    ${older ? html`<p class="center"><button class="low" @click=${loadOlder}>${loadingMore ? 'Fetches…' : 'Show what was before'}</button></p>` : nothing}
     ${open.loading && !conversation.blocks.length ? html`<p class="ink2" aria-busy="true">Fetches what happened…</p>` : nothing}
     ${blockList(conversation.blocks, context)}
-    ${summary.runs && !conversation.live.size && !request ? html`<p class="fact">${mark(summary.retry ? 'retry' : 'running')}<span>Works: ${inert(summary.doing)}</span></p>` : nothing}</div></div>`;
+    ${open.past ? html`<p class="center newer"><button class="low" @click=${loadNewer}>${loadingMore ? 'Fetches…' : 'Show what came after'}</button></p>` : nothing}
+    ${summary.runs && !open.past && !conversation.live.size && !request ? html`<p class="fact">${mark(summary.retry ? 'retry' : 'running')}<span>Works: ${inert(summary.doing)}</span></p>` : nothing}</div></div>`;
 }
 
 /** The request that stands above the box: the one of the link, else the oldest. */
@@ -113,10 +120,10 @@ export function sessionScreen(summary, part) {
   if (summary.runs) summary.turnSince ??= conversation.turn?.since ?? null;
   look(summary);
   return html`${rail(summary.id)}<div class="middle">${header(summary, part)}
-    ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${streamOf(summary, conversation, request)}
-      ${view.follow ? nothing : html`<button class="pill" @click=${toEnd}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
+    ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${findBar(summary)}${streamOf(summary, request)}
+      ${view.follow && !state.open.past ? nothing : html`<button class="pill" @click=${() => toEnd(summary)}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
       <div class="below-stream"><div class="column stack">
         ${repeat(request ? [request] : [], (one) => one.request, (one) => requestCard({summary, request: one}, {named: false, keys: !phone.matches, position: ofHowMany(summary, one)}))}
         ${queue(summary, conversation)}${sendBox(summary, conversation)}</div></div></main>`}</div>
-    <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${side(summary, conversation)}</aside>`;
+    <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${part === '' ? html`<button class="find-in-drawer" @click=${() => { note('menu', {side: false}); beginFind(summary); }}>${icon('search')}Search in this session</button>` : nothing}${side(summary, conversation)}</aside>`;
 }
