@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.faults.manifest import fault
 
 from midflight import environment
+from midflight.agents.acp.program import AcpProgram
 from midflight.agents.claude import program as claude
+from midflight.agents.opencode import program as opencode
+from midflight.agents.opencode.v2 import program as opencode2
 from midflight.agents.shared.environment import inherited
 from midflight.environment import HostKind
+from midflight.git.command import Git
 from midflight.lineage import SESSION_VARIABLE, marked
 from midflight.options import Options
 
@@ -126,6 +131,30 @@ def test_agent_has_the_terminal_that_it_is_given_and_no_other(
     assert (own["TMUX_PANE"], own["WINDOWID"]) == ("%1", "1")
     assert "TMUX_PANE" in os.environ
     assert "TMUX_PANE" not in inherited(())
+
+
+@fault("S4")
+def test_no_agent_gets_what_leads_to_the_journal_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("MIDFLIGHT_JOURNAL", "MIDFLIGHT_TOKEN", "PGPASSWORD", "PGSERVICE", "PGHOST"):
+        monkeypatch.setenv(name, SECRET)
+    options = Options.build(
+        agent="acp:x", cwd=tmp_path, agent_path="/bin/true", env={"PGHOST": "named"}
+    )
+    for env in (
+        claude.environment(options),
+        opencode.Launch.of(options).env,
+        opencode2.Launch.of(options).env,
+        AcpProgram.of(options).environment(options),
+        Git(tmp_path)._env,  # noqa: SLF001 - what hooks and filters get
+    ):
+        assert [value for value in env.values() if SECRET in value] == []
+        assert env.get("PGHOST", "named") == "named"
+
+
+def test_journal_of_a_host_is_no_part_of_its_kind() -> None:
+    assert kind({"MIDFLIGHT_JOURNAL": "/a"}).is_meant(kind().mark("h"), "h")
 
 
 def test_documentation_lists_every_variable_of_a_terminal() -> None:

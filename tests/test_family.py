@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.faults.manifest import fault
 
-from midflight.config.files import user_path
+from midflight.config.reading import user_path
 from midflight.errors import NotAllowed
 from midflight.family import Family
 from midflight.journal import SessionRow

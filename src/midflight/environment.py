@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from midflight._util.confinement import confinement
+from midflight._util.own_variables import JOURNAL, TOKEN
 from midflight.wire import WIRE
 
 TERMINAL = "midflight-terminal"
 """The header with which a client tells a host the variables of its terminal."""
 
-TOKEN_VARIABLE = "MIDFLIGHT_TOKEN"  # noqa: S105 - which is no token
+TOKEN_VARIABLE = TOKEN
 """The environment variable with the token of `midflight serve`: no host and no agent gets it."""
 
 NAMES = frozenset(
@@ -101,7 +102,11 @@ class HostKind:
         from importlib.metadata import version
 
         program = [version("midflight"), WIRE, sys.executable, park_after]
-        shared = sorted((name, value) for name, value in env.items() if not of_terminal(name))
+        shared = sorted(
+            (name, value)
+            for name, value in env.items()
+            if name != JOURNAL and not of_terminal(name)  # the host was found in that journal
+        )
         self._text = json.dumps([program, shared, confinement()]).encode()
 
     def mark(self, host: str) -> str:

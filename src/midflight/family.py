@@ -117,7 +117,7 @@ class Family:
             if not known and session == name:
                 raise NotAllowed(
                     "the session that this program is a part of is not in this journal",
-                    "leave --journal and XDG_STATE_HOME as they are",
+                    "leave --journal, MIDFLIGHT_JOURNAL and XDG_STATE_HOME as they are",
                 )
             if known and session not in line and any(each in self._rows for each in line):
                 raise NotAllowed(

@@ -16,6 +16,7 @@ from midflight.agents import NAMES
 from midflight.cli.command_table import COMMANDS
 from midflight.cli.commands.completion import candidates
 from midflight.journal import Journal
+from midflight.journal.choice import choose
 from midflight.journal.names import newest_names
 
 pytestmark = pytest.mark.anyio
@@ -89,14 +90,14 @@ async def test_session_is_offered_wherever_one_is_named() -> None:
         for name in ("fix-this", "fix-that"):
             await (await begin(journal, name)).close()
         await journal.leave()
-    assert sorted(newest_names()) == ["fix-that", "fix-this"]
+    assert sorted(newest_names(choose())) == ["fix-that", "fix-this"]
     for line in NAMING:
         assert candidates([*line.split(), "fix-thi"]) == ["fix-this"], line
 
 
 @pytest.mark.usefixtures("state")
 def test_no_journal_is_made_for_a_name(tmp_path: Path) -> None:
-    assert newest_names() == []
+    assert newest_names(choose()) == []
     assert not (tmp_path / "state").exists()
 
 
@@ -105,7 +106,7 @@ def test_file_that_is_no_journal_has_no_names(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "midflight"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "journal.sqlite").write_text("no journal")
-    assert newest_names() == []
+    assert newest_names(choose()) == []
 
 
 @pytest.mark.usefixtures("state")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.faults.manifest import fault
 
 from midflight.cli.commands.host import _host
 from midflight.cli.foreground import hosted, park_after
@@ -42,7 +43,7 @@ async def test_a_host_reports_once_and_then_leaves_the_descriptor_alone(
 
     monkeypatch.setattr(Host, "wake", fail)
     with pytest.raises(StoreFailed):
-        await _host(argparse.Namespace(journal=None, park_after=None, ready=writing))
+        await _host(argparse.Namespace(park_after=None, ready=writing))
     with os.fdopen(reading, "rb") as pipe:
         assert msgspec.json.decode(pipe.read(), type=Ready).address
     assert (tmp_path / "other").read_bytes() == b""
@@ -98,7 +99,7 @@ async def warm_host(
     """Run a host that keeps a fake agent ready, and end it as a person does."""
     async with FakeModel([Text("done")]) as model:
         options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
-        given = argparse.Namespace(journal=None, park_after=None, ready=None)
+        given = argparse.Namespace(park_after=None, ready=None)
         serving = asyncio.create_task(_host(given, options))
         await ready.wait()
         async with connect() as client:
@@ -157,12 +158,34 @@ async def test_the_park_time_of_run_reaches_its_host_and_no_agent(
     assert "MIDFLIGHT_PARK_AFTER" not in os.environ
 
 
+@fault("S4")
+@pytest.mark.parametrize("typed", [True, False])
+async def test_journal_reaches_a_host_by_its_environment_alone(
+    state: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: bool
+) -> None:
+    journal = tmp_path / "journal"
+    monkeypatch.setenv("MIDFLIGHT_JOURNAL", "" if typed else str(journal))
+    started: list[Sequence[str]] = []
+
+    def run(command: Sequence[str], *, env: Mapping[str, str], **_: object) -> None:
+        assert env["MIDFLIGHT_JOURNAL"] == str(journal)
+        started.append(command)
+        raise OSError("enough is known")
+
+    monkeypatch.setattr("midflight.client.spawn.subprocess.run", run)
+    words = ["run", "-d", "--agent", "fake", "go", *(["--journal", str(journal)] if typed else [])]
+    assert await asyncio.to_thread(execute, words) == 1
+    (command,) = started
+    assert str(journal) not in command
+    assert (journal / "journal.sqlite").exists()
+
+
 async def test_a_time_that_is_none_is_an_error_by_name(
     state: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "soon")
     with pytest.raises(InvalidInput, match="MIDFLIGHT_PARK_AFTER"):
-        await _host(argparse.Namespace(journal=None, park_after=None, ready=None))
+        await _host(argparse.Namespace(park_after=None, ready=None))
 
 
 async def test_what_an_agent_is_like_goes_with_warm(capsys: pytest.CaptureFixture[str]) -> None:

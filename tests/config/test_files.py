@@ -11,8 +11,9 @@ import pytest
 from tests.faults.manifest import fault
 
 import midflight
-from midflight.config.files import read_project, read_user, user_path
+from midflight.config.files import read_project, read_user
 from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, TERMINAL_KEYS, resolve
+from midflight.config.reading import user_path
 from midflight.errors import InvalidConfig
 from midflight.options import Options
 
@@ -328,6 +329,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert own is not None
     assert narrow is not None
     assert set(own.top) == set(KEYS)
+    assert own.journal == "postgresql://ada@db.example/team"
     assert set(own.mcp) == set(MCP_KEYS)
     assert set(own.terminal) == set(TERMINAL_KEYS)
     options = resolve({}, variable=None, user=own, project=narrow).options

@@ -22,6 +22,7 @@ from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
 from midflight.errors import MidflightError
 from midflight.host import Host
+from midflight.journal.choice import JournalAddress
 from midflight.testing import FakeModel, ModelRequest, ScriptedModel, Step, Text, ToolCall, Words
 
 __all__ = ["FAKE_URL", "SESSION", "Folder"]
@@ -144,14 +145,14 @@ async def fake_host(folder: Folder, agent: str) -> None:
             await asyncio.wait({unused, stopping}, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def start_fake_host(where: Path | str | None = None, **_: object) -> Address:
+async def start_fake_host(journal: JournalAddress, **_: object) -> Address:
     """Start such a host instead of one in the background."""
-    return Address.parse(await asyncio.to_thread(_start_fake_host, where))
+    return Address.parse(await asyncio.to_thread(_start_fake_host, journal))
 
 
-def _start_fake_host(where: Path | str | None) -> str:
-    assert where is not None
-    folder = Path(where).parent
+def _start_fake_host(journal: JournalAddress) -> str:
+    assert journal.folder is not None
+    folder = journal.folder.parent
     command = [sys.executable, "-m", "tests.faults.chaos_parts", "fake_host", str(folder), "fake"]
     with (folder / "errors").open("ab") as errors:
         process = subprocess.Popen(

@@ -69,7 +69,7 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
     told = pipe(tmp_path / "told")
     command = f"setsid sleep 300 & echo $$ > {told}; sleep 300"
     model = await scripted_model([ToolCall("Bash", {"command": command}), Text("gone on")])
-    for name, value in agent_env(model).items():
+    for name, value in {**agent_env(model), "PGPASSWORD": "of the journal"}.items():
         monkeypatch.setenv(name, value)
     session = await client.dispatch("sleep", cwd=tmp_path, allowed_tools=["Bash"], id="s1")
     async with session:
@@ -82,6 +82,8 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
         # It is spoken to over pipes, and knows nothing of its host.
         assert all(end.startswith("pipe:") for end in standard_streams(agent))
         assert row.address not in str(agent.environ())
+        assert not {"MIDFLIGHT_JOURNAL", "PGPASSWORD"} & agent.environ().keys()
+        assert {"MIDFLIGHT_JOURNAL", "PGPASSWORD"} <= host.environ().keys()
         assert row.address not in str(agent.net_connections("unix"))
         later = await session.send("in line", "queue")
         host.kill()

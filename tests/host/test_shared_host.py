@@ -19,6 +19,7 @@ from midflight.environment import HostKind
 from midflight.errors import AgentFailed, AgentUnavailable
 from midflight.host import Host
 from midflight.journal import Journal
+from midflight.journal.choice import choose
 from midflight.session.session import Session
 from midflight.testing import FakeAgent, FakeModel, Text
 
@@ -93,7 +94,7 @@ async def test_starter_that_hangs_is_not_waited_for_long(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.client.spawn.WAIT_S", 0.05)
-    async with asyncio.timeout(5), one_at_a_time(state), one_at_a_time(state):
+    async with asyncio.timeout(5), one_at_a_time(choose(state)), one_at_a_time(choose(state)):
         pass
 
 

@@ -24,6 +24,7 @@ from midflight.environment import HostKind
 from midflight.host import Host
 from midflight.info import SessionInfo
 from midflight.journal import Journal
+from midflight.journal.choice import choose
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 
@@ -122,7 +123,7 @@ async def test_a_host_without_a_warm_agent_is_not_asked_for_one(
 @fault("D7")
 async def test_a_host_in_the_background_stands_in_the_root(state: Path, tmp_path: Path) -> None:
     with in_deleted_folder(tmp_path):
-        await start_host(state)
+        await start_host(choose(state))
     async with connect(state) as client:
         (row,) = await client.hosts()
     process = psutil.Process(row.pid)

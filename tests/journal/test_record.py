@@ -371,7 +371,7 @@ async def test_only_a_host_can_own_sessions(tmp_path: Path) -> None:
 async def test_password_of_a_server_is_in_no_error(tmp_path: Path) -> None:
     url = f"postgresql://me:very-secret@/db?host={tmp_path}/nowhere"
 
-    with pytest.raises(StoreFailed, match="me:") as failed:
+    with pytest.raises(StoreFailed, match="me@") as failed:
         await Journal(url, state=tmp_path / "state").open()
 
     assert "very-secret" not in str(failed.value)

@@ -17,7 +17,7 @@ from tests.support.mcp_tools import WRITE
 from tests.support.model_scripts import by_task
 
 from midflight.cli.commands.mcp import bounds_of
-from midflight.config.files import user_path
+from midflight.config.reading import user_path
 from midflight.errors import InvalidConfig, NotAllowed
 from midflight.lineage import SESSION_VARIABLE
 from midflight.mcp.bounds import ROOT, DispatchBounds

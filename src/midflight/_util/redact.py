@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 SECRET_CHARS = 8
 """Shorter values are too common in ordinary text to be blanked out."""
@@ -15,6 +16,9 @@ TOKEN_CHARS = 16
 
 _SEPARATORS = re.compile(r"[\s/?&=#:@,;\"']+")
 _DIGIT = re.compile(r"\d")
+_IN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+"""The password in an address, whatever the variable is called that has it."""
+
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
@@ -22,8 +26,13 @@ class Redactor:
     """Knows the secrets of an environment, as they are and in base64."""
 
     def __init__(self, env: Mapping[str, str], secrets: Iterable[str] = ()) -> None:
-        """Note the values of variables with the name of a secret, and further ``secrets``."""
+        """Note the values of variables with the name of a secret, and further ``secrets``.
+
+        The passwords in addresses too.
+        """
         named = [value for name, value in env.items() if _SECRET_NAME.search(name)]
+        for password in (each for value in env.values() for each in _IN_ADDRESS.findall(value)):
+            named += {password, unquote(password)}
         self._forms: list[str] = []
         for value in [*named, *secrets]:
             if len(value) >= SECRET_CHARS:

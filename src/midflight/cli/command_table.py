@@ -285,7 +285,6 @@ def _mcp(parser: argparse.ArgumentParser) -> None:
     add("client", nargs="?", choices=MCP_CLIENTS, help="with install: which program")
     add("--user", action="store_true", help="with install: for all folders, not for this one")
     add("--print", action="store_true", help="with install: only show what would be written")
-    shared.journal(parser)
     shared.dispatch_limits(parser)
     add(
         "--dir",
@@ -325,7 +324,6 @@ def _host(parser: argparse.ArgumentParser) -> None:
     shared.agent_options(parser)
     shared.system_prompt(parser)
     parser.set_defaults(name=None, resume=None, trust=False)
-    shared.journal(parser)
     shared.park_after(parser)
     add("--ready", metavar="FD", type=shared.count, help=argparse.SUPPRESS)
 
@@ -352,7 +350,6 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     add("--link", metavar="NAME", help="instead: make a link that logs one more device in, once")
     add("--devices", action="store_true", help="instead: list the devices that are logged in")
     add("--forget", metavar="D", help="instead: log a device out, by its id or name")
-    shared.journal(parser)
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
@@ -377,6 +374,17 @@ class Command(NamedTuple):
     help: str
     add_options: Callable[[argparse.ArgumentParser], None]
     handler: str
+
+
+NO_JOURNAL = ("demo", "trust", "skill", "completion", COMPLETE)
+"""Commands that use no journal, or one of their own."""
+
+
+def add_options(name: str, parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command, and which journal it uses."""
+    COMMANDS[name].add_options(parser)
+    if name not in NO_JOURNAL:
+        shared.journal(parser)
 
 
 COMMANDS = {

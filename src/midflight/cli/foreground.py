@@ -142,10 +142,11 @@ class Hosted(Foreground):
     async def go_on(self) -> None:
         """Leave the terminal, and go on like any host in the background, as long as it is used."""
         from midflight.client.spawn import host_log
+        from midflight.journal.choice import choose
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
         if self._waiter is not None:
-            self._waiter.leave(host_log())
+            self._waiter.leave(host_log(choose()))
         self._attending.close()
         await self._host.unused(UNUSED_S)
 
@@ -180,9 +181,9 @@ async def hosted(
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
-    from midflight.journal import JournalLocation
+    from midflight.journal.choice import choose
 
-    JournalLocation()  # a folder that cannot be used is an error before anything starts
+    _ = choose().location  # a folder that cannot be used is an error before anything starts
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     # What an agent begins has no more than the agent: its options are not known before the journal.

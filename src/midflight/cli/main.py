@@ -76,6 +76,10 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _dispatch(args: argparse.Namespace) -> int:
     """Load what carries the command out, call it, and return the exit code."""
+    if getattr(args, "journal", None) is not None:
+        from midflight.journal.choice import take_option
+
+        args.journal = take_option(args.journal)
     if "waiter" in args:
         from midflight.cli.waiter import with_waiter
 

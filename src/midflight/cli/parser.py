@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from midflight._util.text import did_you_mean
-from midflight.cli.command_table import COMMANDS, COMPLETE, limit_options
+from midflight.cli.command_table import COMMANDS, COMPLETE, add_options, limit_options
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
 
@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         text = command.help
         one = commands.add_parser(name, description=text[:1].upper() + text[1:] + ".")
-        command.add_options(one)
+        add_options(name, one)
         one.set_defaults(command=name)
     return parser
 

@@ -148,8 +148,13 @@ def wait(parser: argparse.ArgumentParser) -> None:
 
 
 def journal(parser: argparse.ArgumentParser) -> None:
-    """Add where the journal is."""
-    parser.add_argument("--journal", metavar="DIR", help="the journal's folder (default: your own)")
+    """Add which journal is used."""
+    parser.add_argument(
+        "--journal",
+        metavar="J",
+        help="the journal: a folder or postgresql://… (default: MIDFLIGHT_JOURNAL, your own file"
+        " with defaults, your own folder)",
+    )
 
 
 def dispatch_limits(parser: argparse.ArgumentParser) -> None:

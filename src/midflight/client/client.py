@@ -29,6 +29,7 @@ from midflight.images import Image
 from midflight.info import AgentInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal, restored
 from midflight.journal.base import SessionReader
+from midflight.journal.choice import JournalAddress
 from midflight.options import Options, SessionOptions, documented
 from midflight.session.image_files import ImageSource, read_images
 from midflight.state.search import MOST_HITS, Found
@@ -40,7 +41,7 @@ PAGE = 1_000
 
 
 def connect(
-    where: Path | str | None = None,
+    journal: Path | str | None = None,
     *,
     token: str | None = None,
     may_answer: AnswerScope = False,
@@ -50,10 +51,11 @@ def connect(
 ) -> Client:
     """Return a client of the sessions on this machine; use it as an async context manager.
 
-    ``where`` is the journal's folder, the user's own if not given; or the URL of a `midflight
-    serve`, whose sessions they are then, with its ``token`` (default: ``MIDFLIGHT_TOKEN``). In the
-    environment of an agent,
-    ``may_answer`` says what it may answer of what the sessions it has begun are asking: everything
+    ``journal`` is a folder, or the ``postgresql://`` URL of a journal that several machines share;
+    default: that of ``MIDFLIGHT_JOURNAL``, of the user's ``config.toml``, or the user's own folder.
+    Or it is the URL of a `midflight serve`, whose sessions they are then, with its ``token``
+    (default: ``MIDFLIGHT_TOKEN``). In the environment of an agent, ``may_answer`` says what it may
+    answer of what the sessions it has begun are asking: everything
     (True), ``"questions"``, permissions for some tools by their names, or several of these::
 
         async with midflight.connect() as client:
@@ -68,11 +70,11 @@ def connect(
 
     Raises `InvalidOption` for a URL that is none, and for what a server has to be told itself.
     """
-    if isinstance(where, str) and where.partition("://")[0] in PORTS:
+    if isinstance(journal, str) and journal.partition("://")[0] in PORTS:
         if notify or park_after is not None:
             raise InvalidOption("notify", "the hosts are the server's", "midflight serve --help")
-        return ServerClient(where, token or os.environ.get(TOKEN_VARIABLE, ""), door)
-    return Client(where, may_answer=may_answer, notify=notify, park_after=park_after, door=door)
+        return ServerClient(journal, token or os.environ.get(TOKEN_VARIABLE, ""), door)
+    return Client(journal, may_answer=may_answer, notify=notify, park_after=park_after, door=door)
 
 
 class Client:
@@ -80,7 +82,7 @@ class Client:
 
     def __init__(
         self,
-        where: Path | str | None,
+        journal: JournalAddress | Path | str | None,
         *,
         may_answer: AnswerScope = False,
         notify: str = "",
@@ -88,12 +90,12 @@ class Client:
         door: Door = "library",
     ) -> None:
         """Prepare; nothing is opened."""
-        journal = Journal(where)
-        self._authorizer = Authorizer.of_this_process(journal, may_answer)
+        opened = Journal(journal)
+        self._authorizer = Authorizer.of_this_process(opened, may_answer)
         headers = {MAY_ANSWER: self._authorizer.grant.written, DOOR: door}
-        self._journal: SessionReader = journal
+        self._journal: SessionReader = opened
         self._placement: Placement | ServerPlacement = Placement(
-            journal, headers, where, notify, park_after
+            opened, headers, notify, park_after
         )
 
     async def __aenter__(self) -> Self:

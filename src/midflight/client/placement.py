@@ -7,7 +7,6 @@ import contextlib
 import copy
 import os
 from collections.abc import AsyncIterator, Collection, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -48,14 +47,12 @@ class Placement:
         self,
         journal: Journal,
         headers: Mapping[str, str],
-        where: Path | str | None,
         notify: str,
         park_after: float | None,
     ) -> None:
         """What follows ``headers`` is for the hosts that are started; see `start_host`."""
         self._journal = journal
         self._headers = headers
-        self._where = where
         self._notify = notify
         self._park_after = park_after
         self._spare: Address | None = None
@@ -152,7 +149,7 @@ class Placement:
         ``seq`` is the newest event of a session of them: with others it has been recovered, by a
         host that somebody else has started for it.
         """
-        async with one_at_a_time(self._where):
+        async with one_at_a_time(self._journal.address):
             if (await self._journal.find(session, exact=True)).seq == seq:
                 self._spare = await self._start()
 
@@ -174,7 +171,7 @@ class Placement:
 
     async def _new(self, tried: Collection[Address]) -> Address:
         """Start a host; one that somebody else has started since others were tried does as well."""
-        async with one_at_a_time(self._where):
+        async with one_at_a_time(self._journal.address):
             taking = _having(await self._hosts(but=tried), "takes")
             return taking[0] if taking else await self._start()
 
@@ -202,7 +199,9 @@ class Placement:
         return None
 
     async def _start(self) -> Address:
-        return await start_host(self._where, notify=self._notify, park_after=self._park_after)
+        return await start_host(
+            self._journal.address, notify=self._notify, park_after=self._park_after
+        )
 
     async def _post(self, address: Address, path: str, body: bytes) -> bytes:
         return await self._call(address, "POST", path, body)

@@ -9,16 +9,15 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 
 from midflight._util.file_lock import lock
+from midflight._util.own_variables import JOURNAL, TOKEN
 from midflight.address import Address
 from midflight.agents.process.reaper import MARKER
-from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import StoreFailed
-from midflight.journal.location import JournalLocation
+from midflight.journal.choice import JournalAddress
 from midflight.lineage import SESSION_VARIABLE
 
 NOTIFY_VARIABLE = "MIDFLIGHT_NOTIFY"
@@ -47,20 +46,20 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 async def start_host(
-    where: Path | str | None = None, *, notify: str = "", park_after: float | None = None
+    journal: JournalAddress, *, notify: str = "", park_after: float | None = None
 ) -> Address:
     """Start a host in the background and return its address. Raises `StoreFailed`.
 
     ``notify`` is the address of apprise that it reports to, ``park_after`` how many quiet seconds
     a session has until it parks it. Its errors go to ``hosts.log`` in the journal's folder.
     """
-    return Address.parse(await asyncio.to_thread(_start, where, notify, park_after))
+    return Address.parse(await asyncio.to_thread(_start, journal, notify, park_after))
 
 
 @contextlib.asynccontextmanager
-async def one_at_a_time(where: Path | str | None) -> AsyncIterator[None]:
+async def one_at_a_time(journal: JournalAddress) -> AsyncIterator[None]:
     """Start no host while another process starts one, which is waited for `WAIT_S` at most."""
-    location = _location(where)
+    location = journal.location
     file = location.open_file(location.folder / "hosts.lock")
     try:
         with contextlib.suppress(TimeoutError):
@@ -71,19 +70,18 @@ async def one_at_a_time(where: Path | str | None) -> AsyncIterator[None]:
 
 
 def host_environment(notify: str = "") -> dict[str, str]:
-    """Return what a host in the background is started with: no marks of an agent, and no token."""
-    out = {MARKER, SESSION_VARIABLE, TOKEN_VARIABLE}
+    """Return what a host in the background is started with: no marks of an agent, and no token.
+
+    Its journal comes to it: by the environment too, since others can read its arguments.
+    """
+    out = {MARKER, SESSION_VARIABLE, TOKEN, JOURNAL}
     env = {k: v for k, v in os.environ.items() if k not in out}
     return env | ({NOTIFY_VARIABLE: notify} if notify else {})
 
 
-def _location(where: Path | str | None) -> JournalLocation:
-    return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
-
-
-def host_log(where: Path | str | None = None) -> int:
+def host_log(journal: JournalAddress) -> int:
     """Open the file for the errors of hosts in the background; only the user can read it."""
-    location = _location(where)
+    location = journal.location
     file = location.open_file(location.folder / "hosts.log")
     if os.fstat(file).st_size > MAX_LOG_BYTES:
         os.ftruncate(file, 0)
@@ -91,13 +89,11 @@ def host_log(where: Path | str | None = None) -> int:
     return file
 
 
-def _start(where: Path | str | None, notify: str, park_after: float | None) -> str:
-    log = host_log(where)
+def _start(journal: JournalAddress, notify: str, park_after: float | None) -> str:
+    log = host_log(journal)
     reading, writing = os.pipe()
     # -P: a folder to work in may hold files that are named like modules, and they are not ours.
     command = [sys.executable, "-P", "-m", "midflight.cli.main", "host", "--ready", str(writing)]
-    if where is not None:
-        command += ["--journal", str(where)]
     if park_after is not None:
         command += ["--park-after", str(park_after)]
     try:
@@ -108,7 +104,7 @@ def _start(where: Path | str | None, notify: str, park_after: float | None) -> s
             stderr=log,
             start_new_session=True,
             pass_fds=[writing],
-            env=host_environment(notify),
+            env=host_environment(notify) | ({JOURNAL: journal.whole} if journal.whole else {}),
             timeout=START_TIMEOUT_S,
             check=True,
         )

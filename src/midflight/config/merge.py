@@ -61,7 +61,7 @@ class Defaults(msgspec.Struct, frozen=True):
     path: where it is. top: the values for every agent. agents: those for one agent, by its name,
     with None for a limit that is lifted.
     mcp: the bounds of what `midflight mcp` dispatches. terminal: what the terminal does.
-    lines: the line of each key, by its full name, as far as it is known.
+    lines: the line of each key, by its full name, as far as it is known. journal: where it is.
     """
 
     path: Path = Path()
@@ -70,6 +70,7 @@ class Defaults(msgspec.Struct, frozen=True):
     mcp: Mapping[str, Any] = {}
     terminal: Mapping[str, bool] = {}
     lines: Mapping[str, int] = {}
+    journal: str | None = None
 
     def values(self, agent: str) -> dict[str, Any]:
         """Return the values for this agent.
@@ -98,6 +99,7 @@ class Defaults(msgspec.Struct, frozen=True):
         }
         for table_name, table in {MCP: self.mcp, TERMINAL: self.terminal}.items():
             values |= {f"{table_name}.{key}": value for key, value in table.items()}
+        values |= {} if self.journal is None else {"journal": self.journal}
         return [
             f"{name} = {_encoded(LIFTED if value is None else value)}"
             for name, value in values.items()

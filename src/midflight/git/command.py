@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from midflight._util.own_variables import for_others
 from midflight._util.programs import find_program, with_search_path
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, MidflightError
@@ -91,7 +92,7 @@ class Git:
         self._env = with_search_path(
             {
                 name: value
-                for name, value in os.environ.items()
+                for name, value in for_others(os.environ).items()
                 if not name.startswith("GIT_") or name.startswith(_KEPT)
             }
         )

@@ -47,7 +47,7 @@ class Host:
 
     def __init__(
         self,
-        where: Path | str | None = None,
+        journal: Path | str | None = None,
         *,
         park_after: float | None = PARK_AFTER_S,
         agent: AgentFactory = create,
@@ -55,7 +55,7 @@ class Host:
         kind: HostKind | None = None,
         taking: bool = False,
     ) -> None:
-        """``where`` is the journal's folder or address, the user's own if not given.
+        """``journal`` is a folder or a URL; default: the same as for `midflight.connect`.
 
         ``park_after`` is in seconds; None leaves the agents of quiet sessions running.
         ``on_session`` is called with each session that begins or is resumed here, before its agent
@@ -63,7 +63,7 @@ class Host:
         needs that kind gets its warm agents. One that is ``taking``, in the background, takes their
         sessions without a warm agent too.
         """
-        self._journal = Journal(where)
+        self._journal = Journal(journal)
         self._warm = WarmAgents(agent)
         self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
         self._service = SessionService(

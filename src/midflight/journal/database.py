@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from midflight._util.database_url import FORM, PASSWORDS, DatabaseUrl
+from midflight._util.redact import Redactor
 from midflight.errors import InvalidOption, StoreFailed, StoreRefused
 from midflight.journal import postgresql
 
@@ -30,6 +33,8 @@ _HINTS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
 }
 
+_REACH = f"look whether it is up, and at PGHOST and the like; a password: {PASSWORDS}"
+
 
 class Database:
     """One journal's database: ``write`` and ``read`` open transactions of the two kinds."""
@@ -41,12 +46,14 @@ class Database:
         *,
         file: Path | None = None,
         server: Mapping[str, Any] | None = None,
+        secrets: Iterable[str] = (),
     ) -> None:
         """``name`` is what errors call it. It is a SQLite ``file``, or on a ``server``.
 
-        The latter is what a connection to it is made with.
+        The latter is what a connection to it is made with. ``secrets`` are blanked out in errors.
         """
         self.engine = engine
+        self._clean = Redactor(os.environ, secrets)
         self.name = name
         self.file = file
         self.server = server
@@ -62,16 +69,16 @@ class Database:
         if isinstance(where, Path):
             return cls(_sqlite(where), str(where), file=where)
         try:
-            url = make_url(where)
-            if url.get_backend_name() != "postgresql":
-                raise InvalidOption("journal", "expected a folder or postgresql://…")
-            server = postgresql.parameters(url)
-            engine = postgresql.engine(url, server)
-        except (ArgumentError, ImportError) as error:
+            url = DatabaseUrl.parse(where)
+            server = postgresql.parameters(make_url(url.whole))
+            engine = postgresql.engine(make_url(url.whole), server)
+        except ValueError as error:
+            raise InvalidOption("journal", str(error), FORM) from None
+        except ImportError as error:
             raise InvalidOption(
                 "journal", str(error).splitlines()[0], "pip install 'midflight[cluster]'"
             ) from error
-        return cls(engine, url.render_as_string(hide_password=True), server=server)
+        return cls(engine, url.shown, server=server, secrets=url.secrets)
 
     def write(self, job: Callable[[Connection], T]) -> T:
         """Do a job in one transaction that no other writer can come between. Raises as it does."""
@@ -109,7 +116,7 @@ class Database:
     def failure(self, error: Exception) -> StoreFailed:
         """Return the error to raise for one of the database. Values never become part of it."""
         cause = getattr(error, "orig", None) or error
-        text = " ".join(str(cause).split()) or type(cause).__name__
+        text = self._clean(" ".join(str(cause).split()) or type(cause).__name__)
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED:
             return StoreRefused(
@@ -117,8 +124,11 @@ class Database:
                 f"what can be read is saved by: sqlite3 {shlex.quote(self.name)} .recover | "
                 f"sqlite3 {shlex.quote(self.name + '.recovered')}",
             )
-        hint = postgresql.START_TLS if postgresql.NO_TLS in text else _HINTS.get(code, "")
-        return StoreFailed(f"{self.name} cannot be used: {text}", hint)
+        if postgresql.NO_TLS in text:
+            return StoreFailed(f"{self.name} cannot be used: {text}", postgresql.START_TLS)
+        if self.server is not None and not getattr(cause, "sqlstate", None):  # it has not said this
+            return StoreFailed(f"{self.name} cannot be reached: {text}", _REACH)
+        return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
 
     def close(self) -> None:
         """Close all connections."""

@@ -18,6 +18,7 @@ from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
 from midflight.journal import lease, queries, writes
 from midflight.journal.base import Past
+from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
@@ -46,21 +47,20 @@ class Journal:
 
     def __init__(
         self,
-        where: Path | str | None = None,
+        where: JournalAddress | Path | str | None = None,
         *,
         state: Path | None = None,
         here: lease.ProcessIdentity | None = None,
     ) -> None:
-        """``where`` is a folder or a ``postgresql://`` URL; without it the user's state folder.
+        """``where`` is a folder or a ``postgresql://`` URL; without it see `choose`.
 
         With a URL ``state`` is the folder for sockets. ``here`` is what others know this process
-        by, looked up if not given. Nothing is opened yet.
+        by, looked up if not given. Nothing is opened yet. Raises as `choose`.
         """
-        url = isinstance(where, str) and "://" in where
         self.host: str | None = None
         self.valid_until = 0.0
-        self._url = str(where) if url else None
-        self._folder = state if url or where is None else Path(where)
+        self.address = choose(where)
+        self._state = state
         self._id = uuid.uuid4().hex
         self._here = here or lease.ProcessIdentity.find()
         self._presence: Presence | None = None
@@ -75,10 +75,12 @@ class Journal:
         self._writer = Writer(self._database)
 
     def _open(self) -> None:
-        self._location = JournalLocation(self._folder)
-        self._database = Database.at(self._url or self._location.journal)
+        url = self.address.url
+        elsewhere = url is not None and self._state is not None
+        self._location = JournalLocation(self._state) if elsewhere else self.address.location
+        self._database = Database.at(self._location.journal if url is None else url.whole)
         try:
-            prepare(self._database, None if self._url else self._location)
+            prepare(self._database, self._location if url is None else None)
         except BaseException:
             self._database.close()
             raise

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import mcp_types as types
@@ -131,11 +130,9 @@ async def _with_progress(ctx: Context, handlers: Handlers, args: t.WaitArgs) -> 
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def serve(
-    where: Path | str | None, bounds: DispatchBounds, *, may_answer: AnswerScope
-) -> None:
+async def serve(bounds: DispatchBounds, *, may_answer: AnswerScope) -> None:
     """Serve the client at standard input and output, until it goes."""
-    async with connect(where, may_answer=may_answer, door="mcp") as client:
+    async with connect(may_answer=may_answer, door="mcp") as client:
         handlers = Handlers(client, bounds)
 
         async def own(_: Context) -> Handlers:

@@ -67,17 +67,20 @@ def orchestrator_options(
     may_answer: Sequence[str],
     worktree: bool,
     env: Mapping[str, str],
+    journal: str = "",
 ) -> Options:
     """Return the options of a session with this id whose agent drives others.
 
-    ``may_answer`` is what it may answer of what they ask, ``env`` what the MCP server needs and the
-    agent does not pass on.
+    ``may_answer`` is what it may answer of what they ask. ``journal`` is the address of the
+    session's, without a password, if it is not the user's own folder; ``env`` what the MCP server
+    needs too and the agent does not pass on.
     """
     # -P: the folder may hold files that are named like modules, and they are not ours.
     arguments = [*OWN_SERVER, "--session", session]
     for what in may_answer:
         arguments += ["--may-answer", what]
     arguments += ["--worktree"] if worktree else []
+    arguments += ["--journal", journal] if journal else []
     server: dict[str, Any] = {
         "command": sys.executable,
         "args": arguments,

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from midflight._util.uvicorn_server import end, serve
 from midflight.authorization import Caller
-from midflight.client.client import connect
+from midflight.client.client import Client
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import InvalidInput, InvalidOption, NotAllowed
 from midflight.host.http import auth, tcp
@@ -26,7 +26,8 @@ from midflight.host.http.logins import Logins
 from midflight.host.http.openapi import document
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.http.problems import assemble
-from midflight.journal import Journal, JournalLocation
+from midflight.journal import Journal
+from midflight.journal.choice import choose
 from midflight.mcp.bounds import DispatchBounds
 from midflight.server.events import events_route
 from midflight.server.feed import Feed
@@ -103,7 +104,8 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
     check_no_agent()
     if (options.cert is None) != (options.key is None):
         raise InvalidOption("tls", "a certificate and its key go together", "--tls-cert --tls-key")
-    location = journal_location(options.where)
+    address = choose(options.where)
+    location = address.location
     token = auth.token(location, env)
     listener = tcp.listen(options.host, options.port)
     with contextlib.closing(listener):
@@ -114,8 +116,8 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             )
         names = tcp.Names.of(listener, options.public, tls=options.cert is not None)
         async with (
-            connect(options.where, door="json") as client,
-            Journal(options.where) as journal,
+            Client(address, door="json") as client,
+            Journal(address) as journal,
         ):
             service = AllSessions(client, [token.value])
             page = files()
@@ -172,11 +174,6 @@ def check_no_agent() -> None:
     """Raise `NotAllowed` inside of an agent: it would have a way in without being known."""
     if Caller.this_process().held:
         raise NotAllowed("an agent cannot open the sessions to others", "ask the user")
-
-
-def journal_location(where: Path | str | None) -> JournalLocation:
-    """Return where the token and the logins of a server on this journal are."""
-    return JournalLocation(Path(where) if where is not None and "://" not in str(where) else None)
 
 
 def _openapi(routes: Sequence[ApiRoute]) -> ApiRoute:

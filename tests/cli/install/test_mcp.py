@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.faults.manifest import fault
 
 from midflight import InvalidInput
 from midflight.cli.command_table import MCP_CLIENTS
@@ -18,6 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MIDFLIGHT_JOURNAL", "")
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -140,6 +142,21 @@ def test_file_that_cannot_be_changed_says_where_and_why(folder: Path, text: str,
     with pytest.raises(InvalidInput, match=said):
         plan("claude", folder, user=False)
     assert (folder / ".mcp.json").read_text() == text
+
+
+@fault("S4")
+def test_install_writes_a_url_as_it_is_and_never_a_password(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert install("claude", "--journal", "postgresql://ada:hunter22@db/team") == 2
+    assert [*folder.iterdir()] == []
+    said = capsys.readouterr()
+    assert "hunter22" not in said.out + said.err
+    assert "PGPASSFILE" in said.err
+    for given, written in (("postgresql://ada@db/team",) * 2, ("here", str(folder / "here"))):
+        assert install("claude", "--journal", given) == 0
+        ours = json.loads((folder / ".mcp.json").read_text())["mcpServers"]["midflight"]
+        assert ours["args"] == ["mcp", "--journal", written]
 
 
 def test_install_keeps_comments_in_toml_and_replaces_an_old_table(folder: Path) -> None:

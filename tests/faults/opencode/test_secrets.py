@@ -77,8 +77,9 @@ def _files(folder: Path) -> dict[str, str]:
 @fault("S12", "S4")
 @pytest.mark.agent
 async def test_program_of_an_agent_cannot_use_its_server(
-    tmp_path: Path, no_agent_left: None
+    tmp_path: Path, no_agent_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PGPASSWORD", "secret-of-the-journal")
     stage = Stage(OPENCODE, tmp_path)
     fifo = pipe(stage.cwd / "pid")
     look = "env; tr '\\0' '\\n' < /proc/self/environ; cat /proc/$$/environ /proc/$$/cmdline"
@@ -125,6 +126,7 @@ async def test_program_of_an_agent_cannot_use_its_server(
         events = await read(on.session)
         seen = on.requests[1].tool_results
     assert "HANDED_ON=to the tools" in str(seen)
+    assert "secret-of-the-journal" not in str(seen)
     near |= {
         "what the tool sees": str(seen),
         "the result": repr(result),

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from midflight.environment import TOKEN_VARIABLE, of_terminal
+from midflight._util.own_variables import for_others
+from midflight.environment import of_terminal
 from midflight.errors import AgentUnavailable, UnsupportedOption
 from midflight.options import SERVERS_VARIABLE
 
@@ -16,14 +17,14 @@ CLAUDE_CODE = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 def inherited(without: Collection[str]) -> dict[str, str]:
-    """Return the environment of this process without some variables, other servers and tokens.
+    """Return the environment of this process without some variables, other servers and our own.
 
     Those of a terminal come with the options: they are the session's, see `lineage.marked`.
     """
-    out = {*without, SERVERS_VARIABLE, TOKEN_VARIABLE}
+    out = {*without, SERVERS_VARIABLE}
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in for_others(os.environ).items()
         if name not in out and not of_terminal(name)
     }
 

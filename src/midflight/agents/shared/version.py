@@ -9,6 +9,7 @@ import re
 import signal
 from pathlib import Path
 
+from midflight._util.own_variables import for_others
 from midflight._util.programs import with_search_path
 from midflight.errors import AgentUnavailable
 
@@ -41,7 +42,7 @@ async def _ask(path: Path, hint: str) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            env=with_search_path(os.environ),
+            env=with_search_path(for_others(os.environ)),
         )
     except OSError as error:
         raise AgentUnavailable(f"{path} cannot be run: {error.strerror}", hint) from error

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import get_args
 
 from midflight._util.sanitize import inert
-from midflight.cli.command_table import COMMANDS
+from midflight.cli.command_table import COMMANDS, add_options
 from midflight.cli.output import write
+from midflight.errors import MidflightError
 
 _BASH = """\
 # eval "$(midflight completion bash)"
@@ -85,7 +86,7 @@ def _in_command(name: str, before: list[str], begun: str) -> Iterable[str]:
         return _commands()
     parser = argparse.ArgumentParser(prog=name)
     if name in COMMANDS:
-        COMMANDS[name].add_options(parser)
+        add_options(name, parser)
     options = parser._option_string_actions  # noqa: SLF001 - argparse has no other way to ask
     if before and _takes_value(options.get(before[-1])):
         return _values(name, options[before[-1]], 0)
@@ -142,11 +143,16 @@ def _modes() -> tuple[str, ...]:
 
 def _sessions() -> list[str]:
     """Return the names of the sessions that may be read here, the newest first."""
+    from midflight.journal.choice import choose
     from midflight.journal.names import newest_names
     from midflight.lineage import inside
 
-    if not inside():
-        return newest_names()
+    try:
+        journal = choose()
+        if not inside():
+            return newest_names(journal)
+    except MidflightError:
+        return []
     import asyncio
 
     return asyncio.run(_readable())

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.files import current_folder
+from midflight._util.own_variables import JOURNAL
 from midflight._util.programs import find_program
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
@@ -21,11 +22,11 @@ from midflight.agents.claude import program as claude_program
 from midflight.agents.opencode import program as opencode_program
 from midflight.cli.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
-from midflight.config.files import user_path
 from midflight.config.merge import Defaults
+from midflight.config.reading import user_path
 from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput, MidflightError
 from midflight.journal import Journal
-from midflight.journal.location import default_folder
+from midflight.journal.choice import JournalAddress, choose
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
@@ -123,18 +124,20 @@ def _defaults(report: Report) -> bool:
 def _journal(report: Report) -> bool:
     """Report whether sessions can be kept, by keeping something for a moment."""
     try:
-        asyncio.run(_write_to_journal())
+        journal = choose()
+        asyncio.run(_write_to(journal))
     except MidflightError as error:
         report.line("journal", "not usable", error.message, RED)
         if error.hint:
             report.line("", "do", error.hint, YELLOW)
         return False
-    report.line("journal", "writable", str(default_folder()), GREEN)
+    named = " (MIDFLIGHT_JOURNAL)" if os.environ.get(JOURNAL) else ""
+    report.line("journal", "writable", f"{journal}{named}", GREEN)
     return True
 
 
-async def _write_to_journal() -> None:
-    async with Journal() as journal:
+async def _write_to(address: JournalAddress) -> None:
+    async with Journal(address) as journal:
         await journal.register("")
         await journal.leave()
 

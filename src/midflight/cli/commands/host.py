@@ -10,7 +10,6 @@ import math
 import os
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,8 +30,6 @@ def host(args: argparse.Namespace) -> int:
 
     A host that keeps an agent warm is needed until it is ended.
     """
-    if args.journal and "://" not in args.journal:
-        args.journal = str(Path(args.journal).expanduser().absolute())
     if not args.warm:
         if command_line_options(args):
             raise InvalidInput("what an agent is like goes with --warm", "midflight host --help")
@@ -62,7 +59,6 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
         notifier = make_notifier(None)
         on_session = notifier.follow if notifier else None
         mine = Host(
-            args.journal,
             park_after=park_after(args),
             on_session=on_session,
             kind=kind,

@@ -34,7 +34,7 @@ def mcp(args: argparse.Namespace) -> int:
         # Not all agents hand on whose they are, and others look at what a program began with.
         own = {**os.environ, SESSION_VARIABLE: args.session}
         os.execve(sys.executable, sys.orig_argv, own)  # noqa: S606 - it is this very program
-    asyncio.run(serve(args.journal, bounds, may_answer=args.may_answer))
+    asyncio.run(serve(bounds, may_answer=args.may_answer))
     return 0
 
 
@@ -56,7 +56,7 @@ def _install(args: argparse.Namespace) -> int:
 
     if args.client is None:
         raise InvalidInput("say for which program", "midflight mcp install claude")
-    arguments = ["--journal", str(Path(args.journal).absolute())] if args.journal else []
+    arguments = ["--journal", args.journal.public] if args.journal else []
     check_may_answer(args.may_answer)
     for what in args.may_answer:
         arguments += ["--may-answer", what]

@@ -23,6 +23,7 @@ from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
 from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
+from midflight.journal.choice import choose
 from midflight.options import Options
 from midflight.orchestrate.prompt import orchestrator_options
 
@@ -65,6 +66,7 @@ def orchestrate(args: argparse.Namespace) -> int:
             new,
             may_answer=_may_answer(args),
             worktree=args.worktree,
+            journal=choose().public,
             env={name: os.environ[name] for name in HANDED_ON if os.environ.get(name)},
         )
         return asyncio.run(_run(args, options, new))

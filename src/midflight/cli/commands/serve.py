@@ -16,15 +16,16 @@ from midflight.cli.options import user_file
 from midflight.cli.output import at_terminal, write
 from midflight.environment import TOKEN_VARIABLE
 from midflight.host.http.logins import LINK_S, Device, Logins
+from midflight.journal.choice import choose
 from midflight.mcp.bounds import DispatchBounds
-from midflight.server.server import ServeOptions, check_no_agent, journal_location, serving
+from midflight.server.server import ServeOptions, check_no_agent, serving
 
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until it is told to end, or say who may come in; return the exit code."""
     if args.link is not None or args.devices or args.forget is not None:
         check_no_agent()
-        return _logins(args, Logins(journal_location(args.journal)))
+        return _logins(args, Logins(choose().location))
     file = user_file()
     options = ServeOptions(
         host=args.host,
@@ -32,7 +33,6 @@ def serve(args: argparse.Namespace) -> int:
         public=args.public_url,
         cert=args.tls_cert,
         key=args.tls_key,
-        where=args.journal,
         bounds=DispatchBounds(**(dict(file.mcp) if file else {})),
     )
     for library in ("uvicorn", "mcp"):  # what any client can have them say is no news

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from midflight._util.own_variables import JOURNAL
 from midflight.agents.shared.folder_settings import jsonc_object
 from midflight.cli.install.plan import Plan, config_home, standing
 from midflight.errors import InvalidInput
@@ -172,8 +173,11 @@ def _toml(old: str, path: Path, argv: Argv) -> tuple[str, str]:
     return new, entry
 
 
-_NEEDED = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "XDG_STATE_HOME")
-"""What agents that are dispatched from there need of the user's environment."""
+_NEEDED = (
+    *("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY"),
+    *("XDG_STATE_HOME", JOURNAL, "PGPASSFILE", "PGPASSWORD"),
+)
+"""What of the user's environment leads to the journal, and what agents dispatched there need."""
 
 
 # Where they are --------------------------------------------------------------------------

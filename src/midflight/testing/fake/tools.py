@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midflight import events as e
+from midflight._util.own_variables import for_others
 from midflight.agents.base import Reply, Signal, Withdrawn
 from midflight.agents.shared.content import questions
 from midflight.options import Options
@@ -188,7 +189,7 @@ class Toolbox:
             "-c",
             command,
             cwd=self._options.cwd,
-            env={**os.environ, **self._options.env},
+            env={**for_others(os.environ), **self._options.env},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
