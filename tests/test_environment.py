@@ -63,7 +63,7 @@ def mark_in(setting: str) -> str:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     return done.stdout.strip()

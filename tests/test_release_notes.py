@@ -71,7 +71,7 @@ def test_version_that_the_changelog_does_not_have_is_refused(
 
 def test_program_says_in_one_line_what_is_wrong() -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "v0"], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, SCRIPT, "v0"], capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 1
     assert done.stdout == ""

@@ -48,7 +48,7 @@ def problems(schema: str, *files: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode in {0, 1}, done.stderr
     return "" if done.returncode == 0 else done.stdout + done.stderr

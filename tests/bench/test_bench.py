@@ -171,7 +171,7 @@ def test_benchmark_without_opencode_says_how_to_get_it(tmp_path: Path) -> None:
         env={**os.environ, "PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode != 0

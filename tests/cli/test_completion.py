@@ -121,7 +121,7 @@ async def test_name_loads_nothing_slow() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=100,
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert done.stdout == "fix-this\n"

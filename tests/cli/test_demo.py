@@ -136,6 +136,6 @@ async def test_the_tour_can_be_stopped(claude_home: Path, project: Path) -> None
 
 def test_the_demo_is_a_command() -> None:
     done = subprocess.run(
-        [*COMMAND, "demo", "--help"], capture_output=True, check=False, timeout=30
+        [*COMMAND, "demo", "--help"], capture_output=True, check=False, timeout=100
     )
     assert done.returncode == 0

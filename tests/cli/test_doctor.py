@@ -42,7 +42,7 @@ def midflight(home: Path, *arguments: str, **more: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
 
 

@@ -30,7 +30,7 @@ async def run(name: str, model: ScriptedModel, home: Path, cwd: Path) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(60):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:

@@ -43,7 +43,7 @@ async def tell(
         hosts = [psutil.Process(host.pid) for host in await journal.hosts() if host.alive]
     for host in hosts:
         host.terminate()
-    assert not psutil.wait_procs(hosts, timeout=10)[1]
+    assert not psutil.wait_procs(hosts, timeout=100)[1]
 
 
 def at() -> dict[str, str]:

@@ -57,9 +57,9 @@ def test_name_without_the_characters_is_not_like_a_word() -> None:
 
 
 def test_names_cannot_have_a_word_looked_for_without_end() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     likest("a" * 40 + "b", ["a" * 300] * 20_000)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @fault("S13")

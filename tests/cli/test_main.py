@@ -30,7 +30,7 @@ HEAVY = (
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=30
+        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=100
     )
 
 
@@ -54,7 +54,7 @@ def test_help_loads_nothing_slow() -> None:
         text=True,
         check=True,
         env=env,
-        timeout=30,
+        timeout=100,
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "midflight.cli.output" in loaded
@@ -176,7 +176,7 @@ def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:
         "main.main(['demo'])\n"
     )
     done = subprocess.run(
-        [sys.executable, breaks], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, breaks], capture_output=True, text=True, check=False, timeout=100
     )
     assert (done.returncode, done.stdout) == (1, "")
     first, second = done.stderr.splitlines()
@@ -205,7 +205,7 @@ def test_a_missing_agent_is_an_error_with_the_install_command(tmp_path: Path) ->
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=100,
         )
         assert done.returncode == 1
         assert "not installed" in done.stdout + done.stderr

@@ -52,7 +52,7 @@ class Place(NamedTuple):
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=100,
         )
 
     def doctor(self, **more: str) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,7 @@ def probe(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=55,
+        timeout=100,
     )
 
 

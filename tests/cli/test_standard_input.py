@@ -148,7 +148,7 @@ def refused(given: bytes | None, *arguments: str, cwd: Path) -> str:
         env=env,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     assert done.returncode == 2
     first, hint = done.stderr.decode().splitlines()
@@ -187,7 +187,7 @@ def test_an_endless_device_is_too_much(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=100,
         )
     assert done.returncode == 2
     assert done.stderr.startswith(b"midflight: standard input has more than 10485760 bytes")

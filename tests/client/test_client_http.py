@@ -35,7 +35,7 @@ async def answering(folder: Path, answer: Answer) -> AsyncIterator[Address]:
         writer.close()
 
     path = folder / "socket"
-    async with await asyncio.start_unix_server(serve, path), asyncio.timeout(10):
+    async with await asyncio.start_unix_server(serve, path), asyncio.timeout(60):
         yield Address(path)
         await asyncio.wait(serving)
 

@@ -109,7 +109,7 @@ def test_page_on_testing_passes_in_a_fresh_project(tmp_path: Path) -> None:
         env=os.environ,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=100,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

@@ -227,7 +227,7 @@ async def _talk(session: RemoteSession, folder: Folder, chance: random.Random) -
                     message = await session.send(text, id=name)
                     folder.note("said", accepted=name)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(5):  # it may be in line behind a dead host
+                        async with asyncio.timeout(60):  # it may be in line behind a dead host
                             await message.result()
                     continue
             folder.note("said", accepted=name)

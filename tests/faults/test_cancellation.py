@@ -36,7 +36,7 @@ async def _dispatch(options: dict[str, Any], said: asyncio.Event) -> None:
 async def test_cancelled_task_ends_its_agent(scripted_model: Models, use: Use) -> None:
     model, said = await scripted_model([TALK]), asyncio.Event()
     task = asyncio.create_task(_dispatch(use(model), said))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await said.wait()
     (agent,) = agents()
     task.cancel()
@@ -51,7 +51,7 @@ async def test_task_cancelled_again_and_again_still_ends_its_agent(
 ) -> None:
     model, said = await scripted_model([TALK]), asyncio.Event()
     task = asyncio.create_task(_dispatch(use(model), said))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await said.wait()
         (agent,) = agents()
         while not task.done():
@@ -78,7 +78,7 @@ async def test_failed_sibling_ends_every_agent_of_the_group(
     model, said = await scripted_model([TALK, TALK]), [asyncio.Event(), asyncio.Event()]
 
     async def fail() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for event in said:
                 await event.wait()
         raise LookupError("the sibling fails")
@@ -119,7 +119,7 @@ async def test_cancelled_stream_resumes_where_it_stopped(fake: Fake) -> None:
                     half.set()
 
         task = asyncio.create_task(listen())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await half.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -170,13 +170,13 @@ asyncio.run(main())
         assert tool in family
         if how == "interrupted":
             host.send_signal(signal.SIGINT)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             await host.communicate(b"\n")
     finally:
         with contextlib.suppress(ProcessLookupError):
             host.kill()
         await host.wait()
-    assert await gone(family, 10)
+    assert await gone(family, 30)
 
 
 # The user's own code --------------------------------------------------------------------------

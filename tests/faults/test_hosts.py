@@ -88,15 +88,15 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
         later = await session.send("in line", "queue")
         host.kill()
         assert session.first is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             cut = await session.first.result()
         assert (cut.status, cut.reason) == ("failed", "host_died")
-        assert await gone(agents, 10)
+        assert await gone(agents, 30)
         assert len(model.requests) == 1
         assert later.state == "accepted"
         assert await later.cancel()
         message = await session.send("go on")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             result = await message.result()
         assert result.text == "gone on"
     assert len(model.requests) == 2
@@ -134,14 +134,14 @@ async def test_sessions_of_one_host_have_own_terminals_and_outlive_it(
             assert (folder / "pane").read_text() == f"{pane}\n"
         (row,) = await client.hosts()
         psutil.Process(row.pid).kill()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for session in sessions:
                 assert session.first is not None
                 cut = await session.first.result()
                 assert (cut.status, cut.reason) == ("failed", "host_died")
-        assert await gone(tools, 10)
+        assert await gone(tools, 30)
         for session in sessions:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await (await session.send("go on")).result()).text == "gone on"
         (after,) = [host for host in await client.hosts() if host.alive]
         assert after.pid != row.pid
@@ -229,7 +229,7 @@ async def test_host_in_the_background_ends_with_its_agents_on_sigterm(
         os.kill(row.pid, signal.SIGTERM)
         async for _ in session.events():
             pass
-    assert await gone(processes, 10)
+    assert await gone(processes, 30)
     (info,) = await client.sessions()
     assert (info.status, info.host) == ("idle", None)
     assert await client.hosts() == []

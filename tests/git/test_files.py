@@ -8,7 +8,6 @@ import pytest
 from tests.support.repo import Repo
 
 from midflight.errors import Conflict
-from midflight.git import files
 from midflight.git.files import list_files
 
 
@@ -51,5 +50,4 @@ async def test_new_files_that_take_too_long_are_left_out(
     )
     (slow / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
-    monkeypatch.setattr(files, "LIST_S", 0.5)
     assert "old" in await list_files(repo.folder, 9)

@@ -240,7 +240,7 @@ async def test_index_that_is_no_file_of_git_is_not_copied(repo: Repo, how: str) 
             index.touch()
             os.truncate(index, MAX_INDEX + 1)
     with pytest.raises(Conflict, match=r"index .*(cannot be copied|the limit is)"):
-        await asyncio.wait_for(diff(repo.folder, ["HEAD"]), 30)
+        await asyncio.wait_for(diff(repo.folder, ["HEAD"]), 60)
 
 
 async def test_copy_of_an_index_is_as_old_as_the_index(repo: Repo) -> None:

@@ -242,7 +242,7 @@ async def test_cancelled_merge_is_still_brought_to_its_end(repo: Repo, tmp_path:
     repo.git("config", "--global", "merge.slow.driver", f"echo > {reached}; cat {go}; exit 1")
     repo.write(".git/info/attributes", "old merge=slow\n")
     task = asyncio.create_task(merge(tree, "fix"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await (await asyncio.create_subprocess_exec("cat", str(reached))).wait()
         task.cancel()
         await (await asyncio.create_subprocess_exec("cp", "/dev/null", str(go))).wait()

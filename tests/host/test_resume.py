@@ -229,7 +229,7 @@ async def test_request_gets_its_full_time_when_the_last_reader_leaves(
         while clock() < asked + 0.5:
             await asyncio.to_thread(lambda: None)
         assert session.pending, "while somebody is there it has no deadline"
-    left = clock()
+        left = clock()
     assert session.first is not None
     await session.first.result()
     assert clock() - left > 0.3

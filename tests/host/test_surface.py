@@ -296,7 +296,7 @@ async def test_denial_and_edited_input_reach_the_agent(open_: Open, tmp_path: Pa
     message = await session.send("write")
     first = await until(session, e.PermissionRequested)
     await session.answer(first.request, "deny", reason="not there")
-    asked = await asyncio.wait_for(_second(session), 10)
+    asked = await asyncio.wait_for(_second(session), 60)
     await session.answer(asked, input={**WRITE.input, "content": "edited"})
     await message.result()
     assert "not there" in str(model.requests[1].tool_results)

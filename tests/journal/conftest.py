@@ -48,7 +48,7 @@ def postgresql() -> Iterator[Path]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=50,
+            timeout=100,
             check=False,
             **user,
         )

@@ -265,6 +265,6 @@ async def test_wait_for_a_silent_host_ends_when_it_is_known_as_dead(
 
     await program.kill()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
     assert (await other.find("the-session")).address is None

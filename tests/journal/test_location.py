@@ -157,7 +157,7 @@ def test_folder_that_cannot_be_written_to_is_an_error_at_the_start(tmp_path: Pat
             env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=100,
             check=False,
         )
         assert list(folder.iterdir()) == []

@@ -137,7 +137,7 @@ async def test_real_agent_cannot_approve_for_itself(
             claude_tool(
                 "dispatch", task="write it", agent="fake", cwd=str(tmp_path / "work"), name="child"
             ),
-            claude_tool("wait", timeout_s=10),
+            claude_tool("wait", timeout_s=50),
             claude_tool("dispatch", task="x", permission_mode="acceptEdits"),
             claude_tool("answer", session="child", decision="allow"),
             claude_tool("stop", session="boss"),
@@ -237,7 +237,7 @@ async def test_what_is_no_message_gets_an_error_at_once(state: Path) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b'{"jsonrpc": "2.0", "method": 7}\n')  # a notification has no answer
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for line, id_, code in wrong:
             process.stdin.write(line + b"\n")
             response = json.loads(await process.stdout.readline())

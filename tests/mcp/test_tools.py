@@ -167,7 +167,7 @@ async def test_wait_reports_progress(open_host: OpenHost, open_tools: OpenTools)
         heard.append(message)
         model.signal("go")
 
-    result = await tools.client.call_tool("wait", {"timeout_s": 10}, progress_callback=hear)
+    result = await tools.client.call_tool("wait", {"timeout_s": 50}, progress_callback=hear)
     assert result.structured_content is not None
     assert "timed_out" not in result.structured_content
     assert heard == ["it: running"]
@@ -182,7 +182,7 @@ async def test_wait_ends_when_its_time_is_over(open_host: OpenHost, open_tools: 
     assert result["timed_out"]
     assert result["sessions"][0]["status"] == "running"
     model.signal("go")
-    assert "timed_out" not in await tools.ask("wait", timeout_s=10)
+    assert "timed_out" not in await tools.ask("wait", timeout_s=50)
 
 
 async def test_wait_ends_with_the_first_of_several_sessions(
@@ -196,7 +196,7 @@ async def test_wait_ends_with_the_first_of_several_sessions(
     await tools.dispatch("slow", name="a")
     await tools.dispatch("fast", name="b")
     model.signal("go")
-    result = await tools.ask("wait", sessions=["a", "b"], timeout_s=10)
+    result = await tools.ask("wait", sessions=["a", "b"], timeout_s=50)
     assert [each["status"] for each in result["sessions"]] == ["running", "idle"]
     assert "timed_out" not in result
     await tools.ask("stop", session="a")

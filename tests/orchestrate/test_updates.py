@@ -154,7 +154,7 @@ async def test_removed_child_is_forgotten(orchestra: OpenOrchestra) -> None:
     child = await on.dispatch("tests")
     await on.update(1)
     await on.host.remove(child.id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         notices = (each async for each in on.boss.events() if isinstance(each, e.Notice))
         notice = await anext(notices)
     assert "tests is not followed any more" in notice.text

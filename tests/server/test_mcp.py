@@ -44,7 +44,7 @@ BOTH = "application/json, text/event-stream"
 async def tools_of(server: Server, folder: Path, name: str = "x") -> AsyncIterator[Tools]:
     """Connect as a client that has the token."""
     headers = {"authorization": f"Bearer {TOKEN}", "midflight-client": name}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=100) as http:
         transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
         async with Client(transport) as client:
             yield Tools(client, folder)

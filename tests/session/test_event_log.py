@@ -90,7 +90,7 @@ async def test_reading_waits_for_more_and_ends_with_the_log() -> None:
     await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, so that it waits
     add(log, "t")
     log.end()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reading
     assert [event.seq for event in seen] == [1, 2]
     assert log.was_read

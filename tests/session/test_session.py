@@ -614,7 +614,7 @@ class Hooked(FakeAgent):
     async def events(self) -> AsyncIterator[Signal]:
         yield Preparing("its hook")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(1.5):
                 await asyncio.Event().wait()
         yield Preparing("")
         async for signal in super().events():
@@ -624,7 +624,7 @@ class Hooked(FakeAgent):
 async def test_start_that_waits_for_a_hook_has_longer(
     fake_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("midflight.session.agent_runner.START_TIMEOUT_S", 1.0)
     model: FakeModel = await fake_model(Text("up"))
     options = midflight.Options.build(agent="fake", env=model.env(tmp_path))
     async with midflight.Session(options, "go", agent=Hooked) as session:

@@ -68,7 +68,7 @@ class Scripted:
 
     async def until(self, kind: type[_E], count: int = 1) -> _E:
         """Wait for the so-manieth event of a kind."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in self.session.events():
                 count -= isinstance(event, kind)
                 if isinstance(event, kind) and not count:

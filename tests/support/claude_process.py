@@ -68,7 +68,7 @@ class ClaudeProcess:
         """Return the frames up to and with the first of this type."""
         assert self._process.stdout is not None
         frames: list[dict[str, Any]] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not frames or frames[-1]["type"] != kind:
                 line = await self._process.stdout.readline()
                 assert line, f"the agent ended before a {kind} frame"

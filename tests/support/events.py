@@ -12,7 +12,8 @@ from midflight.session.base import BaseSession
 
 E = TypeVar("E", bound=e.Event)
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""How long a test waits for what only a fault keeps away, also on a busy machine."""
 
 
 def of(kind: type[E], events: Iterable[e.Event]) -> list[E]:

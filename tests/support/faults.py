@@ -72,7 +72,7 @@ async def pid_in(path: Path) -> psutil.Process:
     loop = asyncio.get_running_loop()
     loop.add_reader(descriptor, told.set)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await told.wait()
         return psutil.Process(int(os.read(descriptor, 100)))
     finally:

@@ -127,7 +127,7 @@ class Program:
     async def line(self) -> str:
         """Return the next line that it prints; empty when it has ended."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return (await self.process.stdout.readline()).decode().strip()
 
     async def say(self, line: str) -> None:
@@ -138,7 +138,7 @@ class Program:
 
     async def rest(self) -> list[str]:
         """Return what it prints until it ends."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             out, _ = await self.process.communicate()
         return out.decode().splitlines()
 

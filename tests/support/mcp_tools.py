@@ -58,7 +58,7 @@ class Tools:
 
     async def wait(self, **args: Any) -> dict[str, Any]:
         """Wait for one session, and return its report."""
-        (report,) = (await self.ask("wait", timeout_s=10, **args))["sessions"]
+        (report,) = (await self.ask("wait", timeout_s=50, **args))["sessions"]
         assert isinstance(report, dict)
         return report
 

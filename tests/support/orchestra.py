@@ -41,7 +41,7 @@ class Orchestra:
 
     async def until(self, true: Callable[[], Any]) -> None:
         """Wait until something is true that events of the children lead to."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()
@@ -49,7 +49,7 @@ class Orchestra:
     async def update(self, number: int) -> list[str]:
         """Return the lines of the orchestrator's update of this number, once it has been sent."""
         count = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for event in self.boss.events():
                 if isinstance(event, e.MessageAccepted) and event.text.startswith("[midflight]"):
                     count += 1

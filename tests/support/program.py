@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from tests.support.events import PATIENCE_S
+
 COMMAND = (sys.executable, "-m", "midflight.cli.main")
 AT_ONCE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_at_once.py"))
 """The same for a person at a terminal who needs no moment to read what is asked."""
@@ -66,7 +68,7 @@ class Program:
 
     async def done(self, given: bytes = b"") -> Done:
         """Give it all its input, and wait until it has ended."""
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(PATIENCE_S):
             out, err = await self.process.communicate(given if self.process.stdin else None)
         assert self.process.returncode is not None
         return Done(self.process.returncode, out.decode(), err.decode())
@@ -74,7 +76,7 @@ class Program:
     async def until(self, kind: str) -> dict[str, Any]:
         """Read JSON events up to the next of this type."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 line = await self.process.stdout.readline()
                 assert line, f"the program ended before a {kind}; it said {self.seen}"
@@ -83,7 +85,7 @@ class Program:
                 if event["type"] == kind:
                     return event  # type: ignore[no-any-return]
 
-    async def reads(self, text: str, seconds: float = 30) -> str:
+    async def reads(self, text: str, seconds: float = PATIENCE_S) -> str:
         """Read the output until it contains a text."""
         assert self.process.stdout is not None
         out = ""

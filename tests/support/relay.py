@@ -7,6 +7,8 @@ import contextlib
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.support.events import PATIENCE_S
+
 __all__ = ["Relay"]
 
 _STREAM = b"GET /event"
@@ -28,6 +30,7 @@ class Relay:
         self._streams: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
+        self._waits = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
         self._dead: set[asyncio.StreamWriter] = set()
@@ -64,8 +67,14 @@ class Relay:
         self._flows.clear()
         self.cut()
         self.resume()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self._flows.wait()
+
+    async def asked_again(self) -> None:
+        """Wait until another stream is asked for, which a client does when one has stalled."""
+        self._waits.clear()
+        async with asyncio.timeout(PATIENCE_S):
+            await self._waits.wait()
 
     def resume(self) -> None:
         """Let streams that are opened from now on flow."""
@@ -123,6 +132,7 @@ class Relay:
                     self._streams.add(client)
                     if self._new == "cut":
                         client.close()
+                    self._waits.set()
                     await self._open.wait()
                 if self.refuse and piece.startswith(self.refuse):
                     self.refuse = b""

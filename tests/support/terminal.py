@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.support.events import PATIENCE_S
 from tests.support.program import AT_ONCE
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|\r")
@@ -67,10 +68,10 @@ class Terminal:
         """All that was shown, without the sequences that moved and coloured it."""
         return ESCAPES.sub("", self.raw)
 
-    async def sees(self, text: str, seconds: float = 20) -> None:
+    async def sees(self, text: str) -> None:
         """Wait until a text is shown after what was waited for before."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(PATIENCE_S):
                 while (found := self.text.find(text, self._read_up_to)) < 0:
                     self._more.clear()
                     await self._more.wait()
@@ -85,7 +86,7 @@ class Terminal:
         self.keys(line + "\r")
 
     async def ends(self) -> int:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._process.wait()
 
     async def quits(self, code: int = 0) -> None:

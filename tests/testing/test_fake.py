@@ -44,7 +44,7 @@ async def play(tmp_path: Path) -> AsyncIterator[Play]:
             cwd = tmp_path / "cwd"
             cwd.mkdir(exist_ok=True)
             async with (
-                asyncio.timeout(20),
+                asyncio.timeout(60),
                 midflight.dispatch("go", agent="fake", cwd=cwd, env=env, **options) as session,
             ):
                 seen = [event async for event in session.stream()]
@@ -199,7 +199,7 @@ async def test_background_work_wakes_the_agent(play: Play) -> None:
 
 async def test_background_work_can_be_stopped_and_wakes_nobody(tmp_path: Path) -> None:
     steps: list[Step] = [[bash("sleep 100", run_in_background=True)], Text("it runs")]
-    async with FakeModel(steps) as model, asyncio.timeout(20):
+    async with FakeModel(steps) as model, asyncio.timeout(60):
         session = midflight.dispatch(
             "go", agent="fake", cwd=tmp_path, env=model.env(tmp_path), allowed_tools=["Bash"]
         )
@@ -219,7 +219,7 @@ async def test_interrupt_kills_the_tool_and_leaves_a_mark_for_the_model(tmp_path
         [Text("partial"), Silence()],
         Text("ok"),
     ]
-    async with FakeModel(steps) as model, asyncio.timeout(20):
+    async with FakeModel(steps) as model, asyncio.timeout(60):
         session = midflight.dispatch(
             "go", agent="fake", cwd=tmp_path, env=model.env(tmp_path), allowed_tools=["Bash"]
         )

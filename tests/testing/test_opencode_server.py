@@ -28,7 +28,7 @@ async def test_session_of_the_shared_server_asks_the_model_of_the_test(
             base_url=server.url,
             auth=(USER, server.env["OPENCODE_SERVER_PASSWORD"]),
             params={"directory": str(server.cwd)},
-            timeout=20,
+            timeout=100,
             trust_env=False,
         ) as http,
     ):
@@ -72,7 +72,7 @@ def test_missing_agent_fails_a_test_where_all_agents_must_be_there(tmp_path: Pat
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more},
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=100,
             check=False,
         )
         assert "get it there" in done.stdout

@@ -25,7 +25,7 @@ def run_pytest(folder: Path, test: str, *arguments: str) -> subprocess.Completed
         env=env,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
 

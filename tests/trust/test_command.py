@@ -145,7 +145,7 @@ async def test_a_terminal_is_asked_before_anything_starts(
     assert folder.ran == set()
     screen.types(word)
     if word != "q":
-        await screen.sees("All done.", 60)
+        await screen.sees("All done.")
         await screen.sees("idle")
         screen.types("/quit")
     assert await screen.ends() == (130 if word == "q" else 0)

@@ -45,7 +45,7 @@ __all__ = ["SHARED", "OpenCode2Server", "OpenCodeServer", "free_port", "make_set
 SHARED = "MIDFLIGHT_TEST_SERVER"
 """This variable marks a server that tests share, unlike the agents that a test starts."""
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 PROBE_S = 1.0
 """How long one look at the server's health waits: the first connections are never answered."""
 

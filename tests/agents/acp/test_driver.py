@@ -152,7 +152,7 @@ async def test_denial_is_obeyed_and_redirect_leaves_no_process_of_the_old_turn(
     first = await session.send("wait for it")
     await pid_in(started)
     second = await session.redirect("rather this")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         ended, result = await first.result(), await second.result()
     assert (ended.status, ended.reason) == ("interrupted", "redirected")
     assert (result.status, result.text) == ("completed", "so be it")

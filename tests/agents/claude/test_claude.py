@@ -152,7 +152,7 @@ async def test_start_that_waits_for_a_hook_too_long_names_it(
     options: dict[str, Any] = {"cwd": tmp_path, "env": agent_env(model)}
     said = r"did not answer within 0 seconds, and its hook SessionStart:startup still runs"
     with pytest.raises(midflight.AgentFailed, match=said):
-        async with asyncio.timeout(30), midflight.open(**options):
+        async with asyncio.timeout(60), midflight.open(**options):
             pass
 
 

@@ -59,7 +59,7 @@ class Server:
 async def heard(client: OpenCodeClient) -> list[dict[str, Any] | None]:
     """Return the events until they end."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [frame async for frame in client.events()]
     finally:
         await client.close()
@@ -120,13 +120,13 @@ async def test_stream_that_is_silent_for_too_long_fails(monkeypatch: pytest.Monk
     async with server.at() as place:
         with pytest.raises(AgentFailed, match="events have stopped"):
             await heard(OpenCodeClient(f"http://{place}", "sesame"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.left.wait()
 
 
 async def test_reader_that_stops_hangs_up() -> None:
     server = Server(OK + b"\r\n" + CONNECTED, hang_up=False)
-    async with server.at() as place, asyncio.timeout(10):
+    async with server.at() as place, asyncio.timeout(60):
         client = OpenCodeClient(f"http://{place}", None)
         stream = cast("AsyncGenerator[Any]", client.events())
         assert await anext(stream) == {"type": "server.connected"}
@@ -168,7 +168,7 @@ class Counting:
         writer.close()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()

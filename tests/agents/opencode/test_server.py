@@ -50,7 +50,7 @@ async def test_sessions_share_a_server_and_no_project_loosens_its_permissions(
     ]
     before = servers()
     script = [*steps * len(projects), Text("still here")]
-    async with ScriptedModel(script) as model, asyncio.timeout(50):
+    async with ScriptedModel(script) as model, asyncio.timeout(60):
         sessions = []
         for name, project in projects.items():
             cwd = tmp_path / name
@@ -101,7 +101,7 @@ async def test_folder_behind_a_link_with_a_hard_name_is_worked_in(
         Text("made"),
         Text("remembered"),
     ]
-    async with ScriptedModel(script) as model, asyncio.timeout(55):
+    async with ScriptedModel(script) as model, asyncio.timeout(60):
         env = model.env(claude_home) | {"TMPDIR": str(temporary)}
         options: dict[str, Any] = {"agent": "opencode", "cwd": link, "env": env, "trust": True}
         options |= {"attended": False, "allowed_tools": ["Write", "Bash"]}
@@ -132,7 +132,7 @@ async def test_configuration_that_opencode_refuses_is_named_at_once(
             agent="opencode", cwd=tmp_path, env=model.env(claude_home), trust=True
         )
         with pytest.raises(midflight.AgentFailed, match=r"opencode\.json: permission") as caught:
-            async with asyncio.timeout(50), session:
+            async with asyncio.timeout(60), session:
                 pass
     assert "has ended" not in str(caught.value)
     assert caught.value.hint

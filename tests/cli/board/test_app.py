@@ -88,7 +88,7 @@ class Screen:
     async def sees(self, *texts: str) -> str:
         """Wait until all of it is on the screen."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not all(text in self.app.text for text in texts):
                     self.app.drawn.clear()
                     await self.app.drawn.wait()

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.events import ended, of, read, until
+from tests.support.events import PATIENCE_S, ended, of, read, until
 from tests.support.opencode_events import Told, delta, message, step_finish, text
 from tests.support.relay import Relay
 
@@ -42,8 +42,11 @@ def gap(relay: Relay, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         monkeypatch.setattr("midflight.agents.opencode.v1.client.SILENCE_S", 2.0)
         await relay.renew()  # The limit holds for streams that begin now.
         # As in earnest, it takes longer to notice a silence than a server may be away.
-        monkeypatch.setattr("midflight.agents.opencode.event_stream.RECONNECT_FOR_S", 1.5)
+        away_s = "midflight.agents.opencode.event_stream.RECONNECT_FOR_S"
+        monkeypatch.setattr(away_s, 1.5)
         relay.stall()
+        await relay.asked_again()
+        monkeypatch.setattr(away_s, PATIENCE_S)  # what follows takes longer on a busy machine
 
     return begin
 
@@ -56,7 +59,7 @@ async def _told(server: OpenCodeServer) -> AsyncIterator[Callable[[str], Any]]:
     await anext(stream)
 
     async def told(kind: str) -> dict[str, Any]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for frame in stream:
                 if frame["type"] == kind:
                     return frame

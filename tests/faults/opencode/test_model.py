@@ -46,6 +46,7 @@ async def test_time_limit_holds_during_the_wait_for_a_rate_limit(opencode: Stage
     async with opencode.play(steps, timeout=1.5) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "timeout")
+        await on.session.set_limits(timeout=60.0)
         assert (await on.ask()).text == "still there"
 
 
@@ -79,7 +80,7 @@ async def test_silent_stream_is_reported_and_stopped_by_the_limit(
     opencode: Stage,
 ) -> None:
     steps: list[Step] = [[Words("and then"), Silence()], Text("here again")]
-    async with opencode.play(steps, stall_timeout=2) as on:
+    async with opencode.play(steps, stall_timeout=4) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "stalled")
         assert of(midflight.Stalled, await on.events())[-1].silent_s >= 1

@@ -62,7 +62,8 @@ async def test_program_that_is_no_opencode_is_reported_with_what_to_do(
     script: str | None,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode.server.START_TIMEOUT_S", 0.7)
+    if complaint == "did not answer within":
+        monkeypatch.setattr("midflight.agents.opencode.server.START_TIMEOUT_S", 0.7)
     path = tmp_path / "agent"
     if script is not None:
         path.write_text(script)
@@ -163,7 +164,8 @@ async def test_named_server_that_is_none_is_reported_with_what_to_do(
     answer: bytes,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("midflight.agents.opencode.server.FIND_TIMEOUT_S", 0.5)
+    if complaint == "did not answer within":
+        monkeypatch.setattr("midflight.agents.opencode.server.FIND_TIMEOUT_S", 0.5)
     async with _listener(answer) as url:
         assert complaint in str(await _refused(server_url=url, cwd=tmp_path))
 

@@ -23,7 +23,7 @@ from midflight.state.session import State
 
 __all__ = ["CHECKS", "Check", "JournalRig", "JournalUnderTest"]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """How long anything may take."""
 
 

@@ -98,7 +98,8 @@ async def _check(rig: Rig, verb: str, on: Scene) -> None:
     if verb in ("redirect", "interrupt"):
         await on.first.result()  # without the model, which would answer sooner than a stop is there
     if verb not in ("close", "death"):
-        await on.release()
+        # No event says when a message that was sent has reached an agent, which may be busy.
+        await on.release(after_s=1.5 if verb == "send" else 0.3)
     await on.first.result()
     assert on.first.state in cell.first
     if new is not None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from midflight.testing.opencode import OpenCodeServer
 
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a play waits for anything; only a fault makes it wait that long."""
 
 
@@ -226,7 +226,7 @@ class Rig:
     tools: Mapping[str, Tool] = field(default_factory=dict, hash=False)
     steers_at_once: bool = False
     models: Models = CLAUDES
-    turn_s: float = 1.5
+    turn_s: float = 2.0
 
     def on(self, server: OpenCodeServer) -> Rig:
         """Return this rig with a server that its stages share."""

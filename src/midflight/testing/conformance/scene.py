@@ -47,9 +47,11 @@ QUESTION = {
 def _hold(started: Path, release: Path) -> str:
     """Return a shell command that says when it has started, and runs until it is released.
 
-    It runs on for a moment, since no event says when a message that was sent has reached an agent.
+    It runs on for as many seconds as the file says.
     """
-    until_released = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
+    until_released = (
+        f"while [ ! -s '{release}' ]; do sleep 0.05; done; sleep \"$(cat '{release}')\""
+    )
     return f"touch '{started}'; {until_released}; echo released"
 
 
@@ -168,10 +170,10 @@ class Scene:
             while not self._file("started").exists():  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
 
-    async def release(self) -> None:
-        """Let go whatever holds the phase: signals, files, requests, silence."""
+    async def release(self, *, after_s: float = 0.3) -> None:
+        """Let go whatever holds the phase: signals, files (after a while), requests, silence."""
         self.model.signal(self._go)
-        self._file("release").touch()
+        self._file("release").write_text(f"{after_s}\n")
         for request in self.session.pending:
             answers: dict[str, str | list[str]] | None = None
             if isinstance(request, e.QuestionRequested):

@@ -84,7 +84,7 @@ class ScriptedModel:
         script: Script,
         *,
         side: SideRule | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = 60.0,
         port: int = 0,
     ) -> None:
         """Check the script. ``timeout_s`` bounds every wait, in the script and in the test.

@@ -25,7 +25,7 @@ async def playing(
     """Open a session on a stand-in that plays this."""
     async with (
         StandIn(play) as server,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         midflight.open(cwd=cwd, **server.options, **options) as session,
     ):
         yield server, session

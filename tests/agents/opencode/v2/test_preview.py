@@ -83,7 +83,7 @@ async def test_folder_that_is_not_trusted_is_left_alone(tmp_path: Path, claude_h
     work = tmp_path / "work"
     work.mkdir()
     (work / "opencode.json").write_text(json.dumps(LOOSE))
-    async with ScriptedModel([]) as model, asyncio.timeout(30):
+    async with ScriptedModel([]) as model, asyncio.timeout(60):
         make_settings(claude_home, model.url)
         env = model.env(claude_home)
         with pytest.raises(midflight.AgentFailed, match="leave out this folder's settings") as told:

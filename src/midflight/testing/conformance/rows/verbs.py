@@ -24,11 +24,11 @@ def write(path: Path, content: str = "by the agent") -> ToolCall:
 
 
 def held(release: Path) -> ToolCall:
-    """Return a command that runs until a file is there, and a moment longer.
+    """Return a command that runs until a file is there, and a while longer.
 
     No event says when a message that was sent has reached an agent.
     """
-    command = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 0.3"
+    command = f"while [ ! -e '{release}' ]; do sleep 0.05; done; sleep 1.5"
     return ToolCall("Bash", {"command": command})
 
 
@@ -403,6 +403,7 @@ async def timeout(stage: Stage) -> None:
     async with stage.play(steps, timeout=stage.rig.turn_s, **BASH) as on:
         result = await on.ask()
         assert (result.status, result.reason) == ("limit", "timeout")
+        await on.session.set_limits(timeout=PATIENCE_S)
         assert (await on.ask()).status == "completed"
 
 
