@@ -378,6 +378,57 @@ async def test_search_leads_into_a_past_that_is_not_loaded_and_back(
     await expect(found).to_be_hidden()
 
 
+GROWING = """# A
+
+first *one*
+
+- one
+- two
+
+  in two
+
+> said
+> lazily
+
+```py
+x = 1
+
+y = 2
+```
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+the end
+"""
+
+GROW = """async (text) => {
+  const {tokensOf} = await import(`${location.origin}/js/lexed.js`);
+  const {lexer} = await import(`${location.origin}/vendor/marked/marked.js`);
+  const block = {text: '', live: true};
+  const read = new Map();  // by the place of each part: how many readings of it there were
+  for (const letter of text) {
+    block.text += letter;
+    tokensOf(block).forEach((token, at) => read.set(at, (read.get(at) ?? new Set()).add(token)));
+  }
+  const tokens = tokensOf(block);
+  return {
+    raw: tokens.map((token) => token.raw), whole: lexer(text).map((token) => token.raw),
+    most: Math.max(...tokens.map((token, at) => read.get(at).size - token.raw.length)),
+  };
+}"""
+
+
+async def test_text_that_grows_is_read_as_a_whole_one_and_each_part_once(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page()
+    told = await page.evaluate(GROW, GROWING)
+    assert told["raw"] == told["whole"]
+    assert told["most"] < 10  # as often as it has letters, and not for those behind it
+
+
 @pytest.fixture
 async def flow_model(
     scripted_model: Callable[..., Awaitable[ScriptedModel]],

@@ -8,17 +8,23 @@ import {sessionPath} from './paths.js';
 
 const told = new Set();
 let known = false;
+let counted = null; // what the title says
 
 /** Show in title and icon how many sessions wait. */
 export function showCount() {
   const open = waiting();
   const sessions = new Set(open.map((entry) => entry.summary.id)).size;
+  if (sessions !== counted) tell(sessions);
+  notify(open);
+}
+
+function tell(sessions) {
+  counted = sessions;
   document.title = sessions ? `(${sessions}) midflight` : 'midflight';
   const icon = document.getElementById('icon');
   const href = sessions ? 'icon-waits.svg' : 'icon.svg';
   if (icon.getAttribute('href') !== href) icon.setAttribute('href', href);
   navigator.setAppBadge?.(sessions).catch(() => {});
-  notify(open);
 }
 
 /** Tell of requests that came while the page is not looked at; those that stood there at the start are no news. */

@@ -88,7 +88,7 @@ function one(block, context) {
 const VIEWS = {
   text(block) {
     if (block.withdrawn) return html`<div class="prose withdrawn">${inert(block.text)}</div>`;
-    return html`<div class="prose ${block.live ? 'caret' : ''}">${markdown(block.text)}</div>`;
+    return html`<div class="prose ${block.live ? 'caret' : ''}">${markdown(block)}</div>`;
   },
   thinking(block) {
     const open = notes(block.id).open ?? false;

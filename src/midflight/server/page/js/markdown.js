@@ -1,9 +1,11 @@
 // Markdown of an agent as templates: the lexer of `marked` reads it, nothing of it becomes HTML.
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
-import {lexer} from '../vendor/marked/marked.js';
+import {guard} from '../vendor/lit-html/directives/guard.js';
 import {highlighted} from './highlight.js';
 import {exactLine, inert, plain} from './inert.js';
+import {tokensOf} from './lexed.js';
+import {looks} from './ui.js';
 
 const SAFE = /^(https?|mailto):/i;
 const DEEP = 20; // lists in lists: nobody reads on there
@@ -76,11 +78,20 @@ function blocks(tokens = [], deep = 0) {
   return deep > DEEP ? tokens.map((token) => inert(token.raw)) : tokens.map((token) => block(token, deep));
 }
 
-/** The template of a text in Markdown. */
-export function markdown(text) {
+/** A part of a text; code that is not at its end has no colours yet, which would change with each word. */
+function part(token, isOpen) {
+  if (isOpen && token.type === 'code') return html`<pre tabindex="0"><code>${inert(token.text)}</code></pre>`;
+  return block(token, 0);
+}
+
+/** The template of a block's text in Markdown: what is finished of it is read and painted once. */
+export function markdown(block) {
+  let tokens;
   try {
-    return blocks(lexer(text));
+    tokens = tokensOf(block);
   } catch {
-    return html`<p>${inert(text)}</p>`; // whatever the lexer cannot read is read as it stands
+    return html`<p>${inert(block.text)}</p>`; // whatever the lexer cannot read is read as it stands
   }
+  const last = block.live ? tokens.at(-1) : null;
+  return tokens.map((token) => guard([token, looks()], () => part(token, token === last)));
 }

@@ -1,6 +1,7 @@
 // The screen of one session: its stream, what it asks, its queue, and the box.
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
+import {guard} from '../vendor/lit-html/directives/guard.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {blockList} from './blocks.js';
 import {changesScreen, counts, look} from './changes.js';
@@ -12,7 +13,7 @@ import {phone} from './overview.js';
 import {requestCard} from './request.js';
 import {putBack, queue, sendBox, stop} from './sendbox.js';
 import {side} from './side.js';
-import {atRest, loadNewer, loadOlder, markSeen, runningNow, seenUpTo, showEnd, shown, state, waiting} from './store.js';
+import {atRest, loadNewer, loadOlder, looksOfAll, markSeen, runningNow, seenUpTo, showEnd, shown, state, waiting} from './store.js';
 import {note, notes, place, sessionLink} from './ui.js';
 import {agentName, count, dollars, folderName, running} from './words.js';
 
@@ -119,11 +120,12 @@ export function sessionScreen(summary, part) {
   if (!conversation) return nothing;
   if (summary.runs) summary.turnSince ??= conversation.turn?.since ?? null;
   look(summary);
-  return html`${rail(summary.id)}<div class="middle">${header(summary, part)}
+  const still = (paint) => guard([looksOfAll(), summary, part], paint); // while only text streams
+  return html`${still(() => rail(summary.id))}<div class="middle">${still(() => header(summary, part))}
     ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${findBar(summary)}${streamOf(summary, request)}
       ${view.follow && !state.open.past ? nothing : html`<button class="pill" @click=${() => toEnd(summary)}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
-      <div class="below-stream"><div class="column stack">
+      <div class="below-stream"><div class="column stack">${still(() => html`
         ${repeat(request ? [request] : [], (one) => one.request, (one) => requestCard({summary, request: one}, {named: false, keys: !phone.matches, position: ofHowMany(summary, one)}))}
-        ${queue(summary, conversation)}${sendBox(summary, conversation)}</div></div></main>`}</div>
-    <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${part === '' ? html`<button class="find-in-drawer" @click=${() => { note('menu', {side: false}); beginFind(summary); }}>${icon('search')}Search in this session</button>` : nothing}${side(summary, conversation)}</aside>`;
+        ${queue(summary, conversation)}${sendBox(summary, conversation)}`)}</div></div></main>`}</div>
+    <aside class="side ${drawer ? 'open' : ''}" aria-label="Limits, plan and more">${part === '' ? html`<button class="find-in-drawer" @click=${() => { note('menu', {side: false}); beginFind(summary); }}>${icon('search')}Search in this session</button>` : nothing}${still(() => side(summary, conversation))}</aside>`;
 }

@@ -22,20 +22,51 @@ export const state = {
 
 let paint = () => {};
 let asked = false;
+let changes = 0;
 
 /** Say what paints. */
 export function onChange(painter) {
   paint = painter;
 }
 
+/** How often anything has changed but the text that streams: what shows none of it stays as it is. */
+export function looksOfAll() {
+  return changes;
+}
+
 /** Paint once, with the next frame. */
 export function changed() {
+  changes += 1;
+  paintSoon();
+}
+
+function paintSoon() {
   if (asked) return;
   asked = true;
   requestAnimationFrame(() => {
+    const began = performance.now();
     asked = false;
     paint();
+    painted.port2.postMessage(began);
   });
+}
+
+// Painting takes a fifth of the time at most while nothing but text comes: so a phone stays cool.
+const REST = 4;
+const painted = new MessageChannel(); // what it carries comes when the frame is through
+let restUntil = 0;
+let rest = null;
+
+painted.port1.onmessage = ({data: began}) => {
+  const now = performance.now();
+  restUntil = now + REST * (now - began);
+};
+
+function paintText() {
+  rest ??= setTimeout(() => {
+    rest = null;
+    paintSoon();
+  }, restUntil - performance.now());
 }
 
 // Clocks go on without events.
@@ -131,9 +162,11 @@ function take(event) {
     return;
   }
   noteSettled(summary, event);
+  const did = summary.doing;
   summary.take(event);
   if (state.open?.id === event.session) keep(event);
-  changed();
+  if (event.seq === null && summary.doing === did) paintText(); // which goes on, and nothing else
+  else changed();
 }
 
 /** A session that began elsewhere: ask what it is, then take what has come since. */
