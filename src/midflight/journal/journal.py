@@ -298,9 +298,9 @@ class Journal:
     ) -> SessionRow:
         """Return the session with this id, this name, or the beginning of one.
 
-        Without a text it is the newest one in ``cwd``; ``exact`` takes whole ids only. ``among``
-        are the ids of those that can be meant. Raises `NotFound`, or `Conflict` that names the
-        candidates.
+        Without a text it is the newest one in ``cwd`` that this person has begun on this machine;
+        ``exact`` takes whole ids only. ``among`` are the ids of those that can be meant. Raises
+        `NotFound`, or `Conflict` that names the candidates.
         """
         return await self._read(
             lambda c: queries.find(c, self._here, text, cwd, exact=exact, among=among)
@@ -335,8 +335,8 @@ class Journal:
         return await self._read(lambda c: queries.orphaned(c, self._here, host, live))
 
     async def waiting(self) -> list[str]:
-        """Return the sessions at rest that wait for the reset of a usage limit."""
-        return await self._read(queries.waiting)
+        """Return this person's sessions at rest that wait for the reset of a usage limit."""
+        return await self._read(lambda c: queries.waiting(c, self._here))
 
     async def past(self, session: str) -> Past:
         """Return what is needed of a session to resume it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
@@ -14,6 +14,7 @@ from midflight.errors import Conflict, InvalidInput, NotFound, StoreRefused
 from midflight.events import Event, MessageAccepted, Request, decode
 from midflight.images import Image
 from midflight.info import SessionInfo
+from midflight.journal import people
 from midflight.journal.base import Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import HostRow, Newest, SessionRow
@@ -67,8 +68,10 @@ def list_sessions(
     parent: str | None = None,
     id: str | None = None,
     limit: int | None = None,
+    begun_here: bool = False,
 ) -> list[SessionRow]:
-    """Return the sessions that fit, the newest first."""
+    """Return the sessions that fit, the newest first; ``begun_here`` leaves out those of others."""
+    me = people.person(connection)
     known = list_hosts(connection, here)
     owned, far = _owned(known), {host.id for host in known if host.far}
     # The status that a dead host wrote is not true any more; that of a recovered session is. One
@@ -97,9 +100,11 @@ def list_sessions(
     ):
         if wanted is not None:
             query = query.where(column == wanted)
+    if begun_here:
+        query = query.where(people.begun_here(me, here))
     found = connection.execute(query)
     columns = tuple(found.keys())  # once, not for each: there may be thousands
-    return [_session(dict(zip(columns, row, strict=True)), far) for row in found.all()]
+    return [_session(dict(zip(columns, row, strict=True)), far, me) for row in found.all()]
 
 
 def related(connection: Connection, among: Collection[str]) -> set[str]:
@@ -110,7 +115,9 @@ def related(connection: Connection, among: Collection[str]) -> set[str]:
     return set(connection.scalars(select(sessions.c.id).where(wanted)))
 
 
-def _session(fields: dict[str, Any], far: Collection[str]) -> SessionRow:
+def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRow:
+    del fields["machine"]
+    fields["name"] = people.shown_name(me, fields["name"])
     fields["far"] = fields["host"] in far
     fields["status"] = fields.pop("shown")
     fields["options"] = msgspec.json.decode(fields["options"])
@@ -125,6 +132,19 @@ def _session(fields: dict[str, Any], far: Collection[str]) -> SessionRow:
     return SessionRow(**fields)
 
 
+class _Named(NamedTuple):
+    """A session by its name, as the person sees it and as the tables have it."""
+
+    id: str
+    name: str
+    full: str
+    cwd: str
+
+    def begins_with(self, text: str, me: str) -> bool:
+        by_id = people.is_own(me, self.full) and self.id.startswith(text)
+        return by_id or self.name.startswith(text) or self.full.startswith(text)
+
+
 def find(
     connection: Connection,
     here: ProcessIdentity,
@@ -136,9 +156,10 @@ def find(
 ) -> SessionRow:
     """Return the session that is meant: by its id, its name, or the beginning of one.
 
-    Without a text it is the newest one, of this folder if one is given; ``exact`` takes whole ids
-    only. ``among`` are the ids of those that can be meant. Raises `NotFound`, or `Conflict` that
-    names the candidates.
+    Without a text it is the newest one that this person has begun on this machine, in this folder
+    if one is given; ``exact`` takes whole ids only. What another person has begun has their name
+    before its own, and wants its whole id. ``among`` are the ids of those that can be meant. Raises
+    `NotFound`, or `Conflict` that names the candidates.
     """
     if exact:
         found = list_sessions(connection, here, id=text)
@@ -146,22 +167,30 @@ def find(
             raise NotFound(f"no session has the id {text!r}", "midflight ls shows all of them")
         return found[0]
     if not text:
-        newest = list_sessions(connection, here, cwd=cwd, limit=None if among else 1)
+        some = among is not None
+        newest = list_sessions(
+            connection, here, cwd=cwd, limit=None if some else 1, begun_here=not some
+        )
         newest = [row for row in newest if among is None or row.id in among]
         if not newest:
             where = f" in {cwd}" if cwd else ""
             raise NotFound(f"there is no session{where}", "midflight ls shows all of them")
         return newest[0]
-    names = connection.execute(
+    me = people.person(connection)
+    found_names = connection.execute(
         select(sessions.c.id, sessions.c.name, sessions.c.cwd)
         .join(leases, leases.c.session == sessions.c.id)
         .where(_shown(_owned(list_hosts(connection, here))))
-    ).all()
-    names = [row for row in names if among is None or row.id in among]
+    )
+    names = [
+        _Named(row.id, people.shown_name(me, row.name), row.name, row.cwd)
+        for row in found_names
+        if among is None or row.id in among
+    ]
     fitting = [row for row in names if row.id == text]  # whatever others are called
-    fitting = fitting or [row for row in names if row.name == text]
+    fitting = fitting or [row for row in names if text in {row.name, row.full}]
     if not fitting:
-        fitting = [row for row in names if row.name.startswith(text) or row.id.startswith(text)]
+        fitting = [row for row in names if row.begins_with(text, me)]
     if len(fitting) > 1:
         fitting = [row for row in fitting if row.cwd == cwd] or fitting
     if not fitting:
@@ -177,7 +206,7 @@ def find(
 
 
 def said(connection: Connection, name: str, cwd: str, most: int) -> list[MessageAccepted]:
-    """Return messages of many sessions, the newest first, those of a folder before all others.
+    """Return messages of this person's sessions, the newest first, a folder's before all others.
 
     Very long ones, and those that were changed while they waited, are left out. ``name`` is the
     database's.
@@ -185,6 +214,7 @@ def said(connection: Connection, name: str, cwd: str, most: int) -> list[Message
     elsewhere = case((sessions.c.cwd == cwd, 0), else_=1).label("elsewhere")
     newest = (
         select(sessions.c.id, elsewhere)
+        .where(people.begun_by(people.person(connection)))
         .order_by(elsewhere, sessions.c.updated.desc())
         .limit(TOGETHER)
         .subquery()
@@ -225,12 +255,16 @@ def orphaned(
     ]
 
 
-def waiting(connection: Connection) -> list[str]:
-    """Return the sessions at rest that wait for the reset of a usage limit."""
+def waiting(connection: Connection, here: ProcessIdentity) -> list[str]:
+    """Return the sessions at rest that wait for the reset of a usage limit, without others' ones.
+
+    A host that woke another person's would spend on its own account.
+    """
     query = (
         select(sessions.c.id)
         .join(leases, leases.c.session == sessions.c.id)
         .where(leases.c.host.is_(None), sessions.c.status == "waiting")
+        .where(people.begun_here(people.person(connection), here))
     )
     return [row.id for row in connection.execute(query)]
 

@@ -17,6 +17,7 @@ from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.journal.base import Summary
 from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
+from midflight.journal.people import full_name, person
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import stored
 from midflight.options import Options
@@ -79,7 +80,8 @@ class Batch:
 def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> None:
     """Add a session that has no owner yet. Raises `LeaseHeld` or `Conflict` if there is one.
 
-    Its name gets a number if another session has it, so that a name is enough to know a session by.
+    Its name gets a number if another session of this person has it, so that a name is enough to
+    know a session by.
     One that never got an event was never shown, and is replaced.
     """
     if not _ID.fullmatch(new.id):
@@ -96,7 +98,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
     options, now = new.options, time.time()
     columns = {
         "id": new.id,
-        "name": _free(connection, _plain(new.name)),
+        "name": _free(connection, full_name(person(connection), _plain(new.name))),
         "agent": options.agent,
         "cwd": str(options.cwd),
         "options": msgspec.json.encode(stored(options)).decode(),
@@ -105,6 +107,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         "permission_mode": options.permission_mode,
         "agent_session": options.resume or "",
         "status": "starting",
+        "machine": here.machine,
     }
     zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
     times = {"created": now, "updated": now}

@@ -1,0 +1,118 @@
+"""Several people share a journal on a server: none is in the way of another one's names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.support.journal import add, begin, rows
+
+from midflight import events as e
+from midflight.errors import Conflict, NotFound
+from midflight.journal import Journal
+from midflight.journal.base import Summary
+from midflight.journal.lease import MACHINE_VARIABLE
+
+Join = Callable[..., Awaitable[Journal]]
+
+
+@pytest.fixture
+async def join(
+    server: str, postgresql: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Join]:
+    """Return a function that opens the journal as a person, on a machine, as a host."""
+    import psycopg
+
+    schema = server.rpartition("%3D")[2]
+    made: set[str] = set()
+    administer = f"host={postgresql} user=midflight dbname=postgres"
+    async with contextlib.AsyncExitStack() as stack:
+        owner = stack.enter_context(
+            contextlib.closing(psycopg.connect(administer, autocommit=True))
+        )
+        async with Journal(server, state=tmp_path / "owner"):
+            pass  # so that there are tables
+
+        async def one(person: str, machine: str = "desk") -> Journal:
+            if person not in made:
+                made.add(person)
+                owner.execute(f'CREATE ROLE "{person}" LOGIN')
+                owner.execute(f'GRANT USAGE ON SCHEMA {schema} TO "{person}"')
+                owner.execute(f'GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO "{person}"')
+            monkeypatch.setenv(MACHINE_VARIABLE, machine)
+            url = server.replace("midflight@", f"{person}@")
+            journal = await stack.enter_async_context(Journal(url, state=tmp_path / "sockets"))
+            await journal.register("/a.sock")
+            return journal
+
+        yield one
+    with contextlib.closing(psycopg.connect(administer, autocommit=True)) as owner:
+        for person in made:
+            owner.execute(f'DROP OWNED BY "{person}"')
+            owner.execute(f'DROP ROLE "{person}"')
+
+
+async def test_each_person_has_names_of_their_own(join: Join, server: str) -> None:
+    ada, bob = await join("ada"), await join("bob")
+    hers = (await begin(ada, "validation")).session
+    his = (await begin(bob, "validation")).session
+    second = (await begin(ada, "validation")).session
+    assert {row.name for row in await ada.sessions()} == {
+        "validation",
+        "validation-2",
+        "bob/validation",
+    }
+    assert {row.name for row in await bob.sessions()} == {
+        "validation",
+        "ada/validation",
+        "ada/validation-2",
+    }
+    for text, found in (
+        *(("validation", hers), ("ada/validation", hers), ("bob/validation", his)),
+        *(("validation-", second), ("bob/v", his), (his, his), (hers[:12], hers)),
+    ):
+        assert (await ada.find(text)).id == found, text
+    assert (await bob.find("val")).id == his
+    assert (await bob.info(hers)).name == "ada/validation"
+    with pytest.raises(NotFound):
+        await bob.find(hers[:12])
+    with pytest.raises(Conflict) as several:
+        await bob.find("ada/")
+    assert several.value.hint == "ada/validation, ada/validation-2"
+
+
+async def test_name_cannot_pass_for_another_persons(join: Join, server: str) -> None:
+    ada, other = await join("ada"), await join("b%_b")
+    await begin(ada, "b%_b/deploy")
+    his = (await begin(other, "deploy")).session
+    stored = {name for (name,) in rows(server, "SELECT name FROM sessions")}
+    assert stored == {"ada/b%_b-deploy", "b%_b/deploy"}
+    assert (await ada.find("b%_b/deploy")).id == his
+    assert (await other.find(cwd="/")).id == his
+
+
+async def test_latest_session_is_of_this_person_machine_and_folder(join: Join) -> None:
+    desk, lap, bob = await join("ada"), await join("ada", "lap"), await join("bob")
+    mine = (await begin(desk, cwd=Path("/"))).session
+    await begin(desk, cwd=Path("/usr"))
+    there = (await begin(lap, cwd=Path("/"))).session
+    await begin(bob, cwd=Path("/"))
+    assert (await desk.find(cwd="/")).id == mine
+    assert (await lap.find(cwd="/")).id == there
+    with pytest.raises(NotFound):
+        await lap.find(cwd="/usr")
+
+
+async def test_what_others_began_is_neither_woken_nor_offered(join: Join) -> None:
+    """A message that waits for a usage limit's reset would go on at somebody else's cost."""
+    ada, bob = await join("ada"), await join("bob")
+    for journal in (ada, bob):
+        record = await begin(journal)
+        add(record, e.MessageAccepted(message="m", text="typed here", delivery="steer"))
+        record.note(Summary(status="waiting"))
+        await record.close()
+        (own,) = await journal.waiting()
+        assert own == record.session
+        assert [said.session for said in await journal.said("/", 10)] == [own]
