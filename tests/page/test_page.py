@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -427,6 +428,45 @@ async def test_text_that_grows_is_read_as_a_whole_one_and_each_part_once(
     told = await page.evaluate(GROW, GROWING)
     assert told["raw"] == told["whole"]
     assert told["most"] < 10  # as often as it has letters, and not for those behind it
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+async def test_images_are_chosen_and_pasted_seen_and_sent(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    model, _ = await begin(Text("I see both"), name="look")
+    page = await open_page("s/look", size=PHONE)
+    files = [
+        {"name": "one.png", "mimeType": "image/png", "buffer": PNG},
+        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"text"},
+        {"name": "huge.png", "mimeType": "image/png", "buffer": PNG + bytes(4_000_000)},
+    ]
+    await page.get_by_label("Add images").set_input_files(files)
+    await expect(page.get_by_role("img", name="one.png")).to_be_visible()
+    problem = page.get_by_role("alert")
+    await expect(problem).to_contain_text("notes.txt is no PNG, JPEG, GIF or WebP.")
+    await expect(problem).to_contain_text("huge.png has 4.0 MB; 3.9 MB are the most.")
+    box = page.get_by_role("textbox", name="Message to look")
+    await box.evaluate(
+        """(box, image) => {
+          const data = new DataTransfer();
+          data.items.add(new File([Uint8Array.from(image)], "two.png", {type: "image/png"}));
+          box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+        }""",
+        list(PNG),
+    )
+    await expect(page.get_by_role("list", name="2 images").get_by_role("img")).to_have_count(2)
+    await page.get_by_role("button", name="Leave out one.png").click()
+    await box.fill("what is this?")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.get_by_role("log")).to_contain_text("two.png, image/png")
+    await expect(page.get_by_role("log")).to_contain_text("I see both")
+    told = str(model.requests[-1].messages)
+    assert told.count(base64.b64encode(PNG).decode()) == 1
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import {live} from '../vendor/lit-html/directives/live.js';
 import {ref} from '../vendor/lit-html/directives/ref.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {command, newId, NoConnection, Problem} from './http.js';
+import {asFields, attach, filesIn, imagesOf, keepImages, takesImages, thumbs} from './images.js';
 import {inert} from './inert.js';
 import {icon, mark} from './marks.js';
 import {changed, isLost, state} from './store.js';
@@ -28,7 +29,7 @@ async function deliver(message) {
       break;
     } catch (error) {
       if (error instanceof Problem) {
-        keepDraft(message.session, [message.fields.text, draft(message.session)].filter(Boolean).join('\n'));
+        giveBack(message);
         note(`box ${message.session}`, {problem: `Not sent: ${error.message}. Your text is in the box.`});
         break;
       }
@@ -41,11 +42,19 @@ async function deliver(message) {
   changed();
 }
 
-/** Send a text to a session; it stands there at once as not sent yet. */
-export function send(summary, text, way) {
-  const message = {session: summary.id, at: Date.now() / 1000, taken: false, fields: way === 'redirect'
+/** Put a message that was not sent back into the box, above what stands there. */
+function giveBack({session, fields, images}) {
+  keepDraft(session, [fields.text, draft(session)].filter(Boolean).join('\n'));
+  keepImages(session, [...images, ...imagesOf(session)]);
+}
+
+/** Send a text to a session, with images; it stands there at once as not sent yet. */
+export function send(summary, text, way, images = []) {
+  const fields = way === 'redirect'
     ? {type: 'redirect', id: newId(), text, drop_queued: Boolean(notes(`box ${summary.id}`).drop)}
-    : {type: 'send', id: newId(), text, delivery: way === 'queue' ? 'queue' : 'steer'}};
+    : {type: 'send', id: newId(), text, delivery: way === 'queue' ? 'queue' : 'steer'};
+  if (images.length) fields.images = asFields(images);
+  const message = {session: summary.id, at: Date.now() / 1000, taken: false, fields, images};
   outgoing.push(message);
   note(`box ${summary.id}`, {problem: '', drop: false});
   deliver(message);
@@ -85,7 +94,9 @@ function press(summary, way = wayOf(summary)) {
   }
   if (!text.trim()) return;
   keepDraft(summary.id, '');
-  send(summary, text, way);
+  const images = imagesOf(summary.id);
+  keepImages(summary.id, []);
+  send(summary, text, way, images);
 }
 
 /** What the press would do now. */
@@ -104,7 +115,27 @@ function says(summary, conversation, way) {
 
 export function sendBox(summary, conversation) {
   const way = wayOf(summary);
-  const {problem = '', drop = false, stopping = false} = notes(`box ${summary.id}`);
+  const {problem = '', drop = false, stopping = false, over = false} = notes(`box ${summary.id}`);
+  const take = (event, transfer) => {
+    const files = filesIn(transfer);
+    if (!files.length) return;
+    event.preventDefault();
+    attach(summary, files);
+  };
+  const pasted = (event) => event.clipboardData?.types.includes('text/plain') || take(event, event.clipboardData);
+  const draggedOver = (event) => {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    if (!over) note(`box ${summary.id}`, {over: true});
+  };
+  const dropped = (event) => {
+    note(`box ${summary.id}`, {over: false});
+    take(event, event.dataTransfer);
+  };
+  const chosen = (event) => {
+    attach(summary, filesIn(event.target));
+    event.target.value = '';
+  };
   const keys = (event) => {
     if (event.isComposing) return;
     if (event.key === 'Enter' && !event.shiftKey) {
@@ -116,9 +147,10 @@ export function sendBox(summary, conversation) {
   return html`
     ${stopping ? stopQuestion(summary, conversation) : nothing}
     ${problem ? html`<p class="fail" role="alert">${inert(problem)}</p>` : nothing}
-    <div class="send-box"><label class="hidden" for="box">Message to ${summary.info.name}</label>
-      <textarea id="box" rows="1" placeholder=${summary.runs ? 'Say something to the agent while it works' : 'Say what comes next'} .value=${live(text)} @keydown=${keys} @input=${(event) => { keepDraft(summary.id, event.target.value); changed(); }}></textarea>
+    <div class="send-box ${over ? 'over' : ''}" @dragover=${draggedOver} @dragleave=${() => note(`box ${summary.id}`, {over: false})} @drop=${dropped}><label class="hidden" for="box">Message to ${summary.info.name}</label>
+      ${thumbs(summary)}<textarea id="box" rows="1" placeholder=${summary.runs ? 'Say something to the agent while it works' : 'Say what comes next'} .value=${live(text)} @keydown=${keys} @paste=${pasted} @input=${(event) => { keepDraft(summary.id, event.target.value); changed(); }}></textarea>
       <div class="foot">
+        ${takesImages() ? html`<label class="button quiet add-images" title="Add images"><span class="hidden">Add images</span>${icon('image')}<input class="hidden" type="file" multiple accept="image/png,image/jpeg,image/gif,image/webp" @change=${chosen}></label>` : nothing}
         ${summary.runs ? html`<div class="group" role="group" aria-label="How it is sent">${Object.entries(WAYS).map(([key, word]) => html`<button aria-pressed=${way === key} @click=${() => chooseWay(summary, key)}>${word}</button>`)}</div>` : nothing}
         ${way === 'redirect' && conversation.waiting.length ? html`<label class="row small"><input type="checkbox" .checked=${live(drop)} @change=${(event) => note(`box ${summary.id}`, {drop: event.target.checked})}> drop the ${conversation.waiting.length} queued</label>` : nothing}
         <span class="says">${says(summary, conversation, way)}</span>
@@ -161,7 +193,7 @@ function stopQuestion(summary, conversation) {
 let dragged = null;
 
 export function queue(summary, conversation) {
-  const rows = [...conversation.waiting, ...unsent(summary.id).filter((one) => !conversation.messages.has(one.fields.id)).map((one) => ({message: one.fields.id, text: one.fields.text, state: 'unsent', delivery: one.fields.delivery ?? 'now'}))];
+  const rows = [...conversation.waiting, ...unsent(summary.id).filter((one) => !conversation.messages.has(one.fields.id)).map((one) => ({message: one.fields.id, text: one.fields.text, images: one.images, state: 'unsent', delivery: one.fields.delivery ?? 'now'}))];
   const held = summary.heldUntil;
   if (!rows.length && !held) return nothing;
   return html`<section class="queue" aria-label="Queue"><h2 class="part row"><span>What waits</span> <span class="count">${rows.length}</span></h2>
@@ -193,12 +225,13 @@ function queued(summary, rows, row, index) {
   return html`<li tabindex="0" draggable=${waits ? 'true' : 'false'} class=${mine.over ? 'over' : ''} aria-label="Message ${index + 1}: ${row.text}" @keydown=${keys}
       @dragstart=${() => (dragged = row.message)} @dragover=${(event) => { event.preventDefault(); if (!mine.over) note(`queued ${row.message}`, {over: true}); }} @dragleave=${() => note(`queued ${row.message}`, {over: false})}
       @drop=${(event) => { event.preventDefault(); note(`queued ${row.message}`, {over: false}); if (dragged && dragged !== row.message) act(summary, {type: 'move', message: dragged, before: row.message}); dragged = null; }}>
-    <span class="handle">${icon('handle')}</span><span class="grow cut">${inert(row.text)}</span>
+    <span class="handle">${icon('handle')}</span>${row.number ? html`<span class="small ink3" title="Its number, for midflight queue">no. ${row.number}</span>` : nothing}<span class="grow cut">${inert(row.text)}</span>
+    ${row.images?.length ? html`<span class="small ink2 row">${icon('image')}${count(row.images.length, 'image')}</span>` : nothing}
     ${row.delivery === 'steer' && waits ? html`<span class="small run">steers at the next step</span>` : nothing}
     ${waits ? html`${row.delivery === 'queue' && summary.runs ? html`<button class="low quiet" @click=${() => act(summary, {type: 'promote', message: row.message})}>Steer now</button>` : nothing}
       <button class="low quiet square" aria-label="Edit" title="Edit" @click=${() => note(`queued ${row.message}`, {text: row.text})}>${icon('edit')}</button>
       <button class="low quiet square" aria-label="Cancel" title="Cancel" @click=${() => act(summary, {type: 'cancel', message: row.message})}>${icon('close')}</button>`
-    : html`<span class="receipt">${mark('unsent', '')}Not sent yet</span><button class="link small" @click=${() => { const one = outgoing.find((each) => each.fields.id === row.message); if (one) { one.taken = true; outgoing.splice(outgoing.indexOf(one), 1); putBack(summary, row.text); } }}>Take back</button>`}</li>`;
+    : html`<span class="receipt">${mark('unsent', '')}Not sent yet</span><button class="link small" @click=${() => { const one = outgoing.find((each) => each.fields.id === row.message); if (one) { one.taken = true; outgoing.splice(outgoing.indexOf(one), 1); giveBack(one); changed(); } }}>Take back</button>`}</li>`;
 }
 
 export {act};
