@@ -21,7 +21,15 @@ from midflight.errors import Conflict, HostGone, MidflightError, NotAllowed, Not
 from midflight.git import discard as discarding
 from midflight.git import merge as merging
 from midflight.git.diff import Diff, base_of, diff
-from midflight.git.repository import Repository, Worktree, is_in, same_place, worktree_at
+from midflight.git.repository import (
+    Repository,
+    Worktree,
+    ahead,
+    is_in,
+    same_place,
+    uncommitted,
+    worktree_at,
+)
 from midflight.info import SessionInfo
 from midflight.state.session import BUSY
 
@@ -50,6 +58,25 @@ class WorktreeOutcome(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
 
 
+class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to say of a worktree.
+
+    ``commits`` are those that a merge would bring, ``uncommitted`` the files that are new or
+    changed beside them; ``sessions`` are the names and states of those that work there.
+    ``damaged`` is what git says of one that it cannot read.
+    """
+
+    worktree: str
+    branch: str
+    origin: str
+    folder: str
+    gone: bool
+    commits: int
+    uncommitted: int
+    sessions: dict[str, str]
+    damaged: str = ""
+
+
 class SessionWorktree(NamedTuple):
     """A worktree, and the sessions whose folder is in it, the one that is meant first."""
 
@@ -60,6 +87,28 @@ class SessionWorktree(NamedTuple):
     def name(self) -> str:
         """What a person calls it: its session, or the worktree where there is none."""
         return self.sessions[0].name if self.sessions else self.tree.name
+
+    async def row(self) -> WorktreeRow:
+        """Return what there is to say of it; one that is damaged is no other's concern."""
+        tree = self.tree
+        commits, files, damaged = 0, 0, ""
+        if not tree.gone:
+            try:
+                commits = await ahead(tree, await base_of(tree))
+                files = await uncommitted(tree.folder)
+            except MidflightError as error:
+                damaged = error.message
+        return WorktreeRow(
+            worktree=tree.name,
+            branch=tree.on,
+            origin=tree.origin,
+            folder=str(tree.folder),
+            gone=tree.gone,
+            commits=commits,
+            uncommitted=files,
+            sessions={info.name: info.status for info in self.sessions},
+            damaged=damaged,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, expect
 from tests.host.test_shared_host import one_environment, started
 from tests.page.conftest import PHONE, OpenPage
 from tests.support.events import PATIENCE_S, of, read, until
@@ -430,6 +430,34 @@ async def test_text_that_grows_is_read_as_a_whole_one_and_each_part_once(
     assert told["most"] < 10  # as often as it has letters, and not for those behind it
 
 
+async def test_worktree_is_merged_and_discarded_on_the_diff(
+    host: Host, fake_model: Any, repo: Repo, open_page: OpenPage, tmp_path: Path
+) -> None:
+    tree = await repo.made()
+    model = await fake_model(Text("I resolve it"))
+    options = Options.build(agent="fake", cwd=tree.folder, env=model.env(tmp_path), name="fix")
+    session = await host.begin(None, options)
+    repo.write("new", "by the agent\n", at=tree.folder)
+    page = await open_page("s/fix/diff", size=PHONE)
+    worktree = page.get_by_role("region", name="Worktree")
+    said = worktree.get_by_role("status")
+    await expect(worktree).to_contain_text("midflight/fix from main · 1 file not committed")
+    await worktree.get_by_role("button", name="Merge into main").click()
+    await expect(said).to_contain_text("Merged into main")
+    assert (repo.folder / "new").read_text() == "by the agent\n"
+    repo.commit("old", "two\n")
+    repo.write("old", "three\n", at=tree.folder)
+    await worktree.get_by_role("button", name="Merge into main").click()
+    await expect(said).to_contain_text("It conflicts with main in old. Nothing was changed in")
+    await until(session, e.TurnEnded)  # it was told
+    assert "Merge main into your branch" in str(model.requests[-1].messages)
+    await worktree.get_by_role("button", name="Discard…").click()
+    assert tree.folder.exists()
+    await worktree.get_by_role("button", name="Discard it").click()
+    await expect(said).to_contain_text("What was only there is in refs/midflight/")
+    assert not tree.folder.exists()
+
+
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
@@ -440,7 +468,7 @@ async def test_images_are_chosen_and_pasted_seen_and_sent(
 ) -> None:
     model, _ = await begin(Text("I see both"), name="look")
     page = await open_page("s/look", size=PHONE)
-    files = [
+    files: list[FilePayload] = [
         {"name": "one.png", "mimeType": "image/png", "buffer": PNG},
         {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"text"},
         {"name": "huge.png", "mimeType": "image/png", "buffer": PNG + bytes(4_000_000)},

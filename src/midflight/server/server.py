@@ -36,6 +36,7 @@ from midflight.server.mcp import McpEndpoint, mcp_route
 from midflight.server.page import files, page_routes
 from midflight.server.sessions import AllSessions
 from midflight.server.trust import trust_route
+from midflight.server.worktree import worktree_routes
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -128,6 +129,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 events_route(feed, service),
                 trust_route(),
                 *session_routes(service),
+                *worktree_routes(client),
                 *login_routes(logins),
             ]
             routes.append(_openapi(routes))

@@ -13,32 +13,11 @@ from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import BOLD, DIM, GREEN, RED, Fragment, json_line, write
 from midflight.cli.terminal.table import align
 from midflight.client.client import connect
-from midflight.errors import InvalidInput, MidflightError
-from midflight.git.diff import base_of
+from midflight.errors import InvalidInput
 from midflight.git.merge import listed
-from midflight.git.repository import ahead, uncommitted
-from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome
+from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome, WorktreeRow
 
 HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
-
-
-class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One worktree of a list.
-
-    ``commits`` are those that a merge would bring, ``uncommitted`` the files that are new or
-    changed beside them; ``sessions`` are the names and states of those that work there.
-    ``damaged`` is what git says of one that it cannot read.
-    """
-
-    worktree: str
-    branch: str
-    origin: str
-    folder: str
-    gone: bool
-    commits: int
-    uncommitted: int
-    sessions: dict[str, str]
-    damaged: str = ""
 
 
 def worktree(args: argparse.Namespace) -> int:
@@ -53,7 +32,7 @@ async def _worktree(args: argparse.Namespace) -> int:
     async with connect(door="command") as client:
         worktrees = SessionWorktrees(client)
         if args.action == "ls":
-            lines = [await _line(worktree) for worktree in await worktrees.listed(here)]
+            lines = [await worktree.row() for worktree in await worktrees.listed(here)]
             write(json_line(msgspec.json.encode(lines)) if args.json else _table(lines))
             return 0
         worktree = await worktrees.find(args.session, here)
@@ -70,28 +49,6 @@ async def _worktree(args: argparse.Namespace) -> int:
             done = await worktrees.discard(worktree)
     write(json_line(msgspec.json.encode(done)) if args.json else _report(done, worktree))
     return 1 if done.conflicts else 0
-
-
-async def _line(worktree: SessionWorktree) -> WorktreeRow:
-    """Return what there is to say of a worktree; one that is damaged is no other's concern."""
-    tree = worktree.tree
-    commits, files, damaged = 0, 0, ""
-    if not tree.gone:
-        try:
-            commits, files = await ahead(tree, await base_of(tree)), await uncommitted(tree.folder)
-        except MidflightError as error:
-            damaged = error.message
-    return WorktreeRow(
-        worktree=tree.name,
-        branch=tree.on,
-        origin=tree.origin,
-        folder=str(tree.folder),
-        gone=tree.gone,
-        commits=commits,
-        uncommitted=files,
-        sessions={info.name: info.status for info in worktree.sessions},
-        damaged=damaged,
-    )
 
 
 def _table(lines: list[WorktreeRow]) -> list[Fragment]:

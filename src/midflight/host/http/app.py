@@ -203,6 +203,14 @@ def session_routes(service: Service) -> list[ApiRoute]:
     ]
 
 
+def who_asks(request: Request) -> Who:
+    """Return who is known to ask."""
+    caller: Caller = getattr(request.state, CALLER)
+    door = "page" if caller.device else request.headers.get(DOOR, "")
+    device = caller.device or unquote(request.headers.get(DEVICE, ""))
+    return who_calls(door, caller.inside, caller.pid, seen=caller.seen, device=device)
+
+
 def as_json(content: object, status: int = 200) -> Response:
     """Return an object as the response."""
     return Response(msgspec.json.encode(content), status, media_type="application/json")
@@ -234,13 +242,6 @@ class _Api:
         may_answer = AnswerGrant.read(request.headers.get(MAY_ANSWER, ""))
         caller: Caller = getattr(request.state, CALLER)
         return self._service.authorizer(caller, may_answer)
-
-    @staticmethod
-    def _who(request: Request) -> Who:
-        caller: Caller = getattr(request.state, CALLER)
-        door = "page" if caller.device else request.headers.get(DOOR, "")
-        device = caller.device or unquote(request.headers.get(DEVICE, ""))
-        return who_calls(door, caller.inside, caller.pid, seen=caller.seen, device=device)
 
     @staticmethod
     def _terminal(request: Request) -> Mapping[str, str] | None:
@@ -285,7 +286,7 @@ class _Api:
             id=wanted_id,
             parent=parent,
             warm="warm" in request.query_params,
-            who=self._who(request),
+            who=who_asks(request),
             terminal=self._terminal(request),
         )
         info, new = await self._service.dispatch(wanted, self._authorizer(request))
@@ -302,7 +303,7 @@ class _Api:
         info = await self._info(request)
         await self._authorizer(request).check(info.id, command)
         outcome = await self._service.carry_out(
-            info.id, command, self._who(request), self._terminal(request)
+            info.id, command, who_asks(request), self._terminal(request)
         )
         return as_json(outcome, 202)
 

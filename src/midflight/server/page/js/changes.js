@@ -13,6 +13,7 @@ import {changed} from './store.js';
 import {sessionPath} from './paths.js';
 import {go, note, notes, takeFocus} from './ui.js';
 import {clock, count} from './words.js';
+import {lookAtWorktree, worktreeBar} from './worktree.js';
 
 const WIDE = matchMedia('(min-width: 1200px)');
 const loaded = new Map(); // by session: `{files, at, seq, problem}`
@@ -22,6 +23,7 @@ export function look(summary, again = false) {
   const known = loaded.get(summary.id);
   if (known && !again) return;
   loaded.set(summary.id, {...known, loading: true});
+  lookAtWorktree(summary);
   ask('GET', path(summary.id, '/diff'))
     .then((answer) => loaded.set(summary.id, {files: parsed(answer.diff), cut: answer.left_out > 0, seq: summary.info.seq, at: Date.now() / 1000}))
     .catch((error) => loaded.set(summary.id, {...known, loading: false, problem: error instanceof NoConnection ? 'No connection.' : error.message}))
@@ -106,14 +108,15 @@ export function changesScreen(summary) {
   look(summary);
   const known = loaded.get(summary.id) ?? {};
   const mine = notes(`diff ${summary.id}`);
-  if (known.problem) return html`<main class="narrow"><p>${inert(known.problem)}</p><button @click=${() => look(summary, true)}>Try again</button></main>`;
+  const worktree = worktreeBar(summary, () => look(summary, true));
+  if (known.problem) return html`${worktree}<main class="narrow"><p>${inert(known.problem)}</p><button @click=${() => look(summary, true)}>Try again</button></main>`;
   if (!known.files) return html`<main class="narrow" aria-busy="true"><p class="ink2">Looks at what has changed…</p></main>`;
-  if (!known.files.length) return html`<main class="narrow"><p>No changes since the session began.</p><button @click=${() => look(summary, true)}>Look again</button></main>`;
+  if (!known.files.length) return html`${worktree}<main class="narrow"><p>No changes since the session began.</p><button @click=${() => look(summary, true)}>Look again</button></main>`;
   const filter = (mine.filter ?? '').toLowerCase();
   const files = known.files.filter((file) => file.path.toLowerCase().includes(filter));
   const sides = (mine.sides ?? false) && WIDE.matches;
   const press = (file) => (row) => note(`comments ${summary.id}`, {editing: {path: file.path, old: row.old, new: row.new, line: row.text, text: ''}});
-  return html`<div class="changes"><nav aria-label="Files"><label class="hidden" for="files">Filter files</label><input id="files" placeholder="Filter ${count(known.files.length, 'file')}" .value=${live(mine.filter ?? '')} @input=${(event) => note(`diff ${summary.id}`, {filter: event.target.value})}>
+  return html`${worktree}<div class="changes"><nav aria-label="Files"><label class="hidden" for="files">Filter files</label><input id="files" placeholder="Filter ${count(known.files.length, 'file')}" .value=${live(mine.filter ?? '')} @input=${(event) => note(`diff ${summary.id}`, {filter: event.target.value})}>
       ${tree(files, summary, mine)}<p class="small ink3">Since the session began; read at ${clock(known.at)}. ${known.seq < summary.info.seq ? html`<button class="link" @click=${() => look(summary, true)}>It has gone on: look again</button>` : nothing}</p></nav>
     <main class="files" tabindex="0">${WIDE.matches ? html`<div class="row bar"><div class="group" role="group" aria-label="How it is shown"><button aria-pressed=${!sides} @click=${() => note(`diff ${summary.id}`, {sides: false})}>Unified</button><button aria-pressed=${sides} @click=${() => note(`diff ${summary.id}`, {sides: true})}>Side by side</button></div><span class="small ink2">Press a line to comment on it.</span></div>` : html`<p class="small ink2 bar">Tap a line to comment on it.</p>`}
       ${known.cut ? html`<p class="wait bar">It is long: only its beginning is shown.</p>` : nothing}
