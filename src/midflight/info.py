@@ -23,7 +23,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     or how its turn ended if not well.
     ``rules`` are what answers have allowed for the rest of the session, the oldest first.
     ``total_cost_usd`` is null where a part of it is not known. ``limits`` has those that were set.
-    ``created`` and ``updated`` are seconds since the epoch.
+    ``created`` and ``updated`` are seconds since the epoch, and so is ``turn_started``: when the
+    running turn began, null where none runs, and where a host of an older midflight does not tell.
     ``host`` is the address of the process that runs the session, null when it is at rest;
     ``parent`` the session that dispatched it. ``seq`` is its newest event.
     """
@@ -42,6 +43,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, Any] = {}
     created: float = 0.0
     updated: float = 0.0
+    turn_started: float | None = None
     host: str | None = None
     parent: str | None = None
     seq: int = 0

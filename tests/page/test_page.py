@@ -430,6 +430,28 @@ async def test_text_that_grows_is_read_as_a_whole_one_and_each_part_once(
     assert told["most"] < 10  # as often as it has letters, and not for those behind it
 
 
+FOLD = """async (events) => {
+  const {folded} = await import(`${location.origin}/js/conversation.js`);
+  const stamped = events.map((event, at) => ({seq: at + 1, time: at, parent: null, ...event}));
+  const {blocks} = folded(stamped);
+  return blocks.map(({kind, retry, asks}) => (kind === 'tool' ? asks : retry?.attempt ?? kind));
+}"""
+QUESTION = {"type": "question.requested", "request": "r", "questions": []}
+CALLED = {"type": "tool.started", "call": "c", "name": "AskUserQuestion", "title": "", "input": {}}
+
+
+async def test_retries_in_a_row_are_one_line_and_a_question_is_no_running_call(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page()
+    tries = [{"type": "retry", "attempt": each, "delay_s": 1} for each in (1, 2, 3)]
+    text = {"type": "text", "text": "in between"}
+    assert await page.evaluate(FOLD, [*tries, text, tries[0]]) == [3, "text", 1]
+    assert await page.evaluate(FOLD, [CALLED, QUESTION]) == [True]
+    answered = {"type": "question.resolved", "request": "r", "answers": {}, "by": "user"}
+    assert await page.evaluate(FOLD, [CALLED, QUESTION, answered]) == [False, "decision"]
+
+
 async def test_worktree_is_merged_and_discarded_on_the_diff(
     host: Host, fake_model: Any, repo: Repo, open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -44,6 +44,19 @@ async def seqs(stream: Any, last: int) -> list[int]:
     return found
 
 
+async def test_running_turn_tells_when_it_began(server: Server, begin: Begin) -> None:
+    model, session = await begin([Wait("go"), Text("done")])
+    message = await session.send("go")
+    started = await until(session, e.TurnStarted)
+    while (told := (await server.call(f"/sessions/{session.id}"))[1]["turn_started"]) is None:
+        pass  # the lists are a moment behind the events
+    assert told == started.time
+    model.signal("go")
+    await message.result()
+    while (await server.call(f"/sessions/{session.id}"))[1]["turn_started"] is not None:
+        pass
+
+
 async def test_what_a_session_has_said_is_found_over_http(server: Server, begin: Begin) -> None:
     _, session = await begin(Text("one needle"))
     await (await session.send("find the Needle")).result()

@@ -143,6 +143,7 @@ class ServerReader:
             seq=info.seq,
             created=info.created,
             updated=info.updated,
+            turn_started=info.turn_started,
             host=info.host,
             address=str(self._link.address),  # which has it, whatever host that is in
         )

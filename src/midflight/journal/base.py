@@ -47,6 +47,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     it. ``last`` is one line of what the agent said or did last; ``pending`` are the ids of the
     requests that wait for an answer; ``rules`` what answers have allowed; ``model`` and
     ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
+    ``turn_started`` is when the running turn began, in seconds since the epoch; None where none
+    runs.
     """
 
     status: SessionStatus
@@ -60,6 +62,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     pending: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     limits: Mapping[str, Any] | None = None
+    turn_started: float | None = None
 
 
 class SessionReader(Protocol):

@@ -126,6 +126,7 @@ def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRo
     fields["rules"] = None if rules is None else tuple(msgspec.json.decode(rules))
     limits = fields["limits"]
     fields["limits"] = None if limits is None else msgspec.json.decode(limits)
+    fields["turn_started"] = fields["turn_started"] if fields["host"] else None
     fields["known_usd"] = fields["total_cost_usd"]
     if fields.pop("unpriced"):
         fields["total_cost_usd"] = None

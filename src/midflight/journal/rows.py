@@ -53,7 +53,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     has no owner. Its ``status`` is then
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
     made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
-    what is known of the cost: all of it, unless ``total_cost_usd`` is None.
+    what is known of the cost: all of it, unless ``total_cost_usd`` is None. ``turn_started`` is
+    when the running turn began, None where none runs.
     """
 
     id: str
@@ -76,6 +77,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     created: float
     updated: float
+    turn_started: float | None = None
     host: str | None
     address: str | None
     far: bool = False

@@ -47,7 +47,8 @@ hosts = Table(
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
 # version 1 of the wire has written. `unpriced` says that `total_cost_usd` is only what is known of
 # it; null is no. `limits` are those in force, null where they have not been changed. `machine` is
-# where it was begun. On a server `name` begins with the person's: see `people`.
+# where it was begun; `turn_started` is null where no turn runs. On a server `name` begins with the
+# person's: see `people`.
 sessions = Table(
     "sessions",
     metadata,
@@ -72,6 +73,7 @@ sessions = Table(
     Column("unpriced", Boolean),
     Column("limits", Text),
     Column("machine", Text),
+    Column("turn_started", Double),
 )
 
 

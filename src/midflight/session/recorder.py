@@ -34,6 +34,7 @@ def summary(
         pending=tuple(state.requests.pending),
         rules=state.rules,
         limits=state.limits,
+        turn_started=state.turn.started if state.turn else None,
     )
 
 

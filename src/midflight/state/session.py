@@ -45,13 +45,14 @@ USAGE_LIMIT = "usage_limit"
 
 
 class Turn:
-    """The turn that runs: its id, its messages and its denials."""
+    """The turn that runs: its id, when it ``started``, its messages and its denials."""
 
-    __slots__ = ("denials", "id", "messages")
+    __slots__ = ("denials", "id", "messages", "started")
 
     def __init__(self, event: TurnStarted) -> None:
         """Begin with the messages that opened it."""
         self.id = event.turn or 0
+        self.started = event.time
         self.messages = list(event.messages)
         self.denials: dict[str, Denial] = {}
 

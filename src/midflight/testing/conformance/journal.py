@@ -457,6 +457,7 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
         agent_session="conversation",
         last="asks you",
         pending=("p",),
+        turn_started=7.5,
     )
     async with rig.open(FIRST) as journal:
         owner = await _begin(journal)

@@ -27,7 +27,7 @@ export function doing(summary) {
 
 function since(summary) {
   if (summary.pending.length) return age(now() - summary.pending[0].time);
-  if (summary.runs) return summary.turnSince === null ? '' : running(now() - summary.turnSince); // it began before the page
+  if (summary.runs) return summary.turnSince === null ? '' : running(now() - summary.turnSince);
   return age(now() - (summary.endedAt ?? summary.info.updated));
 }
 

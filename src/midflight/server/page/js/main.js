@@ -7,7 +7,7 @@ import {beginKeys, keysHelp, lookAtMeant} from './keys.js';
 import {door, enter} from './login.js';
 import {icon, logo} from './marks.js';
 import {newSession} from './new.js';
-import {isPointed, overview, sessionList} from './overview.js';
+import {isPointed, overview, phone, sessionList} from './overview.js';
 import {keepPlaces} from './placement.js';
 import {afterPaint, sessionScreen} from './session.js';
 import {all, begin, changed, closeSession, isLost, named, nextTryInS, onChange, openSession, state, today, tryNow, waiting} from './store.js';
@@ -51,7 +51,7 @@ function top(screen) {
   const {text = ''} = notes('find');
   return html`<header class="top"><a class="brand" href="#/">${logo()} <span>midflight</span></a>
     <nav class="row tabs" aria-label="Screens"><a class="button quiet" aria-current=${screen === '' ? 'page' : 'false'} href="#/">Overview ${open ? html`<span class="count waits">${open}</span>` : nothing}</a><a class="button quiet" aria-current=${screen === 'sessions' ? 'page' : 'false'} href="#/sessions">Sessions <span class="ink2">${all().length}</span></a></nav>
-    <div class="find"><label class="hidden" for="find">Go to a session or folder</label>${icon('search')}<input id="find" type="search" placeholder="Go to a session or folder" autocomplete="off" .value=${live(text)} @input=${(event) => { note('find', {text: event.target.value}); if (place().screen !== 'sessions') go('sessions'); }} @keydown=${find}><kbd>/</kbd></div>
+    <div class="find"><label class="hidden" for="find">Go to a session or folder</label>${icon('search')}<input id="find" type="search" placeholder=${phone.matches ? 'Go to…' : 'Go to a session or folder'} autocomplete="off" .value=${live(text)} @input=${(event) => { note('find', {text: event.target.value}); if (place().screen !== 'sessions') go('sessions'); }} @keydown=${find}><kbd>/</kbd></div>
     <span class="ink2 spent">today ${dollars(spent.usd, spent.about)}</span>
     <button class="quiet help" @click=${() => note('keys', {open: !notes('keys').open})}><kbd>?</kbd> Keys</button>
     <a class="button act new-button" href="#/new">${icon('plus')} New session</a></header>`;

@@ -7,7 +7,7 @@ import {asks, effects, isRead, linesOf, question, words} from './effects.js';
 import {command, deviceName, NoConnection} from './http.js';
 import {exact, exactLine, inert} from './inert.js';
 import {icon, mark} from './marks.js';
-import {changed, decided, isLost} from './store.js';
+import {changed, decided, isLost, state} from './store.js';
 import {forget, note, notes, sessionLink, takeFocus} from './ui.js';
 import {age, agentName, because, below, by, clock, exactTime, folderName} from './words.js';
 
@@ -164,7 +164,7 @@ function permissionButtons(summary, request, keys) {
   return html`<div class="buttons">
       <button class="act" aria-disabled=${early} ?disabled=${Boolean(sending) || lost || !read} @click=${() => allow(summary, request)}>${sending ? mark('running', '') : nothing}${word}${key('y')}</button>
       ${request.rule && !input ? html`<button aria-disabled=${early} ?disabled=${Boolean(sending) || lost || !read} @click=${() => allowForSession(summary, request)}><span>Allow for this session: <span class="rule">${exactLine(request.rule)}</span></span>${key('a')}</button>` : nothing}
-      <span class="apart"><button class="quiet" aria-disabled=${early} ?disabled=${Boolean(sending)} @click=${() => beginEdit(request)}>Edit${key('e')}</button>
+      <span class="apart"><button class="quiet" aria-disabled=${early} ?disabled=${Boolean(sending)} @click=${() => beginEdit(request)}>${request.effects?.[0]?.type === 'command' ? 'Edit the command…' : 'Edit its input…'}${key('e')}</button>
         <button aria-disabled=${early} ?disabled=${Boolean(sending) || lost} @click=${() => beginDeny(request)}>Deny…${key('n')}</button></span>
     </div>
     ${lost ? html`<p class="small ink2">Not while there is no connection. It may have been answered.</p>` : nothing}
@@ -209,7 +209,7 @@ export function requestCard({summary, request}, {named = true, keys = false, cho
     <div class="row wrap"><span class="grow">${named ? html`<a class="strong" href=${sessionLink(summary)}>${exactLine(info.name)}</a> <span class="small ink2">${exactLine(folderName(info.cwd))} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}</span>` : html`<span class="strong">${position || 'Waits for you'}</span>`}</span>
       <time class="wait medium" title=${exactTime(request.time)}>waits ${age(now() - request.time)}</time></div>
     ${request.type === 'permission.requested' ? permission(summary, request, keys) : questions(summary, request, keys)}
-    ${request.deadline ? html`<p class="small ink2 said-at">Without an answer it is denied at ${clock(request.deadline)}.</p>` : nothing}
+    ${request.deadline && state.open?.id !== summary.id ? html`<p class="small ink2 said-at">Without an answer it is denied at ${clock(request.deadline)}. While its session is open here it waits.</p>` : nothing}
   </article>`;
 }
 

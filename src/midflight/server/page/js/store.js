@@ -6,6 +6,7 @@ import {EventStream} from './stream.js';
 import {Summary} from './summary.js';
 
 const PAGE = 300;
+const AT_ONCE_S = 0.3;
 
 /** The end of a session is kept so long at most; what is older is fetched when it is looked for. */
 const KEPT = 20_000;
@@ -191,6 +192,7 @@ async function meet(event) {
 function noteSettled(summary, event) {
   if (!event.type.endsWith('.resolved')) return;
   const request = summary.pending.find((one) => one.request === event.request);
+  if (request && event.time - request.time < AT_ONCE_S) return; // by a rule: nobody has seen it
   const mine = state.settled.get(event.request)?.mine;
   if (request) state.settled.set(event.request, {request, resolved: event, session: summary.id, at: Date.now(), mine});
 }

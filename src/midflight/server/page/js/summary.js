@@ -24,7 +24,8 @@ export class Summary {
   learn(info) {
     this.info = {...info, pending: [...(info.pending ?? [])]};
     this.doing ||= info.last;
-    if (!this.runs) this.endedAt ??= info.updated;
+    if (this.runs) this.turnSince = info.turn_started ?? this.turnSince; // an older host tells none
+    else this.endedAt ??= info.updated;
   }
 
   get id() { return this.info.id; }
