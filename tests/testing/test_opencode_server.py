@@ -12,7 +12,7 @@ import pytest
 
 from midflight.errors import AgentUnavailable
 from midflight.testing import ScriptedModel, Text
-from midflight.testing.opencode import OpenCodeServer
+from midflight.testing.opencode import OpenCodeServer, free_port
 
 USER = "opencode"
 
@@ -41,7 +41,7 @@ async def test_session_of_the_shared_server_asks_the_model_of_the_test(
 async def test_shared_server_answers_nobody_without_its_password(
     opencode_server: OpenCodeServer,
 ) -> None:
-    async with httpx.AsyncClient(base_url=opencode_server.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=opencode_server.url, timeout=60, trust_env=False) as http:
         assert (await http.get("/global/health")).status_code == 401
 
 
@@ -80,3 +80,11 @@ def test_missing_agent_fails_a_test_where_all_agents_must_be_there(tmp_path: Pat
 
     assert "1 skipped" in outcome(MIDFLIGHT_TEST_ALL_AGENTS="")
     assert "1 failed" in outcome(MIDFLIGHT_TEST_ALL_AGENTS="1")
+
+
+def test_port_that_was_given_away_is_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr("midflight.testing.opencode._PORTS", [port])
+    monkeypatch.setattr("random.sample", lambda ports, _count: ports)
+    with pytest.raises(OSError, match="no free port"):
+        free_port()

@@ -56,11 +56,24 @@ INSTALL = "npm install -g opencode-ai"
 # Below what systems give to outgoing connections, so that a free port stays free.
 _PORTS = range(20_000, 32_000)
 
+_reserved: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """Return a free port of the loopback interface."""
+    """Return a free port of the loopback interface; no other process gets it from here.
+
+    A server may be away for a while, so that its port looks free: the datagram port of the same
+    number stands for it, which nobody else wants.
+    """
     for port in random.sample(_PORTS, 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        mark = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            mark.close()
+        else:
+            _reserved.append(mark)
             return port
     raise OSError("no free port was found")
 
