@@ -331,7 +331,14 @@ async def test_host_ended_twice_ends_streams_and_agents_in_order(
         assert await client.hosts() == []
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a host that does not wait for its disk for long."""
+    monkeypatch.setattr("midflight.journal.database.BUSY_S", 3.0)
+
+
 @fault("N7")
+@pytest.mark.usefixtures("hurried")
 async def test_closing_host_sends_its_callers_elsewhere(
     state: Path, begin: Begin, open_host: Hosts, host: Host
 ) -> None:
@@ -344,8 +351,8 @@ async def test_closing_host_sends_its_callers_elsewhere(
         while (await call(host.address(), "/healthz"))[1]["status"] != "leaving":
             pass
         for target, body in (
-            (f"/sessions/{session.id}/commands", {"type": "send", "text": "x"}),
             ("/sessions", {"task": "x", "agent": "fake", "cwd": "/"}),
+            (f"/sessions/{session.id}/commands", {"type": "send", "text": "x"}),  # its last one
         ):
             status, told = await call(host.address(), target, "POST", body)
             assert (status, told["code"]) == (503, "host_gone")

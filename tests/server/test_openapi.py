@@ -100,6 +100,7 @@ async def test_judge_from_outside_finds_nothing(
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     command = ["run", f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "5"]
     command += ["--generation-deterministic", "--no-color", "--phases", "examples,coverage,fuzzing"]
+    command += ["--request-timeout", "60"]
     for header in (f"Authorization: Bearer {TOKEN}", "Accept: application/json"):
         command += ["--header", header]
     judge = await asyncio.create_subprocess_exec(
