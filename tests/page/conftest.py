@@ -125,6 +125,7 @@ async def open_page(server: Server, browser: Browser, state: Path) -> AsyncItera
             size: tuple[int, int] = DESK,
             scheme: Any = "light",
             device: str = "a desk",
+            url: str = server.url,
             **options: Any,
         ) -> Page:
             context = await browser.new_context(
@@ -139,7 +140,7 @@ async def open_page(server: Server, browser: Browser, state: Path) -> AsyncItera
             await context.add_init_script(_WATCH)
             page = await context.new_page()
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            await page.goto(f"{server.url}/#code={logins.link(device)}")
+            await page.goto(f"{url}/#code={logins.link(device)}")
             await expect(page.get_by_role("main")).not_to_contain_text("once for each device")
             await page.evaluate("path => { location.hash = '/' + path }", path)
             pages.append(page)

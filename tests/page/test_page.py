@@ -289,32 +289,6 @@ async def test_hostile_text_is_shown_and_runs_nothing(begin: Begin, open_page: O
     assert of(e.TurnEnded, await read(session))
 
 
-async def test_page_that_lost_its_server_says_so_and_misses_nothing(
-    begin: Begin, open_page: OpenPage
-) -> None:
-    _, session = await begin(
-        Text("before"), Text("meanwhile"), Text("after"), task="go", name="cut"
-    )
-    page = await open_page("s/cut")
-    log = page.get_by_role("log")
-    await expect(log).to_contain_text("before")
-    await page.context.set_offline(True)
-    await page.evaluate("dispatchEvent(new Event('online'))")  # what was open is cut too
-    await session.send("go on")
-    await expect(page.get_by_role("status")).to_contain_text("No connection since")
-    box = page.get_by_role("textbox", name="Message to cut")
-    await box.fill("sent while offline")
-    await box.press("Enter")
-    await expect(page.locator(".queue")).to_contain_text("Not sent yet")
-    await page.context.set_offline(False)
-    await expect(log).to_contain_text("meanwhile")
-    await expect(log).to_contain_text("after")
-    accepted = [each for each in await read(session) if isinstance(each, e.MessageAccepted)]
-    assert [each.text for each in accepted].count("sent while offline") == 1
-    words = await log.inner_text()
-    assert [words.count(each) for each in ("before", "meanwhile", "after")] == [1, 1, 1]
-
-
 async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(
     host: Host, fake_model: Any, repo: Repo, open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import {asks} from './effects.js';
 import {plain} from './inert.js';
+import {isSeen, tells} from './places.js';
 import {all, waiting} from './store.js';
 import {go} from './ui.js';
 import {sessionPath} from './paths.js';
@@ -27,7 +28,7 @@ function tell(sessions) {
   navigator.setAppBadge?.(sessions).catch(() => {});
 }
 
-/** Tell of requests that came while the page is not looked at; those that stood there at the start are no news. */
+/** Tell of requests that came while the page is not looked at, in one tab of it; those that stood there at the start are no news. */
 function notify(open) {
   const fresh = open.filter((entry) => !told.has(entry.request.request));
   for (const {request} of fresh) told.add(request.request);
@@ -35,7 +36,7 @@ function notify(open) {
     known = all().length > 0;
     return;
   }
-  if (document.visibilityState === 'visible' || !granted()) return;
+  if (isSeen() || !tells() || !granted()) return;
   for (const {summary, request} of fresh) {
     const link = `${sessionPath(summary)}?request=${encodeURIComponent(request.request)}`;
     const text = `${plain(summary.info.name, 60)} ${asks(request)}`;

@@ -2,11 +2,13 @@
 
 import {ask, NoConnection, path, Problem} from './http.js';
 import {Conversation, folded} from './conversation.js';
+import {isSeen} from './places.js';
 import {EventStream} from './stream.js';
 import {Summary} from './summary.js';
 
 const PAGE = 300;
 const AT_ONCE_S = 0.3;
+const HIDDEN_MS = 500; // how often a hidden page is painted, for its title and what it tells
 
 /** The end of a session is kept so long at most; what is older is fetched when it is looked for. */
 const KEPT = 20_000;
@@ -35,7 +37,7 @@ export function looksOfAll() {
   return changes;
 }
 
-/** Paint once, with the next frame. */
+/** Paint once, with the next frame; while the page is hidden there are none, and its title counts on. */
 export function changed() {
   changes += 1;
   paintSoon();
@@ -44,13 +46,18 @@ export function changed() {
 function paintSoon() {
   if (asked) return;
   asked = true;
-  requestAnimationFrame(() => {
-    const began = performance.now();
-    asked = false;
-    paint();
-    painted.port2.postMessage(began);
-  });
+  if (isSeen()) requestAnimationFrame(paintNow);
+  else setTimeout(paintNow, HIDDEN_MS);
 }
+
+function paintNow() {
+  const began = performance.now();
+  asked = false;
+  paint();
+  painted.port2.postMessage(began);
+}
+
+document.addEventListener('visibilitychange', paintNow); // what was asked for as a frame may never come
 
 // Painting takes a fifth of the time at most while nothing but text comes: so a phone stays cool.
 const REST = 4;
@@ -72,7 +79,7 @@ function paintText() {
 
 // Clocks go on without events.
 setInterval(() => {
-  if (document.visibilityState === 'visible') changed();
+  if (isSeen()) changed();
 }, 1000);
 
 let asksFor = null; // the session whose deltas the stream was asked for
@@ -87,13 +94,16 @@ const stream = new EventStream({
     const query = new URLSearchParams();
     asksFor = stream.cursor && isKnown(state.open) ? state.open : null;
     if (asksFor) query.set('live', asksFor.id);
-    if (document.visibilityState === 'visible') query.set('attend', '1');
+    if (isSeen()) query.set('attend', '1');
     return `events?${query}`;
   },
   take,
   removed(session) {
     state.sessions.delete(session);
     changed();
+  },
+  missed() {
+    forgetRemoved().catch(() => {}); // the next gap looks again
   },
   following() {
     if (asksFor) asksFor.isLive = true;
@@ -119,7 +129,6 @@ function follow() {
 
 export function begin() {
   stream.run();
-  document.addEventListener('visibilitychange', () => stream.again());
 }
 
 export function tryNow() {
@@ -135,10 +144,18 @@ export function isLost() {
   return state.lostSince !== null && Date.now() / 1000 - state.lostSince > 3;
 }
 
-async function learnAll() {
+/** Leave out the sessions that are gone; return those that are there. */
+async function forgetRemoved() {
+  const known = [...state.sessions.keys()]; // and not what begins meanwhile
   const infos = await ask('GET', 'sessions', undefined, {within: 20_000});
   const ids = new Set(infos.map((info) => info.id));
-  for (const id of state.sessions.keys()) if (!ids.has(id)) state.sessions.delete(id);
+  for (const id of known) if (!ids.has(id)) state.sessions.delete(id);
+  changed();
+  return infos;
+}
+
+async function learnAll() {
+  const infos = await forgetRemoved();
   for (const info of infos) learn(info);
   state.seen ??= Object.fromEntries(infos.map((info) => [info.id, info.seq])); // all is old at first
   state.loaded = true;
@@ -346,7 +363,7 @@ export function seenUpTo(id) {
 
 /** The person has this session on the screen: what it has done is not new any more. */
 export function markSeen(summary) {
-  if (!state.seen || state.seen[summary.id] === summary.info.seq || document.visibilityState !== 'visible') return;
+  if (!state.seen || state.seen[summary.id] === summary.info.seq || !isSeen()) return;
   state.seen[summary.id] = summary.info.seq;
   for (const id of Object.keys(state.seen)) if (state.loaded && !state.sessions.has(id)) delete state.seen[id];
   localStorage.setItem('midflight.seen', JSON.stringify(state.seen));
