@@ -18,6 +18,8 @@ from midflight.client.client import connect
 from midflight.client.spawn import NOTIFY_VARIABLE
 from midflight.errors import InvalidOption, StoreFailed
 from midflight.host import Host
+from midflight.host.http.logins import Logins
+from midflight.journal import JournalLocation
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, HttpError, Text, ToolCall
@@ -74,9 +76,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def host(open_host: Hosts, receiver: Receiver) -> AsyncIterator[Host]:
+async def host(open_host: Hosts, receiver: Receiver, state: Path) -> AsyncIterator[Host]:
     """Return a host that notifies the receiver."""
-    notifier = Notifier(f"json://127.0.0.1:{receiver.port}")
+    notifier = Notifier(f"json://127.0.0.1:{receiver.port}", JournalLocation(state))
     host = await open_host(on_session=notifier.follow)
     yield host
     for session in host.live():
@@ -93,6 +95,20 @@ async def test_user_is_notified_of_requests_and_ended_turns(
     assert await receiver.told.get() == ("here asks you", "Which?")
     await session.answer(session.pending[0], answers={"Which?": "A"})
     assert await receiver.told.get() == ("here is done", "All is done. Really.")
+
+
+async def test_notification_leads_to_its_request_on_the_page_that_is_served(
+    begin: Begin, receiver: Receiver, state: Path
+) -> None:
+    logins = Logins(JournalLocation(state))
+    logins.serve(["https://my.name", "http://127.0.0.1:7433"])
+    _, session = await begin(WRITE, Text("Done."), task="go", name="here")
+    _, told = await receiver.told.get()
+    asked = session.pending[0].request
+    assert told == f"Write new\nhttps://my.name/#/s/{session.id}?request={asked}"
+    logins.serve([])  # it has ended
+    await session.answer(asked)
+    assert await receiver.told.get() == ("here is done", "Done.")
 
 
 async def test_request_that_is_answered_at_once_is_not_notified(
@@ -127,9 +143,9 @@ async def test_notification_that_cannot_be_sent_is_one_notice(
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "nosuch://secret@host"])
-async def test_unusable_address_is_an_error_that_does_not_repeat_it(url: str) -> None:
+async def test_unusable_address_is_an_error_that_does_not_repeat_it(url: str, state: Path) -> None:
     with pytest.raises(InvalidOption, match="notify") as caught:
-        Notifier(url)
+        Notifier(url, JournalLocation(state))
     assert "secret" not in str(caught.value)
 
 

@@ -233,8 +233,9 @@ def make_notifier(url: str | None) -> Notifier | None:
     if not url:
         return None
     from midflight.host.notify import Notifier
+    from midflight.journal.choice import choose
 
-    return Notifier(url)
+    return Notifier(url, choose().location)
 
 
 async def _open(notifier: Notifier | None, park_after: Callable[[], float] | None) -> Host:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from urllib.parse import quote
 
 from midflight import events as e
 from midflight._util.aio import TaskSet
-from midflight.errors import EventsExpired, InvalidOption, StoreFailed
+from midflight.errors import EventsExpired, InvalidOption, MidflightError, StoreFailed
+from midflight.host.http.logins import Logins
+from midflight.journal import JournalLocation
 from midflight.session.session import Session
 from midflight.state.news import news
 
@@ -23,8 +26,11 @@ _EXTRA = "pip install 'midflight[notify]'"
 class Notifier:
     """Sends news of sessions to one address, by ``apprise``."""
 
-    def __init__(self, url: str) -> None:
-        """``url`` is an address of apprise. Raises `InvalidOption`, which does not repeat it."""
+    def __init__(self, url: str, location: JournalLocation) -> None:
+        """``url`` is an address of apprise, ``location`` that of the sessions' journal.
+
+        Raises `InvalidOption`, which does not repeat the address.
+        """
         try:
             import apprise  # type: ignore[import-not-found,unused-ignore]  # an extra
         except ImportError as error:
@@ -34,6 +40,7 @@ class Notifier:
             raise InvalidOption(
                 "notify", "this is no address that apprise knows", "for example ntfy://my-topic"
             )
+        self._logins = Logins(location)
         self._tasks = TaskSet()
 
     def follow(self, session: Session) -> None:
@@ -55,7 +62,7 @@ class Notifier:
                         await asyncio.sleep(PATIENCE_S)
                     answered = isinstance(event, e.Request) and event not in session.pending
                     told = None if answered else news(event, session.name, cwd)
-                    sent = told is None or await self._send(*told)
+                    sent = told is None or await self._send(*told, _place(session, event))
                     if not sent and not failed:
                         failed = True
                         session.notice("warning", "a notification could not be sent")
@@ -66,8 +73,20 @@ class Notifier:
                 pass  # the session reports it itself; nothing more happens here
             return
 
-    async def _send(self, title: str, body: str) -> bool:
+    async def _send(self, title: str, body: str, place: str) -> bool:
         with contextlib.suppress(Exception):  # of whatever service is behind the address
             async with asyncio.timeout(TIMEOUT_S):
-                return bool(await asyncio.to_thread(self._apprise.notify, body, title))
+                return bool(await asyncio.to_thread(self._send_now, title, body, place))
         return False
+
+    def _send_now(self, title: str, body: str, place: str) -> bool:
+        """Send it with a link to the page, where a server runs that has one. It opens nothing."""
+        with contextlib.suppress(MidflightError):
+            body = f"{body}\n{self._logins.urls()[0]}/#/{place}"
+        return bool(self._apprise.notify(body, title))
+
+
+def _place(session: Session, event: e.Event) -> str:
+    """Return where the page shows what an event is about."""
+    asked = f"?request={quote(event.request, safe='')}" if isinstance(event, e.Request) else ""
+    return f"s/{session.id}{asked}"
