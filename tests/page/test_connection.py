@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
+from tests.faults.manifest import fault
 from tests.page.conftest import OpenPage
 from tests.server.conftest import Server
-from tests.support.events import PATIENCE_S
+from tests.support.events import PATIENCE_S, until
 from tests.support.program import Program, watched
 
+from midflight import events as e
 from midflight.client.client import Client
+from midflight.host.http.logins import Logins
+from midflight.journal import JournalLocation
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall
 
@@ -152,3 +156,36 @@ async def test_page_outlives_a_cut_and_a_server_that_is_killed_and_started_anew(
         await page.wait_for_function(ONCE, arg=[*said, "while it is dead"])
         assert await page.evaluate("shownAfter")  # it is the same page
         await expect(box).to_have_value("half a thought")
+
+
+PRESENT = """[location.href, document.referrer, String(history.length), ...performance
+  .getEntriesByType('resource').map((one) => one.name)].join(' ')"""
+
+
+@fault("S1", "S4")
+async def test_withdrawn_device_is_shown_the_door_and_finds_back_by_a_new_link(
+    begin: Begin, open_page: OpenPage, state: Path
+) -> None:
+    write = ToolCall("Bash", {"command": "touch it"})
+    _, session = await begin(write, Text("done"), Text("more"), task="go", name="asks")
+    asked = await until(session, e.PermissionRequested)
+    desk = await open_page()
+    phone = await open_page(f"s/{session.id}?request={asked.request}", device="phone")
+    for page in (desk, phone):
+        await expect(page.get_by_text("Run a command?")).to_be_visible()
+    logins = Logins(JournalLocation(state))
+    logins.forget("phone")
+    await session.send("next", delivery="queue")
+    await expect(phone.get_by_role("main")).to_contain_text("This device was withdrawn")
+    assert "touch it" not in await phone.inner_text("body")
+    code = logins.link("phone")
+    await phone.get_by_role("textbox", name="The link, or its code").fill(code)
+    await phone.get_by_role("button", name="Open").click()
+    await expect(phone.get_by_text("Run a command?")).to_be_visible()
+    await desk.get_by_role("button", name="Allow y").click()
+    await expect(phone.get_by_role("log")).to_contain_text("done")
+    secret = await phone.evaluate("localStorage.getItem('midflight.secret')")
+    present = await phone.evaluate(PRESENT)
+    assert secret not in present
+    assert code not in present
+    assert "#code=" not in present

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -66,7 +66,7 @@ def events_route(feed: Feed, service: AllSessions) -> ApiRoute:
 
 async def _stream(
     first: bytes, frames: AsyncGenerator[bytes], service: AllSessions
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     try:
         yield first
         async for frame in frames:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import cast
 
 from starlette.responses import StreamingResponse
+from starlette.types import Send
 
 from midflight import events as e
 from midflight.errors import MidflightError
@@ -21,9 +24,18 @@ END, LAGGED, LEAVING = (
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def response(frames: AsyncIterator[bytes]) -> StreamingResponse:
+def response(frames: AsyncGenerator[bytes]) -> StreamingResponse:
     """Return the response of a stream, which no proxy keeps back."""
-    return StreamingResponse(frames, media_type="text/event-stream", headers=_HEADERS)
+    return _Stream(frames, media_type="text/event-stream", headers=_HEADERS)
+
+
+class _Stream(StreamingResponse):
+    """A stream that ends what it reads from, also when its reader is sent away in the middle."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream."""
+        async with contextlib.aclosing(cast("AsyncGenerator[bytes]", self.body_iterator)):
+            await super().stream_response(send)
 
 
 def frame(event: e.Event, id: bytes = b"") -> bytes:

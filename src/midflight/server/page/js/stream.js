@@ -62,6 +62,7 @@ export class EventStream {
 
   /** Read for as long as the page lives. */
   async run() {
+    this.stopped = false; // a device that was withdrawn may have logged in anew
     while (!this.stopped) {
       let pause = null;
       try {
