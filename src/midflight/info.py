@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from midflight.effects import Effect
 from midflight.events import Request, from_newer
 from midflight.values import SessionStatus, Support
 
-__all__ = ["AgentInfo", "Outcome", "SessionInfo"]
+__all__ = ["AgentInfo", "EditedInput", "EffectsInfo", "Outcome", "SessionInfo"]
 
 AGENT = b": agent "
 """How a stream of events tells an `AgentInfo`: a comment, so that older readers pass over it."""
@@ -75,6 +76,18 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     permission_mode: str
     options: dict[str, Any] | None = None
     attended: bool = False
+
+
+class EditedInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The input with which a person would allow a call, instead of the agent's own."""
+
+    input: dict[str, Any]
+
+
+class EffectsInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call would do."""
+
+    effects: tuple[Effect, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

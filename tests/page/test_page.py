@@ -120,6 +120,30 @@ async def test_denial_takes_a_reason_that_the_agent_is_told(
     assert "use make instead" in str(model.requests[-1].messages)
 
 
+async def test_edited_input_is_allowed_when_what_it_does_was_read(
+    begin: Begin, open_page: OpenPage, tmp_path: Path
+) -> None:
+    _, session = await begin(WRITE, Text("done"), task="go", name="edit")
+    page = await open_page("s/edit", size=(1440, 420))
+    await page.get_by_role("button", name="Edit its input").click()
+    field = page.get_by_role("textbox", name="What the tool gets instead")
+    await field.fill("[]")
+    await page.get_by_role("button", name="Look at it").click()
+    await expect(page.get_by_text("an object is needed")).to_be_visible()
+    lines = "".join(f"line {each}\n" for each in range(12))
+    await field.fill(json.dumps({"file_path": "other.txt", "content": lines}))
+    await page.get_by_role("button", name="Look at it").click()
+    card = page.locator(".request.open")
+    await expect(card).to_contain_text("other.txt")
+    await expect(card.locator(".diff")).to_contain_text("line 11")
+    await expect(card.get_by_text("Read it to its end first")).to_be_visible()
+    assert session.pending
+    await card.locator(".end").scroll_into_view_if_needed()
+    await card.get_by_role("button", name="Allow y").click()
+    await expect(page.get_by_role("log")).to_contain_text("done")
+    assert (tmp_path / "other.txt").read_text() == lines
+
+
 async def test_press_that_comes_with_the_request_answers_nothing(
     begin: Begin, open_page: OpenPage
 ) -> None:

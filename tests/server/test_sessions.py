@@ -129,6 +129,30 @@ async def test_second_answer_is_409_and_names_the_first(server: Server, begin: B
     assert (late["code"], late["decision"], late["status"]) == ("already_answered", first, 409)
 
 
+async def test_what_another_input_would_do_is_told_before_it_is_allowed(
+    server: Server, begin: Begin, tmp_path: Path
+) -> None:
+    _, session = await begin([WRITE], Text("done"))
+    message = await session.send("write")
+    asked = await until(session, e.PermissionRequested)
+    edited = {"input": {"file_path": "other", "content": "by a person\n"}}
+    path = f"/sessions/{session.id}/requests"
+    status, told = await server.call(f"{path}/{asked.request}/effects", "POST", edited)
+    assert status == 200
+    (effect,) = told["effects"]
+    assert (effect["type"], effect["path"]) == ("edit", str(tmp_path / "other"))
+    assert effect["diff"].endswith("+by a person")
+    odd = {"input": {"file_path": "other", "content": "x", "more": 1}}
+    _, told = await server.call(f"{path}/{asked.request}/effects", "POST", odd)
+    assert told["effects"] == [{"type": "other", **odd}]
+    assert not (tmp_path / "other").exists()
+    assert (await server.call(f"{path}/none/effects", "POST", edited))[0] == 404
+    assert (await server.call(f"{path}/{asked.request}/effects", "POST", {}))[0] == 422
+    await session.answer(asked.request, "deny")
+    assert (await server.call(f"{path}/{asked.request}/effects", "POST", edited))[0] == 409
+    await message.result()
+
+
 @pytest.fixture
 async def wanted(started: Started, fake_model: Any, tmp_path: Path) -> dict[str, Any]:
     """Return what a session is begun with whose agent answers once."""

@@ -26,7 +26,7 @@ from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import Conflict, HostGone, InvalidInput, InvalidOption, NotFound
 from midflight.family import INHERITED, FamilyBounds
 from midflight.images import Image
-from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EditedInput, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal, restored
 from midflight.journal.base import SessionReader
 from midflight.journal.choice import JournalAddress
@@ -306,6 +306,15 @@ class Client:
         """
         await self.check(session, command)
         return await self._placement.command(session, c.encode(c.with_id(command)))
+
+    async def effects(self, session: str, request: str, input: dict[str, Any]) -> EffectsInfo:
+        """Return what a call that waits for its permission would do with another input.
+
+        Raises `NotFound`, `AlreadyAnswered`, `InvalidInput` or `NotAllowed`.
+        """
+        await self.check(session, c.Answer(request=request, input=input))
+        body = msgspec.json.encode(EditedInput(input=input))
+        return await self._placement.effects(session, request, body)
 
     async def remove(self, session: str) -> None:
         """Stop a session and remove it from the journal, by its id. Raises `NotAllowed`."""

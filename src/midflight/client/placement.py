@@ -16,7 +16,7 @@ from midflight.client.http import HostSick, Told, call, read, read_session, stre
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
-from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import HostRow, Journal
 from midflight.values import Who
 from midflight.who import DEVICE, DOOR
@@ -114,6 +114,14 @@ class Placement:
                     sick.add(address)
                 await self._journal.host_gone(session)
         raise AssertionError
+
+    async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
+        """Ask a session's host what a call would do. Raises the error that it answers."""
+        address = await self._address(session)
+        if address is None:
+            raise NotFound("this session is at rest, and asks nothing")
+        path = f"/sessions/{session}/requests/{quote(request, safe='')}/effects"
+        return read(await self._post(address, path, body), EffectsInfo)
 
     async def remove(self, session: str) -> None:
         """Have a session's host remove it; one at rest is removed by this process itself."""

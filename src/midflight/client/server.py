@@ -19,7 +19,7 @@ from midflight.address import ServerAddress
 from midflight.client.http import Told, call, read, read_session, stream
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import NotFound, Unauthorized, UnsupportedOption
-from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.info import decode as decode_info
 from midflight.journal import HostRow, SessionRow
 from midflight.journal.base import Past
@@ -198,6 +198,11 @@ class ServerPlacement:
     async def command(self, session: str, body: bytes) -> Outcome:
         """Give a session a command. Raises the error that the server answers."""
         return read(await self._link.ask(f"/sessions/{session}/commands", "POST", body), Outcome)
+
+    async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
+        """Ask what a call would do with another input. Raises the error that the server answers."""
+        path = f"/sessions/{session}/requests/{quote(request, safe='')}/effects"
+        return read(await self._link.ask(path, "POST", body), EffectsInfo)
 
     async def remove(self, session: str) -> None:
         """Have a session removed."""

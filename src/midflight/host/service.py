@@ -18,7 +18,7 @@ from midflight.errors import Conflict, NotFound
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.images import Image
-from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.options import Options
 from midflight.session.session import Session
@@ -192,6 +192,16 @@ class SessionService:
         await session.carry_out(command, who=who)
         message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
         return _outcome(session, message or getattr(command, "message", None))
+
+    async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
+        """Return what a call that waits for its permission would do with another input.
+
+        Raises `NotFound` where the session is not live, and as `Session.effects_of` does.
+        """
+        session = self._sessions.get(id)
+        if session is None:
+            raise NotFound("this session is at rest, and asks nothing")
+        return EffectsInfo(effects=await session.effects_of(request, input))
 
     # Events -------------------------------------------------------------------------------
 

@@ -147,10 +147,8 @@ class RequestRules:
             return
         if answer.answers:
             raise InvalidInput(f"request {answer.request} takes no answers", "allow or deny it")
-        if answer.input is not None and self._context.support("edited_input") == "not":
-            raise InvalidInput(
-                "the agent takes no other input for a call", "deny it, and say what to do instead"
-            )
+        if answer.input is not None:
+            self.editable(answer.request)
         rule = self._remembered(request, answer)
         self._resolve(
             request,
@@ -163,6 +161,20 @@ class RequestRules:
         )
         if rule:
             self.review()
+
+    def editable(self, request: str) -> e.PermissionRequested:
+        """Return an open permission that can be given with another input.
+
+        Raises `NotFound`, `AlreadyAnswered` or `InvalidInput`.
+        """
+        asked = self._context.state.requests.get(request)
+        if not isinstance(asked, e.PermissionRequested):
+            raise InvalidInput(f"request {request} is about no call", "answer its questions")
+        if self._context.support("edited_input") == "not":
+            raise InvalidInput(
+                "the agent takes no other input for a call", "deny it, and say what to do instead"
+            )
+        return asked
 
     @staticmethod
     def _remembered(request: Request, answer: Answer) -> str:

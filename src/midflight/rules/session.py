@@ -350,6 +350,10 @@ class SessionRules:
         self._context.now = now
         return self._requests.renew(request, fresh)
 
+    def editable(self, request: str) -> e.PermissionRequested:
+        """Return an open permission that can be given with another input; see `RequestRules`."""
+        return self._requests.editable(request)
+
     def reprice(self) -> None:
         """The price table is loaded: emit the estimates that waited for it."""
         usage = self.state.ledger.reprice() if self.state.ended is None else None

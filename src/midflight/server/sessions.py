@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from typing import Any
 
 from midflight import commands as c
 from midflight import events as e
@@ -16,7 +17,7 @@ from midflight.client.client import Client
 from midflight.client.session import RemoteSession
 from midflight.errors import HostGone, InvalidOption, NotFound
 from midflight.host.service import Wanted
-from midflight.info import AgentInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.state.search import Found
 from midflight.values import SessionStatus, Who
 from midflight.worktrees import own_worktree
@@ -101,6 +102,10 @@ class AllSessions:
     ) -> Outcome:
         """Have the session's host carry out a command."""
         return await self._client.speaking_for(who).carry_out(id, command)
+
+    async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
+        """Ask the session's host what a call would do with another input."""
+        return await self._client.effects(id, request, input)
 
     # Events -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import msgspec
 
 from midflight._util.aio import TaskSet
 from midflight.agents.base import Agent, Died, Dropped, Finished, Preparing, Step, Up
-from midflight.effects import OtherEffect, rule_of
+from midflight.effects import Effect, OtherEffect, rule_of
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed, UnsupportedOption
 from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
 from midflight.images import Image
@@ -291,14 +291,18 @@ class AgentRunner:
         """
         kept = self._inputs.get(request.call, request.input)
         request = msgspec.structs.replace(request, input=copy.deepcopy(kept))
-        try:
-            async with asyncio.timeout(EFFECTS_TIMEOUT_S):
-                effects = await asyncio.to_thread(self.agent.effects, request)
-        except Exception as error:  # noqa: BLE001 - what cannot be told must be shown raw
-            _log.debug("%s: no effects: %s", self.agent.name, type(error).__name__)
-            effects = (OtherEffect(input=request.input),)
+        effects = await self.effects_of(request)
         rule = rule_of(effects, str(self._options.cwd))
         return msgspec.structs.replace(request, effects=effects, rule=rule)
+
+    async def effects_of(self, request: PermissionRequested) -> tuple[Effect, ...]:
+        """Return what a call with the input of a request would do; its raw input as above."""
+        try:
+            async with asyncio.timeout(EFFECTS_TIMEOUT_S):
+                return await asyncio.to_thread(self.agent.effects, request)
+        except Exception as error:  # noqa: BLE001 - what cannot be told must be shown raw
+            _log.debug("%s: no effects: %s", self.agent.name, type(error).__name__)
+            return (OtherEffect(input=request.input),)
 
     def _request_prices(self) -> None:
         """Load the price table in a thread, if a model call waits for it; estimates follow.

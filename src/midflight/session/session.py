@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from midflight import commands as c
 from midflight import events as e
 from midflight import lineage
@@ -18,6 +20,7 @@ from midflight._util.aio import Alarm, finished
 from midflight._util.text import slug
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
+from midflight.effects import Effect
 from midflight.errors import AgentFailed, Conflict
 from midflight.images import Image
 from midflight.journal.base import Past, Record, Summary
@@ -263,6 +266,14 @@ class Session(BaseSession):
                 "what this would do has changed since it was asked",
                 f"it is asked anew as {renewed[answer.request]}",
             )
+
+    async def effects_of(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
+        """Return what the call of a permission would do with another input, before it is given.
+
+        Raises `NotFound`, `AlreadyAnswered`, or `InvalidInput` where it cannot be given.
+        """
+        asked = self._rules.editable(request)
+        return await self._runner.effects_of(msgspec.structs.replace(asked, input=input))
 
     async def _renew(self, requests: Iterable[str]) -> dict[str, str]:
         """Ask those permissions anew whose effects have changed; return their new ids."""

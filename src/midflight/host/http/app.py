@@ -6,7 +6,7 @@ those of all hosts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import unquote
@@ -29,7 +29,14 @@ from midflight.host.http.operations import ApiRoute, Operation, Query
 from midflight.host.http.problems import Logged, Unexpected, assemble, log
 from midflight.host.service import SessionService, Wanted
 from midflight.images import Image, check_images
-from midflight.info import AGENT, AgentInfo, Outcome, SessionInfo
+from midflight.info import (
+    AGENT,
+    AgentInfo,
+    EditedInput,
+    EffectsInfo,
+    Outcome,
+    SessionInfo,
+)
 from midflight.state.search import MOST_HITS, Found
 from midflight.values import STATUSES, SessionStatus, Who
 from midflight.who import DEVICE, DOOR
@@ -109,6 +116,10 @@ class Service(Protocol):
         """Carry out a command."""
         ...
 
+    async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
+        """Return what a call that waits would do with another input."""
+        ...
+
     async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
         """Return a page of durable events."""
         ...
@@ -168,6 +179,12 @@ _COMMAND = Operation(
     body=c.ANY,
     example={"type": "send", "text": "plus signs are allowed in addresses", "delivery": "steer"},
 )
+_EFFECTS = Operation(
+    "What a call would do with another input, before it is allowed with that",
+    {200: EffectsInfo},
+    body=EditedInput,
+    example={"input": {"command": "make test"}},
+)
 _AGENT = Operation("What a session's agent can do, and its options", {200: AgentInfo})
 _EVENTS = Operation(
     "What has happened in a session: a page, or a stream of what happens",
@@ -196,6 +213,7 @@ def session_routes(service: Service) -> list[ApiRoute]:
         ApiRoute("/sessions/{session}", api.show, _SHOW),
         ApiRoute("/sessions/{session}", api.remove, _REMOVE, "DELETE"),
         ApiRoute("/sessions/{session}/commands", api.command, _COMMAND, "POST"),
+        ApiRoute("/sessions/{session}/requests/{request}/effects", api.effects, _EFFECTS, "POST"),
         ApiRoute("/sessions/{session}/agent", api.agent, _AGENT),
         ApiRoute("/sessions/{session}/events", api.events, _EVENTS),
         ApiRoute("/sessions/{session}/search", api.search, _SEARCH),
@@ -307,6 +325,16 @@ class _Api:
         )
         return as_json(outcome, 202)
 
+    async def effects(self, request: Request) -> Response:
+        try:
+            edited = msgspec.json.decode(await body_of(request), type=EditedInput)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise InvalidInput(f"not an input: {error}", '{"input": {…}}') from error
+        info, asked = await self._info(request), request.path_params["request"]
+        allow = c.Answer(request=asked, input=edited.input)  # files are read for it
+        await self._authorizer(request).check(info.id, allow)
+        return as_json(await self._service.effects(info.id, asked, edited.input))
+
     async def agent(self, request: Request) -> Response:
         return as_json(await self._service.agent((await self._info(request)).id))
 
@@ -338,7 +366,7 @@ class _Api:
         )
         return as_json(cut)
 
-    async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncIterator[bytes]:
+    async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and that it lagged where it did.
 
         What the agent can do, and in which mode it works, comes as a comment before the first of

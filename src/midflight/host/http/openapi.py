@@ -17,6 +17,7 @@ _REF = "#/components/schemas/{name}"
 _SUCCESS = {200: "done", 201: "begun", 202: "accepted"}
 _PARAMETERS = {
     "session": ("a session: its id, its name, or how one of them begins", "fix-the-tests"),
+    "request": ("the `request` of what a session asks", "r1"),
     "device": ("a device: its id or its name", "phone"),
 }
 

@@ -3,8 +3,9 @@
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {live} from '../vendor/lit-html/directives/live.js';
 import {ref} from '../vendor/lit-html/directives/ref.js';
+import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {asks, effects, isRead, linesOf, question, words} from './effects.js';
-import {command, deviceName, NoConnection} from './http.js';
+import {ask, command, deviceName, NoConnection, path} from './http.js';
 import {exact, exactLine, inert} from './inert.js';
 import {icon, mark} from './marks.js';
 import {changed, decided, isLost, state} from './store.js';
@@ -60,13 +61,13 @@ function isOtherwiseBusy(request) {
 }
 
 export function allow(summary, request) {
-  if (request.type !== 'permission.requested' || !ready(request) || !isRead(request) || isOtherwiseBusy(request)) return;
-  const {input} = notes(request.request);
-  answer(summary, request, {decision: 'allow', ...(input && {input})}, 'Allowing…');
+  if (request.type !== 'permission.requested' || !ready(request) || !isRead(asAllowed(request)) || isOtherwiseBusy(request)) return;
+  const {edited} = notes(request.request);
+  answer(summary, request, {decision: 'allow', ...(edited && {input: edited.input})}, 'Allowing…');
 }
 
 export function allowForSession(summary, request) {
-  if (!request.rule || !ready(request) || !isRead(request) || isOtherwiseBusy(request) || notes(request.request).input) return;
+  if (!request.rule || !ready(request) || !isRead(request) || isOtherwiseBusy(request) || notes(request.request).edited) return;
   answer(summary, request, {decision: 'allow', remember: 'session'}, 'Allowing…');
 }
 
@@ -80,7 +81,7 @@ function deny(summary, request) {
 
 export function beginEdit(request) {
   if (request.type !== 'permission.requested' || !ready(request)) return;
-  note(request.request, {editing: JSON.stringify(request.input, null, 2)});
+  note(request.request, {editing: JSON.stringify(asAllowed(request).input, null, 2)});
 }
 
 /** Choose an option of the first open question, by its number. */
@@ -135,35 +136,60 @@ function denyField(summary, request) {
       <button class="quiet" @click=${() => note(request.request, {denying: false})}>Back</button></div>`;
 }
 
-function editField(summary, request) {
-  const {editing, wrong = ''} = notes(request.request);
-  const show = () => {
-    try {
-      const input = JSON.parse(notes(request.request).editing); // what was typed last may not be painted
-      if (input === null || typeof input !== 'object' || Array.isArray(input)) throw new Error('an object is needed');
-      note(request.request, {input, editing: undefined, wrong: ''});
-    } catch (error) {
-      note(request.request, {wrong: `That is not JSON: ${error.message}`});
+/** The request as it would be allowed: with the input that a person has given, and what that does. */
+export function asAllowed(request) {
+  const {edited} = notes(request.request);
+  return edited ? {...request, request: `${request.request} edited ${edited.times}`, input: edited.input, effects: edited.effects} : request;
+}
+
+let times = 0; // each edit is read anew
+
+/** Ask what the edited input would do: it can be allowed once that was read. */
+async function lookAtEdit(summary, request) {
+  const text = notes(request.request).editing; // what was typed last may not be painted
+  let input;
+  try {
+    input = JSON.parse(text);
+    if (input === null || typeof input !== 'object' || Array.isArray(input)) throw new Error('an object is needed');
+  } catch (error) {
+    note(request.request, {wrong: `That is not JSON: ${error.message}`});
+    return;
+  }
+  note(request.request, {looking: true, wrong: ''});
+  try {
+    const {effects: found} = await ask('POST', path(summary.id, `/requests/${encodeURIComponent(request.request)}/effects`), {input});
+    if (notes(request.request).editing === text) {
+      times += 1;
+      note(request.request, {edited: {input, effects: found, times}, editing: undefined});
+      moved(request.request);
     }
-  };
+  } catch (error) {
+    note(request.request, {wrong: error instanceof NoConnection ? 'No answer from the server. Look at it again when the connection is back.' : error.message});
+  } finally {
+    note(request.request, {looking: false});
+  }
+}
+
+function editField(summary, request) {
+  const {editing, wrong = '', looking = false} = notes(request.request);
   return html`
     <label class="field ask">What the tool gets instead
       <textarea class="mono" rows="8" spellcheck="false" .value=${live(editing)} @input=${(event) => note(request.request, {editing: event.target.value})}></textarea></label>
     ${wrong ? html`<p class="fail">${inert(wrong)}</p>` : nothing}
-    <div class="buttons"><button class="act" @click=${show}>Look at it</button><button class="quiet" @click=${() => note(request.request, {editing: undefined})}>Back</button></div>`;
+    <div class="buttons"><button class="act" ?disabled=${looking || isLost()} @click=${() => lookAtEdit(summary, request)}>${looking ? 'Looking…' : 'Look at it'}</button><button class="quiet" @click=${() => note(request.request, {editing: undefined})}>Back</button></div>`;
 }
 
 function permissionButtons(summary, request, keys) {
-  const {sending, problem, input} = notes(request.request);
+  const {sending, problem, edited} = notes(request.request);
   const lost = isLost();
-  const read = isRead(request);
+  const read = isRead(asAllowed(request));
   const early = String(!stood(request));
-  const long = linesOf(request) > 20;
-  const word = sending === 'Allowing…' ? sending : long ? `Allow all ${linesOf(request)} lines` : 'Allow';
+  const lines = linesOf(asAllowed(request));
+  const word = sending === 'Allowing…' ? sending : lines > 20 ? `Allow all ${lines} lines` : 'Allow';
   const key = (letter) => (keys ? html`<kbd>${letter}</kbd>` : nothing);
   return html`<div class="buttons">
       <button class="act" aria-disabled=${early} ?disabled=${Boolean(sending) || lost || !read} @click=${() => allow(summary, request)}>${sending ? mark('running', '') : nothing}${word}${key('y')}</button>
-      ${request.rule && !input ? html`<button aria-disabled=${early} ?disabled=${Boolean(sending) || lost || !read} @click=${() => allowForSession(summary, request)}><span>Allow for this session: <span class="rule">${exactLine(request.rule)}</span></span>${key('a')}</button>` : nothing}
+      ${request.rule && !edited ? html`<button aria-disabled=${early} ?disabled=${Boolean(sending) || lost || !read} @click=${() => allowForSession(summary, request)}><span>Allow for this session: <span class="rule">${exactLine(request.rule)}</span></span>${key('a')}</button>` : nothing}
       <span class="apart"><button class="quiet" aria-disabled=${early} ?disabled=${Boolean(sending)} @click=${() => beginEdit(request)}>${request.effects?.[0]?.type === 'command' ? 'Edit the command…' : 'Edit its input…'}${key('e')}</button>
         <button aria-disabled=${early} ?disabled=${Boolean(sending) || lost} @click=${() => beginDeny(request)}>Deny…${key('n')}</button></span>
     </div>
@@ -175,11 +201,11 @@ function permissionButtons(summary, request, keys) {
 function permission(summary, request, keys) {
   const mine = notes(request.request);
   const {cwd} = summary.info;
-  const shown = mine.input ? {...request, effects: [{type: 'other', input: mine.input}]} : request;
+  const shown = asAllowed(request);
   return html`
     <h2 class="ask">${question(shown, cwd)}</h2>
-    ${mine.input ? html`<p class="small wait">You have changed what the tool gets. This is what is sent:</p>` : nothing}
-    ${effects(shown, cwd)}
+    ${mine.edited ? html`<p class="small wait">You have changed what the tool gets. This is what it does now:</p>` : nothing}
+    ${repeat([shown], (one) => one.request, (one) => effects(one, cwd))}
     ${request.reason ? html`<p class="said">The agent says: “${inert(request.reason)}”</p>` : nothing}
     ${mine.denying ? denyField(summary, request) : mine.editing !== undefined ? editField(summary, request) : permissionButtons(summary, request, keys)}`;
 }
