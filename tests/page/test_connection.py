@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -60,19 +61,23 @@ async def say(page: Page, name: str, text: str) -> None:
     await expect(page.get_by_role("log")).to_contain_text(text)
 
 
+def age(state: Path, session: str) -> None:
+    """Have a session rest for long: no cursor tells then that it was removed."""
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as journal, journal:
+        journal.execute("update sessions set updated = 0 where id = ?", [session])
+
+
 @pytest.mark.timeout(120)
 async def test_seven_tabs_share_a_few_streams_and_one_tells_while_all_are_hidden(
     begin: Begin,
     open_page: OpenPage,
     server: Server,
     client: Client,
-    monkeypatch: pytest.MonkeyPatch,
+    state: Path,
 ) -> None:
-    monkeypatch.setattr(
-        "midflight.server.feed.RECENT_S", 0.0
-    )  # so that no cursor knows of a removal
     await begin(lambda _: Text("done"), name="seven")
     _, gone = await begin(name="gone")
+    await asyncio.to_thread(age, state, gone.id)
     first = await open_page("s/seven")
     await first.context.grant_permissions(["notifications"])
     await first.context.add_init_script(HIDES)

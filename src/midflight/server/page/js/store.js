@@ -231,6 +231,7 @@ function keep(event) {
     open.arrived.push(event);
     return;
   }
+  if (event.seq <= (open.events.at(-1)?.seq ?? 0)) return; // it was read before the stream had it
   open.events.push(event);
   open.conversation.take(event);
   if (open.events.length > 2 * KEPT) {
