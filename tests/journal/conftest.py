@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from midflight.journal import Journal
+from midflight.journal.lease import MACHINE_VARIABLE
 
 ALL = os.environ.get("MIDFLIGHT_TEST_POSTGRES") == "1"
 
@@ -86,6 +87,15 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "state")
     return str(request.getfixturevalue("server"))
+
+
+Become = Callable[[str], None]
+
+
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch) -> Become:
+    """Return a function after which what is made in this process is on the machine of that name."""
+    return lambda machine: monkeypatch.setenv(MACHINE_VARIABLE, machine)
 
 
 Hosts = Callable[..., Awaitable[Journal]]

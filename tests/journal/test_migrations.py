@@ -76,7 +76,10 @@ def test_every_version_has_a_golden_file_and_a_step_to_the_next() -> None:
 
 
 async def test_tables_only_gain_columns_without_a_new_version(tmp_path: Path) -> None:
-    """Where they may be null: a host of an older midflight goes on writing without them."""
+    """Where they may be null: a host of an older midflight goes on writing without them.
+
+    A table that is new may have others: it does not know that one.
+    """
     golden = _golden(tmp_path / "golden", SCHEMA_VERSION)
     before = _columns(golden)
     for folder in (tmp_path / "new", golden):
@@ -86,7 +89,8 @@ async def test_tables_only_gain_columns_without_a_new_version(tmp_path: Path) ->
     assert _columns(golden) == _columns(tmp_path / "new")
     gained = _columns(golden) - before
     assert before < _columns(golden)
-    assert not any(required for _, _, _, required in gained)
+    known = {table for table, *_ in before}
+    assert not any(required for table, _, _, required in gained if table in known)
 
 
 @fault("D6")

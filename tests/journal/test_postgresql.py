@@ -14,25 +14,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from tests.faults.manifest import fault
-from tests.journal.conftest import Hosts
+from tests.journal.conftest import Become, Hosts
 from tests.support.journal import Program, begin, rows, sql
 
 from midflight._util.aio import TaskSet
 from midflight.errors import LeaseHeld, StoreFailed, StoreRefused
 from midflight.journal import Journal
 from midflight.journal.database import Database
-from midflight.journal.lease import MACHINE_VARIABLE, ProcessIdentity
+from midflight.journal.lease import ProcessIdentity
 from midflight.journal.postgresql import NOTICE_A_CUT, parameters
 
 PATIENCE_S = 30
-
-Become = Callable[[str], None]
-
-
-@pytest.fixture
-def become(monkeypatch: pytest.MonkeyPatch) -> Become:
-    """Return a function that makes what begins from then on another machine of this name."""
-    return lambda machine: monkeypatch.setenv(MACHINE_VARIABLE, machine)
 
 
 @contextlib.asynccontextmanager

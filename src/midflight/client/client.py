@@ -148,7 +148,7 @@ class Client:
         Of one that is not at work it is what agents of its kind can do. Raises `NotFound`.
         """
         row = await self._authorizer.find(session, exact=True)
-        if row.address is not None:
+        if row.address is not None and not row.far:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
                 seen = await self._placement.agent(row.address, session)
                 return msgspec.structs.replace(seen, options=seen.options or row.options)

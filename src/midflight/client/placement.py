@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from midflight import commands as c
 from midflight import environment
 from midflight.address import Address
+from midflight.client import inbox
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
@@ -98,10 +100,16 @@ class Placement:
     async def command(self, session: str, body: bytes) -> Outcome:
         """Give a session's host a command; one at rest gets a host.
 
-        Where the host has ended meanwhile, the next one gets it. Raises the error that it answers.
+        One on another machine finds it in its inbox. Where the host has ended meanwhile, the next
+        one gets it. Raises the error that it answers.
         """
         sick: set[Address] = set()
         for tries_left in reversed(range(TRIES)):
+            if (await self._journal.find(session, exact=True)).far:
+                left = await inbox.leave(self._journal, session, body, self._headers)
+                if left is not None:
+                    return left
+                continue
             try:
                 address = await self.host_of(session, sick)
                 outcome = await self._post(address, f"/sessions/{session}/commands", body)
@@ -113,7 +121,7 @@ class Placement:
                 if mine is None:
                     sick.add(address)
                 await self._journal.host_gone(session)
-        raise AssertionError
+        raise HostGone("the session's hosts have ended, one after the other", "send it again")
 
     async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
         """Ask a session's host what a call would do. Raises the error that it answers."""
@@ -124,7 +132,12 @@ class Placement:
         return read(await self._post(address, path, body), EffectsInfo)
 
     async def remove(self, session: str) -> None:
-        """Have a session's host remove it; one at rest is removed by this process itself."""
+        """Have a session's host remove it; one at rest is removed by this process itself.
+
+        One of another machine is closed there first.
+        """
+        if (await self._journal.find(session, exact=True)).far:
+            await self.command(session, c.encode(c.Close()))
         address = await self._address(session)
         if address is not None:
             await self._call(address, "DELETE", f"/sessions/{session}")
@@ -192,7 +205,11 @@ class Placement:
         hosts: dict[Address, HostRow] = {}
         for host in await self._journal.hosts():
             with contextlib.suppress(HostGone):  # it has no socket on this machine
-                if host.alive and (address := Address.parse(host.address)) not in but:
+                if (
+                    host.alive
+                    and not host.far
+                    and (address := Address.parse(host.address)) not in but
+                ):
                     hosts[address] = host
         asked = [
             _ask(address, f"takes={kind.mark(host.id)}&{what}") for address, host in hosts.items()
@@ -200,9 +217,14 @@ class Placement:
         return dict(zip(hosts, await asyncio.gather(*asked), strict=True))
 
     async def _address(self, session: str) -> Address | None:
-        """Return where a session is; None if it is at rest, or there is none."""
+        """Return where a session is; None if it is at rest, or there is none.
+
+        Raises `HostGone` for one on another machine: its host gets commands, and no questions.
+        """
         with contextlib.suppress(NotFound):
             row = await self._journal.find(session, exact=True)
+            if row.far:
+                raise HostGone("the session runs on another machine", "ask for it there")
             return None if row.address is None else Address.parse(row.address)
         return None
 

@@ -206,11 +206,7 @@ class RemoteSession(BaseSession):
             try:
                 with contextlib.suppress(HostGone):
                     await self._read()
-                after = self._log.last_seq
-                while page := await self._journal.events(self.id, after):
-                    for event in page:
-                        self._take(event)
-                    after = page[-1].seq or after
+                await self._catch_up()
             except (NotFound, StoreRefused) as error:
                 self._fail(error)
                 return
@@ -241,9 +237,14 @@ class RemoteSession(BaseSession):
         """Read from the session's host, if it has one, until that ends the stream.
 
         Where the host has died, another one ends what that has left open, so that every wait here
-        comes to an end.
+        comes to an end. What happens on another machine is read from the journal alone.
         """
         row = await self._journal.find(self.id, exact=True)
+        if row.far or row.address is None:
+            self._row = row  # which tells of the agent as well, where no host does
+            await self._catch_up()
+        if row.far:
+            return
         if row.address is not None:
             tells = False
             async for told in self._placement.events(
@@ -262,6 +263,14 @@ class RemoteSession(BaseSession):
         elif self._folded.ended is None and self._recovered_seq != row.seq:
             await self._placement.recover(self.id, row.seq)
             self._recovered_seq = row.seq
+
+    async def _catch_up(self) -> None:
+        """Read from the journal what has happened since."""
+        after = self._log.last_seq
+        while page := await self._journal.events(self.id, after):
+            for event in page:
+                self._take(event)
+            after = page[-1].seq or after
 
     def _take(self, event: e.Event) -> None:
         """Take in what happens; what was read from the journal and the host comes twice."""
@@ -300,7 +309,7 @@ class RemoteSession(BaseSession):
     async def _look(self) -> None:
         """Ask what the session's agent can do, and in which mode it works: no event reports it."""
         self._row = await self._journal.find(self.id, exact=True)
-        if self._row.address is not None:
+        if self._row.address is not None and not self._row.far:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
                 self._agent = await self._placement.agent(self._row.address, self.id)
                 return

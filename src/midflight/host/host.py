@@ -20,6 +20,7 @@ from midflight.environment import HostKind
 from midflight.errors import MidflightError, StoreFailed
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
+from midflight.host.inbox import InboxReader
 from midflight.host.recovery import recover_all
 from midflight.host.service import SessionService
 from midflight.host.sessions import OnSession, SessionTable
@@ -72,6 +73,7 @@ class Host:
         self._housekeeping = Housekeeping(
             self._journal, self._sessions, self._warm, park_after, self._service.is_read
         )
+        self._inbox = InboxReader(self._journal, self._service)
         self._listener = UnixListener()
         self._tasks = TaskSet()
 
@@ -109,6 +111,7 @@ class Host:
         self._listener.clear(await recover_all(self._journal))
         await self._listener.answer(self._make_app)
         self._tasks.start(self._housekeeping.tend())
+        self._tasks.start(self._inbox.serve())
 
     def _make_app(self) -> Logged:
         from midflight.host.http.app import make_app
@@ -123,6 +126,7 @@ class Host:
 
     async def _close(self) -> None:
         self._tasks.cancel()
+        await self._inbox.close()
         await self._sessions.park()
         await self._warm.close()
         await self._listener.close()

@@ -14,7 +14,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.environment import HostKind
-from midflight.errors import Conflict, NotFound
+from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.host.sessions import SessionTable
 from midflight.host.warm_pool import WarmAgents
 from midflight.images import Image
@@ -202,6 +202,12 @@ class SessionService:
         if session is None:
             raise NotFound("this session is at rest, and asks nothing")
         return EffectsInfo(effects=await session.effects_of(request, input))
+
+    def report(self, id: str, error: MidflightError, command: str) -> None:
+        """Tell those who read a session that a command, by its id, could not be carried out."""
+        session = self._sessions.get(id)
+        if session is not None:
+            session.notice("error", str(error), command=command)
 
     # Events -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 BUSY_S = 10.0
 """How long one writer waits for another one."""
+
+CLOSE_S = 3.0
+"""How long a reader may take that is not needed any more; a disk may hang for good."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _HINTS = {
@@ -62,6 +66,8 @@ class Database:
         alone = {"isolation_level": "AUTOCOMMIT"} if server is not None else {}
         self._reading = engine.execution_options(**alone)
         self._inode: int | None = None
+        self._reads = 0
+        self._read_less = threading.Condition()
 
     @classmethod
     def at(cls, where: Path | str) -> Database:
@@ -88,11 +94,17 @@ class Database:
 
     def read(self, job: Callable[[Connection], T]) -> T:
         """Do a job that only reads. Raises `StoreFailed`, or what the job raises."""
+        with self._read_less:
+            self._reads += 1
         try:
             with self._reading.connect() as connection:
                 return job(connection)
         except DBAPIError as error:
             raise self.failure(error) from error
+        finally:
+            with self._read_less:
+                self._reads -= 1
+                self._read_less.notify_all()
 
     def _check_there(self) -> None:
         """SQLite would keep writing to a file that was removed, and no reader could open it."""
@@ -131,7 +143,9 @@ class Database:
         return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; those of readers whose callers have left are waited for."""
+        with self._read_less:
+            self._read_less.wait_for(lambda: self._reads == 0, CLOSE_S)
         self.engine.dispose()
 
 

@@ -20,6 +20,7 @@ from midflight.journal import lease, queries, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
+from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
 from midflight.journal.presence import Presence
@@ -42,7 +43,8 @@ class Journal:
 
     One thread writes, for all sessions of this process; reads run beside it. Every method may
     raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
-    ``valid_until`` is when others may take it for dead, by `time.monotonic`.
+    ``valid_until`` is when others may take it for dead, by `time.monotonic`. ``inbox`` has the
+    commands of other machines.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Journal:
         self._location: JournalLocation
         self._database: Database
         self._writer: Writer
+        self.inbox: Inbox
 
     async def open(self) -> None:
         """Open it. Raises `StoreRefused` or `StoreFailed`, and leaves nothing open then."""
         await asyncio.to_thread(self._open)
         self._writer = Writer(self._database)
+        self.inbox = Inbox(self._read, self._writer.do)
 
     def _open(self) -> None:
         url = self.address.url
@@ -150,6 +154,24 @@ class Journal:
             async with asyncio.timeout(lease.BEAT_S):
                 await changed.wait()
         changed.clear()
+
+    @property
+    def on_server(self) -> bool:
+        """Whether hosts of other machines can have this journal too."""
+        return self._presence is not None
+
+    async def until_called(self, seconds: float) -> None:
+        """Wait until the `inbox` may have something for this host, or for so long."""
+        called = self._presence.called if self._presence else asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await called.wait()
+        called.clear()
+
+    def call(self) -> None:
+        """Have the inbox looked at again."""
+        if self._presence is not None:
+            self._presence.called.set()
 
     async def leave(self) -> None:
         """Give back all leases; this process is no host any more.

@@ -87,18 +87,29 @@ def _found(connection: Connection, version: int) -> int:
         connection.execute(insert(meta).values(version=version))
     found = int(connection.execute(select(meta.c.version)).scalar_one())
     if found <= version:
-        _add_columns(connection)
+        _add_what_is_new(connection)
     return found
 
 
-def _add_columns(connection: Connection) -> None:
-    """Add the columns that have come since; a host that does not know them is not disturbed."""
+def _add_what_is_new(connection: Connection) -> None:
+    """Add what has come since; a host that does not know it is not disturbed.
+
+    Raises `StoreRefused` where a table of others has the name of one.
+    """
     names = [table.name for table in metadata.sorted_tables]
     known = inspect(connection).get_multi_columns(filter_names=names)
+    there_are = {name for _, name in known}
+    for missing in (name for name in names if name not in there_are):
+        metadata.tables[missing].create(connection)
     for (_, table), columns in known.items():
         there = {column["name"] for column in columns}
         for column in metadata.tables[table].columns:
             if column.name not in there:
+                if not column.nullable:
+                    raise StoreRefused(
+                        f"the table {table} there is not midflight's",
+                        "give midflight a database, or a schema, of its own",
+                    )
                 kind = column.type.compile(connection.dialect)
                 connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
 

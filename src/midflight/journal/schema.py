@@ -8,11 +8,14 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
+    text,
 )
 
 SCHEMA_VERSION = 1
@@ -131,3 +134,26 @@ requests = Table(
     Column("asked", BigInteger, nullable=False),
     PrimaryKeyConstraint("session", "id"),
 )
+
+# What was said to a session on another machine than its owner's, in the order of the numbers.
+# `state` is waiting, taken, by the owner whose lease has this `generation`, or done: then `outcome`
+# has what it came to as JSON, and `command` nothing any more. `digest` is the command's, to know
+# another one with the same id by. `sender` says as JSON who has given it, and `given` when.
+inbox = Table(
+    "inbox",
+    metadata,
+    _session(),
+    Column("number", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("given", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("generation", Integer),
+    Column("outcome", Text),
+    PrimaryKeyConstraint("session", "number"),
+    UniqueConstraint("session", "id"),
+)
+_OPEN = text("state <> 'done'")
+Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)

@@ -1,0 +1,65 @@
+"""Commands for a session whose owner is on another machine: nobody dials in there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from midflight import commands as c
+from midflight import lineage
+from midflight.authorization import MAY_ANSWER
+from midflight.errors import HostGone
+from midflight.info import Outcome
+from midflight.journal import Journal
+from midflight.journal.inbox import WAIT_S, Sender
+from midflight.who import DEVICE, DOOR, caller
+
+FIRST_LOOK_S = 0.01
+LOOK_S = 0.25
+"""How often it is looked what a command has come to: soon at first, then less and less."""
+
+OWNER_S = 1.0
+"""How often it is looked whether the session still has an owner."""
+
+
+async def leave(
+    journal: Journal, session: str, body: bytes, headers: Mapping[str, str]
+) -> Outcome | None:
+    """Leave a command for a session's owner, and wait for what it comes to.
+
+    None says that the owner has ended before it carried it out, and that it was taken back.
+    ``headers`` are those with which a host would be asked. Raises the error that the owner
+    reports, or `HostGone` where it takes its time.
+    """
+    command = c.id_in(body) or uuid.uuid4().hex
+    await journal.inbox.put(session, command, body, _sender(headers))
+    loop = asyncio.get_running_loop()
+    until, pause = loop.time() + WAIT_S, FIRST_LOOK_S
+    owner_seen = loop.time()
+    while loop.time() < until:
+        if (settled := await journal.inbox.settled(session, command)) is not None:
+            return settled.result()
+        if loop.time() - owner_seen > OWNER_S:
+            owner_seen = loop.time()
+            ended = (await journal.find(session, exact=True)).host is None
+            if ended and await journal.inbox.withdraw(session, command):
+                return None
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LOOK_S)
+    raise HostGone(
+        "the session's host, on another machine, has not taken the command yet",
+        "it is on disk there, and is carried out when the host gets to it",
+    )
+
+
+def _sender(headers: Mapping[str, str]) -> Sender:
+    inside = lineage.inside()
+    device = unquote(headers.get(DEVICE, ""))
+    return Sender(
+        who=caller(headers.get(DOOR, ""), inside, os.getpid(), seen=True, device=device),
+        inside=tuple(inside),
+        may_answer=headers.get(MAY_ANSWER, ""),
+    )

@@ -1,0 +1,90 @@
+"""What a host does for senders on other machines: it carries out what they have left for it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+
+from midflight import commands as c
+from midflight._util.aio import TaskSet
+from midflight.authorization import AnswerGrant, Caller
+from midflight.errors import HostGone, MidflightError, StoreFailed
+from midflight.host.service import SessionService
+from midflight.info import Outcome
+from midflight.journal import Journal
+from midflight.journal.inbox import WAIT_S, Entry, Settled
+
+LOOK_AGAIN_S = 3.0
+"""How often the inbox is looked at without a call, which can be lost."""
+
+
+class InboxReader:
+    """Carries out the commands in the inbox of a host's sessions: for each one by one, in order."""
+
+    def __init__(self, journal: Journal, service: SessionService) -> None:
+        """Nothing is read yet."""
+        self._journal = journal
+        self._service = service
+        self._busy: set[str] = set()
+        self._tasks = TaskSet()
+
+    async def serve(self) -> None:
+        """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
+        while self._journal.on_server:
+            try:
+                await self._take()
+            except Exception as error:  # noqa: BLE001 - a host that did not look would be worse
+                context = {"message": "a host cannot look at its inbox", "exception": error}
+                if not isinstance(error, StoreFailed):  # which may pass, and is told elsewhere
+                    asyncio.get_running_loop().call_exception_handler(context)
+            await self._journal.until_called(LOOK_AGAIN_S)
+
+    async def close(self) -> None:
+        """Leave the rest to the next owners."""
+        await self._tasks.close()
+
+    async def _take(self) -> None:
+        host = self._journal.host
+        if host is None or self._service.closing:
+            return
+        entries = await self._journal.inbox.take(host, self._busy)
+        for session, those in itertools.groupby(entries, lambda entry: entry.session):
+            self._busy.add(session)
+            self._tasks.start(self._carry_out_all(session, list(those)))
+
+    async def _carry_out_all(self, session: str, entries: list[Entry]) -> None:
+        try:
+            for entry in entries:
+                await self._journal.inbox.settle(entry, await self._carry_out(entry))
+        except (HostGone, StoreFailed):
+            pass  # the session is not here any more: its next owner takes the rest again
+        finally:
+            self._busy.discard(session)
+            self._journal.call()  # more may have come meanwhile
+
+    async def _carry_out(self, entry: Entry) -> Settled:
+        """Do what the sender may do. Raises `HostGone` or `StoreFailed` where it is another's."""
+        try:
+            return Settled(outcome=await self._obey(entry))
+        except (HostGone, StoreFailed):
+            raise
+        except MidflightError as error:
+            wrong = error
+        except Exception as error:  # noqa: BLE001 - the sender has to be told
+            from midflight.host.http.problems import Unexpected, log
+
+            log(error, self._service.masked)
+            wrong = Unexpected(error)
+        if time.time() - entry.given > WAIT_S:  # nobody waits for the answer any more
+            self._service.report(entry.session, wrong, entry.id)
+        return Settled(error=wrong.plain())
+
+    async def _obey(self, entry: Entry) -> Outcome:
+        command, sender = c.decode(entry.command), entry.sender
+        caller = Caller(os.getuid(), 0, sender.inside)
+        may_answer = AnswerGrant.read(sender.may_answer)
+        # It was looked at by the sender's process; what that may do can have changed since.
+        await self._service.authorizer(caller, may_answer).check(entry.session, command)
+        return await self._service.carry_out(entry.session, command, sender.who, None)

@@ -1,0 +1,204 @@
+"""Commands for sessions whose owner is on another machine: on disk first, then carried out once.
+
+The sender numbers them under a lock of the session's row, so that their order is that of their
+commits. The owner takes what waits by its state and not by the last number that it has seen, which
+would pass over one that was committed later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from midflight.errors import Conflict, MidflightError, NotFound
+from midflight.info import Outcome
+from midflight.journal.presence import channel
+from midflight.journal.schema import inbox, leases, sessions
+from midflight.values import Who
+
+WAIT_S = 90.0
+"""How long a sender waits for what its command comes to; it stays in the inbox after that."""
+
+MOST = 1_000
+"""How many commands are taken at a time."""
+
+Do = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+"""Does a job in a transaction of its own, and returns what it returns."""
+
+
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gives a command, as its own process says.
+
+    ``inside`` are the sessions that this is a part of, and ``may_answer`` is what they may answer;
+    see `midflight.authorization.Caller`.
+    """
+
+    who: Who
+    inside: tuple[str, ...] = ()
+    may_answer: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A command in the inbox of a session, taken by the host whose lease has this ``generation``.
+
+    ``command`` is its JSON, ``given`` when it came, by the clock of its sender.
+    """
+
+    session: str
+    number: int
+    id: str
+    command: str
+    sender: Sender
+    given: float
+    generation: int
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a command came to: an outcome, or an error as `MidflightError.plain` has it."""
+
+    outcome: Outcome | None = None
+    error: dict[str, Any] | None = None
+
+    def result(self) -> Outcome:
+        """Return the outcome. Raises the error."""
+        if self.outcome is None:
+            raise MidflightError.from_plain(self.error or {})
+        return self.outcome
+
+
+class Inbox:
+    """The commands that wait in one journal. Every method may raise `StoreFailed`."""
+
+    def __init__(self, read: Do, write: Do) -> None:
+        """``read`` and ``write`` are those of the journal."""
+        self._read = read
+        self._write = write
+
+    async def put(self, session: str, id: str, command: bytes, sender: Sender) -> None:
+        """Have a session's owner carry out a command; on disk when this returns, and once by id.
+
+        Raises `NotFound`, or `Conflict` for another command with this id.
+        """
+        await self._write(lambda c: _put(c, session, id, command.decode(), sender))
+
+    async def settled(self, session: str, id: str) -> Settled | None:
+        """Return what a command came to; None while it waits. Raises `NotFound`."""
+        found: Settled | None = await self._read(lambda c: _settled(c, session, id))
+        return found
+
+    async def withdraw(self, session: str, id: str) -> bool:
+        """Take a command back that nobody has carried out; tell whether that worked."""
+        gone = delete(inbox).where(*_this(session, id), inbox.c.state != "done")
+        done: bool = await self._write(lambda c: c.execute(gone).rowcount > 0)
+        return done
+
+    async def take(self, host: str, busy: Collection[str]) -> list[Entry]:
+        """Take what waits for the sessions of a host, in order, without those that are ``busy``.
+
+        What an owner before has taken, and not carried out, waits again.
+        """
+        found: list[Entry] = await self._write(lambda c: _take(c, host, busy))
+        return found
+
+    async def settle(self, entry: Entry, settled: Settled) -> None:
+        """Say what came of a command, unless another owner has taken it meanwhile."""
+        done = (
+            update(inbox)
+            .where(*_this(entry.session, entry.id))
+            .where(inbox.c.generation == entry.generation)
+            .values(state="done", command="", outcome=msgspec.json.encode(settled).decode())
+        )
+        await self._write(lambda c: c.execute(done))
+
+
+def _this(session: str, id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return inbox.c.session == session, inbox.c.id == id
+
+
+def _put(connection: Connection, session: str, id: str, command: str, sender: Sender) -> None:
+    row = sessions.c.id == session
+    if connection.execute(select(sessions.c.id).where(row).with_for_update(key_share=True)).first():
+        digest = hashlib.blake2b(command.encode(), digest_size=16).hexdigest()
+        known = connection.scalar(select(inbox.c.digest).where(*_this(session, id)))
+        if known is None:
+            _add(connection, session, id=id, command=command, digest=digest, sender=sender)
+        elif known != digest:
+            raise Conflict(f"{id} was another command before", "give it another id")
+        return
+    raise NotFound(f"no session has the id {session!r}", "midflight ls shows all of them")
+
+
+def _add(connection: Connection, session: str, *, sender: Sender, **columns: str) -> None:
+    newest = select(func.coalesce(func.max(inbox.c.number), 0)).where(inbox.c.session == session)
+    new = {
+        **columns,
+        "session": session,
+        "number": int(connection.scalar(newest) or 0) + 1,
+        "sender": msgspec.json.encode(sender).decode(),
+        "given": time.time(),
+        "state": "waiting",
+    }
+    connection.execute(insert(inbox).values(**new))
+    owner = connection.scalar(select(leases.c.host).where(leases.c.session == session))
+    if owner is not None and connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_notify(channel(owner), "")))
+
+
+def _settled(connection: Connection, session: str, id: str) -> Settled | None:
+    row = connection.execute(
+        select(inbox.c.state, inbox.c.outcome).where(*_this(session, id))
+    ).first()
+    if row is None:
+        raise NotFound("the session was removed before it got the command")
+    return msgspec.json.decode(row.outcome, type=Settled) if row.state == "done" else None
+
+
+_TAKE = (
+    update(inbox)
+    .where(inbox.c.session == bindparam("s"), inbox.c.number == bindparam("n"))
+    .values(state="taken", generation=bindparam("g"))
+)
+
+
+def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entry]:
+    left = (inbox.c.state == "taken") & (inbox.c.generation < leases.c.generation)
+    query = (
+        select(inbox, leases.c.generation.label("mine"))
+        .join(leases, leases.c.session == inbox.c.session)
+        .where(leases.c.host == host, inbox.c.session.not_in(busy), inbox.c.state != "done")
+        .where(or_(inbox.c.state == "waiting", left))
+        .order_by(inbox.c.session, inbox.c.number)
+        .limit(MOST)
+        .with_for_update(of=inbox, skip_locked=True)
+    )
+    found = connection.execute(query).all()
+    if found:
+        values = [{"s": row.session, "n": row.number, "g": row.mine} for row in found]
+        connection.execute(_TAKE, values)
+    return [
+        Entry(
+            session=row.session,
+            number=row.number,
+            id=row.id,
+            command=row.command,
+            sender=msgspec.json.decode(row.sender, type=Sender),
+            given=row.given,
+            generation=row.mine,
+        )
+        for row in found
+    ]

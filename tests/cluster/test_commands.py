@@ -1,0 +1,141 @@
+"""What becomes of a command to a session on another machine when not all goes well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.conftest import HERE, Hosts
+from tests.support.events import PATIENCE_S, of, until
+from tests.support.host import have, journal_of
+from tests.support.journal import silence
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.address import Address
+from midflight.client.client import Client
+from midflight.errors import HostGone, NotAllowed, NotFound
+from midflight.host import Host
+from midflight.journal import Journal
+from midflight.journal.inbox import Sender, Settled
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Text
+from midflight.values import Who
+from midflight.who import here
+
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+
+async def _settled(journal: Journal, session: str, id: str) -> Settled:
+    """Wait until the owner has carried out a command."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (settled := await journal.inbox.settled(session, id)) is None:
+            pass
+    return settled
+
+
+async def test_owner_knows_who_has_sent_a_message(begin: Begin, client: Client) -> None:
+    _, session = await begin(Text("done"))
+
+    await client.carry_out(session.id, c.Send(text="go", id="m1"))
+
+    (accepted,) = of(e.MessageAccepted, await client.history(session.id))
+    assert accepted.message == "m1"
+    assert accepted.who == here("command")
+
+
+async def test_command_whose_call_was_lost_is_found(
+    begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.inbox.channel", lambda host: "nobody_listens")
+    _, session = await begin(Text("done"))
+
+    outcome = await client.carry_out(session.id, c.Send(text="go"))
+
+    assert outcome.number == 1
+
+
+async def test_agent_gets_no_further_by_an_inbox_than_by_a_socket(begin: Begin, host: Host) -> None:
+    """Whoever has written it there: what an agent may do is looked at by the owner as well."""
+    _, session = await begin()
+    agent = Sender(who=Who(role="agent", door="mcp"), inside=(session.id,))
+    journal = journal_of(host)
+    command = c.encode(c.SetLimits(max_turns=100))
+
+    await journal.inbox.put(session.id, "k1", command, agent)
+
+    with pytest.raises(NotAllowed):
+        (await _settled(journal, session.id, "k1")).result()
+
+
+async def test_error_that_comes_too_late_for_its_sender_is_a_notice(
+    begin: Begin, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.host.inbox.WAIT_S", -1.0)
+    _, session = await begin()
+    command = c.encode(c.Cancel(message="no-such-message"))
+
+    await journal_of(host).inbox.put(
+        session.id, "k1", command, Sender(who=Who(role="user", door="command"))
+    )
+
+    notice = await until(session, e.Notice)
+    assert (notice.level, notice.command) == ("error", "k1")
+
+
+async def test_message_for_an_owner_that_dies_is_carried_out_here_once(
+    server: str,
+    begin: Begin,
+    host: Host,
+    client: Client,
+    open_host: Hosts,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The owner has taken it, and hangs; it is taken back, and the next host gets it."""
+    model, session = await begin(lambda _: Text("done"), task="begin")
+    have(monkeypatch, model.env(tmp_path))
+    taken = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        taken.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(host._inbox, "_carry_out", hang)  # noqa: SLF001 - it is to hang
+
+    async def start_host(*_: object, **__: object) -> Address:
+        return Address.parse((await open_host(HERE)).address())
+
+    monkeypatch.setattr("midflight.client.placement.start_host", start_host)
+    sending = asyncio.ensure_future(client.carry_out(session.id, c.Send(text="go", id="m1")))
+    await taken.wait()
+    host._tasks.cancel()  # noqa: SLF001 - it does not beat any more
+    silence(server, journal_of(host).host)
+
+    outcome = await sending
+
+    assert outcome.message == "m1"
+    said = of(e.MessageAccepted, await client.history(session.id))
+    assert [one.text for one in said] == ["begin", "go"]
+
+
+async def test_what_only_a_host_can_tell_is_asked_on_its_machine(
+    begin: Begin, client: Client
+) -> None:
+    _, session = await begin()
+
+    with pytest.raises(HostGone, match="on another machine"):
+        await client.effects(session.id, "a-request", {})
+
+
+async def test_session_on_another_machine_is_removed(begin: Begin, client: Client) -> None:
+    _, session = await begin()
+
+    await client.remove(session.id)
+
+    with pytest.raises(NotFound):
+        await client.info(session.id, exact=True)

@@ -1,0 +1,165 @@
+"""Commands on disk, for a session whose owner is on another machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.faults.manifest import fault
+from tests.journal.conftest import Hosts
+from tests.support.journal import begin, rows, silence
+
+from midflight import commands as c
+from midflight.errors import Conflict, NotFound
+from midflight.info import Outcome
+from midflight.journal import Journal
+from midflight.journal.inbox import Sender, Settled
+from midflight.values import Who
+
+SENDER = Sender(who=Who(role="user", door="command"), inside=("a", "~b"), may_answer="questions")
+
+
+async def _put(journal: Journal, session: str, id: str, text: str = "hello") -> None:
+    command = c.Send(text=text, id=id)
+    await journal.inbox.put(session, id, c.encode(command), SENDER)
+
+
+async def _take(journal: Journal, *busy: str) -> list[str]:
+    assert journal.host is not None
+    return [entry.id for entry in await journal.inbox.take(journal.host, busy)]
+
+
+async def test_owner_takes_what_was_said_as_it_was_said(journal: Journal) -> None:
+    session = (await begin(journal)).session
+    await _put(journal, session, "m1", "odd: \0 \U0001f600 ' \" \\")
+
+    (entry,) = await journal.inbox.take(journal.host or "", ())
+
+    command = c.decode(entry.command)
+    assert command == c.Send(text="odd: \0 \U0001f600 ' \" \\", id="m1")
+    assert (entry.session, entry.id, entry.sender) == (session, "m1", SENDER)
+    assert await journal.inbox.settled(session, "m1") is None
+
+
+async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> None:
+    session = (await begin(journal)).session
+    assert journal.host is not None
+    await _put(journal, session, "m1")
+    await _put(journal, session, "m2")
+    done, refused = await journal.inbox.take(journal.host, ())
+
+    outcome = Outcome(seq=7, message="m1", number=1, state="accepted")
+    await journal.inbox.settle(done, Settled(outcome=outcome))
+    error = Conflict("too late", "send it again")
+    await journal.inbox.settle(refused, Settled(error=error.plain()))
+
+    settled = [await journal.inbox.settled(session, one) for one in ("m1", "m2")]
+    assert settled[0] is not None
+    assert settled[0].result() == outcome
+    assert settled[1] is not None
+    with pytest.raises(Conflict, match="too late") as raised:
+        settled[1].result()
+    assert raised.value.hint == "send it again"
+    assert await _take(journal) == []
+
+
+async def test_same_id_twice_is_one_command(where: str, journal: Journal) -> None:
+    """Also after it was carried out, when its text is not kept any more."""
+    session = (await begin(journal)).session
+    assert journal.host is not None
+    await _put(journal, session, "m1")
+    await _put(journal, session, "m1")
+    (entry,) = await journal.inbox.take(journal.host, ())
+    await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=2)))
+
+    await _put(journal, session, "m1")
+    with pytest.raises(Conflict, match="m1 was another command"):
+        await _put(journal, session, "m1", "another text")
+
+    assert await _take(journal) == []
+    assert rows(where, "SELECT id, state, command FROM inbox") == [("m1", "done", "")]
+
+
+async def test_commands_of_many_senders_are_taken_in_one_order(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    """That of their numbers, which have no gap: none was passed over, none came twice."""
+    sessions = [(await begin(journal)).session for _ in range(2)]
+    senders = [await open_host(where) for _ in range(3)]
+
+    async def send(sender: Journal, session: str, name: str) -> None:
+        for number in range(5):
+            await _put(sender, session, f"{name}-{number}")
+
+    taken: list[tuple[str, int, str]] = []
+
+    async def take() -> None:
+        while len(taken) < 30:
+            found = await journal.inbox.take(journal.host or "", ())
+            taken.extend((entry.session, entry.number, entry.id) for entry in found)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(take())
+        for name, sender in enumerate(senders):
+            for session in sessions:
+                group.create_task(send(sender, session, f"s{name}"))
+
+    for session in sessions:
+        mine = [(number, command) for one, number, command in taken if one == session]
+        assert [number for number, _ in mine] == list(range(1, 16))
+        for name in range(3):
+            said = [command for _, command in mine if command.startswith(f"s{name}")]
+            assert said == [f"s{name}-{number}" for number in range(5)]
+
+
+async def test_busy_session_is_left_alone(journal: Journal) -> None:
+    first, second = [(await begin(journal)).session for _ in range(2)]
+    await _put(journal, first, "m1")
+    await _put(journal, second, "m2")
+
+    assert await _take(journal, first) == ["m2"]
+    assert await _take(journal) == ["m1"]
+
+
+@fault("D4")
+async def test_what_a_dead_owner_has_taken_is_taken_by_the_next(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    """The late one does not settle it any more."""
+    assert journal.host is not None
+    session = (await begin(journal)).session
+    await _put(journal, session, "m1")
+    (late,) = await journal.inbox.take(journal.host, ())
+    assert await _take(journal) == []
+    other = await open_host(where)
+    assert await _take(other) == []
+    silence(where, journal.host)
+
+    await other.take(session)
+
+    (entry,) = await other.inbox.take(other.host or "", ())
+    assert (entry.id, entry.generation) == ("m1", late.generation + 1)
+    await journal.inbox.settle(late, Settled(outcome=Outcome(seq=9)))
+    assert await other.inbox.settled(session, "m1") is None
+
+
+async def test_command_that_nobody_has_carried_out_is_taken_back(journal: Journal) -> None:
+    assert journal.host is not None
+    session = (await begin(journal)).session
+    await _put(journal, session, "m1")
+    await _put(journal, session, "m2")
+    (_, done) = await journal.inbox.take(journal.host, ())
+    await journal.inbox.settle(done, Settled(outcome=Outcome(seq=2)))
+
+    assert await journal.inbox.withdraw(session, "m1")
+    assert not await journal.inbox.withdraw(session, "m2")
+
+    with pytest.raises(NotFound):
+        await journal.inbox.settled(session, "m1")
+
+
+async def test_session_that_is_not_there_has_no_inbox(journal: Journal) -> None:
+    session = (await begin(journal)).session
+    await _put(journal, session, "m1")
+    with pytest.raises(NotFound, match="'nobody'"):
+        await _put(journal, "nobody", "m1")
