@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.events import so_far, until
+from tests.support.events import so_far
 from tests.support.terminal import Terminal
 
 from midflight import events as e
@@ -140,7 +140,7 @@ async def test_only_the_last_screens_of_a_long_session_are_shown(
 async def test_the_end_of_a_session_ends_its_terminals(begin: Begin, attached: Open) -> None:
     _, session = await begin(Text("Done."))
     screen = await attached()
-    await screen.sees("idle")
+    await screen.sees("turn 1 completed")
     await session.close()
     await screen.sees("make-it has ended. To go on: midflight resume make-it")
     assert await screen.ends() == 0
@@ -165,13 +165,13 @@ async def test_a_watched_list_is_shown_again_when_something_changes(
 async def test_f2_goes_to_the_session_that_has_waited_longest_and_back(
     begin: Begin, attached: Open
 ) -> None:
-    _, waits = await begin(WRITE, Text("Written."), task="write it")
-    await until(waits, e.PermissionRequested)
+    model, waits = await begin([Wait("go"), WRITE], Text("Written."), task="write it")
     _, session = await begin(Text("Done."), Text("And that."))
     screen = await attached("make-it")
-    await screen.sees("idle")
+    await screen.sees("turn 1 completed")
     screen.keys("\x1bOQ")
     await screen.sees("no other session waits for you")
+    model.signal("go")
     await screen.sees("write-it waits:")
     screen.keys("a draft")
     await screen.sees("a draft")

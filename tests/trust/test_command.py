@@ -207,7 +207,7 @@ async def test_terminal_is_asked_before_an_agent_starts_that_cannot_be_told(
     assert not log.exists()
     screen.types(word)
     if word != "q":
-        await screen.sees("idle")
+        await screen.sees("turn 1 completed")  # idle it is before its first turn too
         screen.types("/quit")
     assert await screen.ends() == (130 if word == "q" else 0)
     assert log.exists() == (word != "q")
