@@ -245,7 +245,7 @@ async def test_ctrl_c_stops_the_turn_and_twice_quits_when_idle(
     screen.keys(CTRL_C)  # drops what is typed
     screen.keys(CTRL_C)
     await screen.sees("Ctrl-C once more to quit")
-    screen.keys(CTRL_C)
+    screen.keys(2 * CTRL_C)  # for the first of them it may be too late on a busy machine
     await screen.sees("Cost:")
     assert await screen.ends() == 130
 
