@@ -8,9 +8,17 @@ import msgspec
 
 from midflight.effects import Effect
 from midflight.events import Request, from_newer
-from midflight.values import SessionStatus, Support
+from midflight.values import RunState, SessionStatus, Support
 
-__all__ = ["AgentInfo", "EditedInput", "EffectsInfo", "Outcome", "SessionInfo"]
+__all__ = [
+    "AgentInfo",
+    "EditedInput",
+    "EffectsInfo",
+    "Outcome",
+    "RunInfo",
+    "ScheduleInfo",
+    "SessionInfo",
+]
 
 AGENT = b": agent "
 """How a stream of events tells an `AgentInfo`: a comment, so that older readers pass over it."""
@@ -103,3 +111,51 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int | None = None
     state: str | None = None
     turn: int | None = None
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a schedule; its ``id`` is that of its session too.
+
+    ``due`` is when it was to begin, in seconds since the epoch. ``state`` is ``starting``,
+    ``begun``, ``failed`` (it could not begin), ``missed`` (nothing fired the schedule in time) or
+    ``skipped`` (the run before was still at work); ``note`` says why, and ``missed`` how many runs
+    an entry stands for, of which it is the first. ``by_hand`` is one that somebody has asked for.
+    Of its session, where that is there, are the name (``session``), the ``status`` and the costs,
+    which are null where they are not known, and of its newest turn the ``outcome`` and ``reason``
+    with which it ended.
+    """
+
+    id: str
+    schedule: str
+    due: float
+    state: RunState
+    by_hand: bool = False
+    missed: int = 0
+    note: str = ""
+    session: str = ""
+    status: SessionStatus | None = None
+    outcome: str = ""
+    reason: str = ""
+    total_cost_usd: float | None = None
+
+
+class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that begins by itself.
+
+    ``cron`` are the five fields of a cron expression, read in the time ``zone``. ``task``,
+    ``then``, ``worktree`` and ``options`` are those of each session. ``next`` is when it runs next,
+    in seconds since the epoch, null while it is ``paused``; ``last`` is its newest run.
+    """
+
+    id: str
+    name: str
+    cron: str
+    zone: str
+    task: str
+    then: tuple[str, ...] = ()
+    worktree: bool = False
+    options: dict[str, Any]
+    paused: bool = False
+    next: float | None
+    created: float
+    last: RunInfo | None = None

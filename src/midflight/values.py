@@ -27,6 +27,7 @@ __all__ = [
     "Resolver",
     "Result",
     "Role",
+    "RunState",
     "SessionStatus",
     "Status",
     "Support",
@@ -51,8 +52,9 @@ if TYPE_CHECKING:
     Origin = Literal["message", "background"]
     SessionStatus = Literal["starting", "running", "waiting", "idle", "closed"]
     Level = Literal["info", "warning", "error"]
-    Door = Literal["terminal", "command", "page", "json", "mcp", "library"]
+    Door = Literal["terminal", "command", "page", "json", "mcp", "library", "schedule"]
     Role = Literal["user", "program", "agent"]
+    RunState = Literal["starting", "begun", "failed", "missed", "skipped"]
     Support = Literal["supported", "emulated", "estimated", "not"]
     """Whether the agent supports a capability itself, midflight emulates it, or neither.
 
@@ -60,10 +62,13 @@ if TYPE_CHECKING:
     """
 else:
     Delivery = Status = Kind = ToolStatus = Decision = Resolver = Origin = SessionStatus = str
-    Level = Door = Role = Support = str
+    Level = Door = Role = RunState = Support = str
 
 STATUSES = ("starting", "running", "waiting", "idle", "closed")
 """What `SessionStatus` can be."""
+
+RUN_STATES = ("starting", "begun", "failed", "missed", "skipped")
+"""What `RunState` can be."""
 
 LIMIT_REASONS = frozenset({"max_turns", "max_budget", "timeout", "stalled", "usage_limit"})
 """The reasons with which a message or a turn ends with the status ``limit``."""
@@ -173,9 +178,9 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     ``role`` is ``user`` (at a terminal, on the page or by a command), ``program``, or ``agent``: a
     program that an agent has started, with the id of its ``session``, empty if that is not known.
     ``door`` is how it came: ``terminal``, ``command`` (the command line), ``page``, ``json``
-    (``--json``, HTTP), ``mcp`` or ``library``. ``terminal`` is the device file of the user's
-    terminal, empty where there is none, and ``device`` the name of the machine, or of the device
-    that the page is used on.
+    (``--json``, HTTP), ``mcp``, ``library`` or ``schedule``. ``terminal`` is the device file of the
+    user's terminal, empty where there is none, and ``device`` the name of the machine, or of the
+    device that the page is used on.
     """
 
     role: Role

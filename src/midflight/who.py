@@ -23,7 +23,7 @@ DEVICE = "midflight-device"
 
 _TERMINALS = ("/dev/pts/", "/dev/tty")
 _TYPED: tuple[Door, ...] = ("terminal", "command")
-_DOORS: tuple[Door, ...] = (*_TYPED, "page", "json", "mcp", "library")
+_DOORS: tuple[Door, ...] = (*_TYPED, "page", "json", "mcp", "library", "schedule")
 
 
 def here(door: Door = "library") -> Who:
@@ -82,6 +82,6 @@ def in_words(who: Who | None) -> str:
     elif who.role == "user":
         words = f"a person at {who.terminal}" if who.terminal else "a person's command"
     else:
-        words = "a program"
+        words = "a schedule" if who.door == "schedule" else "a program"
     how = {"mcp": "over MCP", "json": "over JSON"}.get(who.door, "")
     return " ".join(filter(None, (words, how, where)))

@@ -93,6 +93,20 @@ async def test_tables_only_gain_columns_without_a_new_version(tmp_path: Path) ->
     assert not any(required for table, _, _, required in gained if table in known)
 
 
+async def test_table_of_others_is_refused_and_left_as_it_is(where: str, open_host: Hosts) -> None:
+    """One that has the name of a table that midflight has had since."""
+    await (await open_host(where)).close()
+    sql(where, "DROP TABLE schedule_runs")
+    sql(where, "DROP TABLE schedules")
+    sql(where, "CREATE TABLE schedules (id TEXT PRIMARY KEY, theirs TEXT)")
+    sql(where, "INSERT INTO schedules VALUES ('a', 'b')")
+
+    with pytest.raises(StoreRefused, match="the table schedules there is not midflight's"):
+        await open_host(where)
+
+    assert rows(where, "SELECT * FROM schedules") == [("a", "b")]
+
+
 @fault("D6")
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 async def test_journal_of_each_version_is_migrated_and_used(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.support.journal import add, begin, rows
+from tests.support.schedules import Begins, Clock, daily
 
 from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal
 from midflight.journal.base import Summary
 from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.schedules.firing import Firing
 
 Join = Callable[..., Awaitable[Journal]]
 
@@ -116,3 +118,26 @@ async def test_what_others_began_is_neither_woken_nor_offered(join: Join) -> Non
         (own,) = await journal.waiting()
         assert own == record.session
         assert [said.session for said in await journal.said("/", 10)] == [own]
+
+
+async def test_schedule_is_fired_by_who_has_made_it_and_there(join: Join) -> None:
+    """Another person's account, and another machine's folders, are not what it was made for."""
+    ada, bob, away = await join("ada"), await join("bob"), await join("ada", "laptop")
+    await ada.schedules.add(daily())
+    begins = Begins()
+
+    for other in (bob, away):
+        firing = Firing(other, begins, Clock())
+        await firing.look()
+        await firing.settled()
+        assert await other.schedules.all() == []
+        with pytest.raises(NotFound):
+            await other.schedules.find("morning")
+    assert begins.runs == []
+
+    await bob.schedules.add(daily())
+    firing = Firing(ada, begins, Clock())
+    await firing.look()
+    await firing.settled()
+    [schedule] = await ada.schedules.all()
+    assert (schedule.name, len(begins.runs)) == ("morning", 1)

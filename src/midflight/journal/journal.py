@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
-from midflight.journal import lease, queries, writes
+from midflight.journal import lease, people, queries, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
@@ -26,6 +26,7 @@ from midflight.journal.migrations import prepare
 from midflight.journal.presence import Presence
 from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, Newest, SessionRow
+from midflight.journal.schedules import ScheduleStore
 from midflight.journal.writer import Writer
 from midflight.options import Options
 from midflight.state.search import Found
@@ -44,7 +45,7 @@ class Journal:
     One thread writes, for all sessions of this process; reads run beside it. Every method may
     raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
     ``valid_until`` is when others may take it for dead, by `time.monotonic`. ``inbox`` has the
-    commands of other machines.
+    commands of other machines, ``schedules`` are tasks that begin by themselves.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Journal:
         self._database: Database
         self._writer: Writer
         self.inbox: Inbox
+        self.schedules: ScheduleStore
 
     async def open(self) -> None:
         """Open it. Raises `StoreRefused` or `StoreFailed`, and leaves nothing open then."""
         await asyncio.to_thread(self._open)
         self._writer = Writer(self._database)
         self.inbox = Inbox(self._read, self._writer.do)
+        self.schedules = ScheduleStore(self._read, self._writer.do, self._here)
 
     def _open(self) -> None:
         url = self.address.url
@@ -116,10 +119,18 @@ class Journal:
         """Return where this process may make a socket, in a private folder that exists."""
         return self._location.socket(self._id)
 
-    async def register(self, address: str) -> None:
-        """Make this process known as a host that can be reached at ``address``."""
+    async def register(self, address: str, *, fires: bool = False) -> None:
+        """Make this process known as a host that can be reached at ``address``.
+
+        ``fires`` says that it fires this person's schedules.
+        """
         now = time.monotonic()
-        await self._writer.do(lambda c: lease.register(c, self._id, self._here, address))
+
+        def register(connection: Connection) -> None:
+            whose = people.person(connection) if fires else None
+            lease.register(connection, self._id, self._here, address, whose)
+
+        await self._writer.do(register)
         self.host, self.valid_until = self._id, now + lease.TTL_S
 
     async def beat(self) -> None:

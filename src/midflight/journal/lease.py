@@ -144,13 +144,14 @@ def lock(connection: Connection) -> None:
 # Hosts --------------------------------------------------------------------------------------
 
 
-def register(connection: Connection, host: str, here: ProcessIdentity, address: str) -> None:
-    """Make this process known as a host."""
+def register(
+    connection: Connection, host: str, here: ProcessIdentity, address: str, fires: str | None
+) -> None:
+    """Make this process known as a host; ``fires`` is whose schedules it fires, None for nobody's."""
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
-    connection.execute(
-        insert(hosts).values(**row, beat=time.monotonic(), seen=now, started=time.time())
-    )
+    row |= {"fires": fires, "beat": time.monotonic(), "seen": now, "started": time.time()}
+    connection.execute(insert(hosts).values(**row))
 
 
 def beat(

@@ -29,7 +29,8 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 # Processes that own sessions. `beat` counts from the boot, as all clocks of one boot do; `seen` is
 # the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
 # `wire` is null for one of version 1 of the wire. `lock` is the advisory lock that a host holds on
-# a server for as long as its process lives; null while it holds none.
+# a server for as long as its process lives; null while it holds none. `fires` is the person
+# whose schedules it fires, nothing in a file; null where it fires none.
 hosts = Table(
     "hosts",
     metadata,
@@ -45,6 +46,7 @@ hosts = Table(
     Column("started", Double, nullable=False),
     Column("wire", Integer),
     Column("lock", BigInteger),
+    Column("fires", Text),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
@@ -157,3 +159,36 @@ inbox = Table(
 )
 _OPEN = text("state <> 'done'")
 Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)
+# Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,
+# null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those of
+# sessions.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("cron", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("begins", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("due", Double),
+    Column("created", Double, nullable=False),
+)
+
+# What has become of each run; its id is that of its session. `holder` is the host that has it to
+# begin while it is starting.
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column(
+        "schedule", Text, ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("due", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("missed", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+)

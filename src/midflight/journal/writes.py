@@ -98,7 +98,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
     options, now = new.options, time.time()
     columns = {
         "id": new.id,
-        "name": _free(connection, full_name(person(connection), _plain(new.name))),
+        "name": _free(connection, full_name(person(connection), plain(new.name))),
         "agent": options.agent,
         "cwd": str(options.cwd),
         "options": msgspec.json.encode(stored(options)).decode(),
@@ -133,7 +133,7 @@ def remove(connection: Connection, session: str) -> None:
 
 def set_aside(connection: Connection, session: str, why: str) -> None:
     """Have lists show of a session only why it cannot be resumed."""
-    shown = {"status": "idle", "pending": "[]", "last": _plain(why)}
+    shown = {"status": "idle", "pending": "[]", "last": plain(why)}
     connection.execute(update(sessions).where(sessions.c.id == session).values(**shown))
 
 
@@ -275,10 +275,10 @@ def _summary(session: str, summary: Summary, now: float) -> _Row:
         row["limits"] = msgspec.json.encode(summary.limits).decode()
     row["unpriced"] = summary.total_cost_usd is None
     row["total_cost_usd"] = row.pop("known_usd")  # older hosts read it, and know no null
-    plain = {key: _plain(value) if isinstance(value, str) else value for key, value in row.items()}
-    return {"s": session, "updated": now, **plain}
+    texts = {key: plain(value) for key, value in row.items() if isinstance(value, str)}
+    return {"s": session, "updated": now, **row, **texts}
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that every database takes: PostgreSQL knows no NUL, and none half a character."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()

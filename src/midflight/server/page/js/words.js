@@ -102,6 +102,7 @@ export function retried(event) {
 export function by(who, here = '') {
   if (!who) return '';
   if (who.role === 'agent') return 'an agent';
+  if (who.door === 'schedule') return 'a schedule';
   if (here && who.device === here && who.door === 'page') return 'you on this page';
   if (who.door === 'page') return who.device ? `you from ${who.device}` : 'you on a page';
   if (who.role === 'user') return who.door === 'terminal' ? 'you in the terminal' : 'you by a command';
