@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from tests.support.raw_http import call, dial
 
 from midflight.host import Host
 from midflight.server.server import ServeOptions, Serving, serving
+from midflight.testing import FakeModel, Text
+from midflight.testing.fake import agent
 
 __all__ = [
     "attach",
@@ -75,3 +77,13 @@ async def server(
     options = ServeOptions(host="127.0.0.1", port=0, where=state)
     async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
         yield Server(running)
+
+
+@pytest.fixture
+async def model(
+    fake_model: Callable[..., Awaitable[FakeModel]], monkeypatch: pytest.MonkeyPatch
+) -> FakeModel:
+    """Return the model of agents whose options name none: a schedule has no variables."""
+    model = await fake_model(lambda _: Text("done"))
+    monkeypatch.setitem(agent._models, "", model)  # noqa: SLF001 - no option can name one
+    return model

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # it brings no types
 import pytest
@@ -91,10 +90,9 @@ expected-statuses = ["2xx", 400, 401, 404, 409, 422]
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="scripts/test installs it")
 async def test_judge_from_outside_finds_nothing(
-    server: Server, started: list[Host], fake_model: Any, begin: Begin, tmp_path: Path
+    server: Server, started: list[Host], model: FakeModel, begin: Begin, tmp_path: Path
 ) -> None:
     """`schemathesis`: all its checks, with the token and without, over the fake agent."""
-    model = await fake_model(lambda _: Text("done"))
     _, session = await begin(lambda _: Text("done"), name="fix-the-tests")  # as in the examples
     await (await session.send("go")).result()
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)

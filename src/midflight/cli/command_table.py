@@ -20,6 +20,8 @@ SKILL_READERS = ("claude", "opencode", "codex")
 
 WORKTREE_ACTIONS = ("ls", "diff", "merge", "branch", "discard")
 
+SCHEDULE_ACTIONS = ("pause", "resume", "now", "history", "remove")
+
 NO_LIMIT = "none"
 """What lifts a limit."""
 
@@ -124,6 +126,25 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
     shared.notify(parser)
     shared.as_json(parser, "one event per line out, one command per line in")
     parser.set_defaults(resume=None, system_prompt=None, waiter=None)
+
+
+def _schedule(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        f"{parser.prog} [WHEN [--zone Z] -- run TASK [options of run]]\n"
+        f"       {parser.prog} {{{','.join(SCHEDULE_ACTIONS)}}} S"
+    )
+    add = parser.add_argument
+    add(
+        "what",
+        metavar="WHEN",
+        nargs="?",
+        help='minute, hour, day, month and weekday, as for cron: "0 7 * * 1-5"; or one of'
+        f" {', '.join(SCHEDULE_ACTIONS)}; without any they are listed",
+    )
+    add("schedule", metavar="S", nargs="?", help="a schedule: its name, or how it begins")
+    add("--zone", metavar="Z", help="the time zone of WHEN, such as Europe/Berlin (default: yours)")
+    shared.as_json(parser, "a list of objects, or the one that it is about")
+    parser.set_defaults(run=None)
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -405,6 +426,12 @@ COMMANDS = {
         "have an agent dispatch and steer others for you",
         _orchestrate,
         "midflight.cli.commands.orchestrate:orchestrate",
+    ),
+    "schedule": Command(
+        "start",
+        "have a task begin by itself at set times, while serve runs",
+        _schedule,
+        "midflight.cli.commands.schedule:schedule",
     ),
     "demo": Command(
         "start",

@@ -34,6 +34,7 @@ OTHER_WORDS = {
     **dict.fromkeys(("approve", "allow", "deny"), "answer"),
     **dict.fromkeys(("new", "start", "dispatch"), "run"),
     **dict.fromkeys(("steer", "tell", "say"), "send"),
+    **dict.fromkeys(("cron", "schedules"), "schedule"),
     "open": "attach",
 }
 """What other programs call our commands."""

@@ -27,10 +27,16 @@ its id, or how one of them begins; without a name the latest one of this folder 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return what a command line says. Raises `InvalidInput`.
 
-    The words that a shell wants completed are none yet: they may be options of other commands.
+    The words that a shell wants completed are none yet: they may be options of other commands. What
+    is scheduled stands behind ``--``, and is a command line of its own.
     """
     if arguments[:1] == [COMPLETE]:
         return argparse.Namespace(command=COMPLETE, words=arguments[1:])
+    if arguments[:1] == ["schedule"] and "--" in arguments:
+        at = arguments.index("--")
+        parsed = make_parser().parse_args(arguments[:at])
+        parsed.run = arguments[at + 1 :]
+        return parsed
     return make_parser().parse_args(arguments)
 
 

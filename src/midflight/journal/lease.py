@@ -147,7 +147,7 @@ def lock(connection: Connection) -> None:
 def register(
     connection: Connection, host: str, here: ProcessIdentity, address: str, fires: str | None
 ) -> None:
-    """Make this process known as a host; ``fires`` is whose schedules it fires, None for nobody's."""
+    """Make this process known as a host; ``fires`` is whose schedules it fires, None: nobody's."""
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     row |= {"fires": fires, "beat": time.monotonic(), "seen": now, "started": time.time()}

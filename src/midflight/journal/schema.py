@@ -160,8 +160,8 @@ inbox = Table(
 _OPEN = text("state <> 'done'")
 Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)
 # Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,
-# null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those of
-# sessions.
+# null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those
+# of sessions.
 schedules = Table(
     "schedules",
     metadata,

@@ -29,11 +29,13 @@ from midflight.host.http.problems import assemble
 from midflight.journal import Journal
 from midflight.journal.choice import choose
 from midflight.mcp.bounds import DispatchBounds
+from midflight.schedules.firing import Firing
 from midflight.server.events import events_route
 from midflight.server.feed import Feed
 from midflight.server.login import LOGIN, login_routes
 from midflight.server.mcp import McpEndpoint, mcp_route
 from midflight.server.page import files, page_routes
+from midflight.server.schedules import SessionStarter, firing, schedule_routes
 from midflight.server.sessions import AllSessions
 from midflight.server.trust import trust_route
 from midflight.server.worktree import worktree_routes
@@ -121,6 +123,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             Journal(address) as journal,
         ):
             service = AllSessions(client, [token.value])
+            fires = Firing(journal, SessionStarter(service))
             page = files()
             feed = Feed(journal, service)
             logins = Logins(location)
@@ -128,6 +131,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 ApiRoute("/healthz", _health, _HEALTH),
                 events_route(feed, service),
                 trust_route(),
+                *schedule_routes(journal, fires),
                 *session_routes(service),
                 *worktree_routes(client),
                 *login_routes(logins),
@@ -148,7 +152,8 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             logins.serve([*names.urls])
             try:
                 file = None if token.explicit else auth.token_file(location)
-                yield Serving(urls=names.urls, logins=logins, token_file=file, routes=routes)
+                async with firing(journal, fires):
+                    yield Serving(urls=names.urls, logins=logins, token_file=file, routes=routes)
             finally:
                 logins.serve([])
                 closing = asyncio.get_running_loop().create_task(_close(service, feed, mcp))

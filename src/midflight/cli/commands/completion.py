@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from midflight._util.sanitize import inert
-from midflight.cli.command_table import COMMANDS, add_options
+from midflight.cli.command_table import COMMANDS, SCHEDULE_ACTIONS, add_options
 from midflight.cli.output import write
 from midflight.errors import MidflightError
 
@@ -67,6 +67,9 @@ def candidates(words: list[str]) -> list[str]:
     *before, begun = [word for word in words if word != "="] or [""]  # bash cuts --option=value
     if words[-1:] == ["="]:
         before, begun = [*before, begun], ""
+    if before[:1] == ["schedule"] and "--" in before:  # behind it stands another command
+        words = [*before[before.index("--") + 1 :], begun]
+        return candidates(words) if words[1:] else ["run"]
     option, equals, value = begun.partition("=")
     lead = ""
     if equals and begun.startswith("--"):
@@ -122,6 +125,10 @@ def _values(name: str, action: argparse.Action, place: int) -> Iterable[str]:
             return _MAY_ANSWER
         case "session" | "sessions":
             return _sessions()
+        case "what":
+            return SCHEDULE_ACTIONS
+        case "schedule":
+            return _schedules()
         case "words" if not place:
             return _sessions()
         case "words" if name == "answer":
@@ -156,6 +163,18 @@ def _sessions() -> list[str]:
     import asyncio
 
     return asyncio.run(_readable())
+
+
+def _schedules() -> list[str]:
+    """Return the names of the schedules; an agent has none."""
+    from midflight.journal.choice import choose
+    from midflight.journal.names import schedule_names
+    from midflight.lineage import inside
+
+    try:
+        return [] if inside() else schedule_names(choose())
+    except MidflightError:
+        return []
 
 
 async def _readable() -> list[str]:

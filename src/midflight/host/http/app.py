@@ -157,13 +157,13 @@ def make_app(service: SessionService) -> Logged:
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**DIGITS - 1}
 ATTEND = Query({"type": "string", "enum": ["0", "1"]}, "1: somebody is there to answer", "1")
 _STATUS = Query({"type": "string", "enum": list(STATUSES)}, "only those in this status", "waiting")
-_LIMIT = Query({**NUMBER, "minimum": 1}, "so many at most", 10)
+LIMIT = Query({**NUMBER, "minimum": 1}, "so many at most", 10)
 _AFTER = Query(NUMBER, "the number of the event that was read last", 0)
 
 _LIST = Operation(
     "All sessions, the newest first",
     {200: list[SessionInfo]},
-    {"status": _STATUS, "cwd": Query({"type": "string"}, "only of this folder"), "limit": _LIMIT},
+    {"status": _STATUS, "cwd": Query({"type": "string"}, "only of this folder"), "limit": LIMIT},
 )
 _DISPATCH = Operation(
     "Begin a session; the same id again returns the same one",
@@ -189,7 +189,7 @@ _AGENT = Operation("What a session's agent can do, and its options", {200: Agent
 _EVENTS = Operation(
     "What has happened in a session: a page, or a stream of what happens",
     {200: list[e.ANY]},
-    {"after": _AFTER, "limit": _LIMIT, "attend": ATTEND},
+    {"after": _AFTER, "limit": LIMIT, "attend": ATTEND},
     streams=True,
 )
 _SEARCH = Operation(
@@ -198,7 +198,7 @@ _SEARCH = Operation(
     {
         "text": Query({"type": "string", "minLength": 1}, "what is looked for", "pytest"),
         "before": Query({**NUMBER, "minimum": 1}, "only in events before this one", 100),
-        "limit": _LIMIT,
+        "limit": LIMIT,
     },
 )
 _DIFF = Operation("What has changed in a session's folder since it began", {200: Changes})

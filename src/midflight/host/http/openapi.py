@@ -19,6 +19,7 @@ _PARAMETERS = {
     "session": ("a session: its id, its name, or how one of them begins", "fix-the-tests"),
     "request": ("the `request` of what a session asks", "r1"),
     "device": ("a device: its id or its name", "phone"),
+    "schedule": ("a schedule: its id, its name, or how that begins", "morning"),
 }
 
 

@@ -1,0 +1,238 @@
+"""Schedules on `midflight serve`: it fires them, and lists and changes them for who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+from collections.abc import AsyncIterator
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midflight import commands as c
+from midflight._util.aio import TaskSet
+from midflight.authorization import Caller
+from midflight.errors import InvalidInput, InvalidOption, LeaseLost, StoreFailed
+from midflight.host.http.app import LIMIT, as_json, body_of, number
+from midflight.host.http.new_session import option_fields
+from midflight.host.http.operations import ApiRoute, Operation
+from midflight.host.service import Wanted
+from midflight.info import RunInfo, ScheduleInfo
+from midflight.journal import BEAT_S, Journal
+from midflight.schedules.cron import local, local_zone
+from midflight.schedules.firing import Firing
+from midflight.schedules.making import STORED, check_start, pause, resume, scheduled
+from midflight.server.sessions import AllSessions
+from midflight.values import Who
+
+T = TypeVar("T")
+
+RUNS = 20
+"""How many runs are told unless more are asked for."""
+
+
+# Firing -------------------------------------------------------------------------------------
+
+
+class SessionStarter:
+    """Begins the sessions of schedules, in hosts in the background."""
+
+    def __init__(self, service: AllSessions) -> None:
+        """``service`` finds or starts the hosts."""
+        self._service = service
+
+    async def __call__(self, schedule: ScheduleInfo, run: RunInfo) -> None:
+        """Begin the session of a run; what has been done before is not done again."""
+        who = Who(role="program", door="schedule", device=platform.node())
+        date = local(run.due, schedule.zone).date().isoformat()
+        options = {**schedule.options, "name": f"{schedule.name}-{date}"}
+        wanted = Wanted(
+            task=schedule.task,
+            options=options | {"worktree": schedule.worktree},
+            id=run.id,
+            parent="",
+            warm=False,
+            who=who,
+            terminal=None,
+        )
+        if not run.session:
+            authorizer = self._service.authorizer(Caller.this_process(), ())
+            await self._service.dispatch(wanted, authorizer)
+        for at, text in enumerate(schedule.then):
+            then = c.Send(text=text, delivery="queue", id=f"{run.id}-{at + 1}")
+            await self._service.carry_out(run.id, then, who, None)
+
+
+@contextlib.asynccontextmanager
+async def firing(journal: Journal, fires: Firing) -> AsyncIterator[None]:
+    """Fire the schedules of a journal within the block, as a host of its own without a socket."""
+    await journal.register("", fires=True)
+    tasks = TaskSet()
+    tasks.start(_beat(journal))
+    tasks.start(journal.stay())
+    tasks.start(fires.run())
+    try:
+        yield
+    finally:
+        await tasks.close()
+        with contextlib.suppress(StoreFailed):
+            await journal.leave()
+
+
+async def _beat(journal: Journal) -> None:
+    """Beat: a host that hangs is taken for dead, and others begin what it had to."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        try:
+            await journal.beat()
+        except LeaseLost:  # the machine has slept for long
+            await journal.register("", fires=True)
+        except StoreFailed:  # which may pass
+            pass
+
+
+# Asking -------------------------------------------------------------------------------------
+
+
+class ScheduleCommand(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /schedules/{schedule}/commands``: let it rest, go on, or run at once."""
+
+    type: Literal["pause", "resume", "run"]
+
+
+class _Parts(msgspec.Struct):
+    """What the body of ``POST /schedules`` has beside the options."""
+
+    cron: str
+    task: str
+    zone: str = ""
+    name: str = ""
+    then: tuple[str, ...] = ()
+    worktree: bool = False
+
+
+_PARTS = frozenset(_Parts.__struct_fields__)
+
+
+def _new_schedule() -> type[msgspec.Struct]:
+    """Return the type of a schedule that is wanted."""
+    fields: list[Any] = [("cron", str), ("task", str), ("cwd", str), ("zone", str, "")]
+    fields += [("name", str, ""), ("then", tuple[str, ...], ()), ("worktree", bool, False)]
+    fields += option_fields({*STORED} - {"cwd"})
+    return msgspec.defstruct(
+        "NewSchedule",
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        namespace={"__doc__": "A task to be begun at set times: when, in which zone, and options."},
+    )
+
+
+_LIST = Operation("All schedules, the one that runs next first", {200: list[ScheduleInfo]})
+_ADD = Operation(
+    "Make a schedule",
+    {201: ScheduleInfo},
+    body=_new_schedule(),
+    example={
+        "cron": "0 7 * * 1-5",
+        "zone": "Europe/Berlin",
+        "task": "Fix what the night's build has broken",
+        "name": "morning",
+        "cwd": "/home/ada/shop",
+        "max_budget_usd": 2.0,
+    },
+)
+_SHOW = Operation("One schedule", {200: ScheduleInfo})
+_REMOVE = Operation("Remove a schedule; its sessions stay", {200: ScheduleInfo})
+_COMMAND = Operation(
+    "Let a schedule rest, go on, or run at once",
+    {202: ScheduleInfo},
+    body=ScheduleCommand,
+    example={"type": "pause"},
+)
+_RUNS = Operation(
+    "What has become of a schedule's runs, the newest first", {200: list[RunInfo]}, {"limit": LIMIT}
+)
+
+
+def schedule_routes(journal: Journal, fires: Firing) -> list[ApiRoute]:
+    """Return the routes of schedules."""
+    api = _Api(journal, fires)
+    one = "/schedules/{schedule}"
+    return [
+        ApiRoute("/schedules", api.list, _LIST),
+        ApiRoute("/schedules", api.add, _ADD, "POST"),
+        ApiRoute(one, api.show, _SHOW),
+        ApiRoute(one, api.remove, _REMOVE, "DELETE"),
+        ApiRoute(f"{one}/commands", api.command, _COMMAND, "POST"),
+        ApiRoute(f"{one}/runs", api.runs, _RUNS),
+    ]
+
+
+class _Api:
+    """The endpoints. Who has the token is the user; no agent has it."""
+
+    def __init__(self, journal: Journal, fires: Firing) -> None:
+        self._store = journal.schedules
+        self._fires = fires
+
+    async def list(self, request: Request) -> Response:
+        return as_json(await self._store.all())
+
+    async def add(self, request: Request) -> Response:
+        body = await body_of(request)
+        parts, options = _decoded(body, _Parts), _decoded(body, dict[str, Any])
+        options = {name: value for name, value in options.items() if name not in _PARTS}
+        if "cwd" not in options:
+            raise InvalidOption("cwd", "a server has no folder of its own", "say where to work")
+        new = await asyncio.to_thread(
+            scheduled,
+            parts.cron,
+            parts.zone or local_zone(),
+            parts.task,
+            options,
+            name=parts.name,
+            then=parts.then,
+            worktree=parts.worktree,
+        )
+        await check_start(new)
+        await self._store.add(new)
+        return as_json(new, 201)
+
+    async def _found(self, request: Request) -> ScheduleInfo:
+        return await self._store.find(request.path_params["schedule"])
+
+    async def show(self, request: Request) -> Response:
+        return as_json(await self._found(request))
+
+    async def remove(self, request: Request) -> Response:
+        found = await self._found(request)
+        await self._store.remove(found.id)
+        return as_json(found)
+
+    async def command(self, request: Request) -> Response:
+        command = _decoded(await body_of(request), ScheduleCommand)
+        found = await self._found(request)
+        match command.type:
+            case "pause":
+                await pause(self._store, found)
+            case "resume":
+                await resume(self._store, found)
+            case "run":
+                await self._fires.fire_now(found)
+        return as_json(await self._store.find(found.id), 202)
+
+    async def runs(self, request: Request) -> Response:
+        found = await self._found(request)
+        limit = number(request.query_params.get("limit"), least=1) or RUNS
+        return as_json(await self._store.runs(found.id, limit))
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise InvalidInput(f"not a schedule, or a command for one: {error}") from error
