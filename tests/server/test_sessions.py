@@ -153,6 +153,26 @@ async def test_what_another_input_would_do_is_told_before_it_is_allowed(
     await message.result()
 
 
+async def test_an_edit_is_allowed_only_as_long_as_it_does_what_was_told(
+    server: Server, begin: Begin, tmp_path: Path
+) -> None:
+    _, session = await begin([WRITE], Text("done"))
+    message = await session.send("write")
+    asked = await until(session, e.PermissionRequested)
+    edited = {"file_path": "other", "content": "by a person"}
+    look = f"/sessions/{session.id}/requests/{asked.request}/effects"
+    allow = {"type": "answer", "request": asked.request, "input": edited}
+    assert (await server.call(look, "POST", {"input": edited}))[0] == 200
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "other").symlink_to("elsewhere")
+    for _ in range(2):  # a second press changes nothing: it has to be looked at again
+        status, problem = await server.call(f"/sessions/{session.id}/commands", "POST", allow)
+        assert (status, problem["code"]) == (409, "conflict")
+    assert (await server.call(look, "POST", {"input": edited}))[0] == 200
+    assert (await server.call(f"/sessions/{session.id}/commands", "POST", allow))[0] == 202
+    assert (await message.result()).status == "completed"
+
+
 @pytest.fixture
 async def wanted(started: Started, fake_model: Any, tmp_path: Path) -> dict[str, Any]:
     """Return what a session is begun with whose agent answers once."""

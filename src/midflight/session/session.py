@@ -95,6 +95,7 @@ class Session(BaseSession):
         self._inside = False
         self._past = past
         self._images = dict(past.images) if past else {}
+        self._told: dict[str, tuple[dict[str, Any], tuple[Effect, ...]]] = {}  # request → its edit
         self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -258,6 +259,7 @@ class Session(BaseSession):
         whose effects have changed are asked anew; raises `Conflict` if the answered one is.
         """
         if answer.input is not None:  # the user says what is to happen
+            await self._check_told(answer.request, answer.input)
             return
         pending = self._state.requests.pending
         renewed = await self._renew(pending if answer.remember else [answer.request])
@@ -272,8 +274,25 @@ class Session(BaseSession):
 
         Raises `NotFound`, `AlreadyAnswered`, or `InvalidInput` where it cannot be given.
         """
+        effects = await self._effects_with(request, input)
+        pending = self._state.requests.pending
+        self._told = {each: told for each, told in self._told.items() if each in pending}
+        self._told[request] = (input, effects)
+        return effects
+
+    async def _effects_with(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
         asked = self._rules.editable(request)
         return await self._runner.effects_of(msgspec.structs.replace(asked, input=input))
+
+    async def _check_told(self, request: str, input: dict[str, Any]) -> None:
+        """Look again what another input would do, where it was told. Raises `Conflict`."""
+        told = self._told.get(request)
+        if told is None or told[0] != input or not self._is_pending(request):
+            return
+        if await self._effects_with(request, input) != told[1]:
+            raise Conflict(
+                "what this input would do has changed since it was looked at", "look at it again"
+            )
 
     async def _renew(self, requests: Iterable[str]) -> dict[str, str]:
         """Ask those permissions anew whose effects have changed; return their new ids."""

@@ -47,6 +47,10 @@ async function answer(summary, request, fields, word) {
     forget(`read ${request.request}`);
   } catch (error) {
     if (error.code === 'already_answered') return; // the events say who did
+    if (error.code === 'conflict' && fields.input) { // it does something else than was read
+      note(request.request, {sending: '', edited: undefined, editing: JSON.stringify(fields.input, null, 2), wrong: `Not allowed: ${error.message}.`});
+      return;
+    }
     const problem = error instanceof NoConnection
       ? 'No answer from the server. Whether it was taken is seen when the connection is back.'
       : `Not done: ${error.message}`;
