@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
+from tests.support.events import PATIENCE_S
 from tests.support.journal import begin, rows, silence
 
 from midflight import commands as c
@@ -98,7 +99,7 @@ async def test_commands_of_many_senders_are_taken_in_one_order(
             found = await journal.inbox.take(journal.host or "", ())
             taken.extend((entry.session, entry.number, entry.id) for entry in found)
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(take())
         for name, sender in enumerate(senders):
             for session in sessions:

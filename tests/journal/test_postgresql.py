@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from tests.faults.manifest import fault
 from tests.journal.conftest import Become, Hosts
+from tests.support.events import PATIENCE_S
 from tests.support.journal import Program, begin, rows, sql
 
 from midflight._util.aio import TaskSet
@@ -24,7 +25,12 @@ from midflight.journal.database import Database
 from midflight.journal.lease import ProcessIdentity
 from midflight.journal.postgresql import NOTICE_A_CUT, parameters
 
-PATIENCE_S = 30
+
+@pytest.fixture
+def judged_by_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have hosts judged by their locks: a beat holds for long, and a server is never new."""
+    monkeypatch.setattr("midflight.journal.lease.TTL_S", 3600)
+    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 0)
 
 
 @contextlib.asynccontextmanager
@@ -189,10 +195,9 @@ async def is_alive(journal: Journal, host: str | None) -> bool:
 
 @fault("D4")
 async def test_host_killed_on_another_machine_is_dead_before_a_beat_is_due(
-    server: str, open_host: Hosts, tmp_path: Path, become: Become, monkeypatch: pytest.MonkeyPatch
+    server: str, open_host: Hosts, tmp_path: Path, become: Become, judged_by_locks: None
 ) -> None:
     """Its server has its lock back; that it has beaten would do for another hour."""
-    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 0)
     become("elsewhere")
     program = await Program.start("present.py", server, tmp_path / "there")
     host = await program.line()
@@ -202,7 +207,6 @@ async def test_host_killed_on_another_machine_is_dead_before_a_beat_is_due(
     assert await is_alive(other, host)
 
     await program.kill()
-    sql(server, "UPDATE hosts SET seen = seen + 3600")
 
     await until(lambda: _is_dead(other, host))
 
@@ -212,9 +216,8 @@ async def _is_dead(journal: Journal, host: str) -> bool:
 
 
 async def test_host_whose_connection_is_ended_takes_its_lock_again(
-    server: str, open_host: Hosts, become: Become, monkeypatch: pytest.MonkeyPatch
+    server: str, open_host: Hosts, become: Become, judged_by_locks: None
 ) -> None:
-    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 0)
     become("elsewhere")
     journal = await open_host(server)
     become("here")
@@ -234,6 +237,7 @@ async def test_server_that_has_just_started_is_not_asked_for_locks(
     server: str, open_host: Hosts, become: Become, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No host has one then, although all of them may live."""
+    monkeypatch.setattr("midflight.journal.lease.TTL_S", 3600)
     become("elsewhere")
     journal = await open_host(server)
     become("here")
@@ -247,7 +251,7 @@ async def test_server_that_has_just_started_is_not_asked_for_locks(
 
 
 async def test_hosts_of_two_machines_are_far_from_each_other(
-    server: str, open_host: Hosts, become: Become
+    server: str, open_host: Hosts, become: Become, judged_by_locks: None
 ) -> None:
     """Also where both have the same kernel and so the same boot, as containers have."""
     become("elsewhere")
