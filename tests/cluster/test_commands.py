@@ -17,10 +17,10 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.address import Address
 from midflight.client.client import Client
-from midflight.errors import HostGone, NotAllowed, NotFound
+from midflight.errors import HostGone, NotAllowed, NotFound, StoreFailed
 from midflight.host import Host
 from midflight.journal import Journal
-from midflight.journal.inbox import Sender, Settled
+from midflight.journal.inbox import Inbox, Sender, Settled
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 from midflight.values import Who
@@ -56,6 +56,34 @@ async def test_command_whose_call_was_lost_is_found(
     outcome = await client.carry_out(session.id, c.Send(text="go"))
 
     assert outcome.number == 1
+
+
+async def test_sender_waits_on_when_its_connection_fails(
+    begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is on disk: who sent it again would say it twice."""
+    look, failures = Inbox.settled, [StoreFailed("the server is gone"), StoreFailed("still")]
+
+    async def fail(inbox: Inbox, session: str, id: str) -> Settled | None:
+        if failures:
+            raise failures.pop()
+        return await look(inbox, session, id)
+
+    monkeypatch.setattr(Inbox, "settled", fail)
+    _, session = await begin(Text("done"))
+
+    outcome = await client.carry_out(session.id, c.Send(text="go"))
+
+    assert (outcome.number, failures) == (1, [])
+
+
+async def test_number_of_a_command_can_be_that_of_another_one(begin: Begin, client: Client) -> None:
+    """Programs count theirs from 1 up; only messages are known by their ids."""
+    _, session = await begin()
+    for limit in (3, 3, 5):
+        await client.carry_out(session.id, c.SetLimits(max_turns=limit, id="1"))
+
+    assert (await client.info(session.id)).limits == {"max_turns": 5}
 
 
 async def test_agent_gets_no_further_by_an_inbox_than_by_a_socket(begin: Begin, host: Host) -> None:

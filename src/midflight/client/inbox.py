@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from urllib.parse import unquote
 from midflight import commands as c
 from midflight import lineage
 from midflight.authorization import MAY_ANSWER
-from midflight.errors import HostGone
+from midflight.errors import HostGone, StoreFailed
 from midflight.info import Outcome
 from midflight.journal import Journal
-from midflight.journal.inbox import WAIT_S, Sender
+from midflight.journal.inbox import WAIT_S, Sender, Settled
 from midflight.who import DEVICE, DOOR, caller
 
 FIRST_LOOK_S = 0.01
@@ -34,25 +35,30 @@ async def leave(
     ``headers`` are those with which a host would be asked. Raises the error that the owner
     reports, or `HostGone` where it takes its time.
     """
-    command = c.id_in(body) or uuid.uuid4().hex
-    await journal.inbox.put(session, command, body, _sender(headers))
+    # A message is known by its id; programs number their other commands, each from 1 up.
+    command = c.decode(body)
+    known = command.id if isinstance(command, (c.Send, c.Redirect)) else None
+    id = known or uuid.uuid4().hex  # noqa: A001 - as everywhere
+    await journal.inbox.put(session, id, body, _sender(headers))
     loop = asyncio.get_running_loop()
-    until, pause = loop.time() + WAIT_S, FIRST_LOOK_S
-    owner_seen = loop.time()
-    while loop.time() < until:
-        if (settled := await journal.inbox.settled(session, command)) is not None:
-            return settled.result()
-        if loop.time() - owner_seen > OWNER_S:
-            owner_seen = loop.time()
-            ended = (await journal.find(session, exact=True)).host is None
-            if ended and await journal.inbox.withdraw(session, command):
-                return None
+    until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
+    settled: Settled | None = None
+    while settled is None and loop.time() < until:
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LOOK_S)
-    raise HostGone(
-        "the session's host, on another machine, has not taken the command yet",
-        "it is on disk there, and is carried out when the host gets to it",
-    )
+        with contextlib.suppress(StoreFailed):  # the server may be back soon; it has the command
+            settled = await journal.inbox.settled(session, id)
+            if settled is None and loop.time() - owner_seen > OWNER_S:
+                owner_seen = loop.time()
+                ended = (await journal.find(session, exact=True)).host is None
+                if ended and await journal.inbox.withdraw(session, id):
+                    return None
+    if settled is None:
+        raise HostGone(
+            "the session's host, on another machine, has not taken the command yet",
+            "it is on disk there, and is carried out when the host gets to it",
+        )
+    return settled.result()
 
 
 def _sender(headers: Mapping[str, str]) -> Sender:

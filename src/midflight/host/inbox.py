@@ -78,7 +78,7 @@ class InboxReader:
             log(error, self._service.masked)
             wrong = Unexpected(error)
         if time.time() - entry.given > WAIT_S:  # nobody waits for the answer any more
-            self._service.report(entry.session, wrong, entry.id)
+            self._service.report(entry.session, wrong, c.id_in(entry.command) or entry.id)
         return Settled(error=wrong.plain())
 
     async def _obey(self, entry: Entry) -> Outcome:
