@@ -1,4 +1,4 @@
-"""A session in its own process, over its host's socket and over a server's port is used alike."""
+"""A session is used alike by all doors: its own process, a socket, a port, a database's journal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
+from tests.journal.conftest import postgresql, server
 from tests.support.events import PATIENCE_S, read, texts, until
 from tests.support.host import journal_of
 
@@ -30,7 +31,23 @@ ASK = ToolCall(
 )
 
 
-@pytest.fixture(params=["process", "socket", "http"])
+__all__ = ["postgresql", "server"]
+
+DATABASE = "database"
+"""The door of another program of this machine, where the journal is in a database."""
+
+
+@pytest.fixture
+def state(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return where the journal is, as `Host` and `connect` take it."""
+    params = getattr(request.node, "callspec", None)  # a test of one door alone has none
+    if params is None or params.params.get("open_") != DATABASE:
+        return state
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))  # where its sockets are
+    return request.getfixturevalue("server")
+
+
+@pytest.fixture(params=["process", "socket", "http", DATABASE])
 def open_(
     request: pytest.FixtureRequest,
     begin: Callable[..., Awaitable[tuple[FakeModel, Session]]],
@@ -38,7 +55,7 @@ def open_(
     attach_over_http: Callable[..., Awaitable[RemoteSession]],
 ) -> Open:
     """Return a function from steps to a model and a session, here or elsewhere."""
-    elsewhere = {"socket": attach, "http": attach_over_http}.get(request.param)
+    elsewhere = {"socket": attach, "http": attach_over_http, DATABASE: attach}.get(request.param)
 
     async def start(*steps: Any, **options: Any) -> tuple[FakeModel, BaseSession]:
         model, session = await begin(*steps, **options)
