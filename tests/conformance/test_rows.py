@@ -47,14 +47,16 @@ RARE = {
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
+        *("questions", "set_model", "cost", "max_budget_usd", "set_limits"),
     ),
     "opencode-acp": ("set_limits", "images"),
 }
 """Rows that are tried rarely on an agent that starts programs for each session, or servers.
 
-The verbs are in these agents' parts of the matrix as well, claude-acp's effort and resume in
-tests/agents/acp/test_driver.py. What ends a turn after a time is the session's, and tried with
-three other agents; what opencode2 may do unasked is decided as for opencode.
+The verbs are in these agents' parts of the matrix as well, and so are claude-acp's questions and
+set_model; its effort, resume and cost are in tests/agents/acp/test_driver.py. What ends a turn
+after a time or for money is the session's, and tried with three other agents; what opencode2 may
+do unasked is decided as for opencode.
 """
 
 ANNOUNCING = [

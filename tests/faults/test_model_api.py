@@ -45,14 +45,14 @@ async def test_time_limit_holds_during_the_wait_for_a_rate_limit(
 async def test_rate_limit_is_reported_and_waited_for_which_is_no_silence(
     scripted_model: Models, use: Use
 ) -> None:
-    limit = HttpError(429, headers={"retry-after": "6"})
+    limit = HttpError(429, headers={"retry-after": "9"})
     model = await scripted_model([limit, Text("at last")])
-    async with midflight.dispatch("go", stall_timeout=5, **use(model)) as session:
+    async with midflight.dispatch("go", stall_timeout=8, **use(model)) as session:
         events = await read(session)
     (retry,) = of(midflight.Retry, events)
     (end,) = of(midflight.TurnEnded, events)
     assert (retry.status, retry.error, retry.attempt) == (429, "rate_limit", 1)
-    assert retry.delay_s >= 6
+    assert retry.delay_s >= 9
     assert not of(midflight.Stalled, events[events.index(retry) :])
     assert (end.status, end.text) == ("completed", "at last")
 
@@ -132,10 +132,10 @@ async def test_silent_stream_is_reported_and_stopped_by_the_limit(
         return Text("here again") if again else [Words("and then"), Silence()]
 
     model = await scripted_model(script)
-    async with midflight.dispatch("go", stall_timeout=5, **use(model)) as session:
+    async with midflight.dispatch("go", stall_timeout=8, **use(model)) as session:
         events = await read(session)
         (end,) = of(midflight.TurnEnded, events)
-        assert 2.5 <= of(midflight.Stalled, events)[-1].silent_s < 5
+        assert 4 <= of(midflight.Stalled, events)[-1].silent_s < 8
         assert (end.status, end.reason) == ("limit", "stalled")
         assert (await ended(await session.send("still there?"))).text == "here again"
 
@@ -145,7 +145,7 @@ async def test_service_that_never_answers_is_stopped_by_the_limit(
     scripted_model: Models, use: Use
 ) -> None:
     model = await scripted_model(lambda _: Silence())
-    async with midflight.dispatch("go", stall_timeout=5, **use(model)) as session:
+    async with midflight.dispatch("go", stall_timeout=8, **use(model)) as session:
         result = await ended(session.first)
     assert (result.status, result.reason) == ("limit", "stalled")
 

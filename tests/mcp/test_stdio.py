@@ -171,6 +171,7 @@ async def test_real_agent_cannot_approve_for_itself(
     assert not (tmp_path / "work" / "new").exists()
 
 
+@pytest.mark.timeout(180)  # three agents start, one after another
 @pytest.mark.usefixtures("no_agent_left")
 @pytest.mark.parametrize(
     "agent", ["claude", pytest.param("opencode", marks=pytest.mark.long)]
@@ -186,9 +187,9 @@ async def test_real_agent_dispatches_another_one(
     boss = iter(
         [
             call("dispatch", task="for the child", name="child", agent="claude"),
-            call("wait"),
+            call("wait", timeout_s=100),
             call("answer"),
-            call("wait"),
+            call("wait", timeout_s=100),
             call("stop"),
             Text("reported"),
         ]

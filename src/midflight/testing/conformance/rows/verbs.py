@@ -110,7 +110,7 @@ async def interrupt(stage: Stage) -> None:
             if isinstance(event, e.ToolStarted):
                 async with asyncio.timeout(PATIENCE_S):
                     while not commands_with(stubborn):  # noqa: ASYNC110 - a birth has no event
-                        await asyncio.sleep(0.01)
+                        await asyncio.sleep(0.1)
                 await on.session.interrupt()
             if isinstance(event, e.TurnEnded):
                 assert commands_with(stubborn) == []
