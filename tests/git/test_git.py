@@ -58,6 +58,7 @@ def trapped(repo: Repo, sprung: Path) -> Repo:
         "rerere.enabled",
     ):
         repo.git("config", key, "true")
+    repo.git("config", "branch.main.mergeOptions", "-S")
     _tidy(sprung)
     return repo
 
@@ -109,6 +110,16 @@ async def test_filters_of_the_user_run_and_those_of_the_repository_do_not(repo: 
     repo.write("y.up", "text\n", at=tree.folder)
     await merge(tree, "fix")
     assert repo.git("show", "main:y.up") == "TEXT"
+
+
+@pytest.mark.parametrize("whose", ["--local", "--global"])
+async def test_merge_is_as_it_is_whatever_settings_say_of_it(repo: Repo, whose: str) -> None:
+    repo.git("config", whose, "branch.main.mergeOptions", "--strategy=ours -m theirs")
+    tree = await repo.made()
+    repo.write("new", "by the agent\n", at=tree.folder)
+    assert (await merge(tree, "fix")).new
+    assert repo.git("show", "main:new") == "by the agent"
+    assert repo.git("log", "-1", "--format=%s") == "Merge branch 'midflight/fix' into main"
 
 
 async def test_filter_that_cannot_be_switched_off_is_refused(repo: Repo, sprung: Path) -> None:

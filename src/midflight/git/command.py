@@ -50,7 +50,10 @@ _QUIET = (
     "maintenance.auto=false",
 )
 
-_PROGRAMS = r"^(filter\..*\.(clean|smudge|process|required)|merge\..*\.driver)$"
+_PROGRAMS = (
+    r"^(filter\..*\.(clean|smudge|process|required)|merge\..*\.driver|branch\..*\.mergeoptions)$"
+)
+"""Settings by which git runs programs; options of a merge can do so too (``-S``)."""
 
 _KEPT = (
     "GIT_AUTHOR_",
@@ -157,7 +160,7 @@ class Git:
         foreign: set[str] = set()
         for scope, entry in zip(fields[::2], fields[1::2], strict=False):
             key, _, value = entry.partition("\n")
-            if writes and scope in {"system", "global"}:
+            if writes and scope in {"system", "global"} and not key.startswith("branch."):
                 users[key] = value
             else:
                 foreign.add(key)
@@ -257,7 +260,7 @@ def _is_there(path: Path) -> bool:
 
 def _harmless(key: str) -> str:
     """Return the value with which a setting runs nothing. A merge that has no driver conflicts."""
-    return "" if key.startswith("filter.") and not key.endswith(".required") else "false"
+    return "false" if key.endswith((".required", ".driver")) else ""
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
