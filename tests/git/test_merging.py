@@ -288,7 +288,9 @@ async def test_branch_that_is_checked_out_is_not_moved(repo: Repo) -> None:
     assert repo.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("name", ["-f", "a..b", "@{-1}", "a b", "x.lock", "HEAD~1"])
+@pytest.mark.parametrize(
+    "name", ["-f", "a..b", "@{-1}", "a b", "x.lock", "HEAD~1", "@", "HEAD", "a\0b"]
+)
 async def test_impossible_branch_name_is_refused(repo: Repo, name: str) -> None:
     tree = await repo.made()
     with pytest.raises(InvalidInput, match="no branch can be called"):

@@ -141,8 +141,9 @@ async def hand_over(tree: Worktree, message: str, name: str = "") -> Ready:
 
 
 async def _can_be_called(git: Git, name: str) -> bool:
-    output = await git.run("check-ref-format", f"refs/heads/{name}")
-    return not output.code and not name.startswith("-")
+    if "\0" in name or name in {"@", "HEAD"} or name.startswith("-"):
+        return False
+    return not (await git.run("check-ref-format", f"refs/heads/{name}")).code
 
 
 async def _put(git: Git, name: str, tip: str) -> None:
