@@ -147,6 +147,18 @@ def test_text_that_readers_may_not_see_yet_is_not_begun_twice() -> None:
     assert texts(log.reader(after=2)) == ["two"]
 
 
+def test_reader_who_comes_while_all_that_is_kept_is_held_back_waits() -> None:
+    log = EventLog(3, hold_back=True)
+    log.append(e.Text(text="before", seq=1))
+    log.show(1)
+    log.append(e.Text(text="one", seq=2))  # the disk takes its time
+    streamed("a", "b", "c", "d", log=log)
+    reader = log.reader(after=1)
+    assert texts(reader) == []
+    log.show(2)
+    assert texts(reader)[0] == "one"
+
+
 def test_reader_that_knows_more_than_is_shown_gets_no_text_again() -> None:
     log = EventLog(100, hold_back=True)
     streamed("one", log=log)

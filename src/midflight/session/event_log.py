@@ -123,7 +123,7 @@ class EventLog:
     def unfinished(self) -> list[Piece]:
         """Return what streams where readers are now: each block's text so far, as far as kept."""
         seen = len(self._recent) - (self._count - self.position)
-        return unfinished(islice(self._recent, seen))
+        return unfinished(islice(self._recent, max(0, seen)))  # all of it may be held back
 
     @property
     def oldest_seq(self) -> int:
