@@ -45,6 +45,9 @@ LONG_CHARS = 20_000
 SEARCHED = 2_000
 """How many events are looked through at a time for a text."""
 
+MOST_IN_PATTERN = 1_000
+"""How much of a text the database looks for; SQLite refuses a pattern of over 50,000 bytes."""
+
 NAMED = 5
 """How many candidates an error names."""
 
@@ -362,7 +365,7 @@ def search(
     newest = connection.scalar(select(func.max(events.c.seq)).where(of_session)) or 0
     end = newest + 1 if before is None else min(before, newest + 1)
     # What JSON may write in another way is looked for in the event itself.
-    plain = max(re.findall("[A-Za-z0-9 ]+", text), key=len, default="")
+    plain = max(re.findall("[A-Za-z0-9 ]+", text), key=len, default="")[:MOST_IN_PATTERN]
     fits = of_session & events.c.data.icontains(plain)
     hits: list[Hit] = []
     while end > 1:

@@ -211,6 +211,7 @@ async def a_text_is_found_wherever_it_was_said(rig: JournalRig) -> None:
         assert await found("HÉLLO") == [4]
         assert await found("Thinking") == await found("0_") == await found("command") == []
         assert (await found("hello", before=2), await found("hello", limit=1)) == ([1], [2])
+        assert await found("h" * 60_000) == []
         assert (await journal.search(owner.id, "hello", None, 1)).more
         assert not (await journal.search(owner.id, "hello", None, 2)).more
 
