@@ -144,6 +144,19 @@ async def test_edited_input_is_allowed_when_what_it_does_was_read(
     assert (tmp_path / "other.txt").read_text() == lines
 
 
+async def test_id_in_a_link_leads_to_its_session_whatever_others_are_called(
+    begin: Begin, open_page: OpenPage
+) -> None:
+    _, meant = await begin(Text("what is meant"), task="go", name="meant")
+    _, other = await begin(Text("what is not"), task="go", name=meant.id)
+    page = await open_page(f"s/{meant.id}")
+    await expect(page.get_by_role("log")).to_contain_text("what is meant")
+    await page.goto(f"{page.url.partition('#')[0]}#/sessions")
+    await page.get_by_role("link", name=meant.id).first.click()
+    await expect(page.get_by_role("log")).to_contain_text("what is not")
+    assert page.url.endswith(f"#/s/{other.id}")
+
+
 async def test_press_that_comes_with_the_request_answers_nothing(
     begin: Begin, open_page: OpenPage
 ) -> None:

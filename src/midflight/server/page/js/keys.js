@@ -46,7 +46,7 @@ function meant() {
 function next() {
   const {screen, name} = place();
   const list = waiting().map((entry) => entry.summary);
-  const at = screen === 's' ? list.findIndex((one) => one.info.name === name || one.id === name) : -1;
+  const at = screen === 's' ? list.indexOf(named(name)) : -1;
   const other = list.slice(at + 1).find((one) => one !== list[at]) ?? list[0];
   if (other) go(sessionPath(other));
 }

@@ -376,8 +376,9 @@ export function all() {
   return [...state.sessions.values()];
 }
 
+/** The session of an id, whatever others are called, or of a name. */
 export function named(name) {
-  return all().find((one) => one.info.name === name || one.id === name);
+  return state.sessions.get(name) ?? all().find((one) => one.info.name === name);
 }
 
 /** What waits for the person, the oldest first: `{summary, request}`. */
