@@ -22,6 +22,7 @@ from midflight.host import Host
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, ScriptedModel, Silence, Text, ToolCall, Words
+from midflight.testing.opencode import OpenCodeServer
 
 __all__ = ["one_environment", "own_home", "repo", "started"]
 
@@ -583,3 +584,34 @@ async def test_seeds_whole_flow_is_played_from_the_page_on_claude_code(
     await expect(log).to_contain_text("And the tests.")
     assert not (tmp_path / "hook-ran").exists()
     assert (folder / "a.py").read_text() == "x = 1\n"
+
+
+async def test_session_of_opencode_is_seen_answered_and_queued(
+    host: Host, opencode_server: OpenCodeServer, open_page: OpenPage
+) -> None:
+    write = ToolCall("Write", {"file_path": "page.py", "content": "x = 1\ny = 2\n"})
+    last = [Text("It is written."), Text("And the changelog.")]
+    async with ScriptedModel(
+        [[Words("I write it. "), write], *last], port=opencode_server.model_port
+    ) as model:
+        env = model.env(opencode_server.home) | opencode_server.env
+        server = {"cwd": opencode_server.cwd, "server_url": opencode_server.url}
+        options = Options.build(agent="opencode", name="open", env=env, **server)
+        session = await host.begin("Write it", options)
+        page = await open_page("s/open")
+        log, request = page.get_by_role("log"), page.locator(".request.open")
+        await expect(log).to_contain_text("I write it.")
+        await expect(request.get_by_role("heading")).to_have_text("Edit a file?")
+        await expect(request.locator(".diff .added code")).to_have_text(["x = 1", "y = 2"])
+        await page.get_by_role("button", name="Queue", exact=True).click()
+        box = page.get_by_role("textbox", name="Message to open")
+        await box.fill("then the changelog")
+        await box.press("Enter")
+        await expect(page.locator(".queue li")).to_contain_text(["no. 2then the changelog"])
+        await request.get_by_role("button", name="Allow y").click()
+        await expect(log).to_contain_text("It is written.")
+        await expect(log.locator(".tool", has_text="write")).to_contain_text("+2 −0")
+        await expect(log).to_contain_text("And the changelog.")
+        await expect(page.locator(".queue")).to_have_count(0)
+        await read(session)
+    (opencode_server.cwd / "page.py").unlink()
