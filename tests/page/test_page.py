@@ -89,16 +89,18 @@ async def pressed(page: Page, key: str, shows: Locator) -> None:
 async def test_request_answered_on_one_page_leaves_the_other_which_says_so(
     begin: Begin, open_page: OpenPage
 ) -> None:
-    await begin(ToolCall("Bash", {"command": COMMAND}), ASK, Text("done"), task="go", name="two")
+    other = ToolCall("Write", {"file_path": "other.txt", "content": "by the same rule"})
+    await begin(WRITE, other, ASK, Text("done"), task="go", name="two")
     desk, phone = await open_page(), await open_page(size=PHONE)
     await expect(desk).to_have_title("(1) midflight")
     await phone.get_by_role("link", name="two").first.click()
-    await expect(phone.get_by_text("Run a command?")).to_be_visible()
-    await phone.get_by_role("button", name="Allow", exact=True).click()
+    await expect(phone.get_by_text("Edit a file?")).to_be_visible()
+    await phone.get_by_role("button", name="Allow for this session").click()
     settled = desk.locator(".settled")
     await expect(settled).to_contain_text("Allowed two")
     card = desk.get_by_role("article", name="Request of two")
     await expect(card).to_contain_text("Which?")
+    assert await settled.filter(has_text="by rule").count() == 0  # which nobody has seen ask
     await pressed(desk, "2", phone.get_by_role("log").get_by_text("Answered", exact=True))
     await expect(phone.get_by_role("log")).to_contain_text("B")
     await expect(desk).to_have_title("midflight")
