@@ -12,8 +12,6 @@ import pytest
 
 __all__ = ["ROWS", "Row", "fault"]
 
-PAGE = "needs the web page, which does not exist yet"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -260,13 +258,10 @@ ROWS: dict[str, Row] = {
     "S4": Row(
         "A key is in no event, no error, no argument list and no traceback.",
         "GitHub Actions: secrets in logs, also encoded",
-        not_yet="exports and the page: " + PAGE,
     ),
     "S5": Row(
         "Markup in agent text is inert in the page.",
         "CVE-2026-22813, CVE-2026-25253",
-        tested=False,
-        not_yet=PAGE,
     ),
     "S6": Row(
         "Escape sequences and bidi controls in any field reach programs as they are, and no "
@@ -285,12 +280,10 @@ ROWS: dict[str, Row] = {
     "S9": Row(
         "What was approved is exactly what runs, and was shown in full.",
         "CVE-2025-66032, CVE-2025-55284, CVE-2026-22708",
-        not_yet="approvals on the page: " + PAGE,
     ),
     "S10": Row(
         "No id or path leads out of where it belongs.",
         "CVE-2026-39861, CVE-2026-88968, CVE-2026-53976",
-        not_yet="paths of the page: " + PAGE,
     ),
     "S11": Row(
         "Agent text gives no orders to an agent that watches it.",

@@ -131,6 +131,7 @@ async def served(state: Path, folder: Path, port: int = 0) -> AsyncIterator[str]
         await program.done()
 
 
+@fault("N1", "N7")
 @pytest.mark.timeout(120)
 async def test_page_outlives_a_cut_and_a_server_that_is_killed_and_started_anew(
     begin: Begin, open_page: OpenPage, state: Path, tmp_path: Path

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from playwright.async_api import FilePayload, Locator, Page, expect
+from tests.faults.manifest import fault
 from tests.host.test_shared_host import one_environment, started
 from tests.page.conftest import PHONE, OpenPage
-from tests.support.events import PATIENCE_S, of, read, until
+from tests.support.events import PATIENCE_S, read, until
 from tests.support.host import journal_of
 from tests.support.repo import Repo, own_home, repo
 
@@ -123,6 +124,7 @@ async def test_denial_takes_a_reason_that_the_agent_is_told(
     assert "use make instead" in str(model.requests[-1].messages)
 
 
+@fault("S9")
 async def test_edited_input_is_allowed_when_what_it_does_was_read(
     begin: Begin, open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -160,6 +162,7 @@ async def test_id_in_a_link_leads_to_its_session_whatever_others_are_called(
     assert page.url.endswith(f"#/s/{other.id}")
 
 
+@fault("S15")
 async def test_press_that_comes_with_the_request_answers_nothing(
     begin: Begin, open_page: OpenPage
 ) -> None:
@@ -245,6 +248,7 @@ async def test_held_key_answers_one_request_at_most(begin: Begin, open_page: Ope
         await until(each, e.TurnEnded)
 
 
+@fault("S9", "S13")
 async def test_diff_to_approve_shows_what_has_no_visible_form_in_any_language(
     begin: Begin, open_page: OpenPage
 ) -> None:
@@ -255,6 +259,7 @@ async def test_diff_to_approve_shows_what_has_no_visible_form_in_any_language(
     await expect(boxes).to_have_text(["U+3164", "U+2800", "150 × U+0020"])
 
 
+@fault("S9", "S13")
 async def test_command_is_allowed_only_when_its_end_was_on_the_screen(
     begin: Begin, open_page: OpenPage
 ) -> None:
@@ -290,43 +295,6 @@ async def test_queued_messages_are_edited_moved_and_cancelled(
     await expect(rows.nth(0)).to_contain_text("third")
     texts = [text for _, text in await rows.evaluate_all("l => l.map(e => [0, e.innerText])")]
     assert ["third" in texts[0], "first, and better" in texts[1]] == [True, True]
-
-
-HOSTILE = (
-    "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    "[a](javascript:document.title='owned') \u202eevil\u2066 \x1b[2J ${1+1} {{1+1}} </textarea>"
-)
-
-
-async def test_hostile_text_is_shown_and_runs_nothing(begin: Begin, open_page: OpenPage) -> None:
-    question = {
-        "question": HOSTILE,
-        "header": HOSTILE,
-        "options": [{"label": HOSTILE}, {"label": "b"}],
-    }
-    steps = [
-        [Words(HOSTILE), ToolCall("Bash", {"command": HOSTILE})],
-        ToolCall("Write", {"file_path": f"{HOSTILE.replace('/', '')}.md", "content": HOSTILE}),
-        ToolCall("AskUserQuestion", {"questions": [question]}),
-        Text(
-            f"# {HOSTILE}\n\n```{HOSTILE}\n{HOSTILE}\n```\n\n| a | b |\n|--|--|\n| {HOSTILE} | c |"
-        ),
-    ]
-    _, session = await begin(*steps, task=HOSTILE, name="hostile")
-    page = await open_page("s/hostile")
-    log = page.get_by_role("log")
-    for shown in (0, 1):
-        await expect(page.locator(".request.open .boxed").first).to_be_visible()
-        await page.locator(".request.open .buttons .act").click()
-        await expect(log.get_by_text("Allowed", exact=True)).to_have_count(shown + 1)
-    await page.get_by_text("Or answer").or_(page.locator(".options button").first).first.wait_for()
-    await page.locator(".options button").first.click()
-    await expect(log.locator("table")).to_be_visible()
-    await page.goto(f"{page.url.partition('#')[0]}#/sessions")
-    await expect(page.get_by_role("link", name="hostile").first).to_be_visible()
-    assert "owned" not in await page.title()
-    assert await page.locator("#page script, #page img, #page a[href^=javascript]").count() == 0
-    assert of(e.TurnEnded, await read(session))
 
 
 async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(

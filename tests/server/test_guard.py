@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def _paths(server: Server) -> list[str]:
-    return [route.path.replace("{session}", "x") for route in server.routes]
+    """Return a path of each route, of two of the page's files and of the MCP tools."""
+    described = [re.sub(r"{\w+}", "x", route.path) for route in server.routes]
+    return [*described, "/", "/js/main.js", "/mcp"]
 
 
 @fault("S1")
@@ -55,6 +58,7 @@ async def test_no_route_answers_without_the_token(server: Server, other: str) ->
 
 @fault("S1")
 async def test_only_the_open_paths_need_no_token(server: Server) -> None:
+    assert {"/healthz", "/login"} == OPEN
     assert await call(server.address, "/healthz") == (200, {"status": "ok"})
     assert await server.call("/sessions") == (200, [])
     assert await server.call("/sessions", authorization=f"bearer {TOKEN}") == (200, [])
@@ -154,8 +158,10 @@ async def test_own_origin_is_answered_without_cors(server: Server) -> None:
 )
 async def test_form_post_is_415(server: Server, kind: str) -> None:
     body = b'{"task": "x", "agent": "fake", "cwd": "/"}'
-    for path in ("/sessions", "/sessions/x/commands"):
-        assert (await server.call(path, "POST", body, content_type=kind))[0] == 415
+    posts = [route.path for route in server.routes if route.method == "POST"]
+    assert len(posts) > 4
+    for path in posts:
+        assert (await server.call(path, "POST", body, content_type=kind))[0] == 415, path
 
 
 # At the start -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from midflight import events as e
 from midflight.host import Host
 from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
-from midflight.testing import FakeModel, Text, ToolCall
+from midflight.testing import FakeModel, Text, ToolCall, Wait
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
@@ -86,6 +87,26 @@ async def test_client_answers_nothing_that_another_one_was_shown(
         assert "say which" in refusal
         await one.ask("answer", session="fix", request=asked, decision="deny")
     await message.result()
+
+
+@fault("N8")
+async def test_client_that_leaves_while_a_tool_waits_takes_nothing_with_it(
+    server: Server, begin: Begin, tmp_path: Path
+) -> None:
+    model, session = await begin([Wait("go"), WRITE], Text("done"), name="fix")
+    message = await session.send("write")
+    await model.reached("go")
+    async with tools_of(server, tmp_path) as tools:
+        waiting = asyncio.create_task(tools.ask("wait", sessions=["fix"]))
+        await tools.ask("sessions")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    model.signal("go")
+    async with tools_of(server, tmp_path) as tools:
+        report = (await tools.ask("wait", sessions=["fix"]))["sessions"][0]
+        asked = report["asks"][0]["request"]
+        await tools.ask("answer", session="fix", request=asked, decision="allow")
+    assert (await message.result()).text == "done"
 
 
 async def test_client_dispatches_only_what_the_user_has_listed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.faults.manifest import fault
 from tests.server.conftest import Server
 from tests.support.raw_http import dial
 
@@ -24,7 +25,20 @@ async def test_answer_that_nothing_has_changed_keeps_the_policy(server: Server) 
         assert answer.headers["content-security-policy"] == POLICY.lower()
 
 
-@pytest.mark.parametrize("path", ["/index.html", "/js", "/js/", "/js/../../server.py", "/vendor"])
+@fault("S10")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/index.html", "/js", "/js/", "/js/../../server.py", "/vendor", "/js/%2e%2e/index.html"),
+        *(
+            "//etc/passwd",
+            "/%2fetc/passwd",
+            "/js/main.js%00",
+            "/js/main.js/",
+            "/%2e%2e/__init__.py",
+        ),
+    ],
+)
 async def test_path_that_names_no_file_needs_a_key(server: Server, path: str) -> None:
     status, _ = await server.call(path, authorization="")
     assert status == 401

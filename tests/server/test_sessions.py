@@ -237,6 +237,49 @@ async def test_diff_is_what_has_changed_since_the_session_began(
     assert (cut["diff"], cut["left_out"]) == (diff["diff"][:10], len(diff["diff"]) - 10)
 
 
+@fault("I8")
+async def test_message_and_stop_that_come_twice_count_once(server: Server, begin: Begin) -> None:
+    _, session = await begin([WRITE])
+    path = f"/sessions/{session.id}/commands"
+    send, stop = {"type": "send", "text": "write", "id": "m1"}, {"type": "interrupt"}
+    assert (await server.call(path, "POST", stop))[0] == 202  # it is idle
+    for told in (send, stop):
+        both = await asyncio.gather(*(server.call(path, "POST", told) for _ in range(2)))
+        assert [status for status, _ in both] == [202, 202]
+        if told is send:
+            await until(session, e.PermissionRequested)
+    assert (await server.call(path, "POST", stop))[0] == 202
+    _, page = await server.call(f"/sessions/{session.id}/events")
+    kinds = [event["type"] for event in page]
+    assert (kinds.count("message.accepted"), kinds.count("turn.ended")) == (1, 1)
+    assert page[kinds.index("turn.ended")]["reason"] == "interrupted"
+
+
+@fault("S6", "I3")
+async def test_text_with_any_character_makes_the_exact_round_trip(
+    server: Server, begin: Begin
+) -> None:
+    text = "\x1b[2J\x1b]8;;http://x\x07link \r\b\x00 \u202e\u2066\ufeff e\u0301 [link=x] \U0001f600"
+    _, session = await begin(Text(text))
+    path = f"/sessions/{session.id}"
+    sent = {"type": "send", "text": text}
+    assert (await server.call(f"{path}/commands", "POST", sent))[0] == 202
+    await until(session, e.TurnEnded)
+    _, page = await server.call(f"{path}/events")
+    found = {event["type"]: event for event in page}
+    assert found["message.accepted"]["text"] == found["text"]["text"] == text
+    async with server.dial(f"{path}/events") as stream:
+        told = [event async for _, _, event in _first(stream, session.last_seq)]
+    assert told == page
+
+
+async def _first(stream: Any, last: int) -> Any:
+    async for each in stream.events():
+        yield each
+        if each[0] == str(last):
+            return
+
+
 # Streams ----------------------------------------------------------------------------------
 
 
@@ -429,16 +472,12 @@ async def test_body_that_makes_no_sense_is_422(server: Server, begin: Begin, bod
 
 
 @fault("I2")
-async def test_body_that_is_too_long_is_refused(server: Server) -> None:
-    async with dial(
-        server.address,
-        "/sessions",
-        "POST",
-        b"x" * (17 * 2**20),
-        content_length=str(10**9),
-        **server.key,
-    ) as raw:
-        assert raw.status == 413
+async def test_body_that_is_too_long_is_refused_by_every_route(server: Server) -> None:
+    body, told = b"x" * (17 * 2**20), {"content_length": str(10**9), **server.key}
+    posts = [route.path for route in server.routes if route.method == "POST"]
+    for path in posts:
+        async with dial(server.address, path, "POST", body, **told) as raw:
+            assert raw.status == 413, path
 
 
 @fault("S4", "S12")

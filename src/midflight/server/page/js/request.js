@@ -236,7 +236,7 @@ export function requestCard({summary, request}, {named = true, keys = false, cho
   const {info} = summary;
   return html`<article class="card request open ${chosen ? 'chosen' : ''}" data-request=${request.request} aria-label="Request of ${info.name}">
     ${mark('waits')}
-    <div class="row wrap"><span class="grow">${named ? html`<a class="strong" href=${sessionLink(summary)}>${exactLine(info.name)}</a> <span class="small ink2">${exactLine(folderName(info.cwd))} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}</span>` : html`<span class="strong">${position || 'Waits for you'}</span>`}</span>
+    <div class="row wrap"><span class="grow">${named ? html`<a class="strong" href=${sessionLink(summary)}>${exactLine(info.name)}</a> <span class="small ink2">${exactLine(folderName(info.cwd))} · ${exactLine(agentName(info.agent))}${info.model ? html`, ${exactLine(info.model)}` : nothing}</span>` : html`<span class="strong">${position || 'Waits for you'}</span>`}</span>
       <time class="wait medium" title=${exactTime(request.time)}>waits ${age(now() - request.time)}</time></div>
     ${request.type === 'permission.requested' ? permission(summary, request, keys) : questions(summary, request, keys)}
     ${request.deadline && state.open?.id !== summary.id ? html`<p class="small ink2 said-at">Without an answer it is denied at ${clock(request.deadline)}. While its session is open here it waits.</p>` : nothing}

@@ -6,7 +6,7 @@ import {ref} from '../vendor/lit-html/directives/ref.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {command, newId, NoConnection, Problem} from './http.js';
 import {asFields, attach, filesIn, imagesOf, keepImages, takesImages, thumbs} from './images.js';
-import {inert} from './inert.js';
+import {exactLine, inert} from './inert.js';
 import {icon, mark} from './marks.js';
 import {changed, isLost, state} from './store.js';
 import {draft, keepDraft, note, notes, takeFocus} from './ui.js';
@@ -147,7 +147,7 @@ export function sendBox(summary, conversation) {
   return html`
     ${stopping ? stopQuestion(summary, conversation) : nothing}
     ${problem ? html`<p class="fail" role="alert">${inert(problem)}</p>` : nothing}
-    <div class="send-box ${over ? 'over' : ''}" @dragover=${draggedOver} @dragleave=${() => note(`box ${summary.id}`, {over: false})} @drop=${dropped}><label class="hidden" for="box">Message to ${summary.info.name}</label>
+    <div class="send-box ${over ? 'over' : ''}" @dragover=${draggedOver} @dragleave=${() => note(`box ${summary.id}`, {over: false})} @drop=${dropped}><label class="hidden" for="box">Message to ${exactLine(summary.info.name)}</label>
       ${thumbs(summary)}<textarea id="box" rows="1" placeholder=${summary.runs ? 'Say something to the agent while it works' : 'Say what comes next'} .value=${live(text)} @keydown=${keys} @paste=${pasted} @input=${(event) => { keepDraft(summary.id, event.target.value); changed(); }}></textarea>
       <div class="foot">
         ${takesImages() ? html`<label class="button quiet add-images" title="Add images"><span class="hidden">Add images</span>${icon('image')}<input class="hidden" type="file" multiple accept="image/png,image/jpeg,image/gif,image/webp" @change=${chosen}></label>` : nothing}

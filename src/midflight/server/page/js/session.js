@@ -73,7 +73,7 @@ function header(summary, part) {
   const menu = notes('menu');
   return html`<header class="bar-of-session"><a class="button quiet square back" href="#/" aria-label="Back to the overview">${icon('back')}</a>
     <span class="grow"><span class="row"><h1 class="cut">${exactLine(info.name)}</h1><span class="state ${is === 'waits' ? 'asks' : ''}">${mark(is)}<span class="word">${WORDS[is]}</span></span></span>
-      <span class="small ink2 cut lean">${folderName(info.cwd)} · ${agentName(info.agent)}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs && summary.turnSince !== null ? ` · ${running(Date.now() / 1000 - summary.turnSince)}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
+      <span class="small ink2 cut lean">${exactLine(folderName(info.cwd))} · ${exactLine(agentName(info.agent))}${info.model ? html`, ${exactLine(info.model)}` : nothing}${summary.runs && summary.turnSince !== null ? ` · ${running(Date.now() / 1000 - summary.turnSince)}` : ''} · ${dollars(info.total_cost_usd, summary.estimated)}</span></span>
     <a class="button quiet tab" aria-current=${part === '' ? 'page' : 'false'} href=${sessionLink(summary)}>${icon('talk')}<span class="word">Session</span></a>
     <a class="button quiet tab" aria-current=${part === 'diff' ? 'page' : 'false'} href=${sessionLink(summary, 'diff')}>${icon('file')}<span class="word">Diff</span>${changes ? html`<span>${changes.files}</span> <span class="plus">+${changes.plus}</span><span class="minus">−${changes.minus}</span>` : nothing}</a>
     ${part === '' ? html`<button class="quiet square find-button" aria-label="Search in this session" title="Search in this session (Ctrl F)" @click=${() => beginFind(summary)}>${icon('search')}</button>` : nothing}

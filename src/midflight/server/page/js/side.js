@@ -88,7 +88,7 @@ function runsOn(summary, conversation) {
     note(`runs ${summary.id}`, {model: undefined});
   };
   return html`<hr><h2 class="part">Runs on</h2><dl class="facts">
-    <dt>Agent</dt><dd>${agentName(info.agent)} ${conversation.agent?.agent_version ? exactLine(conversation.agent.agent_version) : nothing}</dd>
+    <dt>Agent</dt><dd>${exactLine(agentName(info.agent))} ${conversation.agent?.agent_version ? exactLine(conversation.agent.agent_version) : nothing}</dd>
     <dt>Model</dt><dd>${mine.model === undefined ? html`<button class="link" title="Switch the model" @click=${() => note(`runs ${summary.id}`, {model: info.model})}>${exactLine(info.model || 'its own choice')}</button>` : html`<form @submit=${setModel}><input aria-label="Model" ${ref(takeFocus)} .value=${live(mine.model)} @input=${(event) => note(`runs ${summary.id}`, {model: event.target.value})} @keydown=${(event) => event.key === 'Escape' && note(`runs ${summary.id}`, {model: undefined})}></form>`}</dd>
     <dt>Permissions</dt><dd><select aria-label="Permission mode" @change=${(event) => act(summary, {type: 'set_permission_mode', mode: event.target.value})}>${mode ? nothing : html`<option value="" selected disabled>as begun</option>`}${modes().map(([each]) => html`<option value=${each} ?selected=${each === mode}>${each}</option>`)}</select></dd>
     <dt>Folder</dt><dd><code>${exactLine(info.cwd)}</code></dd>

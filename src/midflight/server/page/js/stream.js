@@ -8,6 +8,7 @@ const SILENT_MS = 40_000; // the server says "still here" more often
 const WAITS_MS = [250, 1000, 2000, 4000, 8000];
 const PAGE_MS = {seen: 1000, hidden: 20_000}; // how often a tab without a stream asks
 const MANY = 100; // with so many events in a page there may be more
+const LASTING_MS = 1000; // a stream that ends sooner has failed: who ends it may do so each time
 const GAP_MS = 1000; // in a shorter one, as when another session is opened, nothing is removed
 const LOOK_MS = 30_000; // how often a tab without a stream looks what was removed
 
@@ -65,10 +66,11 @@ export class EventStream {
     this.stopped = false; // a device that was withdrawn may have logged in anew
     while (!this.stopped) {
       let pause = null;
+      const began = Date.now();
       try {
         if (await takePlace()) await this.readStream();
         else pause = await this.readPages();
-        this.failures = 0;
+        this.failures = pause !== null || Date.now() - began > LASTING_MS ? 0 : this.failures + 1;
       } catch {
         if (!this.called) this.failures += 1;
       }
@@ -105,7 +107,6 @@ export class EventStream {
     if (!response.ok) throw new Error(`status ${response.status}`);
     if (!this.cursor) await this.began();
     this.lostAt = null;
-    this.failures = 0;
     this.connected(null);
     return response;
   }
