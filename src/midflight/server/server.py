@@ -30,6 +30,7 @@ from midflight.journal import Journal
 from midflight.journal.choice import choose
 from midflight.mcp.bounds import DispatchBounds
 from midflight.schedules.firing import Firing
+from midflight.server.agents import agents_route
 from midflight.server.events import events_route
 from midflight.server.feed import Feed
 from midflight.server.login import LOGIN, login_routes
@@ -132,6 +133,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
                 events_route(feed, service),
                 trust_route(),
                 *schedule_routes(journal, fires),
+                agents_route(),
                 *session_routes(service),
                 *worktree_routes(client),
                 *login_routes(logins),

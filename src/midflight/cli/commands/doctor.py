@@ -19,6 +19,7 @@ from midflight._util.programs import find_program
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, PRESETS
 from midflight.agents.claude import program as claude_program
+from midflight.agents.installed import how_to_install
 from midflight.agents.opencode import program as opencode_program
 from midflight.cli.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
@@ -204,7 +205,7 @@ def _opencode(report: Report) -> bool:
 
 def _presets(report: Report) -> list[str]:
     """Tell which agents can be had over ACP, and return the names of those that can be used."""
-    found = [name for name, preset in PRESETS.items() if find_program(preset.command.split()[0])]
+    found = [name for name in PRESETS if not how_to_install(name)]
     others = f"not here: {', '.join(name for name in PRESETS if name not in found)}"
     report.line("acp", "ready", "--agent acp:COMMAND for any agent that speaks it")
     report.line("", "found" if found else "", f"{', '.join(found)}; {others}" if found else others)

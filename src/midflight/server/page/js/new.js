@@ -12,10 +12,35 @@ import {sessionPath} from './paths.js';
 import {agentName, count, modes} from './words.js';
 
 const FORM = 'new session';
-const AGENTS = ['claude', 'opencode', 'codex', 'gemini', 'copilot', 'qwen'];
+const AGAIN_MS = 60_000;
+let offered = null; // the agents of the server's machine, those that are installed first
+let askedAt = 0;
 
 function form() {
   return notes(FORM, {agent: '', mode: 'default', worktree: false});
+}
+
+/** Learn which agents there are: one may have been installed meanwhile. */
+async function learnAgents() {
+  if (Date.now() - askedAt < AGAIN_MS) return;
+  askedAt = Date.now();
+  try {
+    offered = await ask('GET', 'agents');
+    set({});
+  } catch {
+    askedAt = 0; // the next paint asks again
+  }
+}
+
+/** The agent that is chosen, or would be: `{name, installed, …}`. */
+function chosenAgent() {
+  const {agent} = form();
+  return offered?.find((one) => one.name === agent) ?? offered?.[0] ?? {name: agent || 'claude', installed: true, install: '', capabilities: {}, limits: {}};
+}
+
+/** The models that sessions of an agent have had here. */
+function modelsOf(agent) {
+  return [...new Set(all().filter((one) => one.info.agent === agent && one.info.model).map((one) => one.info.model))].sort();
 }
 
 function set(fields) {
@@ -46,7 +71,7 @@ async function start(answer) {
   const cwd = (mine.cwd ?? folders()[0] ?? '').trim();
   if (!task || mine.sending) return;
   if (!cwd) return set({problem: 'Say in which folder it is to work.'});
-  const agent = mine.agent || 'claude';
+  const agent = chosenAgent().name;
   set({sending: true, problem: ''});
   try {
     const stake = answer === 'without' ? {trusted: true} : await ask('POST', 'trust', {cwd, agent, ...(answer && {agree: answer})});
@@ -106,8 +131,11 @@ function taskField(rows) {
 
 function whereFields() {
   const mine = form();
+  learnAgents();
+  const chosen = chosenAgent();
   return html`<label class="field">Folder<input list="folders" spellcheck="false" .value=${live(mine.cwd ?? folders()[0] ?? '')} @input=${(event) => set({cwd: event.target.value, stake: null})}></label><datalist id="folders">${folders().map((cwd) => html`<option value=${cwd}></option>`)}</datalist>
-    <label class="field">Agent<select @change=${(event) => set({agent: event.target.value, stake: null})}>${AGENTS.map((agent) => html`<option value=${agent} ?selected=${agent === (mine.agent || 'claude')}>${agentName(agent)}</option>`)}</select></label>`;
+    <label class="field">Agent<select @change=${(event) => set({agent: event.target.value, stake: null})}>${(offered ?? [chosen]).map((one) => html`<option value=${one.name} ?selected=${one.name === chosen.name}>${agentName(one.name)}${one.installed ? '' : ' (not installed)'}</option>`)}</select></label>
+    ${chosen.installed ? nothing : html`<p class="ink2">It is not on the server's machine. There: <code>${exactLine(chosen.install)}</code></p>`}`;
 }
 
 function intoSight(element) {
@@ -129,12 +157,13 @@ export function startForm() {
 
 export function newSession() {
   const mine = form();
-  const small = (name, word, placeholder) => html`<label class="field"><span class="hidden">${word}</span><input inputmode="decimal" placeholder=${placeholder} .value=${live(mine[name] ?? '')} @input=${(event) => set({[name]: event.target.value})}></label>`;
+  const {name: agent, capabilities, limits} = chosenAgent();
+  const small = (name, word, placeholder) => html`<label class="field"><span class="hidden">${word}</span><input inputmode="decimal" ?disabled=${name === 'budget' && capabilities.cost === 'not'} placeholder=${placeholder} .value=${live(mine[name] ?? '')} @input=${(event) => set({[name]: event.target.value})}></label>`;
   return html`<main class="new"><div class="stack gap16"><h1>New session</h1>${taskField(5)}<div class="fields">${whereFields()}
-      <label class="field">Model<input placeholder="the agent's own choice" spellcheck="false" .value=${live(mine.model ?? '')} @input=${(event) => set({model: event.target.value})}></label></div>
+      <label class="field">Model<input list="models" placeholder="the agent's own choice" spellcheck="false" .value=${live(mine.model ?? '')} @input=${(event) => set({model: event.target.value})}></label><datalist id="models">${modelsOf(agent).map((model) => html`<option value=${model}></option>`)}</datalist></div>
       <fieldset><legend class="strong">What it may do without asking</legend><div class="choices">${modes().map(([mode, says]) => html`<label class="card choice ${mine.mode === mode ? 'chosen' : ''}"><input type="radio" name="mode" .checked=${live(mine.mode === mode)} @change=${() => set({mode})}><span><span class="strong">${mode}</span><br><span class="ink2">${says}</span></span></label>`)}</div></fieldset>
       <label class="field">Allowed besides <span class="ink3">for example Edit, Bash(npm test)</span><input class="mono" spellcheck="false" .value=${live(mine.allowed ?? '')} @input=${(event) => set({allowed: event.target.value})}></label>
-      <fieldset><legend class="strong">Limits <span class="ink3">empty means none</span></legend><div class="fields">${small('budget', 'Dollars of the session', '$ of the session')}${small('steps', 'Steps of a turn', 'steps of a turn')}${small('minutes', 'Minutes of a turn', 'minutes of a turn')}</div></fieldset>
+      <fieldset><legend class="strong">Limits <span class="ink3">empty means none</span></legend><div class="fields">${small('budget', 'Dollars of the session', '$ of the session')}${small('steps', 'Steps of a turn', 'steps of a turn')}${small('minutes', 'Minutes of a turn', 'minutes of a turn')}</div>${capabilities.cost === 'not' ? html`<p class="small ink2">No limit in dollars: ${inert(limits.cost ?? 'what it costs is not told')}.</p>` : nothing}</fieldset>
       <label class="row start"><input type="checkbox" .checked=${live(Boolean(mine.worktree))} @change=${(event) => set({worktree: event.target.checked})}><span><b>In a worktree of its own</b><br><span class="ink2">On a branch of its own, from the last commit. What you have not committed stays where it is.</span></span></label>
       ${startButton()}</div>${mine.stake ? trustQuestion(mine.stake) : html`<div></div>`}</main>`;
 }
