@@ -234,7 +234,9 @@ async def test_what_is_asked_is_there_on_a_narrow_terminal_too() -> None:
 
 
 async def test_a_failed_turn_shows_why_in_the_list(begin: Begin, say: Say) -> None:
-    _, session = await begin(HttpError(401, "authentication_error", "no such key"))
+    _, session = await begin(
+        HttpError(401, "authentication_error", "no such key", {"retry-after": "100"})
+    )
     await until(session, e.TurnEnded)
     assert "failed (auth): " in (await say("ls")).out.splitlines()[1]
 

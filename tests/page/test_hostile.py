@@ -122,17 +122,28 @@ async def test_hostile_text_in_every_field_of_every_event_runs_nothing(
     events = every_event()
     assert {event["type"] for event in events} == e.TYPES
     asked = [event for event in events if event["type"].endswith(".requested")]
-    info = {"id": "s1", "name": HOSTILE, "agent": HOSTILE, "model": HOSTILE, "cwd": HOSTILE}
+    info: dict[str, Any] = {
+        "id": "s1",
+        "name": HOSTILE,
+        "agent": HOSTILE,
+        "model": HOSTILE,
+        "cwd": HOSTILE,
+    }
     info |= {"status": "waiting", "pending": asked, "last": HOSTILE, "rules": [HOSTILE]}
     info |= {"turns": 1, "total_cost_usd": None, "limits": {}, "created": 1.0, "updated": 1.0}
     info |= {"host": HOSTILE, "parent": None, "seq": 100}
-    changes = {"commit": HOSTILE, "files": HOSTILE, "left_out": 0}
+    changes: dict[str, Any] = {"commit": HOSTILE, "files": HOSTILE, "left_out": 0}
     name = HOSTILE.replace("\n", " ")
     changes["diff"] = (
         f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{name}\n+{name}\n"
     )
     capabilities = {"capabilities": {HOSTILE: "not"}, "permission_mode": HOSTILE}
-    answers = {"": [info], "/s1": info, "/s1/agent": capabilities, "/s1/diff": changes}
+    answers: dict[str, Any] = {
+        "": [info],
+        "/s1": info,
+        "/s1/agent": capabilities,
+        "/s1/diff": changes,
+    }
 
     async def answer(route: Route) -> None:
         path = route.request.url.partition("/sessions")[2].partition("?")[0]

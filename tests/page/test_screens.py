@@ -55,7 +55,7 @@ CLOCK = {
 }
 
 
-FAILING = HttpError(401, message="wrong key")
+FAILING = HttpError(401, message="wrong key", headers={"retry-after": "100"})  # it tries no second
 
 USERS: list[Step] = [
     [
