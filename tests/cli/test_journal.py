@@ -14,7 +14,11 @@ from tests.support.program import Done
 
 from midflight.cli.command_table import COMMANDS, NO_JOURNAL, add_options
 from midflight.cli.commands.completion import candidates
+from midflight.errors import NotAllowed
+from midflight.family import check_unkept
 from midflight.journal import Journal
+from midflight.lineage import SESSION_VARIABLE
+from midflight.options import Options
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +94,29 @@ async def test_journal_that_cannot_be_used_is_a_sentence_and_a_hint(
     assert said in first
     assert (second[:6], hint in second) == ("hint: ", True)
     assert "hunter22" not in done.out + done.err
+
+
+@fault("S17")
+@pytest.mark.parametrize("typed", [True, False])
+async def test_agent_does_nothing_in_a_journal_that_its_session_is_not_in(
+    say: Say, team: str, monkeypatch: pytest.MonkeyPatch, typed: bool
+) -> None:
+    """The variable is kept from agents, so what they call may find another journal than theirs."""
+    monkeypatch.setenv(SESSION_VARIABLE, "a-session-of-another-journal")
+    where = ["--journal", team] if typed else []
+    if not typed:
+        monkeypatch.setenv("MIDFLIGHT_JOURNAL", team)
+    for words in (
+        *(
+            ("answer", "of-the-team", "allow"),
+            ("send", "of-the-team", "x"),
+            ("logs", "of-the-team"),
+        ),
+        *(("show", "of-the-team"), ("stop", "of-the-team"), ("rm", "of-the-team"), ("ls",)),
+        *(("redirect", "of-the-team", "x"), ("limits", "of-the-team"), ("run", "-d", "x")),
+    ):
+        done = await say(*words, *where)
+        assert (done.code, done.out) == (1, ""), words
+        assert "is not in this journal" in done.err, words
+    with pytest.raises(NotAllowed, match="is not in this journal"):
+        await check_unkept(Options.build(agent="fake"))

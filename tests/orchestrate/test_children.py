@@ -139,7 +139,7 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     options = Options.build(cwd=tmp_path, allowed_tools=["Read"])
     kept = {"A": "1"}
     made = orchestrator_options(
-        options, "id", may_answer=["questions", "Edit"], worktree=True, env=kept
+        options, "id", may_answer=["questions", "Edit"], worktree=True, env=kept, journal="/j"
     )
     assert made.allowed_tools == ("Read", "mcp__midflight")
     server = made.mcp_servers["midflight"]
@@ -147,7 +147,7 @@ def test_prompt_says_what_the_agent_may_answer(tmp_path: Path) -> None:
     args = " ".join(server["args"])
     assert args == (
         "-P -m midflight.cli.main mcp --session id --may-answer questions --may-answer Edit"
-        " --worktree"
+        " --worktree --journal /j"
     )
     assert "questions and permissions for `Edit`" in str(made.system_prompt)
     assert "a git worktree of its own" in str(made.system_prompt)
