@@ -12,7 +12,7 @@ from tests.support.journal import Program, add, options, rows, silence, text
 from tests.support.schedules import DAY, DUE, Begins, Clock, daily
 
 from midflight import events as e
-from midflight.errors import AgentUnavailable, Conflict, InvalidInput, NotFound
+from midflight.errors import AgentUnavailable, Conflict, HostGone, InvalidInput, NotFound
 from midflight.info import RunInfo
 from midflight.journal import Journal
 from midflight.schedules.cron import next_run
@@ -90,8 +90,9 @@ async def test_schedule_that_cannot_be_read_here_keeps_no_other_one(journal: Jou
 
 
 async def test_run_is_skipped_while_the_one_before_is_at_work(journal: Journal) -> None:
+    """Also where its begin got no answer."""
     await journal.schedules.add(daily())
-    begins, clock = Begins(), Clock()
+    begins, clock = Begins(HostGone("it does not answer")), Clock()
     await look(Firing(journal, begins, clock))
     _, record = await journal.create("morning-1", options(), id=begins.runs[0])
     record.begin(lambda seq: None, lambda error: None)
@@ -110,8 +111,9 @@ async def test_run_is_skipped_while_the_one_before_is_at_work(journal: Journal) 
 
 
 async def test_history_tells_what_the_session_has_come_to(journal: Journal) -> None:
+    """Also of a run whose begin got no answer: if its session is there, it has begun."""
     await journal.schedules.add(daily())
-    begins = Begins()
+    begins = Begins(HostGone("it does not answer"))
     await look(Firing(journal, begins, Clock()))
     _, record = await journal.create("morning-1", options(), id=begins.runs[0])
     record.begin(lambda seq: None, lambda error: None)
@@ -121,12 +123,13 @@ async def test_history_tells_what_the_session_has_come_to(journal: Journal) -> N
 
     found = await journal.schedules.find("morning")
     assert found.last is not None
+    assert (found.last.state, found.last.note) == ("begun", "")
     assert (found.last.session, found.last.outcome) == ("morning-1", "limit")
     assert (found.last.reason, found.last.total_cost_usd) == ("max_turns", 0.0)
     await record.close()
     await journal.remove(begins.runs[0])
     [run] = await journal.schedules.runs(found.id, 9)
-    assert (run.state, run.session, run.status) == ("begun", "", None)
+    assert (run.state, run.session, run.status) == ("failed", "", None)
 
 
 async def test_paused_schedule_rests_and_misses_nothing(journal: Journal) -> None:
@@ -229,13 +232,23 @@ async def test_host_that_wakes_up_does_not_overrule_the_other(where: str, open_h
         await woken.wait()
         raise AgentUnavailable("too late")
 
-    firing, begins = Firing(hung, wake, Clock()), Begins()
+    firing, taken, goes_on = Firing(hung, wake, Clock()), asyncio.Event(), asyncio.Event()
+
+    async def take(*_: object) -> None:
+        taken.set()
+        await goes_on.wait()
+
     await firing.look()
     silence(where, hung.host)
-    await look(Firing(other, begins, Clock()))
+    taking = Firing(other, take, Clock())
+    await taking.look()
+    await taken.wait()
     woken.set()
     await firing.settled()
-    assert (len(begins.runs), await history(other)) == (1, [("begun", 0, DUE)])
+    assert await history(other) == [("starting", 0, DUE)]
+    goes_on.set()
+    await taking.settled()
+    assert await history(other) == [("begun", 0, DUE)]
 
 
 async def test_run_of_a_host_that_lives_is_left_to_it(where: str, open_host: Hosts) -> None:

@@ -27,6 +27,9 @@ MOST = 1_000
 KEPT_RUNS = 200
 """How many runs of a schedule are kept, the newest."""
 
+LOOKED_AT = 10
+"""Among how many runs the newest that has begun is looked for."""
+
 NAMED = 5
 """How many candidates an error names."""
 
@@ -118,11 +121,14 @@ class ScheduleStore:
         return moved
 
     async def working(self, id: str) -> RunInfo | None:
-        """Return the newest run of a schedule that has begun, or is about to."""
+        """Return the newest run of a schedule that has begun, or is about to.
+
+        One whose begin got no answer may have begun all the same.
+        """
         found: list[RunInfo] = await self._read(
-            lambda c: _runs(c, self._here, id, 1, ("starting", "begun"))
+            lambda c: _runs(c, self._here, id, LOOKED_AT, ("starting", "begun", "failed"))
         )
-        return found[0] if found else None
+        return next((run for run in found if run.state != "failed"), None)
 
     async def add_run(self, run: RunInfo, host: str) -> None:
         """Add a run that somebody has asked for, for ``host`` to begin."""
