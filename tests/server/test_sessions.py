@@ -163,6 +163,8 @@ async def test_an_edit_is_allowed_only_as_long_as_it_does_what_was_told(
     look = f"/sessions/{session.id}/requests/{asked.request}/effects"
     allow = {"type": "answer", "request": asked.request, "input": edited}
     assert (await server.call(look, "POST", {"input": edited}))[0] == 200
+    another = {**edited, "file_path": "third"}  # which somebody else thinks of
+    assert (await server.call(look, "POST", {"input": another}))[0] == 200
     (tmp_path / "elsewhere").write_text("kept")
     (tmp_path / "other").symlink_to("elsewhere")
     for _ in range(2):  # a second press changes nothing: it has to be looked at again

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +45,9 @@ CLOSE_GRACE_S = 2.0
 
 WITHDRAW_TIMEOUT_S = 5.0
 """How long an agent may take to report whether it gives a message back."""
+
+KEPT_EDITS = 20
+"""Of how many edited inputs it is known what they were told to do; each device may look at one."""
 
 Factory = Callable[[Options], Agent]
 
@@ -95,7 +99,7 @@ class Session(BaseSession):
         self._inside = False
         self._past = past
         self._images = dict(past.images) if past else {}
-        self._told: dict[str, tuple[dict[str, Any], tuple[Effect, ...]]] = {}  # request → its edit
+        self._told: deque[tuple[str, dict[str, Any], tuple[Effect, ...]]] = deque(maxlen=KEPT_EDITS)
         self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -275,9 +279,7 @@ class Session(BaseSession):
         Raises `NotFound`, `AlreadyAnswered`, or `InvalidInput` where it cannot be given.
         """
         effects = await self._effects_with(request, input)
-        pending = self._state.requests.pending
-        self._told = {each: told for each, told in self._told.items() if each in pending}
-        self._told[request] = (input, effects)
+        self._told.append((request, input, effects))
         return effects
 
     async def _effects_with(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
@@ -286,10 +288,10 @@ class Session(BaseSession):
 
     async def _check_told(self, request: str, input: dict[str, Any]) -> None:
         """Look again what another input would do, where it was told. Raises `Conflict`."""
-        told = self._told.get(request)
-        if told is None or told[0] != input or not self._is_pending(request):
+        told = [effects for *which, effects in self._told if which == [request, input]]
+        if not told or not self._is_pending(request):
             return
-        if await self._effects_with(request, input) != told[1]:
+        if await self._effects_with(request, input) != told[-1]:
             raise Conflict(
                 "what this input would do has changed since it was looked at", "look at it again"
             )
