@@ -38,12 +38,11 @@ DATABASE = "database"
 
 
 @pytest.fixture
-def state(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def state(request: pytest.FixtureRequest, state: Path) -> Any:
     """Return where the journal is, as `Host` and `connect` take it."""
     params = getattr(request.node, "callspec", None)  # a test of one door alone has none
     if params is None or params.params.get("open_") != DATABASE:
         return state
-    monkeypatch.setenv("XDG_STATE_HOME", str(state))  # where its sockets are
     return request.getfixturevalue("server")
 
 

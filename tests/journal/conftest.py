@@ -69,9 +69,11 @@ def postgresql() -> Iterator[Path]:
 
 
 @pytest.fixture
-def server(postgresql: Path) -> Iterator[str]:
+def server(postgresql: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return where a journal is to be on a server: a place without tables."""
     import psycopg
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # where its sockets are
 
     name = f"test_{uuid.uuid4().hex}"  # a schema of our own: cheaper than a database of our own
     administer = f"host={postgresql} user=midflight dbname=postgres"

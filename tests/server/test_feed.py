@@ -262,9 +262,12 @@ async def test_stream_shows_signs_of_life_and_says_that_the_server_ends(
 
 
 @pytest.fixture
-async def on_postgresql(postgresql: Path, patient: None) -> AsyncIterator[tuple[Journal, str]]:
+async def on_postgresql(
+    postgresql: Path, patient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Journal, str]]:
     """Return a journal on PostgreSQL, and where it is."""
     where = f"host={postgresql} user=midflight dbname=postgres"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "sockets"))
     async with Journal(f"postgresql://midflight@/postgres?host={postgresql}") as journal:
         await journal.register("/nowhere")
         yield journal, where
