@@ -114,6 +114,26 @@ async def _durable(session: Any, last: int) -> Any:
             return
 
 
+async def test_long_past_is_read_by_pages_and_not_kept_whole(
+    server: Server, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.client.server.WHOLE", 5)
+    _, session = await begin(*(Text(word) for word in ("one", "two", "three")))
+    for _ in range(3):
+        await (await session.send("go")).result()
+    last = session.last_seq
+    async with midflight.connect(server.url, token=TOKEN) as client:
+        past = await client._journal.past(session.id)  # noqa: SLF001 - what is kept of it
+        assert [event.seq for event in past.recent] == list(range(last - 4, last + 1))
+        old = [event.type for event in past.events if (event.seq or 0) <= past.whole_after]
+        assert "turn.ended" in old
+        assert "text" not in old
+        async with await client.session(session.id) as remote:
+            events = [event async for event in _durable(remote, last)]
+            assert remote.total_cost_usd == session.total_cost_usd
+    assert [event.seq for event in events] == list(range(1, last + 1))
+
+
 async def test_two_programs_and_a_terminal_see_the_same(
     server: Server, begin: Begin, client: Any
 ) -> None:

@@ -22,7 +22,7 @@ from midflight.errors import NotFound, Unauthorized, UnsupportedOption
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.info import decode as decode_info
 from midflight.journal import HostRow, SessionRow
-from midflight.journal.base import Past
+from midflight.journal.base import ONLY_SAID, WHOLE, Past
 from midflight.state.search import Found
 from midflight.state.session import State
 from midflight.values import Who
@@ -169,13 +169,16 @@ class ServerReader:
         return read(await self._link.ask(f"/sessions/{session}/search?{urlencode(asked)}"), Found)
 
     async def past(self, session: str) -> Past:
-        """Return everything that has happened, and what it amounts to."""
-        state, found = State(), list[e.Event]()
-        while page := await self.events(session, found[-1].seq or 0 if found else 0):
+        """Return what everything that has happened amounts to; what is old is not kept whole."""
+        whole_after = max(0, (await self.info(session)).seq - WHOLE)
+        state, found, after = State(), list[e.Event](), 0
+        while page := await self.events(session, after):
             for event in page:
                 state.apply(event)
-            found += page
-        return Past(events=found, state=state)
+                if (event.seq or 0) > whole_after or event.type not in ONLY_SAID:
+                    found.append(event)
+            after = page[-1].seq or after
+        return Past(events=found, state=state, whole_after=whole_after)
 
 
 class ServerPlacement:

@@ -15,7 +15,16 @@ from midflight.state.search import Found
 from midflight.state.session import State
 from midflight.values import SessionStatus
 
-__all__ = ["Past", "Record", "SessionReader", "Summary"]
+__all__ = ["ONLY_SAID", "WHOLE", "Past", "Record", "SessionReader", "Summary"]
+
+WHOLE = 2_000
+"""How many of the newest events are read whole, to resume a session."""
+
+ONLY_SAID = (
+    *("text", "thinking", "tool.started", "tool.ended", "usage", "plan"),
+    *("retry", "stalled", "notice", "raw"),
+)
+"""Events that no state of a session depends on, once the turn that they belong to has ended."""
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from midflight.events import Event, MessageAccepted, Request, decode
 from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal import people
-from midflight.journal.base import Past
+from midflight.journal.base import ONLY_SAID, WHOLE, Past
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
@@ -23,16 +23,7 @@ from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.search import Found, Hit, hit
 from midflight.state.session import BUSY, State
 
-WHOLE = 2_000
-"""How many of the newest events are read whole, to resume a session."""
-
 _TURN_ENDED = "turn.ended"
-_ONLY_SAID = (
-    *("text", "thinking", "tool.started", "tool.ended", "usage", "plan"),
-    *("retry", "stalled", "notice", "raw"),
-)
-"""Events that no state of a session depends on, once the turn that they belong to has ended."""
-
 PAGE_CHARS = 4_000_000
 """How long the events of a page may be together; a single one may be longer."""
 
@@ -469,7 +460,7 @@ def past(connection: Connection, name: str, session: str) -> Past:
     )
     newest = connection.scalar(select(sessions.c.seq).where(sessions.c.id == session)) or 0
     whole_after = max(0, min(connection.scalar(ended) or 0, newest - WHOLE))
-    matters = or_(events.c.seq > whole_after, events.c.type.not_in(_ONLY_SAID))
+    matters = or_(events.c.seq > whole_after, events.c.type.not_in(ONLY_SAID))
     query = (
         select(events.c.seq, events.c.data)
         .where(events.c.session == session, matters)

@@ -16,14 +16,19 @@ import {sessionPath} from './paths.js';
 import {clock, dollars} from './words.js';
 
 const BACK_MS = 2000;
+const LONG_S = 30; // so long a server takes that is started anew
 let wasLost = false;
 let backUntil = 0;
+
+function isLong() {
+  return Date.now() / 1000 - state.lostSince > LONG_S;
+}
 
 /** Says that there is no connection, and for a moment that there is one again. */
 function banner() {
   if (isLost()) {
     wasLost = true;
-    return html`<div class="banner" role="status"><span class="grow"><b>No connection since ${clock(state.lostSince, true)}.</b> What you see may be old. Sessions go on without this page. Next try in ${nextTryInS()} s.</span><button class="low" @click=${tryNow}>Try now</button></div>`;
+    return html`<div class="banner" role="status"><span class="grow"><b>No connection since ${clock(state.lostSince, true)}.</b> What you see may be old. Sessions go on without this page. Next try in ${nextTryInS()} s.${isLong() ? html` If midflight serve runs on another port now, open the link that it wrote: this page looks for it here.` : nothing}</span><button class="low" @click=${tryNow}>Try now</button></div>`;
   }
   if (wasLost) {
     wasLost = false;
