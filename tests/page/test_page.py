@@ -328,11 +328,25 @@ async def test_comments_on_lines_of_the_diff_go_to_the_agent_as_one_message(
         assert words in told
 
 
+async def read_on(log: Locator, text: str, way: int = 1) -> None:
+    """Scroll down, or up, until something stands there."""
+    async with asyncio.timeout(PATIENCE_S):
+        while text not in await log.inner_text():
+            await log.evaluate(READ_ON, way)
+            await log.page.wait_for_timeout(20)
+
+
+READ_ON = """(log, way) => {
+  log.scrollTo(0, way > 0 ? log.scrollHeight : 0);
+  log.querySelector('.newer button')?.click();
+}"""
+
+
 async def test_search_leads_into_a_past_that_is_not_loaded_and_back(
     host: Host, open_page: OpenPage, tmp_path: Path
 ) -> None:
-    said = [f"line {number}" for number in range(1_400)]
-    said[4], said[1_300] = "the first needle", "the second Needle"
+    said = [f"line {number}." for number in range(700)]
+    said[4], said[290], said[600] = "the first needle", "a needle between", "the last Needle"
     options = Options.build(agent="fake", cwd=tmp_path)
     row, record = await journal_of(host).create("long", options)
     record.begin(lambda _: None, lambda _: None)
@@ -342,23 +356,47 @@ async def test_search_leads_into_a_past_that_is_not_loaded_and_back(
     await record.close()
     page = await open_page("s/long")
     log, found = page.get_by_role("log"), page.locator(".find-bar").get_by_role("status")
-    await expect(log).to_contain_text("line 1399")
+    await expect(log).to_contain_text("line 699")
     await page.keyboard.press("Control+f")
     await page.get_by_role("searchbox", name="Search in this session").fill("needle")
-    await expect(found).to_contain_text("2 of 2, in what the agent says: the second Needle")
-    await expect(log.get_by_text("the second Needle")).to_be_in_viewport()
-    await page.keyboard.press("Enter")
-    await expect(found).to_contain_text("1 of 2")
+    await expect(found).to_contain_text("3 of 3, in what the agent says: the last Needle")
+    await expect(log.get_by_text("the last Needle")).to_be_in_viewport()
+    await page.keyboard.press("Shift+Enter")
+    await expect(found).to_contain_text("1 of 3")
     await expect(log.get_by_text("the first needle")).to_be_in_viewport()
-    await expect(log).not_to_contain_text("line 1399")
-    for number in (700, 1_399):
-        await log.get_by_role("button", name="Show what came after").click()
-        await expect(log).to_contain_text(f"line {number}")
+    await expect(log).not_to_contain_text("line 699")
+    await page.keyboard.press("Shift+Enter")
+    await expect(log.get_by_text("a needle between")).to_be_in_viewport()
+    for number in (350, 410):  # what is fetched then, and what was there
+        await read_on(log, f"line {number}.")
+        assert await log.locator(".block").count() < 200
     await page.get_by_role("searchbox").press("Enter")
-    await expect(log.get_by_text("the second Needle")).to_be_in_viewport()
+    await expect(log.get_by_text("the first needle")).to_be_in_viewport()
     await page.get_by_role("button", name="To the end").click()
-    await expect(log.get_by_text("line 1399")).to_be_in_viewport()
+    await expect(log.get_by_text("line 699")).to_be_in_viewport()
     await expect(found).to_be_hidden()
+    await read_on(log, "line 650.", -1)
+    before, after, stands = await log.evaluate(COME_ABOVE)
+    assert before != after
+    assert stands
+    await page.get_by_role("button", name="To the end").click()
+    await expect(log.get_by_text("line 699")).to_be_in_viewport()
+
+
+COME_ABOVE = """async (log) => {
+  const lines = () => [...log.querySelectorAll('.prose')];
+  const {top} = log.getBoundingClientRect();
+  const before = lines()[0].textContent;
+  const eye = lines().find((line) => line.getBoundingClientRect().top > top + 50);
+  log.scrollTo(0, 0);  // so that what is above is wanted
+  let seen = eye.getBoundingClientRect().top;
+  while (lines()[0].textContent === before) {
+    seen = eye.getBoundingClientRect().top;
+    await new Promise(requestAnimationFrame);
+  }
+  return [before, lines()[0].textContent, Math.abs(eye.getBoundingClientRect().top - seen) < 2];
+}"""
+"""The first line before and after others have come above; and whether one stands where it did."""
 
 
 GROWING = """# A

@@ -17,6 +17,7 @@ const ICONS = {read: 'file', edit: 'edit', execute: 'command', search: 'search',
 const LIVE_LINES = 5;
 const LAST_LINES = 20;
 const PAGE_LINES = 500;
+const CHILDREN = 40; // of a sub-agent's lines
 
 /** Painted once a second while it runs, for its clock; else only when it has changed. */
 function clockOf(block) {
@@ -24,9 +25,9 @@ function clockOf(block) {
   return runs && !isLost() ? Math.floor(Date.now() / 1000) : 0;
 }
 
-/** The blocks of a list; calls in a row that only read are one line. */
-export function blockList(blocks, context) {
-  return repeat(gathered(blocks), (each) => each.id, (each) => (each.group
+/** The lines of a stream, see `gathered`. */
+export function blockList(lines, context) {
+  return repeat(lines, (each) => each.id, (each) => (each.group
     ? guard([each.blocks.map((one) => one.v).join(), looks(), clockOf(each.blocks.at(-1))], () => group(each, context))
     : guard([each.v, looks(), clockOf(each)], () => framed(each, context))));
 }
@@ -39,7 +40,10 @@ function framed(block, context) {
 /** Unfold all that a block stands in, and that part of it in which an event of this type says a text. */
 export function unfold(conversation, block, type = '', text = '') {
   const parent = block.parent ? conversation.calls.get(block.parent) : null;
-  if (parent) unfold(conversation, parent);
+  if (parent) {
+    fold(`${parent.id} children`, {lines: Infinity});
+    unfold(conversation, parent);
+  }
   const group = gathered(parent?.children ?? conversation.blocks).find((each) => each.group && each.blocks.includes(block));
   if (group) fold(group.id, {open: true});
   if (block.kind === 'thinking' || block.kind === 'tool') fold(block.id, {open: true});
@@ -51,7 +55,8 @@ function isQuiet(block) {
   return block.kind === 'tool' && ['read', 'search'].includes(block.what) && block.state !== 'failed' && !block.asks && !block.children;
 }
 
-function gathered(blocks) {
+/** Blocks as the lines that show them: calls in a row that only read are one, `{id, group, blocks}`. */
+export function gathered(blocks) {
   const shown = [];
   for (const block of blocks) {
     const last = shown.at(-1);
@@ -196,7 +201,15 @@ function tool(block, context) {
   const sign = block.asks ? mark('waits') : block.state === 'running' ? mark('running') : block.state === 'failed' ? mark('failed') : block.children ? mark('done') : icon(ICONS[block.what] ?? 'tool');
   return html`<details class="tool" ?open=${open} @toggle=${(event) => toggled(event, block.id)}>
     <summary>${icon('chevron', 'chevron')}${sign}<span class="name">${block.children ? html`Sub-agent: ${exactLine(block.title || block.name)}` : exactLine(block.name)}</span>${block.children ? nothing : html`<code class="argument grow cut">${exactLine(below(block.title, context.cwd))}</code>`}<span class="state">${toolState(block)}</span></summary>
-    ${open ? html`<div class="inside">${block.children ? html`<div class="sub">${blockList(block.children, context)}</div>` : nothing}${inside(block)}</div>` : nothing}</details>`;
+    ${open ? html`<div class="inside">${block.children ? children(block, context) : nothing}${inside(block)}</div>` : nothing}</details>`;
+}
+
+/** What a sub-agent does: its last lines, until a person wants all. */
+function children(block, context) {
+  const lines = gathered(block.children);
+  const key = `${block.id} children`;
+  const {lines: most = CHILDREN} = notes(key);
+  return html`<div class="sub">${lines.length > most ? html`<button class="link" @click=${() => fold(key, {lines: Infinity})}>Show all ${lines.length}</button>` : nothing}${blockList(lines.slice(-most), context)}</div>`;
 }
 
 function inside(block) {

@@ -71,7 +71,7 @@ function step(summary, by) {
   }
 }
 
-let wanted = null; // the block that is to come into sight, and what in it
+let wanted = null; // the block that is to come into sight, in which one of the stream, and what in it
 
 async function reveal(summary) {
   const {hits, at, asked} = mine(summary.id);
@@ -84,7 +84,14 @@ async function reveal(summary) {
   note(`find ${summary.id}`, {problem: block ? '' : 'It stands in the queue, below.'});
   if (!block) return;
   unfold(conversation, block, hit.type, asked);
-  wanted = {id: block.id, text: asked};
+  let top = block;
+  while (conversation.calls.has(top.parent)) top = conversation.calls.get(top.parent);
+  wanted = {id: block.id, top: top.id, text: asked};
+}
+
+/** Before a paint: the line of the stream that is to come into sight, or -1. */
+export function placeOfHit(lines) {
+  return wanted === null ? -1 : lines.findIndex((line) => (line.blocks ?? [line]).some((block) => block.id === wanted.top));
 }
 
 /** After a paint: bring the hit into sight that was asked for. Tells whether it did. */

@@ -5,54 +5,22 @@ import {guard} from '../vendor/lit-html/directives/guard.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
 import {blockList} from './blocks.js';
 import {changesScreen, counts, look} from './changes.js';
-import {beginFind, bringHit, endFind, findBar} from './find.js';
+import {beginFind, endFind, findBar} from './find.js';
 import {exactLine, inert} from './inert.js';
 import {branches} from './lists.js';
 import {icon, logo, mark, WORDS} from './marks.js';
 import {phone} from './overview.js';
+import {inSight, scrolled, showNewer, showOlder, toEnd} from './reading.js';
 import {requestCard} from './request.js';
 import {putBack, queue, sendBox, stop} from './sendbox.js';
 import {side} from './side.js';
-import {atRest, loadNewer, loadOlder, looksOfAll, markSeen, runningNow, seenUpTo, showEnd, shown, state, waiting} from './store.js';
+import {atRest, looksOfAll, markSeen, runningNow, seenUpTo, shown, state, waiting} from './store.js';
 import {note, notes, place, sessionLink} from './ui.js';
 import {agentName, count, dollars, folderName, running} from './words.js';
 
-const NEAR_PX = 60;
-const view = {part: null, follow: true, missed: 0, blocks: 0, height: 0, first: null};
-
-function scroller() {
-  return document.querySelector('.stream');
-}
-
-function scrolled(event) {
-  const at = event.currentTarget;
-  const near = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_PX && !state.open?.past;
-  if (near !== view.follow) note('view', {});
-  view.follow = near;
-  if (near) view.missed = 0;
-  if (at.scrollTop < 200 && shown()?.older) loadOlder();
-}
-
-/** After each paint: stay at the end if that is where the person is, else where they read. */
-export function afterPaint() {
-  const at = scroller();
-  const part = shown();
-  if (!at || !part) return;
-  const {blocks} = part.conversation;
-  if (view.part !== part) Object.assign(view, {part, follow: part === state.open, missed: 0, blocks: blocks.length, first: null});
-  const first = part.events[0]?.seq ?? null;
-  if (view.first !== null && first !== null && first < view.first) at.scrollTop += at.scrollHeight - view.height;
-  else if (!view.follow && part === state.open && blocks.length > view.blocks) view.missed += blocks.length - view.blocks;
-  if (bringHit()) view.follow = false;
-  if (view.follow) at.scrollTop = at.scrollHeight;
-  Object.assign(view, {blocks: blocks.length, first, height: at.scrollHeight});
-}
-
-function toEnd(summary) {
+function backToEnd(summary) {
   endFind(summary);
-  view.follow = true;
-  view.missed = 0;
-  showEnd();
+  toEnd();
 }
 
 export function rail(openId) {
@@ -81,16 +49,16 @@ function header(summary, part) {
     ${summary.runs ? html`<button class="stop" @click=${() => stop(summary, state.open?.conversation)}><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" rx="2" fill="currentcolor"/></svg>Stop<kbd>s</kbd></button>` : nothing}</header>`;
 }
 
-function streamOf(summary, request) {
+function streamOf(summary, request, sight) {
   const context = {cwd: summary.info.cwd, putBack: (text) => putBack(summary, text)};
   const {open} = state;
-  const {conversation, older, loadingMore} = shown();
+  const {conversation, loadingMore} = shown();
   return html`<div class="stream" tabindex="0" role="log" aria-label="What happened" aria-busy=${String(open.loading || !open.isLive)} @scroll=${scrolled}><div class="column">
-    ${older ? html`<p class="center"><button class="low" @click=${loadOlder}>${loadingMore ? 'Fetches…' : 'Show what was before'}</button></p>` : nothing}
+    ${sight.older ? html`<p class="center"><button class="low" @click=${showOlder}>${loadingMore ? 'Fetches…' : 'Show what was before'}</button></p>` : nothing}
     ${open.loading && !conversation.blocks.length ? html`<p class="ink2" aria-busy="true">Fetches what happened…</p>` : nothing}
-    ${blockList(conversation.blocks, context)}
-    ${open.past ? html`<p class="center newer"><button class="low" @click=${loadNewer}>${loadingMore ? 'Fetches…' : 'Show what came after'}</button></p>` : nothing}
-    ${summary.runs && !open.past && !conversation.live.size && !request ? html`<p class="fact">${mark(summary.retry ? 'retry' : 'running')}<span>Works: ${inert(summary.doing)}</span></p>` : nothing}</div></div>`;
+    ${blockList(sight.lines, context)}
+    ${sight.newer ? html`<p class="center newer"><button class="low" @click=${showNewer}>${loadingMore ? 'Fetches…' : 'Show what came after'}</button></p>` : nothing}
+    ${summary.runs && !sight.newer && !conversation.live.size && !request ? html`<p class="fact">${mark(summary.retry ? 'retry' : 'running')}<span>Works: ${inert(summary.doing)}</span></p>` : nothing}</div></div>`;
 }
 
 /** The request that stands above the box: the one of the link, else the oldest. */
@@ -120,10 +88,11 @@ export function sessionScreen(summary, part) {
   if (!conversation) return nothing;
   if (summary.runs) summary.turnSince ??= conversation.turn?.since ?? null;
   look(summary);
+  const sight = part === 'diff' ? null : inSight();
   const still = (paint) => guard([looksOfAll(), summary, part], paint); // while only text streams
   return html`${still(() => rail(summary.id))}<div class="middle">${still(() => header(summary, part))}
-    ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${findBar(summary)}${streamOf(summary, request)}
-      ${view.follow && !state.open.past ? nothing : html`<button class="pill" @click=${() => toEnd(summary)}>${view.missed ? `${view.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
+    ${part === 'diff' ? changesScreen(summary) : html`<main class="conversation">${findBar(summary)}${streamOf(summary, request, sight)}
+      ${sight.follow ? nothing : html`<button class="pill" @click=${() => backToEnd(summary)}>${sight.missed ? `${sight.missed} new` : 'To the end'}${summary.pending.length ? `, ${count(summary.pending.length, 'request')}` : ''} ↓</button>`}
       <div class="below-stream"><div class="column stack">${still(() => html`
         ${repeat(request ? [request] : [], (one) => one.request, (one) => requestCard({summary, request: one}, {named: false, keys: !phone.matches, position: ofHowMany(summary, one)}))}
         ${queue(summary, conversation)}${sendBox(summary, conversation)}`)}</div></div></main>`}</div>

@@ -10,8 +10,10 @@ const PAGE = 300;
 const AT_ONCE_S = 0.3;
 const HIDDEN_MS = 500; // how often a hidden page is painted, for its title and what it tells
 
-/** The end of a session is kept so long at most; what is older is fetched when it is looked for. */
-const KEPT = 20_000;
+const MOST_AT_ONCE = 1_000; // events that the server gives
+
+/** Of a session whose end is read so many events are kept, and twice as many before some are let go. */
+const KEPT = 2_000;
 
 export const state = {
   sessions: new Map(), // by id
@@ -234,11 +236,16 @@ function keep(event) {
   if (event.seq <= (open.events.at(-1)?.seq ?? 0)) return; // it was read before the stream had it
   open.events.push(event);
   open.conversation.take(event);
-  if (open.events.length > 2 * KEPT) {
-    open.events.splice(0, KEPT);
-    open.older = true;
-    open.conversation = folded(open.events, open.conversation);
-  }
+}
+
+/** Who reads the end of a session needs no more: what is older is fetched again when it is looked for. */
+export function forgetOlder() {
+  const {open} = state;
+  if (open.events.length <= 2 * KEPT) return;
+  open.events.splice(0, open.events.length - KEPT);
+  open.older = true;
+  open.conversation = folded(open.events, open.conversation);
+  changed();
 }
 
 /** Show a session: its newest events first, so that a long one opens as fast as a short one. */
@@ -266,8 +273,9 @@ async function reopen() {
   changed();
   try {
     const newest = state.sessions.get(open.id)?.info.seq ?? 0;
+    if (newest - (open.events.at(-1)?.seq ?? newest) > KEPT) open.events = []; // it has gone on for long without this page
     const from = Math.max(0, open.events.at(-1)?.seq ?? newest - PAGE);
-    const events = await pages(open.id, from);
+    const events = await pages(open.id, from, newest); // what is newer comes with the stream
     open.older = open.events.length ? open.older : from > 0;
     open.events.push(...events);
     open.gone = open.missed = false;
@@ -285,14 +293,16 @@ async function reopen() {
   changed();
 }
 
-async function pages(id, after, until = Infinity) {
+/** The events behind `after` up to `until`. */
+async function pages(id, after, until) {
   const events = [];
-  for (;;) {
-    const page = await ask('GET', path(id, `/events?after=${after}`));
-    events.push(...page.filter((event) => event.seq <= until));
-    after = page.at(-1)?.seq ?? until;
-    if (!page.length || after >= until || events.length >= KEPT) return events;
+  while (after < until) {
+    const page = await ask('GET', path(id, `/events?after=${after}&limit=${Math.min(MOST_AT_ONCE, until - after)}`));
+    if (!page.length) break;
+    events.push(...page);
+    after = page.at(-1).seq;
   }
+  return events;
 }
 
 /** Fetch more of the open session, into the part of it that is on the screen. */
