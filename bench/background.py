@@ -203,7 +203,7 @@ async def one_server(side: str, size: Size) -> Samples:
         if text.strip().isdigit():
             ages.append((time.monotonic_ns() - int(text)) / 1e9)
 
-    stamps = f"stamps {size.delay}"
+    stamps = f"stamps {size.delay} 10"
     if side == "raw":
         first = First()
         async with opencode.Raw("pong") as talk:

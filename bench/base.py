@@ -21,6 +21,8 @@ class Size(NamedTuple):
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
 
+    Of the server and the page: readers of one session, and the deltas of an hour.
+
     Of the journal and hosts: events written, by how many at once, and read by another process;
     sessions in lists, their turns, the turns of the long one; seconds of doing nothing, and
     sessions at rest in such a host.
@@ -44,6 +46,8 @@ class Size(NamedTuple):
     long: int
     idle: float
     rest: int
+    readers: int
+    lapse: int
 
 
 class Side(Protocol):

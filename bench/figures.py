@@ -169,6 +169,81 @@ COMPARISONS = {
             ),
         ),
     ),
+    "server": Comparison(
+        "The server",
+        "raw SDK, fake agents in process",
+        (
+            Figure("one_delay_p50", "1 session: age of a delta, median", "ms", 1e3, 2.5),
+            Figure("one_delay_p99", "the same, 99th percentile", "ms", 1e3, 2.5),
+            Figure("some_delay_p50", "8 sessions: age of a delta, median", "ms", 1e3, 2.5),
+            Figure("some_delay_p99", "the same, 99th percentile", "ms", 1e3, 2.5),
+            Figure("many_delay_p50", "50 fake ones: age of a delta, median", "ms", 1e3),
+            Figure("many_delay_p99", "the same, 99th percentile", "ms", 1e3, value_aim=100),
+            Figure("reader_cpu", "a reader: processor time for a delta", "µs", 1e6, 1.0),
+            Figure(
+                "reader_p99",
+                "200 readers: age of a delta, 99th percentile",
+                "ms",
+                1e3,
+                value_aim=100,
+            ),
+            Figure("reader_memory", "200 readers: memory for each", "MiB", _MIB, value_aim=0.25),
+            Figure(
+                "reader_missed",
+                "200 readers: deltas that one of them has not had",
+                "",
+                1,
+                value_aim=0,
+            ),
+        ),
+    ),
+    "page": Comparison(
+        "The page",
+        "raw SDK, fake agents in process, a short session",
+        (
+            Figure("one_delay_p50", "1 session: send → painted, median", "ms", 1e3, value_aim=50),
+            Figure("one_delay_p99", "the same, 99th percentile", "ms", 1e3, value_aim=100),
+            Figure("some_delay_p50", "8 sessions: send → painted, median", "ms", 1e3, value_aim=50),
+            Figure("some_delay_p99", "the same, 99th percentile", "ms", 1e3, value_aim=100),
+            Figure(
+                "many_delay_p50", "50 fake ones: send → painted, median", "ms", 1e3, value_aim=50
+            ),
+            Figure("many_delay_p99", "the same, 99th percentile", "ms", 1e3, value_aim=100),
+            Figure(
+                "opened",
+                "a session of 100,000 events → its last screen; raw: of 90",
+                "ms",
+                1e3,
+                2.0,
+            ),
+            Figure(
+                "scrolled",
+                "the longest time without a frame while it is scrolled up",
+                "ms",
+                1e3,
+                value_aim=50,
+            ),
+            Figure("scrolled_nodes", "nodes of the page after that", "", 1, value_aim=10_000),
+            Figure(
+                "streams", "8 sessions stream: processor time per second", "ms", 1e3, value_aim=300
+            ),
+            Figure(
+                "lapse",
+                "memory after an hour of deltas, beside that after a quarter",
+                "×",
+                1,
+                value_aim=1.1,
+            ),
+            Figure("lapse_nodes", "the same of nodes", "×", 1, value_aim=1.1),
+            Figure(
+                "bytes",
+                "what is sent before the first paint, compressed",
+                "kB",
+                1e-3,
+                value_aim=150,
+            ),
+        ),
+    ),
     "tools": Comparison(
         "Tools over MCP",
         "the verb itself",

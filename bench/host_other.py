@@ -196,6 +196,26 @@ async def storm(folder: str, count: str, rate: str) -> None:
         await kept.leave()
 
 
+async def choir(folder: str, count: str) -> None:
+    """A host with so many sessions of the `fake` agent; told something, each of them gets it."""
+    from bench.model import StampingFake, script
+    from midflight.host import Host
+
+    async with StampingFake(script) as model, Host(Path(folder)) as host:
+        sessions = []
+        for _ in range(int(count)):
+            session = await host.dispatch(
+                "pong", agent="fake", env=model.env(folder), allowed_tools=["Read"]
+            )
+            sessions.append(session)
+            async for _ in session.stream():
+                pass
+        tell([session.id for session in sessions])
+        async for line in said():
+            for session in sessions:
+                await session.send(line)
+
+
 async def warm(folder: str) -> None:
     """A host with an agent ready; told how many seconds that takes to come up, it says when."""
     from midflight import Options
@@ -263,7 +283,7 @@ def held() -> dict[str, int]:
     }
 
 
-PROGRAMS = {each.__name__: each for each in (drip, raw_drip, keep, storm, warm, idle)}
+PROGRAMS = {each.__name__: each for each in (drip, raw_drip, keep, storm, choir, warm, idle)}
 
 if __name__ == "__main__":
     asyncio.run(PROGRAMS[sys.argv[1]](*sys.argv[2:]))

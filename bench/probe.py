@@ -141,7 +141,7 @@ async def worked(talk: Side, count: int) -> float:
     return took * 10_000 / count
 
 
-async def delay(begin: MakeSide, size: Size) -> Samples:
+async def delay(begin: MakeSide, size: Size, pace_ms: int = 10) -> Samples:
     """How old deltas are when the program sees them, with several sessions at once."""
     delays: list[float] = []
 
@@ -154,9 +154,14 @@ async def delay(begin: MakeSide, size: Size) -> Samples:
             await talk.listen(nothing)
         await settle(size)
         for talk in talks:
-            await talk.say(f"stamps {size.delay}")
+            await talk.say(f"stamps {size.delay} {pace_ms}")
         await asyncio.gather(*(talk.listen(note) for talk in talks))
     assert len(delays) == size.sessions * size.delay
+    return ranked(delays)
+
+
+def ranked(delays: list[float]) -> Samples:
+    """Return the median and the 99th percentile."""
     delays.sort()
     return {"delay_p50": [delays[len(delays) // 2]], "delay_p99": [delays[len(delays) * 99 // 100]]}
 
@@ -214,6 +219,14 @@ async def main(agent: str, name: str, probe: str, size: str) -> None:
         from bench import board
 
         samples = await board.PROBES[probe](name, given)
+    elif agent == "server":
+        from bench import server
+
+        samples = await server.PROBES[probe](name, given)
+    elif agent == "page":
+        from bench import page
+
+        samples = await page.PROBES[probe](name, given)
     elif agent == "tools":
         from bench import tools
 

@@ -73,6 +73,14 @@ def _background() -> dict[str, str]:
     return {**_claude(), **_opencode()}
 
 
+def _page() -> dict[str, str]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        sys.exit("Chromium is missing: scripts/test installs it")
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return {**_claude(), "Chromium": told.stdout.split()[1]}
+
+
 VERSIONS = {
     "claude": _claude,
     "opencode": _opencode,
@@ -80,6 +88,8 @@ VERSIONS = {
     "terminal": _host,
     "board": _board,
     "tools": _tools,
+    "server": _claude,
+    "page": _page,
     "background": _background,
 }
 

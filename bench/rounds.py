@@ -45,6 +45,8 @@ FULL = Size(
     long=2_222,
     idle=20,
     rest=1_000,
+    readers=200,
+    lapse=180_000,
 )
 WARM_UP = FULL._replace(
     starts=1,
@@ -59,6 +61,8 @@ WARM_UP = FULL._replace(
     drips=40,
     idle=0.1,
     rest=1,
+    readers=20,
+    lapse=4_000,
 )
 QUICK = Size(
     warm_up=False,
@@ -79,6 +83,8 @@ QUICK = Size(
     long=60,
     idle=0.1,
     rest=1,
+    readers=2,
+    lapse=400,
 )
 
 PROBES = {
@@ -88,11 +94,13 @@ PROBES = {
     "terminal": ("echo", "answer", "commands"),
     "board": ("opened", "redraw"),
     "tools": ("tools",),
+    "server": ("ages", "readers"),
+    "page": ("painted", "opened", "scrolled", "streams", "lapse", "arrived"),
     "background": ("cost", "hosted", "json", "served"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
-NO_RAW = ("lists", "idle", "cost", "echo", "redraw")
+NO_RAW = ("lists", "idle", "cost", "echo", "redraw", "scrolled", "streams", "lapse", "arrived")
 """There is nothing below that does the same."""
 
 

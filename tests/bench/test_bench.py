@@ -144,6 +144,20 @@ def test_small_round_measures_the_board() -> None:
     assert all(value > 0 for values in ours.values() for value in values)
 
 
+@pytest.mark.long
+@pytest.mark.agent  # Claude Code, and Chromium
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("compared", ["server", "page"])
+def test_small_round_measures_the_server_and_the_page(compared: str) -> None:
+    with surroundings() as bench:
+        ours = {
+            key
+            for name in PROBES[compared]
+            for key in bench.probe(compared, "midflight", name, QUICK)
+        }
+    assert ours == {figure.key for figure in COMPARISONS[compared].figures}
+
+
 def test_zero_is_an_aim_too() -> None:
     samples = {"rest_held": {"midflight": [0.0, 1.0, 2.0]}}
     (row,) = rows(COMPARISONS["host"], samples)
