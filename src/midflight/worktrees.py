@@ -170,7 +170,8 @@ class SessionWorktrees:
         return await self.of(info, here)
 
     async def of(self, info: SessionInfo, here: Path) -> SessionWorktree:
-        """Return the worktree of a session. Raises `Conflict` if it has none."""
+        """Return the worktree of a session. Raises `Conflict` if it has none here."""
+        await self._client.check_here(info.id)
         tree = await worktree_at(Path(info.cwd), here)
         if tree is None:
             if not _is_folder(info.cwd):

@@ -124,8 +124,13 @@ class Client:
         return await self._journal.infos(row for row in rows if row.id in readable)
 
     async def neighbours(self) -> list[SessionInfo]:
-        """Return all sessions, also those that this process may not read: not to be shown."""
-        return await self._journal.infos(await self._journal.sessions())
+        """Return all sessions of this machine, also those not to be read here: not to be shown."""
+        rows = await self._journal.sessions()
+        return await self._journal.infos([row for row in rows if not row.far])
+
+    async def check_here(self, session: str) -> None:
+        """Raise `Conflict` where a session, by its id, runs on another machine with its folder."""
+        (await self._journal.find(session, exact=True)).check_here()
 
     async def info(
         self,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from midflight.errors import Conflict
 from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
 
@@ -81,6 +82,14 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     address: str | None
     far: bool = False
+
+    def check_here(self) -> None:
+        """Raise `Conflict` where it runs on another machine: its path is another folder here."""
+        if self.far:
+            raise Conflict(
+                f"session {self.name} runs on another machine, and its folder is there",
+                "look at it there",
+            )
 
     @property
     def max_budget_usd(self) -> float | None:

@@ -254,6 +254,7 @@ class Handlers:
         """Return what has changed in the session's folder."""
         info = await self._find(args.session)
         try:
+            await self._client.check_here(info.id)
             diff = await diff_since(Path(info.cwd), info.created, args.paths)
         except Conflict as error:
             error.hint = "read says what was done"

@@ -384,6 +384,7 @@ class BoardApp(App[str | None]):
             board.said = "looking at the folder …"
             self.draw()
             try:
+                await (await self.feed.client()).check_here(info.id)
                 diff = await diff_since(Path(info.cwd), info.created)
             except MidflightError as error:
                 board.said = one_line(str(error), 1000)

@@ -357,6 +357,7 @@ class _Api:
 
     async def diff(self, request: Request) -> Response:
         info = await self._info(request)
+        (await self._authorizer(request).find(info.id, exact=True)).check_here()
         diff = await diff_since(Path(info.cwd), info.created)
         cut = Changes(
             commit=diff.commit,
