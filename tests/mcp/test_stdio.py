@@ -45,6 +45,8 @@ def installed(agent_env: Installed, state: Path) -> Installed:
 
     def env(model: ScriptedModel, agent: str = "claude") -> dict[str, str]:
         own = {**agent_env(model), "XDG_STATE_HOME": str(state.parent)}
+        # Claude Code begins without a server that takes long to start, as on a busy machine.
+        own |= {"MCP_CONNECTION_NONBLOCKING": "false", "MCP_TIMEOUT": "60000"}
         command = [str(PROGRAM), "mcp", "install", agent, "--user"]
         subprocess.run(command, env=own, check=True, capture_output=True)
         return own
