@@ -12,6 +12,7 @@ import os
 import sys
 
 from midflight.cli.commands.host import _host
+from midflight.journal.choice import take_option
 from midflight.testing import FakeModel, ToolCall
 
 TOOL = ToolCall("Bash", {"command": "sleep 300 & echo $$ > pid; sleep 300"})
@@ -19,10 +20,9 @@ TOOL = ToolCall("Bash", {"command": "sleep 300 & echo $$ > pid; sleep 300"})
 
 async def main() -> int:
     os.environ["ANTHROPIC_BASE_URL"] = "fake://1"
+    take_option(sys.argv[1])
     async with FakeModel([TOOL]):
-        return await _host(
-            argparse.Namespace(journal=sys.argv[1], park_after=None, ready=int(sys.argv[2]))
-        )
+        return await _host(argparse.Namespace(park_after=None, ready=int(sys.argv[2])))
 
 
 sys.exit(asyncio.run(main()))
