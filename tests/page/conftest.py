@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 from tests.server.conftest import (
     Server,
     attach,
@@ -49,6 +50,9 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debuggin
 DESK, PHONE = (1440, 900), (390, 844)
 
 expect.set_options(timeout=PATIENCE_S * 1000)  # its own five seconds are few on a busy machine
+
+FIRST_MS = 15_000
+"""How long the browser may take at the first try; a busy one takes ten seconds at most."""
 
 OpenPage = Callable[..., Awaitable[Page]]
 
@@ -108,7 +112,10 @@ _LISTENS = re.compile(r"DevTools listening on ws://([^/]+)/")
 async def browser(browser_address: str) -> AsyncIterator[Browser]:
     """Drive the browser from this test's event loop."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(browser_address)
+        try:
+            browser = await playwright.chromium.connect_over_cdp(browser_address, timeout=FIRST_MS)
+        except PlaywrightTimeout:  # it waits in vain for a target that went just then
+            browser = await playwright.chromium.connect_over_cdp(browser_address)
         yield browser
 
 
