@@ -164,8 +164,8 @@ async def lapse(side: str, size: Size) -> Samples:
             await sessions.say(f"hour {share} {min(WORDS_A_STEP, size.lapse // 4)}")
             await tab.page.wait_for_selector(f".stream >> text=Turn {turn} done")
             held.append(await tab.held())
-    (quarter, nodes_then), (end, nodes) = held
-    return {"lapse": [end / quarter], "lapse_nodes": [nodes / nodes_then]}
+    (quarter, _), (end, nodes) = held
+    return {"lapse": [max(0.0, end - quarter)], "lapse_nodes": [nodes]}
 
 
 # Its bytes ----------------------------------------------------------------------------------

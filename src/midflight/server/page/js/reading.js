@@ -93,13 +93,10 @@ function reach(at) {
   const above = at.scrollTop;
   const below = at.scrollHeight - room - above;
   const boxes = linesOf(at).map((element) => element.getBoundingClientRect());
-  const isMany = boxes.length > 2 * STEP;
+  const farAbove = boxes.slice(1, STEP + 1).filter((box) => above - (box.top - boxes[0].top) > 2 * room).length;
+  const farBelow = boxes.slice(-STEP).filter((box) => below - (boxes.at(-1).bottom - box.top) > 2 * room).length;
   const {from, to} = view;
-  if (above < room) view.from -= STEP;
-  else if (isMany && above - (boxes[STEP].top - boxes[0].top) > 2 * room) view.from += STEP;
-  if (below < room) view.to += STEP;
-  else if (isMany && below - (boxes.at(-1).bottom - boxes.at(-STEP).top) > 2 * room) view.to -= STEP;
-  move(view.from, view.to);
+  move(above < room ? from - STEP : from + farAbove, below < room ? to + STEP : to - farBelow);
   return from !== view.from || to !== view.to;
 }
 
