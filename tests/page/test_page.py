@@ -484,7 +484,12 @@ async def test_worktree_is_merged_and_discarded_on_the_diff(
     worktree = page.get_by_role("region", name="Worktree")
     said = worktree.get_by_role("status")
     await expect(worktree).to_contain_text("midflight/fix from main · 1 file not committed")
-    await worktree.get_by_role("button", name="Merge into main").click()
+    merge = worktree.get_by_role("button", name="Merge into main")
+    await page.clock.set_fixed_time(await page.evaluate("Date.now() / 1000"))
+    await page.reload()
+    await expect(merge).to_be_disabled()  # a press was meant for what stood there
+    await page.clock.set_fixed_time(await page.evaluate("Date.now() / 1000 + 0.6"))
+    await merge.click()
     await expect(said).to_contain_text("Merged into main")
     assert (repo.folder / "new").read_text() == "by the agent\n"
     repo.commit("old", "two\n")

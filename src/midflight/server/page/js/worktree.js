@@ -7,6 +7,7 @@ import {ref} from '../vendor/lit-html/directives/ref.js';
 import {ask, NoConnection, path} from './http.js';
 import {exactLine, inert} from './inert.js';
 import {icon, mark} from './marks.js';
+import {moved, UNREAD_MS} from './request.js';
 import {changed, isLost} from './store.js';
 import {note, notes, takeFocus} from './ui.js';
 import {count} from './words.js';
@@ -23,7 +24,14 @@ function set(summary, fields) {
 
 /** Ask which worktree the session has, if it has one of its own. */
 export function lookAtWorktree(summary) {
-  ask('GET', path(summary.id, '/worktree')).then((row) => set(summary, {row})).catch(() => set(summary, {row: null}));
+  ask('GET', path(summary.id, '/worktree')).then((row) => show(summary, row)).catch(() => show(summary, null));
+}
+
+/** What was pressed when the bar has just come was meant for what stood there before. */
+function show(summary, row) {
+  const comes = row !== null && !mine(summary).row;
+  set(summary, {row});
+  if (comes) moved(`worktree ${summary.id}`);
 }
 
 /** Have something done, and say what came of it; `then` looks at what there is now. */
@@ -87,9 +95,9 @@ function branchForm(summary, then) {
 
 /** What is in the worktree, what can be done with it, and what came of that; nothing where there is none. */
 export function worktreeBar(summary, then) {
-  const {row, doing, asks, outcome, problem} = mine(summary);
+  const {row, doing, asks, outcome, problem, shownAt = 0} = mine(summary);
   if (!row && !outcome && !problem) return nothing;
-  const off = Boolean(doing) || summary.runs || isLost();
+  const off = Boolean(doing) || summary.runs || isLost() || Date.now() - shownAt < UNREAD_MS;
   const parts = row ? [row.commits && count(row.commits, 'commit'), row.uncommitted && `${count(row.uncommitted, 'file')} not committed`].filter(Boolean) : [];
   return html`<section class="worktree stack" aria-label="Worktree">
     ${row ? html`<div class="row wrap">${icon('branch')}<span class="grow"><code class="strong">${exactLine(row.branch || row.folder)}</code> <span class="small ink2">${row.origin ? html`from <code>${exactLine(row.origin)}</code> · ` : nothing}${row.damaged ? inert(row.damaged) : parts.join(', ') || 'nothing new'}</span></span>
