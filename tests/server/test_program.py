@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
+from tests.server.conftest import TOKEN
 from tests.support.program import Program, watched
-from tests.support.raw_http import dial
+from tests.support.raw_http import call, dial
 
+from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, Wait
 
@@ -62,3 +64,27 @@ async def test_blank_token_is_wrong_usage(tmp_path: Path, token: str) -> None:
     done = await (await Program.start(["serve"], env, tmp_path)).done()
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("midflight: the token is blank")
+
+
+async def test_address_that_cannot_be_told_is_wrong_usage(tmp_path: Path) -> None:
+    pytest.importorskip("apprise", reason="the extra `notify` is not installed")
+    arguments = ["serve", "--port", "0", "--notify", "nosuch://secret@host"]
+    done = await (await Program.start(arguments, {"HOME": str(tmp_path)}, tmp_path)).done()
+    assert (done.code, done.out) == (2, "")
+    assert "no address that apprise knows" in done.err
+    assert "secret" not in done.err
+
+
+async def test_address_goes_to_the_hosts_that_the_server_starts(
+    state: Path, tmp_path: Path
+) -> None:
+    wanted = {"task": "do it", "agent": "fake", "cwd": str(tmp_path)}
+    options = ServeOptions(host="127.0.0.1", port=0, where=state, notify="nosuch://secret@host")
+    async with serving(options, {"MIDFLIGHT_TOKEN": TOKEN}) as running:
+        address = running.urls[0].partition("://")[2]
+        status, said = await call(
+            address, "/sessions", "POST", wanted, authorization=f"Bearer {TOKEN}"
+        )
+    assert (status, said["code"]) == (503, "store_failed")  # such a host does not start
+    assert "notify" in said["message"]
+    assert "secret" not in str(said)

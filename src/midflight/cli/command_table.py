@@ -368,6 +368,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
     add("--tls-cert", metavar="F", help="the file with its certificate, for https")
     add("--tls-key", metavar="F", help="the file with the key of the certificate")
+    shared.notify(parser)
     add("--link", metavar="NAME", help="instead: make a link that logs one more device in, once")
     add("--devices", action="store_true", help="instead: list the devices that are logged in")
     add("--forget", metavar="D", help="instead: log a device out, by its id or name")

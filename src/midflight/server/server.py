@@ -61,7 +61,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says of the server.
 
     ``where`` is the journal; ``public`` are the URLs by which others reach it; ``cert`` and ``key``
-    are the files that TLS needs; ``bounds`` are those of clients of MCP.
+    are the files that TLS needs; ``bounds`` are those of clients of MCP; ``notify`` is the address
+    of apprise that the hosts which it starts report to.
     """
 
     host: str
@@ -71,6 +72,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     where: Path | str | None = None
     bounds: DispatchBounds = DispatchBounds()
+    notify: str = ""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +122,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             )
         names = tcp.Names.of(listener, options.public, tls=options.cert is not None)
         async with (
-            Client(address, door="json") as client,
+            Client(address, notify=options.notify, door="json") as client,
             Journal(address) as journal,
         ):
             service = AllSessions(client, [token.value])

@@ -16,6 +16,7 @@ from midflight.cli.options import user_file
 from midflight.cli.output import at_terminal, write
 from midflight.environment import TOKEN_VARIABLE
 from midflight.host.http.logins import LINK_S, Device, Logins
+from midflight.host.notify import Notifier
 from midflight.journal.choice import choose
 from midflight.mcp.bounds import DispatchBounds
 from midflight.server.server import ServeOptions, check_no_agent, serving
@@ -26,6 +27,8 @@ def serve(args: argparse.Namespace) -> int:
     if args.link is not None or args.devices or args.forget is not None:
         check_no_agent()
         return _logins(args, Logins(choose().location))
+    if args.notify:
+        Notifier(args.notify, choose().location)  # one that cannot be used is said now
     file = user_file()
     options = ServeOptions(
         host=args.host,
@@ -34,6 +37,7 @@ def serve(args: argparse.Namespace) -> int:
         cert=args.tls_cert,
         key=args.tls_key,
         bounds=DispatchBounds(**(dict(file.mcp) if file else {})),
+        notify=args.notify or "",
     )
     for library in ("uvicorn", "mcp"):  # what any client can have them say is no news
         logging.getLogger(library).addHandler(logging.NullHandler())

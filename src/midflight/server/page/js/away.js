@@ -72,7 +72,7 @@ export async function tellMe() {
 export function tellHint() {
   if (granted()) return 'You are told on this device when the page is not in sight.';
   if ('Notification' in window && isSecureContext) return 'This browser was told not to notify you; its settings change that.';
-  return 'Notifications need HTTPS or this machine itself; midflight run --notify URL tells you elsewhere, with a link to this page.';
+  return 'Notifications need HTTPS or this machine itself; midflight serve --notify URL tells you elsewhere, with a link to this page.';
 }
 
 /** What shows notifications on phones, and brings the page to the front at a press. */
