@@ -47,6 +47,8 @@ let made = 0;
 /** Put images to the message that is being written; what cannot be sent says why. */
 export async function attach(summary, files) {
   const problems = [];
+  const box = `box ${summary.id}`;
+  note(box, {reading: (notes(box).reading ?? 0) + 1});
   for (const file of files) {
     const name = file.name.replace(UNNAMED, '_').slice(0, 200);
     const there = imagesOf(summary.id);
@@ -64,7 +66,7 @@ export async function attach(summary, files) {
       }
     }
   }
-  note(`box ${summary.id}`, {problem: [...new Set(problems)].join(' ')});
+  note(box, {problem: [...new Set(problems)].join(' '), reading: notes(box).reading - 1});
 }
 
 function megabytes(bytes) {

@@ -13,6 +13,7 @@ import {agentName, count, modes} from './words.js';
 
 const FORM = 'new session';
 const AGAIN_MS = 60_000;
+const RETRY_MS = 5_000;
 let offered = null; // the agents of the server's machine, those that are installed first
 let askedAt = 0;
 
@@ -28,7 +29,7 @@ async function learnAgents() {
     offered = await ask('GET', 'agents');
     set({});
   } catch {
-    askedAt = 0; // the next paint asks again
+    askedAt += RETRY_MS - AGAIN_MS;
   }
 }
 

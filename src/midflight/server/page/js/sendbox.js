@@ -92,7 +92,7 @@ function press(summary, way = wayOf(summary)) {
     text = text.slice(slash[0].length);
     way = slash[1];
   }
-  if (!text.trim()) return;
+  if (!text.trim() || notes(`box ${summary.id}`).reading) return; // an image that is read would go with the next
   keepDraft(summary.id, '');
   const images = imagesOf(summary.id);
   keepImages(summary.id, []);
