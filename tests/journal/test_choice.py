@@ -19,6 +19,7 @@ from midflight.errors import InvalidConfig, InvalidOption, StoreFailed
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.journal.choice import JournalAddress, choose, take_option
+from midflight.journal.database import Database
 
 URL = "postgresql://ada@db.example:5433/team?sslmode=verify-full"
 
@@ -128,6 +129,13 @@ def test_password_in_a_url_is_refused_where_others_can_read_it(
 
 
 @fault("S4")
+@pytest.mark.parametrize("query", ["host=a&port=x", "host=a,b&port=1,2,3", "port=1,2"])
+def test_ports_that_are_none_are_refused_without_the_url(query: str) -> None:
+    with pytest.raises(InvalidOption, match="hosts and ports cannot be read") as bad:
+        Database.at(f"postgresql://ada@/team?{query}")
+    assert "ada" not in str(bad.value)
+
+
 @pytest.mark.parametrize(
     "url",
     [

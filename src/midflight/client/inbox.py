@@ -56,7 +56,7 @@ async def leave(
     if settled is None:
         raise HostGone(
             "the session's host, on another machine, has not taken the command yet",
-            "it is on disk there, and is carried out when the host gets to it",
+            "it is in the journal, and is carried out when the host gets to it",
         )
     return settled.result()
 

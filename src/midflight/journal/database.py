@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from midflight._util.database_url import FORM, PASSWORDS, DatabaseUrl
@@ -80,6 +80,8 @@ class Database:
             engine = postgresql.engine(make_url(url.whole), server)
         except ValueError as error:
             raise InvalidOption("journal", str(error), FORM) from None
+        except ArgumentError:  # its words repeat the URL
+            raise InvalidOption("journal", "its hosts and ports cannot be read", FORM) from None
         except ImportError as error:
             raise InvalidOption(
                 "journal", str(error).splitlines()[0], "pip install 'midflight[cluster]'"

@@ -21,7 +21,7 @@ from midflight.host.http.new_session import option_fields
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.service import Wanted
 from midflight.info import RunInfo, ScheduleInfo
-from midflight.journal import BEAT_S, Journal
+from midflight.journal import Journal
 from midflight.schedules.cron import local, local_zone
 from midflight.schedules.firing import Firing
 from midflight.schedules.making import STORED, check_start, pause, resume, scheduled
@@ -85,13 +85,12 @@ async def firing(journal: Journal, fires: Firing) -> AsyncIterator[None]:
 async def _beat(journal: Journal) -> None:
     """Beat: a host that hangs is taken for dead, and others begin what it had to."""
     while True:
-        await asyncio.sleep(BEAT_S)
-        try:
-            await journal.beat()
-        except LeaseLost:  # the machine has slept for long
-            await journal.register("", fires=True)
-        except StoreFailed:  # which may pass
-            pass
+        await journal.until_beat()
+        with contextlib.suppress(StoreFailed):  # which may pass
+            try:
+                await journal.beat()
+            except LeaseLost:  # the machine has slept for long
+                await journal.register("", fires=True)
 
 
 # Asking -------------------------------------------------------------------------------------

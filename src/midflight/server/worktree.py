@@ -17,7 +17,7 @@ from midflight.host.http.operations import ApiRoute, Operation
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome, WorktreeRow
 
 
-class Verb(msgspec.Struct, forbid_unknown_fields=True):
+class WorktreeCommand(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /sessions/S/worktree``.
 
     ``name`` is what else a ``branch`` is to be called. With ``tell`` the session gets a message
@@ -36,7 +36,7 @@ _SHOW = Operation(
 _DO = Operation(
     "Merge a session's worktree where it came from, have its branch hold all of it, or discard it",
     {200: WorktreeOutcome},
-    body=Verb,
+    body=WorktreeCommand,
     example={"action": "merge", "tell": False},
 )
 
@@ -68,9 +68,9 @@ def worktree_routes(client: Client) -> list[ApiRoute]:
     return [ApiRoute(path, show, _SHOW), ApiRoute(path, do, _DO, "POST")]
 
 
-def _verb(body: bytes) -> Verb:
+def _verb(body: bytes) -> WorktreeCommand:
     try:
-        verb = msgspec.json.decode(body, type=Verb)
+        verb = msgspec.json.decode(body, type=WorktreeCommand)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidInput(
             f"not a verb for a worktree: {error}", 'for example {"action": "merge"}'

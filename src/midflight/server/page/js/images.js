@@ -2,7 +2,6 @@
 
 import {html, nothing} from '../vendor/lit-html/lit-html.js';
 import {repeat} from '../vendor/lit-html/directives/repeat.js';
-import {exactLine} from './inert.js';
 import {icon} from './marks.js';
 import {state} from './store.js';
 import {note, notes} from './ui.js';
