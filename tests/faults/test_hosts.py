@@ -18,7 +18,7 @@ import psutil
 import pytest
 from tests.faults import chaos
 from tests.faults.manifest import fault
-from tests.support.faults import Models, gone, pid_in, pipe
+from tests.support.faults import Models, gone, pid_in, pipe, written_by_claude
 
 import midflight
 from midflight import events as e
@@ -69,7 +69,8 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
     told = pipe(tmp_path / "told")
     command = f"setsid sleep 300 & echo $$ > {told}; sleep 300"
     model = await scripted_model([ToolCall("Bash", {"command": command}), Text("gone on")])
-    for name, value in {**agent_env(model), "PGPASSWORD": "of the journal"}.items():
+    env = agent_env(model)
+    for name, value in {**env, "PGPASSWORD": "of the journal"}.items():
         monkeypatch.setenv(name, value)
     session = await client.dispatch("sleep", cwd=tmp_path, allowed_tools=["Bash"], id="s1")
     async with session:
@@ -86,6 +87,7 @@ async def test_session_of_a_killed_host_is_reported_and_resumed(
         assert {"MIDFLIGHT_JOURNAL", "PGPASSWORD"} <= host.environ().keys()
         assert row.address not in str(agent.net_connections("unix"))
         later = await session.send("in line", "queue")
+        await written_by_claude(env, "sleep")
         host.kill()
         assert session.first is not None
         async with asyncio.timeout(60):

@@ -11,7 +11,17 @@ import psutil
 import pytest
 from tests.faults.manifest import fault
 from tests.support.events import ended, of, read, until
-from tests.support.faults import PROGRAMS, Models, Use, agents, bash, gone, pid_in, pipe
+from tests.support.faults import (
+    PROGRAMS,
+    Models,
+    Use,
+    agents,
+    bash,
+    gone,
+    pid_in,
+    pipe,
+    written_by_claude,
+)
 from tests.support.money import known
 
 import midflight
@@ -73,8 +83,10 @@ async def test_killed_agent_takes_its_tools_along_and_is_resumed(
     model = await scripted_model(
         [[Words("on it"), bash(f"echo $$ > {fifo}; exec tail -f /dev/null")], Text("welcome back")]
     )
-    async with midflight.dispatch("remember the heron", allowed_tools=["Bash"], **use(model)) as s:
+    options = use(model)
+    async with midflight.dispatch("remember the heron", allowed_tools=["Bash"], **options) as s:
         tool = await pid_in(fifo)
+        await written_by_claude(options["env"], "remember the heron")
         waiting = await s.send("and this", "queue")
         (agent,) = agents()
         agent.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "open_pipe",
     "pid_in",
     "pipe",
+    "written_by_claude",
 ]
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -78,6 +79,20 @@ async def pid_in(path: Path) -> psutil.Process:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+
+
+async def written_by_claude(env: Mapping[str, str], words: str) -> None:
+    """Wait until Claude Code has a conversation with these words on disk.
+
+    It writes a moment after it was told: one that is killed before has forgotten them.
+    """
+    async with asyncio.timeout(60):
+        while not _is_written(Path(env["HOME"], ".claude", "projects"), words):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # noqa: TID251 - another process writes it
+
+
+def _is_written(conversations: Path, words: str) -> bool:
+    return any(words in file.read_text() for file in conversations.glob("*/*.jsonl"))
 
 
 def memory_bytes() -> int:

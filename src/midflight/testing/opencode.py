@@ -9,6 +9,7 @@ port.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import contextlib
 import http.client
@@ -56,8 +57,6 @@ INSTALL = "npm install -g opencode-ai"
 # Below what systems give to outgoing connections, so that a free port stays free.
 _PORTS = range(20_000, 32_000)
 
-_reserved: list[socket.socket] = []
-
 
 def free_port() -> int:
     """Return a free port of the loopback interface; no other process gets it from here.
@@ -73,7 +72,7 @@ def free_port() -> int:
         except OSError:
             mark.close()
         else:
-            _reserved.append(mark)
+            atexit.register(mark.close)
             return port
     raise OSError("no free port was found")
 
