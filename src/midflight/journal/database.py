@@ -6,7 +6,7 @@ import os
 import shlex
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +22,9 @@ from midflight.errors import InvalidOption, StoreFailed, StoreRefused
 from midflight.journal import postgresql
 
 T = TypeVar("T")
+
+Do = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+"""Does a job in a transaction of its own, and returns what it returns."""
 
 BUSY_S = 10.0
 """How long one writer waits for another one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
+from midflight.journal.database import Do
 from midflight.journal.presence import channel
 from midflight.journal.schema import inbox, leases, sessions
 from midflight.values import Who
@@ -36,9 +37,6 @@ WAIT_S = 90.0
 
 MOST = 1_000
 """How many commands are taken at a time."""
-
-Do = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
-"""Does a job in a transaction of its own, and returns what it returns."""
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ people are in each other's way; ada herself sees and says it without. A file is 
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, text, true
+from sqlalchemy import ColumnElement, Connection, Table, text, true
 
 from midflight.journal.lease import ProcessIdentity
 from midflight.journal.schema import sessions
@@ -41,14 +41,14 @@ def is_own(person: str, name: str) -> bool:
     return not person or name.startswith(f"{person}/")
 
 
-def begun_by(person: str) -> ColumnElement[bool]:
-    """Return what is true of a person's sessions, on any machine; of all in a file."""
-    return sessions.c.name.startswith(f"{person}/", autoescape=True) if person else true()
+def begun_by(person: str, table: Table = sessions) -> ColumnElement[bool]:
+    """Return what is true of a person's rows, on any machine; of all in a file."""
+    return table.c.name.startswith(f"{person}/", autoescape=True) if person else true()
 
 
-def begun_here(person: str, here: ProcessIdentity) -> ColumnElement[bool]:
+def begun_here(person: str, here: ProcessIdentity, table: Table = sessions) -> ColumnElement[bool]:
     """Return what is true of what a person has begun on this machine; of all in a file.
 
     A file is used by one machine, whose name may change.
     """
-    return begun_by(person) & (sessions.c.machine == here.machine) if person else true()
+    return begun_by(person, table) & (table.c.machine == here.machine) if person else true()

@@ -6,16 +6,17 @@ and its session has the id of the run: begun twice, it is one session.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from midflight.errors import Conflict, NotFound
 from midflight.info import RunInfo, ScheduleInfo
+from midflight.journal.database import Do
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts, lock
-from midflight.journal.people import full_name, person, shown_name
+from midflight.journal.people import begun_here, full_name, person, shown_name
 from midflight.journal.queries import list_sessions
 from midflight.journal.schema import events, hosts, schedule_runs, schedules
 from midflight.journal.writes import plain
@@ -32,9 +33,6 @@ LOOKED_AT = 10
 
 NAMED = 5
 """How many candidates an error names."""
-
-Do = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
-"""Does a job in a transaction of its own, and returns what it returns."""
 
 
 class Unfinished(NamedTuple):
@@ -149,11 +147,7 @@ def _own(connection: Connection, here: ProcessIdentity) -> ColumnElement[bool]:
 
     Another person's would run with this one's account, and another machine has other folders.
     """
-    me = person(connection)
-    if not me:
-        return true()
-    begun_by = schedules.c.name.startswith(f"{me}/", autoescape=True)
-    return begun_by & (schedules.c.machine == here.machine)
+    return begun_here(person(connection), here, schedules)
 
 
 def list_schedules(

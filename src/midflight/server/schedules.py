@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import platform
 from collections.abc import AsyncIterator
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -15,8 +15,8 @@ from starlette.responses import Response
 from midflight import commands as c
 from midflight._util.aio import TaskSet
 from midflight.authorization import Caller
-from midflight.errors import InvalidInput, InvalidOption, LeaseLost, StoreFailed
-from midflight.host.http.app import LIMIT, as_json, body_of, number
+from midflight.errors import InvalidOption, LeaseLost, StoreFailed
+from midflight.host.http.app import LIMIT, as_json, body_of, decoded, number
 from midflight.host.http.new_session import option_fields
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.service import Wanted
@@ -28,7 +28,7 @@ from midflight.schedules.making import STORED, check_start, pause, resume, sched
 from midflight.server.sessions import AllSessions
 from midflight.values import Who
 
-T = TypeVar("T")
+_WHAT = "a schedule, or a command for one"
 
 RUNS = 20
 """How many runs are told unless more are asked for."""
@@ -183,7 +183,7 @@ class _Api:
 
     async def add(self, request: Request) -> Response:
         body = await body_of(request)
-        parts, options = _decoded(body, _Parts), _decoded(body, dict[str, Any])
+        parts, options = decoded(body, _Parts, _WHAT), decoded(body, dict[str, Any], _WHAT)
         options = {name: value for name, value in options.items() if name not in _PARTS}
         if "cwd" not in options:
             raise InvalidOption("cwd", "a server has no folder of its own", "say where to work")
@@ -213,7 +213,7 @@ class _Api:
         return as_json(found)
 
     async def command(self, request: Request) -> Response:
-        command = _decoded(await body_of(request), ScheduleCommand)
+        command = decoded(await body_of(request), ScheduleCommand, _WHAT)
         found = await self._found(request)
         match command.type:
             case "pause":
@@ -228,10 +228,3 @@ class _Api:
         found = await self._found(request)
         limit = number(request.query_params.get("limit"), least=1) or RUNS
         return as_json(await self._store.runs(found.id, limit))
-
-
-def _decoded(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(f"not a schedule, or a command for one: {error}") from error

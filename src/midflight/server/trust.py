@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from midflight import agents
 from midflight._util.files import shown
-from midflight.errors import Conflict, InvalidInput, NotAllowed
-from midflight.host.http.app import as_json, body_of
+from midflight.errors import Conflict, NotAllowed
+from midflight.host.http.app import as_json, body_of, decoded
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.options import Options
 from midflight.trust import decision, store
@@ -64,10 +64,7 @@ def trust_route() -> ApiRoute:
     """Return the route ``/trust``."""
 
     async def trust(request: Request) -> Response:
-        try:
-            asked = msgspec.json.decode(await body_of(request), type=Asked)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise InvalidInput(f"not a question about a folder: {error}") from error
+        asked = decoded(await body_of(request), Asked, "a question about a folder")
         return as_json(await asyncio.to_thread(_looked, asked))
 
     return ApiRoute("/trust", trust, _TRUST, "POST")

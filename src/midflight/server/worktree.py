@@ -12,7 +12,7 @@ from starlette.responses import Response
 from midflight.client.client import Client
 from midflight.errors import InvalidInput
 from midflight.git.repository import branch_of
-from midflight.host.http.app import as_json, body_of, who_asks
+from midflight.host.http.app import as_json, body_of, decoded, who_asks
 from midflight.host.http.operations import ApiRoute, Operation
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome, WorktreeRow
 
@@ -69,12 +69,8 @@ def worktree_routes(client: Client) -> list[ApiRoute]:
 
 
 def _verb(body: bytes) -> WorktreeCommand:
-    try:
-        verb = msgspec.json.decode(body, type=WorktreeCommand)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(
-            f"not a verb for a worktree: {error}", 'for example {"action": "merge"}'
-        ) from error
+    example = 'for example {"action": "merge"}'
+    verb = decoded(body, WorktreeCommand, "a verb for a worktree", example)
     if verb.name and verb.action != "branch":
         raise InvalidInput("name goes with branch", '{"action": "branch", "name": "fix/tests"}')
     return verb

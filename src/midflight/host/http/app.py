@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -157,6 +157,8 @@ def make_app(service: SessionService) -> Logged:
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**DIGITS - 1}
 ATTEND = Query({"type": "string", "enum": ["0", "1"]}, "1: somebody is there to answer", "1")
 _STATUS = Query({"type": "string", "enum": list(STATUSES)}, "only those in this status", "waiting")
+T = TypeVar("T")
+
 LIMIT = Query({**NUMBER, "minimum": 1}, "so many at most", 10)
 _AFTER = Query(NUMBER, "the number of the event that was read last", 0)
 
@@ -284,7 +286,8 @@ class _Api:
         return as_json(await self._info(request))
 
     async def dispatch(self, request: Request) -> Response:
-        fields = _decoded(await body_of(request))
+        example = 'for example {"task": "fix the test"}'
+        fields = decoded(await body_of(request), dict[str, Any], "a task", example)
         task, wanted_id, parent = (
             fields.pop("task", None),
             fields.pop("id", None),
@@ -326,10 +329,7 @@ class _Api:
         return as_json(outcome, 202)
 
     async def effects(self, request: Request) -> Response:
-        try:
-            edited = msgspec.json.decode(await body_of(request), type=EditedInput)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise InvalidInput(f"not an input: {error}", '{"input": {…}}') from error
+        edited = decoded(await body_of(request), EditedInput, "an input", '{"input": {…}}')
         info, asked = await self._info(request), request.path_params["request"]
         allow = c.Answer(request=asked, input=edited.input)  # files are read for it
         await self._authorizer(request).check(info.id, allow)
@@ -408,13 +408,12 @@ def _images(given: object) -> tuple[Image, ...]:
         raise InvalidInput(f"images: {error}", 'for example [{"data": "base64"}]') from error
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def decoded(body: bytes, kind: type[T], what: str, hint: str = "") -> T:
+    """Return what a body says. Raises `InvalidInput`, by the name of what was expected."""
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(
-            f"not a task: {error}", 'for example {"task": "fix the test"}'
-        ) from error
+        raise InvalidInput(f"not {what}: {error}", hint) from error
 
 
 def attended(request: Request) -> bool:
