@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.conftest import HERE, Hosts
 from tests.support.events import PATIENCE_S, of, until
 from tests.support.host import have, journal_of
-from tests.support.journal import silence
+from tests.support.journal import silence, sql
 
 from midflight import commands as c
 from midflight import events as e
@@ -124,7 +124,10 @@ async def test_message_for_an_owner_that_dies_is_carried_out_here_once(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The owner has taken it, and hangs; it is taken back, and the next host gets it."""
+    """The owner has taken it, and hangs; it is taken back, and the next host gets it.
+
+    An older midflight has begun the session: another one would be resumed where its folder is.
+    """
     model, session = await begin(lambda _: Text("done"), task="begin")
     have(monkeypatch, model.env(tmp_path))
     taken = asyncio.Event()
@@ -142,6 +145,7 @@ async def test_message_for_an_owner_that_dies_is_carried_out_here_once(
     sending = asyncio.ensure_future(client.carry_out(session.id, c.Send(text="go", id="m1")))
     await taken.wait()
     host._tasks.cancel()  # noqa: SLF001 - it does not beat any more
+    sql(server, "UPDATE sessions SET machine = NULL")
     silence(server, journal_of(host).host)
 
     outcome = await sending

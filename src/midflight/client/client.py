@@ -126,10 +126,10 @@ class Client:
     async def neighbours(self) -> list[SessionInfo]:
         """Return all sessions of this machine, also those not to be read here: not to be shown."""
         rows = await self._journal.sessions()
-        return await self._journal.infos([row for row in rows if not row.far])
+        return await self._journal.infos([row for row in rows if not row.elsewhere])
 
     async def check_here(self, session: str) -> None:
-        """Raise `Conflict` where a session, by its id, runs on another machine with its folder."""
+        """Raise `Conflict` where the folder of a session, by its id, is on another machine."""
         (await self._journal.find(session, exact=True)).check_here()
 
     async def info(

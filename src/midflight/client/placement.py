@@ -124,7 +124,12 @@ class Placement:
         raise HostGone("the session's hosts have ended, one after the other", "send it again")
 
     async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
-        """Ask a session's host what a call would do. Raises the error that it answers."""
+        """Ask a session's host what a call would do. Raises the error that it answers.
+
+        A host on another machine gets commands, and no questions: `HostGone`.
+        """
+        if (await self._journal.find(session, exact=True)).far:
+            raise HostGone("the session runs on another machine", "ask for it there")
         address = await self._address(session)
         if address is None:
             raise NotFound("this session is at rest, and asks nothing")
@@ -217,15 +222,10 @@ class Placement:
         return dict(zip(hosts, await asyncio.gather(*asked), strict=True))
 
     async def _address(self, session: str) -> Address | None:
-        """Return where a session is; None if it is at rest, or there is none.
-
-        Raises `HostGone` for one on another machine: its host gets commands, and no questions.
-        """
+        """Return where a session is on this machine; None if it is at rest, far or not there."""
         with contextlib.suppress(NotFound):
             row = await self._journal.find(session, exact=True)
-            if row.far:
-                raise HostGone("the session runs on another machine", "ask for it there")
-            return None if row.address is None else Address.parse(row.address)
+            return None if row.far or row.address is None else Address.parse(row.address)
         return None
 
     async def _start(self) -> Address:

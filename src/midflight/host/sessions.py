@@ -182,7 +182,7 @@ class SessionTable:
             return session or await self._resume(id, self.secrets.terminal(id) or terminal)
 
     async def _resume(self, id: str, terminal: Mapping[str, str] | None) -> Session:
-        row, record, past = await self._journal.take(id)
+        row, record, past = await self._journal.take(id, to_resume=True)
         try:
             options = self.secrets.options(row)
         except MidflightError:

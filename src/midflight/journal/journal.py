@@ -229,17 +229,24 @@ class Journal:
         async with self._claim(session):
             return self._hold(host, *await self._writer.do(made))
 
-    async def take(self, session: str) -> tuple[SessionRow, JournalRecord, Past]:
+    async def take(
+        self, session: str, *, to_resume: bool = False
+    ) -> tuple[SessionRow, JournalRecord, Past]:
         """Become the owner of a session that has none, or whose owner is dead.
 
-        Returns what lists show of it, its record, and its `past`. Raises `NotFound`,
-        or `LeaseHeld` that names the owner.
+        Returns what lists show of it, its record, and its `past`. Raises `NotFound`, `LeaseHeld`
+        that names the owner, or `Conflict` ``to_resume`` one that is not at home here.
         """
         host = self._registered()
+
+        def taken(connection: Connection) -> tuple[SessionRow, int]:
+            row, generation = self._taken(connection, session, host)
+            if to_resume:
+                row.check_at_home()
+            return row, generation
+
         async with self._claim(session):
-            row, record = self._hold(
-                host, *await self._writer.do(lambda c: self._taken(c, session, host))
-            )
+            row, record = self._hold(host, *await self._writer.do(taken))
         try:
             return row, record, await self.past(session)
         except BaseException:

@@ -16,6 +16,7 @@ from midflight.images import Image
 from midflight.info import SessionInfo
 from midflight.journal import people
 from midflight.journal.base import ONLY_SAID, WHOLE, Past
+from midflight.journal.home import at_home
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
@@ -79,6 +80,7 @@ def list_sessions(
             shown,
             case((owned, leases.c.host)).label("host"),
             case((owned, hosts.c.address)).label("address"),
+            at_home(here, server=connection.dialect.name != "sqlite").label("at_home"),
         )
         .join(leases, leases.c.session == sessions.c.id)
         .outerjoin(hosts, hosts.c.id == leases.c.host)
@@ -110,7 +112,7 @@ def related(connection: Connection, among: Collection[str]) -> set[str]:
 
 
 def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRow:
-    del fields["machine"]
+    fields["machine"] = fields["machine"] or ""
     fields["name"] = people.shown_name(me, fields["name"])
     fields["far"] = fields["host"] in far
     fields["status"] = fields.pop("shown")

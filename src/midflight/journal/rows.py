@@ -55,7 +55,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     ``idle``, ``closed``, or ``waiting`` for the reset of a usage limit. ``options`` are as `stored`
     made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
     what is known of the cost: all of it, unless ``total_cost_usd`` is None. ``turn_started`` is
-    when the running turn began, None where none runs.
+    when the running turn began, None where none runs. ``machine`` is where it was begun, empty
+    where that is not known; ``at_home`` tells that this process may resume it.
     """
 
     id: str
@@ -82,13 +83,28 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     address: str | None
     far: bool = False
+    machine: str = ""
+    at_home: bool = True
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its folder is on another machine: the same path is another folder here."""
+        return self.far or (self.host is None and not self.at_home)
 
     def check_here(self) -> None:
-        """Raise `Conflict` where it runs on another machine: its path is another folder here."""
-        if self.far:
+        """Raise `Conflict` where its folder is on another machine."""
+        if self.elsewhere:
+            where = "runs on another machine" if self.far else f"is at rest on {self.machine}"
             raise Conflict(
-                f"session {self.name} runs on another machine, and its folder is there",
-                "look at it there",
+                f"session {self.name} {where}, and its folder is there", "look at it there"
+            )
+
+    def check_at_home(self) -> None:
+        """Raise `Conflict` where this process may not resume it."""
+        if not self.at_home:
+            raise Conflict(
+                f"session {self.name} is at rest on {self.machine}, where its folder is",
+                "send it from there",
             )
 
     @property
