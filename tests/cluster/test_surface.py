@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 from tests.host.test_surface import (
+    test_attendance_can_be_changed,
     test_capabilities_and_permission_mode_are_known,
     test_close_ends_everything,
     test_event_is_the_same_on_both_sides,
+    test_permission_mode_set_by_another_client_is_known,
     test_queued_messages_can_be_edited_moved_and_promoted,
+    test_reader_who_comes_late_has_the_text_from_its_beginning,
     test_redirect_replaces_a_running_tool,
     test_same_id_twice_is_one_message,
     test_second_answer_is_a_conflict_that_names_the_first,
     test_steer_is_read_by_the_running_turn,
+    test_stream_ends_when_the_agent_is_quiet_and_the_next_continues,
     test_verb_that_cannot_be_carried_out_raises_its_error,
 )
 
@@ -23,14 +27,18 @@ from midflight.session.session import Session
 from midflight.testing import FakeModel
 
 __all__ = [
+    "test_attendance_can_be_changed",
     "test_capabilities_and_permission_mode_are_known",
     "test_close_ends_everything",
     "test_event_is_the_same_on_both_sides",
+    "test_permission_mode_set_by_another_client_is_known",
     "test_queued_messages_can_be_edited_moved_and_promoted",
+    "test_reader_who_comes_late_has_the_text_from_its_beginning",
     "test_redirect_replaces_a_running_tool",
     "test_same_id_twice_is_one_message",
     "test_second_answer_is_a_conflict_that_names_the_first",
     "test_steer_is_read_by_the_running_turn",
+    "test_stream_ends_when_the_agent_is_quiet_and_the_next_continues",
     "test_verb_that_cannot_be_carried_out_raises_its_error",
 ]
 

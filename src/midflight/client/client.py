@@ -107,6 +107,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         """Close the journal. The sessions go on."""
+        await self._placement.close()
         await self._journal.close()
 
     # Finding ------------------------------------------------------------------------------

@@ -202,7 +202,7 @@ async def call(
 
 async def stream(
     address: Address | ServerAddress, path: str, headers: Mapping[str, str] = {}
-) -> AsyncIterator[list[Told]]:
+) -> AsyncGenerator[list[Told]]:
     """Yield the events that a host sends, until it ends them. Raises the error that it answers.
 
     They come as many at a time as there are. What its agent can do comes before the first, and with

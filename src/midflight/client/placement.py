@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import copy
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -14,12 +14,13 @@ from midflight import commands as c
 from midflight import environment
 from midflight.address import Address
 from midflight.client import inbox
+from midflight.client.far import FarReader
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
-from midflight.journal import HostRow, Journal
+from midflight.journal import HostRow, Journal, SessionRow
 from midflight.values import Who
 from midflight.who import DEVICE, DOOR
 
@@ -58,6 +59,7 @@ class Placement:
         self._notify = notify
         self._park_after = park_after
         self._spare: Address | None = None
+        self._far = FarReader(journal)
 
     def speaking_for(self, who: Who) -> Placement:
         """Return the same for a user who came by another door, and from another device."""
@@ -154,14 +156,20 @@ class Placement:
             await self._journal.leave()
 
     def events(
-        self, address: str, session: str, after: int, *, attend: bool
-    ) -> AsyncIterator[list[Told]]:
-        """Yield what the host at an address sends of a session; see `stream`.
+        self, session: SessionRow, after: int, *, attend: bool
+    ) -> AsyncGenerator[list[Told]]:
+        """Yield what the host of a session, which has one, sends of it; see `stream`.
 
         ``attend`` says that a person is there to answer.
         """
-        path = f"/sessions/{session}/events?after={after}" + ("&attend=1" if attend else "")
-        return stream(Address.parse(address), path)
+        if session.far:
+            return self._far.events(session, after, attends=attend, agent=_unknown)
+        path = f"/sessions/{session.id}/events?after={after}" + ("&attend=1" if attend else "")
+        return stream(Address.parse(session.address or ""), path)
+
+    async def close(self) -> None:
+        """Read along no more."""
+        await self._far.close()
 
     async def agent(self, address: str, session: str) -> AgentInfo:
         """Ask the host at an address for a session's agent. Raises the error that it answers."""
@@ -257,6 +265,10 @@ class Placement:
                 if host.address == str(address):
                     return host.older
         return ""
+
+
+async def _unknown() -> AgentInfo:
+    raise HostGone("the session runs on another machine", "ask for it there")
 
 
 async def _ask(address: Address, query: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -46,7 +46,7 @@ class ServerLink:
         """Return what it answers. Raises the error that it answers."""
         return await call(self.address, method, path, body, self._headers)
 
-    def stream(self, path: str) -> AsyncIterator[list[Told]]:
+    def stream(self, path: str) -> AsyncGenerator[list[Told]]:
         """Yield what it sends of a session."""
         return stream(self.address, path, self._headers)
 
@@ -212,11 +212,14 @@ class ServerPlacement:
         await self._link.ask(f"/sessions/{session}", "DELETE")
 
     def events(
-        self, address: str, session: str, after: int, *, attend: bool
-    ) -> AsyncIterator[list[Told]]:
+        self, session: SessionRow, after: int, *, attend: bool
+    ) -> AsyncGenerator[list[Told]]:
         """Yield what happens in a session, through its rests."""
-        path = f"/sessions/{session}/events?after={after}" + ("&attend=1" if attend else "")
+        path = f"/sessions/{session.id}/events?after={after}" + ("&attend=1" if attend else "")
         return self._link.stream(path)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     async def agent(self, address: str, session: str) -> AgentInfo:
         """Return what a session's agent can do."""

@@ -237,29 +237,27 @@ class RemoteSession(BaseSession):
         """Read from the session's host, if it has one, until that ends the stream.
 
         Where the host has died, another one ends what that has left open, so that every wait here
-        comes to an end. What happens on another machine is read from the journal alone.
+        comes to an end.
         """
         row = await self._journal.find(self.id, exact=True)
         if row.far or row.address is None:
             self._row = row  # which tells of the agent as well, where no host does
             await self._catch_up()
-        if row.far:
-            return
         if row.address is not None:
             tells = False
-            async for told in self._placement.events(
-                row.address, self.id, self._log.last_seq, attend=self._attend
-            ):
-                for what in told:
-                    if isinstance(what, AgentInfo):
-                        self._agent, tells = what, True
-                        continue
-                    # An older host tells nothing of its agent by itself; these may be about it.
-                    if not tells and (what is None or isinstance(what, _ABOUT_AGENT)):
-                        await self._look()
-                    self._connected.set()
-                    if what is not None:
-                        self._take(what)
+            events = self._placement.events(row, self._log.last_seq, attend=self._attend)
+            async with contextlib.aclosing(events):
+                async for told in events:
+                    for what in told:
+                        if isinstance(what, AgentInfo):
+                            self._agent, tells = what, True
+                            continue
+                        # An older host tells nothing of its agent by itself; these may be about it.
+                        if not tells and (what is None or isinstance(what, _ABOUT_AGENT)):
+                            await self._look()
+                        self._connected.set()
+                        if what is not None:
+                            self._take(what)
         elif self._folded.ended is None and self._recovered_seq != row.seq:
             await self._placement.recover(self.id, row.seq)
             self._recovered_seq = row.seq

@@ -18,6 +18,7 @@ from midflight.agents.process.orphans import end_orphans
 from midflight.authorization import Authorizer
 from midflight.environment import HostKind
 from midflight.errors import MidflightError, StoreFailed
+from midflight.host.audience import Audience
 from midflight.host.housekeeping import Housekeeping
 from midflight.host.http.unix import UnixListener
 from midflight.host.inbox import InboxReader
@@ -74,6 +75,7 @@ class Host:
             self._journal, self._sessions, self._warm, park_after, self._service.is_read
         )
         self._inbox = InboxReader(self._journal, self._service)
+        self._audience = Audience(self._journal, self._service)
         self._listener = UnixListener()
         self._tasks = TaskSet()
 
@@ -112,6 +114,7 @@ class Host:
         await self._listener.answer(self._make_app)
         self._tasks.start(self._housekeeping.tend())
         self._tasks.start(self._inbox.serve())
+        self._tasks.start(self._audience.serve())
 
     def _make_app(self) -> Logged:
         from midflight.host.http.app import make_app
@@ -128,6 +131,7 @@ class Host:
         self._tasks.cancel()
         await self._inbox.close()
         await self._sessions.park()
+        await self._audience.close()
         await self._warm.close()
         await self._listener.close()
         await self._tasks.close()

@@ -24,6 +24,7 @@ from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
 from midflight.journal.presence import Presence
+from midflight.journal.readers import Readers
 from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schedules import ScheduleStore
@@ -45,7 +46,8 @@ class Journal:
     One thread writes, for all sessions of this process; reads run beside it. Every method may
     raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
     ``valid_until`` is when others may take it for dead, by `time.monotonic`. ``inbox`` has the
-    commands of other machines, ``schedules`` are tasks that begin by themselves.
+    commands of other machines, ``readers`` who reads along there, ``schedules`` are tasks that
+    begin by themselves. On a server ``presence`` is how others call this process.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class Journal:
         self._state = state
         self._id = uuid.uuid4().hex
         self._here = here or lease.ProcessIdentity.find()
-        self._presence: Presence | None = None
+        self.presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
         self._location: JournalLocation
         self._database: Database
         self._writer: Writer
         self.inbox: Inbox
         self.schedules: ScheduleStore
+        self.readers: Readers
 
     async def open(self) -> None:
         """Open it. Raises `StoreRefused` or `StoreFailed`, and leaves nothing open then."""
@@ -80,6 +83,7 @@ class Journal:
         self._writer = Writer(self._database)
         self.inbox = Inbox(self._read, self._writer.do)
         self.schedules = ScheduleStore(self._read, self._writer.do, self._here)
+        self.readers = Readers(self._read, self._writer.do, self._here)
 
     def _open(self) -> None:
         url = self.address.url
@@ -92,7 +96,7 @@ class Journal:
             self._database.close()
             raise
         if self._database.server is not None:
-            self._presence = Presence(self._database.server, self._id)
+            self.presence = Presence(self._database.server, self._id)
 
     async def __aenter__(self) -> Self:
         """Open it."""
@@ -107,6 +111,8 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is waiting, and close. Leases stay with the host: see `leave`."""
+        if self.presence is not None:
+            await self.presence.leave()
         await self._writer.close()
         await asyncio.to_thread(self._database.close)
 
@@ -142,7 +148,7 @@ class Journal:
         host = self._registered()
         held = {key: one.generation for key, one in self._held.items() if one is not None}
         now = time.monotonic()
-        lock = self._presence.lock if self._presence else None
+        lock = self.presence.lock if self.presence else None
         lost = await self._writer.do(lambda c: lease.beat(c, host, held, lock))
         self.valid_until = now + lease.TTL_S
         for session, owner in lost.items():
@@ -155,34 +161,39 @@ class Journal:
 
         Where the journal is a file, others look for the process itself.
         """
-        if self._presence is not None:
-            await self._presence.keep()
+        if self.presence is not None:
+            async with self.presence.kept():
+                await asyncio.Event().wait()
 
     async def until_beat(self) -> None:
         """Wait until a beat is due: it is time, or what it tells has changed."""
-        changed = self._presence.changed if self._presence else asyncio.Event()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(lease.BEAT_S):
-                await changed.wait()
-        changed.clear()
+        await self._until(lambda presence: presence.changed, lease.BEAT_S)
 
     @property
     def on_server(self) -> bool:
         """Whether hosts of other machines can have this journal too."""
-        return self._presence is not None
+        return self.presence is not None
 
     async def until_called(self, seconds: float) -> None:
         """Wait until the `inbox` may have something for this host, or for so long."""
-        called = self._presence.called if self._presence else asyncio.Event()
+        await self._until(lambda presence: presence.called, seconds)
+
+    async def until_read(self, seconds: float) -> None:
+        """Wait until other `readers` may be there than before, or for so long."""
+        await self._until(lambda presence: presence.read, seconds)
+
+    async def _until(self, which: Callable[[Presence], asyncio.Event], seconds: float) -> None:
+        """Wait until something is set, or for so long; it is not set any more then."""
+        event = which(self.presence) if self.presence else asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await called.wait()
-        called.clear()
+                await event.wait()
+        event.clear()
 
     def call(self) -> None:
         """Have the inbox looked at again."""
-        if self._presence is not None:
-            self._presence.called.set()
+        if self.presence is not None:
+            self.presence.called.set()
 
     async def leave(self) -> None:
         """Give back all leases; this process is no host any more.

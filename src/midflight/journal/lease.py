@@ -79,7 +79,7 @@ def _boot() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-class _Server(NamedTuple):
+class Server(NamedTuple):
     """What a server knows of its hosts, by which those on several machines are judged.
 
     ``now`` is its time, ``up_s`` for how long it has been up; ``locks`` are the advisory locks that
@@ -100,12 +100,12 @@ _SERVER = text("""
 """)
 
 
-def _server(connection: Connection) -> _Server | None:
+def ask_server(connection: Connection) -> Server | None:
     """Ask the server, if there is one."""
     if connection.dialect.name == "sqlite":
         return None
     now, up_s, locks = connection.execute(_SERVER).one()
-    return _Server(float(now), float(up_s), frozenset(locks))
+    return Server(float(now), float(up_s), frozenset(locks))
 
 
 def _wall(connection: Connection) -> float | None:
@@ -125,7 +125,7 @@ def is_far(host: AnyRow, here: ProcessIdentity, *, server: bool) -> bool:
     return (host.boot, host.machine, host.space) != (here.boot, here.machine, here.space)
 
 
-def _alive(host: AnyRow, here: ProcessIdentity, server: _Server | None) -> bool:
+def _alive(host: AnyRow, here: ProcessIdentity, server: Server | None) -> bool:
     if server is not None and is_far(host, here, server=True):
         held = host.lock is None or host.lock in server.locks or server.up_s < RETAKE_S
         return held and server.now - host.seen < TTL_S
@@ -192,7 +192,7 @@ def leave(connection: Connection, host: str) -> None:
 
 def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return every host that is known, the living and the dead."""
-    server = _server(connection)
+    server = ask_server(connection)
     return [
         HostRow(
             id=row.id,
@@ -214,7 +214,7 @@ def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
     row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
     if row is None:
         return True
-    if _alive(row, here, _server(connection)):
+    if _alive(row, here, ask_server(connection)):
         return False
     left = select(leases.c.session).where(leases.c.host == host)
     # A session that never got an event was never shown.
@@ -238,7 +238,7 @@ def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
 
 def is_owned(connection: Connection, row: AnyRow, here: ProcessIdentity) -> bool:
     """Tell whether a lease has an owner who lives."""
-    return row.boot is not None and _alive(row, here, _server(connection))
+    return row.boot is not None and _alive(row, here, ask_server(connection))
 
 
 def owner_of(row: AnyRow | None) -> str:

@@ -1,12 +1,21 @@
-"""A host's own connection to the server: others see by it that the host lives, and call it."""
+"""A process's own connection to the server: others see by it that it lives, and call it.
+
+A call is a ``NOTIFY`` on the channel of that process. Whoever may connect to the database can call
+any process whose id it knows, so a call is never believed: it says where to look. The one thing
+that it carries is what streams at the moment, which is in no table; see `midflight.journal.relay`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
+from midflight._util.aio import TaskSet
 from midflight.errors import StoreRefused
 from midflight.journal.postgresql import check_encrypted
 
@@ -15,37 +24,81 @@ _log = logging.getLogger("midflight")
 AGAIN_S = 0.5
 """How long a connection that was lost, or could not be made, is left alone."""
 
+LINGER_S = 5.0
+"""How long a connection that nobody uses any more is kept: the next one may come soon."""
+
 # The server gives back the lock of a killed process at once, since the system closes its
 # connection. Of a cut it hears later than the beat has told of it, so that the beat decides there.
+# One that is stopped takes nothing any more: its server would keep for it what everybody is told.
 _AT_START = """
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000
 """
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class Presence:
-    """Holds an advisory lock for a host, and hears when it is called.
+    """Holds an advisory lock for a process, and hears when it is called.
 
     ``lock`` is the lock's key while it is held, None while it is not, and ``changed`` is set
-    whenever that has changed. ``called`` is set when somebody calls, or may have unheard.
+    whenever that has changed. ``called`` and ``read`` are set when somebody calls about commands,
+    or about who reads along, or may have unheard.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], host: str) -> None:
+    def __init__(self, parameters: Mapping[str, Any], id: str) -> None:
         """``parameters`` are those of its connection; its key and channel follow from its id."""
         self.lock: int | None = None
         self.changed = asyncio.Event()
         self.called = asyncio.Event()
+        self.read = asyncio.Event()
+        self.id = id
         self._parameters = parameters
-        self._host = host
+        self._users = 0
+        self._keeping: asyncio.Task[None] | None = None
+        self._ending = TaskSet()
+        self._settled: dict[str, asyncio.Event] = {}
+        self._streams: dict[str, Callable[[str | None], None]] = {}
+        self._there = asyncio.Event()
 
-    async def keep(self) -> None:
-        """Be there for as long as this runs, by a new connection where one was lost."""
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Be there within the block, by a new connection where one was lost."""
+        self._users += 1
+        if self._keeping is None:
+            self._keeping = asyncio.get_running_loop().create_task(self._keep())
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._ending.start(self._end())
+
+    async def _end(self) -> None:
+        await asyncio.sleep(LINGER_S)
+        if not self._users:
+            await self.close()
+
+    async def close(self) -> None:
+        """End the connection."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+    async def leave(self) -> None:
+        """End everything."""
+        await self._ending.close()
+        await self.close()
+
+    async def _keep(self) -> None:
         import psycopg
 
         while True:
             try:
                 await self._be_there()
             except (psycopg.Error, OSError, StoreRefused) as error:
-                _log.debug("host %s is not seen by its server: %s", self._host, error)
+                _log.debug("process %s is not seen by its server: %s", self.id, error)
             await asyncio.sleep(AGAIN_S)
 
     async def _be_there(self) -> None:
@@ -57,26 +110,94 @@ class Presence:
             check_encrypted(connection)
             await connection.execute(_AT_START)
             # Shared, for the server may not yet know that the connection before is dead.
-            await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self._host)])
-            await connection.execute(f"LISTEN {channel(self._host)}")
-            self._hold(key(self._host))
+            await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self.id)])
+            await connection.execute(f"LISTEN {channel(self.id)}")
+            self._hold(key(self.id))
             try:
-                self.called.set()
-                async for _ in connection.notifies():
-                    self.called.set()
+                self._look_everywhere()
+                async for call in connection.notifies():
+                    self._hear(call.payload)
             finally:
                 self._hold(None)
+                self._look_everywhere()
 
     def _hold(self, lock: int | None) -> None:
         self.lock = lock
         self.changed.set()
+        if lock is None:
+            self._there.clear()
+        else:
+            self._there.set()
+
+    def _look_everywhere(self) -> None:
+        """Calls may have gone unheard: what hangs on them is looked at, and streams have a gap."""
+        for each in (self.called, self.read, *self._settled.values()):
+            each.set()
+        for hear in [*self._streams.values()]:
+            hear(None)
+
+    def _hear(self, payload: str) -> None:
+        """A call is about commands, who reads along, a command that is done, or a stream."""
+        kind, rest = payload[:1], payload[1:]
+        if kind == "":
+            self.called.set()
+        elif kind == "r":
+            self.read.set()
+        elif kind == "s" and rest in self._settled:
+            self._settled[rest].set()
+        elif kind == "d":
+            stream, _, piece = rest.partition(":")
+            if (hear := self._streams.get(stream)) is not None:
+                hear(piece)
+
+    async def there(self, timeout: float) -> bool:
+        """Wait until calls are heard; tell whether they are."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._there.wait()
+        return self._there.is_set()
+
+    @property
+    def hears(self) -> bool:
+        """Whether calls are heard."""
+        return self._there.is_set()
+
+    @contextlib.contextmanager
+    def awaiting(self) -> Iterator[tuple[str, asyncio.Event]]:
+        """Enter where to reply to, and what is set when a reply has come, or may be unheard."""
+        token, event = uuid.uuid4().hex, asyncio.Event()
+        self._settled[token] = event
+        try:
+            yield f"{self.id}:{token}", event
+        finally:
+            del self._settled[token]
+
+    @contextlib.contextmanager
+    def hearing(self, stream: str, hear: Callable[[str | None], None]) -> Iterator[None]:
+        """Within the block ``hear`` gets each piece of a stream; None when some may be lost."""
+        self._streams[stream] = hear
+        try:
+            yield
+        finally:
+            del self._streams[stream]
 
 
-def key(host: str) -> int:
-    """Return the key of a host's lock, which is a number of 64 bits with a sign."""
-    return int.from_bytes(bytes.fromhex(host)[:8], signed=True)
+def key(id: str) -> int:
+    """Return the key of a process's lock, which is a number of 64 bits with a sign."""
+    return int.from_bytes(bytes.fromhex(id)[:8], signed=True)
 
 
-def channel(host: str) -> str:
-    """Return the name of the channel on which a host is called."""
-    return f"midflight_{host}"
+def channel(id: str) -> str:
+    """Return the name of the channel on which a process is called."""
+    return f"midflight_{id}"
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is the id of a process; a table may say anything."""
+    return _ID.fullmatch(text) is not None
+
+
+def reply(to: str) -> tuple[str, str] | None:
+    """Return the channel and the payload that reply to `Presence.awaiting`; None for no address."""
+    process, _, token = to.partition(":")
+    return (channel(process), f"s{token}") if is_id(process) and is_id(token) else None

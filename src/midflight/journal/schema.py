@@ -159,6 +159,21 @@ inbox = Table(
 )
 _OPEN = text("state <> 'done'")
 Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
+# Streams that processes on other machines read of sessions. `reader` is the process, called on its
+# own channel; `after` is what it had read when it asked, and `seen` when it told last that it is
+# there. A row means nothing once its process holds its lock no more.
+readers = Table(
+    "readers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _session(),
+    Column("reader", Text, nullable=False, index=True),
+    Column("after", BigInteger, nullable=False),
+    Column("attends", Boolean, nullable=False),
+    Column("seen", Double, nullable=False),
+)
+
 # Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,
 # null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those
 # of sessions.
