@@ -58,6 +58,31 @@ async def test_command_whose_call_was_lost_is_found(
     assert outcome.number == 1
 
 
+async def test_sender_is_called_when_its_command_is_done(
+    begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it would not look by itself before its patience ends."""
+    monkeypatch.setattr("midflight.client.inbox.FIRST_LOOK_S", 1e6)
+    monkeypatch.setattr("midflight.client.inbox.LOOK_S", 1e6)
+    monkeypatch.setattr("midflight.client.inbox.OWNER_S", 1e6)
+    _, session = await begin(Text("done"))
+
+    outcome = await client.carry_out(session.id, c.Send(text="go"))
+
+    assert outcome.number == 1
+
+
+async def test_command_whose_reply_was_lost_has_its_outcome(
+    begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.inbox.reply", lambda to: None)
+    _, session = await begin(Text("done"))
+
+    outcome = await client.carry_out(session.id, c.Send(text="go"))
+
+    assert outcome.number == 1
+
+
 async def test_sender_waits_on_when_its_connection_fails(
     begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

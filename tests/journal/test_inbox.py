@@ -8,7 +8,7 @@ import pytest
 from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
 from tests.support.events import PATIENCE_S
-from tests.support.journal import begin, rows, silence
+from tests.support.journal import begin, rows, silence, sql
 
 from midflight import commands as c
 from midflight.errors import Conflict, NotFound
@@ -62,6 +62,50 @@ async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> N
         settled[1].result()
     assert raised.value.hint == "send it again"
     assert await _take(journal) == []
+
+
+@pytest.mark.parametrize("to", ["", "nobody", ":", "x" * 9_000, "a" * 32 + ":'", "a" * 32])
+async def test_reply_to_no_address_keeps_nobody_from_the_outcome(journal: Journal, to: str) -> None:
+    """Whoever may write the table says where to reply to; it would name a channel."""
+    session = (await begin(journal)).session
+    command = c.encode(c.Send(text="hello", id="m1"))
+    await journal.inbox.put(session, "m1", command, SENDER, reply_to=to)
+    (entry,) = await journal.inbox.take(journal.host or "", ())
+
+    await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=2)))
+
+    assert await journal.inbox.settled(session, "m1") == Settled(outcome=Outcome(seq=2))
+
+
+async def test_question_is_taken_by_the_host_that_is_asked_and_no_other(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    """It needs no owner; its answer goes when it was read."""
+    record = await begin(journal)
+    other = await open_host(where)
+    await record.close()
+    await journal.inbox.put(record.session, "q1", b"{}", SENDER, asked=other.host)
+    assert await journal.inbox.take(journal.host or "", ()) == []
+
+    (entry,) = await other.inbox.take(other.host or "", ())
+    assert (entry.id, entry.asked) == ("q1", True)
+    assert await other.inbox.take(other.host or "", ()) == []
+    await other.inbox.settle(entry, Settled(answer={"found": [1]}))
+    assert await journal.inbox.settled(record.session, "q1") == Settled(answer={"found": [1]})
+
+    await journal.inbox.forget(record.session, "q1")
+    assert rows(where, "SELECT id FROM inbox") == []
+
+
+async def test_answer_that_nobody_reads_goes_with_time(where: str, journal: Journal) -> None:
+    session = (await begin(journal)).session
+    for number in range(2):
+        await journal.inbox.put(session, f"q{number}", b"{}", SENDER, asked=journal.host)
+        (entry,) = await journal.inbox.take(journal.host or "", ())
+        await journal.inbox.settle(entry, Settled(answer=number))
+        sql(where, "UPDATE inbox SET given = given - 10000")
+
+    assert rows(where, "SELECT id FROM inbox") == [("q1",)]
 
 
 async def test_same_id_twice_is_one_command(where: str, journal: Journal) -> None:

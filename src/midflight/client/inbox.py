@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import unquote
 
 from midflight import commands as c
@@ -16,11 +16,12 @@ from midflight.errors import HostGone, StoreFailed
 from midflight.info import Outcome
 from midflight.journal import Journal
 from midflight.journal.inbox import WAIT_S, Sender, Settled
+from midflight.journal.presence import Presence
 from midflight.who import DEVICE, DOOR, caller
 
 FIRST_LOOK_S = 0.01
 LOOK_S = 0.25
-"""How often it is looked what a command has come to: soon at first, then less and less."""
+"""How often it is looked what a command has come to where no reply is heard: less and less."""
 
 OWNER_S = 1.0
 """How often it is looked whether the session still has an owner."""
@@ -39,26 +40,46 @@ async def leave(
     command = c.decode(body)
     known = command.id if isinstance(command, (c.Send, c.Redirect)) else None
     id = known or uuid.uuid4().hex  # noqa: A001 - as everywhere
-    await journal.inbox.put(session, id, body, _sender(headers))
     loop = asyncio.get_running_loop()
     until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
     settled: Settled | None = None
-    while settled is None and loop.time() < until:
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LOOK_S)
-        with contextlib.suppress(StoreFailed):  # the server may be back soon; it has the command
-            settled = await journal.inbox.settled(session, id)
-            if settled is None and loop.time() - owner_seen > OWNER_S:
-                owner_seen = loop.time()
-                ended = (await journal.find(session, exact=True)).host is None
-                if ended and await journal.inbox.withdraw(session, id):
-                    return None
+    async with _called_back(journal.presence) as (reply_to, called, hears):
+        await journal.inbox.put(session, id, body, _sender(headers), reply_to=reply_to)
+        while settled is None and loop.time() < until:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OWNER_S if hears() else pause):
+                    await called.wait()
+            called.clear()
+            pause = min(pause * 1.5, LOOK_S)
+            with contextlib.suppress(StoreFailed):  # the server may be back soon; it has it
+                settled = await journal.inbox.settled(session, id)
+                if settled is None and loop.time() - owner_seen > OWNER_S:
+                    owner_seen = loop.time()
+                    ended = (await journal.find(session, exact=True)).host is None
+                    if ended and await journal.inbox.withdraw(session, id):
+                        return None
     if settled is None:
         raise HostGone(
             "the session's host, on another machine, has not taken the command yet",
             "it is in the journal, and is carried out when the host gets to it",
         )
     return settled.result()
+
+
+@contextlib.asynccontextmanager
+async def _called_back(
+    presence: Presence | None,
+) -> AsyncIterator[tuple[str | None, asyncio.Event, Callable[[], bool]]]:
+    """Enter where to reply to, what is set by a reply, and whether replies are heard by now.
+
+    The command does not wait for the connection: where it is slow, the answer is looked for.
+    """
+    if presence is None:
+        yield None, asyncio.Event(), lambda: False
+        return
+    async with presence.kept():
+        with presence.awaiting() as (reply_to, called):
+            yield reply_to, called, lambda: presence.hears
 
 
 def _sender(headers: Mapping[str, str]) -> Sender:

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     bindparam,
     delete,
     func,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
 from midflight.journal.database import Do
-from midflight.journal.presence import channel
+from midflight.journal.presence import channel, reply
 from midflight.journal.schema import inbox, leases, sessions
 from midflight.values import Who
 
@@ -37,6 +38,9 @@ WAIT_S = 90.0
 
 MOST = 1_000
 """How many commands are taken at a time."""
+
+KEPT_S = 600.0
+"""How long an answer waits for one who asked and has gone; else it goes when it was read."""
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +58,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A command in the inbox of a session, taken by the host whose lease has this ``generation``.
 
-    ``command`` is its JSON, ``given`` when it came, by the clock of its sender.
+    ``command`` is its JSON, ``given`` when it came, by the clock of its sender. Or it is a question
+    that this host is ``asked``.
     """
 
     session: str
@@ -64,13 +69,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender
     given: float
     generation: int
+    asked: bool = False
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a command came to: an outcome, or an error as `MidflightError.plain` has it."""
+    """What a command came to: an outcome, or an error as `MidflightError.plain` has it.
+
+    Of a question it is the ``answer``.
+    """
 
     outcome: Outcome | None = None
     error: dict[str, Any] | None = None
+    answer: Any = None
 
     def result(self) -> Outcome:
         """Return the outcome. Raises the error."""
@@ -87,12 +97,35 @@ class Inbox:
         self._read = read
         self._write = write
 
-    async def put(self, session: str, id: str, command: bytes, sender: Sender) -> None:
+    async def put(
+        self,
+        session: str,
+        id: str,
+        command: bytes,
+        sender: Sender,
+        *,
+        reply_to: str | None = None,
+        asked: str | None = None,
+    ) -> None:
         """Have a session's owner carry out a command; on disk when this returns, and once by id.
 
-        Raises `NotFound`, or `Conflict` for another command with this id.
+        Or the host that is ``asked`` has a question to answer. ``reply_to`` is called when it is
+        done; see `Presence.awaiting`. Raises `NotFound`, or `Conflict` for another command with
+        this id.
         """
-        await self._write(lambda c: _put(c, session, id, command.decode(), sender))
+        digest = hashlib.blake2b(command, digest_size=16).hexdigest()
+        new = {
+            "session": session,
+            "id": id,
+            "command": command.decode(),
+            "digest": digest,
+            "sender": msgspec.json.encode(sender).decode(),
+            "given": time.time(),
+            "state": "waiting",
+            "reply": reply_to,
+            "asked": asked,
+        }
+        await self._write(lambda c: _put(c, new))
 
     async def settled(self, session: str, id: str) -> Settled | None:
         """Return what a command came to; None while it waits. Raises `NotFound`."""
@@ -113,6 +146,11 @@ class Inbox:
         found: list[Entry] = await self._write(lambda c: _take(c, host, busy))
         return found
 
+    async def forget(self, session: str, id: str) -> None:
+        """Take away a question, with its answer."""
+        gone = delete(inbox).where(*_this(session, id), inbox.c.asked.is_not(None))
+        await self._write(lambda c: c.execute(gone))
+
     async def settle(self, entry: Entry, settled: Settled) -> None:
         """Say what came of a command, unless another owner has taken it meanwhile."""
         done = (
@@ -120,41 +158,47 @@ class Inbox:
             .where(*_this(entry.session, entry.id))
             .where(inbox.c.generation == entry.generation)
             .values(state="done", command="", outcome=msgspec.json.encode(settled).decode())
+            .returning(inbox.c.reply)
         )
-        await self._write(lambda c: c.execute(done))
+
+        def settle(connection: Connection) -> None:
+            for to in connection.scalars(done).all():
+                if to is not None and (address := reply(to)) is not None:
+                    _call(connection, *address)
+
+        await self._write(settle)
 
 
 def _this(session: str, id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return inbox.c.session == session, inbox.c.id == id
 
 
-def _put(connection: Connection, session: str, id: str, command: str, sender: Sender) -> None:
+def _put(connection: Connection, new: dict[str, Any]) -> None:
+    session, id = new["session"], new["id"]  # noqa: A001 - as everywhere
     row = sessions.c.id == session
     if connection.execute(select(sessions.c.id).where(row).with_for_update(key_share=True)).first():
-        digest = hashlib.blake2b(command.encode(), digest_size=16).hexdigest()
         known = connection.scalar(select(inbox.c.digest).where(*_this(session, id)))
         if known is None:
-            _add(connection, session, id=id, command=command, digest=digest, sender=sender)
-        elif known != digest:
+            _add(connection, new)
+        elif known != new["digest"]:
             raise Conflict(f"{id} was another command before", "give it another id")
         return
     raise NotFound(f"no session has the id {session!r}", "midflight ls shows all of them")
 
 
-def _add(connection: Connection, session: str, *, sender: Sender, **columns: str) -> None:
-    newest = select(func.coalesce(func.max(inbox.c.number), 0)).where(inbox.c.session == session)
-    new = {
-        **columns,
-        "session": session,
-        "number": int(connection.scalar(newest) or 0) + 1,
-        "sender": msgspec.json.encode(sender).decode(),
-        "given": time.time(),
-        "state": "waiting",
-    }
-    connection.execute(insert(inbox).values(**new))
-    owner = connection.scalar(select(leases.c.host).where(leases.c.session == session))
-    if owner is not None and connection.dialect.name != "sqlite":
-        connection.execute(select(func.pg_notify(channel(owner), "")))
+def _add(connection: Connection, new: dict[str, Any]) -> None:
+    of_session = inbox.c.session == new["session"]
+    newest = connection.scalar(select(func.max(inbox.c.number)).where(of_session)) or 0
+    connection.execute(insert(inbox).values(**new, number=newest + 1))
+    owner = select(leases.c.host).where(leases.c.session == new["session"])
+    host = new["asked"] or connection.scalar(owner)
+    if host is not None:
+        _call(connection, channel(host), "")
+
+
+def _call(connection: Connection, to: str, what: str) -> None:
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_notify(to, what)))
 
 
 def _settled(connection: Connection, session: str, id: str) -> Settled | None:
@@ -179,6 +223,7 @@ def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entr
         select(inbox, leases.c.generation.label("mine"))
         .join(leases, leases.c.session == inbox.c.session)
         .where(leases.c.host == host, inbox.c.session.not_in(busy), inbox.c.state != "done")
+        .where(inbox.c.asked.is_(None))
         .where(or_(inbox.c.state == "waiting", left))
         .order_by(inbox.c.session, inbox.c.number)
         .limit(MOST)
@@ -188,15 +233,35 @@ def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entr
     if found:
         values = [{"s": row.session, "n": row.number, "g": row.mine} for row in found]
         connection.execute(_TAKE, values)
-    return [
-        Entry(
-            session=row.session,
-            number=row.number,
-            id=row.id,
-            command=row.command,
-            sender=msgspec.json.decode(row.sender, type=Sender),
-            given=row.given,
-            generation=row.mine,
-        )
-        for row in found
-    ]
+    return [*(_entry(row, row.mine) for row in found), *_take_questions(connection, host)]
+
+
+def _take_questions(connection: Connection, host: str) -> list[Entry]:
+    """Take what a host is asked; who would ask another one has gone by then."""
+    query = (
+        select(inbox)
+        .where(inbox.c.asked == host, inbox.c.state == "waiting")
+        .order_by(inbox.c.given)
+        .limit(MOST)
+        .with_for_update(skip_locked=True)
+    )
+    found = connection.execute(query).all()
+    if found:
+        old = (inbox.c.state == "done") & (inbox.c.given < time.time() - KEPT_S)
+        connection.execute(delete(inbox).where(inbox.c.asked.is_not(None), old))
+        values = [{"s": row.session, "n": row.number, "g": 0} for row in found]
+        connection.execute(_TAKE, values)
+    return [_entry(row, 0) for row in found]
+
+
+def _entry(row: Row[*tuple[Any, ...]], generation: int) -> Entry:
+    return Entry(
+        session=row.session,
+        number=row.number,
+        id=row.id,
+        command=row.command,
+        sender=msgspec.json.decode(row.sender, type=Sender),
+        given=row.given,
+        generation=generation,
+        asked=row.asked is not None,
+    )

@@ -140,7 +140,9 @@ requests = Table(
 # What was said to a session on another machine than its owner's, in the order of the numbers.
 # `state` is waiting, taken, by the owner whose lease has this `generation`, or done: then `outcome`
 # has what it came to as JSON, and `command` nothing any more. `digest` is the command's, to know
-# another one with the same id by. `sender` says as JSON who has given it, and `given` when.
+# another one with the same id by. `sender` says as JSON who has given it, and `given` when; `reply`
+# is where that one listens, null if it does not. A question, which needs no owner, names the host
+# that is `asked`; null for a command.
 inbox = Table(
     "inbox",
     metadata,
@@ -154,6 +156,8 @@ inbox = Table(
     Column("state", Text, nullable=False),
     Column("generation", Integer),
     Column("outcome", Text),
+    Column("reply", Text),
+    Column("asked", Text),
     PrimaryKeyConstraint("session", "number"),
     UniqueConstraint("session", "id"),
 )
