@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,26 @@ async def test_parked_session_is_resumed_by_the_host_that_knows_its_secrets(
     async for _ in session.stream():
         pass
     await session.close("parked")
+    async with connect(state) as client, await client.session(session.id) as remote:
+        assert (await (await remote.send("second")).result()).text == "two"
+
+
+async def test_command_is_tried_again_where_no_host_could_be_asked(
+    begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program had the session for a moment, to remove it say, and answers nowhere."""
+    _, session = await begin(Text("one"), Text("two"), task="first")
+    async for _ in session.stream():
+        pass
+    await session.close("parked")
+    look, failures = Placement.host_of, [HostGone("no socket")]
+
+    async def host_of(self: Placement, *given: Any) -> Address:
+        if failures:
+            raise failures.pop()
+        return await look(self, *given)
+
+    monkeypatch.setattr(Placement, "host_of", host_of)
     async with connect(state) as client, await client.session(session.id) as remote:
         assert (await (await remote.send("second")).result()).text == "two"
 

@@ -59,6 +59,13 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hosts that are made after this do their duties more often."""
+    for name in ("journal.lease", "host.housekeeping"):
+        monkeypatch.setattr(f"midflight.{name}.BEAT_S", 0.5)
+
+
 def silence(state: Path) -> None:
     """Make it look as if no host had been heard of for long."""
     with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection:
@@ -135,6 +142,24 @@ async def test_full_disk_ends_the_session_which_resumes_when_there_is_room(
             break
     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
         assert is_gone(psutil.Process(int((tmp_path / "pid").read_text())))
+
+
+@fault("D1")
+async def test_message_that_a_full_disk_has_cut_ends_when_there_is_room(
+    often: None, begin: Begin, attach: Attach
+) -> None:
+    """Nobody says anything more, and who waits for the message hears what became of it."""
+    model, session = await begin([Wait("full"), Text("said to nobody")])
+    message = await (await attach(session)).send("go")
+    await model.reached("full")
+    await first(session, e.MessageStarted)
+    with full_disk():
+        model.signal("full")
+        await session.over()
+
+    result = await message.result()
+
+    assert (result.status, result.reason) == ("failed", "host_died")
 
 
 @fault("D1")
@@ -231,6 +256,26 @@ async def test_host_notices_by_itself_that_it_was_given_up(
     await open_host()
     await session.over()  # by the beat, as nothing is written
     assert is_gone(tool)
+
+
+@fault("D4")
+async def test_host_that_was_forgotten_is_a_host_again(
+    open_host: Hosts, host: Host, begin: Begin, client: Client, state: Path
+) -> None:
+    """A machine that was cut off for a minute is of use again when it is back."""
+    _, session = await begin()
+    silence(state)
+    other = await open_host()  # which forgets it, and removes its socket
+
+    await host._housekeeping._beat()  # noqa: SLF001 - it would in a few seconds
+
+    await session.over()
+    assert {one.id for one in await client.hosts()} == {
+        journal_of(one).host for one in (host, other)
+    }
+    assert all(one.alive for one in await client.hosts())
+    assert other.live() == []
+    assert (await call(host.address(), "/healthz"))[0] == 200
 
 
 # Life and death -----------------------------------------------------------------------------

@@ -12,27 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.postgresql import need_postgresql
 
 from midflight.journal import Journal
 from midflight.journal.lease import MACHINE_VARIABLE
-
-ALL = os.environ.get("MIDFLIGHT_TEST_POSTGRES") == "1"
-
-
-def _program(name: str) -> str | None:
-    """Find a program of PostgreSQL; Debian keeps them out of PATH."""
-    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(installed[-1]) if installed else shutil.which(name)
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Path]:
     """Start a PostgreSQL of our own, on a Unix socket only; return the folder of the socket."""
-    initdb, control = _program("initdb"), _program("pg_ctl")
-    if initdb is None or control is None:
-        if ALL:
-            pytest.fail("PostgreSQL is missing: apt-get install postgresql")
-        pytest.skip("PostgreSQL is not installed")
+    initdb, control = need_postgresql("initdb"), need_postgresql("pg_ctl")
     root = os.geteuid() == 0  # it refuses to run as root
     user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if root else {}
     # Not below pytest's own folder, which another user cannot enter; and socket paths are short.

@@ -112,6 +112,7 @@ class Placement:
                 if left is not None:
                     return left
                 continue
+            address = None
             try:
                 address = await self.host_of(session, sick)
                 outcome = await self._post(address, f"/sessions/{session}/commands", body)
@@ -120,7 +121,7 @@ class Placement:
                 mine = await self._address(session)
                 if not tries_left or (mine is not None and isinstance(error, HostSick)):
                     raise
-                if mine is None:
+                if mine is None and address is not None:
                     sick.add(address)
                 await self._journal.host_gone(session)
         raise HostGone("the session's hosts have ended, one after the other", "send it again")

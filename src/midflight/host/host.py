@@ -72,7 +72,12 @@ class Host:
             self._journal, self._sessions, self._warm, kind, taking=taking
         )
         self._housekeeping = Housekeeping(
-            self._journal, self._sessions, self._warm, park_after, self._service.is_read
+            self._journal,
+            self._sessions,
+            self._warm,
+            park_after,
+            is_read=self._service.is_read,
+            come_back=self._come_back,
         )
         self._inbox = InboxReader(self._journal, self._service)
         self._audience = Audience(self._journal, self._service)
@@ -106,6 +111,12 @@ class Host:
         self._tasks.start(self._journal.stay())
         self._tasks.start(self._housekeeping.beat())
         self._tasks.start(self._housekeeping.share())
+        self._tasks.start(self._housekeeping.settle())
+
+    async def _come_back(self) -> None:
+        """Be a host again, where others have taken this one for dead and forgotten it."""
+        await self._listener.renew(self._make_app)
+        await self._journal.register(self.address())
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""

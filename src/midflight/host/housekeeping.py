@@ -28,13 +28,19 @@ class Housekeeping:
         sessions: SessionTable,
         warm: WarmAgents,
         park_after: float | None,
+        *,
         is_read: Callable[[str], bool],
+        come_back: Callable[[], Awaitable[None]],
     ) -> None:
-        """``is_read`` tells whether a session, by its id, has a reader: it is not parked then."""
+        """``is_read`` tells whether a session, by its id, has a reader: it is not parked then.
+
+        ``come_back`` makes this a host again that others have forgotten.
+        """
         self._journal = journal
         self._sessions = sessions
         self._warm = warm
         self._is_read = is_read
+        self._come_back = come_back
         self._park_after = float("inf") if park_after is None else park_after
 
     async def beat(self) -> None:
@@ -52,6 +58,12 @@ class Housekeeping:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(waits, default=None)):
                     await self._sessions.changed.wait()
+
+    async def settle(self) -> None:
+        """End what is open in sessions that the journal could not take, when it can again."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self._survive(self._sessions.end_lost)
 
     async def share(self) -> None:
         """Hold sessions to the budgets above them, which others of their family spend as well."""
@@ -88,6 +100,9 @@ class Housekeeping:
         try:
             async with asyncio.timeout(BEAT_S):
                 await self._journal.beat()
+        except LeaseLost as error:  # it was taken for dead, and all that it had is with others
+            self._miss(error)
+            await self._come_back()
         except Exception as error:
             self._miss(error)
             if not isinstance(error, (StoreFailed, TimeoutError)):

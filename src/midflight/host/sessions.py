@@ -14,7 +14,16 @@ from midflight import events as e
 from midflight._util.text import slug
 from midflight.agents.base import Agent
 from midflight.commands import check_text
-from midflight.errors import HostGone, InvalidInput, MidflightError, NotFound
+from midflight.errors import (
+    HostGone,
+    InvalidInput,
+    LeaseHeld,
+    LeaseLost,
+    MidflightError,
+    NotFound,
+    StoreFailed,
+    StoreRefused,
+)
 from midflight.family import INHERITED, Beginning, Family
 from midflight.host.recovery import recover
 from midflight.host.secrets import SessionSecrets
@@ -51,6 +60,7 @@ class SessionTable:
         self._on_session = on_session
         self._live: dict[str, Session] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._lost: set[str] = set()
         self._starts = _Starts(self.changed)
 
     def __bool__(self) -> bool:
@@ -222,6 +232,8 @@ class SessionTable:
     async def _watch(self, session: Session) -> None:
         """Forget a session when it has ended."""
         await session.over()
+        if session.lost is not None and not isinstance(session.lost, LeaseLost):
+            self._lost.add(session.id)
         del self._live[session.id], self._watches[session.id]
         self.changed.set()
 
@@ -249,6 +261,23 @@ class SessionTable:
             row, record, past = await self._journal.take(id)
             await recover(row, record, past, closed=True)
             return (await self._journal.find(id, exact=True)).seq
+
+    async def end_lost(self) -> None:
+        """End what sessions have left open that the journal could not take for a while.
+
+        Whoever waits for their messages would wait until somebody says more. Where the journal
+        still fails, they are left for the next time.
+        """
+        for id in list(self._lost):  # noqa: A001 - as everywhere
+            async with self._starts.alone(id):
+                if id not in self._live:  # else it was resumed, and is at work
+                    try:
+                        await recover(*await self._journal.take(id))
+                    except (LeaseHeld, NotFound, StoreRefused):
+                        pass  # another's matter, or nobody's
+                    except StoreFailed:
+                        return
+            self._lost.discard(id)
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it from the journal, with all its events."""

@@ -54,6 +54,14 @@ class UnixListener:
         app, http, idle_s = await asyncio.to_thread(lambda: (make_app(), *_speaks()))
         self._server = await serve(app, self._listener, http=http, keep_alive_s=idle_s)
 
+    async def renew(self, make_app: Callable[[], Callable[..., Any]]) -> None:
+        """Make another socket where somebody has removed this one; see `clear`."""
+        path = self.path
+        if path is not None and not await asyncio.to_thread(path.exists):
+            await self.close()
+            self.open(path)
+            await self.answer(make_app)
+
     def clear(self, dead: Iterable[str]) -> None:
         """Remove the sockets of dead hosts, by their addresses, from the folder of this one."""
         for text in dead:
