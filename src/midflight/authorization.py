@@ -182,6 +182,16 @@ class Authorizer:
         if self._caller.held:
             raise NotAllowed("an agent keeps no other one ready", "ask the user")
 
+    def check_elsewhere(self) -> None:
+        """Raise `NotAllowed` for an agent: what bounds it here is not there on other machines."""
+        if self._caller.held:
+            raise NotAllowed("an agent begins sessions on its own machine", "leave on out")
+
+    def check_working(self) -> None:
+        """Raise `NotAllowed` for an agent: what it claimed would be in its reach, and unbounded."""
+        if self._caller.held:
+            raise NotAllowed("an agent is no worker", "ask the user")
+
     # Commands and reading -----------------------------------------------------------------
 
     async def check(self, session: str, command: c.Command) -> None:

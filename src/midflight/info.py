@@ -35,7 +35,9 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``created`` and ``updated`` are seconds since the epoch, and so is ``turn_started``: when the
     running turn began, null where none runs, and where a host of an older midflight does not tell.
     ``host`` is the address of the process that runs the session, null when it is at rest;
-    ``parent`` the session that dispatched it. ``seq`` is its newest event.
+    ``parent`` the session that dispatched it. ``seq`` is its newest event. ``label`` is that of the
+    workers that may run it, null: it is for one machine; ``waits_for`` says to people what it waits
+    for to go on there, and nothing where it waits for nothing.
     """
 
     id: str
@@ -56,6 +58,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     parent: str | None = None
     seq: int = 0
+    label: str | None = None
+    waits_for: str = ""
 
 
 def decode(body: bytes) -> SessionInfo:

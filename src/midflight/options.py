@@ -191,6 +191,20 @@ class Options(Limits, frozen=True, kw_only=True):
             raise InvalidOption("fork", "there is no conversation to copy", "name it with resume")
         return cls(**checked)
 
+    @classmethod
+    def build_elsewhere(cls, **options: Any) -> Options:
+        """Return those of a session on another machine, where its folders are looked at.
+
+        Raises `InvalidOption`.
+        """
+        if options.get("agent_path"):
+            raise InvalidOption("agent_path", "the machine that it runs on has its own program")
+        cwd = _path("cwd", options.pop("cwd", "."))
+        more = _items("add_dirs", options.pop("add_dirs", None) or ())
+        add_dirs = tuple(_path("add_dirs", item) for item in more)
+        built = cls.build(**options, cwd="/")
+        return msgspec.structs.replace(built, cwd=cwd, add_dirs=add_dirs)
+
     def __repr__(self) -> str:
         """Show the options that differ from the default, without values that may be secret."""
         shown = {
@@ -306,16 +320,21 @@ def _absolute(name: str, value: StrPath) -> Path:
     return path
 
 
+def _path(name: str, value: Any) -> Path:
+    """Return the absolute path of a folder, whether it is there or not."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise InvalidOption(name, f"expected a folder, got {value!r}")
+    if "\0" in str(value):
+        raise InvalidOption(name, "a path cannot contain NUL")
+    return _absolute(name, value)
+
+
 def _directory(name: str, value: Any) -> Path:
     """Return a directory that exists and can be entered, by the path that no link leads to.
 
     Agents compare paths as text, and each resolves others of them.
     """
-    if not isinstance(value, (str, os.PathLike)) or not str(value):
-        raise InvalidOption(name, f"expected a folder, got {value!r}")
-    if "\0" in str(value):
-        raise InvalidOption(name, "a path cannot contain NUL")
-    path = _absolute(name, value)
+    path = _path(name, value)
     try:
         if not path.exists():
             raise InvalidOption(name, f"{path} does not exist")

@@ -72,6 +72,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     shared.trust(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
+    add("--on", metavar="LABEL", help="on a worker that has this label: midflight worker")
     shared.park_after(parser)
     shared.notify(parser)
     add("--no-journal", action="store_true", help="keep no record; no other terminal can reach it")
@@ -97,6 +98,7 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
         images=(),
         json=False,
         no_journal=False,
+        on=None,
         park_after=None,
         resume=None,
         system_prompt=None,
@@ -349,6 +351,23 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add("--ready", metavar="FD", type=shared.count, help=argparse.SUPPRESS)
 
 
+def _worker(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--label",
+        metavar="L",
+        action="append",
+        help="run sessions that wait for this label (default); repeatable",
+    )
+    add(
+        "--capacity",
+        metavar="N",
+        type=shared.count,
+        help="how many turns it runs at a time (4), over all labels",
+    )
+    shared.park_after(parser)
+
+
 def _serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
@@ -545,6 +564,12 @@ COMMANDS = {
     ),
     "host": Command(
         "more", "keep sessions in the background", _host, "midflight.cli.commands.host:host"
+    ),
+    "worker": Command(
+        "more",
+        "run sessions that wait for a machine: run -d --on LABEL",
+        _worker,
+        "midflight.cli.commands.worker:worker",
     ),
     "completion": Command(
         "more",

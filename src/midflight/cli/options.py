@@ -59,8 +59,9 @@ def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
     Raises `InvalidOption` in the words of the command line, and `InvalidConfig`.
     """
     typed = command_line_options(args)
+    build = Options.build if getattr(args, "on", None) is None else Options.build_elsewhere
     try:
-        options = Options.build(**typed)
+        options = build(**typed)
     except InvalidOption as error:
         raise name_source({}, error) from error
     resolved = resolve(

@@ -158,8 +158,9 @@ class Client:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
                 seen = await self._placement.agent(row.address, session)
                 return msgspec.structs.replace(seen, options=seen.options or row.options)
+        build = Options.build if row.label is None else Options.build_elsewhere
         return AgentInfo(
-            capabilities=dict(create(restored(row.options)[0]).capabilities),
+            capabilities=dict(create(restored(row.options, build=build)[0]).capabilities),
             permission_mode=row.permission_mode,
             options=row.options,
         )
@@ -271,6 +272,7 @@ class Client:
         *,
         id: str | None = None,
         images: Iterable[ImageSource] = (),
+        on: str | None = None,
         **options: Unpack[SessionOptions],
     ) -> RemoteSession:
         """Start a session in the background, and return it, to be entered.
@@ -278,11 +280,12 @@ class Client:
         It gets a host that has an agent ready for just this, or one in the background that was
         started in the same environment, or else a new one. The message is accepted when this
         returns, and the agent about to start: where it cannot, the message fails. The same ``id``
-        again returns the same session. ``images`` come with the task. Raises what
+        again returns the same session. ``images`` come with the task. With ``on`` it
+        waits for a worker that has this label, and nothing runs here. Raises what
         `midflight.dispatch` raises of what is known before the agent starts. The options:
         """
         made = await asyncio.to_thread(read_images, images) if images else ()
-        info = await self.begin(c.check_text(task), options, id=id, images=made)
+        info = await self.begin(c.check_text(task), options, id=id, images=made, on=on)
         return self._remote(info, fresh=True)
 
     async def begin(
@@ -293,13 +296,21 @@ class Client:
         id: str | None = None,
         parent: str = "",
         images: tuple[Image, ...] = (),
+        on: str | None = None,
     ) -> SessionInfo:
         """Start a session as `dispatch` does, also without a task, and return it as it is then."""
-        checked = Options.build(**options)
+        checked = Options.build(**options) if on is None else Options.build_elsewhere(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
+        if on is not None:
+            self._authorizer.check_elsewhere()
         beginning = await self._authorizer.begin(checked, parent)  # its host looks again
         session = id or uuid.uuid4().hex
+        if on is not None:
+            beginning = beginning._replace(images=images)
+            if not isinstance(self._placement, Placement):
+                raise AssertionError  # a server's client asks the server
+            return await self._placement.begin_waiting(session, task, beginning, on)
         fields = {**options, "id": session, "cwd": str(checked.cwd), "parent": beginning.parent}
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
         return await self._placement.begin(session, _body(task, images, fields))
@@ -346,10 +357,12 @@ class ServerClient(Client):
         id: str | None = None,
         parent: str = "",
         images: tuple[Image, ...] = (),
+        on: str | None = None,
     ) -> SessionInfo:
         """Have the server start a session; it checks the options."""
         session = id or uuid.uuid4().hex
         fields = {**as_fields(options), "id": session, "parent": parent}
+        fields |= {} if on is None else {"on": on}
         return await self._placement.begin(session, _body(task, images, fields))
 
 

@@ -44,7 +44,7 @@ async def leave(
     until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
     settled: Settled | None = None
     async with _called_back(journal.presence) as (reply_to, called, hears):
-        await journal.inbox.put(session, id, body, _sender(headers), reply_to=reply_to)
+        await journal.inbox.put(session, id, body, sender_of(headers), reply_to=reply_to)
         while settled is None and loop.time() < until:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(OWNER_S if hears() else pause):
@@ -82,7 +82,8 @@ async def _called_back(
             yield reply_to, called, lambda: presence.hears
 
 
-def _sender(headers: Mapping[str, str]) -> Sender:
+def sender_of(headers: Mapping[str, str]) -> Sender:
+    """Return who gives a command, in the headers with which a host would be asked."""
     inside = lineage.inside()
     device = unquote(headers.get(DEVICE, ""))
     return Sender(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import os
+import weakref
 from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -13,14 +14,15 @@ from urllib.parse import quote
 from midflight import commands as c
 from midflight import environment
 from midflight.address import Address
-from midflight.client import inbox
+from midflight.client import inbox, waiting
 from midflight.client.far import FarReader
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
+from midflight.family import Beginning
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
-from midflight.journal import HostRow, Journal, SessionRow
+from midflight.journal import TTL_S, HostRow, Journal, SessionRow
 from midflight.values import Who
 from midflight.who import DEVICE, DOOR
 
@@ -32,6 +34,9 @@ ACCEPT_S = 15.0
 
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
+
+MOMENT_S = 0.02
+"""How long a session is left alone that somebody has for a moment."""
 
 Answers = Mapping[Address, Mapping[str, Any]]
 """What hosts have answered; nothing, if one has not."""
@@ -60,6 +65,7 @@ class Placement:
         self._park_after = park_after
         self._spare: Address | None = None
         self._far = FarReader(journal)
+        self._telling = weakref.WeakValueDictionary[str, asyncio.Lock]()
 
     def speaking_for(self, who: Who) -> Placement:
         """Return the same for a user who came by another door, and from another device."""
@@ -107,7 +113,12 @@ class Placement:
         """
         sick: set[Address] = set()
         for tries_left in reversed(range(TRIES)):
-            if (await self._journal.find(session, exact=True)).far:
+            row = await self._settled(session)
+            while row.label is not None and row.host is None:
+                with contextlib.suppress(LeaseHeld):  # somebody has it now
+                    return await self._tell(session, body)
+                row = await self._settled(session)
+            if row.far:
                 left = await inbox.leave(self._journal, session, body, self._headers)
                 if left is not None:
                     return left
@@ -125,6 +136,29 @@ class Placement:
                     sick.add(address)
                 await self._journal.host_gone(session)
         raise HostGone("the session's hosts have ended, one after the other", "send it again")
+
+    async def begin_waiting(
+        self, session: str, task: str | None, beginning: Beginning, label: str
+    ) -> SessionInfo:
+        """Begin a session for a worker with a label; see `midflight.client.waiting`."""
+        who = inbox.sender_of(self._headers).who
+        await waiting.begin(self._journal, session, task, beginning._replace(who=who), label)
+        return await self._journal.info(session)
+
+    async def _tell(self, session: str, body: bytes) -> Outcome:
+        who = inbox.sender_of(self._headers).who
+        async with self._telling.setdefault(session, asyncio.Lock()):  # each would try in vain
+            return await waiting.tell(self._journal, session, c.decode(body), who)
+
+    async def _settled(self, session: str) -> SessionRow:
+        """Return a session that nobody has for a moment, only to write what somebody says."""
+        row = await self._journal.find(session, exact=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TTL_S):
+                while row.address == "":
+                    await asyncio.sleep(MOMENT_S)
+                    row = await self._journal.find(session, exact=True)
+        return row
 
     async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
         """Ask a session's host what a call would do. Raises the error that it answers.
@@ -144,17 +178,20 @@ class Placement:
 
         One of another machine is closed there first.
         """
-        if (await self._journal.find(session, exact=True)).far:
-            await self.command(session, c.encode(c.Close()))
-        address = await self._address(session)
-        if address is not None:
-            await self._call(address, "DELETE", f"/sessions/{session}")
-            return
-        await self._journal.register("")  # for as long as it takes
-        try:
-            await self._journal.remove(session)
-        finally:
-            await self._journal.leave()
+        for tries_left in reversed(range(TRIES)):
+            if (await self._settled(session)).far:
+                await self.command(session, c.encode(c.Close()))
+            address = await self._address(session)
+            if address is not None:
+                await self._call(address, "DELETE", f"/sessions/{session}")
+                return
+            try:
+                async with self._journal.as_host():
+                    await self._journal.remove(session)
+                return
+            except LeaseHeld:  # a worker, say, has claimed it meanwhile
+                if not tries_left:
+                    raise
 
     def events(
         self, session: SessionRow, after: int, *, attend: bool

@@ -130,6 +130,7 @@ class ServerReader:
             cwd=info.cwd,
             options=(agent and agent.options) or {},
             parent=info.parent or "",
+            label=info.label,
             status=info.status,
             permission_mode=agent.permission_mode if agent else "",
             last=info.last,

@@ -100,7 +100,8 @@ class RemoteSession(BaseSession):
 
         Raises `InvalidOption` where they are none any more: the folder may be gone.
         """
-        return restored(self._current.options)[0]
+        build = Options.build if self._current.label is None else Options.build_elsewhere
+        return restored(self._current.options, build=build)[0]
 
     @property
     def limits(self) -> dict[str, Any]:

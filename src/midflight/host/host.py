@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -27,7 +27,7 @@ from midflight.host.service import SessionService
 from midflight.host.sessions import OnSession, SessionTable
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.images import Image
-from midflight.journal import Journal
+from midflight.journal import Journal, Offer
 from midflight.options import Options, SessionOptions, documented
 from midflight.session.image_files import ImageSource, read_images
 from midflight.session.session import Session
@@ -56,6 +56,8 @@ class Host:
         on_session: OnSession | None = None,
         kind: HostKind | None = None,
         taking: bool = False,
+        offer: Offer | None = None,
+        on_place: Callable[[], None] | None = None,
     ) -> None:
         """``journal`` is a folder or a URL; default: the same as for `midflight.connect`.
 
@@ -63,11 +65,13 @@ class Host:
         ``on_session`` is called with each session that begins or is resumed here, before its agent
         starts. ``kind`` is what this host is like, that of this process if not given: whoever
         needs that kind gets its warm agents. One that is ``taking``, in the background, takes their
-        sessions without a warm agent too.
+        sessions without a warm agent too. ``offer`` and ``on_place`` are a worker's, see
+        `midflight.worker`.
         """
         self._journal = Journal(journal)
         self._warm = WarmAgents(agent)
-        self._sessions = SessionTable(self._journal, self._warm, agent, on_session)
+        self._offer = offer
+        self._sessions = SessionTable(self._journal, self._warm, agent, on_session, on_place)
         self._service = SessionService(
             self._journal, self._sessions, self._warm, kind, taking=taking
         )
@@ -104,7 +108,7 @@ class Host:
         await self._journal.open()
         try:
             self._listener.open(self._journal.socket_path())
-            await self._journal.register(self.address())
+            await self._journal.register(self.address(), offer=self._offer)
         except BaseException:
             await self._close()
             raise

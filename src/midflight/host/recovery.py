@@ -38,10 +38,14 @@ async def _set_aside(journal: Journal, session: str, why: str) -> None:
         await journal.set_aside(session, why)
 
 
-async def recover(row: SessionRow, record: Record, past: Past, *, closed: bool = False) -> None:
+async def recover(
+    row: SessionRow, record: Record, past: Past, *, closed: bool = False, refused: str = ""
+) -> None:
     """Bring every turn, message and request to its end, on disk, and close its record.
 
-    ``closed`` ends what only waits as well, and the session with it.
+    ``closed`` ends what only waits as well, and the session with it. ``refused`` says why it cannot
+    be resumed here: what waits fails then. What was claimed, and never handed over, waits again for
+    a worker; where a turn was cut nothing goes on by itself.
     """
     seq = past.events[-1].seq or 0 if past.events else 0
 
@@ -68,6 +72,16 @@ async def recover(row: SessionRow, record: Record, past: Past, *, closed: bool =
             rules.resume(time.monotonic())
             rules.begin_close("closed", time.monotonic())
             rules.finish("closed", time.monotonic())
-        record.note(summary(rules.state, model=row.model, permission_mode=row.permission_mode))
+        elif refused:
+            rules.refuse(refused, time.monotonic())
+        waits = row.label is not None and not rules.state.cut_off
+        record.note(
+            summary(
+                rules.state,
+                model=row.model,
+                permission_mode=row.permission_mode,
+                waits=waits and bool(rules.state.outbox.waiting()),
+            )
+        )
     finally:
         await record.close()

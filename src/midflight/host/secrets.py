@@ -12,7 +12,6 @@ from midflight._util.redact import Redactor, server_secrets
 from midflight.errors import Conflict
 from midflight.journal import SessionRow, restored
 from midflight.options import SERVERS_VARIABLE, Options
-from midflight.values import CHANGEABLE
 
 
 class SessionSecrets:
@@ -58,10 +57,7 @@ class SessionSecrets:
             known.mcp_servers if known else _servers_of_environment(),
             on_request=known.on_request if known else None,
             attended=known.attended if known else None,
-            name=row.name,
-            model=row.model or None,
-            permission_mode=row.permission_mode,
-            **{name: row.limits_in_force.get(name) for name in CHANGEABLE},
+            **row.changed_options,
         )
         if missing:  # with others, the agent might work for another account
             raise Conflict(

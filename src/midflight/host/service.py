@@ -21,7 +21,7 @@ from midflight.images import Image
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.options import Options
-from midflight.session.session import Session
+from midflight.session.told import tell
 from midflight.state.search import MOST_HITS, Found
 from midflight.values import SessionStatus, Who
 
@@ -185,13 +185,7 @@ class SessionService:
         if isinstance(command, c.Close):
             return Outcome(seq=await self._sessions.close(id))
         session = await self._sessions.resume(id, terminal)
-        if isinstance(command, c.Cancel):
-            await session.withdraw(command.message)
-            return _outcome(session, command.message)
-        command = c.with_id(command)
-        await session.carry_out(command, who=who)
-        message = command.id if isinstance(command, (c.Send, c.Redirect)) else None
-        return _outcome(session, message or getattr(command, "message", None))
+        return await tell(session, command, who)
 
     async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
         """Return what a call that waits for its permission would do with another input.
@@ -265,17 +259,3 @@ class SessionService:
         session = self._sessions.get(id)
         if session is not None and session.options.attended is not True:
             session.attend(True if self._attended[id] else session.options.attended)
-
-
-def _outcome(session: Session, message: str | None) -> Outcome:
-    """Look at the message that a command was about, if it was about one."""
-    entry = session.entry(message) if message else None
-    if entry is None:
-        return Outcome(seq=session.last_seq)
-    return Outcome(
-        seq=session.last_seq,
-        message=message,
-        number=entry.number,
-        state=entry.state,
-        turn=entry.turn,
-    )

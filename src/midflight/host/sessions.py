@@ -6,31 +6,33 @@ import asyncio
 import contextlib
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import msgspec
 
-from midflight import events as e
 from midflight._util.text import slug
 from midflight.agents.base import Agent
 from midflight.commands import check_text
 from midflight.errors import (
     HostGone,
-    InvalidInput,
     LeaseHeld,
     LeaseLost,
     MidflightError,
+    NotAllowed,
     NotFound,
     StoreFailed,
     StoreRefused,
 )
-from midflight.family import INHERITED, Beginning, Family
+from midflight.family import Beginning, Family
 from midflight.host.recovery import recover
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
-from midflight.journal import Journal, SessionRow, stored
-from midflight.journal.base import Record
+from midflight.journal import Journal, SessionRow
+from midflight.journal.base import Past, Record
+from midflight.options import Options
+from midflight.session.begun import was_begun
 from midflight.session.session import Session
+from midflight.trust.decision import by_caller
 
 OnSession = Callable[[Session], None]
 """Called with each session of a host before it is entered."""
@@ -49,8 +51,12 @@ class SessionTable:
         warm: WarmAgents,
         agent: AgentFactory,
         on_session: OnSession | None = None,
+        on_place: Callable[[], None] | None = None,
     ) -> None:
-        """Begin without a session; the journal is open before there is one."""
+        """Begin without a session; the journal is open before there is one.
+
+        ``on_place`` is a worker's, for the sessions that have a label; see `Session`.
+        """
         self.changed = asyncio.Event()
         self.closing = False
         self.secrets = SessionSecrets()
@@ -58,6 +64,7 @@ class SessionTable:
         self._warm = warm
         self._agent = agent
         self._on_session = on_session
+        self._on_place = on_place
         self._live: dict[str, Session] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._lost: set[str] = set()
@@ -99,26 +106,8 @@ class SessionTable:
         return await self.resume(new)
 
     async def was_begun(self, id: str, task: str | None, beginning: Beginning) -> bool:
-        """Tell whether there is a session with this id: the same id twice is one session.
-
-        Raises `InvalidInput` if it was begun with anything else.
-        """
-        try:
-            row = await self._journal.find(id, exact=True)
-        except NotFound:
-            return False
-        first = await self._journal.events(id, 0, 1)
-        said = first[0] if first and isinstance(first[0], e.MessageAccepted) else None
-        begun_with = (said.text, said.images) if said else (None, ())
-        asked = msgspec.json.decode(msgspec.json.encode(stored(beginning.options)))
-        if row.parent:  # what is handed down may have changed since
-            asked |= {name: row.options.get(name) for name in INHERITED}
-        if (
-            begun_with != (task, tuple(image.info for image in beginning.images))
-            or row.options != asked
-        ):
-            raise InvalidInput(f"session {id} was begun with another task or other options")
-        return True
+        """Tell whether there is a session with this id; see `was_begun`."""
+        return await was_begun(self._journal, id, task, beginning)
 
     async def _begin(
         self,
@@ -194,17 +183,71 @@ class SessionTable:
     async def _resume(self, id: str, terminal: Mapping[str, str] | None) -> Session:
         row, record, past = await self._journal.take(id, to_resume=True)
         try:
-            options = self.secrets.options(row)
+            options = self._options(row)
         except MidflightError:
             await recover(row, record, past)  # which closes its record
             raise
+        return await self._resumed(row, record, past, options, terminal)
+
+    async def _resumed(
+        self,
+        row: SessionRow,
+        record: Record,
+        past: Past,
+        options: Options,
+        terminal: Mapping[str, str] | None,
+    ) -> Session:
         return await self._enter(
             lambda: Session(
-                options, agent=self._agent, record=record, past=past, terminal=terminal
+                options,
+                agent=self._agent,
+                record=record,
+                past=past,
+                terminal=terminal,
+                on_place=None if row.label is None else self._on_place,
             ),
             record,
             terminal,
         )
+
+    def _options(self, row: SessionRow) -> Options:
+        """Return the options to resume with. Raises `Conflict`, `InvalidOption` or `NotAllowed`."""
+        options = self.secrets.options(row)
+        if row.label is not None and by_caller(options):
+            raise NotAllowed(
+                "what a folder has the agent run is agreed to on the worker's own machine",
+                "leave trust out; the worker's user runs there: midflight trust",
+            )
+        return options
+
+    async def claim(self, labels: Collection[str]) -> Session | None:
+        """Resume the session that has waited longest for a worker with one of these labels.
+
+        One that cannot be resumed here is none: its messages fail, and say why, so that it is not
+        claimed again and again. None where none waits, or that has happened.
+        """
+        claimed = await self._journal.claim(labels)
+        if claimed is None:
+            return None
+        row, record = claimed
+        async with self._starts.alone(row.id):
+            if self.closing:
+                await record.close()
+                return None
+            return await self._claimed(row, record)
+
+    async def _claimed(self, row: SessionRow, record: Record) -> Session | None:
+        try:
+            past = await self._journal.past(row.id)
+        except BaseException:
+            await record.close()
+            raise
+        try:
+            options = self._options(row)
+        except MidflightError as error:
+            await recover(row, record, past, refused=str(error))
+            return None
+        return await self._resumed(row, record, past, options, self.secrets.terminal(row.id))
 
     async def _enter(
         self, make: Callable[[], Session], record: Record, terminal: Mapping[str, str] | None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midflight.journal.journal import Journal
-    from midflight.journal.lease import BEAT_S, TTL_S
+    from midflight.journal.lease import BEAT_S, TTL_S, Offer
     from midflight.journal.location import JournalLocation
     from midflight.journal.record import JournalRecord
     from midflight.journal.rows import HostRow, Newest, SessionRow
@@ -37,6 +37,7 @@ __all__ = [
     "JournalLocation",
     "JournalRecord",
     "Newest",
+    "Offer",
     "SessionRow",
     "restored",
     "stored",
@@ -50,6 +51,7 @@ _MODULES = {
     "JournalLocation": "location",
     "JournalRecord": "record",
     "Newest": "rows",
+    "Offer": "lease",
     "SessionRow": "rows",
     "restored": "stored_options",
     "stored": "stored_options",

@@ -34,7 +34,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     and none is missing behind ``whole_after``. ``handed`` are the ids of messages; what became of
     one that no later event reports is not known. ``images`` are those of messages that wait.
     ``state`` is what the events amount to, where the
-    journal has folded them; who gets it may go on with it.
+    journal has folded them; who gets it may go on with it. ``waits`` says that what waits is to
+    begin by itself when a worker has a place.
     """
 
     events: Sequence[Event]
@@ -42,6 +43,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     whole_after: int = 0
     handed: Collection[str] = ()
     images: Mapping[str, tuple[Image, ...]] = {}
+    waits: bool = False
 
     @property
     def recent(self) -> Sequence[Event]:
@@ -57,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     requests that wait for an answer; ``rules`` what answers have allowed; ``model`` and
     ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
     ``turn_started`` is when the running turn began, in seconds since the epoch; None where none
-    runs.
+    runs. ``waits`` says that something was said to it that waits for a place on a worker.
     """
 
     status: SessionStatus
@@ -72,6 +74,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     limits: Mapping[str, Any] | None = None
     turn_started: float | None = None
+    waits: bool = False
 
 
 class SessionReader(Protocol):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
-from midflight.journal import lease, people, queries, writes
+from midflight.journal import lease, people, queries, waiting, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
@@ -47,7 +47,9 @@ class Journal:
     raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
     ``valid_until`` is when others may take it for dead, by `time.monotonic`. ``inbox`` has the
     commands of other machines, ``readers`` who reads along there, ``schedules`` are tasks that
-    begin by themselves. On a server ``presence`` is how others call this process.
+    begin by themselves. On a server ``presence`` is how others call this process. ``work`` is for a
+    worker, which puts an event there before it opens the journal: it is set whenever a session
+    begins to wait.
     """
 
     def __init__(
@@ -70,6 +72,10 @@ class Journal:
         self._here = here or lease.ProcessIdentity.find()
         self.presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
+        self.work: asyncio.Event | None = None
+        self._labels: tuple[str, ...] = ()
+        self._guest_lock = asyncio.Lock()
+        self._guests: int | None = None
         self._location: JournalLocation
         self._database: Database
         self._writer: Writer
@@ -96,7 +102,7 @@ class Journal:
             self._database.close()
             raise
         if self._database.server is not None:
-            self.presence = Presence(self._database.server, self._id)
+            self.presence = Presence(self._database.server, self._id, self.work)
 
     async def __aenter__(self) -> Self:
         """Open it."""
@@ -125,19 +131,41 @@ class Journal:
         """Return where this process may make a socket, in a private folder that exists."""
         return self._location.socket(self._id)
 
-    async def register(self, address: str, *, fires: bool = False) -> None:
+    async def register(
+        self, address: str, *, fires: bool = False, offer: lease.Offer | None = None
+    ) -> None:
         """Make this process known as a host that can be reached at ``address``.
 
-        ``fires`` says that it fires this person's schedules.
+        ``fires`` says that it fires this person's schedules. One with an ``offer`` is a worker.
         """
         now = time.monotonic()
 
         def register(connection: Connection) -> None:
             whose = people.person(connection) if fires else None
-            lease.register(connection, self._id, self._here, address, whose)
+            lease.register(connection, self._id, self._here, address, fires=whose, offer=offer)
 
         await self._writer.do(register)
         self.host, self.valid_until = self._id, now + lease.TTL_S
+        self._labels = offer.labels if offer else ()
+
+    @contextlib.asynccontextmanager
+    async def as_host(self) -> AsyncIterator[None]:
+        """Have this process be a host within the block, for moments; one that is one stays one."""
+        async with self._guest_lock:
+            if self.host is None:
+                await self.register("")
+                self._guests = 0
+            if self._guests is not None:
+                self._guests += 1
+        try:
+            yield
+        finally:
+            async with self._guest_lock:
+                if self._guests is not None:
+                    self._guests -= 1
+                    if not self._guests:
+                        self._guests = None
+                        await self.leave()
 
     async def beat(self) -> None:
         """Say that this host lives; due every `lease.BEAT_S` seconds.
@@ -168,6 +196,11 @@ class Journal:
     async def until_beat(self) -> None:
         """Wait until a beat is due: it is time, or what it tells has changed."""
         await self._until(lambda presence: presence.changed, lease.BEAT_S)
+
+    @property
+    def machine(self) -> str:
+        """The name of this machine, as others know it."""
+        return self._here.machine
 
     @property
     def on_server(self) -> bool:
@@ -222,16 +255,24 @@ class Journal:
     # Sessions to write --------------------------------------------------------------------
 
     async def create(
-        self, name: str, options: Options, *, id: str | None = None, parent: str = ""
+        self,
+        name: str,
+        options: Options,
+        *,
+        id: str | None = None,
+        parent: str = "",
+        label: str | None = None,
     ) -> tuple[SessionRow, JournalRecord]:
         """Add a session and own it. Its name gets a number if another session has it.
+
+        ``label`` is that of the workers that may run it, None: it is for this machine.
 
         The same id again is no second session: `Conflict`, or `LeaseHeld` while the first, which
         `take` returns, has an owner. Raises `InvalidInput` for an id that cannot be one.
         """
         host = self._registered()
         session = uuid.uuid4().hex if id is None else id
-        new = writes.NewSession(id=session, name=name, options=options, parent=parent)
+        new = writes.NewSession(id=session, name=name, options=options, parent=parent, label=label)
 
         def made(connection: Connection) -> tuple[SessionRow, int]:
             writes.create(connection, new, self._here)
@@ -253,7 +294,7 @@ class Journal:
         def taken(connection: Connection) -> tuple[SessionRow, int]:
             row, generation = self._taken(connection, session, host)
             if to_resume:
-                row.check_at_home()
+                row.check_at_home(self._labels)
             return row, generation
 
         async with self._claim(session):
@@ -263,6 +304,24 @@ class Journal:
         except BaseException:
             await record.close()
             raise
+
+    async def claim(self, labels: Collection[str]) -> tuple[SessionRow, JournalRecord] | None:
+        """Become the owner of the session that has waited longest under one of some labels.
+
+        None where none waits; see `midflight.journal.waiting.claim`.
+        """
+        host = self._registered()
+
+        def claimed(connection: Connection) -> tuple[SessionRow, int] | None:
+            session = waiting.claim(connection, host, labels)
+            return None if session is None else self._taken(connection, session, host)
+
+        if await self._read(lambda c: waiting.oldest(c, labels)) is None:
+            return None  # so that who looks in vain keeps nobody from writing
+        found = await self._writer.do(claimed)
+        if found is None or found[0].id in self._held:  # this process takes it just now
+            return None
+        return self._hold(host, *found)
 
     @contextlib.asynccontextmanager
     async def _claim(self, session: str) -> AsyncIterator[None]:
@@ -299,7 +358,7 @@ class Journal:
         try:
             with contextlib.suppress(StoreFailed, TimeoutError):
                 async with asyncio.timeout(GIVE_BACK_S):
-                    await self._writer.do(lambda c: lease.release(c, session, host, generation))
+                    await self._writer.do(lambda c: waiting.release(c, session, host, generation))
         finally:
             del self._held[session]
 

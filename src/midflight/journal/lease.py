@@ -144,13 +144,36 @@ def lock(connection: Connection) -> None:
 # Hosts --------------------------------------------------------------------------------------
 
 
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is there for: sessions with these labels, so many turns at a time.
+
+    ``version`` is that of its midflight.
+    """
+
+    labels: tuple[str, ...]
+    capacity: int
+    version: str
+
+
 def register(
-    connection: Connection, host: str, here: ProcessIdentity, address: str, fires: str | None
+    connection: Connection,
+    host: str,
+    here: ProcessIdentity,
+    address: str,
+    *,
+    fires: str | None,
+    offer: Offer | None,
 ) -> None:
-    """Make this process known as a host; ``fires`` is whose schedules it fires, None: nobody's."""
+    """Make this process known as a host; ``fires`` is whose schedules it fires, None: nobody's.
+
+    One with an ``offer`` is a worker.
+    """
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     row |= {"fires": fires, "beat": time.monotonic(), "seen": now, "started": time.time()}
+    if offer is not None:
+        row |= msgspec.structs.asdict(offer)
+        row["labels"] = msgspec.json.encode(offer.labels).decode()
     connection.execute(insert(hosts).values(**row))
 
 
@@ -203,6 +226,10 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             alive=_alive(row, here, server),
             far=is_far(row, here, server=server is not None),
             wire=row.wire or 1,
+            labels=msgspec.json.decode(row.labels or "[]", type=tuple[str, ...]),
+            capacity=row.capacity,
+            version=row.version or "",
+            draining=bool(row.draining),
         )
         for row in connection.execute(select(hosts).order_by(hosts.c.started))
     ]

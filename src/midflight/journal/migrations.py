@@ -112,6 +112,9 @@ def _add_what_is_new(connection: Connection) -> None:
                     )
                 kind = column.type.compile(connection.dialect)
                 connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
+        for index in metadata.tables[table].indexes:
+            if not {column.name for column in index.columns} <= there:
+                index.create(connection)
 
 
 def _check_unused(connection: Connection) -> None:

@@ -21,6 +21,9 @@ from midflight.journal.postgresql import check_encrypted
 
 _log = logging.getLogger("midflight")
 
+WORKERS = "midflight_workers"
+"""The channel on which all workers are called."""
+
 AGAIN_S = 0.5
 """How long a connection that was lost, or could not be made, is left alone."""
 
@@ -43,11 +46,15 @@ class Presence:
 
     ``lock`` is the lock's key while it is held, None while it is not, and ``changed`` is set
     whenever that has changed. ``called`` and ``read`` are set when somebody calls about commands,
-    or about who reads along, or may have unheard.
+    or about who reads along, or may have unheard. So is ``work``, if there is one, when a session
+    begins to wait for a worker.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], id: str) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any], id: str, work: asyncio.Event | None = None
+    ) -> None:
         """``parameters`` are those of its connection; its key and channel follow from its id."""
+        self.work = work
         self.lock: int | None = None
         self.changed = asyncio.Event()
         self.called = asyncio.Event()
@@ -112,11 +119,16 @@ class Presence:
             # Shared, for the server may not yet know that the connection before is dead.
             await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self.id)])
             await connection.execute(f"LISTEN {channel(self.id)}")
+            if self.work is not None:
+                await connection.execute(f"LISTEN {WORKERS}")
             self._hold(key(self.id))
             try:
                 self._look_everywhere()
                 async for call in connection.notifies():
-                    self._hear(call.payload)
+                    if call.channel != WORKERS:
+                        self._hear(call.payload)
+                    elif self.work is not None:
+                        self.work.set()
             finally:
                 self._hold(None)
                 self._look_everywhere()
@@ -133,6 +145,8 @@ class Presence:
         """Calls may have gone unheard: what hangs on them is looked at, and streams have a gap."""
         for each in (self.called, self.read, *self._settled.values()):
             each.set()
+        if self.work is not None:
+            self.work.set()
         for hear in [*self._streams.values()]:
             hear(None)
 

@@ -20,6 +20,7 @@ from midflight.journal.home import at_home
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
+from midflight.journal.waiting import waits, waits_for
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.search import Found, Hit, hit
 from midflight.state.session import BUSY, State
@@ -73,7 +74,7 @@ def list_sessions(
     # that was given back because it could not be written still has the status of one that runs.
     recovered = leases.c.host.is_(None) & sessions.c.status.not_in(("starting", "running"))
     still = or_(owned, recovered, sessions.c.status == "closed")
-    shown = case((still, sessions.c.status), else_="idle").label("shown")
+    shown = case((waits(), "waiting"), (still, sessions.c.status), else_="idle").label("shown")
     query = (
         select(
             sessions,
@@ -255,12 +256,13 @@ def orphaned(
 def waiting(connection: Connection, here: ProcessIdentity) -> list[str]:
     """Return the sessions at rest that wait for the reset of a usage limit, without others' ones.
 
-    A host that woke another person's would spend on its own account.
+    A host that woke another person's would spend on its own account. Those with a label are for a
+    worker, which claims them.
     """
     query = (
         select(sessions.c.id)
         .join(leases, leases.c.session == sessions.c.id)
-        .where(leases.c.host.is_(None), sessions.c.status == "waiting")
+        .where(leases.c.host.is_(None), sessions.c.status == "waiting", sessions.c.label.is_(None))
         .where(people.begun_here(people.person(connection), here))
     )
     return [row.id for row in connection.execute(query)]
@@ -277,6 +279,7 @@ def infos(connection: Connection, name: str, rows: Sequence[SessionRow]) -> list
             limits=row.limits_in_force,
             host=row.address,
             parent=row.parent or None,
+            waits_for=waits_for(row),
         )
         for row in rows
     ]
@@ -312,7 +315,7 @@ _IS_ASKED = requests.c.asked == events.c.seq
 _SAME = tuple(
     name
     for name in SessionInfo.__struct_fields__
-    if name not in {"pending", "rules", "limits", "host", "parent"}
+    if name not in {"pending", "rules", "limits", "host", "parent", "waits_for"}
 )
 
 
@@ -460,7 +463,10 @@ def past(connection: Connection, name: str, session: str) -> Past:
     ended = select(func.max(events.c.seq)).where(
         events.c.session == session, events.c.type == _TURN_ENDED
     )
-    newest = connection.scalar(select(sessions.c.seq).where(sessions.c.id == session)) or 0
+    row = connection.execute(
+        select(sessions.c.seq, sessions.c.waiting_since).where(sessions.c.id == session)
+    ).first()
+    newest = row.seq if row else 0
     whole_after = max(0, min(connection.scalar(ended) or 0, newest - WHOLE))
     matters = or_(events.c.seq > whole_after, events.c.type.not_in(ONLY_SAID))
     query = (
@@ -478,7 +484,8 @@ def past(connection: Connection, name: str, session: str) -> Past:
         events=found,
         whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
-        images={row.id: _images(row.images) for row in connection.execute(waiting)},
+        images={one.id: _images(one.images) for one in connection.execute(waiting)},
+        waits=row is not None and row.waiting_since is not None,
     )
 
 

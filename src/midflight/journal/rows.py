@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,8 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``address`` is where it can be reached, ``started`` is by the wall clock. ``wire`` is the
     version in which it talks, see `midflight.wire`. One that is ``far`` is on another machine:
-    nobody here can connect to it.
+    nobody here can connect to it. One with ``labels`` is a worker, which runs ``capacity`` turns at
+    a time, and claims no session while it is ``draining``; ``version`` is that of its midflight.
     """
 
     id: str
@@ -27,6 +29,10 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     wire: int
     far: bool = False
+    labels: tuple[str, ...] = ()
+    capacity: int | None = None
+    version: str = ""
+    draining: bool = False
 
     @property
     def older(self) -> str:
@@ -56,7 +62,9 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
     what is known of the cost: all of it, unless ``total_cost_usd`` is None. ``turn_started`` is
     when the running turn began, None where none runs. ``machine`` is where it was begun, empty
-    where that is not known; ``at_home`` tells that this process may resume it.
+    where that is not known; ``at_home`` tells that it may be resumed on this machine. ``label`` is
+    that of the workers that may run it instead, None: none may. One that waits for a place there
+    does so since ``waiting_since``.
     """
 
     id: str
@@ -85,6 +93,13 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     far: bool = False
     machine: str = ""
     at_home: bool = True
+    label: str | None = None
+    waiting_since: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something that was said to it waits for a place on a worker."""
+        return self.waiting_since is not None
 
     @property
     def elsewhere(self) -> bool:
@@ -94,18 +109,29 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     def check_here(self) -> None:
         """Raise `Conflict` where its folder is on another machine."""
         if self.elsewhere:
-            where = "runs on another machine" if self.far else f"is at rest on {self.machine}"
+            where = "runs on another machine" if self.far else f"is at rest on {self._home}"
             raise Conflict(
                 f"session {self.name} {where}, and its folder is there", "look at it there"
             )
 
-    def check_at_home(self) -> None:
-        """Raise `Conflict` where this process may not resume it."""
-        if not self.at_home:
+    def check_at_home(self, labels: Collection[str]) -> None:
+        """Raise `Conflict` where this process may not resume it, which has these ``labels``."""
+        if not self.at_home and self.label not in labels:
             raise Conflict(
-                f"session {self.name} is at rest on {self.machine}, where its folder is",
+                f"session {self.name} is at rest on {self._home}, where its folder is",
                 "send it from there",
             )
+
+    @property
+    def _home(self) -> str:
+        return self.machine if self.label is None else f"workers with the label {self.label}"
+
+    @property
+    def changed_options(self) -> dict[str, Any]:
+        """The options that may have changed since it was begun, as they are in force."""
+        limits = {name: self.limits_in_force.get(name) for name in CHANGEABLE}
+        chosen = {"model": self.model or None, "permission_mode": self.permission_mode}
+        return {"name": self.name, **chosen, **limits}
 
     @property
     def max_budget_usd(self) -> float | None:

@@ -30,7 +30,8 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 # the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
 # `wire` is null for one of version 1 of the wire. `lock` is the advisory lock that a host holds on
 # a server for as long as its process lives; null while it holds none. `fires` is the person
-# whose schedules it fires, nothing in a file; null where it fires none.
+# whose schedules it fires, nothing in a file; null where it fires none. A worker has `labels`, as
+# JSON, and a `capacity`; it claims nothing while it is `draining`. `version` is midflight's.
 hosts = Table(
     "hosts",
     metadata,
@@ -47,13 +48,18 @@ hosts = Table(
     Column("wire", Integer),
     Column("lock", BigInteger),
     Column("fires", Text),
+    Column("labels", Text),
+    Column("capacity", Integer),
+    Column("version", Text),
+    Column("draining", Boolean),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
 # version 1 of the wire has written. `unpriced` says that `total_cost_usd` is only what is known of
 # it; null is no. `limits` are those in force, null where they have not been changed. `machine` is
 # where it was begun; `turn_started` is null where no turn runs. On a server `name` begins with the
-# person's: see `people`.
+# person's: see `people`. `label` is that of the workers that may run it; null: the machine where
+# its folder is. `waiting_since` is since when something said to it waits for a place there.
 sessions = Table(
     "sessions",
     metadata,
@@ -79,6 +85,16 @@ sessions = Table(
     Column("limits", Text),
     Column("machine", Text),
     Column("turn_started", Double),
+    Column("label", Text),
+    Column("waiting_since", Double),
+)
+_WAITING = text("waiting_since IS NOT NULL")
+Index(
+    "sessions_waiting",
+    sessions.c.label,
+    sessions.c.waiting_since,
+    sqlite_where=_WAITING,
+    postgresql_where=_WAITING,
 )
 
 

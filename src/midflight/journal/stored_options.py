@@ -6,7 +6,7 @@ servers all but what is started. The host that resumes the session brings it aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -83,12 +83,15 @@ def restored(
     kept: Mapping[str, Any],
     env: Mapping[str, str] | None = None,
     mcp_servers: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    build: Callable[..., Options] = Options.build,
     **changed: Any,
 ) -> tuple[Options, tuple[str, ...]]:
     """Return stored options with the values filled in, and the names of those still missing.
 
     ``env`` may hold more than is needed; ``mcp_servers`` replace those of the same name.
-    ``changed`` are other options. Raises `InvalidOption`, for example when a folder is gone.
+    ``changed`` are other options; ``build`` checks all. Raises `InvalidOption`, for example when a
+    folder is gone.
     """
     missing: list[str] = []
     env, replaced = env or {}, mcp_servers or {}
@@ -110,5 +113,5 @@ def restored(
                 servers[name][key] = {}
     missing += [name for name in kept["env"] if name not in env]
     values = {name: env[name] for name in kept["env"] if name in env}
-    built = Options.build(**{**kept, "env": values, "mcp_servers": servers, **changed})
+    built = build(**{**kept, "env": values, "mcp_servers": servers, **changed})
     return built, tuple(missing)

@@ -11,7 +11,19 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Double,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
@@ -41,12 +53,16 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session to be made; ``parent`` is the id of the one that dispatched it."""
+    """A session to be made; ``parent`` is the id of the one that dispatched it.
+
+    ``label`` is that of the workers that may run it, None: it is for this machine.
+    """
 
     id: str
     name: str
     options: Options
     parent: str
+    label: str | None = None
 
 
 class Batch:
@@ -108,6 +124,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         "agent_session": options.resume or "",
         "status": "starting",
         "machine": here.machine,
+        "label": new.label,
     }
     zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
     times = {"created": now, "updated": now}
@@ -133,7 +150,7 @@ def remove(connection: Connection, session: str) -> None:
 
 def set_aside(connection: Connection, session: str, why: str) -> None:
     """Have lists show of a session only why it cannot be resumed."""
-    shown = {"status": "idle", "pending": "[]", "last": plain(why)}
+    shown = {"status": "idle", "pending": "[]", "last": plain(why), "waiting_since": None}
     connection.execute(update(sessions).where(sessions.c.id == session).values(**shown))
 
 
@@ -186,7 +203,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_ADD_REQUESTS, rows.requests),
         (_RESOLVE, rows.resolved),
         (_SUMMARISE, rows.newest),
-        (_SUMMARISE, rows.summaries),
+        (_SUMMARISE_ALL, rows.summaries),
     ):
         if values:
             connection.execute(statement, values)
@@ -214,6 +231,14 @@ _RESOLVE = update(requests).where(
     requests.c.session == bindparam("s"), requests.c.id == bindparam("i")
 )
 _SUMMARISE = update(sessions).where(sessions.c.id == bindparam("s"))
+_SUMMARISE_ALL = _SUMMARISE.values(
+    waiting_since=case(
+        (
+            bindparam("waits", type_=Boolean),
+            func.coalesce(sessions.c.waiting_since, bindparam("now", type_=Double)),
+        ),
+    )
+)
 
 _Row = dict[str, Any]
 
@@ -276,7 +301,7 @@ def _summary(session: str, summary: Summary, now: float) -> _Row:
     row["unpriced"] = summary.total_cost_usd is None
     row["total_cost_usd"] = row.pop("known_usd")  # older hosts read it, and know no null
     texts = {key: plain(value) for key, value in row.items() if isinstance(value, str)}
-    return {"s": session, "updated": now, **row, **texts}
+    return {"s": session, "updated": now, "now": now, **row, **texts}
 
 
 def plain(text: str) -> str:

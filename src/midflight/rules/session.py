@@ -50,6 +50,7 @@ class SessionRules:
         mode: PermissionMode = "default",
         spent_usd: float | None = 0.0,
         folders: Sequence[str] = (),
+        rationed: bool = False,
     ) -> None:
         """Begin with an empty state; ``spent_usd`` is what the conversation has cost before.
 
@@ -58,7 +59,8 @@ class SessionRules:
         this moment; ``awaited`` tells whether somebody waits for the session to be quiet;
         ``support`` tells how the agent supports one of `midflight.agents.base.CAPABILITIES`;
         ``wall_clock`` returns the time of day in seconds since the epoch; ``folders`` are those
-        that the session works in.
+        that the session works in. Where places are ``rationed`` no turn begins without `begin_turn`
+        but one that takes the place of another.
         """
         self._context = RulesContext(
             limits,
@@ -71,6 +73,8 @@ class SessionRules:
         )
         self._requests = RequestRules(self._context, attended, folders)
         self._turns = TurnRules(self._context, self._requests)
+        self._turns.rationed = rationed
+        self._waited = False
         self._messages = MessageRules(self._context, self._turns)
         self._usage_limits = UsageLimitRules(self._context, self._turns, self._requests, attended)
         self._background = BackgroundRules(self._context, attended, awaited)
@@ -121,6 +125,26 @@ class SessionRules:
     def engaged(self) -> bool:
         """A turn runs, or the agent has been handed a message."""
         return self._context.engaged
+
+    # Places ---------------------------------------------------------------------------------
+
+    @property
+    def wants_place(self) -> bool:
+        """A message would open a turn now, and places are rationed."""
+        return self._turns.wants_place
+
+    @property
+    def waits(self) -> bool:
+        """Places are rationed, and something waits for one, or would if no turn ran."""
+        return self._turns.rationed and self._turns.waits and not self._context.engaged
+
+    def begin_turn(self, now: float) -> None:
+        """Let the next message open a turn: there is a place for it. None may wait any more."""
+        self._context.now = now
+        if self.state.ended is None and not self._context.closing:
+            self._background.allow()
+            with self._turns.place_given():
+                self._advance()
 
     # Commands -----------------------------------------------------------------------------
 
@@ -396,6 +420,8 @@ class SessionRules:
         """
         self._context.now = now
         keep = reason in AT_REST
+        if self._turns.rationed and self._context.engaged:
+            self._turns.resting = True  # what was cut goes on when somebody says so
         for entry in () if keep else self.state.outbox.held():
             self._context.emit(e.MessageCancelled(message=entry.id, reason="closed"))
         self._requests.cancel_own("closed")
@@ -425,6 +451,7 @@ class SessionRules:
         was handed fails, since it is not known whether the agent read it.
         """
         self._context.now = now
+        self._waited = past.waits and self._turns.rationed
         began = 0.0
         for event in past.events:
             self.state.apply(event)
@@ -439,8 +466,15 @@ class SessionRules:
             self._turns.died("the program that ran the session died", "host_died")
             self._context.emit(e.SessionEnded(reason="host_died"))
 
+    def refuse(self, why: str, now: float) -> None:
+        """What waits in a recovered session fails, since it cannot be resumed."""
+        self.resume(now)
+        self._context.notice("error", why)
+        self._turns.end_waiting("failed", "agent_error")
+        self.finish("parked", now)
+
     def resume(self, now: float) -> None:
         """Resume a recovered session. Nothing starts by itself but a wait for a usage limit."""
         self._context.now = now
-        self._turns.resting = self.state.wait is None
+        self._turns.resting = self.state.wait is None and not self._waited
         self._context.emit(e.SessionResumed(reason=self.state.ended or ""))

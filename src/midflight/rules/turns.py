@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import msgspec
 
 from midflight import events as e
@@ -50,7 +53,8 @@ class TurnRules:
     """Hands messages to the agent, and ends each turn exactly once.
 
     ``resting`` says that the session was resumed and lets its messages wait until a command comes.
-    ``wake_by`` is until when a background task that has ended may still wake the agent.
+    ``wake_by`` is until when a background task that has ended may still wake the agent. Where
+    places are ``rationed`` a message opens a turn only when it is given one, see `begin_turn`.
     """
 
     def __init__(self, context: RulesContext, requests: RequestRules) -> None:
@@ -62,6 +66,8 @@ class TurnRules:
         self._stop: _Stop | None = None
         self.wake_by: float | None = None
         self.resting = False
+        self.rationed = False
+        self._place_given = False
 
     @property
     def stopping(self) -> bool:
@@ -306,15 +312,44 @@ class TurnRules:
         stop, self._stop = self._stop, None
         if stop and stop.reason in QUEUE_ENDS:
             self.end_waiting(stop.status, stop.reason)
-        waiting = context.state.outbox.waiting()
-        if not waiting or context.closing or self.resting or self._requests.asking:
-            return
-        if context.wait and context.wall_clock() < (context.wait.at or 0.0):
+        following = self._following()
+        if following is None or context.closing:
             return
         if context.over_budget:
             self.end_waiting("limit", "max_budget")
-        else:
-            self.hand(waiting[0], steer=False)
+        elif self._place_given or stop or not self.rationed:  # a stop leaves its place to the next
+            self.hand(following, steer=False)
+
+    def _following(self) -> Entry | None:
+        """Return the message that is to open a turn now."""
+        context = self._context
+        if not self.waits or context.engaged:
+            return None
+        if context.wait and context.wall_clock() < (context.wait.at or 0.0):
+            return None
+        return context.state.outbox.waiting()[0]
+
+    # Places ---------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Something waits that is to begin by itself, sooner or later."""
+        waiting = self._context.state.outbox.waiting()
+        return bool(waiting) and not self.resting and not self._requests.asking
+
+    @property
+    def wants_place(self) -> bool:
+        """A message would open a turn, if there were a place for it."""
+        return self.rationed and self._following() is not None
+
+    @contextlib.contextmanager
+    def place_given(self) -> Iterator[None]:
+        """Within the block a turn may begin; none that rests is left to rest."""
+        self.resting, self._place_given = False, True
+        try:
+            yield
+        finally:
+            self._place_given = False
 
     def paused(self) -> bool:
         """A silence is expected: a tool runs, or a request is pending."""

@@ -109,6 +109,12 @@ class AgentRunner:
         """The model that the user chose last; None for the agent's own choice."""
         return self._options.model
 
+    async def settled(self) -> None:
+        """Wait until every action so far has been carried out, or has failed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ACTION_TIMEOUT_S):
+                await self._actions.join()
+
     async def start(self) -> None:
         """Start the agent and the two tasks."""
         await self._start_agent()
@@ -117,12 +123,15 @@ class AgentRunner:
     async def prepare(self) -> None:
         """Begin, and leave the start to the first message. Raises what `Agent.check` raises."""
         await self.agent.check()
-        self.begin()
-        self._fresh = True
+        self.begin(fresh=True)
         self._up.clear()
 
-    def begin(self) -> None:
-        """Begin to carry out actions; an agent that is not started starts with a message."""
+    def begin(self, *, fresh: bool = False) -> None:
+        """Begin to carry out actions; an agent that is not started starts with a message.
+
+        One that is ``fresh`` has never been started, in no host.
+        """
+        self._fresh = fresh
         if not self.alive:
             self._up.set()
         self._action_task = asyncio.get_running_loop().create_task(self._run_actions())
@@ -341,6 +350,8 @@ class AgentRunner:
                 return  # the record has reported it to the session, which ends the agent
             except Exception as error:  # noqa: BLE001 - the next action must be carried out
                 self._action_failed(action, error)
+            finally:
+                self._actions.task_done()
             self._after_input()
 
     async def _perform(self, action: a.Action) -> None:

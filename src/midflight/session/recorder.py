@@ -18,7 +18,12 @@ CLOSE_S = 15.0
 
 
 def summary(
-    state: State, *, status: SessionStatus | None = None, model: str = "", permission_mode: str = ""
+    state: State,
+    *,
+    status: SessionStatus | None = None,
+    model: str = "",
+    permission_mode: str = "",
+    waits: bool = False,
 ) -> Summary:
     """Return what lists show of a session; empty arguments are taken from the state."""
     started = state.started
@@ -35,6 +40,7 @@ def summary(
         rules=state.rules,
         limits=state.limits,
         turn_started=state.turn.started if state.turn else None,
+        waits=waits,
     )
 
 

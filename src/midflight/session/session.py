@@ -77,6 +77,7 @@ class Session(BaseSession):
         terminal: Mapping[str, str] | None = None,
         await_agent: bool = True,
         images: tuple[Image, ...] = (),
+        on_place: Callable[[], None] | None = None,
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message, with its images.
 
@@ -86,6 +87,10 @@ class Session(BaseSession):
         and the commands that come without a name: this program, unless it is told. ``terminal`` has
         the variables of the terminal that it is begun from. Without ``await_agent`` the task starts
         the agent, and entering waits for no more than that the task is accepted.
+
+        ``on_place`` is given where places are rationed: no turn begins without `begin_turn`, and it
+        is called when one is wanted, or given back. One with a task takes that without looking
+        whether its agent could start, since it may do so elsewhere.
         """
         name = options.name or slug(task or options.cwd.name)
         log = EventLog(hold_back=record is not None)
@@ -108,6 +113,8 @@ class Session(BaseSession):
         self._ended = asyncio.Event()
         self._idle_since: float | None = None
         self._awaiting: object = None
+        self._on_place = on_place
+        self._place = (False, False)
         self._rules = SessionRules(
             options,
             publish=self._publish,
@@ -119,6 +126,7 @@ class Session(BaseSession):
             mode=options.permission_mode,
             spent_usd=options.spent_usd,
             folders=[str(folder) for folder in (options.cwd, *options.add_dirs)],
+            rationed=on_place is not None,
         )
         self._runner = AgentRunner(
             self._rules,
@@ -187,6 +195,26 @@ class Session(BaseSession):
     def idle_since(self) -> float | None:
         """Since when the session is quiet, by the event loop's clock; None while it is not."""
         return self._idle_since
+
+    @property
+    def engaged(self) -> bool:
+        """A turn runs, or the agent has been handed a message."""
+        return self._rules.engaged
+
+    @property
+    def wants_place(self) -> bool:
+        """A message would open a turn, if there were a place for it; see ``on_place``."""
+        return self._rules.wants_place and not self.closing
+
+    def begin_turn(self) -> None:
+        """Let the next message open a turn: there is a place for it."""
+        self._rules.begin_turn(self._now())
+        self._after_input()
+
+    async def settled(self) -> None:
+        """Wait until the agent, or its next start, knows all that it was told."""
+        await self._runner.settled()
+        self._after_input()
 
     def entry(self, message: str) -> Entry | None:
         """Return a message of the outbox by its id, or None if it is not known (any more)."""
@@ -380,13 +408,15 @@ class Session(BaseSession):
             self._resume(self._past)
             return self
         try:
-            if self._await_agent:
+            if self._on_place is not None:
+                self._runner.begin()
+            elif self._await_agent:
                 await self._runner.start()
             else:
                 await self._runner.prepare()
             if self._task is not None:
                 self.first = await self._message(self._task)
-            if self._await_agent:
+            if self._await_agent and self._on_place is None:
                 await self._runner.wait_up()
             await self._check_inside(self.id)
         except BaseException:
@@ -415,7 +445,7 @@ class Session(BaseSession):
                     images=entry.images,
                 )
             )
-        self._runner.begin()
+        self._runner.begin(fresh=self._state.started is None)
         self._after_input()
 
     async def __aexit__(
@@ -551,6 +581,10 @@ class Session(BaseSession):
             self._idle_since = self._now()
         self._recorder.note(self._summary)
         self._alarm.set(None if self._log.ended else self._rules.due())
+        place = (self._rules.engaged, self._rules.wants_place)
+        if self._on_place is not None and place != self._place:
+            self._place = place
+            self._on_place()
 
     def _look(self) -> None:
         self._rules.look(self._now())
@@ -562,4 +596,5 @@ class Session(BaseSession):
             status=self.status,
             model=self._runner.model or "",
             permission_mode=self._rules.mode,
+            waits=self._rules.waits,
         )

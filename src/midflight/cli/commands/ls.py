@@ -71,7 +71,9 @@ def in_order(sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
 
     def key(info: SessionInfo) -> tuple[int, float]:
         since = info.pending[0].time if info.pending else -info.updated
-        return STATUS_ORDER.index(info.status), since
+        # What waits for a machine waits for nobody here.
+        status = "running" if info.waits_for else info.status
+        return STATUS_ORDER.index(status), since
 
     return sorted(sessions, key=key)
 
@@ -135,6 +137,7 @@ def table(sessions: Sequence[SessionInfo], width: int, now: float) -> list[Fragm
 
 def _cells(info: SessionInfo, now: float, width: int) -> dict[str, str]:
     last = f"asks: {summary(info.pending[0], info.cwd)}" if info.pending else info.last
+    last = f"waits for {info.waits_for}" if info.waits_for else last
     return {
         "NAME": one_name(info.name, SHORT_NAME_WIDTH if width < NARROW else NAME_WIDTH),
         "FOLDER": one_name(Path(info.cwd).name, NAME_WIDTH),

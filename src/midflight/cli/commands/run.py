@@ -60,6 +60,10 @@ def start(args: argparse.Namespace, **more: Any) -> int:
     """Run a session whose task has been read, with ``more`` options, and return the exit code."""
     resolved = resolve_options(args)
     try:
+        if args.on is not None:
+            from midflight.cli.commands.run_on import run_on
+
+            return asyncio.run(run_on(args, resolved.options))
         if args.detach:
             return asyncio.run(_detach(args, resolved.options))
         # In a journal a person at the terminal is one of those who may attend; see `hosted`.

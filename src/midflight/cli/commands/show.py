@@ -64,6 +64,7 @@ def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Frag
         "limits": ", ".join(f"{name} {value}" for name, value in info.limits.items()),
         "created": _when(info.created),
         "updated": _when(info.updated),
+        "waits": f"for {info.waits_for}" if info.waits_for else "",
         "host": info.host or "none: it is at rest",
         "older": older,
         "sent by": next((in_words(v.who) for v in newest[::-1] if isinstance(v, _SENT)), ""),

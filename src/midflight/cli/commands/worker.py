@@ -1,0 +1,44 @@
+"""``midflight worker``: runs sessions that wait for a machine, until it is ended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+
+from midflight._util.sanitize import one_name
+from midflight.cli.foreground import make_notifier, park_after
+from midflight.cli.output import write
+from midflight.worker import CAPACITY, Worker
+
+
+def worker(args: argparse.Namespace) -> int:
+    """Be a worker until SIGTERM or Ctrl-C; return the exit code."""
+    return asyncio.run(_work(args))
+
+
+async def _work(args: argparse.Namespace) -> int:
+    notifier = make_notifier(None)
+    worker = Worker(
+        labels=args.label or ["default"],
+        capacity=CAPACITY if args.capacity is None else args.capacity,
+        park_after=park_after(args),
+        on_session=notifier.follow if notifier else None,
+    )
+    os.chdir("/")  # each session has its own folder
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with worker:
+        labels = ", ".join(worker.labels)
+        turns = "turn" if worker.capacity == 1 else "turns"
+        write(
+            f"{one_name(worker.machine)} works for {labels}, {worker.capacity} {turns} at a time;"
+            " Ctrl-C ends it\n"
+        )
+        await stopped.wait()
+    if notifier is not None:
+        await notifier.close()
+    return 0

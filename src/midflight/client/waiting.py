@@ -1,0 +1,129 @@
+"""Sessions for workers, while nobody has them: this process writes what is said to them.
+
+It is their host for the moment that takes, without an agent: what is accepted is in the journal
+then, in order, and the workers are called. What only a worker can know is looked at there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from midflight import commands as c
+from midflight._util.text import slug
+from midflight.agents import create
+from midflight.errors import AgentUnavailable, Conflict, InvalidInput, InvalidOption, LeaseHeld
+from midflight.family import Beginning
+from midflight.info import Outcome
+from midflight.journal import Journal, restored
+from midflight.journal.base import Record
+from midflight.journal.waiting import check_label
+from midflight.options import Options
+from midflight.session.begun import was_begun
+from midflight.session.session import Session
+from midflight.session.told import tell as tell_session
+from midflight.trust.decision import by_caller
+from midflight.values import Who
+
+
+async def begin(
+    journal: Journal, session: str, task: str | None, beginning: Beginning, label: str
+) -> None:
+    """Write a session with its first message, for a worker that has a label.
+
+    The same id again is the same session. Raises `InvalidInput`, `InvalidOption`, and
+    `UnsupportedOption` where the agent is here too and says so.
+    """
+    options = beginning.options
+    check_label(label)
+    if journal.address.url is None:
+        raise InvalidOption(
+            "on",
+            "a worker needs a journal that several machines share, and this one is a file",
+            "leave it out, or name a postgresql:// journal",
+        )
+    if task is None:
+        raise InvalidInput("what waits for a worker is a task", "say what is to be done")
+    if by_caller(options):
+        raise InvalidOption(
+            "trust",
+            "what a folder has the agent run is agreed to on the worker's own machine",
+            "leave it out; the worker's user runs there: midflight trust",
+        )
+    with contextlib.suppress(AgentUnavailable):  # it need not be on this machine
+        await create(options).check()
+    while not await was_begun(journal, session, task, beginning, label):
+        with contextlib.suppress(Conflict, LeaseHeld):  # somebody else begins it at this moment
+            await _begin(journal, session, task, beginning, label)
+
+
+async def _begin(
+    journal: Journal, session: str, task: str, beginning: Beginning, label: str
+) -> None:
+    options, parent = beginning.options, beginning.parent
+    name = options.name or slug(task)
+    async with journal.as_host():
+        row, record = await journal.create(name, options, id=session, parent=parent, label=label)
+        try:
+            async with _held(
+                lambda: Session(
+                    options,
+                    task,
+                    record=record,
+                    who=beginning.who,
+                    images=beginning.images,
+                    on_place=_nobody,
+                ),
+                record,
+            ):
+                pass
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await journal.remove(row.id)
+            raise
+
+
+async def tell(journal: Journal, session: str, command: c.Command, who: Who) -> Outcome:
+    """Have a session that nobody has take a command that ``who`` gives.
+
+    Raises what the verb raises, and `LeaseHeld` where somebody has the session.
+    """
+    async with journal.as_host():
+        row, record, past = await journal.take(session)
+        async with _held(
+            lambda: Session(
+                restored(
+                    row.options,
+                    build=Options.build_elsewhere,
+                    **row.changed_options,
+                )[0],
+                record=record,
+                past=past,
+                on_place=_nobody,
+            ),
+            record,
+        ) as resting:
+            if isinstance(command, c.Close):
+                await resting.close()
+                return Outcome(seq=resting.last_seq)
+            return await tell_session(resting, command, who)
+
+
+def _nobody() -> None:
+    """Nobody gives a place here."""
+
+
+@contextlib.asynccontextmanager
+async def _held(make: Callable[[], Session], record: Record) -> AsyncIterator[Session]:
+    """Enter a session for the moment of the block, and leave it at rest. It begins no turn."""
+    try:
+        session = make()
+        await session.__aenter__()
+    except BaseException:
+        await record.close()
+        raise
+    try:
+        yield session
+        await session.settled()
+    finally:
+        await session.close("parked")

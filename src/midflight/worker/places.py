@@ -1,0 +1,78 @@
+"""Who gets a worker's places: what has waited longest, wherever it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from midflight._util.aio import TaskSet
+from midflight.errors import StoreFailed
+from midflight.host.recovery import recover_all
+from midflight.host.sessions import SessionTable
+from midflight.journal import Journal, Offer
+from midflight.session.session import Session
+
+LOOK_AGAIN_S = 3.0
+"""How often it is looked for sessions without a call, which can be lost."""
+
+
+class Places:
+    """Gives so many sessions at a time a turn: a place is a turn that runs.
+
+    A session that is live here gets its next turn where nobody else waits for the place. Else it is
+    parked, and waits behind those, for this worker or another one.
+    """
+
+    def __init__(
+        self, journal: Journal, sessions: SessionTable, offer: Offer, changed: asyncio.Event
+    ) -> None:
+        """``changed`` is set when a session may wait, or a turn has ended."""
+        self._journal = journal
+        self._sessions = sessions
+        self._offer = offer
+        self._changed = changed
+        self._parking = TaskSet()
+
+    async def serve(self) -> None:
+        """Give places for as long as this runs. An error ends no more than one round."""
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    await self._recover()
+                    await self.give()
+                except Exception as error:  # noqa: BLE001 - a worker that stopped would be worse
+                    context = {"message": "a worker goes on after an error", "exception": error}
+                    if not isinstance(error, StoreFailed):  # which may pass, and is told elsewhere
+                        asyncio.get_running_loop().call_exception_handler(context)
+                    await asyncio.sleep(LOOK_AGAIN_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await self._changed.wait()
+        finally:
+            await self._parking.close()
+
+    async def give(self) -> None:
+        """Give the places that are free, and park who wants one in vain."""
+        while (
+            self._free > 0
+            and (session := await self._sessions.claim(self._offer.labels)) is not None
+        ):
+            session.begin_turn()
+        for session in self._wanting():
+            if self._free > 0:
+                session.begin_turn()
+            else:
+                self._parking.start(session.close("parked"))
+
+    @property
+    def _free(self) -> int:
+        return self._offer.capacity - sum(session.engaged for session in self._sessions.live())
+
+    def _wanting(self) -> list[Session]:
+        return [session for session in self._sessions.live() if session.wants_place]
+
+    async def _recover(self) -> None:
+        """End what hosts that have died meanwhile have left open."""
+        if not all(host.alive for host in await self._journal.hosts()):
+            await recover_all(self._journal)

@@ -1,0 +1,84 @@
+"""A worker: a host with labels and places, for sessions that wait for a machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from midflight.agents import create
+from midflight.authorization import Authorizer
+from midflight.errors import InvalidOption
+from midflight.host import Host
+from midflight.host.host import PARK_AFTER_S
+from midflight.host.sessions import OnSession
+from midflight.host.warm_pool import AgentFactory
+from midflight.journal import Offer
+from midflight.journal.waiting import check_label
+from midflight.worker.places import Places
+
+CAPACITY = 4
+"""How many turns a worker runs at a time if it is not told."""
+
+MOST_PLACES = 1_000
+
+
+class Worker(Host):
+    """A host that claims the sessions which wait for one of its labels. A context manager too.
+
+    Leaving it, no more is claimed, and every session is parked: what waits is claimed elsewhere,
+    and what was cut waits for the next message.
+    """
+
+    def __init__(
+        self,
+        journal: str | None = None,
+        *,
+        labels: Iterable[str],
+        capacity: int = CAPACITY,
+        park_after: float | None = PARK_AFTER_S,
+        agent: AgentFactory = create,
+        on_session: OnSession | None = None,
+    ) -> None:
+        """``capacity`` is how many turns run at a time. The rest is as for a `Host`.
+
+        Raises `InvalidOption`, and `NotAllowed` inside an agent.
+        """
+        offer = Offer(
+            labels=tuple(dict.fromkeys(check_label(each, "label") for each in labels)),
+            capacity=capacity,
+            version=version("midflight"),
+        )
+        if not offer.labels:
+            raise InvalidOption("label", "a worker has one at least", "such as --label linux")
+        if not 1 <= capacity <= MOST_PLACES:
+            raise InvalidOption("capacity", f"expected 1 to {MOST_PLACES}, got {capacity}")
+        changed = asyncio.Event()
+        self.labels, self.capacity = offer.labels, offer.capacity
+        super().__init__(
+            journal,
+            park_after=park_after,
+            agent=agent,
+            on_session=on_session,
+            offer=offer,
+            on_place=changed.set,
+        )
+        if self._journal.address.url is None:
+            raise InvalidOption(
+                "journal",
+                "a worker needs a journal that several machines share, and this one is a file",
+                "name a postgresql:// URL; on one machine: midflight run -d",
+            )
+        Authorizer.of_this_process(self._journal).check_working()
+        self._journal.work = changed
+        self._places = Places(self._journal, self._sessions, offer, changed)
+
+    @property
+    def machine(self) -> str:
+        """The name of the machine, as others know it."""
+        return self._journal.machine
+
+    async def serve(self) -> None:
+        """Do what every host does, and claim."""
+        await super().serve()
+        self._tasks.start(self._places.serve())

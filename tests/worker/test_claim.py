@@ -1,0 +1,173 @@
+"""A session that waits for a worker gets one, once, and is told all that was said meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.events import PATIENCE_S, ended, of
+from tests.worker.conftest import Begin, Workers
+
+from midflight import commands as c
+from midflight import events as e
+from midflight.client.client import Client
+from midflight.errors import InvalidInput, InvalidOption, NotFound
+from midflight.testing import ModelRequest, Text
+
+
+def _echo(request: ModelRequest) -> Text:
+    return Text(f"heard {request.last_user_text}")
+
+
+async def test_session_waits_until_a_worker_with_its_label_comes(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    session = await begin(Text("done"))
+    info = await client.info(session.id)
+    assert (info.status, info.host) == ("waiting", None)
+    assert info.waits_for == "a worker with the label gpu"
+    await open_worker("other", labels=["cpu"])
+
+    await open_worker("one")
+
+    assert (await ended(session.first)).text == "done"
+    assert (await client.info(session.id)).waits_for == ""
+
+
+async def test_idle_worker_is_called_and_need_not_look(
+    begin: Begin, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.worker.places.LOOK_AGAIN_S", PATIENCE_S * 10)
+    await open_worker()
+
+    session = await begin(Text("done"))
+
+    assert (await ended(session.first)).text == "done"
+
+
+async def test_call_that_was_lost_is_made_up_for(
+    begin: Begin, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midflight.journal.waiting.WORKERS", "nobody_listens")
+    monkeypatch.setattr("midflight.worker.places.LOOK_AGAIN_S", 0.1)
+    await open_worker()
+
+    session = await begin(Text("done"))
+
+    assert (await ended(session.first)).text == "done"
+
+
+async def test_what_is_said_while_it_waits_is_heard_in_order(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    session = await begin(_echo, task="one")
+    two = await session.send("two", delivery="queue")
+    dropped = await session.send("three", delivery="queue")
+    assert await dropped.cancel()
+    four = await session.send("four", delivery="queue")
+    await session.command(c.SetLimits(max_turns=7))
+
+    await open_worker()
+
+    said = [(await ended(each)).text for each in (session.first, two, four)]
+    assert said == ["heard one", "heard two", "heard four"]
+    assert (await client.info(session.id)).limits == {"max_turns": 7}
+
+
+async def test_redirect_goes_before_what_waits(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    session = await begin(_echo, task="one")
+    first = await session.redirect("instead")
+
+    await open_worker()
+
+    await ended(session.first)
+    await ended(first)
+    started = [each.message for each in of(e.MessageStarted, await client.history(session.id))]
+    assert started[0] == first.id
+
+
+async def test_message_that_is_sent_twice_is_one(begin: Begin, client: Client) -> None:
+    session = await begin()
+    for _ in range(2):
+        await client.carry_out(session.id, c.Send(text="go on", id="m1"))
+
+    said = of(e.MessageAccepted, await client.history(session.id))
+    assert [each.text for each in said] == ["go", "go on"]
+
+
+async def test_messages_of_many_senders_are_all_accepted(begin: Begin, client: Client) -> None:
+    session = await begin()
+    commands = [c.Send(text=f"{each}", id=f"m{each}") for each in range(20)]
+
+    outcomes = await asyncio.gather(*(client.carry_out(session.id, one) for one in commands))
+
+    assert sorted(one.number or 0 for one in outcomes) == list(range(2, 22))
+
+
+async def test_session_that_was_stopped_while_it_waited_is_not_claimed(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    stopped = await begin(task="never")
+    await client.carry_out(stopped.id, c.Close())
+    removed = await begin(task="never")
+    await client.remove(removed.id)
+    other = await begin(Text("done"))
+
+    await open_worker()
+
+    assert (await ended(other.first)).text == "done"
+    assert (await client.info(stopped.id, exact=True)).status == "closed"
+    with pytest.raises(NotFound):
+        await client.info(removed.id, exact=True)
+
+
+async def test_same_id_twice_is_one_session_that_waits(client: Client, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path}
+    first = await client.dispatch("go", id="k1", on="gpu", **options)
+    again = await client.dispatch("go", id="k1", on="gpu", **options)
+
+    assert first.id == again.id
+    assert len(of(e.MessageAccepted, await client.history("k1"))) == 1
+    for other in ("cpu", None):
+        with pytest.raises(InvalidInput, match="was begun with another task or other options"):
+            await client.dispatch("go", id="k1", on=other, **options)
+
+
+@pytest.mark.parametrize("label", ["", "a b", "-x", "a/b", "é", "x" * 65, "a\n", "'; DROP"])
+async def test_label_with_strange_characters_is_refused(client: Client, label: str) -> None:
+    with pytest.raises(InvalidOption, match="cannot be a label"):
+        await client.dispatch("go", on=label)
+
+
+async def test_folder_is_looked_at_on_the_worker(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    session = await begin(cwd="/nowhere/at/all")
+
+    await open_worker()
+
+    assert (await ended(session.first)).status == "failed"
+    (notice,) = of(e.Notice, await client.history(session.id))
+    assert "/nowhere/at/all does not exist" in notice.text
+    assert (await client.info(session.id)).status == "idle"
+
+
+async def test_worker_that_lacks_a_value_says_which(
+    begin: Begin, client: Client, open_worker: Workers
+) -> None:
+    session = await begin(env={"SHOP_KEY": "not stored"})
+
+    await open_worker()
+
+    assert (await ended(session.first)).status == "failed"
+    (notice,) = of(e.Notice, await client.history(session.id))
+    assert "SHOP_KEY" in notice.text
+
+
+async def test_what_a_folder_runs_is_not_agreed_to_from_elsewhere(client: Client) -> None:
+    with pytest.raises(InvalidOption, match="agreed to on the worker's own machine"):
+        await client.dispatch("go", on="gpu", trust=True)
