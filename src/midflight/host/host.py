@@ -120,7 +120,7 @@ class Host:
     async def _come_back(self) -> None:
         """Be a host again, where others have taken this one for dead and forgotten it."""
         await self._listener.renew(self._make_app)
-        await self._journal.register(self.address())
+        await self._journal.register(self.address(), offer=self._offer)
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""
