@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.support.repo import own_home, repo
+from tests.support.repo import own_home, remote, repo
 
-__all__ = ["own_home", "repo"]
+__all__ = ["own_home", "remote", "repo"]

@@ -77,3 +77,13 @@ def repo(tmp_path: Path) -> Repo:
     repo.git("config", "user.email", "pat@example.org")
     repo.commit("old", "one\n")
     return repo
+
+
+@pytest.fixture
+def remote(repo: Repo, tmp_path: Path) -> Repo:
+    """Return a bare repository that others have too, with what `repo` has."""
+    folder = tmp_path / "remote.git"
+    repo.git("clone", "-q", "--bare", str(repo.folder), str(folder))
+    repo.git("remote", "add", "origin", str(folder))
+    repo.git("fetch", "-q", "origin")
+    return Repo(folder)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,6 +63,11 @@ _KEPT = (
     "GIT_CONFIG_NOSYSTEM",
 )
 """Who the user is, and where their settings are; all else would change what git does."""
+
+_FOR_REMOTES = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
+"""How the user has git reach remotes, beside what stands in their settings."""
+
+_UNASKED = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=60", "transfer.credentialsInUrl=die")
 
 _IDENTITY = (("name", "midflight"), ("email", "midflight@localhost"))
 
@@ -137,6 +142,49 @@ class Git:
         await git._switch_off(writes=writes)
         return git
 
+    @classmethod
+    def reaching(cls, folder: Path, protocols: str, settings: Sequence[str] = ()) -> Git:
+        """Return git for a bare folder whose settings are midflight's own, which may reach remotes.
+
+        By these transports alone, with the keys and helpers of the user's settings, and without a
+        question to anybody.
+        """
+        git = cls(folder)
+        git._settings += [*_UNASKED, *settings]
+        git._env |= {name: value for name in _FOR_REMOTES if (value := os.environ.get(name))}
+        git._env |= {
+            "GIT_DIR": str(folder),
+            "GIT_ALLOW_PROTOCOL": protocols,
+            "GIT_ASKPASS": "",
+            "SSH_ASKPASS_REQUIRE": "never",
+        }
+        return git
+
+    def set(self, key: str, value: str) -> None:
+        """Have git take a setting for this, whatever else sets it."""
+        self._settings.append(f"{key}={value}")
+
+    def take_patterns(self) -> None:
+        """Have git take paths for patterns, which all commands but a few can do without."""
+        self._env["GIT_LITERAL_PATHSPECS"] = "0"
+
+    def leave_out(self, paths: Sequence[str]) -> list[str]:
+        """Return arguments that stand for git's folder without some paths in it."""
+        if not paths:
+            return ["."]
+        self.take_patterns()
+        return [".", *(f":(exclude,literal){path}" for path in paths)]
+
+    def look_at(self, files: Path, repository: Path) -> None:
+        """Have git take a folder's files for those of a repository that lies elsewhere."""
+        self.folder = files
+        self._env |= {"GIT_WORK_TREE": str(files), "GIT_DIR": str(repository)}
+
+    def also_in(self, objects: Path) -> None:
+        """Have git find objects in one more folder."""
+        escaped = str(objects).replace("\\", "\\\\").replace('"', '\\"')  # or a colon ends it
+        self._env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = f'"{escaped}"'
+
     async def has_files(self) -> bool:
         """Tell whether files of a repository are checked out in the folder."""
         inside = _is_folder(self.folder) and await self.ask("rev-parse", "--is-inside-work-tree")
@@ -210,8 +258,13 @@ class Git:
             if not named <= self._env.keys() and not await self.ask("config", f"user.{part}"):
                 self._settings.append(f"user.{part}={value}")
 
-    async def run(self, *arguments: str, timeout_s: float = LOOK_S) -> GitOutput:
-        """Run git and return its output. Raises `MidflightError` where it takes too long."""
+    async def run(
+        self, *arguments: str, timeout_s: float = LOOK_S, given: bytes = b""
+    ) -> GitOutput:
+        """Run git and return its output. Raises `MidflightError` where it takes too long.
+
+        ``given`` is what it reads.
+        """
         settings = [part for each in self._settings for part in ("-c", each)]
         program = find_program("git")
         if program is None:
@@ -221,7 +274,7 @@ class Git:
                 *(str(program), "--no-pager", *settings, *arguments),
                 cwd=self.folder,
                 env=self._env,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal is ours to deal with
@@ -232,7 +285,9 @@ class Git:
         assert process.stderr is not None  # noqa: S101
         try:
             async with asyncio.timeout(timeout_s):
-                out, error = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+                out, error, _ = await asyncio.gather(
+                    _read(process.stdout), _read(process.stderr), _write(process.stdin, given)
+                )
                 code = await process.wait()
         except TimeoutError:
             await _end(process)
@@ -261,6 +316,14 @@ def _is_there(path: Path) -> bool:
 def _harmless(key: str) -> str:
     """Return the value with which a setting runs nothing. A merge that has no driver conflicts."""
     return "false" if key.endswith((".required", ".driver")) else ""
+
+
+async def _write(stream: asyncio.StreamWriter | None, given: bytes) -> None:
+    if stream is not None:
+        with contextlib.suppress(ConnectionError):
+            stream.write(given)
+            await stream.drain()
+            stream.close()
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:

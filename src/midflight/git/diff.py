@@ -100,11 +100,12 @@ async def unmerged(git: Git) -> list[str]:
     return list(dict.fromkeys(output.names))
 
 
-async def add_all(git: Git, *how: str) -> None:
+async def add_all(git: Git, *how: str, without: Sequence[str] = ()) -> None:
     """Make everything in and below git's folder known to the index that is not ignored."""
     sparse = await git.ask("config", "--type=bool", "core.sparseCheckout") == "true"
     outside = ("--sparse",) if sparse else ()  # new files there would be left out otherwise
-    await git.must("add", *how, *outside, "--", ".", timeout_s=WORK_S)
+    where = git.leave_out(without)
+    await git.must("add", *how, *outside, "--", *where, timeout_s=WORK_S)
 
 
 async def base_of(tree: Worktree) -> str:

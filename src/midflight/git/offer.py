@@ -1,0 +1,97 @@
+"""A user's own repository, as other machines can have it: its remote, and a commit there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from midflight._util.sanitize import one_line
+from midflight.errors import Conflict
+from midflight.git.command import Git
+from midflight.git.diff import add_all, beside
+from midflight.git.remote import REMOTES, Remote
+from midflight.git.repository import Repository
+from midflight.git.store import push, scratch
+
+
+class Offer(NamedTuple):
+    """What can be had of a checkout.
+
+    ``commit`` is what is checked out; it ``is_pushed`` where the remote is known to have it.
+    ``within`` is the folder in the repository. ``changed`` files git has, and they differ from the
+    commit; ``new`` ones it does not have.
+    """
+
+    folder: Path
+    remote: Remote
+    commit: str
+    within: Path
+    is_pushed: bool
+    changed: int
+    new: int
+
+
+async def offer(folder: Path, ref: str | None = None) -> Offer:
+    """Return what other machines can have of the repository of a folder, at a ``ref`` of it.
+
+    Raises `Conflict` where it has no remote, or no commit.
+    """
+    git = await Git.open(folder)
+    commit = await git.ask("rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
+    if not commit:
+        raise Conflict(f"{folder} has no commit {one_line(ref or '')}".rstrip(), "see git log")
+    name = await _remote_of(git)
+    try:
+        remote = Remote.parse(await git.ask("remote", "get-url", name))
+    except ValueError as error:
+        raise Conflict(f"the remote {one_line(name)} of {folder}: {error}", REMOTES) from None
+    top = Path((await git.must("rev-parse", "--show-toplevel")).text)
+    within = (await git.must("rev-parse", "--show-prefix")).text
+    known = await git.ask("for-each-ref", "--contains", commit, "--count=1", f"refs/remotes/{name}")
+    lines = await git.must(
+        *("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
+    )
+    new = sum(line.startswith("??") for line in lines.names)
+    changed = len(lines.names) - new
+    return Offer(top, remote, commit, Path(within), bool(known), changed, new)
+
+
+async def _remote_of(git: Git) -> str:
+    """Return the remote of the branch that is checked out, else the usual one, else the only."""
+    branch = await git.ask("symbolic-ref", "--short", "--quiet", "HEAD")
+    upstream = await git.ask("config", f"branch.{branch}.remote") if branch else ""
+    remotes: list[str] = (await git.must("remote")).text.splitlines()
+    for name in [upstream, "origin", *(remotes if len(remotes) == 1 else [])]:
+        if name in remotes:
+            return name
+    which = "several remotes, and none is called origin" if remotes else "no remote"
+    raise Conflict(
+        f"the repository of {git.folder} has {which}", "git remote add origin URL, or --repo URL"
+    )
+
+
+async def with_changes(offered: Offer) -> str:
+    """Return a commit on top of the one that is offered, with what git's own files are like now.
+
+    Neither the index nor a branch is changed, no hook runs and nothing is signed.
+    """
+    async with beside(offered.folder, writes=True) as git:
+        await add_all(git, "--update")
+        tree = (await git.must("write-tree")).text
+        if tree == (await git.must("rev-parse", f"{offered.commit}^{{tree}}")).text:
+            return offered.commit
+        await git.identity()
+        text = "What was changed and not committed"
+        made = await git.must("commit-tree", "-p", offered.commit, "-m", text, tree)
+        return made.text
+
+
+async def publish(offered: Offer, commit: str, session: str) -> None:
+    """Push a commit to the ref of a session. Raises `Conflict` where the remote refuses it.
+
+    The remote is reached as git reaches it by the user's settings: the repository's own name
+    programs, and who works there may have written them.
+    """
+    repository = await Repository.of(offered.folder)
+    async with scratch() as folder:
+        await push(folder, offered.remote, commit, session, repository.common / "objects")
