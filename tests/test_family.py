@@ -365,4 +365,6 @@ def test_users_file_lists_what_any_agent_may_dispatch(user_journal: Path) -> Non
         "plugins": {"/mine"},
         "agent_path": {"/opt/claude"},
         "server_url": set(),
+        "repo": set(),
+        "setup": set(),
     }

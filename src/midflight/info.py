@@ -15,6 +15,7 @@ __all__ = [
     "EditedInput",
     "EffectsInfo",
     "Outcome",
+    "RepositoryInfo",
     "RunInfo",
     "ScheduleInfo",
     "SessionInfo",
@@ -22,6 +23,21 @@ __all__ = [
 
 AGENT = b": agent "
 """How a stream of events tells an `AgentInfo`: a comment, so that older readers pass over it."""
+
+
+class RepositoryInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The repository that a session works in a checkout of.
+
+    ``remote`` is its address and ``ref`` what was asked for there, empty for what is checked out.
+    ``commit`` is what the session began with, or what was pushed of its work last: from there it
+    can go on on another machine; empty while it has not begun. ``problem`` is why its newest work
+    could not be pushed: until that works only the machine with its folder has it. Empty if it was.
+    """
+
+    remote: str
+    ref: str = ""
+    commit: str = ""
+    problem: str = ""
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +53,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``host`` is the address of the process that runs the session, null when it is at rest;
     ``parent`` the session that dispatched it. ``seq`` is its newest event. ``label`` is that of the
     workers that may run it, null: it is for one machine; ``waits_for`` says to people what it waits
-    for to go on there, and nothing where it waits for nothing.
+    for to go on there, and nothing where it waits for nothing. ``repository`` is what its folder is
+    a checkout of, null where midflight has made none.
     """
 
     id: str
@@ -60,6 +77,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     label: str | None = None
     waits_for: str = ""
+    repository: RepositoryInfo | None = None
 
 
 def decode(body: bytes) -> SessionInfo:

@@ -18,6 +18,7 @@ from midflight._util.text import did_you_mean, slug
 from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
+from midflight.git.remote import REMOTES, Remote, is_ref
 from midflight.values import Amount, Count, Limits, PermissionMode, UsageLimitChoice
 
 __all__ = [
@@ -67,6 +68,9 @@ class SessionOptions(TypedDict, total=False):
     agent: str
     model: str | None
     cwd: StrPath
+    repo: str | None
+    ref: str | None
+    setup: str | None
     name: str | None
     max_turns: int | None
     max_budget_usd: float | None
@@ -106,7 +110,13 @@ class Options(Limits, frozen=True, kw_only=True):
 
     agent: ``claude`` or another name that `midflight.agents` knows.
     model: as the agent names it.
-    cwd: the directory to work in; default: the current one.
+    cwd: the directory to work in; default: the current one. With ``repo`` it is one of its folders.
+    repo: the address of a repository (``https://…``, ``ssh://…``, ``USER@HOST:PATH`` or a path),
+        without a password or token. The session works in a checkout of its own, and what it has
+        done is pushed to ``refs/midflight/<its id>`` there at the end of each turn.
+    ref: the branch, tag or commit of ``repo`` to begin with; default: what it has checked out.
+    setup: a command for the shell that prepares the folder before the agent starts for the first
+        time; its output is the session's first tool call.
     name: a short name for people; default: made from the task.
     max_turns: model calls in one turn (at least 1).
     max_budget_usd: US dollars over the whole session, resumed parts included.
@@ -153,6 +163,9 @@ class Options(Limits, frozen=True, kw_only=True):
     agent: str = "claude"
     model: str | None = None
     cwd: Path
+    repo: str | None = None
+    ref: str | None = None
+    setup: str | None = None
     name: str | None = None
     allowed_tools: tuple[str, ...] | None = None
     disallowed_tools: tuple[str, ...] | None = None
@@ -184,9 +197,13 @@ class Options(Limits, frozen=True, kw_only=True):
             if name not in cls.__struct_fields__:
                 hint = did_you_mean(name, cls.__struct_fields__, "see midflight.Options")
                 raise InvalidOption(name, "there is no such option", hint)
-        checked = {name: _CHECKS[name](name, value) for name, value in options.items()}
+        own = {} if options.get("repo") is None else {"cwd": _within}
+        checks = {**_CHECKS, **own}
+        checked = {name: checks[name](name, value) for name, value in options.items()}
         if "cwd" not in checked:
-            checked["cwd"] = _directory("cwd", ".")
+            checked["cwd"] = Path() if own else _directory("cwd", ".")
+        if checked.get("ref") and not own:
+            raise InvalidOption("ref", "there is no repository to have it", "name it with repo")
         if checked.get("fork") and not checked.get("resume"):
             raise InvalidOption("fork", "there is no conversation to copy", "name it with resume")
         return cls(**checked)
@@ -199,11 +216,17 @@ class Options(Limits, frozen=True, kw_only=True):
         """
         if options.get("agent_path"):
             raise InvalidOption("agent_path", "the machine that it runs on has its own program")
-        cwd = _path("cwd", options.pop("cwd", "."))
+        own = options.get("repo") is not None
+        cwd = None if own else _path("cwd", options.pop("cwd", "."))
         more = _items("add_dirs", options.pop("add_dirs", None) or ())
         add_dirs = tuple(_path("add_dirs", item) for item in more)
-        built = cls.build(**options, cwd="/")
-        return msgspec.structs.replace(built, cwd=cwd, add_dirs=add_dirs)
+        built = cls.build(**options, **({} if cwd is None else {"cwd": "/"}))
+        return msgspec.structs.replace(built, cwd=cwd or built.cwd, add_dirs=add_dirs)
+
+    @property
+    def place(self) -> str:
+        """What people call where the session works."""
+        return self.cwd.name or (Remote.parse(self.repo).name if self.repo else "")
 
     def __repr__(self) -> str:
         """Show the options that differ from the default, without values that may be secret."""
@@ -354,6 +377,38 @@ def _real(name: str, path: Path) -> Path:
         raise InvalidOption(name, f"{path} cannot be resolved: {error}") from error
 
 
+def _within(name: str, value: Any) -> Path:
+    """Return a folder of a repository, relative to it; whether it has one is seen later."""
+    text = str(value) if isinstance(value, (str, os.PathLike)) else ""
+    path = Path(text)
+    if path.is_absolute() or not {"..", ".git", "~"}.isdisjoint(path.parts):
+        raise InvalidOption(name, f"{text!r} is no folder within the repository", "such as api/src")
+    return Path() if path == Path() else Path(_plain(name, text))
+
+
+def _repository(name: str, value: Any) -> str | None:
+    """Return the address of a repository; an error does not repeat what may be a secret."""
+    if value is None:
+        return None
+    try:
+        return Remote.parse(value if isinstance(value, str) else "").url
+    except ValueError as error:
+        raise InvalidOption(name, str(error), REMOTES) from None
+
+
+def _ref(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and is_ref(value)):
+        raise InvalidOption(name, f"{value!r} cannot name a branch, a tag or a commit")
+    return value
+
+
+def _command(name: str, value: Any) -> str | None:
+    text = _prose(name, value)
+    if text is not None and not text.strip():
+        raise InvalidOption(name, "there is nothing to run")
+    return text
+
+
 def _directories(name: str, value: Any) -> tuple[Path, ...]:
     return tuple(_directory(name, item) for item in _items(name, () if value is None else value))
 
@@ -459,6 +514,9 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("model", "name", "effort", "resume"), _optional_plain),
     "server_url": _address,
     "cwd": _directory,
+    "repo": _repository,
+    "ref": _ref,
+    "setup": _command,
     **dict.fromkeys(("max_turns", "max_depth", "max_children"), _count),
     **dict.fromkeys(("max_budget_usd", "timeout", "stall_timeout", "background_timeout"), _amount),
     **dict.fromkeys(("request_timeout", "max_wait"), _seconds),

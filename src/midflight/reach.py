@@ -23,8 +23,8 @@ from midflight.trust.repository import repository_of
 
 HINT = "the user lists more in [mcp] of their config.toml"
 
-PROGRAMS = ("agent_path", "plugins", "server_url")
-"""Options that name what runs, or where keys and the conversation go."""
+PROGRAMS = ("agent_path", "plugins", "server_url", "repo", "setup")
+"""Options that name what runs, or where keys, the conversation and the work go."""
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         ``anywhere`` says that of the caller nothing is known, its folders neither.
         """
         check_agent(options.agent, self.agents)
-        for folder in () if anywhere else (options.cwd, *options.add_dirs):
+        cwd = () if options.repo else (options.cwd,)
+        for folder in () if anywhere else (*cwd, *options.add_dirs):
             check_folder(folder, self.folders)
         for name in PROGRAMS:
             more = _named(name, [msgspec.structs.asdict(options)]) - {*self.programs.get(name, ())}

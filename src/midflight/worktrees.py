@@ -16,11 +16,14 @@ import msgspec
 from midflight import commands as c
 from midflight._util.files import current_folder, shown
 from midflight._util.text import slug
+from midflight.agents import NAMES
 from midflight.client.client import Client
+from midflight.config.files import read_user
 from midflight.errors import Conflict, HostGone, MidflightError, NotAllowed, NotFound
 from midflight.git import discard as discarding
 from midflight.git import merge as merging
 from midflight.git.diff import Diff, base_of, diff
+from midflight.git.included import include
 from midflight.git.repository import (
     Repository,
     Worktree,
@@ -31,6 +34,7 @@ from midflight.git.repository import (
     worktree_at,
 )
 from midflight.info import SessionInfo
+from midflight.lineage import inside
 from midflight.state.session import BUSY
 
 
@@ -111,12 +115,25 @@ class SessionWorktree(NamedTuple):
         )
 
 
+def setup_command() -> str | None:
+    """Return what the user's file has run in a new folder, where a person begins the session.
+
+    It may run what stands in the folder, and an agent may have written that. Raises
+    `InvalidConfig`.
+    """
+    file = None if inside() else read_user(NAMES)
+    return file.worktree.get("setup") if file else None
+
+
 @contextlib.asynccontextmanager
-async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Worktree]:
+async def own_worktree(
+    task: str, options: dict[str, Any], setup: str | None = None
+) -> AsyncIterator[Worktree]:
     """Make a worktree for a session that is begun inside of the block, and change its options.
 
-    It works in the same folder of its worktree as it would have of the repository. A worktree whose
-    session cannot have begun is taken back. Raises `Conflict` where there is no repository.
+    It works in the same folder of its worktree as it would have of the repository, with the files
+    that its ``.worktreeinclude`` names, and is prepared by ``setup``. A worktree whose session
+    cannot have begun is taken back. Raises `Conflict` where there is no repository.
     """
     cwd = current_folder() / (options.get("cwd") or "")
     repository = await Repository.of(cwd)
@@ -124,6 +141,9 @@ async def own_worktree(task: str, options: dict[str, Any]) -> AsyncIterator[Work
     try:
         options["cwd"] = await same_place(tree, cwd)
         options["name"] = options.get("name") or tree.name
+        if setup is not None:
+            options.setdefault("setup", setup)
+        await include(repository.main, tree.folder)
         yield tree
     except Exception as error:  # after a cancel, or without an answer, the session may have begun
         if not isinstance(error, HostGone):

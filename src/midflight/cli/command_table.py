@@ -71,6 +71,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     )
     shared.trust(parser)
     add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
+    shared.repository(parser)
     add("-d", "--detach", action="store_true", help="run it in the background, and return at once")
     add("--on", metavar="LABEL", help="on a worker that has this label: midflight worker")
     shared.park_after(parser)
@@ -100,10 +101,13 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
         no_journal=False,
         on=None,
         park_after=None,
+        ref=None,
+        repo=None,
         resume=None,
         system_prompt=None,
         then=None,
         waiter=None,
+        with_changes=False,
         worktree=False,
     )
 
@@ -127,7 +131,7 @@ def _orchestrate(parser: argparse.ArgumentParser) -> None:
     )
     shared.notify(parser)
     shared.as_json(parser, "one event per line out, one command per line in")
-    parser.set_defaults(resume=None, system_prompt=None, waiter=None)
+    parser.set_defaults(ref=None, repo=None, resume=None, system_prompt=None, waiter=None)
 
 
 def _schedule(parser: argparse.ArgumentParser) -> None:
@@ -346,8 +350,9 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add("--warm", action="store_true", help="keep an agent ready for run -d with these options")
     shared.agent_options(parser)
     shared.system_prompt(parser)
-    parser.set_defaults(name=None, resume=None, trust=False)
+    parser.set_defaults(name=None, ref=None, repo=None, resume=None, trust=False)
     shared.park_after(parser)
+    shared.work(parser)
     add("--ready", metavar="FD", type=shared.count, help=argparse.SUPPRESS)
 
 
@@ -365,6 +370,7 @@ def _worker(parser: argparse.ArgumentParser) -> None:
         type=shared.count,
         help="how many turns it runs at a time (4), over all labels",
     )
+    shared.work(parser)
     shared.park_after(parser)
 
 

@@ -187,7 +187,8 @@ async def hosted(
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     # What an agent begins has no more than the agent: its options are not known before the journal.
-    agent = None if inside() else create(marked(options, new))
+    made_first = options.repo is not None or options.setup is not None  # the folder, by its host
+    agent = None if inside() or made_first else create(marked(options, new))
     opening = asyncio.get_running_loop().create_task(_open(notifier, park_after))
     try:
         if agent is not None:

@@ -68,7 +68,7 @@ def resolve_options(args: argparse.Namespace) -> ResolvedOptions:
         {name: getattr(options, name) for name in typed},
         variable=os.environ.get(AGENT_VARIABLE),
         user=user_file(),
-        project=project_file(options.cwd),
+        project=None if options.repo else project_file(options.cwd),
     )
     for option, where in resolved.overruled.items():
         flag = "--allow" if option == "disallowed_tools" else flag_of(option)
@@ -103,6 +103,8 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
         "plugins": args.plugin,
         "skills": args.skill,
         "cwd": args.cwd,
+        "repo": args.repo,
+        "ref": args.ref,
         "add_dirs": args.add_dir,
         "effort": args.effort,
         "system_prompt": args.system_prompt,

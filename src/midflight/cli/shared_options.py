@@ -81,6 +81,31 @@ def agent_options(parser: argparse.ArgumentParser) -> None:
     add("--server-url", metavar="URL", help="an OpenCode server that runs already")
 
 
+def repository(parser: argparse.ArgumentParser) -> None:
+    """Add the repository that a session has a checkout of."""
+    add = parser.add_argument
+    add(
+        "--repo",
+        metavar="URL",
+        help="in a checkout of this repository; a folder stands for its remote and its commit",
+    )
+    add("--ref", metavar="REF", help="the branch, tag or commit of --repo to begin with")
+    add(
+        "--with-changes",
+        action="store_true",
+        help="with --repo FOLDER: also what is changed there and not committed; no new files",
+    )
+
+
+def work(parser: argparse.ArgumentParser) -> None:
+    """Add where the checkouts of a machine lie."""
+    parser.add_argument(
+        "--work",
+        metavar="DIR",
+        help="the folder for the checkouts of run --repo; the same for all workers of a label",
+    )
+
+
 def system_prompt(parser: argparse.ArgumentParser) -> None:
     """Add the prompt that takes the place of the agent's own."""
     parser.add_argument(

@@ -334,7 +334,10 @@ class Client:
         return await self._placement.effects(session, request, body)
 
     async def remove(self, session: str) -> None:
-        """Stop a session and remove it from the journal, by its id. Raises `NotAllowed`."""
+        """Stop a session and remove it from the journal, by its id, and its ref at its remote.
+
+        Raises `NotAllowed`, and `Conflict` where the session is removed and the ref is not.
+        """
         await self.check(session, c.Close())
         await self._placement.remove(session)
 

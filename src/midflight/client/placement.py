@@ -17,6 +17,7 @@ from midflight.address import Address
 from midflight.client import inbox, waiting
 from midflight.client.far import FarReader
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
+from midflight.client.remote_work import forget_work
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
@@ -176,8 +177,15 @@ class Placement:
     async def remove(self, session: str) -> None:
         """Have a session's host remove it; one at rest is removed by this process itself.
 
-        One of another machine is closed there first.
+        One of another machine is closed there first. What it has pushed goes too: raises `Conflict`
+        where only that cannot be removed.
         """
+        repository = (await self._journal.find(session, exact=True)).repository
+        await self._remove(session)
+        if repository is not None:
+            await forget_work(session, repository)
+
+    async def _remove(self, session: str) -> None:
         for tries_left in reversed(range(TRIES)):
             if (await self._settled(session)).far:
                 await self.command(session, c.encode(c.Close()))

@@ -145,6 +145,7 @@ class ServerReader:
             created=info.created,
             updated=info.updated,
             turn_started=info.turn_started,
+            repository=info.repository,
             host=info.host,
             address=str(self._link.address),  # which has it, whatever host that is in
         )

@@ -17,6 +17,8 @@ from midflight.config.merge import (
     NARROWING,
     TERMINAL,
     TERMINAL_KEYS,
+    WORKTREE,
+    WORKTREE_KEYS,
     Defaults,
     full_name,
 )
@@ -74,6 +76,7 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
     bounds = document.pop(MCP, {}) if keys is KEYS else {}
     bounds = _mcp_table(path.parent, bounds, agents, wrong)
     terminal = _terminal_table(document.pop(TERMINAL, {}) if keys is KEYS else {}, wrong)
+    worktree = _worktree_table(path, document.pop(WORKTREE, {}) if keys is KEYS else {}, wrong)
     for_agents = document.pop("agents", {})
     if not isinstance(for_agents, dict):
         raise wrong("agents", "expected tables such as [agents.NAME]")
@@ -94,7 +97,7 @@ def _file(path: Path, data: bytes, keys: Collection[str], agents: Collection[str
                 raise wrong(name, message, error.hint) from error
     if "agent" in document:
         _check_agent("agent", document["agent"], agents, wrong)
-    return Defaults(path, document, for_agents, bounds, terminal, lines, journal)
+    return Defaults(path, document, for_agents, bounds, terminal, worktree, lines, journal)
 
 
 Wrong = Callable[..., InvalidConfig]
@@ -136,6 +139,21 @@ def _terminal_table(table: object, wrong: Wrong) -> Mapping[str, bool]:
             raise wrong(f"{TERMINAL}.{key}", *_why_not(key, TERMINAL_KEYS))
         if not isinstance(value, bool):
             raise wrong(f"{TERMINAL}.{key}", f"expected true or false, got {value!r}")
+    return table
+
+
+def _worktree_table(path: Path, table: object, wrong: Wrong) -> Mapping[str, str]:
+    """Return what is done with folders that midflight makes, checked."""
+    if not isinstance(table, dict):
+        raise wrong(WORKTREE, "expected a table", f"write [{WORKTREE}]")
+    for key, value in table.items():
+        name = f"{WORKTREE}.{key}"
+        if key not in WORKTREE_KEYS:
+            raise wrong(name, *_why_not(key, WORKTREE_KEYS))
+        try:
+            _checked(path.parent, key, value)
+        except InvalidOption as error:
+            raise wrong(name, error.message.removeprefix(f"{key}: "), error.hint) from error
     return table
 
 

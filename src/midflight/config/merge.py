@@ -41,6 +41,10 @@ TERMINAL = "terminal"
 TERMINAL_KEYS = {"notify": True, "background": False}
 """The table of the user's file with what the terminal does, and its keys, each with its default."""
 
+WORKTREE = "worktree"
+WORKTREE_KEYS = ("setup",)
+"""The table of the user's file for folders that midflight makes, and its keys."""
+
 LIFTED = "none"
 """Lifts a limit for one agent, in its table: ``[agents.codex]``, ``max_budget_usd = "none"``."""
 
@@ -60,7 +64,8 @@ class Defaults(msgspec.Struct, frozen=True):
 
     path: where it is. top: the values for every agent. agents: those for one agent, by its name,
     with None for a limit that is lifted.
-    mcp: the bounds of what `midflight mcp` dispatches. terminal: what the terminal does.
+    mcp: the bounds of what `midflight mcp` dispatches. terminal: what the terminal does. worktree:
+    what is done with the folders that midflight makes.
     lines: the line of each key, by its full name, as far as it is known. journal: where it is.
     """
 
@@ -69,6 +74,7 @@ class Defaults(msgspec.Struct, frozen=True):
     agents: Mapping[str, Mapping[str, Any]] = {}
     mcp: Mapping[str, Any] = {}
     terminal: Mapping[str, bool] = {}
+    worktree: Mapping[str, str] = {}
     lines: Mapping[str, int] = {}
     journal: str | None = None
 
@@ -97,7 +103,8 @@ class Defaults(msgspec.Struct, frozen=True):
             for agent, table in {"": self.top, **self.agents}.items()
             for key, value in table.items()
         }
-        for table_name, table in {MCP: self.mcp, TERMINAL: self.terminal}.items():
+        tables = {MCP: self.mcp, TERMINAL: self.terminal, WORKTREE: self.worktree}
+        for table_name, table in tables.items():
             values |= {f"{table_name}.{key}": value for key, value in table.items()}
         values |= {} if self.journal is None else {"journal": self.journal}
         return [

@@ -58,6 +58,8 @@ class Host:
         taking: bool = False,
         offer: Offer | None = None,
         on_place: Callable[[], None] | None = None,
+        work: Path | None = None,
+        setup: str | None = None,
     ) -> None:
         """``journal`` is a folder or a URL; default: the same as for `midflight.connect`.
 
@@ -66,12 +68,16 @@ class Host:
         starts. ``kind`` is what this host is like, that of this process if not given: whoever
         needs that kind gets its warm agents. One that is ``taking``, in the background, takes their
         sessions without a warm agent too. ``offer`` and ``on_place`` are a worker's, see
-        `midflight.worker`.
+        `midflight.worker`. ``work`` is the folder for the checkouts of sessions with a repository,
+        default: one in the user's data folder; ``setup`` prepares those that name nothing else, see
+        `Options.setup`.
         """
         self._journal = Journal(journal)
         self._warm = WarmAgents(agent)
         self._offer = offer
-        self._sessions = SessionTable(self._journal, self._warm, agent, on_session, on_place)
+        self._sessions = SessionTable(
+            self._journal, self._warm, agent, on_session, on_place, work=work, setup=setup
+        )
         self._service = SessionService(
             self._journal, self._sessions, self._warm, kind, taking=taking
         )

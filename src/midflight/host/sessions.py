@@ -7,6 +7,7 @@ import contextlib
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -52,10 +53,15 @@ class SessionTable:
         agent: AgentFactory,
         on_session: OnSession | None = None,
         on_place: Callable[[], None] | None = None,
+        *,
+        work: Path | None = None,
+        setup: str | None = None,
     ) -> None:
         """Begin without a session; the journal is open before there is one.
 
-        ``on_place`` is a worker's, for the sessions that have a label; see `Session`.
+        ``on_place`` is a worker's, for the sessions that have a label; see `Session`. ``work`` is
+        the folder for checkouts, and ``setup`` what prepares those of sessions that name nothing
+        else.
         """
         self.changed = asyncio.Event()
         self.closing = False
@@ -65,6 +71,8 @@ class SessionTable:
         self._agent = agent
         self._on_session = on_session
         self._on_place = on_place
+        self._work = work
+        self._setup = setup
         self._live: dict[str, Session] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._lost: set[str] = set()
@@ -120,12 +128,12 @@ class SessionTable:
     ) -> Session:
         self._check_open()
         options, parent = beginning.options, beginning.parent
-        name = options.name or slug(task or options.cwd.name)
+        name = options.name or slug(task or options.place)
         row, record = await self._journal.create(name, options, id=id, parent=parent)
         if parent and beginning.held:
             await self._check_place(row, record)
         ready = ready or self._warm.take(options)
-        options = msgspec.structs.replace(options, name=row.name)
+        options = self._with_setup(msgspec.structs.replace(options, name=row.name))
         try:
             return await self._enter(
                 lambda: Session(
@@ -138,6 +146,7 @@ class SessionTable:
                     terminal=beginning.terminal,
                     await_agent=await_agent,
                     images=beginning.images,
+                    work=self._work,
                 ),
                 record,
                 beginning.terminal,
@@ -205,6 +214,8 @@ class SessionTable:
                 past=past,
                 terminal=terminal,
                 on_place=None if row.label is None else self._on_place,
+                work=self._work,
+                repository=row.repository,
             ),
             record,
             terminal,
@@ -212,7 +223,7 @@ class SessionTable:
 
     def _options(self, row: SessionRow) -> Options:
         """Return the options to resume with. Raises `Conflict`, `InvalidOption` or `NotAllowed`."""
-        options = self.secrets.options(row)
+        options = self._with_setup(self.secrets.options(row))
         if row.label is not None and by_caller(options):
             raise NotAllowed(
                 "what a folder has the agent run is agreed to on the worker's own machine",
@@ -248,6 +259,12 @@ class SessionTable:
             await recover(row, record, past, refused=str(error))
             return None
         return await self._resumed(row, record, past, options, self.secrets.terminal(row.id))
+
+    def _with_setup(self, options: Options) -> Options:
+        """Return options with what prepares a checkout on this machine."""
+        if options.repo is None or options.setup is not None:
+            return options
+        return msgspec.structs.replace(options, setup=self._setup)
 
     async def _enter(
         self, make: Callable[[], Session], record: Record, terminal: Mapping[str, str] | None

@@ -9,7 +9,7 @@ import msgspec
 
 from midflight.events import Event
 from midflight.images import Image
-from midflight.info import SessionInfo
+from midflight.info import RepositoryInfo, SessionInfo
 from midflight.journal.rows import HostRow, SessionRow
 from midflight.state.search import Found
 from midflight.state.session import State
@@ -60,6 +60,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
     ``turn_started`` is when the running turn began, in seconds since the epoch; None where none
     runs. ``waits`` says that something was said to it that waits for a place on a worker.
+    ``repository`` is what it works in a checkout of, and ``cwd`` where that is; without one both
+    are left as they are.
     """
 
     status: SessionStatus
@@ -75,6 +77,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Any] | None = None
     turn_started: float | None = None
     waits: bool = False
+    cwd: str = ""
+    repository: RepositoryInfo | None = None
 
 
 class SessionReader(Protocol):

@@ -23,7 +23,7 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
 
 from midflight._util.process_id import born, lives, space
-from midflight.errors import LeaseHeld, LeaseLost, NotFound
+from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, meta, sessions
 from midflight.wire import WIRE
@@ -147,12 +147,13 @@ def lock(connection: Connection) -> None:
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is there for: sessions with these labels, so many turns at a time.
 
-    ``version`` is that of its midflight.
+    ``version`` is that of its midflight, ``work`` its folder for checkouts.
     """
 
     labels: tuple[str, ...]
     capacity: int
     version: str
+    work: str
 
 
 def register(
@@ -166,15 +167,34 @@ def register(
 ) -> None:
     """Make this process known as a host; ``fires`` is whose schedules it fires, None: nobody's.
 
-    One with an ``offer`` is a worker.
+    One with an ``offer`` is a worker. Raises `Conflict` where its sessions could not go on there.
     """
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     row |= {"fires": fires, "beat": time.monotonic(), "seen": now, "started": time.time()}
     if offer is not None:
+        _check_work(connection, here, offer)
         row |= msgspec.structs.asdict(offer)
         row["labels"] = msgspec.json.encode(offer.labels).decode()
     connection.execute(insert(hosts).values(**row))
+
+
+def _check_work(connection: Connection, here: ProcessIdentity, offer: Offer) -> None:
+    """Raise `Conflict` where workers of one label have their checkouts at different paths.
+
+    What an agent has said and done there names them.
+    """
+    others = select(hosts.c.id, hosts.c.machine, hosts.c.labels, hosts.c.work)
+    for other in connection.execute(others.where(hosts.c.work != offer.work)).all():
+        labels = {*msgspec.json.decode(other.labels or "[]")} & {*offer.labels}
+        if labels and any(
+            host.id == other.id and host.alive for host in list_hosts(connection, here)
+        ):
+            raise Conflict(
+                f"the worker on {other.machine} has the checkouts of {', '.join(sorted(labels))}"
+                f" in {other.work}, and this one would in {offer.work}",
+                "name the same folder for all workers of a label: --work DIR",
+            )
 
 
 def beat(

@@ -13,7 +13,7 @@ from midflight._util.text import did_you_mean
 from midflight.errors import Conflict, InvalidInput, NotFound, StoreRefused
 from midflight.events import Event, MessageAccepted, Request, decode
 from midflight.images import Image
-from midflight.info import SessionInfo
+from midflight.info import RepositoryInfo, SessionInfo
 from midflight.journal import people
 from midflight.journal.base import ONLY_SAID, WHOLE, Past
 from midflight.journal.home import at_home
@@ -123,6 +123,9 @@ def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRo
     fields["rules"] = None if rules is None else tuple(msgspec.json.decode(rules))
     limits = fields["limits"]
     fields["limits"] = None if limits is None else msgspec.json.decode(limits)
+    repository = fields["repository"]
+    if repository is not None:
+        fields["repository"] = msgspec.json.decode(repository, type=RepositoryInfo)
     fields["turn_started"] = fields["turn_started"] if fields["host"] else None
     fields["known_usd"] = fields["total_cost_usd"]
     if fields.pop("unpriced"):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from midflight.errors import Conflict
+from midflight.info import RepositoryInfo
 from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
 
@@ -88,6 +89,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     updated: float
     turn_started: float | None = None
+    repository: RepositoryInfo | None = None
     host: str | None
     address: str | None
     far: bool = False

@@ -31,7 +31,8 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 # `wire` is null for one of version 1 of the wire. `lock` is the advisory lock that a host holds on
 # a server for as long as its process lives; null while it holds none. `fires` is the person
 # whose schedules it fires, nothing in a file; null where it fires none. A worker has `labels`, as
-# JSON, and a `capacity`; it claims nothing while it is `draining`. `version` is midflight's.
+# JSON, and a `capacity`; it claims nothing while it is `draining`. `version` is midflight's,
+# `work` its folder for checkouts.
 hosts = Table(
     "hosts",
     metadata,
@@ -51,6 +52,7 @@ hosts = Table(
     Column("labels", Text),
     Column("capacity", Integer),
     Column("version", Text),
+    Column("work", Text),
     Column("draining", Boolean),
 )
 
@@ -60,6 +62,7 @@ hosts = Table(
 # where it was begun; `turn_started` is null where no turn runs. On a server `name` begins with the
 # person's: see `people`. `label` is that of the workers that may run it; null: the machine where
 # its folder is. `waiting_since` is since when something said to it waits for a place there.
+# `repository` has as JSON what its folder is a checkout of; null where it is none.
 sessions = Table(
     "sessions",
     metadata,
@@ -87,6 +90,7 @@ sessions = Table(
     Column("turn_started", Double),
     Column("label", Text),
     Column("waiting_since", Double),
+    Column("repository", Text),
 )
 _WAITING = text("waiting_since IS NOT NULL")
 Index(

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
+from midflight.info import RepositoryInfo
 from midflight.journal.base import Summary
 from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
 from midflight.journal.people import full_name, person
@@ -126,6 +127,8 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         "machine": here.machine,
         "label": new.label,
     }
+    if options.repo is not None:
+        columns["repository"] = _json(RepositoryInfo(remote=options.repo, ref=options.ref or ""))
     zero = {"seq": 0, "last": "", "pending": "[]", "turns": 0, "total_cost_usd": 0.0}
     times = {"created": now, "updated": now}
     connection.execute(insert(sessions).values(**columns, **zero, **times))
@@ -192,6 +195,8 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
             rows.newest.append({"s": batch.session, "seq": seq, "updated": now})
         if batch.summary is not None:
             rows.summaries.append(_summary(batch.session, batch.summary, now))
+            if batch.summary.repository is not None:
+                rows.places.append(_place(batch.session, batch.summary))
     for statement, values in (
         (_ADD_EVENTS, rows.events),
         (_FORGET_MESSAGES, rows.messages),  # an id may come again when its message is long over
@@ -204,6 +209,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_RESOLVE, rows.resolved),
         (_SUMMARISE, rows.newest),
         (_SUMMARISE_ALL, rows.summaries),
+        (_SUMMARISE, rows.places),
     ):
         if values:
             connection.execute(statement, values)
@@ -256,6 +262,7 @@ class _Rows:
         self.resolved: list[_Row] = []
         self.newest: list[_Row] = []
         self.summaries: list[_Row] = []
+        self.places: list[_Row] = []
 
     def take_in(self, session: str, event: e.Event, data: str, images: str | None) -> None:
         """Add what one event changes."""
@@ -295,6 +302,7 @@ class _Rows:
 
 def _summary(session: str, summary: Summary, now: float) -> _Row:
     row = msgspec.structs.asdict(summary)
+    del row["cwd"], row["repository"]
     row |= {name: msgspec.json.encode(row[name]).decode() for name in ("pending", "rules")}
     if summary.limits is not None:
         row["limits"] = msgspec.json.encode(summary.limits).decode()
@@ -302,6 +310,15 @@ def _summary(session: str, summary: Summary, now: float) -> _Row:
     row["total_cost_usd"] = row.pop("known_usd")  # older hosts read it, and know no null
     texts = {key: plain(value) for key, value in row.items() if isinstance(value, str)}
     return {"s": session, "updated": now, "now": now, **row, **texts}
+
+
+def _place(session: str, summary: Summary) -> _Row:
+    """Return where a session with a repository works, which only its own host knows."""
+    return {"s": session, "cwd": plain(summary.cwd), "repository": _json(summary.repository)}
+
+
+def _json(value: object) -> str:
+    return plain(msgspec.json.encode(value).decode())
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ from midflight.host.service import Wanted
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.state.search import Found
 from midflight.values import SessionStatus, Who
-from midflight.worktrees import own_worktree
+from midflight.worktrees import own_worktree, setup_command
 
 
 class AllSessions:
@@ -82,7 +82,9 @@ class AllSessions:
             raise InvalidOption("worktree", f"expected true or false, got {apart!r}")
         async with contextlib.AsyncExitStack() as stack:
             if apart and new:
-                await stack.enter_async_context(own_worktree(str(wanted.task), options))
+                await stack.enter_async_context(
+                    own_worktree(str(wanted.task), options, setup_command())
+                )
             info = await client.begin(
                 wanted.task, options, id=wanted.id, parent=wanted.parent, images=wanted.images
             )

@@ -63,13 +63,15 @@ class AgentRunner:
         after_input: Callable[[], None],
         before_action: Callable[[a.Action], Awaitable[None]],
         images: Callable[[str], tuple[Image, ...]],
+        prepare: Callable[[], Awaitable[bool]],
         ready: Agent | None = None,
     ) -> None:
         """Make the agent, unless one is ``ready``: started, and without a message so far.
 
         ``after_input`` is called after every input to the rules, ``before_action`` is awaited
         before every action. ``images`` returns those of a message, by its id, or raises what is
-        wrong with them.
+        wrong with them. ``prepare`` makes the folder ready before a start, and tells whether it was
+        not.
         """
         self._rules = rules
         self._options = options
@@ -77,6 +79,7 @@ class AgentRunner:
         self._after_input = after_input
         self._before_action = before_action
         self._images = images
+        self._prepare = prepare
         self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._action_task: asyncio.Task[None] | None = None
@@ -117,6 +120,8 @@ class AgentRunner:
 
     async def start(self) -> None:
         """Start the agent and the two tasks."""
+        if await self._prepare():  # what a driver has looked at was not there yet
+            self.agent = self._factory(self._options)
         await self._start_agent()
         self.begin()
 
@@ -466,6 +471,7 @@ class AgentRunner:
             self._rules.notice("warning", f"{self.agent.name} {text}: {error.message}")
 
     async def _start_with(self, options: Options) -> None:
+        await self._prepare()
         self.agent = self._factory(options)
         await self._start_agent()
         await self.wait_up()

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from midflight.agents.base import Agent, Support
 from midflight.effects import Effect
 from midflight.errors import AgentFailed, Conflict
 from midflight.images import Image
+from midflight.info import RepositoryInfo
 from midflight.journal.base import Past, Record, Summary
 from midflight.lineage import marked
 from midflight.narrowing import check_own
@@ -35,6 +36,8 @@ from midflight.session.base import BaseSession
 from midflight.session.event_log import EventLog
 from midflight.session.recorder import Recorder, summary
 from midflight.session.request_handler import RequestHandlerRunner
+from midflight.session.second_look import SecondLook
+from midflight.session.workplace import Workplace, checkout_of, placed
 from midflight.state.outbox import Entry
 from midflight.state.session import State
 from midflight.values import PermissionMode, SessionStatus, Who
@@ -45,9 +48,6 @@ CLOSE_GRACE_S = 2.0
 
 WITHDRAW_TIMEOUT_S = 5.0
 """How long an agent may take to report whether it gives a message back."""
-
-KEPT_EDITS = 20
-"""Of how many edited inputs it is known what they were told to do; each device may look at one."""
 
 Factory = Callable[[Options], Agent]
 
@@ -78,6 +78,8 @@ class Session(BaseSession):
         await_agent: bool = True,
         images: tuple[Image, ...] = (),
         on_place: Callable[[], None] | None = None,
+        work: Path | None = None,
+        repository: RepositoryInfo | None = None,
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message, with its images.
 
@@ -86,15 +88,18 @@ class Session(BaseSession):
         agent. ``ready`` is an agent that was started with these options. ``who`` gives the task,
         and the commands that come without a name: this program, unless it is told. ``terminal`` has
         the variables of the terminal that it is begun from. Without ``await_agent`` the task starts
-        the agent, and entering waits for no more than that the task is accepted.
+        the agent, and entering waits for no more than that the task is accepted. ``work`` is the
+        folder for checkouts, ``repository`` what the journal has of this one's.
 
         ``on_place`` is given where places are rationed: no turn begins without `begin_turn`, and it
         is called when one is wanted, or given back. One with a task takes that without looking
         whether its agent could start, since it may do so elsewhere.
         """
-        name = options.name or slug(task or options.cwd.name)
+        name = options.name or slug(task or options.place)
         log = EventLog(hold_back=record is not None)
         super().__init__(record.session if record else uuid.uuid4().hex, name, options.agent, log)
+        checkout = checkout_of(options, self.id, name, work)
+        wanted, options = options, placed(options, checkout)
         self._options = options
         self._task = None if task is None else c.with_id(c.Send(text=task, images=images))
         self._who = who or here()
@@ -104,7 +109,6 @@ class Session(BaseSession):
         self._inside = False
         self._past = past
         self._images = dict(past.images) if past else {}
-        self._told: deque[tuple[str, dict[str, Any], tuple[Effect, ...]]] = deque(maxlen=KEPT_EDITS)
         self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -128,15 +132,28 @@ class Session(BaseSession):
             folders=[str(folder) for folder in (options.cwd, *options.add_dirs)],
             rationed=on_place is not None,
         )
+        for_agent = marked(options, self.id, kept=self._recorded, terminal=terminal)
+        self._workplace = Workplace(
+            wanted,
+            checkout,
+            for_agent.env,
+            known=repository,
+            resumed=past is not None,
+            report=self._report,
+            notice=self._tell,
+            changed=self._after_input,
+        )
         self._runner = AgentRunner(
             self._rules,
-            marked(options, self.id, kept=self._recorded, terminal=terminal),
+            for_agent,
             agent,
             after_input=self._after_input,
             before_action=self._before_action,
             images=self._images_of,
+            prepare=self._workplace.prepare,
             ready=ready,
         )
+        self._second_look = SecondLook(self._rules, self._runner, self._renewed)
 
     # State --------------------------------------------------------------------------------
 
@@ -251,9 +268,9 @@ class Session(BaseSession):
         self._check_loop()
         _log.debug("session %s: command %s, id %s", self.name, type(command).__name__, command.id)
         if isinstance(command, c.Answer) and command.decision == "allow":
-            await self._check_effects(command)
+            await self._second_look.check(command)
         if isinstance(command, c.SetPermissionMode) and command.mode == "acceptEdits":
-            await self._renew(self._state.requests.pending)
+            await self._second_look.renew(self._state.requests.pending)
         if isinstance(command, c.SetModel):
             await self._runner.check_budget(self._rules.limits.max_budget_usd, command.model)
         if isinstance(command, c.SetLimits):
@@ -284,64 +301,16 @@ class Session(BaseSession):
             raise AgentFailed("the images of this message are lost", "send it again")
         return images
 
-    async def _check_effects(self, answer: c.Answer) -> None:
-        """Look again what would be allowed: a file or a link may have changed since it was shown.
-
-        An answer that is remembered may allow any pending request, so all are looked at. Those
-        whose effects have changed are asked anew; raises `Conflict` if the answered one is.
-        """
-        if answer.input is not None:  # the user says what is to happen
-            await self._check_told(answer.request, answer.input)
-            return
-        pending = self._state.requests.pending
-        renewed = await self._renew(pending if answer.remember else [answer.request])
-        if answer.request in renewed:
-            raise Conflict(
-                "what this would do has changed since it was asked",
-                f"it is asked anew as {renewed[answer.request]}",
-            )
-
     async def effects_of(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
         """Return what the call of a permission would do with another input, before it is given.
 
         Raises `NotFound`, `AlreadyAnswered`, or `InvalidInput` where it cannot be given.
         """
-        effects = await self._effects_with(request, input)
-        self._told.append((request, input, effects))
-        return effects
+        return await self._second_look.told(request, input)
 
-    async def _effects_with(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
-        asked = self._rules.editable(request)
-        return await self._runner.effects_of(msgspec.structs.replace(asked, input=input))
-
-    async def _check_told(self, request: str, input: dict[str, Any]) -> None:
-        """Look again what another input would do, where it was told. Raises `Conflict`."""
-        told = [effects for *which, effects in self._told if which == [request, input]]
-        if not told or not self._is_pending(request):
-            return
-        if await self._effects_with(request, input) != told[-1]:
-            raise Conflict(
-                "what this input would do has changed since it was looked at", "look at it again"
-            )
-
-    async def _renew(self, requests: Iterable[str]) -> dict[str, str]:
-        """Ask those permissions anew whose effects have changed; return their new ids."""
-        wanted = list(requests)
-        renewed = {request: new for request in wanted if (new := await self._renewed(request))}
-        if renewed:
-            self._after_input()
-            await self._recorder.written()
-        return renewed
-
-    async def _renewed(self, request: str) -> str:
-        """Ask a permission anew if its effects have changed; return the new request's id."""
-        pending = self._state.requests.pending.get(request)
-        if not isinstance(pending, e.PermissionRequested):
-            return ""
-        fresh = await self._runner.with_effects(pending)
-        if fresh.effects == pending.effects or not self._is_pending(request):
-            return ""
-        return self._rules.renew(request, fresh, self._now())
+    async def _renewed(self) -> None:
+        self._after_input()
+        await self._recorder.written()
 
     async def charge(self, usd: float) -> None:
         """Count the US dollars that others have spent so far on this session's account.
@@ -474,6 +443,7 @@ class Session(BaseSession):
                     await self._log.changed()
         try:
             await self._runner.close()
+            await self._workplace.close(keep=reason != "removed")
         finally:
             self._rules.finish(reason, self._now())
             self._handler.close()
@@ -501,6 +471,7 @@ class Session(BaseSession):
 
     async def _abandon(self) -> None:
         await self._runner.abandon()
+        await self._workplace.abandon()
         await self._recorder.close()
         self._ended.set()
 
@@ -539,6 +510,17 @@ class Session(BaseSession):
         self._update_receipts(event)
         if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
             self._handler.call(event)
+        if isinstance(event, e.TurnEnded):
+            self._workplace.turn_ended()
+
+    def _report(self, event: e.Event) -> None:
+        """Take what is done for the agent like what it does itself."""
+        self._rules.signal(event, self._now())
+        self._after_input()
+
+    def _tell(self, level: e.Level, text: str) -> None:
+        self.notice(level, text)
+        self._after_input()
 
     def _act(self, action: Action) -> None:
         if isinstance(action, (Hand, Requeue)):  # recorded with the events before it: one commit
@@ -547,8 +529,10 @@ class Session(BaseSession):
             self._runner.put(action)
 
     async def _before_action(self, action: Action) -> None:
-        """Wait until the events that led to an action are on disk."""
+        """Wait until the events that led to an action are on disk, and so is the turn's work."""
         await self._recorder.written()
+        if isinstance(action, Hand) and not action.steer:
+            await self._workplace.settled()
 
     def _is_pending(self, request: str) -> bool:
         return request in self._rules.state.requests.pending
@@ -591,10 +575,14 @@ class Session(BaseSession):
         self._after_input()
 
     def _summary(self) -> Summary:
-        return summary(
+        found = summary(
             self._state,
             status=self.status,
             model=self._runner.model or "",
             permission_mode=self._rules.mode,
             waits=self._rules.waits,
         )
+        if not self._workplace.is_ours:
+            return found
+        repository, cwd = self._workplace.repository, str(self._options.cwd)
+        return msgspec.structs.replace(found, repository=repository, cwd=cwd)

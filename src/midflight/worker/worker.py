@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 from midflight.agents import create
 from midflight.authorization import Authorizer
 from midflight.errors import InvalidOption
+from midflight.git.location import work_root
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
 from midflight.host.sessions import OnSession
@@ -39,15 +41,19 @@ class Worker(Host):
         park_after: float | None = PARK_AFTER_S,
         agent: AgentFactory = create,
         on_session: OnSession | None = None,
+        work: Path | None = None,
+        setup: str | None = None,
     ) -> None:
         """``capacity`` is how many turns run at a time. The rest is as for a `Host`.
 
-        Raises `InvalidOption`, and `NotAllowed` inside an agent.
+        Entering it raises `Conflict` where another worker of one of these labels has its checkouts
+        elsewhere. Raises `InvalidOption`, and `NotAllowed` inside an agent.
         """
         offer = Offer(
             labels=tuple(dict.fromkeys(check_label(each, "label") for each in labels)),
             capacity=capacity,
             version=version("midflight"),
+            work=str(work or work_root()),
         )
         if not offer.labels:
             raise InvalidOption("label", "a worker has one at least", "such as --label linux")
@@ -62,6 +68,8 @@ class Worker(Host):
             on_session=on_session,
             offer=offer,
             on_place=changed.set,
+            work=work,
+            setup=setup,
         )
         if self._journal.address.url is None:
             raise InvalidOption(

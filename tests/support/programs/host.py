@@ -22,7 +22,7 @@ async def main() -> int:
     os.environ["ANTHROPIC_BASE_URL"] = "fake://1"
     take_option(sys.argv[1])
     async with FakeModel([TOOL]):
-        return await _host(argparse.Namespace(park_after=None, ready=int(sys.argv[2])))
+        return await _host(argparse.Namespace(park_after=None, work=None, ready=int(sys.argv[2])))
 
 
 sys.exit(asyncio.run(main()))

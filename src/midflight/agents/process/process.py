@@ -106,6 +106,11 @@ class AgentProcess(asyncio.SubprocessProtocol):
         return self._transport.get_pid() if self._transport else 0
 
     @property
+    def exit_code(self) -> int | None:
+        """How the program has ended; None while it has not."""
+        return self._transport.get_returncode() if self._transport else None
+
+    @property
     def age_s(self) -> float:
         """How long ago the program was started, in seconds."""
         return time.monotonic() - self._started

@@ -23,6 +23,7 @@ from midflight.environment import HostKind
 from midflight.errors import InvalidInput, InvalidOption, MidflightError
 from midflight.host import Host
 from midflight.options import Options
+from midflight.worktrees import setup_command
 
 
 def host(args: argparse.Namespace) -> int:
@@ -30,6 +31,8 @@ def host(args: argparse.Namespace) -> int:
 
     A host that keeps an agent warm is needed until it is ended.
     """
+    if args.work is not None:
+        args.work = current_folder(needed=False) / args.work
     if not args.warm:
         if command_line_options(args):
             raise InvalidInput("what an agent is like goes with --warm", "midflight host --help")
@@ -63,6 +66,8 @@ async def _host(args: argparse.Namespace, warm: Mapping[str, Any] | None = None)
             on_session=on_session,
             kind=kind,
             taking=taking,
+            work=args.work,
+            setup=setup_command(),
         )
         async with mine:
             ready, args.ready = args.ready, None  # once closed, its number is used again

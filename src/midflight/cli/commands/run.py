@@ -58,22 +58,28 @@ def run(args: argparse.Namespace) -> int:
 
 def start(args: argparse.Namespace, **more: Any) -> int:
     """Run a session whose task has been read, with ``more`` options, and return the exit code."""
+    begin_as = _name_repository(args)
     resolved = resolve_options(args)
+    options = dict(resolved.options)
+    if args.worktree or (args.repo and args.on is None):  # a worker has its own
+        from midflight.worktrees import setup_command
+
+        options["setup"] = setup_command()
     try:
         if args.on is not None:
             from midflight.cli.commands.run_on import run_on
 
-            return asyncio.run(run_on(args, resolved.options))
+            return asyncio.run(run_on(args, options, begin_as))
         if args.detach:
-            return asyncio.run(_detach(args, resolved.options))
+            return asyncio.run(_detach(args, options, begin_as))
         # In a journal a person at the terminal is one of those who may attend; see `hosted`.
         attended = None if args.waiter else args.json or at_terminal()
-        options = Options.build(attended=attended, **resolved.options, **more)
-        return asyncio.run(_run(args, options))
+        built = Options.build(attended=attended, **options, **more)
+        return asyncio.run(_run(args, built, begin_as))
     except Quit:
         return INTERRUPTED
     except InvalidOption as error:
-        raise name_source(resolved.sources, error, resolved.options["agent"]) from error
+        raise name_source(resolved.sources, error, options["agent"]) from error
     except ConversationLost as error:
         raise NotFound(
             f"no conversation has the id {args.resume}",
@@ -82,15 +88,32 @@ def start(args: argparse.Namespace, **more: Any) -> int:
         ) from error
 
 
-async def _run(args: argparse.Namespace, options: Options) -> int:
+def _name_repository(args: argparse.Namespace) -> str | None:
+    """Have ``--repo`` be an address; return the id of the session where that is known by now."""
+    if args.repo is None and not args.with_changes and args.on is None:
+        return None
+    if args.repo is not None and (args.worktree or args.resume):
+        raise InvalidInput(
+            "--repo is a checkout of the session's own",
+            f"leave {'--worktree' if args.worktree else '--resume'} out",
+        )
+    from midflight.cli.own_repository import name_repository
+
+    return name_repository(args)
+
+
+async def _run(args: argparse.Namespace, options: Options, begin_as: str | None) -> int:
     stopper = Stopper()
-    return await until_stopped(stopper, _in_session(args, options, stopper), args.waiter)
+    running = _in_session(args, options, begin_as, stopper)
+    return await until_stopped(stopper, running, args.waiter)
 
 
-async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopper) -> int:
+async def _in_session(
+    args: argparse.Namespace, options: Options, begin_as: str | None, stopper: Stopper
+) -> int:
     """Run the session in the form that fits where the output goes."""
     then = args.then or []
-    async with _open_session(args, options) as foreground:
+    async with _open_session(args, options, begin_as) as foreground:
         session = stopper.session = foreground.session
         if args.json:
             from midflight.cli.jsonl import run_json
@@ -108,7 +131,9 @@ async def _in_session(args: argparse.Namespace, options: Options, stopper: Stopp
 
 
 @contextlib.asynccontextmanager
-async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIterator[Foreground]:
+async def _open_session(
+    args: argparse.Namespace, options: Options, begin_as: str | None
+) -> AsyncIterator[Foreground]:
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
         attend = at_terminal() and not args.json
@@ -116,7 +141,7 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
         changes = {"cwd": options.cwd, "name": options.name}
         async with _in_worktree(args, changes) as changed:
             options = msgspec.structs.replace(options, **changed)
-            if attend:
+            if attend and options.repo is None:  # which is not there yet, and starts untrusted
                 options = await ask(options)
             with report_slow_start(options, wanted=attend):
                 if args.no_journal:
@@ -125,6 +150,7 @@ async def _open_session(args: argparse.Namespace, options: Options) -> AsyncIter
                     starting = hosted(
                         args.task,
                         options,
+                        begin_as,
                         door=door,
                         notify=args.notify,
                         waiter=args.waiter,
@@ -178,14 +204,16 @@ async def _run_plain(session: Session, then: list[str]) -> int:
     return outcome.code
 
 
-async def _detach(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
+async def _detach(
+    args: argparse.Namespace, options: Mapping[str, Any], begin_as: str | None
+) -> int:
     """Start the session, and return when its messages are accepted, and its agent starts."""
     from midflight.client.client import connect
 
     door: Door = "library" if args.piped else "command"
     async with connect(notify=args.notify or "", park_after=args.park_after, door=door) as client:
         async with _in_worktree(args, options) as changed:
-            session = await client.dispatch(args.task, images=args.images, **changed)
+            session = await client.dispatch(args.task, id=begin_as, images=args.images, **changed)
         for text in args.then or []:
             await client.carry_out(session.id, Send(text=text, delivery="queue"))
         if args.json:

@@ -32,14 +32,19 @@ _HERE = {
 """Options of `run` that mean nothing on another machine."""
 
 
-async def run_on(args: argparse.Namespace, options: Mapping[str, Any]) -> int:
-    """Write the session; without ``--detach`` show what happens to it. Return the exit code."""
+async def run_on(args: argparse.Namespace, options: Mapping[str, Any], begin_as: str | None) -> int:
+    """Write the session; without ``--detach`` show what happens to it. Return the exit code.
+
+    ``begin_as`` is its id, where that has to be known before.
+    """
     for name, (flag, why) in _HERE.items():
         if getattr(args, name):
             raise InvalidOption(flag, why, "leave it out, or leave --on out")
     door: Door = "library" if args.piped else "command" if args.detach else door_of(args)
     async with connect(door=door) as client:
-        session = await client.dispatch(args.task, images=args.images, on=args.on, **options)
+        session = await client.dispatch(
+            args.task, id=begin_as, images=args.images, on=args.on, **options
+        )
         for text in args.then or []:
             await client.carry_out(session.id, Send(text=text, delivery="queue"))
         info = await client.info(session.id, exact=True)

@@ -7,10 +7,12 @@ import asyncio
 import os
 import signal
 
+from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
 from midflight.cli.foreground import make_notifier, park_after
 from midflight.cli.output import write
 from midflight.worker import CAPACITY, Worker
+from midflight.worktrees import setup_command
 
 
 def worker(args: argparse.Namespace) -> int:
@@ -25,6 +27,8 @@ async def _work(args: argparse.Namespace) -> int:
         capacity=CAPACITY if args.capacity is None else args.capacity,
         park_after=park_after(args),
         on_session=notifier.follow if notifier else None,
+        work=None if args.work is None else current_folder() / args.work,
+        setup=setup_command(),
     )
     os.chdir("/")  # each session has its own folder
     stopped = asyncio.Event()

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from midflight import events as e
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, MidflightError, NotFound, StoreFailed
+from midflight.info import RepositoryInfo
 from midflight.journal.base import Past, Record, Summary
 from midflight.journal.rows import SessionRow
 from midflight.options import Options
@@ -459,6 +460,8 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
         last="asks you",
         pending=("p",),
         turn_started=7.5,
+        cwd="/work/shop",
+        repository=RepositoryInfo(remote="git@host.example:shop.git", commit="5e" * 20),
     )
     async with rig.open(FIRST) as journal:
         owner = await _begin(journal)

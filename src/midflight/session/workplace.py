@@ -1,0 +1,219 @@
+"""The folder that a session works in, where midflight makes it: ready before the agent starts.
+
+Of a session with a repository what is done there is committed at the end of each turn, beside the
+agent's own branch and index, and pushed to the session's ref. The agent waits for the commit, and
+nobody for the push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from midflight import events as e
+from midflight._util.aio import TaskSet
+from midflight.errors import MidflightError
+from midflight.git.checkout import Checkout
+from midflight.git.included import include
+from midflight.git.location import work_root
+from midflight.git.merge import listed
+from midflight.git.remote import Remote, is_commit
+from midflight.git.store import Store
+from midflight.info import RepositoryInfo
+from midflight.options import Options
+from midflight.session.setup import run_setup
+
+
+def checkout_of(options: Options, session: str, name: str, work: Path | None) -> Checkout | None:
+    """Return the checkout that a session with these options works in; None without a repository.
+
+    ``work`` is the folder for all of them; default: the one in the user's data folder.
+    """
+    if options.repo is None:
+        return None
+    return Checkout(Store(Remote.parse(options.repo), work or work_root()), session, name)
+
+
+def placed(options: Options, checkout: Checkout | None) -> Options:
+    """Return options whose folder is where it will be on this machine."""
+    if checkout is None:
+        return options
+    return msgspec.structs.replace(options, cwd=checkout.folder / options.cwd)
+
+
+class Workplace:
+    """Makes the folder of one session ready, and keeps what is done there.
+
+    ``repository`` is what the journal is to know of it, None without one.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        checkout: Checkout | None,
+        env: Mapping[str, str],
+        *,
+        known: RepositoryInfo | None,
+        resumed: bool,
+        report: Callable[[e.Event], None],
+        notice: Callable[[e.Level, str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """``options`` say what is wanted; their folder is relative to the ``checkout``.
+
+        ``env`` is for the command that prepares it. ``known`` is what the journal has of its
+        repository, of a session that is ``resumed`` or has waited for a machine. ``report`` takes
+        events, ``notice`` a line for people, and ``changed`` is called when ``repository`` has.
+        """
+        self._options = options
+        self._checkout = checkout
+        self._env = env
+        self._report = report
+        self._notice = notice
+        self._changed = changed
+        self._prepared = resumed and checkout is None
+        self._holding = contextlib.AsyncExitStack()
+        self._last = ""
+        self._left_out: list[str] = []
+        self._snapshots = TaskSet()
+        self._pushes = TaskSet()
+        self._one_snapshot, self._one_push = asyncio.Lock(), asyncio.Lock()
+        self.repository = known
+        if checkout is not None and known is None:
+            url = checkout.store.remote.url
+            self.repository = RepositoryInfo(remote=url, ref=options.ref or "")
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether there is anything to do before the agent starts."""
+        return not self._prepared and (
+            self._checkout is not None or self._options.setup is not None
+        )
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether the folder of a repository is here, and nobody else has it."""
+        return self._prepared and self._checkout is not None
+
+    async def prepare(self) -> bool:
+        """Make the folder ready; return whether it was not. Raises `MidflightError`."""
+        if not self.is_needed:
+            return False
+        new = True
+        folder = self._options.cwd
+        if self._checkout is not None:
+            await self._holding.enter_async_context(self._checkout.held())
+            try:
+                new = await self._bring(self._checkout)
+                folder = self._checkout.inside(self._options.cwd)
+            except BaseException:
+                await self._holding.aclose()
+                raise
+        self._prepared = True
+        if new and self._options.setup is not None:
+            problem = await run_setup(self._options.setup, folder, self._env, self._report)
+            if problem:
+                self._notice("warning", f"the folder may not be ready: setup has failed, {problem}")
+        if self._checkout is not None:
+            self._checkout.unready.unlink(missing_ok=True)
+        return True
+
+    async def _bring(self, checkout: Checkout) -> bool:
+        """Have the checkout be as the session has left it, or as it begins."""
+        repository = self.repository
+        assert repository is not None  # noqa: S101 - there is one with a checkout
+        # What other machines have written may be anything, and git would take it for an option.
+        wanted = repository.commit if is_commit(repository.commit) else ""
+        if not (wanted and await checkout.has(wanted)):
+            self._notice("info", f"fetching {repository.remote}")
+            wanted = await checkout.store.fetch(checkout.session, wanted or self._options.ref)
+            await checkout.bring(wanted)
+            self._notice("info", f"it works on {wanted[:10]} in {checkout.folder}")
+        if repository.commit != wanted:
+            self._note(commit=wanted)
+        if not _is_there(checkout.unready):
+            return False
+        included = await include(checkout.store.files, checkout.folder)
+        if included.copied:
+            self._notice("info", f"from this machine come {listed(included.copied)}")
+        if included.left:
+            self._notice("warning", f"not copied: {listed(included.left)}")
+        return True
+
+    def _note(self, **changed: str) -> None:
+        assert self.repository is not None  # noqa: S101 - there is one with a checkout
+        self.repository = msgspec.structs.replace(self.repository, **changed)
+        self._changed()
+
+    # What is done there -------------------------------------------------------------------
+
+    def turn_ended(self) -> None:
+        """Commit what there is now, and push it; neither is waited for."""
+        if self._checkout is not None and self._prepared:
+            self._snapshots.start(self._save(self._checkout))
+
+    async def _save(self, checkout: Checkout) -> None:
+        async with self._one_snapshot:
+            try:
+                commit, left_out = await checkout.snapshot()
+            except (MidflightError, OSError) as error:
+                self._failed(error)
+                return
+            self._last = commit
+        if left_out and left_out != self._left_out:
+            self._notice(
+                "warning", f"{listed(left_out)}: a repository of its own, which stays here"
+            )
+        self._left_out = left_out
+        self._pushes.start(self._push(checkout))
+
+    async def _push(self, checkout: Checkout) -> None:
+        async with self._one_push:
+            repository, commit = self.repository, self._last
+            if repository is None or (commit == repository.commit and not repository.problem):
+                return
+            try:
+                await checkout.push(commit)
+            except (MidflightError, OSError) as error:
+                self._failed(error)
+                return
+            if repository.problem:
+                self._notice("info", f"its work is pushed again, to {checkout.ref}")
+            self._note(commit=commit, problem="")
+
+    def _failed(self, error: MidflightError | OSError) -> None:
+        assert self.repository is not None  # noqa: S101 - there is one with a checkout
+        problem = error.message if isinstance(error, MidflightError) else str(error)
+        if problem != self.repository.problem:
+            self._notice(
+                "warning",
+                f"its work could not be pushed, and until it is this session stays on this "
+                f"machine: {problem}",
+            )
+            self._note(problem=problem)
+
+    async def settled(self) -> None:
+        """Wait until what there was at the end of the last turn is committed."""
+        await self._snapshots.join()
+
+    async def close(self, *, keep: bool = True) -> None:
+        """Let the folder go; to ``keep`` is to commit and push first what there is, for so long."""
+        if keep:
+            self.turn_ended()
+            await self._snapshots.join()
+            await self._pushes.join()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Let the folder go as it is."""
+        self._snapshots.cancel()
+        self._pushes.cancel()
+        await self._holding.aclose()
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()

@@ -1,0 +1,248 @@
+"""A session with a repository: its checkout, its snapshots, and where it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.host import share_secrets, table_of
+from tests.support.repo import Repo, own_home, remote, repo
+
+from midflight import events as e
+from midflight.errors import Conflict
+from midflight.git.remote import Remote, session_ref
+from midflight.git.store import Store
+from midflight.host import Host
+from midflight.journal import Journal
+from midflight.session import setup
+from midflight.session.session import Session
+from midflight.testing import FakeModel, Text, ToolCall, Wait
+
+__all__ = ["own_home", "remote", "repo"]
+
+Hosts = Callable[..., Awaitable[Host]]
+Models = Callable[..., Awaitable[FakeModel]]
+Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
+
+WORK = ToolCall("Bash", {"command": "echo done > made; echo secret > hidden"})
+
+AGAIN = ToolCall("Bash", {"command": "cat made > again"})
+
+
+@pytest.fixture
+async def begin(fake_model: Models, open_host: Hosts, remote: Repo, tmp_path: Path) -> Begin:
+    """Return a function that begins a session with a repository on a machine, and its task."""
+
+    async def start(
+        *steps: Any, host: Host | None = None, **options: Any
+    ) -> tuple[FakeModel, Session]:
+        model = await fake_model(*steps)
+        host = host or await open_host(work=tmp_path / "one")
+        given = {"agent": "fake", "env": model.env(tmp_path), "repo": str(remote.folder)}
+        given |= {"permission_mode": "bypassPermissions"}
+        return model, await host.dispatch("Fix it", **(given | options))
+
+    return start
+
+
+def texts(events: list[e.Event], level: str) -> list[str]:
+    return [each.text for each in events if isinstance(each, e.Notice) and each.level == level]
+
+
+async def told(session: Session) -> list[e.Event]:
+    await session.close("parked")
+    await session.over()
+    return [event async for event in session.events()]
+
+
+async def heard(session: Session, part: str) -> None:
+    """Wait until a session says something to people."""
+    async for event in session.events():
+        if isinstance(event, e.Notice) and part in event.text:
+            return
+
+
+async def answered(session: Session) -> None:
+    assert session.first is not None
+    assert (await session.first.result()).status == "completed"
+
+
+async def test_session_works_in_its_checkout_and_its_ref_has_its_work(
+    begin: Begin, remote: Repo, repo: Repo, state: Path
+) -> None:
+    repo.write(".gitignore", "hidden\n")
+    repo.git("add", ".")
+    repo.git("commit", "-qm", "ignore")
+    repo.git("push", "-q", "origin", "main")
+
+    _, session = await begin([WORK], [Text("done")])
+    await answered(session)
+    await told(session)
+
+    folder = session.options.cwd
+    assert (folder / "made").read_text() == "done\n"
+    assert Repo(folder).git("status", "--porcelain") == "?? made"
+    ref = session_ref(session.id)
+    assert remote.git("ls-tree", "--name-only", ref).split() == [".gitignore", "made", "old"]
+    async with Journal(state) as journal:
+        info = await journal.info(session.id)
+    assert info.cwd == str(folder)
+    assert info.repository is not None
+    assert info.repository.commit == remote.git("rev-parse", ref)
+    assert info.repository.problem == ""
+
+
+async def test_session_begins_in_a_folder_of_the_ref_that_is_asked_for(
+    begin: Begin, repo: Repo
+) -> None:
+    repo.git("switch", "-qc", "topic")
+    repo.commit("api/main", "x")
+    repo.git("push", "-q", "origin", "topic")
+    _, session = await begin([Text("done")], ref="topic", cwd="api")
+    await answered(session)
+    assert (session.options.cwd / "main").read_text() == "x"
+
+
+@pytest.mark.parametrize("wrong", [{"ref": "nowhere"}, {"cwd": "nowhere"}])
+async def test_session_without_such_a_checkout_does_not_begin(
+    begin: Begin, open_host: Hosts, wrong: dict[str, str], tmp_path: Path
+) -> None:
+    host = await open_host(work=tmp_path / "one")
+    with pytest.raises(Conflict, match=r"has no (folder )?nowhere"):
+        await begin(host=host, **wrong)
+    assert not table_of(host)
+
+
+async def test_session_goes_on_elsewhere_with_what_it_has_pushed(
+    begin: Begin, open_host: Hosts, remote: Repo, tmp_path: Path
+) -> None:
+    one, other = [await open_host(work=tmp_path / name) for name in ("one", "other")]
+    share_secrets(one, other)
+    _, session = await begin([WORK], [Text("first")], [AGAIN], [Text("x")], host=one)
+    await answered(session)
+    before = session.options.cwd
+    await told(session)
+
+    resumed = await other.session(session.id)
+    assert (await (await resumed.send("again")).result()).status == "completed"
+    folder = resumed.options.cwd
+    await told(resumed)
+
+    assert folder != before
+    assert (folder / "again").read_text() == "done\n"
+    names = remote.git("ls-tree", "--name-only", session_ref(session.id)).split()
+    assert names == ["again", "hidden", "made", "old"]
+
+
+async def test_next_turn_begins_when_the_last_one_is_committed(begin: Begin, remote: Repo) -> None:
+    """Its agent would change the files meanwhile."""
+    bash = [ToolCall("Bash", {"command": f"echo {n} > n"}) for n in (1, 2)]
+    model, session = await begin([Wait("go"), bash[0]], [Text("a")], [bash[1]], [Text("b")])
+    second = await session.send("and this", delivery="queue")
+    model.signal("go")
+    assert (await second.result()).status == "completed"
+    await told(session)
+    ref = session_ref(session.id)
+    commits = remote.git("rev-list", "--first-parent", f"main..{ref}^2", ref).split()
+    assert sorted(remote.git("show", f"{each}:n") for each in commits) == ["1", "2"]
+
+
+async def test_failed_push_is_said_until_a_later_one_works(
+    begin: Begin, remote: Repo, state: Path, tmp_path: Path
+) -> None:
+    away = tmp_path / "away"
+    _, session = await begin(
+        [ToolCall("Bash", {"command": f"touch a; mv {remote.folder} {away}"})],
+        [Text("a")],
+        [ToolCall("Bash", {"command": "touch b"})],
+        [Text("b")],
+    )
+    await answered(session)
+    await heard(session, "could not be pushed")
+    async with Journal(state) as journal:
+        info = await journal.info(session.id)
+    assert info.repository is not None
+    assert "git push failed" in info.repository.problem
+    away.rename(remote.folder)
+    assert (await (await session.send("again")).result()).status == "completed"
+    events = await told(session)
+    [warning] = [text for text in texts(events, "warning") if "could not be pushed" in text]
+    assert "stays on this machine" in warning
+    assert any("pushed again" in text for text in texts(events, "info"))
+    names = remote.git("ls-tree", "--name-only", session_ref(session.id)).split()
+    assert names == ["a", "b", "old"]
+
+
+async def test_setup_is_the_first_call_of_a_tool(begin: Begin) -> None:
+    _, session = await begin([Text("done")], setup="cat old; echo $MIDFLIGHT_SESSION; touch ready")
+    await answered(session)
+    events = await told(session)
+    started, *_ = [each for each in events if isinstance(each, e.ToolStarted)]
+    ended, *_ = [each for each in events if isinstance(each, e.ToolEnded)]
+    assert (started.name, started.input["command"].split(";")[0]) == ("setup", "cat old")
+    assert (ended.call, ended.status) == (started.call, "completed")
+    assert ended.output == f"one\n{session.id}\n"
+    begun = next(each for each in events if isinstance(each, e.TurnStarted))
+    assert (started.seq or 0) < (ended.seq or 0) < (begun.seq or 0)
+    assert (session.options.cwd / "ready").exists()
+
+
+async def test_setup_that_fails_is_seen_and_the_agent_starts(begin: Begin) -> None:
+    _, session = await begin([Text("done")], setup="echo why >&2; exit 3")
+    await answered(session)
+    events = await told(session)
+    [ended] = [each for each in events if isinstance(each, e.ToolEnded)]
+    assert (ended.status, ended.output) == ("failed", "why\n")
+    assert any("setup has failed, exit code 3" in text for text in texts(events, "warning"))
+
+
+async def test_setup_runs_once_in_a_checkout(
+    begin: Begin, open_host: Hosts, tmp_path: Path
+) -> None:
+    one, again = [await open_host(work=tmp_path / "one") for _ in range(2)]
+    share_secrets(one, again)
+    _, session = await begin([Text("a")], [Text("b")], host=one, setup="echo x >> ready")
+    await answered(session)
+    await told(session)
+    resumed = await again.session(session.id)
+    assert (await (await resumed.send("again")).result()).status == "completed"
+    assert (resumed.options.cwd / "ready").read_text() == "x\n"
+
+
+async def test_setup_of_the_machine_is_for_those_that_name_none(
+    begin: Begin, open_host: Hosts, tmp_path: Path
+) -> None:
+    host = await open_host(work=tmp_path / "one", setup="touch ready")
+    _, session = await begin([Text("a")], host=host)
+    await answered(session)
+    assert (session.options.cwd / "ready").exists()
+
+
+async def test_setup_that_does_not_end_is_ended(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with it what it has started: no process is left."""
+    monkeypatch.setattr(setup, "SETUP_S", 0.5)
+    _, session = await begin([Text("a")], setup="sleep 1000 & sleep 1000")
+    await answered(session)
+    events = await told(session)
+    assert any("it took more than" in text for text in texts(events, "warning"))
+
+
+async def test_files_of_the_machine_are_there_before_setup(
+    begin: Begin, open_host: Hosts, repo: Repo, remote: Repo, tmp_path: Path
+) -> None:
+    repo.write(".gitignore", ".env\n")
+    repo.write(".worktreeinclude", ".env\n")
+    repo.git("add", ".")
+    repo.git("commit", "-qm", "list")
+    repo.git("push", "-q", "origin", "main")
+    work = tmp_path / "one"
+    Repo(Store(Remote.parse(str(remote.folder)), work).files).write(".env", "KEY")
+    host = await open_host(work=work)
+    _, session = await begin([Text("a")], host=host, setup="cat .env")
+    await answered(session)
+    [ended] = [each for each in await told(session) if isinstance(each, e.ToolEnded)]
+    assert ended.output == "KEY\n"
