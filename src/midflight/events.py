@@ -121,7 +121,8 @@ class SessionEnded(Event, frozen=True, kw_only=True, tag="session.ended"):
     """The last event of a session, unless it is resumed from its journal.
 
     After the reasons ``parked`` and ``host_died`` (the host was killed), the next message resumes
-    the session.
+    the session. After ``waiting`` a worker does, as soon as it has a place: what was said to it is
+    to begin there.
     """
 
     reason: str

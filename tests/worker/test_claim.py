@@ -36,6 +36,21 @@ async def test_session_waits_until_a_worker_with_its_label_comes(
     assert (await client.info(session.id)).waits_for == ""
 
 
+async def test_who_follows_a_session_that_waits_sees_it_begin(
+    begin: Begin, open_worker: Workers
+) -> None:
+    session = await begin(Text("done"))
+    told = session.events()
+    async with asyncio.timeout(PATIENCE_S):
+        waiting = [await anext(told), await anext(told)]
+
+    await open_worker()
+
+    assert [type(event) for event in waiting] == [e.MessageAccepted, e.SessionEnded]
+    async with asyncio.timeout(PATIENCE_S):
+        assert isinstance(await anext(told), e.SessionResumed)
+
+
 async def test_idle_worker_is_called_and_need_not_look(
     begin: Begin, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from midflight.authorization import AnswerGrant
 from midflight.errors import MidflightError
 from midflight.orchestrate.child import Child
 from midflight.session.session import Session
+from midflight.state.session import AT_REST
 from midflight.who import here
 
 LEAD = "[midflight]"
@@ -30,7 +31,7 @@ MAX_CHILDREN = 10
 _PREFIX = "news-"
 
 NAME_WIDTH = 60
-_QUIET_ENDS = ("closed", "parked", "host_died")
+_QUIET_ENDS = ("closed", *AT_REST)
 """Ends of a session that its last turn has reported, or that are none for its user."""
 
 

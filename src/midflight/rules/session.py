@@ -27,7 +27,7 @@ from midflight.rules.requests import RequestRules
 from midflight.rules.turns import WAKE_GRACE_S, TurnRules
 from midflight.rules.usage_limit import UsageLimitRules
 from midflight.state.pricing import money
-from midflight.state.session import AT_REST, State
+from midflight.state.session import AT_REST, FOR_A_PLACE, State
 from midflight.values import Limits, PermissionMode, SessionStatus, Who
 
 _RESUMING = (c.Send, c.Redirect, c.Promote)
@@ -440,7 +440,8 @@ class SessionRules:
             if not keep:
                 self._turns.end_waiting("interrupted", "closed")
             self._advance()
-            self._context.emit(e.SessionEnded(reason=reason))
+            goes_on = reason == "parked" and self.waits
+            self._context.emit(e.SessionEnded(reason=FOR_A_PLACE if goes_on else reason))
 
     # From a journal -----------------------------------------------------------------------
 

@@ -331,7 +331,7 @@ class BaseSession(ABC):
         Any number of readers. Raises `EventsExpired` when those events are no longer in memory.
         """
         reader = self._log.reader(max(0, after))
-        async for event in reader.read(lambda: self._state.ended is not None):
+        async for event in reader.read(lambda: self._state.over):
             yield event
 
     async def events_together(
@@ -344,7 +344,7 @@ class BaseSession(ABC):
         reader = self._log.reader(max(0, after))
 
         def over() -> bool:
-            return self.status == "closed" if rests else self._state.ended is not None
+            return self.status == "closed" if rests else self._state.over
 
         async for events in reader.read_together(over, silence_s):
             yield events

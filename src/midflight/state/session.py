@@ -37,8 +37,12 @@ LAST_CHARACTERS = 200
 BUSY: tuple[SessionStatus, ...] = ("starting", "running", "waiting")
 """The statuses of a session that works, or waits for an answer or for a usage limit's reset."""
 
-AT_REST = ("parked", "host_died")
-"""Reasons of ``session.ended`` after which the next message resumes the session."""
+FOR_A_PLACE = "waiting"
+"""The reason of ``session.ended`` for a session that goes on by itself: a worker will claim it."""
+
+AT_REST = ("parked", "host_died", FOR_A_PLACE)
+"""Reasons of ``session.ended`` after which a session is resumed, at its next message if not before.
+"""
 
 USAGE_LIMIT = "usage_limit"
 """The reason of a turn that ended at the account's usage limit."""
@@ -178,8 +182,15 @@ class State:
         return bool(self.turn or self.outbox.waiting() or self.requests.pending)
 
     @property
+    def over(self) -> bool:
+        """The session has ended, and goes on no further by itself."""
+        return self.ended not in (None, FOR_A_PLACE)
+
+    @property
     def status(self) -> SessionStatus:
         """The status as the events tell it: never ``starting``."""
+        if self.ended == FOR_A_PLACE:
+            return "waiting"
         if self.ended is not None and not (self.ended in AT_REST and self.wait):
             return "idle" if self.ended in AT_REST else "closed"
         if self.requests.pending or self.wait:

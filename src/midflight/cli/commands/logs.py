@@ -32,13 +32,16 @@ async def _logs(args: argparse.Namespace) -> int:
             after = page[-1].seq or after
         if row.host is not None:
             printer.tell_waiting()
-    if args.follow and row.host is not None:
+    if args.follow and (row.host is not None or row.waits):
         await _follow(row.id, after, printer)
     return 0
 
 
 async def _follow(session: str, after: int, printer: _Printer) -> None:
-    """Print what happens until the session ends or is parked; a host that dies is no end."""
+    """Print what happens until the session ends or is parked; a host that dies is no end.
+
+    Nor is one that waits for a worker.
+    """
     from midflight.client.client import connect
 
     async with (
@@ -47,8 +50,6 @@ async def _follow(session: str, after: int, printer: _Printer) -> None:
     ):
         async for event in remote.events(after):
             printer.take(event)
-            if isinstance(event, e.SessionEnded):
-                return
 
 
 class _Printer:

@@ -132,7 +132,7 @@ const FOLDS = {
   'session.ended'(event) {
     this.settle({...event, status: 'completed'});
     this.waiting = [];
-    if (event.reason !== 'parked') this.add(event, 'closed', {reason: event.reason});
+    if (!['parked', 'waiting'].includes(event.reason)) this.add(event, 'closed', {reason: event.reason});
   },
   'message.accepted'(event) {
     this.accepted += 1;

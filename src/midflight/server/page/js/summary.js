@@ -5,6 +5,9 @@ import {because, retried} from './words.js';
 // How `last` begins where a turn has not ended well.
 const ENDED = /^(failed|limit|interrupted)\b/;
 
+// What a session is after it has ended for a reason; else it is closed.
+const AT_REST = {parked: 'idle', waiting: 'waiting'};
+
 /** One session in the lists. `info` is what the server says of it. */
 export class Summary {
   constructor(info) {
@@ -68,7 +71,7 @@ export class Summary {
         this.end(event);
         break;
       case 'session.ended':
-        info.status = event.reason === 'parked' ? 'idle' : 'closed';
+        info.status = AT_REST[event.reason] ?? 'closed';
         info.pending = [];
         break;
       case 'session.resumed':

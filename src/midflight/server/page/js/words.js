@@ -77,6 +77,7 @@ const REASONS = {
   redirected: 'it was redirected',
   denied: 'a call was denied',
   parked: 'it rests',
+  waiting: 'it waits for a worker',
   usage_limit: 'the usage limit is reached',
 };
 
