@@ -180,7 +180,8 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     ``door`` is how it came: ``terminal``, ``command`` (the command line), ``page``, ``json``
     (``--json``, HTTP), ``mcp``, ``library`` or ``schedule``. ``terminal`` is the device file of the
     user's terminal, empty where there is none, and ``device`` the name of the machine, or of the
-    device that the page is used on.
+    device that the page is used on. ``person`` is the role by which the database knows whoever has
+    sent it from another machine; empty for what came without one.
     """
 
     role: Role
@@ -188,3 +189,4 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     terminal: str = ""
     device: str = ""
     session: str = ""
+    person: str = ""

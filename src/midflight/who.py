@@ -80,8 +80,11 @@ def in_words(who: Who | None) -> str:
     if who.role == "agent":
         words = f"the agent of session {who.session}" if who.session else "an agent"
     elif who.role == "user":
-        words = f"a person at {who.terminal}" if who.terminal else "a person's command"
+        person = who.person or "a person"
+        words = f"{person} at {who.terminal}" if who.terminal else f"{person}'s command"
     else:
         words = "a schedule" if who.door == "schedule" else "a program"
+    if who.person and who.role != "user":
+        words += f" of {who.person}"
     how = {"mcp": "over MCP", "json": "over JSON"}.get(who.door, "")
     return " ".join(filter(None, (words, how, where)))

@@ -8,6 +8,7 @@ is. `WIRE` grows with each new field or command, and a host tells it in its jour
 
 from __future__ import annotations
 
-WIRE = 4
+WIRE = 5
 """The version that this program speaks. Version 1 knew no ``who``, and did not tell its number.
-Version 2 knew no ``set_limits``, and no cost that is null, and version 3 no images."""
+Version 2 knew no ``set_limits``, and no cost that is null, version 3 no images, and version 4 no
+``person``."""

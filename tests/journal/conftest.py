@@ -10,12 +10,16 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.support.postgresql import need_postgresql
 
 from midflight.journal import Journal
+from midflight.journal.database import Database
 from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.journal.migrations import prepare
+from midflight.journal.policies import Kind, grants
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +74,35 @@ def server(postgresql: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         connection.execute(f"CREATE SCHEMA {name}")
         yield f"postgresql://midflight@/postgres?host={postgresql}&options=-csearch_path%3D{name}"
         connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+Role = Callable[..., str]
+
+
+@pytest.fixture
+def role(postgresql: Path, server: str) -> Iterator[Role]:
+    """Return a function that makes a role of a kind, and returns its URL of the journal."""
+    import psycopg
+
+    schema = server.rpartition("%3D")[2]
+    administer = f"host={postgresql} user=midflight dbname=postgres options=-csearch_path={schema}"
+    made: set[str] = set()
+    with contextlib.closing(psycopg.connect(administer, autocommit=True)) as owner:
+
+        def make(name: str, kind: Kind = "person") -> str:
+            if name not in made:
+                made.add(name)
+                owner.execute(f'CREATE ROLE "{name}" LOGIN'.encode())
+                with contextlib.closing(Database.at(server)) as database:
+                    prepare(database, None)
+                for statement in grants(name, kind, schema):
+                    owner.execute(statement.encode())
+            return server.replace("midflight@", f"{quote(name, safe='')}@")
+
+        yield make
+        for name in made:
+            owner.execute(f'DROP OWNED BY "{name}"'.encode())
+            owner.execute(f'DROP ROLE "{name}"'.encode())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

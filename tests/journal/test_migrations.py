@@ -50,11 +50,11 @@ def _tables(folder: Path) -> list[tuple[str]]:
     return rows(folder, query)
 
 
-def _migrate(folder: Path, steps: dict[int, Step], version: int) -> None:
+def _migrate(folder: Path, steps: dict[int, Step], version: int, oldest: int = 1) -> None:
     location = JournalLocation(folder)
     database = Database.at(location.journal)
     try:
-        prepare(database, location, steps, version)
+        prepare(database, location, steps, version, oldest)
     finally:
         database.close()
 
@@ -243,14 +243,14 @@ def test_migration_keeps_a_private_copy_of_the_old_journal(
 
 
 @fault("D6")
-async def test_journal_is_not_migrated_under_a_living_host(
+async def test_journal_is_not_migrated_under_a_host_that_is_too_old(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     folder = _golden(tmp_path / "state")
     host = await open_host(folder)
 
     with pytest.raises(StoreRefused, match=f"older midflight .* process {os.getpid()}"):
-        _migrate(folder, {1: _add_column}, 2)
+        _migrate(folder, {1: _add_column}, 2, oldest=2)
 
     assert rows(folder, "SELECT version FROM meta") == [(1,)]
     assert not list(folder.glob("*.bak"))
@@ -327,7 +327,7 @@ async def test_newer_journal_is_refused_and_left_as_it_is(where: str, open_host:
     await begin(journal)
     await journal.leave()
     await journal.close()
-    sql(where, "UPDATE meta SET version = 99")
+    sql(where, "UPDATE meta SET version = 99, oldest = 99")
     before = _files(Path(where))
 
     with pytest.raises(StoreRefused, match="version is 99, ours 1") as refused:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.journal.conftest import Role
 from tests.support.journal import add, begin, rows
 from tests.support.schedules import Begins, Clock, daily
 
@@ -21,39 +22,18 @@ Join = Callable[..., Awaitable[Journal]]
 
 
 @pytest.fixture
-async def join(
-    server: str, postgresql: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Join]:
+async def join(role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Join]:
     """Return a function that opens the journal as a person, on a machine, as a host."""
-    import psycopg
-
-    schema = server.rpartition("%3D")[2]
-    made: set[str] = set()
-    administer = f"host={postgresql} user=midflight dbname=postgres"
     async with contextlib.AsyncExitStack() as stack:
-        owner = stack.enter_context(
-            contextlib.closing(psycopg.connect(administer, autocommit=True))
-        )
-        async with Journal(server, state=tmp_path / "owner"):
-            pass  # so that there are tables
 
         async def one(person: str, machine: str = "desk") -> Journal:
-            if person not in made:
-                made.add(person)
-                owner.execute(f'CREATE ROLE "{person}" LOGIN')
-                owner.execute(f'GRANT USAGE ON SCHEMA {schema} TO "{person}"')
-                owner.execute(f'GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO "{person}"')
             monkeypatch.setenv(MACHINE_VARIABLE, machine)
-            url = server.replace("midflight@", f"{person}@")
-            journal = await stack.enter_async_context(Journal(url, state=tmp_path / "sockets"))
+            journal = Journal(role(person), state=tmp_path / "sockets")
+            await stack.enter_async_context(journal)
             await journal.register("/a.sock")
             return journal
 
         yield one
-    with contextlib.closing(psycopg.connect(administer, autocommit=True)) as owner:
-        for person in made:
-            owner.execute(f'DROP OWNED BY "{person}"')
-            owner.execute(f'DROP ROLE "{person}"')
 
 
 async def test_each_person_has_names_of_their_own(join: Join, server: str) -> None:

@@ -399,6 +399,15 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     add("--forget", metavar="D", help="instead: log a device out, by its id or name")
 
 
+def _journal(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", choices=("grant",), help="make a role of the database what it is to be")
+    add("role", metavar="ROLE", help="the role, as it logs in; or a group that others are in")
+    kinds = ("person", "worker", "reader", "nobody")
+    add("--as", dest="kind", choices=kinds, required=True, help="what it is to be")
+    add("--print", action="store_true", help="only show the statements")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="the shell it is for")
 
@@ -561,6 +570,9 @@ COMMANDS = {
         "serve the sessions over HTTP, to programs and other machines",
         _serve,
         "midflight.cli.commands.serve:serve",
+    ),
+    "journal": Command(
+        "more", "say who may do what", _journal, "midflight.cli.commands.journal:journal"
     ),
     "skill": Command(
         "more",

@@ -116,6 +116,7 @@ class Placement:
         for tries_left in reversed(range(TRIES)):
             row = await self._settled(session)
             while row.label is not None and row.host is None:
+                row.check_own(", and at rest")
                 with contextlib.suppress(LeaseHeld):  # somebody has it now
                     return await self._tell(session, body)
                 row = await self._settled(session)
@@ -180,10 +181,11 @@ class Placement:
         One of another machine is closed there first. What it has pushed goes too: raises `Conflict`
         where only that cannot be removed.
         """
-        repository = (await self._journal.find(session, exact=True)).repository
+        row = await self._journal.find(session, exact=True)
+        row.check_own()
         await self._remove(session)
-        if repository is not None:
-            await forget_work(session, repository)
+        if row.repository is not None:
+            await forget_work(session, row.repository)
 
     async def _remove(self, session: str) -> None:
         for tries_left in reversed(range(TRIES)):
@@ -242,6 +244,7 @@ class Placement:
         row = await self._journal.find(session, exact=True)
         if row.address is not None:
             return Address.parse(row.address)
+        row.check_own(", and at rest")
         spare, self._spare = self._spare, None
         hosts = await self._hosts(f"knows={session}")
         for address in (*_having(hosts, "knows"), *_having(hosts, "takes")):

@@ -15,7 +15,7 @@ from midflight.values import Limits
 
 
 async def recover_all(journal: Journal) -> list[str]:
-    """End what hosts that died have left open, and forget them; return their addresses."""
+    """End what hosts that died have left open, and forget them; return their ids."""
     for session in await journal.orphaned():
         try:
             await recover(*await journal.take(session))
@@ -26,7 +26,7 @@ async def recover_all(journal: Journal) -> list[str]:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no other session's fault
             await _set_aside(journal, session, f"damaged: {type(error).__name__}: {error}")
     return [
-        host.address
+        host.id
         for host in await journal.hosts()
         if not host.alive and await journal.forget(host.id)
     ]

@@ -40,6 +40,8 @@ _HINTS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
 }
 
+_GRANT = "what is somebody else's stays theirs; what a role may do at all: midflight journal grant"
+
 _REACH = f"look whether it is up, and at PGHOST and the like; a password: {PASSWORDS}"
 
 
@@ -141,6 +143,8 @@ class Database:
                 f"what can be read is saved by: sqlite3 {shlex.quote(self.name)} .recover | "
                 f"sqlite3 {shlex.quote(self.name + '.recovered')}",
             )
+        if getattr(cause, "sqlstate", None) in postgresql.NOT_ALLOWED:
+            return StoreFailed(f"{self.name} does not let this role do that: {text}", _GRANT)
         if postgresql.NO_TLS in text:
             return StoreFailed(f"{self.name} cannot be used: {text}", postgresql.START_TLS)
         if self.server is not None and not getattr(cause, "sqlstate", None):  # it has not said this

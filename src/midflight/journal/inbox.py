@@ -13,10 +13,10 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     bindparam,
     delete,
     func,
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
 from midflight.journal.database import Do
+from midflight.journal.lease import AnyRow
 from midflight.journal.presence import channel, reply
 from midflight.journal.schema import inbox, leases, sessions
 from midflight.values import Who
@@ -44,7 +45,7 @@ KEPT_S = 600.0
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """Who gives a command, as its own process says.
+    """Who gives a command, as its own process says; which person it is, the server says.
 
     ``inside`` are the sessions that this is a part of, and ``may_answer`` is what they may answer;
     see `midflight.authorization.Caller`.
@@ -210,6 +211,12 @@ def _settled(connection: Connection, session: str, id: str) -> Settled | None:
     return msgspec.json.decode(row.outcome, type=Settled) if row.state == "done" else None
 
 
+def _sender(row: AnyRow) -> Sender:
+    """Return who has given a command; the row was made by whom the server names."""
+    sender = msgspec.json.decode(row.sender, type=Sender)
+    return replace(sender, who=replace(sender.who, person=row.person or ""))
+
+
 _TAKE = (
     update(inbox)
     .where(inbox.c.session == bindparam("s"), inbox.c.number == bindparam("n"))
@@ -254,13 +261,13 @@ def _take_questions(connection: Connection, host: str) -> list[Entry]:
     return [_entry(row, 0) for row in found]
 
 
-def _entry(row: Row[*tuple[Any, ...]], generation: int) -> Entry:
+def _entry(row: AnyRow, generation: int) -> Entry:
     return Entry(
         session=row.session,
         number=row.number,
         id=row.id,
         command=row.command,
-        sender=msgspec.json.decode(row.sender, type=Sender),
+        sender=_sender(row),
         given=row.given,
         generation=generation,
         asked=row.asked is not None,

@@ -13,16 +13,17 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from midflight.errors import Conflict, LeaseHeld, LeaseLost, StoreFailed
+from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
-from midflight.journal import lease, people, queries, waiting, writes
+from midflight.journal import lease, people, policies, queries, waiting, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
 from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
+from midflight.journal.policies import Kind
 from midflight.journal.presence import Presence
 from midflight.journal.readers import Readers
 from midflight.journal.record import JournalRecord
@@ -124,6 +125,17 @@ class Journal:
 
     async def _read(self, job: Callable[[Connection], T]) -> T:
         return await asyncio.to_thread(self._database.read, job)
+
+    async def grant(self, role: str, kind: Kind, *, only_show: bool = False) -> list[str]:
+        """Make a role of the database what it is to be, and return the statements; for the owner.
+
+        Raises `InvalidInput` where there are no roles, or this one can be no person.
+        """
+        if not self.on_server:
+            raise InvalidInput("a journal in a file has no roles", "name a database: --journal URL")
+        if "/" in role:
+            raise InvalidInput(f"the role {role!r} has a /, which stands behind a person's name")
+        return await self._writer.do(lambda c: policies.grant(c, role, kind, only_show=only_show))
 
     # This process as a host ---------------------------------------------------------------
 

@@ -20,12 +20,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    true,
+    update,
+)
 
 from midflight._util.process_id import born, lives, space
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound
 from midflight.journal.rows import HostRow
-from midflight.journal.schema import hosts, leases, meta, sessions
+from midflight.journal.schema import SCHEMA_VERSION, hosts, leases, meta, sessions
 from midflight.wire import WIRE
 
 BEAT_S = 5.0
@@ -171,7 +184,13 @@ def register(
     """
     now = _wall(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
-    row |= {"fires": fires, "beat": time.monotonic(), "seen": now, "started": time.time()}
+    row |= {
+        "writes": SCHEMA_VERSION,
+        "fires": fires,
+        "beat": time.monotonic(),
+        "seen": now,
+        "started": time.time(),
+    }
     if offer is not None:
         _check_work(connection, here, offer)
         row |= msgspec.structs.asdict(offer)
@@ -236,6 +255,7 @@ def leave(connection: Connection, host: str) -> None:
 def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return every host that is known, the living and the dead."""
     server = ask_server(connection)
+    mine = true() if server is None else _MINE
     return [
         HostRow(
             id=row.id,
@@ -244,19 +264,27 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             address=row.address,
             started=row.started,
             alive=_alive(row, here, server),
-            far=is_far(row, here, server=server is not None),
+            far=not row.mine or is_far(row, here, server=server is not None),
             wire=row.wire or 1,
             labels=msgspec.json.decode(row.labels or "[]", type=tuple[str, ...]),
             capacity=row.capacity,
             version=row.version or "",
             draining=bool(row.draining),
+            writes=row.writes or 1,
         )
-        for row in connection.execute(select(hosts).order_by(hosts.c.started))
+        for row in connection.execute(select(hosts, mine.label("mine")).order_by(hosts.c.started))
     ]
 
 
+# The socket of another role's host is another user's, or what its row says is not true.
+_MINE = literal_column("coalesce(hosts.role, session_user::text) = session_user::text", Boolean)
+
+
 def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
-    """Remove a dead host that owns nothing any more; tell whether it is gone."""
+    """Remove a dead host that owns nothing any more; tell whether it is gone.
+
+    One of another role may be for others to remove.
+    """
     lock(connection)
     row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
     if row is None:
@@ -268,8 +296,7 @@ def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
     connection.execute(delete(sessions).where(sessions.c.id.in_(left), sessions.c.seq == 0))
     if connection.execute(left.limit(1)).first() is not None:
         return False
-    connection.execute(hosts.delete().where(hosts.c.id == host))
-    return True
+    return connection.execute(hosts.delete().where(hosts.c.id == host)).rowcount == 1
 
 
 # Sessions -----------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class JournalLocation:
 
     def socket(self, host: str) -> Path:
         """Return the path for a host's socket, in a private folder that exists."""
-        path = self.folder / "hosts" / f"{host}.sock"
+        path = self.folder / "hosts" / socket_name(host)
         for other in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - in a folder that is ours alone
             if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
                 path = Path(other) / f"midflight-{os.geteuid()}" / path.name
@@ -113,6 +113,11 @@ class JournalLocation:
         except sqlite3.DatabaseError as error:
             return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
         return bool(application == APPLICATION)
+
+
+def socket_name(host: str) -> str:
+    """Return the name of a host's socket."""
+    return f"{host}.sock"
 
 
 def default_folder() -> Path:

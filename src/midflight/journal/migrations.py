@@ -10,27 +10,42 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, insert, inspect, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Column, Connection, insert, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from midflight._util.file_lock import lock_in_thread
 from midflight.errors import StoreFailed, StoreRefused
+from midflight.journal import policies
 from midflight.journal.database import BUSY_S, Database
 from midflight.journal.lease import ProcessIdentity, list_hosts
 from midflight.journal.location import APPLICATION, JournalLocation
-from midflight.journal.schema import SCHEMA_VERSION, meta, metadata, sessions
+from midflight.journal.people import check_person
+from midflight.journal.schema import OLDEST_WRITER, SCHEMA_VERSION, meta, metadata, sessions
 from midflight.journal.stored_options import scrubbed
 
-Step = Callable[[Connection], None]
+T = TypeVar("T")
+
+Step = Callable[[Connection], Any]
 """Changes the tables of one version to those of the next."""
 
 STEPS: Mapping[int, Step] = {}
 """For each version before this one, the step to the next."""
 
+WAIT_FOR_TABLE_S = 1
+"""How long a change waits for those who use a table, with all behind it who want it too."""
+
+PAUSE_S = 0.2
+"""For how long they go on before it tries again."""
+
 _SERVER_LOCK = 0x6D666C74
+
+_LOCKED = "55P03"
+"""PostgreSQL's code for a lock that was not to be had in time."""
 
 
 def prepare(
@@ -38,89 +53,196 @@ def prepare(
     location: JournalLocation | None,
     steps: Mapping[int, Step] = STEPS,
     version: int = SCHEMA_VERSION,
+    oldest: int = OLDEST_WRITER,
 ) -> None:
     """Bring a database to ``version``. Several processes may do this at once.
 
-    Raises `StoreRefused` (and changes nothing) if it is newer, or if it is older and a host still
-    uses it. ``location`` is where a SQLite file lies.
+    Raises `StoreRefused` (and changes nothing) if it is newer and not for hosts of this version any
+    more, or if a host still uses it that is older than ``oldest``, from which on they may still
+    write. ``location`` is where a SQLite file lies.
     """
     try:
         if location is None:
-            _bring(database, None, steps, version)
-            _scrub(database)
+            _bring(database, None, steps, version, oldest)
             return
         with _alone(location):
             location.check_journal()
             _make_file_ours(location.journal)
-            _bring(database, location, steps, version)
-            _scrub(database)
+            _bring(database, location, steps, version, oldest)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise database.failure(error) from error
 
 
+class _Found(NamedTuple):
+    """What is there: the version of the tables, None without any, and what is to be added to them.
+
+    ``oldest`` is the version from which on hosts may write them. ``owner`` is the role that they
+    belong to, and ``ours`` says that this is it.
+    """
+
+    version: int | None
+    oldest: int
+    owner: str
+    ours: bool
+    changes: Sequence[Step]
+
+
 def _bring(
-    database: Database, location: JournalLocation | None, steps: Mapping[int, Step], version: int
+    database: Database,
+    location: JournalLocation | None,
+    steps: Mapping[int, Step],
+    version: int,
+    oldest: int,
 ) -> None:
-    found = database.write(lambda connection: _found(connection, version))
+    there = database.write(lambda connection: _look(connection, version))
+    if there.version is None:
+        _change(database, lambda connection: _make(connection, version, oldest))
+        there = database.write(lambda connection: _look(connection, version))
+    found = there.version or version
     if found > version:
+        if version < there.oldest:
+            raise StoreRefused(
+                f"{database.name} was written by a newer midflight (its version is {found}, "
+                f"ours {version})",
+                "upgrade midflight",
+            )
+        return
+    if (there.changes or found < version) and not there.ours:
         raise StoreRefused(
-            f"{database.name} was written by a newer midflight (its version is {found}, "
-            f"ours {version})",
-            "upgrade midflight",
+            f"{database.name} has not all that this midflight needs",
+            f"have the owner of its tables, {there.owner}, open it once: midflight doctor",
         )
+    for change in there.changes:
+        _change(database, change)
     if found < version:
-        database.write(_check_unused)
+        database.write(lambda connection: _check_unused(connection, oldest))
     if found < version and location is not None:
         _back_up(
             location.journal, location.folder / f"{location.journal.name}.v{found}.bak", location
         )
     while found < version:
-        found = database.write(functools.partial(_advance, step=steps[found], version=found))
+        step = functools.partial(_advance, step=steps[found], version=found, oldest=oldest)
+        found = _change(database, step)
+    if there.ours:
+        _protect(database)
+        _scrub(database)
 
 
-def _found(connection: Connection, version: int) -> int:
-    """Return the version of the tables, which are made if there are none."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERVER_LOCK})
+def _look(connection: Connection, version: int) -> _Found:
+    """Find out what is there. Raises `StoreRefused` for a role that can be no person."""
+    server = connection.dialect.name != "sqlite"
+    if server:
+        check_person(connection)
     if not inspect(connection).has_table(meta.name):
-        metadata.create_all(connection, checkfirst=False)  # tables of others must not become ours
-        connection.execute(insert(meta).values(version=version))
+        return _Found(None, 0, "", ours=True, changes=())
+    known = {column["name"] for column in inspect(connection).get_columns(meta.name)}
     found = int(connection.execute(select(meta.c.version)).scalar_one())
-    if found <= version:
-        _add_what_is_new(connection)
-    return found
+    oldest = connection.scalar(select(meta.c.oldest)) if meta.c.oldest.name in known else None
+    owner, ours = connection.execute(_OWNER).one() if server else ("", True)
+    changes = _changes(connection) if found <= version else ()
+    return _Found(found, found if oldest is None else oldest, owner, ours=ours, changes=changes)
 
 
-def _add_what_is_new(connection: Connection) -> None:
-    """Add what has come since; a host that does not know it is not disturbed.
+_OWNER = text("""
+    SELECT relowner::regrole::text, pg_has_role(relowner, 'USAGE') FROM pg_class
+    WHERE oid = to_regclass('meta')
+""")
 
-    Raises `StoreRefused` where a table of others has the name of one.
+
+def _make(connection: Connection, version: int, oldest: int) -> None:
+    if not inspect(connection).has_table(meta.name):  # or else another process was faster
+        metadata.create_all(connection, checkfirst=False)  # tables of others must not become ours
+        connection.execute(insert(meta).values(version=version, oldest=oldest))
+
+
+def _change(database: Database, change: Callable[[Connection], T]) -> T:
+    """Change the tables in a transaction, alone among those who do. Raises `StoreFailed`.
+
+    On a server whoever wants a table waits behind one that waits to change it, as beats do. So it
+    waits for a moment only, and lets the others go on before it tries again.
+    """
+    if database.server is None:
+        return database.write(change)
+
+    def alone(connection: Connection) -> T:
+        connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_FOR_TABLE_S}s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERVER_LOCK})
+        return change(connection)
+
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return database.write(alone)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") != _LOCKED:
+                raise
+            if time.monotonic() > until:
+                raise StoreFailed(
+                    f"{database.name} is being prepared by another process, or kept busy by one",
+                    "try again; a dump, for example, keeps its tables until it is done",
+                ) from error
+        time.sleep(PAUSE_S)
+
+
+def _changes(connection: Connection) -> list[Step]:
+    """Return what has to be done to add what has come since; older hosts are not disturbed.
+
+    Each is for a transaction of its own: on a server several tables that are changed in one could
+    wait for those who write, and these for them. Raises `StoreRefused` where a table of others has
+    the name of one.
     """
     names = [table.name for table in metadata.sorted_tables]
     known = inspect(connection).get_multi_columns(filter_names=names)
     there_are = {name for _, name in known}
-    for missing in (name for name in names if name not in there_are):
-        metadata.tables[missing].create(connection)
+    changes: list[Step] = [
+        functools.partial(metadata.tables[missing].create, checkfirst=True)
+        for missing in names
+        if missing not in there_are
+    ]
+    server = connection.dialect.name != "sqlite"
     for (_, table), columns in known.items():
         there = {column["name"] for column in columns}
-        for column in metadata.tables[table].columns:
-            if column.name not in there:
-                if not column.nullable:
-                    raise StoreRefused(
-                        f"the table {table} there is not midflight's",
-                        "give midflight a database, or a schema, of its own",
-                    )
-                kind = column.type.compile(connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
-        for index in metadata.tables[table].indexes:
-            if not {column.name for column in index.columns} <= there:
-                index.create(connection)
+        missing_columns = [c for c in metadata.tables[table].columns if c.name not in there]
+        for column in missing_columns:
+            if not column.nullable:
+                raise StoreRefused(
+                    f"the table {table} there is not midflight's",
+                    "give midflight a database, or a schema, of its own",
+                )
+        if missing_columns:
+            changes.append(functools.partial(_add_columns, columns=missing_columns))
+    # Who finds the tables of today asks what a policy asks, see `policies.may_own`.
+    return [policies.prepare, *changes] if server and changes else changes
 
 
-def _check_unused(connection: Connection) -> None:
-    """A host of the version before would keep writing to tables that it does not know."""
+def _add_columns(connection: Connection, columns: Sequence[Column[Any]]) -> None:
+    """Add columns to a table, with the indexes that they are in."""
+    server = connection.dialect.name != "sqlite"
+    unless = "IF NOT EXISTS " if server else ""  # another process may be faster
+    for column in columns:
+        kind = column.type.compile(connection.dialect)
+        add = f"ALTER TABLE {column.table.name} ADD COLUMN {unless}{column.name} {kind}"
+        connection.execute(text(add))
+    for index in columns[0].table.indexes:
+        if not {*index.columns}.isdisjoint(columns):
+            index.create(connection, checkfirst=True)
+
+
+def _protect(database: Database) -> None:
+    """Have a server hold to who may write what; see `policies`."""
+    if database.server is None or not (tables := database.write(policies.unprotected)):
+        return
+    _change(database, policies.prepare)
+    for table in tables:
+        _change(database, functools.partial(policies.protect, table=table))
+    done = update(meta).values(policies=policies.POLICIES)
+    _change(database, lambda connection: connection.execute(done))
+
+
+def _check_unused(connection: Connection, oldest: int) -> None:
+    """A host that is too old would keep writing to tables that it does not know."""
     for host in list_hosts(connection, ProcessIdentity.find()):
-        if host.alive:
+        if host.alive and host.writes < oldest:
             raise StoreRefused(
                 f"an older midflight still uses the journal: process {host.pid} on {host.machine}",
                 f"try again when it has ended, or end it: kill {host.pid}",
@@ -154,12 +276,12 @@ def _scrub(database: Database) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _advance(connection: Connection, step: Step, version: int) -> int:
+def _advance(connection: Connection, step: Step, version: int, oldest: int) -> int:
     """Do one step, unless another process did it meanwhile. Return the version reached."""
     found = int(connection.execute(select(meta.c.version).with_for_update()).scalar_one())
     if found == version:
         step(connection)
-        connection.execute(update(meta).values(version=version + 1))
+        connection.execute(update(meta).values(version=version + 1, oldest=oldest))
     return max(found, version + 1)
 
 

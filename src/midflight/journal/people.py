@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, Table, text, true
 
+from midflight.errors import StoreRefused
 from midflight.journal.lease import ProcessIdentity
 from midflight.journal.schema import sessions
 
@@ -24,6 +25,15 @@ def person(connection: Connection) -> str:
             text("SELECT session_user::text")
         ).scalar_one()
     return str(connection.info[_PERSON])
+
+
+def check_person(connection: Connection) -> None:
+    """Raise `StoreRefused` for a role whose name would end in the middle of a session's."""
+    if "/" in (me := person(connection)):
+        raise StoreRefused(
+            f"the role {me!r} cannot use a journal: names of sessions have a / behind the person",
+            "log in as a role without one",
+        )
 
 
 def full_name(person: str, name: str) -> str:

@@ -42,6 +42,9 @@ _USE_TLS = "sslmode=require in its address, or better verify-full; or a tunnel t
 NO_TLS = "server does not support SSL"
 """What libpq says of a server without TLS."""
 
+NOT_ALLOWED = ("42501", "3F000")
+"""PostgreSQL's codes for what a role may not do, and for a schema that it may not look into."""
+
 START_TLS = "switch TLS on there (ssl = on), or reach it by a tunnel that ends here"
 
 

@@ -18,6 +18,7 @@ from midflight.journal import people
 from midflight.journal.base import ONLY_SAID, WHOLE, Past
 from midflight.journal.home import at_home
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
+from midflight.journal.policies import may_own
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.journal.waiting import waits, waits_for
@@ -82,6 +83,7 @@ def list_sessions(
             case((owned, leases.c.host)).label("host"),
             case((owned, hosts.c.address)).label("address"),
             at_home(here, server=connection.dialect.name != "sqlite").label("at_home"),
+            may_own(connection).label("may_own"),
         )
         .join(leases, leases.c.session == sessions.c.id)
         .outerjoin(hosts, hosts.c.id == leases.c.host)
@@ -240,14 +242,14 @@ def orphaned(
     """Return the sessions that an owner has left as they were: dead, or this ``host`` itself.
 
     An owner that lives may have given one back that it could not write any more. ``live`` are
-    those that this host works on.
+    those that this host works on. Those of others are theirs to recover.
     """
     alive = {known.id for known in list_hosts(connection, here) if known.alive}
     held = connection.execute(
         select(leases.c.session, leases.c.host)
         .join(sessions, sessions.c.id == leases.c.session)
         .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(BUSY)))
-        .where(sessions.c.seq > 0)
+        .where(sessions.c.seq > 0, may_own(connection))
     )
     return [
         row.session

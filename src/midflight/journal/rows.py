@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from midflight.errors import Conflict
+from midflight.errors import Conflict, NotAllowed
 from midflight.info import RepositoryInfo
 from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
@@ -17,9 +17,10 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A process that owns sessions, or did; ``alive`` tells which.
 
     ``address`` is where it can be reached, ``started`` is by the wall clock. ``wire`` is the
-    version in which it talks, see `midflight.wire`. One that is ``far`` is on another machine:
-    nobody here can connect to it. One with ``labels`` is a worker, which runs ``capacity`` turns at
-    a time, and claims no session while it is ``draining``; ``version`` is that of its midflight.
+    version in which it talks, see `midflight.wire`, ``writes`` that of the tables that it writes.
+    One that is ``far`` is on another machine, or of another role: nobody here can connect to it.
+    One with ``labels`` is a worker, which runs ``capacity`` turns at a time, and claims no session
+    while it is ``draining``; ``version`` is that of its midflight.
     """
 
     id: str
@@ -34,6 +35,7 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int | None = None
     version: str = ""
     draining: bool = False
+    writes: int = 1
 
     @property
     def older(self) -> str:
@@ -63,7 +65,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     made them. ``rules`` is None where only an older host has written the session. ``known_usd`` is
     what is known of the cost: all of it, unless ``total_cost_usd`` is None. ``turn_started`` is
     when the running turn began, None where none runs. ``machine`` is where it was begun, empty
-    where that is not known; ``at_home`` tells that it may be resumed on this machine. ``label`` is
+    where that is not known; ``at_home`` tells that it may be resumed on this machine, and
+    ``may_own`` that the database lets it: what another person has begun is that one's. ``label`` is
     that of the workers that may run it instead, None: none may. One that waits for a place there
     does so since ``waiting_since``.
     """
@@ -95,6 +98,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     far: bool = False
     machine: str = ""
     at_home: bool = True
+    may_own: bool = True
     label: str | None = None
     waiting_since: float | None = None
 
@@ -114,6 +118,14 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
             where = "runs on another machine" if self.far else f"is at rest on {self._home}"
             raise Conflict(
                 f"session {self.name} {where}, and its folder is there", "look at it there"
+            )
+
+    def check_own(self, why: str = "") -> None:
+        """Raise `NotAllowed` where it is another person's, and the database leaves it to them."""
+        if not self.may_own:
+            person = self.name.partition("/")[0]
+            raise NotAllowed(
+                f"session {self.name} is {person}'s{why}", f"{person} can do this, or a worker"
             )
 
     def check_at_home(self, labels: Collection[str]) -> None:

@@ -22,9 +22,20 @@ SCHEMA_VERSION = 1
 """The version of the tables. A new column that may be null needs no other one: an older host, which
 may go on for days, does not see it."""
 
+OLDEST_WRITER = 1
+"""The version from which on a host may still write these tables, beside newer ones."""
+
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("version", Integer, nullable=False))
+# `oldest` is the version from which on a host may still write, null: none but `version` itself.
+# `policies` says which `midflight.journal.policies` are installed, null: none.
+meta = Table(
+    "meta",
+    metadata,
+    Column("version", Integer, nullable=False),
+    Column("oldest", Integer),
+    Column("policies", Integer),
+)
 
 # Processes that own sessions. `beat` counts from the boot, as all clocks of one boot do; `seen` is
 # the same moment by the wall clock, for hosts on other machines. Birth counts from the boot too.
@@ -32,7 +43,9 @@ meta = Table("meta", metadata, Column("version", Integer, nullable=False))
 # a server for as long as its process lives; null while it holds none. `fires` is the person
 # whose schedules it fires, nothing in a file; null where it fires none. A worker has `labels`, as
 # JSON, and a `capacity`; it claims nothing while it is `draining`. `version` is midflight's,
-# `work` its folder for checkouts.
+# `work` its folder for checkouts. `role` is the one that the server says it has logged in as; null
+# in a file, and of a host of an older midflight. `writes` is the version of the tables that it
+# writes, null: the first.
 hosts = Table(
     "hosts",
     metadata,
@@ -54,6 +67,8 @@ hosts = Table(
     Column("version", Text),
     Column("work", Text),
     Column("draining", Boolean),
+    Column("role", Text),
+    Column("writes", Integer),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
@@ -160,9 +175,9 @@ requests = Table(
 # What was said to a session on another machine than its owner's, in the order of the numbers.
 # `state` is waiting, taken, by the owner whose lease has this `generation`, or done: then `outcome`
 # has what it came to as JSON, and `command` nothing any more. `digest` is the command's, to know
-# another one with the same id by. `sender` says as JSON who has given it, and `given` when; `reply`
-# is where that one listens, null if it does not. A question, which needs no owner, names the host
-# that is `asked`; null for a command.
+# another one with the same id by. `sender` says as JSON who has given it, `person` is the role that
+# has, as the server says, and `given` is when; `reply` is where that one listens, null if it does
+# not. A question, which needs no owner, names the host that is `asked`; null for a command.
 inbox = Table(
     "inbox",
     metadata,
@@ -178,6 +193,7 @@ inbox = Table(
     Column("outcome", Text),
     Column("reply", Text),
     Column("asked", Text),
+    Column("person", Text),
     PrimaryKeyConstraint("session", "number"),
     UniqueConstraint("session", "id"),
 )
@@ -186,7 +202,8 @@ Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 # Streams that processes on other machines read of sessions. `reader` is the process, called on its
 # own channel; `after` is what it had read when it asked, and `seen` when it told last that it is
-# there. A row means nothing once its process holds its lock no more.
+# there; `role` is whom it has logged in as. A row means nothing once its process holds its lock no
+# more.
 readers = Table(
     "readers",
     metadata,
@@ -196,6 +213,7 @@ readers = Table(
     Column("after", BigInteger, nullable=False),
     Column("attends", Boolean, nullable=False),
     Column("seen", Double, nullable=False),
+    Column("role", Text),
 )
 
 # Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midflight._util.uvicorn_server import end, serve
-from midflight.address import Address
-from midflight.errors import HostGone
+from midflight.journal.location import socket_name
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -63,13 +62,15 @@ class UnixListener:
             await self.answer(make_app)
 
     def clear(self, dead: Iterable[str]) -> None:
-        """Remove the sockets of dead hosts, by their addresses, from the folder of this one."""
-        for text in dead:
-            try:
-                path = Address.parse(text).socket
-            except HostGone:
-                continue  # it had no socket
-            if self.path is not None and path.parent == self.path.parent:
+        """Remove the sockets of dead hosts, by their ids, from the folder of this one.
+
+        Their addresses are not looked at: others could have written them.
+        """
+        if self.path is None:
+            return
+        for host in dead:
+            path = self.path.parent / socket_name(host)
+            if path.parent == self.path.parent:  # an id that is none could lead out of it
                 path.unlink(missing_ok=True)
 
     async def close(self) -> None:
