@@ -133,7 +133,7 @@ class SessionTable:
         if parent and beginning.held:
             await self._check_place(row, record)
         ready = ready or self._warm.take(options)
-        options = self._with_setup(msgspec.structs.replace(options, name=row.name))
+        options = self._with_setup(msgspec.structs.replace(options, name=row.name), parent)
         try:
             return await self._enter(
                 lambda: Session(
@@ -223,7 +223,7 @@ class SessionTable:
 
     def _options(self, row: SessionRow) -> Options:
         """Return the options to resume with. Raises `Conflict`, `InvalidOption` or `NotAllowed`."""
-        options = self._with_setup(self.secrets.options(row))
+        options = self._with_setup(self.secrets.options(row), row.parent)
         if row.label is not None and by_caller(options):
             raise NotAllowed(
                 "what a folder has the agent run is agreed to on the worker's own machine",
@@ -260,9 +260,12 @@ class SessionTable:
             return None
         return await self._resumed(row, record, past, options, self.secrets.terminal(row.id))
 
-    def _with_setup(self, options: Options) -> Options:
-        """Return options with what prepares a checkout on this machine."""
-        if options.repo is None or options.setup is not None:
+    def _with_setup(self, options: Options, parent: str) -> Options:
+        """Return options with what prepares a checkout on this machine.
+
+        None that an agent begins is: it would run what the agent may have written and pushed.
+        """
+        if options.repo is None or options.setup is not None or parent:
             return options
         return msgspec.structs.replace(options, setup=self._setup)
 
