@@ -51,8 +51,15 @@ async def client(server: str, become: Become) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
+def models() -> dict[str, FakeModel]:
+    """Return the model of each session that was begun, by its id."""
+    return {}
+
+
+@pytest.fixture
 async def begin(
     client: Client,
+    models: dict[str, FakeModel],
     fake_model: Callable[..., Awaitable[FakeModel]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -67,6 +74,7 @@ async def begin(
             have(monkeypatch, model.env(tmp_path))  # its names are stored, and no values
             chosen = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path), **options}
             session = await client.dispatch(task, on=on, **chosen)
+            models[session.id] = model
             return await stack.enter_async_context(session)
 
         yield start

@@ -74,13 +74,13 @@ async def recover(
             rules.finish("closed", time.monotonic())
         elif refused:
             rules.refuse(refused, time.monotonic())
-        waits = row.label is not None and not rules.state.cut_off
+        waits = row.label is not None and not rules.state.cut_off and rules.state.outbox.waiting()
         record.note(
             summary(
                 rules.state,
                 model=row.model,
                 permission_mode=row.permission_mode,
-                waits=waits and bool(rules.state.outbox.waiting()),
+                waiting_since=(row.waiting_since or time.time()) if waits else None,
             )
         )
     finally:

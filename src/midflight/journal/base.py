@@ -34,8 +34,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     and none is missing behind ``whole_after``. ``handed`` are the ids of messages; what became of
     one that no later event reports is not known. ``images`` are those of messages that wait.
     ``state`` is what the events amount to, where the
-    journal has folded them; who gets it may go on with it. ``waits`` says that what waits is to
-    begin by itself when a worker has a place.
+    journal has folded them; who gets it may go on with it. ``waiting_since`` is since when what
+    waits is to begin by itself, when a worker has a place; None: it is not.
     """
 
     events: Sequence[Event]
@@ -43,7 +43,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     whole_after: int = 0
     handed: Collection[str] = ()
     images: Mapping[str, tuple[Image, ...]] = {}
-    waits: bool = False
+    waiting_since: float | None = None
 
     @property
     def recent(self) -> Sequence[Event]:
@@ -59,7 +59,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     requests that wait for an answer; ``rules`` what answers have allowed; ``model`` and
     ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
     ``turn_started`` is when the running turn began, in seconds since the epoch; None where none
-    runs. ``waits`` says that something was said to it that waits for a place on a worker.
+    runs. ``waiting_since`` is since when something that was said to it waits for a place on a
+    worker.
     ``repository`` is what it works in a checkout of, and ``cwd`` where that is; without one both
     are left as they are.
     """
@@ -76,7 +77,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     limits: Mapping[str, Any] | None = None
     turn_started: float | None = None
-    waits: bool = False
+    waiting_since: float | None = None
     cwd: str = ""
     repository: RepositoryInfo | None = None
 

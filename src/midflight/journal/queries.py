@@ -490,7 +490,7 @@ def past(connection: Connection, name: str, session: str) -> Past:
         whole_after=whole_after,
         handed=frozenset(connection.scalars(handed)),
         images={one.id: _images(one.images) for one in connection.execute(waiting)},
-        waits=row is not None and row.waiting_since is not None,
+        waiting_since=row.waiting_since if row else None,
     )
 
 

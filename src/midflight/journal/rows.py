@@ -103,11 +103,6 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since: float | None = None
 
     @property
-    def waits(self) -> bool:
-        """Whether something that was said to it waits for a place on a worker."""
-        return self.waiting_since is not None
-
-    @property
     def elsewhere(self) -> bool:
         """Whether its folder is on another machine: the same path is another folder here."""
         return self.far or (self.host is None and not self.at_home)

@@ -40,7 +40,7 @@ def waits() -> ColumnElement[bool]:
 
 def waits_for(row: SessionRow) -> str:
     """Say what a session waits for to go on, or nothing where it waits for nothing."""
-    if row.label is None or row.host is not None or not row.waits:
+    if row.label is None or row.host is not None or row.waiting_since is None:
         return ""
     return f"a worker with the label {row.label}"
 

@@ -11,19 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    Boolean,
-    Connection,
-    Double,
-    Integer,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
 
 from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
@@ -208,7 +196,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_ADD_REQUESTS, rows.requests),
         (_RESOLVE, rows.resolved),
         (_SUMMARISE, rows.newest),
-        (_SUMMARISE_ALL, rows.summaries),
+        (_SUMMARISE, rows.summaries),
         (_SUMMARISE, rows.places),
     ):
         if values:
@@ -237,15 +225,6 @@ _RESOLVE = update(requests).where(
     requests.c.session == bindparam("s"), requests.c.id == bindparam("i")
 )
 _SUMMARISE = update(sessions).where(sessions.c.id == bindparam("s"))
-_SUMMARISE_ALL = _SUMMARISE.values(
-    waiting_since=case(
-        (
-            bindparam("waits", type_=Boolean),
-            func.coalesce(sessions.c.waiting_since, bindparam("now", type_=Double)),
-        ),
-    )
-)
-
 _Row = dict[str, Any]
 
 
@@ -309,7 +288,7 @@ def _summary(session: str, summary: Summary, now: float) -> _Row:
     row["unpriced"] = summary.total_cost_usd is None
     row["total_cost_usd"] = row.pop("known_usd")  # older hosts read it, and know no null
     texts = {key: plain(value) for key, value in row.items() if isinstance(value, str)}
-    return {"s": session, "updated": now, "now": now, **row, **texts}
+    return {"s": session, "updated": now, **row, **texts}
 
 
 def _place(session: str, summary: Summary) -> _Row:

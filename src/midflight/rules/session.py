@@ -452,7 +452,7 @@ class SessionRules:
         was handed fails, since it is not known whether the agent read it.
         """
         self._context.now = now
-        self._waited = past.waits and self._turns.rationed
+        self._waited = past.waiting_since is not None and self._turns.rationed
         began = 0.0
         for event in past.events:
             self.state.apply(event)

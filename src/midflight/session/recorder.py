@@ -23,7 +23,7 @@ def summary(
     status: SessionStatus | None = None,
     model: str = "",
     permission_mode: str = "",
-    waits: bool = False,
+    waiting_since: float | None = None,
 ) -> Summary:
     """Return what lists show of a session; empty arguments are taken from the state."""
     started = state.started
@@ -40,7 +40,7 @@ def summary(
         rules=state.rules,
         limits=state.limits,
         turn_started=state.turn.started if state.turn else None,
-        waits=waits,
+        waiting_since=waiting_since,
     )
 
 

@@ -118,6 +118,7 @@ class Session(BaseSession):
         self._idle_since: float | None = None
         self._awaiting: object = None
         self._on_place = on_place
+        self._waiting_since = past.waiting_since if past else None
         self._place = (False, False)
         self._rules = SessionRules(
             options,
@@ -575,12 +576,16 @@ class Session(BaseSession):
         self._after_input()
 
     def _summary(self) -> Summary:
+        if not self._rules.waits:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = time.time()
         found = summary(
             self._state,
             status=self.status,
             model=self._runner.model or "",
             permission_mode=self._rules.mode,
-            waits=self._rules.waits,
+            waiting_since=self._waiting_since,
         )
         if not self._workplace.is_ours:
             return found

@@ -32,7 +32,7 @@ async def _logs(args: argparse.Namespace) -> int:
             after = page[-1].seq or after
         if row.host is not None:
             printer.tell_waiting()
-    if args.follow and (row.host is not None or row.waits):
+    if args.follow and (row.host is not None or row.waiting_since is not None):
         await _follow(row.id, after, printer)
     return 0
 

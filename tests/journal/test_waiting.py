@@ -1,0 +1,115 @@
+"""Which session a worker claims, and that what it has no label for costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.journal.conftest import Hosts
+from tests.support.journal import options, rows, sql, text
+
+from midflight.journal import Journal, Offer
+from midflight.journal.base import Summary
+
+MANY = 10_000
+
+
+async def _waiting(journal: Journal, name: str, label: str = "gpu") -> str:
+    """Make a session that waits for a worker."""
+    row, record = await journal.create(name, options(), label=label)
+    record.begin(lambda seq: None, lambda error: None)
+    record.append(text(record))
+    record.note(Summary(status="idle", waiting_since=time.time()))
+    await record.written()
+    await record.close()
+    return row.id
+
+
+async def _claimed(journal: Journal, *labels: str) -> str:
+    """Return the name of the session that is claimed, nothing if none is."""
+    claimed = await journal.claim(labels)
+    return "" if claimed is None else claimed[0].name
+
+
+async def test_session_that_has_waited_longest_is_claimed_first(journal: Journal) -> None:
+    for name, label in (("a", "gpu"), ("b", "cpu"), ("c", "gpu"), ("d", "other")):
+        await _waiting(journal, name, label)
+
+    assert [await _claimed(journal, "cpu", "gpu") for _ in range(4)] == ["a", "b", "c", ""]
+
+
+async def test_session_whose_claim_came_to_nothing_keeps_its_turn(journal: Journal) -> None:
+    for name in ("a", "b"):
+        await _waiting(journal, name)
+    claimed = await journal.claim(["gpu"])
+    assert claimed is not None
+    await claimed[1].close()
+
+    assert await _claimed(journal, "gpu") == "a"
+
+
+async def test_two_workers_have_no_session_together(where: str, open_host: Hosts) -> None:
+    workers = [await open_host(where, f"/{n}.sock") for n in range(3)]
+    made = {await _waiting(workers[0], f"{n}") for n in range(12)}
+
+    claims = await asyncio.gather(*(worker.claim(["gpu"]) for worker in workers * 4))
+
+    claimed = [claim[0].id for claim in claims if claim is not None]
+    assert sorted(claimed) == sorted(made)
+
+
+async def test_worker_that_is_draining_claims_nothing(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    await _waiting(journal, "a")
+    sql(where, "UPDATE hosts SET draining = true WHERE id = :id", id=journal.host)
+
+    assert await _claimed(journal, "gpu") == ""
+    assert await _claimed(await open_host(where, "/b.sock"), "gpu") == "a"
+
+
+async def test_worker_is_known_with_what_it_offers(where: str, open_host: Hosts) -> None:
+    journal = await open_host(where, "/a.sock")
+    offer = Offer(labels=("a", "b"), capacity=3, version="1.2", work="/w")
+    other = Journal(where)
+    async with other:
+        await other.register("/b.sock", offer=offer)
+        _, worker = await journal.hosts()
+        await other.leave()
+
+    assert (worker.labels, worker.capacity, worker.version) == (("a", "b"), 3, "1.2")
+    assert not worker.draining
+
+
+async def test_sessions_of_a_label_that_nobody_has_are_not_looked_at(
+    server: str, open_host: Hosts
+) -> None:
+    journal = await open_host(server, "/a.sock")
+    await _waiting(journal, "a", "other")
+    columns = ", ".join(
+        name for (name,) in rows(server, _COLUMNS) if name not in {"id", "name", "waiting_since"}
+    )
+    numbers = f"generate_series(1, {MANY}) n"
+    many = f"SELECT 'x' || n, 'x' || n, n, {columns} FROM sessions, {numbers}"  # noqa: S608
+    sql(server, f"INSERT INTO sessions (id, name, waiting_since, {columns}) {many}")
+    sql(server, "INSERT INTO leases SELECT id, NULL, 0 FROM sessions WHERE id LIKE 'x%'")
+    sql(server, "ANALYZE")
+
+    plan = rows(server, f"EXPLAIN ANALYZE {_OLDEST}")
+
+    said = "\n".join(line for (line,) in plan)
+    assert "sessions_waiting" in said
+    assert "Seq Scan on sessions" not in said
+    assert await _claimed(journal, "gpu") == ""
+
+
+_COLUMNS = """
+    SELECT column_name FROM information_schema.columns
+    WHERE table_name = 'sessions' AND table_schema = current_schema()
+"""
+_OLDEST = """
+    SELECT sessions.id FROM sessions JOIN leases ON leases.session = sessions.id
+    WHERE sessions.label IN ('gpu', 'cpu') AND sessions.label IS NOT NULL
+    AND sessions.waiting_since IS NOT NULL AND leases.host IS NULL
+    ORDER BY sessions.waiting_since, sessions.id LIMIT 1
+"""
