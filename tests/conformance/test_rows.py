@@ -41,25 +41,22 @@ is in the matrix.
 """
 
 RARE = {
-    "opencode": ("plugins",),
     "opencode2": (
         *("steer", "queue", "redirect", "timeout", "stall_timeout", "add_dirs", "background"),
-        *("plugins", "skills"),
     ),
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
         *("effort", "resume", "timeout", "stall_timeout"),
         *("questions", "set_model", "cost", "max_budget_usd", "set_limits"),
     ),
-    "opencode-acp": ("set_limits", "images", "mcp_servers"),
+    "opencode-acp": ("set_limits", "images"),
 }
 """Rows that are tried rarely on an agent that starts programs for each session, or servers.
 
 The verbs are in these agents' parts of the matrix as well, and so are claude-acp's questions and
 set_model; its effort, resume and cost are in tests/agents/acp/test_driver.py. What ends a turn
 after a time or for money is the session's, and tried with three other agents; what opencode2 may
-do unasked is decided as for opencode. What a folder has of plug-ins and skills is loaded by
-OpenCode itself, and seen with it in tests/trust; MCP servers are the ACP driver's, as above.
+do unasked is decided as for opencode.
 """
 
 ANNOUNCING = [

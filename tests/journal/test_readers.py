@@ -146,3 +146,7 @@ async def test_process_that_wants_very_many_leaves_room_for_others(
 async def test_session_that_is_not_there_has_no_readers(owner: Journal, reader: Presence) -> None:
     with pytest.raises(NotFound):
         await owner.readers.join(_stream(reader, "nobody"), "")
+
+
+async def test_telling_nothing_is_no_error(owner: Journal) -> None:
+    await owner.readers.tell([])

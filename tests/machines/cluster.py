@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import psutil
 import psycopg
 from tests.faults.chaos_parts import FAKE_URL, Folder
-from tests.machines.parts import LABEL, MODEL_URL, PLACES
+from tests.machines.parts import CHECKOUTS, LABEL, MODEL_URL, PLACES
 from tests.support.database_machine import DatabaseMachine
 from tests.support.machines import Machine, Network
 
@@ -67,6 +67,10 @@ class Cluster:
         self.laptops = [network.machine(f"laptop{number}") for number in range(laptops)]
         for machine in (*self.workers, *self.laptops):
             make_home(network.folder / machine.name)
+        checkouts = network.folder / CHECKOUTS
+        checkouts.mkdir()
+        for machine in self.workers:  # one path, and on each machine another disk
+            machine.run("mount", "-t", "tmpfs", "none", str(checkouts))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._models: list[psutil.Process] = []
         self._starts = TaskSet()
@@ -124,7 +128,8 @@ class Cluster:
         if self.agent == "fake":
             process = await self.part(machine, "worker")
         else:
-            given = ("--label", LABEL, "--capacity", str(PLACES))
+            work = str(self.network.folder / CHECKOUTS)
+            given = ("--label", LABEL, "--capacity", str(PLACES), "--work", work)
             process = await self.start(machine, "midflight", "worker", *given)
         self._running[machine.name] = process
 
@@ -161,6 +166,10 @@ class Cluster:
             for process in psutil.Process(outside.pid).children():
                 return process
         return None
+
+    def wake(self, machine: Machine) -> None:
+        """Wake who has gone in for a worker: it stands still when that does."""
+        self._running[machine.name].send_signal(signal.SIGCONT)
 
     async def end(self, machine: Machine, number: signal.Signals) -> None:
         """Send the worker, or the client, of a machine a signal that ends it."""

@@ -22,11 +22,13 @@ from midflight.errors import MidflightError
 from midflight.testing import FakeModel, ModelRequest, ScriptedModel, Step, Text, ToolCall, Words
 from midflight.worker import Worker
 
-__all__ = ["FIRST", "LABEL", "MODEL_URL", "PLACES"]
+__all__ = ["CHECKOUTS", "FIRST", "LABEL", "MODEL_URL", "PLACES"]
 
 FIRST = "first"
 PAUSE_S = 0.5
 LABEL = "play"
+CHECKOUTS = "checkouts"
+"""The folder of the workers' checkouts."""
 PLACES = 1
 """Fewer on all workers than there are sessions: so they are claimed and let go all the time."""
 
@@ -97,7 +99,8 @@ async def worker(folder: Folder) -> None:
     async with FakeModel(step) as fake:
         assert fake.url == FAKE_URL
         fake.conversations = kept
-        async with Worker(labels=[LABEL], capacity=PLACES):
+        work = folder.path / CHECKOUTS
+        async with Worker(labels=[LABEL], capacity=PLACES, work=work):
             tell("ready")
             await stopped.wait()
 

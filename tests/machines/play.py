@@ -193,12 +193,14 @@ async def _stop(play: Play, fault: Fault) -> None:
     alone = fault.setdefault("alone", play.chance.random() < 0.5)
     worker = play.cluster.worker_of(machine)
     stopped = [worker] if alone and worker is not None else machine.processes()
-    for number in (signal.SIGSTOP, signal.SIGCONT):
-        for process in stopped:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-        if number == signal.SIGSTOP:
-            await asyncio.sleep(fault["seconds"])  # noqa: TID251 - that long
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+    await asyncio.sleep(fault["seconds"])  # noqa: TID251 - that long
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
+    play.cluster.wake(machine)
 
 
 async def _cut(play: Play, fault: Fault) -> None:

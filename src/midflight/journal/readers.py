@@ -90,9 +90,11 @@ class Readers:
         return Streams(found, crowded)
 
     async def tell(self, payloads: Iterable[tuple[str, str]]) -> None:
-        """Call processes by their ids, all at once, in this order."""
-        to, what = zip(*((channel(reader), payload) for reader, payload in payloads), strict=True)
-        await self._read(lambda c: c.execute(_CALLS, {"to": [*to], "what": [*what]}))
+        """Call processes by their ids, all at once, in this order; nobody, if there are none."""
+        calls = [(channel(reader), payload) for reader, payload in payloads]
+        if calls:
+            to, what = zip(*calls, strict=True)
+            await self._read(lambda c: c.execute(_CALLS, {"to": [*to], "what": [*what]}))
 
 
 _CALLS = text("""

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _KEY = "sk-ant-scripted"
-# The third is the pytest plugin's leak check. The last says how far Bun, which OpenCode and Claude
-# Code run on, compiles their JavaScript: a program that ends after a turn or two starts sooner
-# where it does not go all the way.
-_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN", "BUN_JSC_useDFGJIT")
+_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
 
 
 def env_for(
