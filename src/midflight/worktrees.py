@@ -6,10 +6,10 @@ A session belongs to the worktree that its folder is in; neither stores anything
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -17,7 +17,6 @@ from midflight import commands as c
 from midflight._util.files import current_folder, shown
 from midflight._util.text import slug
 from midflight.agents import NAMES
-from midflight.client.client import Client
 from midflight.config.files import read_user
 from midflight.errors import Conflict, HostGone, MidflightError, NotAllowed, NotFound
 from midflight.git import discard as discarding
@@ -33,9 +32,12 @@ from midflight.git.repository import (
     uncommitted,
     worktree_at,
 )
-from midflight.info import SessionInfo
+from midflight.info import Outcome, SessionInfo
 from midflight.lineage import inside
+from midflight.questions import AskWorktree, AskWorktreeDiff, DoWorktree, Question
 from midflight.state.session import BUSY
+
+T = TypeVar("T")
 
 
 class WorktreeOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,69 @@ class SessionWorktree(NamedTuple):
         )
 
 
+class Sessions(Protocol):
+    """What is needed of whoever knows the sessions: `midflight.client.Client` has it all."""
+
+    async def info(self, name: str | None = None) -> SessionInfo:
+        """Return the session that is meant."""
+        ...
+
+    async def elsewhere(self, session: str) -> bool:
+        """Tell whether a session's folder is on another machine."""
+        ...
+
+    async def ask(self, session: str, question: Question, kind: type[T]) -> T:
+        """Have a host on that machine answer."""
+        ...
+
+    async def neighbours(self) -> list[SessionInfo]:
+        """Return the sessions of this machine."""
+        ...
+
+    async def readable(self, sessions: Iterable[str]) -> list[str]:
+        """Return those that may be read."""
+        ...
+
+    async def check(self, session: str, command: c.Command) -> None:
+        """Raise `NotAllowed` for a command that must not be given."""
+        ...
+
+    async def carry_out(self, session: str, command: c.Command) -> Outcome:
+        """Have a command carried out."""
+        ...
+
+
+class FarWorktree(NamedTuple):
+    """The worktree of a session on another machine: what is to be done there is asked of it."""
+
+    info: SessionInfo
+    client: Sessions
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.info.name
+
+    async def row(self) -> WorktreeRow:
+        """Return what there is to say of it."""
+        return await self.client.ask(self.info.id, AskWorktree(), WorktreeRow)
+
+    async def diff(self) -> Diff:
+        """Return what a merge would bring; it may be cut."""
+        return await self.client.ask(self.info.id, AskWorktreeDiff(), Diff)
+
+    async def do(
+        self, action: Literal["merge", "branch", "discard"], name: str = ""
+    ) -> WorktreeOutcome:
+        """Have it merged, handed over or discarded."""
+        await self.client.check(self.info.id, c.Close())  # its host looks again
+        verb = DoWorktree(action=action, name=name)
+        return await self.client.ask(self.info.id, verb, WorktreeOutcome)
+
+
+AnyWorktree = SessionWorktree | FarWorktree
+
+
 def setup_command() -> str | None:
     """Return what the user's file has run in a new folder, where a person begins the session.
 
@@ -155,7 +220,7 @@ async def own_worktree(
 class SessionWorktrees:
     """What can be done with the worktrees of sessions."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Sessions) -> None:
         """``client`` has been entered."""
         self._client = client
 
@@ -175,7 +240,7 @@ class SessionWorktrees:
             for each in found
         ]
 
-    async def find(self, name: str | None, here: Path) -> SessionWorktree:
+    async def find(self, name: str | None, here: Path) -> AnyWorktree:
         """Return the worktree of a session, or the one with a name in the repository ``here``.
 
         Without a name it is the one that this folder is in, or that of the newest session that has
@@ -189,9 +254,13 @@ class SessionWorktrees:
             return await self._named(name, here)
         return await self.of(info, here)
 
-    async def of(self, info: SessionInfo, here: Path) -> SessionWorktree:
-        """Return the worktree of a session. Raises `Conflict` if it has none here."""
-        await self._client.check_here(info.id)
+    async def of(self, info: SessionInfo, here: Path) -> AnyWorktree:
+        """Return the worktree of a session. Raises `Conflict` if it has none here.
+
+        Whether one on another machine has one is seen when it is asked.
+        """
+        if await self._client.elsewhere(info.id):
+            return FarWorktree(info, self._client)
         tree = await worktree_at(Path(info.cwd), here)
         if tree is None:
             if not _is_folder(info.cwd):
@@ -232,11 +301,13 @@ class SessionWorktrees:
 
     # Verbs --------------------------------------------------------------------------------
 
-    async def diff(self, worktree: SessionWorktree) -> Diff:
+    async def diff(self, worktree: AnyWorktree) -> Diff:
         """Return what a merge would bring, with what is not committed yet.
 
         Raises `NotAllowed` where a session works there that may not be read here.
         """
+        if isinstance(worktree, FarWorktree):
+            return await worktree.diff()
         ids = [info.id for info in worktree.sessions]
         if await self._client.readable(ids) != ids:
             raise NotAllowed("an agent reads only what it has begun", "ask the user")
@@ -247,22 +318,14 @@ class SessionWorktrees:
             )
         return await diff(worktree.tree.folder, [await base_of(worktree.tree)])
 
-    async def merge(self, worktree: SessionWorktree, *, tell: bool) -> WorktreeOutcome:
+    async def merge(self, worktree: AnyWorktree, *, tell: bool) -> WorktreeOutcome:
         """Merge it where it came from; with ``tell`` its session gets a message about conflicts."""
+        if isinstance(worktree, FarWorktree):
+            outcome = await worktree.do("merge")
+            return await self._told(outcome, [worktree.info], tell=tell)
         await self._check(worktree)
         merged = await merging.merge(worktree.tree, worktree.name)
-        messaged = bool(merged.conflicts and tell and worktree.sessions)
-        if messaged:
-            await self._client.carry_out(
-                worktree.sessions[0].id,
-                c.Send(
-                    text=f"Your branch {worktree.tree.branch} conflicts with"
-                    f" {merged.into.branch} in: {merging.listed(merged.conflicts)}."
-                    f" Merge {merged.into.branch} into your branch in your folder, resolve the"
-                    " conflicts, commit, and say when it is done."
-                ),
-            )
-        return _outcome(
+        outcome = _outcome(
             "merge",
             worktree,
             commit=merged.commit,
@@ -270,18 +333,37 @@ class SessionWorktrees:
             folder=shown(merged.into.folder),
             new=merged.new,
             conflicts=[shown(path) for path in merged.conflicts],
-            told=messaged,
         )
+        return await self._told(outcome, worktree.sessions, tell=tell)
 
-    async def branch(self, worktree: SessionWorktree, name: str = "") -> WorktreeOutcome:
+    async def _told(
+        self, merged: WorktreeOutcome, sessions: Sequence[SessionInfo], *, tell: bool
+    ) -> WorktreeOutcome:
+        """Tell the first of some sessions of the conflicts, if there are some."""
+        if not (merged.conflicts and tell and sessions):
+            return merged
+        text = (
+            f"Your branch {merged.branch} conflicts with"
+            f" {merged.into} in: {merging.listed(merged.conflicts)}."
+            f" Merge {merged.into} into your branch in your folder, resolve the"
+            " conflicts, commit, and say when it is done."
+        )
+        await self._client.carry_out(sessions[0].id, c.Send(text=text))
+        return msgspec.structs.replace(merged, told=True)
+
+    async def branch(self, worktree: AnyWorktree, name: str = "") -> WorktreeOutcome:
         """Have its branch hold all of it, for a pull request; also as ``name`` if it is set."""
+        if isinstance(worktree, FarWorktree):
+            return await worktree.do("branch", name)
         await self._check(worktree)
         ready = await merging.hand_over(worktree.tree, worktree.name, name)
         outcome = _outcome("branch", worktree, commit=ready.commit, command=ready.command)
         return msgspec.structs.replace(outcome, branch=ready.branch)
 
-    async def discard(self, worktree: SessionWorktree) -> WorktreeOutcome:
+    async def discard(self, worktree: AnyWorktree) -> WorktreeOutcome:
         """Throw it away, with a snapshot of all that is only there; its agents are ended."""
+        if isinstance(worktree, FarWorktree):
+            return await worktree.do("discard")
         await self._check(worktree)
         for info in worktree.sessions:
             if info.host is not None:

@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.cluster.conftest import HERE, Hosts
-from tests.support.events import PATIENCE_S, of, until
-from tests.support.host import have, journal_of
+from tests.support.events import of, until
+from tests.support.host import have, journal_of, settled_in
 from tests.support.journal import silence, sql
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.address import Address
 from midflight.client.client import Client
-from midflight.errors import HostGone, NotAllowed, NotFound, StoreFailed
+from midflight.errors import NotAllowed, NotFound, StoreFailed
 from midflight.host import Host
-from midflight.journal import Journal
 from midflight.journal.inbox import Inbox, Sender, Settled
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
@@ -28,14 +27,6 @@ from midflight.values import Who
 from midflight.who import here
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
-
-
-async def _settled(journal: Journal, session: str, id: str) -> Settled:
-    """Wait until the owner has carried out a command."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (settled := await journal.inbox.settled(session, id)) is None:
-            pass
-    return settled
 
 
 async def test_owner_knows_who_has_sent_a_message(begin: Begin, client: Client) -> None:
@@ -122,7 +113,7 @@ async def test_agent_gets_no_further_by_an_inbox_than_by_a_socket(begin: Begin, 
     await journal.inbox.put(session.id, "k1", command, agent)
 
     with pytest.raises(NotAllowed):
-        (await _settled(journal, session.id, "k1")).result()
+        (await settled_in(journal, session.id, "k1")).result()
 
 
 async def test_error_that_comes_too_late_for_its_sender_is_a_notice(
@@ -179,15 +170,6 @@ async def test_message_for_an_owner_that_dies_is_carried_out_here_once(
     assert outcome.message == "m1"
     said = of(e.MessageAccepted, await client.history(session.id))
     assert [one.text for one in said] == ["begin", "go"]
-
-
-async def test_what_only_a_host_can_tell_is_asked_on_its_machine(
-    begin: Begin, client: Client
-) -> None:
-    _, session = await begin()
-
-    with pytest.raises(HostGone, match="on another machine"):
-        await client.effects(session.id, "a-request", {})
 
 
 async def test_session_on_another_machine_is_removed(begin: Begin, client: Client) -> None:

@@ -23,7 +23,7 @@ from midflight.client.session import RemoteSession
 from midflight.errors import Conflict, InvalidInput
 from midflight.host import Host
 from midflight.info import AgentInfo
-from midflight.journal import Journal, JournalLocation
+from midflight.journal import Journal, JournalLocation, SessionRow
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 from midflight.wire import WIRE
@@ -62,10 +62,10 @@ async def test_mode_is_known_with_the_notice_of_its_change(
     asked = 0
     ask = Placement.agent
 
-    async def count(self: Placement, address: str, session: str) -> AgentInfo:
+    async def count(self: Placement, session: SessionRow) -> AgentInfo:
         nonlocal asked
         asked += 1
-        return await ask(self, address, session)
+        return await ask(self, session)
 
     monkeypatch.setattr(Placement, "agent", count)
     if older:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.support.events import PATIENCE_S
 
 from midflight import commands as c
 from midflight.address import Address
@@ -16,6 +18,7 @@ from midflight.host import Host
 from midflight.host.service import SessionService
 from midflight.host.sessions import SessionTable
 from midflight.journal import Journal
+from midflight.journal.inbox import Settled
 from midflight.options import Options
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "journal_of",
     "post",
     "service_of",
+    "settled_in",
     "share_environment",
     "share_secrets",
     "table_of",
@@ -78,3 +82,11 @@ async def post(host: Host, path: str, body: bytes) -> bytes:
 async def close(host: Host, session: str) -> None:
     """Have a host close a session."""
     await post(host, f"/sessions/{session}/commands", c.encode(c.Close()))
+
+
+async def settled_in(journal: Journal, session: str, id: str) -> Settled:
+    """Wait until a host has carried out what was left in the inbox."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (settled := await journal.inbox.settled(session, id)) is None:
+            pass
+    return settled

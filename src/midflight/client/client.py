@@ -7,10 +7,10 @@ import contextlib
 import copy
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import msgspec
 
@@ -31,10 +31,16 @@ from midflight.journal import HostRow, Journal, restored
 from midflight.journal.base import SessionReader
 from midflight.journal.choice import JournalAddress
 from midflight.options import Options, SessionOptions, documented
+from midflight.questions import AskDiff, Question
 from midflight.session.image_files import ImageSource, read_images
 from midflight.state.search import MOST_HITS, Found
 from midflight.values import Door, SessionStatus, Who
 from midflight.who import DOOR
+
+if TYPE_CHECKING:
+    from midflight.git.diff import Diff
+
+T = TypeVar("T")
 
 PAGE = 1_000
 """How many events a page has at most."""
@@ -129,9 +135,29 @@ class Client:
         rows = await self._journal.sessions()
         return await self._journal.infos([row for row in rows if not row.elsewhere])
 
-    async def check_here(self, session: str) -> None:
-        """Raise `Conflict` where the folder of a session, by its id, is on another machine."""
-        (await self._journal.find(session, exact=True)).check_here()
+    async def elsewhere(self, session: str) -> bool:
+        """Tell whether the folder of a session, by its id, is on another machine."""
+        return (await self._journal.find(session, exact=True)).elsewhere
+
+    async def ask(self, session: str, question: Question, kind: type[T]) -> T:
+        """Have a host on the machine of a session, by its id, answer a question.
+
+        Raises what it raises there, or `HostGone` or `Conflict` where nobody can be asked.
+        """
+        row = await self._authorizer.find(session, exact=True)
+        return await self._placement.ask(row, question, kind)
+
+    async def diff(self, session: str, paths: Sequence[str] = ()) -> Diff:
+        """Return what has changed in the folder of a session, by its id, since it began.
+
+        Raises `Conflict` where there is no git. On another machine it may be cut.
+        """
+        from midflight.git.diff import Diff, diff_since
+
+        row = await self._authorizer.find(session, exact=True)
+        if row.elsewhere:
+            return await self._placement.ask(row, AskDiff(paths=tuple(paths)), Diff)
+        return await diff_since(Path(row.cwd), row.created, paths)
 
     async def info(
         self,
@@ -154,9 +180,9 @@ class Client:
         Of one that is not at work it is what agents of its kind can do. Raises `NotFound`.
         """
         row = await self._authorizer.find(session, exact=True)
-        if row.address is not None and not row.far:
+        if row.address is not None:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
-                seen = await self._placement.agent(row.address, session)
+                seen = await self._placement.agent(row)
                 return msgspec.structs.replace(seen, options=seen.options or row.options)
         build = Options.build if row.label is None else Options.build_elsewhere
         return AgentInfo(

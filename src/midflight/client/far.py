@@ -184,11 +184,11 @@ class _FarStream:
             while self._pieces:
                 items = unpacker.take(self._pieces.popleft())
                 if items is not None:
-                    if not self._confirmed and AGENT not in items:
-                        yield [None]
-                    self._confirmed = True
+                    first, self._confirmed = not self._confirmed, True
                     async for told in self._all_told(items, agent):
                         yield told
+                    if first:  # the host knows of the reader
+                        yield [None]
 
     async def _all_told(self, items: list[Item], agent: AskAgent) -> AsyncGenerator[list[Told]]:
         """Yield what a batch says.
@@ -203,7 +203,8 @@ class _FarStream:
                     async for page in self._on_disk(item):
                         yield page
                 elif item == AGENT:
-                    yield [await _asked(agent)]
+                    with contextlib.suppress(MidflightError):  # which is less than what happens
+                        yield [await agent()]
                 elif item == END:
                     self._over = True
             if self._told == self._read and isinstance(together[0], Piece):
@@ -226,9 +227,3 @@ class _FarStream:
                 return
             self._read = page[-1].seq or self._read
             yield [*page]
-
-
-async def _asked(agent: AskAgent) -> AgentInfo | None:
-    with contextlib.suppress(MidflightError):
-        return await agent()
-    return None

@@ -6,18 +6,24 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
+
+import msgspec
 
 from midflight import commands as c
 from midflight import lineage
 from midflight.authorization import MAY_ANSWER
-from midflight.errors import HostGone, StoreFailed
+from midflight.errors import HostGone, MidflightError, StoreFailed
 from midflight.info import Outcome
 from midflight.journal import Journal
 from midflight.journal.inbox import WAIT_S, Sender, Settled
 from midflight.journal.presence import Presence
+from midflight.questions import Question, encode
 from midflight.who import DEVICE, DOOR, caller
+
+T = TypeVar("T")
 
 FIRST_LOOK_S = 0.01
 LOOK_S = 0.25
@@ -40,24 +46,16 @@ async def leave(
     command = c.decode(body)
     known = command.id if isinstance(command, (c.Send, c.Redirect)) else None
     id = known or uuid.uuid4().hex  # noqa: A001 - as everywhere
-    loop = asyncio.get_running_loop()
-    until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
-    settled: Settled | None = None
-    async with _called_back(journal.presence) as (reply_to, called, hears):
-        await journal.inbox.put(session, id, body, sender_of(headers), reply_to=reply_to)
-        while settled is None and loop.time() < until:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(OWNER_S if hears() else pause):
-                    await called.wait()
-            called.clear()
-            pause = min(pause * 1.5, LOOK_S)
-            with contextlib.suppress(StoreFailed):  # the server may be back soon; it has it
-                settled = await journal.inbox.settled(session, id)
-                if settled is None and loop.time() - owner_seen > OWNER_S:
-                    owner_seen = loop.time()
-                    ended = (await journal.find(session, exact=True)).host is None
-                    if ended and await journal.inbox.withdraw(session, id):
-                        return None
+
+    async def gone() -> bool:
+        ended = (await journal.find(session, exact=True)).host is None
+        return ended and await journal.inbox.withdraw(session, id)
+
+    async with _called_back(journal.presence) as wait:
+        await journal.inbox.put(session, id, body, sender_of(headers), reply_to=wait.reply_to)
+        settled = await _settled(journal, session, id, wait, gone)
+    if settled is GONE:
+        return None
     if settled is None:
         raise HostGone(
             "the session's host, on another machine, has not taken the command yet",
@@ -66,20 +64,96 @@ async def leave(
     return settled.result()
 
 
+async def ask(
+    journal: Journal,
+    session: str,
+    host: str,
+    question: Question,
+    *,
+    kind: type[T],
+    headers: Mapping[str, str],
+) -> T:
+    """Ask a host about a session on its machine, and return what it answers.
+
+    Raises the error that it reports, or `HostGone` where it takes its time or ends.
+    """
+    id = uuid.uuid4().hex  # noqa: A001 - as everywhere
+    sender = sender_of(headers)
+
+    async def gone() -> bool:
+        return not any(one.alive for one in await journal.hosts() if one.id == host)
+
+    async with _called_back(journal.presence) as wait:
+        await journal.inbox.put(
+            session, id, encode(question), sender, reply_to=wait.reply_to, asked=host
+        )
+        try:
+            settled = await _settled(journal, session, id, wait, gone)
+        finally:
+            with contextlib.suppress(StoreFailed):
+                await journal.inbox.forget(session, id)
+    if settled is None or settled is GONE:
+        why = "does not answer" if settled is None else "has ended"
+        raise HostGone(f"the host that was asked, on another machine, {why}", "ask again")
+    if settled.error is not None:
+        raise MidflightError.from_plain(settled.error)
+    try:
+        return msgspec.convert(settled.answer, kind)
+    except msgspec.ValidationError as error:
+        raise HostGone(f"the host has answered what cannot be read: {error}") from error
+
+
+class _Waiting(NamedTuple):
+    """Where to reply to, what a reply sets, and whether replies are heard by now."""
+
+    reply_to: str | None
+    called: asyncio.Event
+    hears: Callable[[], bool]
+
+
+GONE = Settled()
+"""Nobody is there any more who could carry it out."""
+
+
+async def _settled(
+    journal: Journal,
+    session: str,
+    id: str,
+    wait: _Waiting,
+    gone: Callable[[], Awaitable[bool]],
+) -> Settled | None:
+    """Wait for what an entry comes to; None if that takes too long, `GONE` if it cannot."""
+    loop = asyncio.get_running_loop()
+    until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
+    while loop.time() < until:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OWNER_S if wait.hears() else pause):
+                await wait.called.wait()
+        wait.called.clear()
+        pause = min(pause * 1.5, LOOK_S)
+        with contextlib.suppress(StoreFailed):  # the server may be back soon; it has it
+            settled = await journal.inbox.settled(session, id)
+            if settled is not None:
+                return settled
+            if loop.time() - owner_seen > OWNER_S:
+                owner_seen = loop.time()
+                if await gone():
+                    return GONE
+    return None
+
+
 @contextlib.asynccontextmanager
-async def _called_back(
-    presence: Presence | None,
-) -> AsyncIterator[tuple[str | None, asyncio.Event, Callable[[], bool]]]:
-    """Enter where to reply to, what is set by a reply, and whether replies are heard by now.
+async def _called_back(presence: Presence | None) -> AsyncIterator[_Waiting]:
+    """Enter what is needed to wait for a reply.
 
     The command does not wait for the connection: where it is slow, the answer is looked for.
     """
     if presence is None:
-        yield None, asyncio.Event(), lambda: False
+        yield _Waiting(None, asyncio.Event(), lambda: False)
         return
     async with presence.kept():
         with presence.awaiting() as (reply_to, called):
-            yield reply_to, called, lambda: presence.hears
+            yield _Waiting(reply_to, called, lambda: presence.hears)
 
 
 def sender_of(headers: Mapping[str, str]) -> Sender:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import os
 import weakref
 from collections.abc import AsyncGenerator, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from midflight import commands as c
@@ -22,8 +23,9 @@ from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
 from midflight.family import Beginning
-from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
+from midflight.info import AgentInfo, EditedInput, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import TTL_S, HostRow, Journal, SessionRow
+from midflight.questions import AskAgent, AskEffects, Question
 from midflight.values import Who
 from midflight.who import DEVICE, DOOR
 
@@ -33,11 +35,16 @@ KNOWS_S = 2.0
 ACCEPT_S = 15.0
 """How long a host may take to accept a task: no agent starts before that."""
 
+AGENT_S = 5.0
+"""How long a host on another machine may take to say what an agent can do."""
+
 TRIES = 3
 """How often a command looks for the session's host, which may have ended meanwhile."""
 
 MOMENT_S = 0.02
 """How long a session is left alone that somebody has for a moment."""
+
+T = TypeVar("T")
 
 Answers = Mapping[Address, Mapping[str, Any]]
 """What hosts have answered; nothing, if one has not."""
@@ -163,12 +170,11 @@ class Placement:
         return row
 
     async def effects(self, session: str, request: str, body: bytes) -> EffectsInfo:
-        """Ask a session's host what a call would do. Raises the error that it answers.
-
-        A host on another machine gets commands, and no questions: `HostGone`.
-        """
-        if (await self._journal.find(session, exact=True)).far:
-            raise HostGone("the session runs on another machine", "ask for it there")
+        """Ask a session's host what a call would do. Raises the error that it answers."""
+        row = await self._journal.find(session, exact=True)
+        if row.far:
+            edited = read(body, EditedInput)
+            return await self.ask(row, AskEffects(request=request, input=edited.input), EffectsInfo)
         address = await self._address(session)
         if address is None:
             raise NotFound("this session is at rest, and asks nothing")
@@ -211,7 +217,8 @@ class Placement:
         ``attend`` says that a person is there to answer.
         """
         if session.far:
-            return self._far.events(session, after, attends=attend, agent=_unknown)
+            ask = functools.partial(self.agent, session)
+            return self._far.events(session, after, attends=attend, agent=ask)
         path = f"/sessions/{session.id}/events?after={after}" + ("&attend=1" if attend else "")
         return stream(Address.parse(session.address or ""), path)
 
@@ -219,11 +226,41 @@ class Placement:
         """Read along no more."""
         await self._far.close()
 
-    async def agent(self, address: str, session: str) -> AgentInfo:
-        """Ask the host at an address for a session's agent. Raises the error that it answers."""
-        return read(
-            await call(Address.parse(address), "GET", f"/sessions/{session}/agent"), AgentInfo
+    async def agent(self, session: SessionRow) -> AgentInfo:
+        """Ask the host of a session, which has one, for its agent.
+
+        Raises the error that it answers; `HostGone` where one on another machine knows no answer.
+        """
+        if session.far:
+            try:
+                async with asyncio.timeout(AGENT_S):
+                    return await self.ask(session, AskAgent(), AgentInfo)
+            except (MidflightError, TimeoutError) as error:
+                raise HostGone(f"what its agent can do is not known: {error}") from error
+        address = Address.parse(session.address or "")
+        return read(await call(address, "GET", f"/sessions/{session.id}/agent"), AgentInfo)
+
+    async def ask(self, session: SessionRow, question: Question, kind: type[T]) -> T:
+        """Have a host on the machine of a session answer: its own, or any one of that machine.
+
+        Raises the error that it answers, or `Conflict` where none is up.
+        """
+        host = session.host or await self._host_on(session.machine)
+        if host is None:
+            raise Conflict(
+                f"session {session.name} is at rest on {session.machine}, and no host is up there",
+                "a message resumes it there; or look at it there",
+            )
+        return await inbox.ask(
+            self._journal, session.id, host, question, kind=kind, headers=self._headers
         )
+
+    async def _host_on(self, machine: str) -> str | None:
+        """Return a host of a machine that lives, the newest, if there is one."""
+        for host in reversed(await self._journal.hosts()):
+            if host.alive and host.machine == machine and host.address:
+                return host.id
+        return None
 
     async def recover(self, session: str, seq: int) -> None:
         """Have everything ended that hosts which died have left open.
@@ -314,10 +351,6 @@ class Placement:
                 if host.address == str(address):
                     return host.older
         return ""
-
-
-async def _unknown() -> AgentInfo:
-    raise HostGone("the session runs on another machine", "ask for it there")
 
 
 async def _ask(address: Address, query: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -18,15 +18,18 @@ from midflight import events as e
 from midflight.address import ServerAddress
 from midflight.client.http import Told, call, read, read_session, stream
 from midflight.environment import TOKEN_VARIABLE
-from midflight.errors import NotFound, Unauthorized, UnsupportedOption
+from midflight.errors import Conflict, NotFound, Unauthorized, UnsupportedOption
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.info import decode as decode_info
 from midflight.journal import HostRow, SessionRow
 from midflight.journal.base import ONLY_SAID, WHOLE, Past
+from midflight.questions import Question
 from midflight.state.search import Found
 from midflight.state.session import State
 from midflight.values import Who
 from midflight.who import DOOR
+
+T = TypeVar("T")
 
 
 class ServerLink:
@@ -223,9 +226,13 @@ class ServerPlacement:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def agent(self, address: str, session: str) -> AgentInfo:
+    async def agent(self, session: SessionRow) -> AgentInfo:
         """Return what a session's agent can do."""
-        return read(await self._link.ask(f"/sessions/{session}/agent"), AgentInfo)
+        return read(await self._link.ask(f"/sessions/{session.id}/agent"), AgentInfo)
+
+    async def ask(self, session: SessionRow, question: Question, kind: type[T]) -> T:
+        """What is asked of a host, the server asks itself. Raises `Conflict`."""
+        raise Conflict("a server is not asked this", "its own routes have it")
 
     async def recover(self, session: str, seq: int) -> None:
         """Nothing is left to do: the server does so for whoever follows a session."""

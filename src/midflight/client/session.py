@@ -308,9 +308,9 @@ class RemoteSession(BaseSession):
     async def _look(self) -> None:
         """Ask what the session's agent can do, and in which mode it works: no event reports it."""
         self._row = await self._journal.find(self.id, exact=True)
-        if self._row.address is not None and not self._row.far:
+        if self._row.address is not None:
             with contextlib.suppress(NotFound, HostGone):  # it is parked just now
-                self._agent = await self._placement.agent(self._row.address, self.id)
+                self._agent = await self._placement.agent(self._row)
                 return
         if self._agent is not None:
             mode = self._row.permission_mode

@@ -33,12 +33,19 @@ _SHOW = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=al
 class Diff(NamedTuple):
     """What is different: the files in a list, and all of it; ``commit`` is empty if there is none.
 
-    It is text as git writes it, with the folder's files and their names in it.
+    It is text as git writes it, with the folder's files and their names in it. ``left_out`` is how
+    many characters are missing of it.
     """
 
     commit: str
     files: str
     diff: str
+    left_out: int = 0
+
+    def cut(self, most: int) -> Diff:
+        """Return it with so many characters of each at most."""
+        left_out = self.left_out + max(0, len(self.diff) - most)
+        return Diff(self.commit, self.files[:most], self.diff[:most], left_out)
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,12 @@
-"""What a host does for senders on other machines: it carries out what they have left for it."""
+"""What a host does for senders on other machines: it carries out what they have left for it.
+
+Commands for a session are carried out one by one; questions are answered beside them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -19,6 +23,9 @@ from midflight.journal.inbox import WAIT_S, Entry, Settled
 LOOK_AGAIN_S = 3.0
 """How often the inbox is looked at without a call, which can be lost."""
 
+QUESTIONS = 4
+"""How many questions are answered at the same time."""
+
 
 class InboxReader:
     """Carries out the commands in the inbox of a host's sessions: for each one by one, in order."""
@@ -29,6 +36,7 @@ class InboxReader:
         self._service = service
         self._busy: set[str] = set()
         self._tasks = TaskSet()
+        self._few = asyncio.Semaphore(QUESTIONS)
 
     async def serve(self) -> None:
         """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
@@ -50,6 +58,10 @@ class InboxReader:
         if host is None or self._service.closing:
             return
         entries = await self._journal.inbox.take(host, self._busy)
+        for question in entries:
+            if question.asked:
+                self._tasks.start(self._answer(question))
+        entries = [entry for entry in entries if not entry.asked]
         for session, those in itertools.groupby(entries, lambda entry: entry.session):
             self._busy.add(session)
             self._tasks.start(self._carry_out_all(session, list(those)))
@@ -70,16 +82,33 @@ class InboxReader:
             return Settled(outcome=await self._obey(entry))
         except (HostGone, StoreFailed):
             raise
-        except MidflightError as error:
-            wrong = error
         except Exception as error:  # noqa: BLE001 - the sender has to be told
-            from midflight.host.http.problems import Unexpected, log
-
-            log(error, self._service.masked)
-            wrong = Unexpected(error)
+            wrong = self._told(error)
         if time.time() - entry.given > WAIT_S:  # nobody waits for the answer any more
             self._service.report(entry.session, wrong, c.id_in(entry.command) or entry.id)
         return Settled(error=wrong.plain())
+
+    async def _answer(self, entry: Entry) -> None:
+        """Answer a question, whatever is carried out meanwhile; a few at a time."""
+        from midflight.host.answers import Answers
+
+        async with self._few:
+            try:
+                answer = await Answers(self._journal, self._service).answer(entry)
+                settled = Settled(answer=answer)
+            except Exception as error:  # noqa: BLE001 - who asks has to be told
+                settled = Settled(error=self._told(error).plain())
+        with contextlib.suppress(StoreFailed):  # who asks gives up by itself
+            await self._journal.inbox.settle(entry, settled)
+
+    def _told(self, error: Exception) -> MidflightError:
+        """Return what the sender is told of an error."""
+        if isinstance(error, MidflightError):
+            return error
+        from midflight.host.http.problems import Unexpected, log
+
+        log(error, self._service.masked)
+        return Unexpected(error)
 
     async def _obey(self, entry: Entry) -> Outcome:
         command, sender = c.decode(entry.command), entry.sender

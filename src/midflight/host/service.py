@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +25,9 @@ from midflight.options import Options
 from midflight.session.told import tell
 from midflight.state.search import MOST_HITS, Found
 from midflight.values import SessionStatus, Who
+
+if TYPE_CHECKING:
+    from midflight.git.diff import Diff
 
 PAGE = 1_000
 """How many events are read from the journal at a time, and a page has at most."""
@@ -196,6 +200,17 @@ class SessionService:
         if session is None:
             raise NotFound("this session is at rest, and asks nothing")
         return EffectsInfo(effects=await session.effects_of(request, input))
+
+    async def diff(self, id: str, paths: Sequence[str] = ()) -> Diff:
+        """Return what has changed in a session's folder since it began.
+
+        Raises `Conflict` where the folder is on another machine, or there is no git.
+        """
+        from midflight.git.diff import diff_since
+
+        row = await self._journal.find(id, exact=True)
+        row.check_here()
+        return await diff_since(Path(row.cwd), row.created, paths)
 
     def report(self, id: str, error: MidflightError, command: str) -> None:
         """Tell those who read a session that a command, by its id, could not be carried out."""

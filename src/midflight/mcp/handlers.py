@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import msgspec
 
@@ -15,7 +14,6 @@ from midflight._util.sanitize import exact_line, one_name
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidInput, MidflightError, NotAllowed, NotFound
 from midflight.events import Request
-from midflight.git.diff import diff_since
 from midflight.git.repository import branch_of
 from midflight.info import SessionInfo
 from midflight.mcp import arguments as t
@@ -254,8 +252,7 @@ class Handlers:
         """Return what has changed in the session's folder."""
         info = await self._find(args.session)
         try:
-            await self._client.check_here(info.id)
-            diff = await diff_since(Path(info.cwd), info.created, args.paths)
+            diff = await self._client.diff(info.id, args.paths)
         except Conflict as error:
             error.hint = "read says what was done"
             raise

@@ -209,7 +209,7 @@ def changes(info: SessionInfo, diff: Diff, most: int) -> Changes:
         since=f"commit {diff.commit[:12]}" if diff.commit else "an empty repository",
         untrusted_files=LEAD + inert(diff.files)[-MAX_FILES:],
         untrusted_diff=LEAD + text[:most],
-        left_out=max(0, len(text) - most),
+        left_out=max(0, len(text) - most) + diff.left_out,
     )
 
 

@@ -16,6 +16,7 @@ from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
 from midflight.errors import HostGone, InvalidOption, NotFound
+from midflight.git.diff import Diff
 from midflight.host.service import Wanted
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.state.search import Found
@@ -108,6 +109,10 @@ class AllSessions:
     async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
         """Ask the session's host what a call would do with another input."""
         return await self._client.effects(id, request, input)
+
+    async def diff(self, id: str) -> Diff:
+        """Return what has changed in a session's folder, on whatever machine that is."""
+        return await self._client.diff(id)
 
     # Events -------------------------------------------------------------------------------
 

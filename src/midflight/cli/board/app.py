@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -30,7 +29,6 @@ from midflight.cli.options import resolve_options
 from midflight.cli.output import DIM
 from midflight.cli.parser import make_parser
 from midflight.errors import MidflightError
-from midflight.git.diff import diff_since
 
 if TYPE_CHECKING:
     from midflight.client.client import Client
@@ -384,8 +382,7 @@ class BoardApp(App[str | None]):
             board.said = "looking at the folder …"
             self.draw()
             try:
-                await (await self.feed.client()).check_here(info.id)
-                diff = await diff_since(Path(info.cwd), info.created)
+                diff = await (await self.feed.client()).diff(info.id)
             except MidflightError as error:
                 board.said = one_line(str(error), 1000)
             else:

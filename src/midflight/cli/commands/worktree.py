@@ -15,7 +15,13 @@ from midflight.cli.terminal.table import align
 from midflight.client.client import connect
 from midflight.errors import InvalidInput
 from midflight.git.merge import listed
-from midflight.worktrees import SessionWorktree, SessionWorktrees, WorktreeOutcome, WorktreeRow
+from midflight.worktrees import (
+    AnyWorktree,
+    SessionWorktree,
+    SessionWorktrees,
+    WorktreeOutcome,
+    WorktreeRow,
+)
 
 HEAD = ("NAME", "FROM", "CHANGES", "SESSION", "FOLDER")
 
@@ -87,7 +93,7 @@ def _diff(text: str) -> list[Fragment]:
     return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
 
 
-def _report(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
+def _report(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
     """Return what came of it, and what can be done next."""
     if done.action == "discard":
         return _discarded(done)
@@ -105,7 +111,7 @@ def _report(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
     return f"{text}To throw the worktree away: midflight worktree discard {_named(worktree)}\n"
 
 
-def _conflicting(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
+def _conflicting(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
     name, into = _named(worktree), one_line(done.into)
     text = (
         f"{done.branch} conflicts with {into} in: {listed(done.conflicts)}\n"
@@ -116,7 +122,7 @@ def _conflicting(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
             f"{one_name(worktree.name)} was told to merge {into} into its branch."
             f" To follow it: midflight attach {name}\n"
         )
-    else:
+    elif isinstance(worktree, SessionWorktree):
         folder = quote(one_line(str(worktree.tree.folder), 1000))
         text += f"To resolve it: git -C {folder} merge {quote(into)}\n"
     return f"{text}When it is resolved: midflight worktree merge {name}\n"
@@ -132,5 +138,5 @@ def _discarded(done: WorktreeOutcome) -> str:
     )
 
 
-def _named(worktree: SessionWorktree) -> str:
+def _named(worktree: AnyWorktree) -> str:
     return quote(one_name(worktree.name))

@@ -7,7 +7,6 @@ those of all hosts.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
@@ -21,7 +20,7 @@ from midflight import environment
 from midflight import events as e
 from midflight.authorization import MAY_ANSWER, AnswerGrant, AnswerScope, Authorizer, Caller
 from midflight.errors import EventsExpired, InvalidInput, InvalidOption, MidflightError
-from midflight.git.diff import diff_since
+from midflight.git.diff import Diff
 from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
 from midflight.host.http.new_session import NewSession
@@ -118,6 +117,10 @@ class Service(Protocol):
 
     async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
         """Return what a call that waits would do with another input."""
+        ...
+
+    async def diff(self, id: str) -> Diff:
+        """Return what has changed in a session's folder."""
         ...
 
     async def page(self, id: str, after: int, limit: int | None) -> list[e.Event]:
@@ -356,16 +359,8 @@ class _Api:
         return as_json(await self._service.search(info.id, text, before, limit))
 
     async def diff(self, request: Request) -> Response:
-        info = await self._info(request)
-        (await self._authorizer(request).find(info.id, exact=True)).check_here()
-        diff = await diff_since(Path(info.cwd), info.created)
-        cut = Changes(
-            commit=diff.commit,
-            files=diff.files[:MAX_DIFF_CHARS],
-            diff=diff.diff[:MAX_DIFF_CHARS],
-            left_out=max(0, len(diff.diff) - MAX_DIFF_CHARS),
-        )
-        return as_json(cut)
+        diff = await self._service.diff((await self._info(request)).id)
+        return as_json(Changes(**diff.cut(MAX_DIFF_CHARS)._asdict()))
 
     async def _stream(self, id: str, after: int, *, attends: bool) -> AsyncGenerator[bytes]:
         """Yield the events, a heartbeat where nothing happens, and that it lagged where it did.
