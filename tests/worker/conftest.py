@@ -57,24 +57,34 @@ def models() -> dict[str, FakeModel]:
 
 
 @pytest.fixture
-async def begin(
+def dispatch(
     client: Client,
     models: dict[str, FakeModel],
     fake_model: Callable[..., Awaitable[FakeModel]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> AsyncIterator[Begin]:
-    """Return a function from steps to a session that waits for a worker, followed from here."""
+) -> Begin:
+    """Return a function from steps to a session that waits for a worker."""
+
+    async def start(
+        *steps: Any, task: str = "go", on: str = "gpu", **options: Any
+    ) -> RemoteSession:
+        model = await fake_model(*steps)
+        have(monkeypatch, model.env(tmp_path))  # its names are stored, and no values
+        chosen = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path), **options}
+        session = await client.dispatch(task, on=on, **chosen)
+        models[session.id] = model
+        return session
+
+    return start
+
+
+@pytest.fixture
+async def begin(dispatch: Begin) -> AsyncIterator[Begin]:
+    """Return the same for one that is followed from here."""
     async with AsyncExitStack() as stack:
 
-        async def start(
-            *steps: Any, task: str = "go", on: str = "gpu", **options: Any
-        ) -> RemoteSession:
-            model = await fake_model(*steps)
-            have(monkeypatch, model.env(tmp_path))  # its names are stored, and no values
-            chosen = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path), **options}
-            session = await client.dispatch(task, on=on, **chosen)
-            models[session.id] = model
-            return await stack.enter_async_context(session)
+        async def start(*steps: Any, **options: Any) -> RemoteSession:
+            return await stack.enter_async_context(await dispatch(*steps, **options))
 
         yield start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client
 from midflight.errors import InvalidInput, InvalidOption, NotFound
+from midflight.host.recovery import recover
+from midflight.journal import Journal
 from midflight.testing import ModelRequest, Text
 
 
@@ -49,6 +52,38 @@ async def test_who_follows_a_session_that_waits_sees_it_begin(
     assert [type(event) for event in waiting] == [e.MessageAccepted, e.SessionEnded]
     async with asyncio.timeout(PATIENCE_S):
         assert isinstance(await anext(told), e.SessionResumed)
+
+
+async def test_recovery_that_comes_late_takes_nothing_from_its_line(
+    dispatch: Begin, client: Client, server: str, open_worker: Workers
+) -> None:
+    """Others may have recovered a session, and somebody said more to it, since it was looked at."""
+    session = await dispatch(Text("done"))
+    async with Journal(server) as journal, journal.as_host():
+        row, record, past = await journal.take(session.id)  # as of a worker that died in a turn
+        assert past.state is not None
+        (message,) = past.state.outbox.waiting()
+        cut = (
+            e.SessionResumed(reason="waiting"),
+            e.TurnStarted(origin="message", messages=(message.id,)),
+            e.MessageStarted(message=message.id),
+        )
+        record.begin(lambda seq: None, lambda error: None)
+        for seq, event in enumerate(cut, row.seq + 1):
+            record.append(e.stamp(event, seq=seq, session=row.id, turn=1, time=time.time()))
+        await record.close()
+        await recover(*await journal.take(session.id))
+        assert (await client.info(session.id)).status == "idle"
+        await client.carry_out(session.id, c.Send(text="more"))
+
+        await recover(*await journal.take(session.id))
+
+        assert (await client.info(session.id)).status == "waiting"
+    await open_worker()
+    async with session, asyncio.timeout(PATIENCE_S):
+        async for event in session.events(row.seq):
+            if isinstance(event, e.TurnEnded) and event.text == "done":
+                break
 
 
 async def test_idle_worker_is_called_and_need_not_look(

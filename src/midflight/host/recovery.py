@@ -64,6 +64,7 @@ async def recover(
         awaited=lambda: False,
         support=lambda capability: "not",
         wall_clock=time.time,
+        rationed=row.label is not None,
     )
     record.begin(lambda seq: None, lambda error: None)
     try:
@@ -74,13 +75,12 @@ async def recover(
             rules.finish("closed", time.monotonic())
         elif refused:
             rules.refuse(refused, time.monotonic())
-        waits = row.label is not None and not rules.state.cut_off and rules.state.outbox.waiting()
         record.note(
             summary(
                 rules.state,
                 model=row.model,
                 permission_mode=row.permission_mode,
-                waiting_since=(row.waiting_since or time.time()) if waits else None,
+                waiting_since=(row.waiting_since or time.time()) if rules.waits else None,
             )
         )
     finally:

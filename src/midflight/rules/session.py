@@ -440,8 +440,11 @@ class SessionRules:
             if not keep:
                 self._turns.end_waiting("interrupted", "closed")
             self._advance()
-            goes_on = reason == "parked" and self.waits
-            self._context.emit(e.SessionEnded(reason=FOR_A_PLACE if goes_on else reason))
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        goes_on = reason in AT_REST and self.waits
+        self._context.emit(e.SessionEnded(reason=FOR_A_PLACE if goes_on else reason))
 
     # From a journal -----------------------------------------------------------------------
 
@@ -465,7 +468,10 @@ class SessionRules:
         if self.state.ended is None:
             self._requests.cancel_all("host_died")
             self._turns.died("the program that ran the session died", "host_died")
-            self._context.emit(e.SessionEnded(reason="host_died"))
+            self._turns.resting = self.state.cut_off
+            self._end("host_died")
+        else:
+            self._turns.resting = past.waiting_since is None
 
     def refuse(self, why: str, now: float) -> None:
         """What waits in a recovered session fails, since it cannot be resumed."""
