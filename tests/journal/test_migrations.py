@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from tests.support.journal import Program, add, begin, check_whole, rows, sql
 
 from midflight import events as e
 from midflight.errors import StoreFailed, StoreRefused
-from midflight.journal import Journal, JournalLocation, restored
+from midflight.journal import Journal, JournalLocation, JournalRecord, restored
 from midflight.journal.database import Database
 from midflight.journal.migrations import STEPS, Step, prepare
 from midflight.journal.schema import SCHEMA_VERSION
@@ -61,6 +62,10 @@ def _migrate(folder: Path, steps: dict[int, Step], version: int, oldest: int = 1
 
 def _add_column(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE sessions ADD COLUMN extra TEXT"))
+
+
+def _add_another(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE sessions ADD COLUMN another TEXT"))
 
 
 def _fail(connection: Connection) -> None:
@@ -257,6 +262,79 @@ async def test_journal_is_not_migrated_under_a_host_that_is_too_old(
     await host.leave()
     _migrate(folder, {1: _add_column}, 2)
     assert rows(folder, "SELECT version FROM meta") == [(2,)]
+
+
+def _bring(where: str, tmp_path: Path, steps: dict[int, Step], version: int, oldest: int) -> None:
+    """Migrate a journal wherever it is."""
+    if "://" not in where:
+        _migrate(Path(where), steps, version, oldest)
+        return
+    with contextlib.closing(Database.at(where)) as database:
+        prepare(database, None, steps, version, oldest)
+
+
+@fault("D6")
+async def test_older_host_goes_on_while_a_newer_one_migrates(
+    where: str, tmp_path: Path, open_host: Hosts
+) -> None:
+    """Under load, and nothing is lost; one that is too old for the tables is refused then."""
+    hosts = [await open_host(where) for _ in range(3)]
+    records = [await begin(host) for host in hosts for _ in range(5)]
+    migrated = asyncio.Event()
+
+    async def write(record: JournalRecord) -> None:
+        while not migrated.is_set():
+            add(record, *[e.Text(text="x")] * 5)
+            await record.written()
+
+    async with asyncio.TaskGroup() as group:
+        for record in records:
+            group.create_task(write(record))
+        await asyncio.to_thread(_bring, where, tmp_path, {1: _add_column}, 2, 1)
+        for host in hosts:
+            await host.beat()
+        again = await open_host(where)
+        records.append(await begin(again))
+        migrated.set()
+
+    assert rows(where, "SELECT version, oldest FROM meta") == [(2, 1)]
+    for record in records:
+        stored = [seq for _, seq in rows(where, _SEQS.format(record.session))]
+        assert stored == list(range(1, record.last_seq + 1))
+
+    with pytest.raises(StoreRefused, match="an older midflight still uses the journal"):
+        _bring(where, tmp_path, {2: _add_another}, 3, 2)
+    for host in (*hosts, again):
+        await host.leave()
+    _bring(where, tmp_path, {2: _add_another}, 3, 2)
+    with pytest.raises(StoreRefused, match="its version is 3, ours 1"):
+        await open_host(where)
+
+
+_SEQS = "SELECT session, seq FROM events WHERE session = '{}' ORDER BY seq"
+
+
+async def test_who_keeps_the_tables_is_waited_for_no_longer_than_it_may_be(
+    server: str, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is, where nothing has to be made."""
+    import psycopg
+
+    host = await open_host(server)
+    record = await begin(host)
+    monkeypatch.setattr("midflight.journal.migrations.BUSY_S", 0.1)
+    for kept in ("SELECT pg_advisory_xact_lock(1835428980)", "LOCK schedules IN ACCESS SHARE MODE"):
+        sql(server, "ALTER TABLE schedules DROP COLUMN IF EXISTS due")
+        with contextlib.closing(psycopg.connect(server)) as keeper:
+            keeper.execute(kept.encode())
+            with pytest.raises(StoreFailed, match="is being prepared by another process"):
+                await open_host(server)
+            add(record, e.Text(text="meanwhile"))
+            await record.written()
+    await (await open_host(server)).close()
+    with contextlib.closing(psycopg.connect(server)) as keeper:
+        keeper.execute(b"SELECT pg_advisory_xact_lock(1835428980)")
+        await open_host(server)
 
 
 @fault("D6")

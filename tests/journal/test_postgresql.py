@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -274,3 +276,49 @@ async def test_host_is_known_by_what_it_is_given(tmp_path: Path, open_host: Host
         await journal.register("/a.sock")
         found = rows(tmp_path / "state", "SELECT machine, boot, space, pid, born FROM hosts")
     assert found == [("a", "b", "c", 1, 0.0)]
+
+
+@pytest.fixture
+async def pooled(
+    request: pytest.FixtureRequest, postgresql: Path, server: str
+) -> AsyncIterator[str]:
+    """Return where the journal is behind pgbouncer, in the mode that is asked for."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed")
+    folder = postgresql / f"pooler-{request.param}"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    schema = server.rpartition("%3D")[2]
+    (folder / "ini").write_text(
+        f"[databases]\npostgres = host={postgresql} user=midflight"
+        f" connect_query='SET search_path = {schema}'\n"
+        f"[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\nauth_type = any\n"
+        f"pool_mode = {request.param}\nserver_reset_query =\n"
+    )
+    user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
+    process = await asyncio.create_subprocess_exec(
+        program, folder / "ini", stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, **user
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not await asyncio.to_thread((folder / ".s.PGSQL.6432").exists):
+                pass
+        yield f"postgresql://midflight@/postgres?host={folder}&port=6432"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize("pooled", ["session", "transaction"], indirect=True)
+async def test_pooler_that_lends_by_the_transaction_is_refused(
+    pooled: str, open_host: Hosts, request: pytest.FixtureRequest
+) -> None:
+    """What a host holds and hears would be some other client's."""
+    if "[session]" in request.node.name:
+        record = await begin(await open_host(pooled))
+        await record.close()
+    else:
+        with pytest.raises(StoreRefused, match="lends connections out by the transaction") as no:
+            await open_host(pooled)
+        assert "session" in no.value.hint

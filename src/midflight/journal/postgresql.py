@@ -6,6 +6,7 @@ middle of a transaction kept its locks for as long.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
@@ -81,6 +82,7 @@ def engine(url: URL, parameters: Mapping[str, Any]) -> Engine:
     def prepare(connection: Any, record: Any) -> None:
         check_encrypted(connection)
         connection.execute(_AT_START)
+        _check_pooling(connection, parameters)
         connection.commit()  # or it would be undone with the transaction
 
     return made
@@ -92,6 +94,30 @@ def check_encrypted(connection: Any) -> None:
     where = (server.hostaddr or server.host or b"").decode()
     if not server.ssl_in_use and not _is_here(where):
         raise StoreRefused(_OPEN, _USE_TLS)
+
+
+def _check_pooling(connection: Any, parameters: Mapping[str, Any]) -> None:
+    """Refuse a pooler that lends the server's connections out for each transaction anew.
+
+    What a host holds and hears is lost then: it is its connection's. Who pools is seen by the
+    process that it names, which is not the server's; and how, by a second connection that gets
+    the server's process of the first, while that one is there.
+    """
+    served_by = connection.execute(_PROCESS).fetchone()[0]
+    if served_by == connection.info.backend_pid:
+        return
+    import psycopg
+
+    connection.commit()
+    with contextlib.closing(psycopg.connect(**parameters)) as second:
+        if second.execute(_PROCESS).fetchone() == (served_by,):
+            raise StoreRefused(
+                "the pooler before the journal's server lends connections out by the transaction",
+                "pool_mode = session, or go past it",
+            )
+
+
+_PROCESS = "SELECT pg_backend_pid()"
 
 
 def _is_here(host: str) -> bool:
