@@ -21,6 +21,8 @@ class Size(NamedTuple):
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
 
+    Of many machines: sessions that wait.
+
     Of the server and the page: readers of one session, and the deltas of an hour.
 
     Of the journal and hosts: events written, by how many at once, and read by another process;
@@ -48,6 +50,7 @@ class Size(NamedTuple):
     rest: int
     readers: int
     lapse: int
+    waiting: int
 
 
 class Side(Protocol):

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["DRIP_S", "Other", "other", "raw_journal"]
+__all__ = ["DRIP_S", "Other", "other", "raw_journal", "said", "tell"]
 
 DRIP_S = 0.004
 BEAT_S = 2.0
@@ -51,10 +51,12 @@ class Other:
 
 
 @contextlib.asynccontextmanager
-async def other(name: str, *arguments: object) -> AsyncIterator[Other]:
-    """Start a program of this file, and end it."""
+async def other(
+    name: str, *arguments: object, module: str = "bench.host_other"
+) -> AsyncIterator[Other]:
+    """Start a program of this file, or of another one like it, and end it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.host_other", name, *map(str, arguments)),
+        *(sys.executable, "-m", module, name, *map(str, arguments)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -15,9 +15,9 @@ from midflight import Options
 from midflight import events as e
 from midflight.journal import Journal, stored
 from midflight.journal.database import Database
-from midflight.journal.schema import leases, messages, sessions
+from midflight.journal.schema import events, leases, messages, sessions
 
-__all__ = ["LAST_WORDS", "LONG", "fill", "work"]
+__all__ = ["LAST_WORDS", "LONG", "fill", "fill_waiting", "work"]
 
 LAST_WORDS = "These are the last words."
 LONG = "the-long-one"
@@ -78,6 +78,41 @@ def _fill(file: Path, count: int, turns: int, long: int) -> None:
         _add(database, [LONG], _lines(long))
     finally:
         database.close()
+
+
+def fill_waiting(url: str, label: str | None, count: int) -> None:
+    """Add sessions that wait for a worker with this label, or without one: that are at rest."""
+    database = Database.at(url)
+    try:
+        for first in range(0, count, 1_000):
+            names = [f"waiting-{number}" for number in range(first, min(count, first + 1_000))]
+            _add_waiting(database, names, label)
+    finally:
+        database.close()
+
+
+def _add_waiting(database: Database, names: list[str], label: str | None) -> None:
+    waits = {"label": label, "waiting_since": None if label is None else time.time()}
+    said = e.MessageAccepted(message="m1", text="pong", delivery="steer")
+    told = [e.stamp(said, seq=1, session=name, turn=None, time=time.time()) for name in names]
+    message = {"id": "m1", "state": "accepted", "delivery": "steer", "handed": False}
+    message |= {"turn": None, "reason": "", "said": 1}
+    lines = [
+        {"session": each.session, "seq": 1, "type": each.type, "time": each.time}
+        | {"data": e.encode(each).decode()}
+        for each in told
+    ]
+
+    def write(connection: Connection) -> None:
+        rows = [_session(name, 1) | {"name": f"midflight/{name}"} | waits for name in names]
+        connection.execute(insert(sessions), rows)
+        connection.execute(
+            insert(leases), [{"session": name, "host": None, "generation": 1} for name in names]
+        )
+        connection.execute(insert(events), lines)
+        connection.execute(insert(messages), [{"session": name, **message} for name in names])
+
+    database.write(write)
 
 
 _Line = tuple[str, int, float, str]

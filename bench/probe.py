@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import sys
 import time
@@ -203,34 +204,9 @@ PROBES: dict[str, Callable[[MakeSide, Size], Awaitable[Samples]]] = {
 
 async def main(agent: str, name: str, probe: str, size: str) -> None:
     given = Size(**json.loads(size))
-    if agent == "host":
-        from bench import host
-
-        samples = await host.PROBES[probe](name, given)
-    elif agent == "background":
-        from bench import background
-
-        samples = await background.PROBES[probe](name, given)
-    elif agent == "terminal":
-        from bench import terminal
-
-        samples = await terminal.PROBES[probe](name, given)
-    elif agent == "board":
-        from bench import board
-
-        samples = await board.PROBES[probe](name, given)
-    elif agent == "server":
-        from bench import server
-
-        samples = await server.PROBES[probe](name, given)
-    elif agent == "page":
-        from bench import page
-
-        samples = await page.PROBES[probe](name, given)
-    elif agent == "tools":
-        from bench import tools
-
-        samples = await tools.PROBES[probe](name, given)
+    if agent not in ("claude", "opencode"):
+        comparison = importlib.import_module(f"bench.{agent}")
+        samples = await comparison.PROBES[probe](name, given)
     else:
         samples = await PROBES[probe](side(agent, name, accepts=probe == "edits"), given)
     print(json.dumps(samples))

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.figures import COMPARISONS, Comparison, Row
 from bench.plot import plot
+from bench.postgresql import program
 
 __all__ = ["machine", "record", "table"]
 
@@ -69,6 +70,15 @@ def _tools() -> dict[str, str]:
     return {"mcp": importlib.metadata.version("mcp")}
 
 
+def _cluster() -> dict[str, str]:
+    found = program("postgres")
+    if found is None:
+        sys.exit("PostgreSQL is missing: apt-get install postgresql")
+    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    psycopg = importlib.metadata.version("psycopg")
+    return {"PostgreSQL": told.stdout.split()[2], "psycopg": psycopg, **_claude()}
+
+
 def _background() -> dict[str, str]:
     return {**_claude(), **_opencode()}
 
@@ -91,6 +101,7 @@ VERSIONS = {
     "server": _claude,
     "page": _page,
     "background": _background,
+    "cluster": _cluster,
 }
 
 
@@ -113,7 +124,7 @@ def table(rows: Sequence[Row], raw: str) -> str:
             _values(each.raw, figure.unit),
             ratio,
             aim,
-            "met" if each.met else "missed",
+            ("met" if each.met else "missed") if aim else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

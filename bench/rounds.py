@@ -47,6 +47,7 @@ FULL = Size(
     rest=1_000,
     readers=200,
     lapse=180_000,
+    waiting=10_000,
 )
 WARM_UP = FULL._replace(
     starts=1,
@@ -63,6 +64,7 @@ WARM_UP = FULL._replace(
     rest=1,
     readers=20,
     lapse=4_000,
+    waiting=10,
 )
 QUICK = Size(
     warm_up=False,
@@ -85,6 +87,7 @@ QUICK = Size(
     rest=1,
     readers=2,
     lapse=400,
+    waiting=10,
 )
 
 PROBES = {
@@ -95,8 +98,19 @@ PROBES = {
     "board": ("opened", "redraw"),
     "tools": ("tools",),
     "server": ("ages", "readers"),
-    "page": ("painted", "opened", "scrolled", "streams", "lapse", "arrived"),
+    "page": (
+        "painted",
+        "opened",
+        "scrolled",
+        "streams",
+        "lapse",
+        "arrived",
+        "turns",
+        "rest",
+        "failover",
+    ),
     "background": ("cost", "hosted", "json", "served"),
+    "cluster": ("events", "tasks", "turns", "rest", "failover"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
