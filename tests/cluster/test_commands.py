@@ -94,6 +94,26 @@ async def test_sender_waits_on_when_its_connection_fails(
     assert (outcome.number, failures) == (1, [])
 
 
+async def test_sender_gets_an_outcome_that_could_not_be_written_at_first(
+    begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner lives on, and nobody else would take the command again."""
+    settle, failures = Inbox.settle, [StoreFailed("the disk is full")]
+
+    async def fail(inbox: Inbox, *given: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await settle(inbox, *given)
+
+    monkeypatch.setattr(Inbox, "settle", fail)
+    monkeypatch.setattr("midflight.host.inbox.LOOK_AGAIN_S", 0.1)
+    _, session = await begin(Text("done"))
+
+    outcome = await client.carry_out(session.id, c.Send(text="go"))
+
+    assert (outcome.number, failures) == (1, [])
+
+
 async def test_number_of_a_command_can_be_that_of_another_one(begin: Begin, client: Client) -> None:
     """Programs count theirs from 1 up; only messages are known by their ids."""
     _, session = await begin()

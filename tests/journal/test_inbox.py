@@ -145,6 +145,8 @@ async def test_commands_of_many_senders_are_taken_in_one_order(
         while len(taken) < 30:
             found = await journal.inbox.take(journal.host or "", ())
             taken.extend((entry.session, entry.number, entry.id) for entry in found)
+            for entry in found:
+                await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=1)))
 
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(take())
@@ -166,6 +168,14 @@ async def test_busy_session_is_left_alone(journal: Journal) -> None:
     await _put(journal, second, "m2")
 
     assert await _take(journal, first) == ["m2"]
+    assert await _take(journal, second) == ["m1"]
+
+
+async def test_what_was_taken_and_not_settled_is_taken_again(journal: Journal) -> None:
+    """Its owner may not even know that it has it: the answer of the server was lost."""
+    await _put(journal, (await begin(journal)).session, "m1")
+    assert await _take(journal) == ["m1"]
+
     assert await _take(journal) == ["m1"]
 
 
@@ -178,7 +188,7 @@ async def test_what_a_dead_owner_has_taken_is_taken_by_the_next(
     session = (await begin(journal)).session
     await _put(journal, session, "m1")
     (late,) = await journal.inbox.take(journal.host, ())
-    assert await _take(journal) == []
+    assert await _take(journal, session) == []
     other = await open_host(where)
     assert await _take(other) == []
     silence(where, journal.host)

@@ -71,10 +71,11 @@ class InboxReader:
             for entry in entries:
                 await self._journal.inbox.settle(entry, await self._carry_out(entry))
         except (HostGone, StoreFailed):
-            pass  # the session is not here any more: its next owner takes the rest again
+            pass  # whoever has the session takes the rest again: the next owner, or this one later
+        else:
+            self._journal.call()  # more may have come meanwhile
         finally:
             self._busy.discard(session)
-            self._journal.call()  # more may have come meanwhile
 
     async def _carry_out(self, entry: Entry) -> Settled:
         """Do what the sender may do. Raises `HostGone` or `StoreFailed` where it is another's."""

@@ -21,7 +21,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -142,7 +141,8 @@ class Inbox:
     async def take(self, host: str, busy: Collection[str]) -> list[Entry]:
         """Take what waits for the sessions of a host, in order, without those that are ``busy``.
 
-        What an owner before has taken, and not carried out, waits again.
+        What was taken before and not settled waits again: its owner has died, or could not say
+        what it came to.
         """
         found: list[Entry] = await self._write(lambda c: _take(c, host, busy))
         return found
@@ -225,13 +225,11 @@ _TAKE = (
 
 
 def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entry]:
-    left = (inbox.c.state == "taken") & (inbox.c.generation < leases.c.generation)
     query = (
         select(inbox, leases.c.generation.label("mine"))
         .join(leases, leases.c.session == inbox.c.session)
         .where(leases.c.host == host, inbox.c.session.not_in(busy), inbox.c.state != "done")
         .where(inbox.c.asked.is_(None))
-        .where(or_(inbox.c.state == "waiting", left))
         .order_by(inbox.c.session, inbox.c.number)
         .limit(MOST)
         .with_for_update(of=inbox, skip_locked=True)
