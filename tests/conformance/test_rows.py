@@ -24,7 +24,7 @@ ELSEWHERE = {
     "opencode-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel", "edited_input"),
         *("max_turns", "timeout", "stall_timeout", "background"),
-        *("plugins", "skills", "system_prompt", "add_dirs"),
+        *("plugins", "skills", "system_prompt", "add_dirs", "move"),
         *("permissions", "set_permission_mode", "max_budget_usd", "cost", "resume"),
         *("questions", "set_model", "effort", "retries", "plan", "subagents"),
     )
@@ -43,10 +43,11 @@ is in the matrix.
 RARE = {
     "opencode2": (
         *("steer", "queue", "redirect", "timeout", "stall_timeout", "add_dirs", "background"),
+        "move",
     ),
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
-        *("effort", "resume", "timeout", "stall_timeout"),
+        *("effort", "resume", "move", "timeout", "stall_timeout"),
         *("questions", "set_model", "cost", "max_budget_usd", "set_limits"),
     ),
     "opencode-acp": ("set_limits", "images"),
@@ -124,7 +125,7 @@ class Liar(FakeAgent):
 
 
 TOO_MUCH = ["plugins", "skills", "mcp_servers", "system_prompt", "effort", "add_dirs", "subagents"]
-TOO_LITTLE = ["steer", "questions", "max_turns", "retries", "plan", "background"]
+TOO_LITTLE = ["steer", "questions", "max_turns", "retries", "move", "plan", "background"]
 
 
 @pytest.mark.parametrize("row", TOO_MUCH + TOO_LITTLE)

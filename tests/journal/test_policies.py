@@ -157,6 +157,23 @@ async def test_person_writes_nothing_of_a_colleague(join: Join, role: Role, serv
     assert changed(role("bob"), f"DELETE FROM hosts WHERE id = {his}") == 1, "as a check of this"
 
 
+async def test_what_an_agent_remembers_is_for_the_owner_alone(join: Join, role: Role) -> None:
+    """Nothing but the next owner needs it; it has more in it than the events."""
+    ada = await join("ada")
+    record = await begin(ada)
+    record.remember("a", ["1"])
+    assert await record.recall() == {"a": ("1",)}
+    await join("eve", "reader")
+
+    for name, kind in (("bob", "person"), ("eve", "reader")):
+        assert rows(role(name, kind), "SELECT * FROM memory") == []
+    assert not changed(role("bob"), "UPDATE memory SET line = '2'")
+    assert not changed(role("bob"), f"INSERT INTO memory VALUES ('{record.session}', 'b', 1, '')")
+
+    await record.close()
+    await ada.remove(record.session)
+
+
 async def test_session_of_a_colleague_is_neither_taken_nor_removed(
     join: Join, role: Role, server: str
 ) -> None:

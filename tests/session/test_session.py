@@ -14,7 +14,7 @@ from tests.support.money import known
 import midflight
 from midflight import commands as c
 from midflight import events as e
-from midflight.agents.base import Preparing, Reply, Signal, Step
+from midflight.agents.base import Memory, Preparing, Reply, Signal, Step
 from midflight.errors import ConversationLost
 from midflight.session.event_log import KEPT_EVENTS
 from midflight.testing import (
@@ -591,7 +591,7 @@ async def test_driver_that_cannot_read_fails_the_start(
 
 
 class Mute(FakeAgent):
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         pass
 
 
@@ -652,11 +652,11 @@ class Moody(FakeAgent):
 
     starts = 0
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         Moody.starts += 1
         if Moody.starts == 2:
             raise midflight.AgentFailed("out of memory")
-        await super().start()
+        await super().start(memory)
 
 
 async def test_restart_that_fails_does_not_lose_the_conversation(
@@ -917,11 +917,11 @@ async def test_stop_that_waited_for_the_start_does_not_kill_the_agent(
     starting, started = asyncio.Event(), asyncio.Event()
 
     class Slow(FakeAgent):
-        async def start(self) -> None:
+        async def start(self, memory: Memory | None = None) -> None:
             if model.agents:
                 starting.set()
                 await started.wait()
-            await super().start()
+            await super().start(memory)
 
     model = await fake_model(Text("one"), Text("instead"))
     options = midflight.Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))

@@ -26,8 +26,10 @@ __all__ = [
     "Finished",
     "Idle",
     "Kept",
+    "Memory",
     "ModeChanged",
     "Preparing",
+    "Remembered",
     "Reply",
     "Signal",
     "Step",
@@ -65,12 +67,20 @@ CAPABILITIES: Mapping[str, str] = {
     "images": "a message brings images, which the model sees",
     "add_dirs": "more folders can be worked in",
     "resume": "another session resumes the conversation",
+    "move": "the session goes on on another machine, and remembers",
     "retries": "the agent reports that it repeats a model call",
     "plan": "the agent reports its list of things to do",
     "background": "work that outlives its turn is reported, and the turns that it wakes",
     "subagents": "what a sub-agent does is reported, with the call that it belongs to",
 }
 """What an agent may be able to do. Every driver says of each whether it can."""
+
+
+MEMORY_BYTES = 64 * 1024 * 1024
+"""How large what an agent remembers may be, to be kept for another machine."""
+
+Memory = Mapping[str, Sequence[str]]
+"""What an agent remembers of a conversation: the lines of each part, as `Remembered` has them."""
 
 
 class Up(msgspec.Struct, frozen=True):
@@ -145,6 +155,18 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     denials: tuple[Denial, ...] = ()
 
 
+class Remembered(msgspec.Struct, frozen=True):
+    """What the agent remembers has grown, or changed: an agent on another machine starts with it.
+
+    The ``lines`` are added to a ``part`` of the driver's choice or, if they are ``anew``, stand in
+    place of what that had. It is reported before what it led to: a turn's before `Finished`.
+    """
+
+    part: str
+    lines: tuple[str, ...]
+    anew: bool = False
+
+
 class ModeChanged(msgspec.Struct, frozen=True):
     """The agent has changed its permission mode by itself, to what it calls ``own``.
 
@@ -206,6 +228,7 @@ Signal = (
     | Calling
     | Step
     | Finished
+    | Remembered
     | ModeChanged
     | Withdrawn
     | Unrecoverable
@@ -243,8 +266,12 @@ class Agent(Protocol):
         """Look whether it can be started, and start nothing. Raises as `start` does."""
         ...
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Start the program; it reports `Up` or `Died`.
+
+        With a ``memory`` it reports `Remembered`, if its capability ``move`` is not ``not``: then
+        it can resume a conversation that this machine does not have, or has no more than a part of.
+        What it reports changes the memory, in which nothing of another conversation stays.
 
         Raises `AgentUnavailable` when there is none that can be run, `UnsupportedOption` when
         it cannot honour an option, `ConversationLost` when there is none to resume (which `Died`

@@ -183,7 +183,8 @@ async def hosted(
     """
     from midflight.journal.choice import choose
 
-    _ = choose().location  # a folder that cannot be used is an error before anything starts
+    address = choose()
+    _ = address.location  # a folder that cannot be used is an error before anything starts
     notifier = make_notifier(notify)
     new = new or uuid.uuid4().hex
     # What an agent begins has no more than the agent: its options are not known before the journal.
@@ -192,7 +193,7 @@ async def hosted(
     opening = asyncio.get_running_loop().create_task(_open(notifier, park_after))
     try:
         if agent is not None:
-            await agent.start()
+            await agent.start(**({} if address.url is None else {"memory": {}}))
         host = await asyncio.shield(opening)
         session = await host.begin(task, options, new, ready=agent, who=here(door), images=images)
     except BaseException:

@@ -73,7 +73,7 @@ class Host:
         `Options.setup`.
         """
         self._journal = Journal(journal)
-        self._warm = WarmAgents(agent)
+        self._warm = WarmAgents(agent, lambda: self._journal.on_server)
         self._offer = offer
         self._sessions = SessionTable(
             self._journal, self._warm, agent, on_session, on_place, work=work, setup=setup

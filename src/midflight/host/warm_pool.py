@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from midflight.agents.base import Agent, Died, Idle, Reply, Signal
+from midflight.agents.base import Agent, Died, Idle, Memory, Reply, Signal
 from midflight.effects import Effect
 from midflight.errors import MidflightError
 from midflight.events import PermissionRequested
@@ -63,9 +63,9 @@ class _WatchedAgent:
         """See `Agent.check`."""
         await self._agent.check()
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """See `Agent.start`."""
-        await self._agent.start()
+        await self._agent.start(memory)
 
     async def send(
         self,
@@ -125,10 +125,11 @@ class _WatchedAgent:
 class Warm:
     """Keeps one agent of one kind ready: for a folder and options, whatever the task."""
 
-    def __init__(self, options: Options, factory: AgentFactory) -> None:
-        """Prepare; nothing is started."""
+    def __init__(self, options: Options, factory: AgentFactory, *, remembers: bool = False) -> None:
+        """Prepare; nothing is started. ``remembers``: see `WarmAgents`."""
         self._options = options
         self._factory = factory
+        self._remembers = remembers
         self._agent: _WatchedAgent | None = None
 
     async def keep(self) -> None:
@@ -137,7 +138,7 @@ class Warm:
             await self.close()
         if self._agent is None:
             agent = self._factory(marked(self._options, UNKNOWN))
-            await agent.start()
+            await agent.start(**({"memory": {}} if self._remembers else {}))
             self._agent = _WatchedAgent(agent)
 
     def fits(self, options: Options) -> bool:
@@ -163,9 +164,10 @@ class Warm:
 class WarmAgents:
     """The agents that a host keeps ready, one for each kind of task that is expected."""
 
-    def __init__(self, factory: AgentFactory) -> None:
-        """Keep none yet."""
+    def __init__(self, factory: AgentFactory, remembers: Callable[[], bool]) -> None:
+        """Keep none yet. ``remembers`` tells whether what an agent remembers is to be kept."""
         self._factory = factory
+        self._remembers = remembers
         self._kept: list[Warm] = []
 
     def __bool__(self) -> bool:
@@ -174,7 +176,7 @@ class WarmAgents:
 
     async def add(self, options: Options) -> None:
         """Keep one more. Raises what `Agent.start` raises."""
-        warm = Warm(options, self._factory)
+        warm = Warm(options, self._factory, remembers=self._remembers())
         await warm.keep()
         self._kept.append(warm)
 

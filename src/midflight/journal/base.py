@@ -180,6 +180,21 @@ class Record(Protocol):
         """Have it noted what lists are to show; only the newest counts."""
         ...
 
+    def remember(self, part: str, lines: Sequence[str], *, anew: bool = False) -> None:
+        """Have lines kept of what the agent knows of its conversation; see `recall`.
+
+        They are added to a part of it or, if ``anew``, stand in place of what that had.
+        """
+        ...
+
+    async def recall(self) -> Mapping[str, Sequence[str]] | None:
+        """Return the parts of what was to be kept, in order; None where it need not be kept.
+
+        It need not where no other machine can have this journal: the agent's own files are there.
+        Raises `StoreFailed`.
+        """
+        ...
+
     def fail(self, error: Exception) -> None:
         """Write nothing more, not even what waits: the session is lost."""
         ...

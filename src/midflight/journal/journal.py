@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
-from midflight.journal import lease, people, policies, queries, waiting, writes
+from midflight.journal import lease, memory, people, policies, queries, waiting, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
@@ -361,8 +362,12 @@ class Journal:
             last_seq=row.seq,
             writer=self._writer,
             give_back=self._give_back,
+            recall=functools.partial(self._recall, row.id) if self.on_server else None,
         )
         return row, record
+
+    async def _recall(self, session: str) -> tuple[Mapping[str, Sequence[str]], int]:
+        return await self._read(lambda c: memory.recall(c, session))
 
     async def _give_back(self, record: JournalRecord) -> None:
         """Write the rest and end the lease; where the disk fails, the host's end will end it."""

@@ -19,6 +19,7 @@ from midflight.journal.schema import (
     hosts,
     inbox,
     leases,
+    memory,
     meta,
     metadata,
     readers,
@@ -122,6 +123,9 @@ _BY_ACTION: dict[Table, dict[str, tuple[str, str]]] = {
 }
 """For each action on a table what has to be true of a row before it, and of the row after it."""
 
+_READ: dict[Table, str] = {memory: _held("memory")}
+"""Who may read what not everybody may who is let in: it goes from one owner to the next alone."""
+
 _KEPT: dict[Table, str] = {
     sessions: "id name agent options parent created",
     leases: "session",
@@ -207,7 +211,7 @@ def protect(connection: Connection, table: Table) -> None:
     there = text("SELECT polname FROM pg_policy WHERE polrelid = to_regclass(:table)")
     for old in connection.scalars(there, {"table": name}).all():
         run(f'DROP POLICY "{old}" ON {name}')
-    run(f"CREATE POLICY midflight_read ON {name} FOR SELECT USING (true)")
+    run(f"CREATE POLICY midflight_read ON {name} FOR SELECT USING ({_READ.get(table, 'true')})")
     for action, (before, after) in policies(table).items():
         using = f" USING ({before})" if before else ""
         check = f" WITH CHECK ({after})" if after else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,8 +12,9 @@ from midflight.errors import StoreFailed
 from midflight.events import Event, encode
 from midflight.images import Image
 from midflight.journal.base import Summary
+from midflight.journal.memory import Kept
 from midflight.journal.writer import Writer
-from midflight.journal.writes import Handed, Item
+from midflight.journal.writes import Handed, Item, plain
 
 
 class JournalRecord:
@@ -32,8 +33,12 @@ class JournalRecord:
         last_seq: int,
         writer: Writer,
         give_back: Callable[[JournalRecord], Awaitable[None]],
+        recall: Callable[[], Awaitable[tuple[Mapping[str, Sequence[str]], int]]] | None,
     ) -> None:
-        """Hold it; ``give_back`` ends the lease."""
+        """Hold it; ``give_back`` ends the lease.
+
+        ``recall`` reads what the agent keeps, and the number of its next line; None for a file.
+        """
         self.session = session
         self.host = host
         self.generation = generation
@@ -42,6 +47,8 @@ class JournalRecord:
         self.stopped = False
         self._writer = writer
         self._give_back = give_back
+        self._recall = recall
+        self._lines = 0
         self._shown: Callable[[int], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._error: StoreFailed | None = None
@@ -72,6 +79,19 @@ class JournalRecord:
     def note(self, summary: Summary) -> None:
         """See `Record.note`."""
         self._put(summary)
+
+    def remember(self, part: str, lines: Sequence[str], *, anew: bool = False) -> None:
+        """See `Record.remember`; `recall` comes first, if there may be lines already."""
+        self._put(Kept(part, self._lines, tuple(map(plain, lines)), anew))
+        self._lines += len(lines)
+
+    async def recall(self) -> Mapping[str, Sequence[str]] | None:
+        """See `Record.recall`."""
+        if self._recall is None:
+            return None
+        await self.written()
+        known, self._lines = await self._recall()
+        return known
 
     def _put(self, item: Item) -> None:
         if self._error is None and not self._closed:

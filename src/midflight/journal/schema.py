@@ -216,6 +216,18 @@ readers = Table(
     Column("role", Text),
 )
 
+# What an agent keeps of a session's conversation, for the machine that resumes it: lines in their
+# order, in parts that its driver names. There is some on servers only.
+memory = Table(
+    "memory",
+    metadata,
+    _session(),
+    Column("part", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("line", Text, nullable=False),
+    PrimaryKeyConstraint("session", "part", "number"),
+)
+
 # Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,
 # null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those
 # of sessions.

@@ -18,6 +18,7 @@ from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, Store
 from midflight.info import RepositoryInfo
 from midflight.journal.base import Summary
 from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
+from midflight.journal.memory import Kept, keep
 from midflight.journal.people import full_name, person
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import stored
@@ -34,8 +35,8 @@ class Handed(msgspec.Struct, frozen=True):
 Written = tuple[e.Event, str, str | None]
 """An event with its JSON, and with that of the images of a message that it accepts."""
 
-Item = Written | Handed | Summary
-"""An event, where a message is, or a summary."""
+Item = Written | Handed | Kept | Summary
+"""An event, where a message is, what the agent keeps, or a summary."""
 
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -64,6 +65,7 @@ class Batch:
         self.generation = generation
         self.events: list[Written] = []
         self.handed: list[Handed] = []
+        self.kept: list[Kept] = []
         self.summary: Summary | None = None
         self.size = 0
 
@@ -73,6 +75,8 @@ class Batch:
         match item:
             case Handed():
                 self.handed.append(item)
+            case Kept():
+                self.kept.append(item)
             case Summary():
                 self.summary = item
             case _:
@@ -172,7 +176,9 @@ def append(connection: Connection, batches: Collection[Batch]) -> dict[Batch, St
 def _write(connection: Connection, batches: Iterable[Batch]) -> None:
     now = time.time()
     rows = _Rows()
+    kept: list[tuple[str, Kept]] = []
     for batch in batches:
+        kept += [(batch.session, one) for one in batch.kept]
         for written in batch.events:
             rows.take_in(batch.session, *written)
         rows.handed += [
@@ -201,6 +207,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
     ):
         if values:
             connection.execute(statement, values)
+    keep(connection, kept)
 
 
 # The keys of a row that are columns are set; "s" and "i" tell which row is meant.

@@ -13,7 +13,17 @@ from typing import Any
 import msgspec
 
 from midflight._util.aio import TaskSet
-from midflight.agents.base import Agent, Died, Dropped, Finished, Preparing, Step, Up
+from midflight.agents.base import (
+    Agent,
+    Died,
+    Dropped,
+    Finished,
+    Preparing,
+    Remembered,
+    Signal,
+    Step,
+    Up,
+)
 from midflight.effects import Effect, OtherEffect, rule_of
 from midflight.errors import AgentFailed, ConversationLost, StoreFailed, UnsupportedOption
 from midflight.events import PermissionRequested, TextDelta, ThinkingDelta
@@ -22,6 +32,7 @@ from midflight.options import Options
 from midflight.rules import actions as a
 from midflight.rules import turns
 from midflight.rules.session import SessionRules
+from midflight.session.memory import MemoryKeeper
 from midflight.session.price_table import load_prices
 from midflight.state.pricing import prices_loaded
 from midflight.values import Limits
@@ -64,6 +75,7 @@ class AgentRunner:
         before_action: Callable[[a.Action], Awaitable[None]],
         images: Callable[[str], tuple[Image, ...]],
         prepare: Callable[[], Awaitable[bool]],
+        memory: MemoryKeeper,
         ready: Agent | None = None,
     ) -> None:
         """Make the agent, unless one is ``ready``: started, and without a message so far.
@@ -71,7 +83,7 @@ class AgentRunner:
         ``after_input`` is called after every input to the rules, ``before_action`` is awaited
         before every action. ``images`` returns those of a message, by its id, or raises what is
         wrong with them. ``prepare`` makes the folder ready before a start, and tells whether it was
-        not.
+        not. ``memory`` keeps what the agent remembers.
         """
         self._rules = rules
         self._options = options
@@ -80,6 +92,7 @@ class AgentRunner:
         self._before_action = before_action
         self._images = images
         self._prepare = prepare
+        self._memory = memory
         self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._action_task: asyncio.Task[None] | None = None
@@ -231,7 +244,9 @@ class AgentRunner:
         self._lost, self._preparing = False, ""
         if not self._ready:
             try:
-                await self.agent.start()
+                memory = await self._memory.recall()
+                # Drivers of others may know of none.
+                await self.agent.start(**({} if memory is None else {"memory": memory}))
             except BaseException:
                 self._up.set()
                 raise
@@ -259,14 +274,13 @@ class AgentRunner:
                 if isinstance(signal, (TextDelta, ThinkingDelta)):
                     feed(signal, clock())
                     continue
+                if isinstance(signal, Remembered):
+                    self._memory.take(signal)
+                    continue
                 if isinstance(signal, Died):
                     died = signal
                     break
-                if isinstance(signal, PermissionRequested):
-                    self._keep_input(signal)
-                    signal = await self.with_effects(signal)  # noqa: PLW2901 - the same, whole
-                if isinstance(signal, Finished) and signal.cost_usd is None:
-                    await self._prices(signal)
+                signal = await self._completed(signal)  # noqa: PLW2901 - the same, whole
                 if isinstance(signal, (Preparing, Up)):
                     came_up |= self._comes_up(signal)
                 feed(signal, clock())
@@ -290,6 +304,15 @@ class AgentRunner:
             elif came_up:
                 feed(died, clock())
             self._after_input()
+
+    async def _completed(self, signal: Signal) -> Signal:
+        """Return a signal with what this machine knows of it: a call's effects, prices."""
+        if isinstance(signal, PermissionRequested):
+            self._keep_input(signal)
+            return await self.with_effects(signal)
+        if isinstance(signal, Finished) and signal.cost_usd is None:
+            await self._prices(signal)
+        return signal
 
     def _keep_input(self, request: PermissionRequested) -> None:
         """Keep a copy of a call's input: a reader of the event can change the one that it has."""

@@ -34,6 +34,7 @@ from midflight.rules.session import SessionRules
 from midflight.session.agent_runner import AgentRunner
 from midflight.session.base import BaseSession
 from midflight.session.event_log import EventLog
+from midflight.session.memory import MemoryKeeper
 from midflight.session.recorder import Recorder, summary
 from midflight.session.request_handler import RequestHandlerRunner
 from midflight.session.second_look import SecondLook
@@ -152,6 +153,7 @@ class Session(BaseSession):
             before_action=self._before_action,
             images=self._images_of,
             prepare=self._workplace.prepare,
+            memory=MemoryKeeper(record, self._tell),
             ready=ready,
         )
         self._second_look = SecondLook(self._rules, self._runner, self._renewed)

@@ -130,6 +130,14 @@ class OpenCodeServer:
         finally:
             await client.close()
 
+    async def forget(self, session: str) -> None:
+        """Remove a session of the server's."""
+        client = OpenCodeClient(self.url, self.password, self.cwd)
+        try:
+            await client.delete(f"/session/{session}")
+        finally:
+            await client.close()
+
     @property
     def pid(self) -> int:
         """The process of the server."""

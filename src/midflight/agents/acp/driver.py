@@ -24,7 +24,17 @@ from midflight.agents.acp.results import AUTH_REQUIRED
 from midflight.agents.acp.settings import Settings
 from midflight.agents.acp.trust import launch_settings, obeyed_by
 from midflight.agents.acp.updates import UpdateTranslator
-from midflight.agents.base import Died, Dropped, Finished, Reply, Signal, Support, Taken, Up
+from midflight.agents.base import (
+    Died,
+    Dropped,
+    Finished,
+    Memory,
+    Reply,
+    Signal,
+    Support,
+    Taken,
+    Up,
+)
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.obeyed import protected
@@ -88,8 +98,9 @@ class AcpAgent:
         self._program.found(self._env)
         await asyncio.to_thread(self._look)
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Start the program, greet it and open the session; an unusable agent is ended."""
+        del memory  # ACP hands out none
         argv = self._program.found(self._env)
         standing, more = await asyncio.to_thread(self._look)
         if standing.notice:

@@ -15,13 +15,25 @@ import msgspec
 from midflight import events as e
 from midflight._util.lines import MALFORMED, OVERLONG, json_object, unreadable
 from midflight._util.redact import server_secrets
-from midflight.agents.base import Died, Dropped, Finished, ModeChanged, Reply, Signal, Support, Up
+from midflight.agents.base import (
+    Died,
+    Dropped,
+    Finished,
+    Memory,
+    ModeChanged,
+    Remembered,
+    Reply,
+    Signal,
+    Support,
+    Up,
+)
 from midflight.agents.claude import program, trust
 from midflight.agents.claude.allowances import Allowances
 from midflight.agents.claude.content import content, joined
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.claude.frames import FrameTranslator
 from midflight.agents.claude.hooks import Hooks
+from midflight.agents.claude.transcripts import bring_together, project_folder
 from midflight.agents.process.process import AgentProcess
 from midflight.agents.process.tool_processes import OpenCalls, last_signals
 from midflight.agents.shared.effects import effects_of
@@ -73,6 +85,7 @@ class ClaudeAgent:
         "images": "supported",
         "add_dirs": "supported",
         "resume": "supported",
+        "move": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "supported",
@@ -84,6 +97,7 @@ class ClaudeAgent:
         "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
+        "move": "the entries of its files go through the journal, and the files are made again",
     }
 
     def __init__(self, options: Options) -> None:
@@ -103,6 +117,7 @@ class ClaudeAgent:
         self._tasks: set[str] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session = str(uuid.uuid4())
+        self._brought: list[Remembered] = []
         program.arguments(options, self._session)
 
     # Starting and ending ------------------------------------------------------------------
@@ -112,11 +127,13 @@ class ClaudeAgent:
         await program.check(program.find(self._options.agent_path))
         await asyncio.to_thread(self._look)
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Start the program and greet it, with or without what the folder has it obey."""
         path = program.find(self._options.agent_path)
         await program.check(path)
         self._standing, instructions = await asyncio.to_thread(self._look)
+        env = program.environment(self._options)
+        mirrored = memory is not None and await self._bring_together(memory, env)
         prompt = self._options.system_prompt
         argv = program.arguments(
             self._options,
@@ -125,8 +142,8 @@ class ClaudeAgent:
             self._file("system.md", prompt) if prompt else None,
             trusted=self._standing.trusted,
             instructions=self._file("instructions.md", instructions) if instructions else None,
+            mirrored=mirrored,
         )
-        env = program.environment(self._options)
         await self._process.start(
             [str(path), *argv],
             env,
@@ -139,6 +156,17 @@ class ClaudeAgent:
         if skills is not None:
             hello["skills"] = list(skills)
         await self._control("initialize", hello)
+
+    async def _bring_together(self, memory: Memory, env: Mapping[str, str]) -> bool:
+        """Have the conversation to resume be here; tell whether what follows is to be remembered.
+
+        Raises `AgentFailed`.
+        """
+        resume = None if self._options.fork else self._options.resume
+        folder = project_folder(self._options.cwd, env)
+        brought = await asyncio.to_thread(bring_together, memory, resume, folder)
+        self._brought = brought or []
+        return brought is not None
 
     def _look(self) -> tuple[Standing, str]:
         """Return how to start here, and the folder's instructions where it starts without the rest.
@@ -396,7 +424,11 @@ class ClaudeAgent:
             return [e.Notice(level="error", text=f"Claude Code refused {subtype}: {refusal}")]
         if subtype == "initialize":
             notice = self._standing.notice
-            return [Up(), *([e.Notice(level="warning", text=notice)] if notice else [])]
+            return [
+                *self._brought,
+                Up(),
+                *([e.Notice(level="warning", text=notice)] if notice else []),
+            ]
         if subtype == "interrupt":
             messages = (self._message_of(known) for known in body.get("cancelled") or ())
             return [Dropped(message) for message in messages if message]

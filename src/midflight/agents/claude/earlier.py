@@ -7,7 +7,6 @@ is believed as little as any text of an agent; what is of another form is passed
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import psutil
 
 from midflight._util.files import open_regular
 from midflight._util.lines import json_object
+from midflight.agents.claude.transcripts import IS_ID, project_folder
 from midflight.agents.claude.trust import own_folder
 from midflight.agents.shared.earlier import FIRST_CHARS, LISTED, SAID, SAID_CHARS, Earlier, Said
 
@@ -26,11 +26,6 @@ TAIL_BYTES = 4 * 1024 * 1024
 MAX_RUNNING_BYTES = 64 * 1024
 MOST_RUNNING = 1_000
 """How large the file of a program at work may be, and how many of them are read."""
-
-_NAME_CHARS = 200
-"""A longer name of a folder is cut, and has a hash behind it."""
-
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def conversations(cwd: Path, env: Mapping[str, str]) -> list[Earlier]:
@@ -57,12 +52,10 @@ def said(cwd: Path, env: Mapping[str, str], conversation: str) -> list[Said]:
 
 def _files(cwd: Path, env: Mapping[str, str]) -> list[tuple[Path, float]]:
     """Return the files with conversations of a folder, and when each was written, newest first."""
-    name = re.sub(r"[^a-zA-Z0-9]", "-", str(cwd))
-    cut = f"{name[:_NAME_CHARS]}*" if len(name) > _NAME_CHARS else name
     found = []
-    for path in (own_folder(env) / "projects").glob(f"{cut}/*.jsonl"):
+    for path in project_folder(cwd, env).glob("*.jsonl"):
         try:
-            if _ID.fullmatch(path.stem):
+            if IS_ID.fullmatch(path.stem):
                 found.append((path, path.lstat().st_mtime))
         except OSError:
             continue

@@ -21,6 +21,7 @@ from midflight.agents.base import Dropped, Signal, Step, Taken, UsageLimit, With
 from midflight.agents.claude.content import KINDS, is_error, most, output, tokens
 from midflight.agents.claude.results import USAGE_LIMIT_REACHED, finished
 from midflight.agents.claude.system import SystemFrames
+from midflight.agents.claude.transcripts import told
 from midflight.agents.shared.content import questions, title
 from midflight.values import PlanEntry, TokenUsage
 
@@ -317,6 +318,10 @@ class FrameTranslator:
         self.inputs.pop(frame["request_id"], None)
         yield Withdrawn(frame["request_id"])
 
+    def _mirror(self, frame: dict[str, Any]) -> Iterator[Signal]:
+        """What the program has added to a file of the conversation, where it was told to say so."""
+        yield from told(frame)
+
     def _nothing(self, frame: dict[str, Any]) -> Iterator[Signal]:
         del frame
         yield from ()
@@ -330,6 +335,7 @@ class FrameTranslator:
         "rate_limit_event": _rate_limit,
         "system": _system,
         "control_cancel_request": _withdrawn,
+        "transcript_mirror": _mirror,
         "keep_alive": _nothing,
     }
 

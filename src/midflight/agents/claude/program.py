@@ -73,12 +73,14 @@ def arguments(
     *,
     trusted: bool = True,
     instructions: Path | None = None,
+    mirrored: bool = False,
 ) -> list[str]:
     """Return the program's arguments; every value is bound to its flag by ``=``.
 
     ``mcp_config`` and ``system_prompt`` are private files: every user of the machine can read what
     stands in an argument. One that is not ``trusted`` gets no settings of the folder;
-    ``instructions`` is a file with what stands there for the model.
+    ``instructions`` is a file with what stands there for the model. One that is ``mirrored`` tells
+    of each entry of its conversation; see `midflight.agents.claude.transcripts`.
 
     Raises `UnsupportedOption` for what the program cannot do.
     """
@@ -95,6 +97,7 @@ def arguments(
         "--permission-prompt-tool=stdio",
         f"--permission-mode={own_mode(options.permission_mode)}",
         *_conversation(options, session),
+        *(["--session-mirror"] if mirrored else []),
     ]
     allowed, sources = list(options.allowed_tools or ()), options.setting_sources
     if options.skills is not None:

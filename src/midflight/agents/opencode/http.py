@@ -72,9 +72,14 @@ class HttpClient:
         """Close every connection, even if the caller is cancelled after the first."""
         await finished(asyncio.get_running_loop().create_task(self._http.aclose()))
 
-    async def get(self, path: str, patience_s: float | None = None) -> Any:
+    async def get(
+        self,
+        path: str,
+        patience_s: float | None = None,
+        params: Mapping[str, int] | None = None,
+    ) -> Any:
         """Return a resource. Raises `Refused` or `AgentFailed`."""
-        return await self._call("GET", path, patience_s=patience_s)
+        return await self._call("GET", path, patience_s=patience_s, params=params)
 
     async def post(self, path: str, body: Frame | None = None) -> Any:
         """Call for an action. Raises `Refused` or `AgentFailed`."""
@@ -94,12 +99,16 @@ class HttpClient:
         path: str,
         body: Frame | None = None,
         patience_s: float | None = None,
+        params: Mapping[str, int] | None = None,
     ) -> Any:
         import httpx2
 
         timeout = httpx2.USE_CLIENT_DEFAULT if patience_s is None else patience_s
         try:
-            response = await self._http.request(method, path, json=body, timeout=timeout)
+            # What stands behind a ? in the path would be lost beside those of every call.
+            response = await self._http.request(
+                method, path, json=body, params=params, timeout=timeout
+            )
         except httpx2.HTTPError as error:
             raise AgentFailed(f"OpenCode's server does not answer: {_why(error)}", HINT) from error
         if response.status_code >= httpx2.codes.BAD_REQUEST:

@@ -362,6 +362,31 @@ async def an_idle_stale_owner_learns_of_it_by_its_beat(rig: JournalRig) -> None:
         assert kept.failures == []
 
 
+async def what_an_agent_remembers_is_there_for_the_next_owner(rig: JournalRig) -> None:
+    """In order and part by part; a stale owner adds nothing. A journal may keep none of it."""
+    async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
+        owner = await _begin(journal)
+        if await owner.record.recall() is None:
+            return
+        owner.record.remember("a", ["1", "\ud83d\0"])
+        owner.record.remember("b", ["x"])
+        owner.record.remember("gone", ["x"])
+        owner.record.remember("b", ["y", "z"], anew=True)
+        owner.record.remember("a", ["3"])
+        owner.record.remember("gone", [], anew=True)
+        await owner.write(e.Text(text="said"))
+        known = {"a": ("1", "?\N{REPLACEMENT CHARACTER}", "3"), "b": ("y", "z")}
+        assert await owner.record.recall() == known
+        rig.silence(_host(journal))
+        new, _ = await _take(other, owner.id)
+        assert await new.record.recall() == known
+        owner.record.remember("a", ["too late"])
+        assert isinstance(await _error_of(owner.record.written()), LeaseLost)
+        new.record.remember("a", ["4"])
+        await new.record.written()
+        assert await new.record.recall() == {**known, "a": (*known["a"], "4")}
+
+
 async def a_host_that_beats_keeps_its_sessions(rig: JournalRig) -> None:
     """A beat in time is enough, however long there was none."""
     async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
@@ -502,6 +527,7 @@ CHECKS: tuple[Check, ...] = (
     a_host_that_leaves_gives_every_lease_back,
     a_stale_owner_can_write_nothing_more,
     an_idle_stale_owner_learns_of_it_by_its_beat,
+    what_an_agent_remembers_is_there_for_the_next_owner,
     a_host_that_beats_keeps_its_sessions,
     a_session_that_was_cut_is_found,
     the_past_brings_the_state_back,

@@ -194,6 +194,26 @@ async def _kill_fake(on: Stage) -> None:
     await model.agents[-1].die()
 
 
+async def _forget_files(on: Stage, conversation: str) -> None:
+    """Leave nothing of what agents have kept in their home."""
+    del conversation
+    shutil.rmtree(on.home)
+    make_home(on.home)
+
+
+async def _forget_fake(on: Stage, conversation: str) -> None:
+    model = on.models[-1]
+    assert isinstance(model, FakeModel)
+    del model.conversations[conversation]
+
+
+async def _forget_opencode(on: Stage, conversation: str) -> None:
+    if on.rig.server is None:
+        await _forget_files(on, conversation)
+    else:
+        await on.rig.server.forget(conversation)
+
+
 @dataclass(frozen=True)
 class Rig:
     """An agent to run the suite on.
@@ -205,7 +225,9 @@ class Rig:
     from files only. skills: where it looks for those of a folder. announces: what it reports that
     it can do once it runs, beyond what its driver says of every agent; here it stands to be known
     before. kill: ends the agent's program as if it had crashed; a stage of its own is needed for
-    that. server: the server that stages share. tools: the tools whose keys its driver knows.
+    that. forget: has this machine know nothing more of a conversation, by the agent's id of it, as
+    if it had been on another one. server: the server that stages share. tools: the tools whose
+    keys its driver knows.
     steers_at_once: it reads a steer while the model speaks, and does not wait for its next step.
     models: what the agent calls its models. turn_s: how long a turn may take in which the model
     says a word.
@@ -222,6 +244,7 @@ class Rig:
     skills: str = ".claude/skills"
     announces: Mapping[str, Support] = field(default_factory=dict, hash=False)
     kill: Callable[[Stage], Awaitable[None]] = _kill_program
+    forget: Callable[[Stage, str], Awaitable[None]] = _forget_files
     server: OpenCodeServer | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict, hash=False)
     steers_at_once: bool = False
@@ -274,8 +297,15 @@ def _opencode2_settings(home: Path, model: str) -> None:
 
 
 CLAUDE = Rig("claude", "claude", tools=CLAUDE_TOOLS)
-FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake)
-OPENCODE = Rig("opencode", "opencode", ScriptedModel, *_OPENCODE, tools=OPENCODE_TOOLS)
+FAKE = Rig("fake", "fake", FakeModel, kill=_kill_fake, forget=_forget_fake)
+OPENCODE = Rig(
+    "opencode",
+    "opencode",
+    ScriptedModel,
+    *_OPENCODE,
+    forget=_forget_opencode,
+    tools=OPENCODE_TOOLS,
+)
 OPENCODE2 = Rig(
     "opencode2",
     "opencode2",

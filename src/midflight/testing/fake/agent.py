@@ -14,7 +14,19 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
-from midflight.agents.base import Died, Dropped, Idle, Reply, Signal, Support, Up
+import msgspec
+
+from midflight.agents.base import (
+    Died,
+    Dropped,
+    Idle,
+    Memory,
+    Remembered,
+    Reply,
+    Signal,
+    Support,
+    Up,
+)
 from midflight.agents.claude.content import content
 from midflight.agents.claude.effects import TOOLS
 from midflight.agents.shared.effects import effects_of
@@ -24,7 +36,7 @@ from midflight.errors import AgentFailed, AgentUnavailable, ConversationLost, Un
 from midflight.events import PermissionRequested
 from midflight.images import Image
 from midflight.options import Options
-from midflight.testing.fake.conversation import FakeConversation, ModelError
+from midflight.testing.fake.conversation import FakeConversation, ModelError, as_line
 from midflight.testing.fake.tools import Toolbox
 from midflight.testing.model.script import (
     Drop,
@@ -89,6 +101,7 @@ class FakeAgent:
         "images": "supported",
         "add_dirs": "not",
         "resume": "supported",
+        "move": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "supported",
@@ -100,6 +113,7 @@ class FakeAgent:
         "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
+        "move": "the history goes through the journal",
         **dict.fromkeys(LACKS[1:], "the fake agent has none"),
     }
 
@@ -123,29 +137,52 @@ class FakeAgent:
         """Find the model, and the conversation to resume."""
         self._find()
 
-    def _find(self) -> FakeModel:
+    def _find(self, memory: Memory | None = None) -> FakeModel:
         model = FakeModel.at(self._options.env.get("ANTHROPIC_BASE_URL"))
         if model is None:
             raise AgentUnavailable(
                 "the fake agent has no model", "env=model.env(home) of a FakeModel"
             )
         resume = self._options.resume
-        if resume and resume not in model.conversations:
+        if resume and resume not in model.conversations and resume not in (memory or ()):
             raise ConversationLost(f"No conversation found with session ID: {resume}")
         return model
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Find the model and be up. Raises `ConversationLost` for one that it does not know."""
-        model = self._find()
+        model = self._find(memory)
         self._tools.protected = await asyncio.to_thread(protected, self._options)
         earlier = self._options.resume
         session = str(uuid.uuid4()) if self._options.fork else earlier or str(uuid.uuid4())
         if earlier and self._options.fork:
             model.conversations[session] = list(model.conversations[earlier])
-        self._conversation = FakeConversation(model, self._options, session, self._tools, self._say)
+        if memory is not None:
+            self._bring_together(model.conversations, session, memory)
+        self._conversation = FakeConversation(
+            model,
+            self._options,
+            session,
+            self._tools,
+            self._say,
+            remembers=memory is not None,
+        )
         model.agents.append(self)
         self._say(Up())
         self._life = asyncio.get_running_loop().create_task(self._live(self._conversation))
+
+    def _bring_together(
+        self, here: dict[str, list[dict[str, Any]]], session: str, memory: Memory
+    ) -> None:
+        """Have this model know what is remembered, and report what it knows beyond that."""
+        for part in memory:
+            if part != session:
+                self._say(Remembered(part, (), anew=True))
+        known = [msgspec.json.decode(line) for line in memory.get(session, ())]
+        history = here.get(session, [])
+        if history[: len(known)] != known:
+            history = here[session] = known
+        if new := history[len(known) :]:
+            self._say(Remembered(session, tuple(map(as_line, new))))
 
     async def _live(self, conversation: FakeConversation) -> None:
         """Work whenever there is something to do; an error in that is the agent's death."""

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from midflight import events as e
-from midflight.agents.base import Finished, Signal, Step, Taken, Unrecoverable, UsageLimit, Woke
+from midflight.agents.base import (
+    Finished,
+    Remembered,
+    Signal,
+    Step,
+    Taken,
+    Unrecoverable,
+    UsageLimit,
+    Woke,
+)
 from midflight.options import Options
 from midflight.testing.fake.tools import STOPPED, TOOLS, Toolbox
 from midflight.testing.model import script
@@ -91,13 +102,19 @@ class FakeConversation:
         session: str,
         tools: Toolbox,
         say: Callable[[Signal], None],
+        *,
+        remembers: bool = False,
     ) -> None:
-        """``session`` is the agent's own id of the conversation, which may have a history."""
+        """``session`` is the agent's own id of the conversation, which may have a history.
+
+        ``remembers`` has each new entry of that reported.
+        """
         self._model = model
         self._options = options
         self._session = session
         self._tools = tools
         self._say = say
+        self._remembers = remembers
         self._history = model.conversations.setdefault(session, [])
         self._retries = int(options.env.get("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES))
         self._spent = options.spent_usd or 0.0
@@ -161,7 +178,10 @@ class FakeConversation:
         return content
 
     def _remember(self, role: str, content: list[dict[str, Any]]) -> None:
-        self._history.append({"role": role, "content": content})
+        entry = {"role": role, "content": content}
+        self._history.append(entry)
+        if self._remembers:
+            self._say(Remembered(self._session, (as_line(entry),)))
 
     async def _work(self) -> _Outcome:
         steps, refused = 0, False
@@ -321,6 +341,11 @@ class FakeConversation:
             content.append({"type": "tool_result", "tool_use_id": call, "content": STOPPED})
         self._remember("user", [*content, {"type": "text", "text": _MARKER}])
         return "interrupted", "interrupted", ""
+
+
+def as_line(entry: Mapping[str, Any]) -> str:
+    """Return an entry of a history as what is remembered of it."""
+    return msgspec.json.encode(entry).decode()
 
 
 def _failure(error: ModelError) -> str:

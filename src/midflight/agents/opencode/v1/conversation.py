@@ -68,8 +68,10 @@ async def begin(client: OpenCodeClient, options: Options) -> Beginning:
             f"the conversation {options.resume} belongs to another folder",
             f"resume it in {info.get('directory')}",
         )
-    newest = [message["info"]["id"] for message in await client.get(f"{path}/message?limit=1")]
-    return Beginning(str(info["id"]), max(newest, default=""), agent)
+    newest = await client.get(f"{path}/message", params={"limit": 1})
+    return Beginning(
+        str(info["id"]), max((each["info"]["id"] for each in newest), default=""), agent
+    )
 
 
 async def inventory(client: OpenCodeClient, options: Options) -> Inventory:

@@ -15,6 +15,7 @@ from midflight.agents.base import (
     Dropped,
     Finished,
     Kept,
+    Memory,
     Signal,
     Support,
     Taken,
@@ -33,6 +34,7 @@ from midflight.agents.opencode.v1.content import file_part
 from midflight.agents.opencode.v1.effects import OwnTools
 from midflight.agents.opencode.v1.events import EventTranslator
 from midflight.agents.opencode.v1.feed import Feed, Feeds, adopt, missed
+from midflight.agents.opencode.v1.memory import NEWEST, Remembering, bring_together
 from midflight.agents.opencode.v1.requests import Replies
 from midflight.agents.shared.effects import effects_of
 from midflight.effects import Effect
@@ -82,6 +84,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         "images": "supported",
         "add_dirs": "emulated",
         "resume": "supported",
+        "move": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "not",
@@ -100,6 +103,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         "stall_timeout": "midflight's clock, then an abort",
         "plugins": "of a plugin, OpenCode gets the skills",
         "add_dirs": "OpenCode asks, midflight allows",
+        "move": "what its server tells of the session goes through the journal, into another one",
         "background": "OpenCode's commands and sub-agents end with their turn",
     }
 
@@ -115,6 +119,8 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         self._agent = ""
         self._ids = Ids()
         self._sent = 0.0
+        self._memory: Remembering | None = None
+        self._tool_begun = False
 
     # Starting and ending ------------------------------------------------------------------
 
@@ -124,7 +130,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         if self._options.server_url is None:
             program.Launch.of(self._options, trusted=standing.trusted)
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Find or start a server, open a session there, and listen to it."""
         options = self._options
         standing = await asyncio.to_thread(self._look)
@@ -143,7 +149,11 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
             if options.effort is not None:
                 self._model.think(options.effort)
             self._replies = Replies(self._client, self._permissions, self._start_task)
+            if memory is not None:
+                await bring_together(self._client, options, memory)
             self._session, since, self._agent = await conversation.begin(self._client, options)
+            if memory is not None:
+                self._memory = Remembering(self._client, self._session, memory)
             self._translate = EventTranslator(
                 self._session,
                 models.price,
@@ -301,21 +311,24 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
     async def events(self) -> AsyncIterator[Signal]:
         """Read events until the server is gone or the session has been closed."""
         while True:
+            if self._tool_begun and self._inbox.empty():
+                for signal in await self._remember(NEWEST):
+                    yield signal
             item = await self._next() if self._inbox.empty() else self._inbox.get_nowait()
             if isinstance(item, dict):
-                for signal in self._translate(item):
-                    if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
-                        await self._watch(signal)
-                    yield signal
+                signals = self._translate(item)
             elif item is None or item == GAP:
                 assert self._feed is not None  # noqa: S101 - events come from it
-                for signal in await missed(self._feed, self._translate, self._sent):
-                    await self._watch(signal)
-                    yield signal
+                signals = await missed(self._feed, self._translate, self._sent)
             elif item == GONE:
                 break
             else:
-                yield item
+                signals = [item]
+            for signal in signals:
+                if not isinstance(signal, (e.TextDelta, e.ThinkingDelta)):
+                    for before in await self._watch(signal):
+                        yield before
+                yield signal
         for last in await self._last():
             yield last
 
@@ -329,8 +342,23 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         except TimeoutError:
             return None
 
-    async def _watch(self, signal: Signal) -> None:
-        """Keep track of what runs, and end what an abort has left running."""
+    async def _remember(self, newest: int | None = None) -> list[Signal]:
+        """Return what is new of the conversation, if it is to be remembered elsewhere."""
+        self._tool_begun = False
+        if self._memory is None:
+            return []
+        try:
+            return [*await self._memory.changed(newest)]
+        except AgentFailed as error:
+            why = f"what OpenCode remembers could not be read: {error.message}"
+            return [e.Notice(level="warning", text=why)]
+
+    async def _watch(self, signal: Signal) -> list[Signal]:
+        """Keep track of what runs, and end what an abort has left running.
+
+        Returns what is to be reported before.
+        """
+        self._tool_begun |= isinstance(signal, e.ToolStarted)
         match signal:
             case e.ToolStarted() if signal.kind == "execute":
                 self._commands.begin(signal)
@@ -347,3 +375,5 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
                 self._translate.stopping = False
                 self._replies.forget()
                 await self._commands.close()
+                return await self._remember()
+        return []

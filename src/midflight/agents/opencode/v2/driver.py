@@ -10,6 +10,7 @@ from midflight import events as e
 from midflight.agents.base import (
     Calling,
     Finished,
+    Memory,
     Signal,
     Support,
     Taken,
@@ -82,6 +83,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "images": "not",
         "add_dirs": "emulated",
         "resume": "supported",
+        "move": "not",
         "retries": "supported",
         "plan": "supported",
         "background": "not",
@@ -103,6 +105,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "background": "OpenCode's commands and sub-agents end with their turn",
         "set_limits": "midflight counts anyway",
         "images": "midflight does not hand them on to OpenCode 2 yet",
+        "move": "OpenCode 2 takes in no conversation of another machine",
     }
 
     def __init__(self, options: Options) -> None:
@@ -126,8 +129,9 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         if self._options.server_url is None:
             program.Launch.of(self._options, trusted=standing.trusted)
 
-    async def start(self) -> None:
+    async def start(self, memory: Memory | None = None) -> None:
         """Find or start a server, open a session there, and listen to it."""
+        del memory  # it cannot take one in
         options = self._options
         standing = await asyncio.to_thread(self._look)
         self._server = await self._join(trusted=standing.trusted)

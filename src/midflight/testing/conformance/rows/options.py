@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from midflight import events as e
+from midflight.agents import create
+from midflight.agents.base import Died, Finished, Remembered
 from midflight.errors import UnsupportedOption
-from midflight.testing.conformance.rig import Stage
+from midflight.options import Options
+from midflight.testing.conformance.rig import PATIENCE_S, Stage
 from midflight.testing.conformance.rows.verbs import BASH, in_turn
 from midflight.testing.model.dialect import offers
 from midflight.testing.model.script import (
@@ -22,6 +26,7 @@ from midflight.testing.model.script import (
     Usage,
     Wait,
 )
+from midflight.testing.model.server import ScriptedModel
 
 MCP_SERVER = Path(__file__).with_name("mcp_server.py")
 TASK_CALL = "toolu_task"
@@ -172,6 +177,52 @@ async def resume(stage: Stage) -> None:
             await on.ask("which word?")
             assert "remember the word plum" in json.dumps(on.requests[1].messages)
             assert on.session.agent_session == earlier
+
+
+async def move(stage: Stage) -> None:
+    """Lose a conversation, as on another machine: what was remembered brings it back."""
+    async with stage.model([Text("one"), Text("two")]) as model:
+        memory: dict[str, list[str]] = {}
+        session = await _turn_of_driver(stage, model, memory, "remember the word plum")
+        await stage.rig.forget(stage, session)
+        assert await _turn_of_driver(stage, model, memory, "which word?", session) == session
+        assert "remember the word plum" in json.dumps(model.requests[1].messages)
+
+
+async def no_move(stage: Stage) -> None:
+    """Have the agent remember what is said: it hands out nothing."""
+    async with stage.model([Text("one")]) as model:
+        memory: dict[str, list[str]] = {}
+        await _turn_of_driver(stage, model, memory, "remember the word plum")
+        assert memory == {}
+
+
+async def _turn_of_driver(
+    stage: Stage,
+    model: ScriptedModel,
+    memory: dict[str, list[str]],
+    text: str,
+    resume: str | None = None,
+) -> str:
+    """Start an agent and have a turn; add to ``memory`` what it reports, and return its session."""
+    agent = create(Options.build(**stage.options(model), resume=resume))
+    session = ""
+    try:
+        await agent.start(memory)
+        await agent.send("m1", text, steer=False, typed=False)
+        async with asyncio.timeout(PATIENCE_S):
+            async for signal in agent.events():
+                match signal:
+                    case Remembered(part=part, lines=lines, anew=anew):
+                        before = [] if anew else memory.get(part, [])
+                        memory[part] = [*before, *lines]
+                    case e.SessionStarted():
+                        session, stage.version = signal.agent_session, signal.agent_version
+                    case Finished() | Died():
+                        break
+    finally:
+        await agent.close()
+    return session
 
 
 async def retries(stage: Stage) -> None:
