@@ -33,6 +33,8 @@ LABEL = "bench"
 WORKERS = 3
 TASKS = 30
 KILLS = 4
+PER_SECOND = 100
+SETTLED_S = 1.0
 HOURS = 10_000
 """So many deltas, each so many milliseconds after the other: a turn that does not end."""
 SETTLE_S = 5.0
@@ -178,6 +180,24 @@ async def failover(side: str, size: Size) -> Samples:
     return {"failover_p50": [statistics.median(took)], "failover_worst": [max(took)]}
 
 
+async def deltas(side: str, size: Size) -> Samples:
+    """How old deltas are when another machine has them, and what they cost the database."""
+    assert side == "midflight"
+    with server() as database:
+        async with AsyncExitStack() as stack:
+            owner = await machine(stack, 1, "streams", database.url, size.sessions, PER_SECOND)
+            far = await machine(stack, 2, "reader", database.url, *await owner.told())
+            await far.told()
+            spent = database.used()
+            owner.say(size.idle)
+            await owner.told()
+            spent = (database.used() - spent) / size.idle
+            await asyncio.sleep(SETTLED_S)
+            far.say("enough")
+            ages = await far.told()
+    return {**ranked("far", ages), "far_database": [spent]}
+
+
 async def laptop(stack: AsyncExitStack, database: Server) -> Client:
     """Return a client on a machine that has no worker."""
     os.environ[MACHINE_VARIABLE] = "laptop"
@@ -205,4 +225,5 @@ PROBES: dict[str, Callable[[str, Size], Awaitable[Samples]]] = {
     "turns": turns,
     "rest": rest,
     "failover": failover,
+    "deltas": deltas,
 }

@@ -19,11 +19,14 @@ from bench.host_work import work
 
 if TYPE_CHECKING:
     from midflight.agents.base import Agent
+    from midflight.client.client import Client
     from midflight.options import Options
 
 __all__ = ["GROUP"]
 
 GROUP = 1_000
+SETTLE_S = 2.0
+"""For what has begun to come to rest before it is measured."""
 
 
 async def writer(url: str, sessions: str, turns: str) -> None:
@@ -102,7 +105,59 @@ async def worker(url: str, label: str, capacity: str) -> None:
                 tell(time.process_time())
 
 
-PROGRAMS = {each.__name__: each for each in (writer, raw_writer, worker)}
+async def streams(url: str, sessions: str, per_second: str) -> None:
+    """Sessions of this machine; told for how many seconds, each of them streams, told what time
+    it is in each delta. Without an agent behind it, which could not be as fast.
+    """
+    from midflight import Options
+    from midflight import events as e
+    from midflight.host import Host
+    from midflight.testing import FakeModel, Wait, Words
+
+    model = FakeModel(lambda _: [Words("go "), Wait("on")])
+    async with model, Host(url) as host:
+        options = Options.build(agent="fake", env=model.env(Path.cwd()))
+        live = [await host.begin("stream", options) for _ in range(int(sessions))]
+        tell([session.id for session in live])
+        async for seconds in said():
+            began, pause = time.monotonic(), 1 / int(per_second)
+            for number in range(int(float(seconds) * int(per_second))):
+                for session in live:
+                    now = f"{time.monotonic_ns():040d}"
+                    session._log.append(e.TextDelta(text=now, session=session.id, time=time.time()))  # noqa: SLF001
+                await asyncio.sleep(max(0.0, began + (number + 1) * pause - time.monotonic()))
+            tell("done")
+        model.signal("on")
+
+
+async def reader(url: str, *ids: str) -> None:
+    """Reads sessions of another machine; tells how old their deltas were."""
+    from midflight.client.client import connect
+    from midflight.events import Event, TextDelta
+
+    ages: list[float] = []
+
+    def take(event: Event) -> None:
+        if isinstance(event, TextDelta) and event.text.isdigit():
+            ages.append((time.monotonic_ns() - int(event.text)) / 1e9)
+
+    async def follow(client: Client, id: str) -> None:
+        async with await client.session(id, attend=False) as session:
+            async for event in session.events(session.last_seq):
+                take(event)
+
+    async with connect(url) as client:
+        following = [asyncio.create_task(follow(client, each)) for each in ids]
+        await asyncio.sleep(SETTLE_S)
+        tell("ready")
+        async for _ in said():
+            tell(ages)
+        for each in following:
+            each.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+PROGRAMS = {each.__name__: each for each in (writer, raw_writer, worker, streams, reader)}
 
 if __name__ == "__main__":
     asyncio.run(PROGRAMS[sys.argv[1]](*sys.argv[2:]))

@@ -98,23 +98,16 @@ PROBES = {
     "board": ("opened", "redraw"),
     "tools": ("tools",),
     "server": ("ages", "readers"),
-    "page": (
-        "painted",
-        "opened",
-        "scrolled",
-        "streams",
-        "lapse",
-        "arrived",
-        "turns",
-        "rest",
-        "failover",
-    ),
+    "page": ("painted", "opened", "scrolled", "streams", "lapse", "arrived"),
     "background": ("cost", "hosted", "json", "served"),
-    "cluster": ("events", "tasks", "turns", "rest", "failover"),
+    "cluster": ("events", "tasks", "turns", "rest", "failover", "deltas"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
-NO_RAW = ("lists", "idle", "cost", "echo", "redraw", "scrolled", "streams", "lapse", "arrived")
+NO_RAW = (
+    *("lists", "idle", "cost", "echo", "redraw", "scrolled", "streams", "lapse", "arrived"),
+    *("turns", "rest", "failover", "deltas"),
+)
 """There is nothing below that does the same."""
 
 

@@ -147,8 +147,8 @@ def test_small_round_measures_the_board() -> None:
 @pytest.mark.long
 @pytest.mark.agent  # Claude Code, and Chromium
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("compared", ["server", "page"])
-def test_small_round_measures_the_server_and_the_page(compared: str) -> None:
+@pytest.mark.parametrize("compared", ["server", "page", "cluster"])
+def test_small_round_measures_servers_pages_and_many_machines(compared: str) -> None:
     with surroundings() as bench:
         ours = {
             key
