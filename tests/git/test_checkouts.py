@@ -12,7 +12,7 @@ from midflight.git import checkout as checkouts
 from midflight.git.checkout import Checkout, remove
 from midflight.git.included import include
 from midflight.git.remote import Remote, session_ref
-from midflight.git.store import Store
+from midflight.git.store import Overtaken, Store
 
 SESSION = "5e" * 16
 
@@ -186,9 +186,31 @@ async def test_push_of_one_that_was_replaced_changes_nothing(
     (there.folder / "new").write_text("x")
     newest = await pushed(there)
     (checkout.folder / "late").write_text("x")
-    with pytest.raises(Conflict, match="rejected"):
+    with pytest.raises(Overtaken):
         await pushed(checkout)
     assert remote.git("rev-parse", session_ref(SESSION)) == newest
+
+
+async def test_snapshot_goes_on_top_of_what_somebody_else_has_pushed(
+    checkout: Checkout, remote: Repo, tmp_path: Path
+) -> None:
+    """As a person, or a host that had the session before; its files are the session's own."""
+    there = await moved(remote, tmp_path / "elsewhere", await pushed(checkout))
+    (there.folder / "theirs").write_text("x")
+    theirs = await pushed(there)
+    (checkout.folder / "mine").write_text("x")
+    await checkout.snapshot()
+
+    commit = await checkout.join()
+    await checkout.push(commit)
+
+    assert remote.git("ls-tree", "--name-only", commit).split() == ["mine", "old"]
+    remote.git("merge-base", "--is-ancestor", theirs, commit)
+    assert (await checkout.snapshot()).commit == commit
+    back = await moved(remote, tmp_path / "third", commit)
+    assert Repo(back.folder).git("status", "--porcelain") == "?? mine"
+    assert await back.store.newest(SESSION, theirs) == commit
+    assert await back.store.newest(SESSION, "5e" * 20) == "5e" * 20
 
 
 async def test_two_never_have_one_folder_at_once(

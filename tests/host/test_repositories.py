@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.host import share_secrets, table_of
+from tests.support.journal import sql
 from tests.support.repo import Repo, own_home, remote, repo
 
 from midflight import events as e
@@ -147,6 +148,40 @@ async def test_next_turn_begins_when_the_last_one_is_committed(begin: Begin, rem
     ref = session_ref(session.id)
     commits = remote.git("rev-list", "--first-parent", f"main..{ref}^2", ref).split()
     assert sorted(remote.git("show", f"{each}:n") for each in commits) == ["1", "2"]
+
+
+async def test_ref_that_somebody_else_has_changed_is_built_upon(
+    begin: Begin, repo: Repo, remote: Repo
+) -> None:
+    touch = [ToolCall("Bash", {"command": f"touch {name}"}) for name in "ab"]
+    _, session = await begin([touch[0]], [Text("a")], [touch[1]], [Text("b")])
+    await answered(session)
+    ref = session_ref(session.id)
+    theirs = repo.commit("theirs", "x")
+    repo.git("push", "-q", "--force", "origin", f"HEAD:{ref}")
+    assert (await (await session.send("again")).result()).status == "completed"
+    events = await told(session)
+    assert any("was changed by somebody else" in text for text in texts(events, "warning"))
+    assert remote.git("ls-tree", "--name-only", ref).split() == ["a", "b", "old"]
+    remote.git("merge-base", "--is-ancestor", theirs, ref)
+
+
+async def test_what_was_pushed_before_its_host_was_killed_is_gone_on_with(
+    begin: Begin, open_host: Hosts, remote: Repo, state: Path, tmp_path: Path
+) -> None:
+    """The journal does not know of the push."""
+    one, other = [await open_host(work=tmp_path / name) for name in ("one", "other")]
+    share_secrets(one, other)
+    _, session = await begin([WORK], [Text("first")], [AGAIN], [Text("x")], host=one)
+    await answered(session)
+    await told(session)
+    base = remote.git("rev-parse", "main")
+    known = f'{{"remote":"{remote.folder}","commit":"{base}"}}'
+    sql(state, "UPDATE sessions SET repository = :known", known=known)
+
+    resumed = await other.session(session.id)
+    assert (await (await resumed.send("again")).result()).status == "completed"
+    assert (resumed.options.cwd / "again").read_text() == "done\n"
 
 
 async def test_failed_push_is_said_until_a_later_one_works(

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -196,12 +196,7 @@ class Checkout(NamedTuple):
             apart = before and (await git.run("merge-base", "--is-ancestor", before, head)).code
             commit = head
             if apart or (await git.must("rev-parse", f"{head}^{{tree}}")).text != tree:
-                await git.identity()
-                parents = [
-                    p for each in (head, before if apart else "") if each for p in ("-p", each)
-                ]
-                text = f"The work of session {slug(self.name)}\n\n{_HEAD}{head}\n{_BRANCH}{branch}"
-                commit = (await git.must("commit-tree", *parents, "-m", text, tree)).text
+                commit = await self._commit(git, tree, (head, before if apart else ""), branch)
             await git.must("update-ref", WORK, commit)
             return Snapshot(commit, left_out)
 
@@ -209,6 +204,28 @@ class Checkout(NamedTuple):
     def unready(self) -> Path:
         """A file that is there until all is done that makes a new folder ready."""
         return self.folder.with_name(f".{self.folder.name}.unready")
+
+    async def join(self) -> str:
+        """Return the newest snapshot as one that descends from what the remote's ref has, too.
+
+        Its files stay what they are. Raises `Conflict` where the remote cannot be reached.
+        """
+        theirs = await self.store.fetch(self.session, self.ref)
+        git = await self._git()
+        work = (await git.must("rev-parse", "--verify", WORK)).text
+        head, branch = await self._told(git, work)
+        commit = await self._commit(git, f"{work}^{{tree}}", (head, work, theirs), branch)
+        await git.must("update-ref", WORK, commit)
+        return commit
+
+    async def _commit(self, git: Git, tree: str, parents: Iterable[str], branch: str) -> str:
+        """Return a new snapshot of a tree; the first parent is what is checked out."""
+        await git.identity()
+        head, *others = dict.fromkeys(filter(None, parents))
+        given = [part for each in (head, *others) for part in ("-p", each)]
+        text = f"The work of session {slug(self.name)}\n\n{_HEAD}{head}\n{_BRANCH}{branch}"
+        made: str = (await git.must("commit-tree", *given, "-m", text, tree)).text
+        return made
 
     async def push(self, commit: str) -> None:
         """Have the remote's ref of the session hold a snapshot; see `store.push`."""

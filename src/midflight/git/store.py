@@ -110,6 +110,16 @@ class Store(NamedTuple):
         git = await _bare(self.folder, self.remote)
         return bool(await git.ask("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
 
+    async def newest(self, session: str, commit: str) -> str:
+        """Return what a session's ref was at the last fetch, where that came after a commit.
+
+        Who pushed it may have ended before the journal had it. Else it is the commit itself.
+        """
+        git = await _bare(self.folder, self.remote)
+        found = await _commit_of(git, session_ref(session))
+        known = found and not (await git.run("merge-base", "--is-ancestor", commit, found)).code
+        return found if known else commit
+
     async def push(self, commit: str, session: str, objects: Path) -> None:
         """Have the remote's ref of a session hold a commit whose objects are in a folder."""
         private_folder(self.place, "name another one with --work")
@@ -120,7 +130,8 @@ async def push(folder: Path, remote: Remote, commit: str, session: str, objects:
     """Have a remote's ref of a session hold a commit, from a bare ``folder`` of midflight's own.
 
     What the ref had has to be a part of it: a session that goes on elsewhere is not overwritten.
-    Raises `Conflict` where that does not work, and `MidflightError` where it takes too long.
+    Raises `Overtaken` where it is not, `Conflict` where that does not work, and `MidflightError`
+    where it takes too long.
     """
     git = await _bare(folder, remote)
     git.also_in(objects)
@@ -146,6 +157,10 @@ async def scratch() -> AsyncIterator[Path]:
     """Yield a place for a bare repository that is needed for a moment."""
     with tempfile.TemporaryDirectory(prefix="midflight-") as folder:
         yield Path(folder) / "store.git"
+
+
+class Overtaken(Conflict):
+    """The ref of a session has something that is not known here."""
 
 
 class _NoSuchRef(Conflict):
@@ -189,6 +204,8 @@ async def _told(git: Git, *arguments: str, timeout_s: float = LOOK_S) -> GitOutp
         return output
     if "remote ref does not exist" in output.stderr:
         raise _NoSuchRef("the remote has no such ref")
+    if "(non-fast-forward)" in output.stderr or "(fetch first)" in output.stderr:
+        raise Overtaken("the session's ref has come further than what is known here")
     lines = [line for line in output.stderr.splitlines() if not line.startswith("hint:")]
     said = _IN_ADDRESS.sub("", one_line(" ".join(lines), 500))
     raise Conflict(f"git {arguments[0]} failed: {said}", "see git ls-remote, and the keys here")

@@ -144,6 +144,7 @@ class Session(BaseSession):
             report=self._report,
             notice=self._tell,
             changed=self._after_input,
+            recorded=self._recorder.written,
         )
         self._runner = AgentRunner(
             self._rules,

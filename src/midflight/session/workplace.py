@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from midflight.git.included import include
 from midflight.git.location import work_root
 from midflight.git.merge import listed
 from midflight.git.remote import Remote, is_commit
-from midflight.git.store import Store
+from midflight.git.store import Overtaken, Store
 from midflight.info import RepositoryInfo
 from midflight.options import Options
 from midflight.session.setup import run_setup
@@ -62,12 +62,14 @@ class Workplace:
         report: Callable[[e.Event], None],
         notice: Callable[[e.Level, str], None],
         changed: Callable[[], None],
+        recorded: Callable[[], Awaitable[None]],
     ) -> None:
         """``options`` say what is wanted; their folder is relative to the ``checkout``.
 
         ``env`` is for the command that prepares it. ``known`` is what the journal has of its
         repository, of a session that is ``resumed`` or has waited for a machine. ``report`` takes
         events, ``notice`` a line for people, and ``changed`` is called when ``repository`` has.
+        ``recorded`` waits until all of that is on disk, and raises where this host may not write.
         """
         self._options = options
         self._checkout = checkout
@@ -75,6 +77,7 @@ class Workplace:
         self._report = report
         self._notice = notice
         self._changed = changed
+        self._recorded = recorded
         self._prepared = resumed and checkout is None
         self._holding = contextlib.AsyncExitStack()
         self._last = ""
@@ -131,6 +134,7 @@ class Workplace:
         if not (wanted and await checkout.has(wanted)):
             self._notice("info", f"fetching {repository.remote}")
             wanted = await checkout.store.fetch(checkout.session, wanted or self._options.ref)
+            wanted = await checkout.store.newest(checkout.session, wanted)
             await checkout.bring(wanted)
             self._notice("info", f"it works on {wanted[:10]} in {checkout.folder}")
         if repository.commit != wanted:
@@ -177,13 +181,27 @@ class Workplace:
             if repository is None or (commit == repository.commit and not repository.problem):
                 return
             try:
-                await checkout.push(commit)
+                try:
+                    await checkout.push(commit)
+                except Overtaken:
+                    commit = self._last = await self._joined(checkout)
+                    await checkout.push(commit)
             except (MidflightError, OSError) as error:
                 self._failed(error)
                 return
             if repository.problem:
                 self._notice("info", f"its work is pushed again, to {checkout.ref}")
             self._note(commit=commit, problem="")
+
+    async def _joined(self, checkout: Checkout) -> str:
+        """Return a snapshot on top of what somebody else has pushed to the session's ref.
+
+        That was a host that had the session before, whose push came late, or a person. It is not
+        done by a host that has been replaced: it could not write to the journal.
+        """
+        self._notice("warning", f"{checkout.ref} was changed by somebody else, and is kept below")
+        await self._recorded()
+        return await checkout.join()
 
     def _failed(self, error: MidflightError | OSError) -> None:
         assert self.repository is not None  # noqa: S101 - there is one with a checkout
