@@ -34,7 +34,7 @@ PLACES = 1
 
 MODEL_PORT = 4010
 MODEL_URL = f"http://127.0.0.1:{MODEL_PORT}"
-_NAME = re.compile(r"<(\w+?)(:tool)?>")
+_NAME = re.compile(r"<(s\d+(?:first|last|m\d+))(:tool)?>")
 
 
 def script(folder: Folder) -> Callable[[ModelRequest], Step]:

@@ -154,6 +154,9 @@ class Play:
         errors = Counter(line["error"].split(":")[0] for line in said if "error" in line)
         self.facts |= {"tools_run": len(effects), "errors_told": dict(errors)}
         await self.cluster.close()
+        for machine in self.cluster.laptops:  # hosts that have recovered something, and would wait
+            for process in machine.processes():
+                process.terminate()
         for machine in self.cluster.network.machines.values():
             if machine is not self.cluster.database.machine:
                 _, left = await asyncio.to_thread(psutil.wait_procs, machine.processes(), GONE_S)

@@ -169,7 +169,11 @@ class TurnRules:
         status: Status = stop.status if stop else "failed"
         reason = stop.reason if stop else reason
         self._end_background()
+        # A kill can come between the start of a turn, on disk, and that of its messages.
+        started = context.state.turn.messages if context.state.turn else ()
         for entry in context.state.outbox.handed():
+            if entry.id in started:
+                continue  # it ends with the turn
             if entry.cancelling:
                 context.emit(e.MessageCancelled(message=entry.id, reason="cancelled"))
             elif stop and stop.keep and not entry.opener:
