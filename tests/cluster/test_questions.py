@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.conftest import ELSEWHERE, Hosts
 from tests.support.events import of, until
 from tests.support.host import journal_of, service_of, settled_in
-from tests.support.journal import rows, silence
+from tests.support.journal import rows, silence, sql
 from tests.support.raw_http import call
 from tests.support.repo import Repo, own_home, repo
 
@@ -150,6 +150,19 @@ async def test_session_at_rest_is_answered_for_by_any_host_there(
         silence(server, journal_of(one).host)
 
     with pytest.raises(Conflict, match=f"is at rest on {ELSEWHERE}, and no host is up there"):
+        await client.diff(session.id)
+
+
+async def test_folder_of_a_session_of_workers_is_not_looked_for_at_rest(
+    begin: Begin, client: Client, server: str
+) -> None:
+    """Which of them has it is not known."""
+    _, session = await begin()
+    await session.close("parked")
+    await session.over()
+    sql(server, "UPDATE sessions SET label = 'gpu'")
+
+    with pytest.raises(Conflict, match="is at rest on workers with the label gpu"):
         await client.diff(session.id)
 
 

@@ -13,17 +13,21 @@ from tests.support.host import service_of, table_of
 from tests.support.journal import Program, rows, sql
 
 from midflight import events as e
-from midflight.client.client import Client
+from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
+from midflight.environment import TOKEN_VARIABLE
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.journal.presence import channel
+from midflight.server.server import ServeOptions, serving
 from midflight.session.base import BaseSession
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait, Words
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 Attach = Callable[..., Awaitable[RemoteSession]]
+
+TOKEN = "a-token-for-tests-only"
 
 
 def _seen(events: Sequence[e.Event]) -> list[Any]:
@@ -127,6 +131,34 @@ async def test_forged_call_makes_nothing_happen(
     events = [event async for event in far.events()]
     assert [event.seq for event in events if event.seq] == list(range(1, session.last_seq + 1))
     assert texts(events) == ["one two three"]
+
+
+async def test_server_follows_far_sessions_while_somebody_reads_them(
+    server: str, begin: Begin, host: Host
+) -> None:
+    """It is one listener, for however many."""
+    model, session = await begin([Words("one two "), Wait("go"), Text("three")])
+    options = ServeOptions(host="127.0.0.1", port=0, where=server)
+    async with serving(options, {TOKEN_VARIABLE: TOKEN}) as running:
+        assert rows(server, "SELECT id FROM readers") == []
+        readers = [connect(running.urls[0], token=TOKEN) for _ in range(2)]
+        async with readers[0], readers[1]:
+            first, second = [await each.session(session.id) for each in readers]
+            async with first, second:
+                await session.send("go")
+                for far in (first, second):
+                    assert "one two " in [each async for each in _within(_text(far), "one two ")]
+                assert rows(server, "SELECT attends FROM readers") == [(True,)]
+        await _until_nobody_reads(host)
+        model.signal("go")
+    assert rows(server, "SELECT id FROM readers") == []
+
+
+async def _until_nobody_reads(host: Host) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while host._audience._told:  # noqa: SLF001 - that is the question
+            await table_of(host).changed.wait()
+            table_of(host).changed.clear()
 
 
 async def test_nothing_is_told_where_nobody_reads(

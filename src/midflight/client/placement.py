@@ -245,6 +245,8 @@ class Placement:
 
         Raises the error that it answers, or `Conflict` where none is up.
         """
+        if session.host is None and session.label is not None:
+            session.check_here()  # which of its workers has the folder is not known
         host = session.host or await self._host_on(session.machine)
         if host is None:
             raise Conflict(
