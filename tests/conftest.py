@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,21 @@ PREVIEW = NPM_AGENTS.parent / "@opencode-ai" / "cli-linux-x64" / "bin"
 # scripts/test installs them
 os.environ["PATH"] = os.pathsep.join([str(NPM_AGENTS), str(PREVIEW), os.environ["PATH"]])
 
+# Programs on Bun end soon here: a start of Claude Code or OpenCode takes a sixth less.
+os.environ["BUN_JSC_useDFGJIT"] = "0"  # noqa: SIM112 - a name of Bun's
+
+SHARED = {"tests/page/": "a browser", "opencode": "servers of OpenCode"}
+"""What the ids of tests have in them that share what takes seconds to start.
+
+Each is less than a worker's part of all: what is more must not stand here.
+"""
+
+
+def shared_by(nodeid: str) -> str | None:
+    """Return what a test shares with others, if that takes seconds to start."""
+    return next((shared for word, shared in SHARED.items() if word in nodeid), None)
+
+
 # A shell's background job ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,14 +50,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if starts_one(item):
             item.add_marker("agent")
     if hasattr(config, "workerinput"):  # several workers: none is left alone with a long test
-        items.sort(key=_expected_s, reverse=True)
+        items.sort(key=_order, reverse=True)
 
 
-def _expected_s(item: pytest.Item) -> float:
-    """Tell how long a test may take, by the time that it has; those without an agent come last."""
+def _order(item: pytest.Item) -> tuple[bool, bool, float]:
+    """Tell which tests come first: what one worker does alone, then the longest with an agent.
+
+    How long one may take is told by the time that it has.
+    """
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit is not None else 1.0
-    return seconds if item.get_closest_marker("agent") else seconds - 1000.0
+    alone = shared_by(item.nodeid) is not None
+    return alone, item.get_closest_marker("agent") is not None, seconds
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Have what takes seconds to start, and is shared by many tests, started by one worker only."""
+    from xdist.scheduler.loadscope import (  # type: ignore[import-untyped]  # it brings no types
+        LoadScopeScheduling,
+    )
+
+    class OneForEach(LoadScopeScheduling):  # type: ignore[misc]
+        """Gives a worker its next test, or all that share a program with it."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            return shared_by(nodeid) or nodeid
+
+    return OneForEach(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def family(*rows: SessionRow, **more: Any) -> Family:
 
 
 def asked(**options: Any) -> Options:
-    return Options.build(cwd=Path("/"), **options)
+    return Options.build(**({"cwd": Path("/")} | options))
 
 
 # Who is who ---------------------------------------------------------------------------------
@@ -321,6 +321,8 @@ def test_folders_are_the_callers_own_or_listed(user_journal: Path) -> None:
         {"plugins": ["/plugin"]},
         {"agent_path": "/bin/sh"},
         {"server_url": "http://127.0.0.1:9"},
+        {"repo": "git@host.example:theirs.git", "cwd": "."},
+        {"setup": "npm ci"},
         {"resume": "of-the-user"},
     ],
     ids=lambda more: next(iter(more)),
@@ -350,6 +352,15 @@ def test_what_the_caller_has_itself_it_can_hand_down(
 
 
 @fault("S16")
+def test_repository_of_the_caller_is_worked_in_and_prepared_by_nobody(user_journal: object) -> None:
+    known = family(row("a", repo="git@host.example:shop.git", setup="npm ci"))
+    same = {"repo": "git@host.example:shop.git", "cwd": "."}
+    known.begin(asked(**same), ["a"])
+    with pytest.raises(NotAllowed, match="setup"):
+        known.begin(asked(**same, setup="npm ci"), ["a"])
+
+
+@fault("S16")
 def test_users_file_lists_what_any_agent_may_dispatch(user_journal: Path) -> None:
     path = user_path()
     assert path is not None
@@ -366,5 +377,4 @@ def test_users_file_lists_what_any_agent_may_dispatch(user_journal: Path) -> Non
         "agent_path": {"/opt/claude"},
         "server_url": set(),
         "repo": set(),
-        "setup": set(),
     }

@@ -48,6 +48,8 @@ FOR_TESTS = "fake"
 OWN_SERVER = ("-P", "-m", "midflight.cli.main", "mcp")
 """How the arguments of midflight's own MCP server begin."""
 
+SETUP = "leave setup out; the worker's user has it in [worktree] of their config.toml"
+
 SERVERS_VARIABLE = "MIDFLIGHT_MCP_SERVERS"
 """The environment variable with MCP servers, as JSON, for sessions that are resumed."""
 
@@ -216,6 +218,8 @@ class Options(Limits, frozen=True, kw_only=True):
         """
         if options.get("agent_path"):
             raise InvalidOption("agent_path", "the machine that it runs on has its own program")
+        if options.get("setup") is not None:
+            raise InvalidOption("setup", "what prepares a folder there is said there", SETUP)
         own = options.get("repo") is not None
         cwd = None if own else _path("cwd", options.pop("cwd", "."))
         more = _items("add_dirs", options.pop("add_dirs", None) or ())

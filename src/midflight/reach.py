@@ -23,7 +23,7 @@ from midflight.trust.repository import repository_of
 
 HINT = "the user lists more in [mcp] of their config.toml"
 
-PROGRAMS = ("agent_path", "plugins", "server_url", "repo", "setup")
+PROGRAMS = ("agent_path", "plugins", "server_url", "repo")
 """Options that name what runs, or where keys, the conversation and the work go."""
 
 
@@ -80,6 +80,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
             more = _named(name, [msgspec.structs.asdict(options)]) - {*self.programs.get(name, ())}
             if more:
                 _refuse(name, f"{', '.join(sorted(more))} is not what it has itself")
+        if options.setup is not None:
+            _refuse("setup", "it would run what the agent may have written")
         if options.mcp_servers:
             _refuse("mcp_servers", "a server is a program, which the user chooses")
         foreign = [name for name, text in options.env.items() if os.environ.get(name) != text]

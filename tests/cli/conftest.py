@@ -1,18 +1,22 @@
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import io
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.program import AT_ONCE, COMMAND, WITH_FAKE, Done, Program, watched
+from tests.support.program import (
+    AT_ONCE,
+    COMMAND,
+    WITH_FAKE,
+    Done,
+    Program,
+    in_a_thread,
+    watched,
+)
 from tests.support.terminal import Terminal
 
-from midflight.cli.main import execute
 from midflight.host import Host
 from midflight.options import Options
 from midflight.session.session import Session
@@ -114,18 +118,6 @@ Say = Callable[..., Coroutine[Any, Any, Done]]
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
 
 
-class _Captured(io.TextIOWrapper):
-    """Standard output of one command."""
-
-    def __init__(self) -> None:
-        self.bytes = io.BytesIO()
-        super().__init__(self.bytes, encoding="utf-8", write_through=True)
-
-    @property
-    def whole(self) -> str:
-        return self.bytes.getvalue().decode()
-
-
 @pytest.fixture
 def state(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the journal in a folder of the test's own, and work in the project."""
@@ -160,11 +152,6 @@ def say(state: None, monkeypatch: pytest.MonkeyPatch) -> Say:
     """Carry out a command as its own process would, in a thread beside the host."""
 
     async def carry_out(*arguments: str) -> Done:
-        out, err = _Captured(), _Captured()
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", out)
-            patch.setattr(sys, "stderr", err)
-            code = await asyncio.to_thread(execute, arguments)
-        return Done(code, out.whole, err.whole)
+        return await in_a_thread(monkeypatch, *arguments)
 
     return carry_out

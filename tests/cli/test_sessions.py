@@ -655,6 +655,7 @@ async def test_what_is_stopped_without_a_name_is_what_there_is_to_stop(
     await newer.close()
     done = await say(command)
     assert (done.code, done.out.split()[1]) == (0, "older")
+    await until(session, e.TurnEnded)  # an interrupt does not wait for that
     assert session.status == ("idle" if command == "interrupt" else "closed")
 
 

@@ -12,7 +12,7 @@ from tests.faults.manifest import fault
 
 import midflight
 from midflight.config.files import read_project, read_user
-from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, TERMINAL_KEYS, resolve
+from midflight.config.merge import KEYS, MCP_KEYS, NARROWING, TERMINAL_KEYS, WORKTREE_KEYS, resolve
 from midflight.config.reading import user_path
 from midflight.errors import InvalidConfig
 from midflight.options import Options
@@ -303,6 +303,28 @@ def test_what_the_terminal_does_is_true_or_false(user: Write, text: str, said: s
         read_user(AGENTS)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("worktree = 'npm ci'", "worktree: expected a table"),
+        ("[worktree]\nsetpu = 'npm ci'", "worktree.setpu: there is no such key"),
+        ("[worktree]\nsetup = ['npm', 'ci']", "worktree.setup: expected text"),
+        ("[worktree]\nsetup = ' '", "worktree.setup: there is nothing to run"),
+    ],
+)
+def test_setup_of_a_new_folder_is_one_command(user: Write, text: str, said: str) -> None:
+    user(text)
+    with pytest.raises(InvalidConfig, match=said):
+        read_user(AGENTS)
+
+
+@fault("S7")
+def test_a_project_names_no_command_for_a_new_folder(project: Path) -> None:
+    (project / "midflight.toml").write_text("[worktree]\nsetup = 'touch ran'")
+    with pytest.raises(InvalidConfig, match="worktree: there is no such key"):
+        read_project(project, AGENTS)
+
+
 def test_a_project_may_be_shared_with_others(project: Path) -> None:
     (project / "midflight.toml").write_text("max_turns = 1")
     (project / "midflight.toml").chmod(0o666)
@@ -332,6 +354,7 @@ def test_the_examples_in_the_documentation_are_read_and_show_every_key(
     assert own.journal == "postgresql://ada@db.example/team"
     assert set(own.mcp) == set(MCP_KEYS)
     assert set(own.terminal) == set(TERMINAL_KEYS)
+    assert set(own.worktree) == set(WORKTREE_KEYS)
     options = resolve({}, variable=None, user=own, project=narrow).options
     assert (options["max_turns"], options["max_budget_usd"]) == (30, 2.5)
     assert options["permission_mode"] == "default"

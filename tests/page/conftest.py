@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.server.conftest import (
 )
 from tests.support.events import PATIENCE_S
 
+from midflight.agents.process.reaper import MARKER, Reaper
 from midflight.host.http.logins import Logins
 from midflight.journal import JournalLocation
 
@@ -72,7 +74,10 @@ def browser_address() -> Iterator[str]:
             pytest.fail("Chromium is missing: scripts/test installs it")
         pytest.skip("Chromium is missing")
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        browser, address = _detached([program, *OPTIONS, f"--user-data-dir={profile}"], profile)
+        marker = uuid.uuid4().hex
+        command = [program, *OPTIONS, f"--user-data-dir={profile}"]
+        browser, address = _detached(command, profile, marker)
+        reaper = Reaper(os.getpgid(browser.pid), marker, Path(profile))  # if the tests are killed
         try:
             yield address
         finally:
@@ -81,14 +86,15 @@ def browser_address() -> Iterator[str]:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(tree, timeout=PATIENCE_S)
+            reaper.let_go()
 
 
-def _detached(command: list[str], home: str) -> tuple[psutil.Process, str]:
+def _detached(command: list[str], home: str, marker: str) -> tuple[psutil.Process, str]:
     """Start a browser that is nobody's child, for it outlives the test that needs it first.
 
     Returns where it can be driven, too: it says so itself when it can.
     """
-    env = {"HOME": home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    env = {"HOME": home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", MARKER: marker}
     reading, writing = os.pipe()
     with os.fdopen(reading) as said:
         subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.manifest import fault
 from tests.server.conftest import TOKEN, Server
 from tests.support.events import until
-from tests.support.program import Program, watched
+from tests.support.program import Done, in_a_thread
 from tests.support.raw_http import call, dial
 
 from midflight import events as e
@@ -211,12 +211,10 @@ async def test_what_is_said_on_the_page_has_the_name_of_its_device(
 
 
 async def test_program_makes_links_and_lists_and_forgets_devices(
-    server: Server, logins: Logins, state: Path, tmp_path: Path
+    server: Server, logins: Logins, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def run(*words: str) -> Any:
-        env = {"HOME": str(tmp_path), **watched()}
-        program = await Program.start(["serve", *words, "--journal", str(state)], env, tmp_path)
-        return await program.done()
+    async def run(*words: str) -> Done:
+        return await in_a_thread(monkeypatch, "serve", *words, "--journal", str(state))
 
     made = await run("--link", "phone")
     links = [line.partition("/#code=") for line in made.out.splitlines()[:-1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,20 +85,46 @@ expected-statuses = ["2xx", 400, 401, 404, 409, 422]
 """
 """No schema tells which session, folder, model or agent there is."""
 
+WIDE = ("/schedules", "/sessions/{session}/commands")
+"""They have a body with the most fields after the one with which a session is begun."""
+
+LESS = "".join(
+    f'[[operations]]\ninclude-path = "{path}"\nphases.coverage.enabled = false\n' for path in WIDE
+)
+"""Leaves what each of these fields may not be, one by one, to ``scripts/check long``."""
+
+SESSIONS, REST = ("--include-path", "/sessions"), ("--exclude-path", "/sessions")
+WHOLLY = [word for path in WIDE for word in ("--include-path", path)]
+
 
 @fault("S1", "I2", "I8")
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="scripts/test installs it")
+@pytest.mark.parametrize(
+    ("paths", "settings"),
+    [
+        pytest.param(SESSIONS, "", id="sessions"),
+        pytest.param(REST, LESS, id="rest"),
+        pytest.param(WHOLLY, "", id="wide", marks=pytest.mark.long),
+    ],
+)
 async def test_judge_from_outside_finds_nothing(
-    server: Server, started: list[Host], model: FakeModel, begin: Begin, tmp_path: Path
+    *,
+    server: Server,
+    started: list[Host],
+    model: FakeModel,
+    begin: Begin,
+    tmp_path: Path,
+    paths: Sequence[str],
+    settings: str,
 ) -> None:
     """`schemathesis`: all its checks, with the token and without, over the fake agent."""
     _, session = await begin(lambda _: Text("done"), name="fix-the-tests")  # as in the examples
     await (await session.send("go")).result()
-    (tmp_path / "schemathesis.toml").write_text(SETTINGS)
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS + settings)
     command = ["run", f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "5"]
     command += ["--generation-deterministic", "--no-color", "--phases", "examples,coverage,fuzzing"]
-    command += ["--request-timeout", "60"]
+    command += ["--request-timeout", "60", *paths]
     for header in (f"Authorization: Bearer {TOKEN}", "Accept: application/json"):
         command += ["--header", header]
     judge = await asyncio.create_subprocess_exec(

@@ -1,9 +1,10 @@
-"""The real program as a process of its own, over pipes."""
+"""The real program as a process of its own, over pipes, and its commands in a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import sys
@@ -11,7 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import pytest
 from tests.support.events import PATIENCE_S
+
+from midflight._util.own_variables import JOURNAL
+from midflight.cli.main import execute
 
 COMMAND = (sys.executable, "-m", "midflight.cli.main")
 AT_ONCE = (sys.executable, str(Path(__file__).parent / "programs" / "midflight_at_once.py"))
@@ -112,6 +117,29 @@ class Program:
             self.process.kill()
         with contextlib.suppress(ValueError):
             await self.process.communicate()
+
+
+class _Captured(io.TextIOWrapper):
+    """Standard output of one command."""
+
+    def __init__(self) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", write_through=True)
+
+    @property
+    def whole(self) -> str:
+        return self.bytes.getvalue().decode()
+
+
+async def in_a_thread(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Done:
+    """Carry out a command as its own process would, in a thread beside the test."""
+    out, err = _Captured(), _Captured()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setenv(JOURNAL, os.environ.get(JOURNAL, ""))  # which --journal sets
+        code = await asyncio.to_thread(execute, arguments)
+    return Done(code, out.whole, err.whole)
 
 
 def events(out: str) -> list[dict[str, Any]]:

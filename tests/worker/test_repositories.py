@@ -9,7 +9,7 @@ from tests.support.repo import Repo, own_home, remote, repo
 from tests.worker.conftest import Begin, Workers
 
 from midflight.client.client import Client
-from midflight.errors import Conflict
+from midflight.errors import Conflict, InvalidOption
 from midflight.git.remote import session_ref
 from midflight.testing import Text, ToolCall
 
@@ -55,3 +55,10 @@ async def test_workers_of_a_label_have_their_checkouts_at_one_path(
         await open_worker("two", work=tmp_path / "elsewhere")
     await open_worker("two", work=tmp_path / "work")
     await open_worker("three", labels=["cpu"], work=tmp_path / "elsewhere")
+
+
+async def test_what_prepares_a_folder_is_for_the_workers_user_to_say(
+    begin: Begin, remote: Repo
+) -> None:
+    with pytest.raises(InvalidOption, match="setup"):
+        await begin(repo=str(remote.folder), cwd=".", setup="touch ready")

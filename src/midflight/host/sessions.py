@@ -30,7 +30,7 @@ from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Past, Record
-from midflight.options import Options
+from midflight.options import SETUP, Options
 from midflight.session.begun import was_begun
 from midflight.session.session import Session
 from midflight.trust.decision import by_caller
@@ -133,7 +133,7 @@ class SessionTable:
         if parent and beginning.held:
             await self._check_place(row, record)
         ready = ready or self._warm.take(options)
-        options = self._with_setup(msgspec.structs.replace(options, name=row.name))
+        options = self._with_setup(msgspec.structs.replace(options, name=row.name), parent)
         try:
             return await self._enter(
                 lambda: Session(
@@ -223,13 +223,15 @@ class SessionTable:
 
     def _options(self, row: SessionRow) -> Options:
         """Return the options to resume with. Raises `Conflict`, `InvalidOption` or `NotAllowed`."""
-        options = self._with_setup(self.secrets.options(row))
+        options = self.secrets.options(row)
         if row.label is not None and by_caller(options):
             raise NotAllowed(
                 "what a folder has the agent run is agreed to on the worker's own machine",
                 "leave trust out; the worker's user runs there: midflight trust",
             )
-        return options
+        if row.label is not None and options.setup is not None:
+            raise NotAllowed("what prepares a folder of a worker is for its own user to say", SETUP)
+        return self._with_setup(options, row.parent)
 
     async def claim(self, labels: Collection[str]) -> Session | None:
         """Resume the session that has waited longest for a worker with one of these labels.
@@ -260,9 +262,12 @@ class SessionTable:
             return None
         return await self._resumed(row, record, past, options, self.secrets.terminal(row.id))
 
-    def _with_setup(self, options: Options) -> Options:
-        """Return options with what prepares a checkout on this machine."""
-        if options.repo is None or options.setup is not None:
+    def _with_setup(self, options: Options, parent: str) -> Options:
+        """Return options with what prepares a checkout on this machine.
+
+        None that an agent begins is: it would run what the agent may have written and pushed.
+        """
+        if options.repo is None or options.setup is not None or parent:
             return options
         return msgspec.structs.replace(options, setup=self._setup)
 

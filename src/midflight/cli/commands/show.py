@@ -50,13 +50,18 @@ async def _show(name: str | None, *, as_json: bool) -> int:
 
 
 def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Fragment]:
+    from midflight.git.remote import session_ref
     from midflight.git.repository import branch_of
 
+    repository = info.repository
     facts = {
         "id": info.id,
         "agent": f"{info.agent} {info.model}".strip(),
         "folder": info.cwd,
         "branch": branch_of(info.cwd),
+        "repo": repository.remote if repository else "",
+        "work": session_ref(info.id) if repository and repository.commit else "",
+        "not sent": repository.problem if repository else "",
         "status": info.status,
         "turns": str(info.turns),
         "cost": dollars(info.total_cost_usd),

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _KEY = "sk-ant-scripted"
-_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN")  # The last is the pytest plugin's leak check.
+# The third is the pytest plugin's leak check. The last says how far Bun, which OpenCode and Claude
+# Code run on, compiles their JavaScript: a program that ends after a turn or two starts sooner
+# where it does not go all the way.
+_INHERITED = ("PATH", "TMPDIR", "MIDFLIGHT_TEST_RUN", "BUN_JSC_useDFGJIT")
 
 
 def env_for(
