@@ -9,15 +9,22 @@ from typing import Any
 
 import pytest
 from tests.support.events import PATIENCE_S, ended, of
+from tests.support.raw_http import call
 from tests.worker.conftest import Begin, Workers
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.client.client import Client
-from midflight.errors import InvalidInput, InvalidOption, NotFound
+from midflight.client.client import Client, connect
+from midflight.environment import TOKEN_VARIABLE
+from midflight.errors import InvalidInput, InvalidOption, NotAllowed, NotFound
 from midflight.host.recovery import recover
 from midflight.journal import Journal
+from midflight.lineage import SESSION_VARIABLE
+from midflight.server.server import ServeOptions, serving
 from midflight.testing import ModelRequest, Text
+from midflight.worker import Worker
+
+TOKEN = "a-token-for-tests-only"
 
 
 def _echo(request: ModelRequest) -> Text:
@@ -221,3 +228,30 @@ async def test_worker_that_lacks_a_value_says_which(
 async def test_what_a_folder_runs_is_not_agreed_to_from_elsewhere(client: Client) -> None:
     with pytest.raises(InvalidOption, match="agreed to on the worker's own machine"):
         await client.dispatch("go", on="gpu", trust=True)
+
+
+async def test_agent_is_no_worker_and_begins_nothing_elsewhere(
+    server: str, begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await begin()
+    monkeypatch.setenv(SESSION_VARIABLE, session.id)
+
+    with pytest.raises(NotAllowed, match="an agent is no worker"):
+        Worker(server, labels=["gpu"])
+    async with connect(server) as inside:
+        with pytest.raises(NotAllowed, match="on its own machine"):
+            await inside.dispatch("go", on="gpu", agent="fake")
+
+
+async def test_task_over_http_waits_for_a_worker(server: str, tmp_path: Path) -> None:
+    options = ServeOptions(host="127.0.0.1", port=0, where=server)
+    wanted = {"task": "go", "agent": "fake", "cwd": str(tmp_path), "on": "gpu"}
+    async with serving(options, {TOKEN_VARIABLE: TOKEN}) as running:
+        address = running.urls[0].partition("://")[2]
+        key = {"authorization": f"Bearer {TOKEN}"}
+        status, info = await call(address, "/sessions", "POST", wanted, **key)
+        assert (status, info["status"]) == (201, "waiting")
+        assert info["waits_for"] == "a worker with the label gpu"
+        for wrong in ({"on": 1}, {"worktree": True}):
+            status, problem = await call(address, "/sessions", "POST", wanted | wrong, **key)
+            assert (status, problem["code"]) == (422, "invalid_option")

@@ -73,7 +73,8 @@ class AllSessions:
     async def dispatch(self, wanted: Wanted, authorizer: Authorizer) -> tuple[SessionInfo, bool]:
         """Start a session in a host in the background, and tell whether it is new.
 
-        With ``worktree`` among the options a new one works in a git worktree of its own.
+        With ``worktree`` among the options a new one works in a git worktree of its own, and with
+        ``on`` it waits for a worker that has this label.
         """
         new = wanted.id is None or not await self._is_there(wanted.id)
         client = self._client.speaking_for(wanted.who)
@@ -81,13 +82,23 @@ class AllSessions:
         apart = options.pop("worktree", False)
         if not isinstance(apart, bool):
             raise InvalidOption("worktree", f"expected true or false, got {apart!r}")
+        on = options.pop("on", None)
+        if not (on is None or isinstance(on, str)):
+            raise InvalidOption("on", f"expected the label of workers, got {on!r}")
+        if on is not None and apart:
+            raise InvalidOption("worktree", "a worker has other folders", "leave it out, or on")
         async with contextlib.AsyncExitStack() as stack:
             if apart and new:
                 await stack.enter_async_context(
                     own_worktree(str(wanted.task), options, setup_command())
                 )
             info = await client.begin(
-                wanted.task, options, id=wanted.id, parent=wanted.parent, images=wanted.images
+                wanted.task,
+                options,
+                id=wanted.id,
+                parent=wanted.parent,
+                images=wanted.images,
+                on=on,
             )
         return info, new
 

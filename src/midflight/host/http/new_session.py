@@ -34,6 +34,7 @@ def _new_session() -> type[msgspec.Struct]:
     fields: list[Any] = [("cwd", str), ("task", str | None, None), ("id", str | None, None)]
     fields += option_fields({*Options.__struct_fields__} - {"cwd", "on_request"})
     fields += [("images", tuple[Image, ...], ()), ("parent", str, ""), ("worktree", bool, False)]
+    fields += [("on", str | None, None)]
     return msgspec.defstruct(
         "NewSession",
         fields,
