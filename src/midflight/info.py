@@ -166,7 +166,8 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     ``cron`` are the five fields of a cron expression, read in the time ``zone``. ``task``,
     ``then``, ``worktree`` and ``options`` are those of each session. ``next`` is when it runs next,
-    in seconds since the epoch, null while it is ``paused``; ``last`` is its newest run.
+    in seconds since the epoch, null while it is ``paused``; ``last`` is its newest run. ``on`` is
+    the label of the workers that its sessions wait for, null: they begin where it was made.
     """
 
     id: str
@@ -181,3 +182,4 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
     next: float | None
     created: float
     last: RunInfo | None = None
+    on: str | None = None

@@ -17,7 +17,7 @@ from midflight.family import Beginning
 from midflight.info import Outcome
 from midflight.journal import Journal, restored
 from midflight.journal.base import Record
-from midflight.journal.waiting import check_label
+from midflight.journal.waiting import check_label, check_shared
 from midflight.options import Options
 from midflight.session.begun import was_begun
 from midflight.session.session import Session
@@ -36,12 +36,7 @@ async def begin(
     """
     options = beginning.options
     check_label(label)
-    if journal.address.url is None:
-        raise InvalidOption(
-            "on",
-            "a worker needs a journal that several machines share, and this one is a file",
-            "leave it out, or name a postgresql:// journal",
-        )
+    check_shared(shared=journal.address.url is not None)
     if task is None:
         raise InvalidInput("what waits for a worker is a task", "say what is to be done")
     if by_caller(options):

@@ -114,7 +114,9 @@ class Host:
         await self._journal.open()
         try:
             self._listener.open(self._journal.socket_path())
-            await self._journal.register(self.address(), offer=self._offer)
+            await self._journal.register(
+                self.address(), offer=self._offer, fires=self._offer is not None
+            )
         except BaseException:
             await self._close()
             raise
@@ -126,7 +128,9 @@ class Host:
     async def _come_back(self) -> None:
         """Be a host again, where others have taken this one for dead and forgotten it."""
         await self._listener.renew(self._make_app)
-        await self._journal.register(self.address(), offer=self._offer)
+        await self._journal.register(
+            self.address(), offer=self._offer, fires=self._offer is not None
+        )
 
     async def serve(self) -> None:
         """End what hosts that died have left open, then answer on the socket."""

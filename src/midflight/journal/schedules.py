@@ -10,15 +10,16 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from midflight.errors import Conflict, NotFound
 from midflight.info import RunInfo, ScheduleInfo
 from midflight.journal.database import Do
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts, lock
-from midflight.journal.people import begun_here, full_name, person, shown_name
+from midflight.journal.people import begun_by, begun_here, full_name, person, shown_name
 from midflight.journal.queries import list_sessions
 from midflight.journal.schema import events, hosts, schedule_runs, schedules
+from midflight.journal.waiting import check_label, check_shared
 from midflight.journal.writes import plain
 from midflight.values import RUN_STATES
 
@@ -95,16 +96,18 @@ class ScheduleStore:
         found: list[RunInfo] = await self._read(lambda c: _runs(c, self._here, id, limit))
         return found
 
-    async def is_fired(self) -> bool:
-        """Tell whether a process lives that fires them."""
-        fired: bool = await self._read(lambda c: _is_fired(c, self._here))
+    async def is_fired(self, label: str | None = None) -> bool:
+        """Tell whether a process lives that fires them, or those with a label."""
+        fired: bool = await self._read(lambda c: _is_fired(c, self._here, label))
         return fired
 
     # Firing -------------------------------------------------------------------------------
 
-    async def pending(self, now: float) -> Pending:
-        """Return what there is to do at a moment."""
-        found: Pending = await self._read(lambda c: _pending(c, self._here, now))
+    async def pending(self, now: float, *, for_workers: bool = False) -> Pending:
+        """Return what there is to do at a moment; ``for_workers``: only of what has a label."""
+        found: Pending = await self._read(
+            lambda c: _pending(c, self._here, now, for_workers=for_workers)
+        )
         return found
 
     async def advance(
@@ -145,9 +148,12 @@ class ScheduleStore:
 def _own(connection: Connection, here: ProcessIdentity) -> ColumnElement[bool]:
     """Return what is true of what this person has scheduled on this machine; of all in a file.
 
-    Another person's would run with this one's account, and another machine has other folders.
+    Another person's would run with this one's account, and another machine has other folders; what
+    is for workers runs on none of these.
     """
-    return begun_here(person(connection), here, schedules)
+    me = person(connection)
+    for_workers = begun_by(me, schedules) & schedules.c.label.is_not(None)
+    return or_(begun_here(me, here, schedules), for_workers)
 
 
 def list_schedules(
@@ -172,6 +178,9 @@ def _find(connection: Connection, here: ProcessIdentity, text: str) -> ScheduleI
 
 
 def _add(connection: Connection, here: ProcessIdentity, new: ScheduleInfo) -> None:
+    if new.on is not None:
+        check_label(new.on)
+        check_shared(shared=connection.dialect.name != "sqlite")
     lock(connection)
     name = full_name(person(connection), new.name)
     if connection.scalar(select(schedules.c.id).where(schedules.c.name == name)):
@@ -182,14 +191,19 @@ def _add(connection: Connection, here: ProcessIdentity, new: ScheduleInfo) -> No
     if (connection.scalar(own) or 0) >= MOST:
         raise Conflict(f"there are {MOST} schedules", "midflight schedule remove NAME")
     begins = _Begins(new.task, new.then, new.worktree, new.options)
-    row = {"id": new.id, "name": name, "cron": new.cron, "zone": new.zone, "machine": here.machine}
+    row: dict[str, Any] = {"id": new.id, "name": name, "cron": new.cron, "zone": new.zone}
+    row |= {"machine": here.machine, "label": new.on}
     times = {"paused": new.paused, "due": new.next, "created": new.created}
     stored = msgspec.json.encode(begins).decode()
     connection.execute(insert(schedules).values(**row, **times, begins=stored))
 
 
-def _pending(connection: Connection, here: ProcessIdentity, now: float) -> Pending:
+def _pending(
+    connection: Connection, here: ProcessIdentity, now: float, *, for_workers: bool
+) -> Pending:
     own = _own(connection, here)
+    if for_workers:
+        own &= schedules.c.label.is_not(None)
     following = select(func.min(schedules.c.due)).where(own, schedules.c.due > now)
     starting = (
         select(schedule_runs)
@@ -208,7 +222,7 @@ def _pending(connection: Connection, here: ProcessIdentity, now: float) -> Pendi
         )
         for row in rows
     ]
-    due = list_schedules(connection, here, schedules.c.due <= now)
+    due = list_schedules(connection, here, own, schedules.c.due <= now)
     return Pending(unfinished, due, connection.scalar(following))
 
 
@@ -257,11 +271,11 @@ def _change(connection: Connection, run: str, by: str, **columns: str) -> bool:
     return changed.rowcount == 1
 
 
-def _is_fired(connection: Connection, here: ProcessIdentity) -> bool:
+def _is_fired(connection: Connection, here: ProcessIdentity, label: str | None) -> bool:
     me = person(connection)
     fired = select(hosts.c.id).where(hosts.c.fires == me)
-    if me:
-        fired = fired.where(hosts.c.machine == here.machine)
+    if me and label is None:  # a worker fires only what is for workers
+        fired = fired.where(hosts.c.machine == here.machine, hosts.c.labels.is_(None))
     return bool(set(connection.scalars(fired)) & _alive(connection, here))
 
 
@@ -295,6 +309,7 @@ def _info(connection: Connection, here: ProcessIdentity, row: AnyRow) -> Schedul
         zone=row.zone,
         **msgspec.structs.asdict(begins),
         paused=row.paused,
+        on=row.label,
         next=row.due,
         created=row.created,
         last=last[0] if last else None,

@@ -229,8 +229,8 @@ memory = Table(
 )
 
 # Tasks that begin by themselves. `begins` is what with, as JSON. `due` is when the next one does,
-# null while it is paused: who moves it on has that run to begin. `name` and `machine` are as those
-# of sessions.
+# null while it is paused: who moves it on has that run to begin. `name`, `machine` and `label` are
+# as those of sessions: one with a label is fired on any machine of its person.
 schedules = Table(
     "schedules",
     metadata,
@@ -243,6 +243,7 @@ schedules = Table(
     Column("paused", Boolean, nullable=False),
     Column("due", Double),
     Column("created", Double, nullable=False),
+    Column("label", Text),
 )
 
 # What has become of each run; its id is that of its session. `holder` is the host that has it to

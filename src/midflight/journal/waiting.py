@@ -32,6 +32,16 @@ def check_label(label: str, option: str = "on") -> str:
     return label
 
 
+def check_shared(*, shared: bool, option: str = "on") -> None:
+    """Raise `InvalidOption` where a journal is not ``shared``: it is a file, and has no workers."""
+    if not shared:
+        raise InvalidOption(
+            option,
+            "a worker needs a journal that several machines share, and this one is a file",
+            "leave it out, or name a postgresql:// journal",
+        )
+
+
 def waits() -> ColumnElement[bool]:
     """Return what is true of a session that waits for a worker, and that nobody has."""
     has_label = sessions.c.label.is_not(None) & sessions.c.waiting_since.is_not(None)

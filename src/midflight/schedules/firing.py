@@ -41,9 +41,18 @@ class Firing:
     """
 
     def __init__(
-        self, journal: Journal, begin: Begin, clock: Callable[[], float] = time.time
+        self,
+        journal: Journal,
+        begin: Begin,
+        clock: Callable[[], float] = time.time,
+        *,
+        for_workers: bool = False,
     ) -> None:
-        """``clock`` tells the seconds since the epoch."""
+        """``clock`` tells the seconds since the epoch.
+
+        ``for_workers`` fires only what is for them.
+        """
+        self._for_workers = for_workers
         self._journal = journal
         self._store = journal.schedules
         self._begin = begin
@@ -71,7 +80,7 @@ class Firing:
     async def look(self) -> float:
         """Begin what is due now; return in how many seconds to look again."""
         now = self._clock()
-        pending = await self._store.pending(now)
+        pending = await self._store.pending(now, for_workers=self._for_workers)
         for each in pending.unfinished:
             await self._take_over(each, now)
         for schedule in pending.due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ import msgspec
 from midflight._util.text import slug
 from midflight.agents import cost_of, create, obeyed
 from midflight.commands import check_text
-from midflight.errors import InvalidInput, InvalidOption, UnsupportedOption
+from midflight.errors import AgentUnavailable, InvalidInput, InvalidOption, UnsupportedOption
 from midflight.git.repository import Repository
 from midflight.info import ScheduleInfo
 from midflight.journal.schedules import ScheduleStore
+from midflight.journal.waiting import check_label
 from midflight.options import Options, check_option
 from midflight.schedules.cron import next_run
 from midflight.trust.decision import decide
@@ -54,6 +56,7 @@ def scheduled(
     name: str = "",
     then: Sequence[str] = (),
     worktree: bool = False,
+    on: str | None = None,
 ) -> ScheduleInfo:
     """Return a schedule whose parts have been checked as those of a session are.
 
@@ -66,6 +69,10 @@ def scheduled(
     for text in (task, *then):
         check_text(text)
     check_option("name", name or None)
+    if on is not None:
+        check_label(on)
+        if worktree:
+            raise InvalidOption("worktree", "a worker has other folders", "leave it out, or on")
     return ScheduleInfo(
         id=uuid.uuid4().hex,
         name=name or slug(task),
@@ -74,19 +81,20 @@ def scheduled(
         task=task,
         then=tuple(then),
         worktree=worktree,
-        options=_stored(options),
+        options=_stored(options, on),
+        on=on,
         next=following,
         created=now,
     )
 
 
-def _stored(options: Mapping[str, Any]) -> dict[str, Any]:
+def _stored(options: Mapping[str, Any], on: str | None) -> dict[str, Any]:
     """Return options as plain data: those that were given, and the folder."""
     for option, value in options.items():
         if option not in STORED and not (option == "trust" and value is False):
             why, hint = _REASONS.get(option, ("a schedule cannot have this", ""))
             raise InvalidOption(option, why, hint)
-    built = Options.build(**options)
+    built = Options.build(**options) if on is None else Options.build_elsewhere(**options)
     given = {option: getattr(built, option) for option in (*options, "cwd")}
     plain: dict[str, Any] = msgspec.to_builtins(given, enc_hook=str)
     return plain
@@ -110,6 +118,10 @@ async def check_start(schedule: ScheduleInfo) -> str:
     Return what its agent will start without, for a person; nothing where that is nothing. Raises
     what a begin raises, `AgentUnavailable` and `UnsupportedOption` among them.
     """
+    if schedule.on is not None:
+        with contextlib.suppress(AgentUnavailable):  # it need not be on this machine
+            await create(Options.build_elsewhere(**schedule.options)).check()
+        return ""
     options = Options.build(**schedule.options)
     if schedule.worktree:
         await Repository.of(options.cwd)

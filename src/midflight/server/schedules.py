@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -12,9 +11,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from midflight import commands as c
 from midflight._util.aio import TaskSet
 from midflight.authorization import Caller
+from midflight.client.scheduled import giver, messages, session_options
 from midflight.errors import InvalidOption, LeaseLost, StoreFailed
 from midflight.host.http.app import LIMIT, as_json, body_of, decoded, number
 from midflight.host.http.new_session import option_fields
@@ -22,11 +21,10 @@ from midflight.host.http.operations import ApiRoute, Operation
 from midflight.host.service import Wanted
 from midflight.info import RunInfo, ScheduleInfo
 from midflight.journal import Journal
-from midflight.schedules.cron import local, local_zone
+from midflight.schedules.cron import local_zone
 from midflight.schedules.firing import Firing
 from midflight.schedules.making import STORED, check_start, pause, resume, scheduled
 from midflight.server.sessions import AllSessions
-from midflight.values import Who
 
 _WHAT = "a schedule, or a command for one"
 
@@ -46,12 +44,11 @@ class SessionStarter:
 
     async def __call__(self, schedule: ScheduleInfo, run: RunInfo) -> None:
         """Begin the session of a run; what has been done before is not done again."""
-        who = Who(role="program", door="schedule", device=platform.node())
-        date = local(run.due, schedule.zone).date().isoformat()
-        options = {**schedule.options, "name": f"{schedule.name}-{date}"}
+        who = giver()
         wanted = Wanted(
             task=schedule.task,
-            options=options | {"worktree": schedule.worktree},
+            options=session_options(schedule, run)
+            | {"worktree": schedule.worktree, "on": schedule.on},
             id=run.id,
             parent="",
             warm=False,
@@ -61,9 +58,8 @@ class SessionStarter:
         if not run.session:
             authorizer = self._service.authorizer(Caller.this_process(), ())
             await self._service.dispatch(wanted, authorizer)
-        for at, text in enumerate(schedule.then):
-            then = c.Send(text=text, delivery="queue", id=f"{run.id}-{at + 1}")
-            await self._service.carry_out(run.id, then, who, None)
+        for message in messages(schedule, run):
+            await self._service.carry_out(run.id, message, who, None)
 
 
 @contextlib.asynccontextmanager
@@ -111,6 +107,7 @@ class _Parts(msgspec.Struct):
     name: str = ""
     then: tuple[str, ...] = ()
     worktree: bool = False
+    on: str | None = None
 
 
 _PARTS = frozenset(_Parts.__struct_fields__)
@@ -120,6 +117,7 @@ def _new_schedule() -> type[msgspec.Struct]:
     """Return the type of a schedule that is wanted."""
     fields: list[Any] = [("cron", str), ("task", str), ("cwd", str), ("zone", str, "")]
     fields += [("name", str, ""), ("then", tuple[str, ...], ()), ("worktree", bool, False)]
+    fields += [("on", str | None, None)]
     fields += option_fields({*STORED} - {"cwd"})
     return msgspec.defstruct(
         "NewSchedule",
@@ -196,6 +194,7 @@ class _Api:
             name=parts.name,
             then=parts.then,
             worktree=parts.worktree,
+            on=parts.on,
         )
         await check_start(new)
         await self._store.add(new)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 from midflight.agents import create
 from midflight.authorization import Authorizer
+from midflight.client.client import Client
+from midflight.client.scheduled import WaitingRunStarter
 from midflight.errors import InvalidOption
 from midflight.git.location import work_root
 from midflight.host import Host
@@ -17,6 +20,7 @@ from midflight.host.sessions import OnSession
 from midflight.host.warm_pool import AgentFactory
 from midflight.journal import Offer
 from midflight.journal.waiting import check_label
+from midflight.schedules.firing import Firing
 from midflight.worker.places import Places
 
 CAPACITY = 4
@@ -79,6 +83,7 @@ class Worker(Host):
             )
         Authorizer.of_this_process(self._journal).check_working()
         self._journal.work = changed
+        self._ends = contextlib.AsyncExitStack()
         self._places = Places(self._journal, self._sessions, offer, changed)
 
     @property
@@ -87,6 +92,13 @@ class Worker(Host):
         return self._journal.machine
 
     async def serve(self) -> None:
-        """Do what every host does, and claim."""
+        """Do what every host does, claim, and fire this person's schedules that are for workers."""
         await super().serve()
+        client = await self._ends.enter_async_context(Client(self._journal.address))
+        fires = Firing(self._journal, WaitingRunStarter(client), for_workers=True)
         self._tasks.start(self._places.serve())
+        self._tasks.start(fires.run())
+
+    async def _close(self) -> None:
+        await super()._close()
+        await self._ends.aclose()

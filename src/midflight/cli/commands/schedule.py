@@ -58,6 +58,7 @@ _HINTS = {
 
 _EXAMPLE = 'midflight schedule "0 7 * * 1-5" -- run "your task"'
 _NOBODY = "midflight: nothing fires while no `midflight serve` runs\n"
+_NOBODY_ANYWHERE = "midflight: nothing fires while no `midflight serve` or worker of yours runs\n"
 _ASKS = (
     "In the mode default the agent asks before it changes files or runs commands, and what nobody"
     " answers within ten minutes is denied"
@@ -111,11 +112,12 @@ async def _keep(args: argparse.Namespace, run: argparse.Namespace, options: dict
         name=options.pop("name", None) or "",
         then=run.then or (),
         worktree=run.worktree,
+        on=run.on,
     )
     new = made(options)  # what is wrong is said before anything is asked
     asks = at_terminal() and not args.json
     if asks:
-        new = made(await _decided(new.options))
+        new = made(await _decided(new.options, on=run.on))
     notice = await check_start(new)
     async with Journal() as journal:
         await journal.schedules.add(new)
@@ -124,15 +126,17 @@ async def _keep(args: argparse.Namespace, run: argparse.Namespace, options: dict
             write(f"midflight: {one_line(notice, 1000)}\n", error=True)
         if new.options.get("permission_mode", "default") == "default" and not asks:
             write(f"midflight: {_ASKS}; --permission-mode says otherwise\n", error=True)
-        await _warn(journal)
+        await _warn(journal, new)
     return 0
 
 
-async def _decided(options: dict[str, Any]) -> dict[str, Any]:
+async def _decided(options: dict[str, Any], *, on: str | None) -> dict[str, Any]:
     """Return options with what a person at the terminal has decided. Raises `Quit`."""
     decided = {**options}
     if "permission_mode" not in decided:
         decided["permission_mode"] = await _mode()
+    if on is not None:  # what the folder there has the agent run is for the worker's user
+        return decided
     trust = (await ask(Options.build(**decided))).trust
     return decided if trust is None else decided | {"trust": trust}
 
@@ -158,8 +162,7 @@ async def _list(args: argparse.Namespace) -> int:
             write(f"No schedules yet. To make one: {_EXAMPLE}\n")
         else:
             _write_table([["NAME", "WHEN", "NEXT", "LAST", "TASK"], *map(_row, found)])
-        if found:
-            await _warn(journal)
+        await _warn(journal, *found)
     return 0
 
 
@@ -184,7 +187,7 @@ async def _change(args: argparse.Namespace) -> int:
                 said = "removed"
         _report(args, found, f"{_name(found)}: {said}\n")
         if args.what == "resume":
-            await _warn(journal)
+            await _warn(journal, found)
     return 0
 
 
@@ -226,9 +229,13 @@ def _history(args: argparse.Namespace, of: ScheduleInfo, runs: Sequence[RunInfo]
         _write_table([["DUE", "CAME TO", "COST", "SESSION", "NOTE"], *cells])
 
 
-async def _warn(journal: Journal) -> None:
-    if not await journal.schedules.is_fired():
+async def _warn(journal: Journal, *made: ScheduleInfo) -> None:
+    store = journal.schedules
+    if any(each.on is None for each in made) and not await store.is_fired():
         write(_NOBODY, error=True)
+    label = next((each.on for each in made if each.on is not None), None)
+    if label is not None and not await store.is_fired(label):
+        write(_NOBODY_ANYWHERE, error=True)
 
 
 def _report(args: argparse.Namespace, what: object, text: str) -> None:
