@@ -58,6 +58,19 @@ async def test_two_workers_have_no_session_together(where: str, open_host: Hosts
     assert sorted(claimed) == sorted(made)
 
 
+async def test_session_that_waits_is_nobody_s_to_recover(journal: Journal) -> None:
+    """Else each host that starts would take all of them, one after the other."""
+    _, record = await journal.create("a", options(), label="gpu")
+    record.begin(lambda seq: None, lambda error: None)
+    record.append(text(record))
+    record.note(Summary(status="waiting", waiting_since=1.0))
+    await record.written()
+
+    await record.close()
+
+    assert await journal.orphaned() == []
+
+
 async def test_worker_that_is_draining_claims_nothing(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:

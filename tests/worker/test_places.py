@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
 from tests.support.events import ended, of
+from tests.support.host import have
 from tests.worker.conftest import Begin, Workers
 
 from midflight import events as e
@@ -102,3 +106,26 @@ async def test_redirect_keeps_the_place_of_the_turn_that_it_stops(
 
     assert (await ended(new)).text == "instead"
     assert (await ended(other.first)).text == "later"
+
+
+async def test_no_more_sessions_are_quiet_with_an_agent_than_there_are_places(
+    client: Client,
+    open_worker: Workers,
+    fake_model: Callable[..., Awaitable[FakeModel]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    model = await fake_model(Text("done"), Text("done"))
+    have(monkeypatch, model.env(tmp_path))
+    options = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
+    worker = await open_worker(capacity=1)
+    begun = []
+    for task in ("first", "second"):  # nobody follows them
+        begun.append((await client.begin(task, options, on="gpu")).id)
+        await model.request(len(begun))
+
+    while (await client.info(begun[0])).host is not None or len(worker.live()) != 1:
+        pass  # the test's own time ends it
+
+    assert [session.id for session in worker.live()] == [begun[1]]
+    assert (await client.info(begun[0])).status == "idle"

@@ -248,7 +248,7 @@ def orphaned(
     held = connection.execute(
         select(leases.c.session, leases.c.host)
         .join(sessions, sessions.c.id == leases.c.session)
-        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(BUSY)))
+        .where(or_(leases.c.host.is_not(None), sessions.c.status.in_(BUSY) & ~waits()))
         .where(sessions.c.seq > 0, may_own(connection))
     )
     return [

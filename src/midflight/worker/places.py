@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from midflight._util.aio import TaskSet
 from midflight.errors import StoreFailed
@@ -20,13 +21,24 @@ class Places:
     """Gives so many sessions at a time a turn: a place is a turn that runs.
 
     A session that is live here gets its next turn where nobody else waits for the place. Else it is
-    parked, and waits behind those, for this worker or another one.
+    parked, and waits behind those, for this worker or another one. As many as there are places may
+    be quiet and keep their agents; of more those are parked that have been so for longest.
     """
 
     def __init__(
-        self, journal: Journal, sessions: SessionTable, offer: Offer, changed: asyncio.Event
+        self,
+        journal: Journal,
+        sessions: SessionTable,
+        offer: Offer,
+        changed: asyncio.Event,
+        is_read: Callable[[str], bool],
     ) -> None:
-        """``changed`` is set when a session may wait, or a turn has ended."""
+        """``changed`` is set when a session may wait, or a turn has ended.
+
+        ``is_read`` tells whether a session, by its id, has a reader: it is not parked when quiet.
+        """
+        self._is_read = is_read
+        self._recovered = float("-inf")
         self._journal = journal
         self._sessions = sessions
         self._offer = offer
@@ -63,7 +75,18 @@ class Places:
             if self._free > 0:
                 session.begin_turn()
             else:
-                self._parking.start(session.close("parked"))
+                self._park(session)
+        quiet = [session for session in self._sessions.live() if self._is_quiet(session)]
+        quiet.sort(key=lambda session: session.idle_since or 0.0, reverse=True)
+        for session in quiet[self._offer.capacity :]:
+            self._park(session)
+
+    def _park(self, session: Session) -> None:
+        if not session.closing:
+            self._parking.start(session.close("parked"))
+
+    def _is_quiet(self, session: Session) -> bool:
+        return session.idle_since is not None and not self._is_read(session.id)
 
     @property
     def _free(self) -> int:
@@ -74,5 +97,9 @@ class Places:
 
     async def _recover(self) -> None:
         """End what hosts that have died meanwhile have left open."""
+        now = asyncio.get_running_loop().time()
+        if now - self._recovered < LOOK_AGAIN_S:
+            return
+        self._recovered = now
         if not all(host.alive for host in await self._journal.hosts()):
             await recover_all(self._journal)

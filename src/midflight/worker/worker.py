@@ -84,7 +84,7 @@ class Worker(Host):
         Authorizer.of_this_process(self._journal).check_working()
         self._journal.work = changed
         self._ends = contextlib.AsyncExitStack()
-        self._places = Places(self._journal, self._sessions, offer, changed)
+        self._places = Places(self._journal, self._sessions, offer, changed, self._service.is_read)
 
     @property
     def machine(self) -> str:
