@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import stat
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from tests.faults.manifest import fault
 from tests.support.host import journal_of, service_of
+from tests.support.journal import sql
 from tests.support.raw_http import call, dial
 
 from midflight import events as e
@@ -532,6 +534,28 @@ async def test_socket_is_private(host: Host) -> None:
     folder, _, _ = host.address().rpartition("/")
     modes = [os.lstat(path).st_mode for path in (host.address(), folder)]
     assert [stat.S_IMODE(mode) for mode in modes] == [0o600, 0o700]
+
+
+@fault("S12")
+async def test_socket_that_a_row_of_a_dead_host_names_is_left_alone(
+    host: Host, state: Path, open_host: Callable[..., Awaitable[Host]]
+) -> None:
+    """A row can say anything: what is removed is the socket that a host of this id has had."""
+    victim = Path(host.address())
+    dead, outside = uuid.uuid4().hex, f"../{uuid.uuid4().hex}"
+    files = [victim.parent / f"{name}.sock" for name in (dead, outside)]
+    for name, file in zip((dead, outside), files, strict=True):
+        row = "(:id, 'm', 'b', 's', 1, 0, :address, 0, 0, 0)"
+        columns = "id, machine, boot, space, pid, born, address, beat, seen, started"
+        statement = f"INSERT INTO hosts ({columns}) VALUES {row}"  # noqa: S608 - no value is in it
+        await asyncio.to_thread(sql, state, statement, id=name, address=str(victim))
+        await asyncio.to_thread(file.touch)
+    try:
+        await open_host()
+
+        assert list(map(Path.exists, (victim, *files))) == [True, False, True]
+    finally:
+        await asyncio.to_thread(files[1].unlink, missing_ok=True)
 
 
 @fault("S12")
