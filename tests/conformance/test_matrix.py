@@ -12,6 +12,7 @@ from tests.conformance.conftest import SERVERS
 from midflight.testing.conformance import (
     ACP_CLAUDE,
     ACP_OPENCODE,
+    CLAUDE,
     OPENCODE,
     OPENCODE2,
     RIGS,
@@ -25,6 +26,16 @@ from midflight.testing.conformance.semantics import PHASES, TABLE, VERBS
 Cells = list[tuple[str, str]]
 
 # One row a verb: the phases in which it is tried.
+CLAUDE_SAMPLE = {
+    **{
+        verb: tuple(phase for each, phase in cells(CLAUDE) if each == verb)
+        for verb in ("send", "queue", "redirect", "interrupt", "answer")
+    },
+    "cancel": ("accepted", "tool"),
+    "set_model": ("streaming", "idle"),
+    "close": ("accepted", "tool", "permission", "last token"),
+    "death": ("accepted", "tool", "permission", "just ended"),
+}
 ACP_CLAUDE_SAMPLE = {
     "send": ("accepted", "streaming", "tool", "permission", "question"),
     "queue": ("thinking", "silent", "just ended"),
@@ -67,6 +78,7 @@ OPENCODE2_SAMPLE = {
     "death": ("tool",),
 }
 SAMPLED: Mapping[Rig, Mapping[str, Sequence[str]]] = {
+    CLAUDE: CLAUDE_SAMPLE,
     ACP_CLAUDE: ACP_CLAUDE_SAMPLE,
     OPENCODE: OPENCODE_SAMPLE,
     OPENCODE2: OPENCODE2_SAMPLE,
@@ -74,10 +86,12 @@ SAMPLED: Mapping[Rig, Mapping[str, Sequence[str]]] = {
 }
 """The agents of which a part is tried each time, because each session takes seconds.
 
+Of claude what steers, stops and answers is tried in every phase. Where it dies or is closed another
+program has to start: that is tried where something of the agent's is open, and where nothing is.
 Of claude-acp it tries every verb and every phase, and each pair for which the ACP driver has code:
 a verb that meets a prompt that has not begun, an open tool, request or form, or a prompt that may
 be answered already. The other pairs are the conversation's rules over the same signals, and these
-are tried in every cell with claude and fake. Of opencode the same is tried, with a server that is
+are tried in every cell with fake. Of opencode the same is tried, with a server that is
 killed in one phase, for another one takes seconds to start. Opencode-acp has the ACP driver, and
 the program of opencode: it is tried in what the two do together, which is to stop, to ask and to
 change the model.
@@ -157,7 +171,7 @@ def test_sessions_have_each_cell_once_and_a_close_only_as_their_last(rig: Rig) -
     assert not [session for session in made if "close" in dict(session[:-1])]
 
 
-@pytest.mark.parametrize("rig", [ACP_CLAUDE, OPENCODE], ids=lambda rig: rig.name)
+@pytest.mark.parametrize("rig", [CLAUDE, ACP_CLAUDE, OPENCODE], ids=lambda rig: rig.name)
 def test_sample_of_a_driver_has_every_verb_and_every_phase(rig: Rig) -> None:
     verbs, phases = zip(*cells(rig), strict=True)
     sampled_verbs, sampled_phases = zip(*sample(rig), strict=True)
