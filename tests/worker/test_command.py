@@ -25,6 +25,7 @@ async def test_task_from_one_machine_runs_on_the_worker_of_another(
         model, "worker", "--label", "gpu", "--capacity", "2", **journal, MIDFLIGHT_MACHINE="big"
     )
     assert "big works for gpu, 2 turns at a time" in await worker.reads("ends it")
+    worker.process.send_signal(signal.SIGTSTP)  # Ctrl-Z: its agents would work on unwatched
 
     laptop = journal | {"MIDFLIGHT_MACHINE": "laptop"}
     run = await (await fake_midflight(model, "run", "--on", "gpu", "go", **laptop)).done()

@@ -20,6 +20,10 @@ def worker(args: argparse.Namespace) -> int:
     return asyncio.run(_work(args))
 
 
+def _stand_still() -> None:
+    """Do nothing at Ctrl-Z: others would take the sessions while the agents here work on."""
+
+
 async def _work(args: argparse.Namespace) -> int:
     notifier = make_notifier(None)
     worker = Worker(
@@ -35,6 +39,7 @@ async def _work(args: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGTSTP, _stand_still)
     async with worker:
         labels = ", ".join(worker.labels)
         turns = "turn" if worker.capacity == 1 else "turns"
