@@ -69,8 +69,13 @@ async def test_far_reader_gets_the_same_in_the_same_order(begin: Begin, attach: 
     await message.result()
     await session.close()
 
-    assert _seen(await distant) == _seen(await near)
-    assert len(of(e.TextDelta, near.result())) > 5
+    seen, all_ = _seen(await distant), _seen(await near)
+    assert [each for each in seen if isinstance(each, int)] == [
+        each for each in all_ if isinstance(each, int)
+    ]
+    rest = iter(all_)  # where many come at once, a text comes whole instead
+    assert all(each in rest for each in seen)
+    assert len(of(e.TextDelta, distant.result())) > 3
 
 
 async def _until_over(session: BaseSession, after: int) -> list[e.Event]:
