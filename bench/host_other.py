@@ -28,6 +28,8 @@ DRIP_S = 0.004
 BEAT_S = 2.0
 END_S = 30.0
 AT_ONCE = 25
+LINE = 2**24
+"""How long a line may be that one tells: all that it has measured."""
 
 
 class Other:
@@ -59,6 +61,7 @@ async def other(
         *(sys.executable, "-m", module, name, *map(str, arguments)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        limit=LINE,
     )
     assert process.stdin is not None
     try:
