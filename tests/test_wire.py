@@ -251,6 +251,7 @@ COMMAND_FIELDS: dict[str, dict[str, Any]] = {
     "set_model": {"model": "opus"},
     "set_permission_mode": {"mode": "plan"},
     "set_limits": {"max_turns": 5, "max_budget_usd": 2.5, "timeout": None},
+    "relocate": {"on": "gpu", "at_once": True},
     "close": {},
 }
 

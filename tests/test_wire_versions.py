@@ -69,7 +69,7 @@ def test_version_1_understands_what_is_said_today(name: str, now: dict[str, Any]
         reader.validate(fields)
 
 
-NEW = {"set_limits", "limits.changed"}
+NEW = {"set_limits", "limits.changed", "relocate"}
 
 
 def _newer(value: Any) -> Any:

@@ -210,6 +210,8 @@ class Authorizer:
         if begun and (isinstance(command, _TELLING) or _allows(command)):
             family.check_told(session, line)
         check_limits(command)
+        if isinstance(command, c.Relocate):
+            raise NotAllowed("an agent has its sessions on its own machine", "ask the user")
         if isinstance(command, c.SetPermissionMode):
             check_mode(command.mode, family.mode_of(line or (session,)))
 

@@ -29,6 +29,7 @@ __all__ = [
     "Move",
     "Promote",
     "Redirect",
+    "Relocate",
     "Revoke",
     "Send",
     "SetLimits",
@@ -197,6 +198,16 @@ class SetLimits(Command, frozen=True, kw_only=True, tag="set_limits"):
         """Return the limits that are to change, by their names."""
         values = ((name, getattr(self, name)) for name in CHANGEABLE)
         return {name: value for name, value in values if value is not msgspec.UNSET}
+
+
+class Relocate(Command, frozen=True, kw_only=True, tag="relocate"):
+    """Have the session go on at a worker with the label ``on``, once its turn has ended.
+
+    That is interrupted if it is to be ``at_once``. What waits is kept.
+    """
+
+    on: str
+    at_once: bool = False
 
 
 class Close(Command, frozen=True, kw_only=True, tag="close"):

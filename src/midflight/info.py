@@ -19,6 +19,7 @@ __all__ = [
     "RunInfo",
     "ScheduleInfo",
     "SessionInfo",
+    "WorkerInfo",
 ]
 
 AGENT = b": agent "
@@ -183,3 +184,29 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     last: RunInfo | None = None
     on: str | None = None
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker, or one that is dead and whose sessions nobody has taken yet: not ``alive``.
+
+    It runs sessions with one of its ``labels``, ``capacity`` turns at a time, of which ``taken``
+    are; while it is ``draining`` it claims none, and ends what still runs in ``drain_s`` seconds.
+    ``variables`` and ``servers`` are the names of what it offers to sessions. ``silent_s`` is how
+    many seconds ago it has beaten, ``started`` in seconds since the epoch. ``version`` is that of
+    its midflight.
+    """
+
+    id: str
+    machine: str
+    pid: int
+    labels: tuple[str, ...]
+    capacity: int
+    taken: int
+    version: str
+    alive: bool
+    draining: bool
+    drain_s: float | None = None
+    silent_s: float
+    started: float
+    variables: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()

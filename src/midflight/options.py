@@ -19,7 +19,7 @@ from midflight.commands import Answer
 from midflight.errors import InvalidOption
 from midflight.events import PermissionRequested, QuestionRequested
 from midflight.git.remote import REMOTES, Remote, is_ref
-from midflight.values import Amount, Count, Limits, PermissionMode, UsageLimitChoice
+from midflight.values import Amount, Count, HostLostChoice, Limits, PermissionMode, UsageLimitChoice
 
 __all__ = [
     "PERMISSION_MODES",
@@ -81,6 +81,7 @@ class SessionOptions(TypedDict, total=False):
     request_timeout: float
     on_usage_limit: UsageLimitChoice | None
     max_wait: float
+    on_host_lost: HostLostChoice
     background_timeout: float | None
     max_depth: int | None
     max_children: int | None
@@ -129,6 +130,8 @@ class Options(Limits, frozen=True, kw_only=True):
     on_usage_limit: what to do at the account's usage limit: ``wait`` for its reset and go on by
         itself, or ``fail``; default: ask, where a person can answer, else fail.
     max_wait: seconds that all waits for one usage limit may take together; default: 6 hours.
+    on_host_lost: what to do when the worker that runs it is lost: ``rest``, the default, until the
+        next message, or ``resume`` at once on another one, where the agent is told that it was cut.
     background_timeout: seconds that background work may go on without a sign of life, once no turn
         runs, before it is stopped; default: 600 while a `run` or a ``stream()`` waits for it and no
         person attends, else without end.
@@ -172,6 +175,7 @@ class Options(Limits, frozen=True, kw_only=True):
     allowed_tools: tuple[str, ...] | None = None
     disallowed_tools: tuple[str, ...] | None = None
     permission_mode: PermissionMode = "default"
+    on_host_lost: HostLostChoice = "rest"
     plugins: tuple[Path, ...] = ()
     skills: tuple[str, ...] | None = None
     mcp_servers: Mapping[str, Mapping[str, Any]] = {}
@@ -531,6 +535,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "skills": _skills,
     "permission_mode": _one_of(*PERMISSION_MODES),
     "on_usage_limit": _one_of(None, *get_args(UsageLimitChoice)),
+    "on_host_lost": _one_of(*get_args(HostLostChoice)),
     "plugins": _plugins,
     "mcp_servers": _servers,
     "system_prompt": _prose,

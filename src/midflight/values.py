@@ -16,6 +16,7 @@ __all__ = [
     "Delivery",
     "Denial",
     "Door",
+    "HostLostChoice",
     "Kind",
     "Level",
     "Limits",
@@ -39,6 +40,7 @@ __all__ = [
 
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 UsageLimitChoice = Literal["wait", "fail"]
+HostLostChoice = Literal["rest", "resume"]
 
 # What events and objects say in one of a few words. A reader takes any word: a host may be of a
 # newer midflight, and knows more of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from tests.journal.conftest import Hosts
 from tests.support.journal import options, rows, sql, text
@@ -14,9 +15,13 @@ from midflight.journal.base import Summary
 MANY = 10_000
 
 
-async def _waiting(journal: Journal, name: str, label: str = "gpu") -> str:
+def _offer(*labels: str, **names: tuple[str, ...]) -> Offer:
+    return Offer(labels=labels, capacity=1, version="", work="", **names)
+
+
+async def _waiting(journal: Journal, name: str, label: str = "gpu", **given: Any) -> str:
     """Make a session that waits for a worker."""
-    row, record = await journal.create(name, options(), label=label)
+    row, record = await journal.create(name, options(**given), label=label)
     record.begin(lambda seq: None, lambda error: None)
     record.append(text(record))
     record.note(Summary(status="idle", waiting_since=time.time()))
@@ -27,7 +32,7 @@ async def _waiting(journal: Journal, name: str, label: str = "gpu") -> str:
 
 async def _claimed(journal: Journal, *labels: str) -> str:
     """Return the name of the session that is claimed, nothing if none is."""
-    claimed = await journal.claim(labels)
+    claimed = await journal.claim(_offer(*labels))
     return "" if claimed is None else claimed[0].name
 
 
@@ -41,18 +46,36 @@ async def test_session_that_has_waited_longest_is_claimed_first(journal: Journal
 async def test_session_whose_claim_came_to_nothing_keeps_its_turn(journal: Journal) -> None:
     for name in ("a", "b"):
         await _waiting(journal, name)
-    claimed = await journal.claim(["gpu"])
+    claimed = await journal.claim(_offer("gpu"))
     assert claimed is not None
     await claimed[1].close()
 
     assert await _claimed(journal, "gpu") == "a"
 
 
+async def test_session_is_claimed_by_who_offers_what_it_needs(journal: Journal) -> None:
+    """Whatever number of those that need more waits before it."""
+    servers = {"db": {"type": "http", "url": "http://x"}}
+    wanted: dict[str, dict[str, Any]] = {"a": {"env": {"A": ""}}, "b": {"mcp_servers": servers}}
+    for name, needs in (wanted | {"c": {}}).items():
+        await _waiting(journal, name, **needs)
+
+    offers: list[dict[str, tuple[str, ...]]] = [
+        {},
+        {"servers": ("db",)},
+        {"variables": ("B",)},
+        {"variables": ("A", "B")},
+    ]
+    claimed = [await journal.claim(_offer("gpu", **names)) for names in offers]
+
+    assert [claim and claim[0].name for claim in claimed] == ["c", "b", None, "a"]
+
+
 async def test_two_workers_have_no_session_together(where: str, open_host: Hosts) -> None:
     workers = [await open_host(where, f"/{n}.sock") for n in range(3)]
     made = {await _waiting(workers[0], f"{n}") for n in range(12)}
 
-    claims = await asyncio.gather(*(worker.claim(["gpu"]) for worker in workers * 4))
+    claims = await asyncio.gather(*(worker.claim(_offer("gpu")) for worker in workers * 4))
 
     claimed = [claim[0].id for claim in claims if claim is not None]
     assert sorted(claimed) == sorted(made)

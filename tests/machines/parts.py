@@ -100,7 +100,8 @@ async def worker(folder: Folder) -> None:
         assert fake.url == FAKE_URL
         fake.conversations = kept
         work = folder.path / CHECKOUTS
-        async with Worker(labels=[LABEL], capacity=PLACES, work=work):
+        offered = ["ANTHROPIC_BASE_URL"]  # which its sessions are begun with
+        async with Worker(labels=[LABEL], capacity=PLACES, variables=offered, work=work):
             tell("ready")
             await stopped.wait()
 

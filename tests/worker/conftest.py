@@ -16,6 +16,7 @@ from tests.support.host import have
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
 from midflight.testing import FakeModel
+from midflight.testing.model.environment import env_for
 from midflight.worker import Worker
 
 __all__ = ["become", "fake_model", "patient", "postgresql", "server"]
@@ -27,13 +28,24 @@ Begin = Callable[..., Awaitable[RemoteSession]]
 
 
 @pytest.fixture
-async def open_worker(server: str, become: Become, no_agent_left: None) -> AsyncIterator[Workers]:
-    """Return a function that makes workers, each on a machine of its own."""
+async def open_worker(
+    server: str,
+    become: Become,
+    no_agent_left: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> AsyncIterator[Workers]:
+    """Return a function that makes workers, each on a machine of its own.
+
+    They offer what an agent needs for a scripted model; `begin` says what it is.
+    """
+    offered = env_for("", tmp_path)
+    have(monkeypatch, offered)
     async with AsyncExitStack() as stack:
 
         async def start(machine: str = "one", *, near: bool = False, **options: Any) -> Worker:
             become(machine)
-            worker = Worker(server, **{"labels": ["gpu"], **options})
+            worker = Worker(server, **{"labels": ["gpu"], "variables": offered, **options})
             await stack.enter_async_context(worker)
             if not near:
                 await asyncio.to_thread(Path(worker.address()).unlink)  # nobody dials in there

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from midflight.cli import machine_options as machines
 from midflight.cli import shared_options as shared
 
 MCP_CLIENTS = ("claude", "opencode", "codex", "cursor", "vscode")
@@ -356,24 +357,6 @@ def _host(parser: argparse.ArgumentParser) -> None:
     add("--ready", metavar="FD", type=shared.count, help=argparse.SUPPRESS)
 
 
-def _worker(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--label",
-        metavar="L",
-        action="append",
-        help="run sessions that wait for this label (default); repeatable",
-    )
-    add(
-        "--capacity",
-        metavar="N",
-        type=shared.count,
-        help="how many turns it runs at a time (4), over all labels",
-    )
-    shared.work(parser)
-    shared.park_after(parser)
-
-
 def _serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
@@ -546,6 +529,12 @@ COMMANDS = {
         _worktree,
         "midflight.cli.commands.worktree:worktree",
     ),
+    "move": Command(
+        "take over",
+        "have a session go on at another worker",
+        machines.move,
+        "midflight.cli.commands.move:move",
+    ),
     "stop": Command(
         "end",
         "end a session and its agent; a message resumes it",
@@ -586,8 +575,14 @@ COMMANDS = {
     "worker": Command(
         "more",
         "run sessions that wait for a machine: run -d --on LABEL",
-        _worker,
+        machines.worker,
         "midflight.cli.commands.worker:worker",
+    ),
+    "workers": Command(
+        "more",
+        "list the workers, or drain one",
+        machines.workers,
+        "midflight.cli.commands.workers:workers",
     ),
     "completion": Command(
         "more",

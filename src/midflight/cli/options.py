@@ -112,6 +112,7 @@ def command_line_options(args: argparse.Namespace) -> dict[str, Any]:
         "stall_timeout": args.stall_timeout,
         "on_usage_limit": args.on_usage_limit,
         "max_wait": args.max_wait,
+        "on_host_lost": args.on_host_lost,
         "background_timeout": args.background_timeout,
         "name": args.name,
         "resume": args.resume,

@@ -73,6 +73,11 @@ def agent_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-wait", metavar="S", type=seconds, help="how long to wait at most: 3600, 90m, 6h")
     add(
+        "--on-host-lost",
+        metavar="W",
+        help="when its worker is lost: rest until the next message, or resume on another one",
+    )
+    add(
         "--background-timeout",
         metavar="S",
         type=seconds,

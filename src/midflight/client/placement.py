@@ -120,8 +120,14 @@ class Placement:
         one gets it. Raises the error that it answers.
         """
         sick: set[Address] = set()
+        given = c.decode(body)
         for tries_left in reversed(range(TRIES)):
             row = await self._settled(session)
+            if row.host is None and isinstance(given, c.Relocate):
+                with contextlib.suppress(LeaseHeld):  # as below
+                    await self._journal.relocate(session, given.on)
+                    return Outcome(seq=row.seq)
+                continue
             while row.label is not None and row.host is None:
                 row.check_own(", and at rest")
                 with contextlib.suppress(LeaseHeld):  # somebody has it now
@@ -268,11 +274,27 @@ class Placement:
         """Have everything ended that hosts which died have left open.
 
         ``seq`` is the newest event of a session of them: with others it has been recovered, by a
-        host that somebody else has started for it.
+        host that somebody else has started for it. One with a label is left to the workers.
         """
+        if await self._recovered(session, seq):
+            return
         async with one_at_a_time(self._journal.address):
             if (await self._journal.find(session, exact=True)).seq == seq:
                 self._spare = await self._start()
+
+    async def _recovered(self, session: str, seq: int) -> bool:
+        """Tell whether a worker has recovered a session, if there is one that will."""
+        workers = [host for host in await self._journal.hosts() if host.alive and host.labels]
+        label = (await self._journal.find(session, exact=True)).label
+        if label is None or not workers:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TTL_S):
+                # Another process can only be asked again.
+                while (await self._journal.find(session, exact=True)).seq == seq:  # noqa: ASYNC110
+                    await asyncio.sleep(self.look_again_s)
+                return True
+        return False
 
     async def host_of(self, session: str, sick: Collection[Address] = ()) -> Address:
         """Return the address of the host that has a session, or of one that will.

@@ -29,7 +29,7 @@ NARROWING = (
 
 KEYS = (
     *("agent", "model", *NARROWING, "plugins", "skills", "effort", "agent_path", "add_dirs"),
-    *("on_usage_limit", "max_wait", "background_timeout"),
+    *("on_usage_limit", "max_wait", "background_timeout", "on_host_lost"),
 )
 """What the user's file may set. Nothing that may hold a secret is among it."""
 

@@ -76,7 +76,14 @@ class Host:
         self._warm = WarmAgents(agent, lambda: self._journal.on_server)
         self._offer = offer
         self._sessions = SessionTable(
-            self._journal, self._warm, agent, on_session, on_place, work=work, setup=setup
+            self._journal,
+            self._warm,
+            agent,
+            on_session,
+            on_place=on_place,
+            offer=offer,
+            work=work,
+            setup=setup,
         )
         self._service = SessionService(
             self._journal, self._sessions, self._warm, kind, taking=taking

@@ -45,7 +45,7 @@ async def recover(
 
     ``closed`` ends what only waits as well, and the session with it. ``refused`` says why it cannot
     be resumed here: what waits fails then. What was claimed, and never handed over, waits again for
-    a worker; where a turn was cut nothing goes on by itself.
+    a worker; where a turn was cut nothing goes on by itself, unless ``on_host_lost`` says so.
     """
     seq = past.events[-1].seq or 0 if past.events else 0
 
@@ -68,7 +68,8 @@ async def recover(
     )
     record.begin(lambda seq: None, lambda error: None)
     try:
-        rules.recover(past, time.monotonic())
+        resumes = row.label is not None and row.options.get("on_host_lost") == "resume"
+        rules.recover(past, time.monotonic(), go_on=resumes, lost=row.lost)
         if closed:
             rules.resume(time.monotonic())
             rules.begin_close("closed", time.monotonic())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -17,8 +17,12 @@ from midflight.options import SERVERS_VARIABLE, Options
 class SessionSecrets:
     """The options of the sessions that this host has had, those at rest too."""
 
-    def __init__(self) -> None:
-        """Begin without a session."""
+    def __init__(self, variables: Collection[str] | None = None) -> None:
+        """Begin without a session.
+
+        ``variables`` are those whose values it gives of this process's environment; None: all.
+        """
+        self._variables = variables
         self._options: dict[str, Options] = {}
         self._terminals: dict[str, Mapping[str, str]] = {}
 
@@ -53,8 +57,8 @@ class SessionSecrets:
         known = self._options.get(row.id)
         options, missing = restored(
             row.options,
-            {**os.environ, **known.env} if known else os.environ,
-            known.mcp_servers if known else _servers_of_environment(),
+            {**self._environment(), **known.env} if known else self._environment(),
+            known.mcp_servers if known else servers_of_environment(),
             on_request=known.on_request if known else None,
             attended=known.attended if known else None,
             **row.changed_options,
@@ -66,8 +70,13 @@ class SessionSecrets:
             )
         return options
 
+    def _environment(self) -> Mapping[str, str]:
+        if self._variables is None:
+            return os.environ
+        return {name: os.environ[name] for name in self._variables if name in os.environ}
 
-def _servers_of_environment() -> Mapping[str, Mapping[str, Any]]:
+
+def servers_of_environment() -> Mapping[str, Mapping[str, Any]]:
     """Return the MCP servers that the environment has. Raises `Conflict` if it has nonsense."""
     text = os.environ.get(SERVERS_VARIABLE) or "{}"
     try:

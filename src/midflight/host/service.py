@@ -188,6 +188,10 @@ class SessionService:
         """
         if isinstance(command, c.Close):
             return Outcome(seq=await self._sessions.close(id))
+        if isinstance(command, c.Relocate):
+            return Outcome(
+                seq=await self._sessions.relocate(id, command.on, at_once=command.at_once)
+            )
         session = await self._sessions.resume(id, terminal)
         return await tell(session, command, who)
 

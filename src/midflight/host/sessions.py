@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,7 @@ from midflight.family import Beginning, Family
 from midflight.host.recovery import recover
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
-from midflight.journal import Journal, SessionRow
+from midflight.journal import Journal, Offer, SessionRow
 from midflight.journal.base import Past, Record
 from midflight.options import SETUP, Options
 from midflight.session.begun import was_begun
@@ -52,20 +52,21 @@ class SessionTable:
         warm: WarmAgents,
         agent: AgentFactory,
         on_session: OnSession | None = None,
-        on_place: Callable[[], None] | None = None,
         *,
+        on_place: Callable[[], None] | None = None,
+        offer: Offer | None = None,
         work: Path | None = None,
         setup: str | None = None,
     ) -> None:
         """Begin without a session; the journal is open before there is one.
 
-        ``on_place`` is a worker's, for the sessions that have a label; see `Session`. ``work`` is
-        the folder for checkouts, and ``setup`` what prepares those of sessions that name nothing
-        else.
+        ``on_place`` and ``offer`` are a worker's: the one is for sessions that have a label, see
+        `Session`, the other bounds what they get of this process's environment. ``work`` is the
+        folder for checkouts, and ``setup`` what prepares those of sessions that name nothing else.
         """
         self.changed = asyncio.Event()
         self.closing = False
-        self.secrets = SessionSecrets()
+        self.secrets = SessionSecrets(None if offer is None else offer.variables)
         self._journal = journal
         self._warm = warm
         self._agent = agent
@@ -233,13 +234,13 @@ class SessionTable:
             raise NotAllowed("what prepares a folder of a worker is for its own user to say", SETUP)
         return self._with_setup(options, row.parent)
 
-    async def claim(self, labels: Collection[str]) -> Session | None:
-        """Resume the session that has waited longest for a worker with one of these labels.
+    async def claim(self, offer: Offer) -> Session | None:
+        """Resume the session that has waited longest for what a worker offers.
 
         One that cannot be resumed here is none: its messages fail, and say why, so that it is not
         claimed again and again. None where none waits, or that has happened.
         """
-        claimed = await self._journal.claim(labels)
+        claimed = await self._journal.claim(offer)
         if claimed is None:
             return None
         row, record = claimed
@@ -343,6 +344,22 @@ class SessionTable:
                     except StoreFailed:
                         return
             self._lost.discard(id)
+
+    async def relocate(self, id: str, label: str, *, at_once: bool) -> int:
+        """Have a session go on at a worker with a label, once its turn has ended, or ``at_once``.
+
+        Returns the ``seq`` of its newest event. Raises as `Journal.relocate` does.
+        """
+        async with self._starts.alone(id):
+            await self._journal.relocate(id, label)
+            session = self._live.get(id)
+            if session is None:
+                return (await self._journal.find(id, exact=True)).seq
+            session.notice("info", f"it goes on at a worker with the label {label}")
+            session.leave()
+            if at_once and session.engaged:
+                await session.interrupt(keep_queued=True)
+            return session.last_seq
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it from the journal, with all its events."""

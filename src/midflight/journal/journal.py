@@ -21,6 +21,7 @@ from midflight.journal import lease, memory, people, policies, queries, waiting,
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
+from midflight.journal.home import check_movable, relocate
 from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
@@ -256,6 +257,17 @@ class Journal:
         """Return the hosts that are known, the living and the dead, the oldest first."""
         return await self._read(lambda c: lease.list_hosts(c, self._here))
 
+    async def workers(self) -> list[HostRow]:
+        """Return the workers that are known, the living and the dead, the oldest first."""
+        return await self._read(lambda c: waiting.list_workers(c, self._here))
+
+    async def drain(self, worker: str, within: float | None) -> None:
+        """Have a worker, by its id, claim nothing more and give back its sessions.
+
+        What still runs after ``within`` seconds is ended. None takes it back.
+        """
+        await self._writer.do(lambda c: waiting.drain(c, worker, within))
+
     async def forget(self, host: str) -> bool:
         """Remove a dead host, if it has left no session; tell whether it is gone."""
         return await self._writer.do(lambda c: lease.forget(c, host, self._here))
@@ -318,18 +330,18 @@ class Journal:
             await record.close()
             raise
 
-    async def claim(self, labels: Collection[str]) -> tuple[SessionRow, JournalRecord] | None:
-        """Become the owner of the session that has waited longest under one of some labels.
+    async def claim(self, offer: lease.Offer) -> tuple[SessionRow, JournalRecord] | None:
+        """Become the owner of the session that has waited longest for what a worker offers.
 
         None where none waits; see `midflight.journal.waiting.claim`.
         """
         host = self._registered()
 
         def claimed(connection: Connection) -> tuple[SessionRow, int] | None:
-            session = waiting.claim(connection, host, labels)
+            session = waiting.claim(connection, host, offer)
             return None if session is None else self._taken(connection, session, host)
 
-        if await self._read(lambda c: waiting.oldest(c, labels)) is None:
+        if await self._read(lambda c: waiting.oldest(c, offer)) is None:
             return None  # so that who looks in vain keeps nobody from writing
         found = await self._writer.do(claimed)
         if found is None or found[0].id in self._held:  # this process takes it just now
@@ -378,6 +390,23 @@ class Journal:
                     await self._writer.do(lambda c: waiting.release(c, session, host, generation))
         finally:
             del self._held[session]
+
+    async def relocate(self, session: str, label: str) -> None:
+        """Have a session go on at workers with another label: one at rest, or of this host.
+
+        Raises `NotFound`, `InvalidOption`, `Conflict` for one that cannot move, or `LeaseHeld` that
+        names another owner.
+        """
+        waiting.check_label(label)
+
+        def write(connection: Connection) -> None:
+            row = queries.find(connection, self._here, session, exact=True)
+            row.check_own()
+            check_movable(row)
+            relocate(connection, row, label, self._here, self.host)
+            waiting.call(connection, session)
+
+        await self._writer.do(write)
 
     async def set_aside(self, session: str, why: str) -> None:
         """Show of a session that is damaged why it is, and no longer count it as `orphaned`."""
@@ -441,7 +470,7 @@ class Journal:
     async def infos(self, rows: Iterable[SessionRow]) -> list[SessionInfo]:
         """Return sessions as other processes get them, with the requests that wait."""
         found, name = list(rows), self._database.name
-        return await self._read(lambda c: queries.infos(c, name, found))
+        return await self._read(lambda c: queries.infos(c, self._here, name, found))
 
     async def host_gone(self, session: str) -> None:
         """Wait until the host of a session, which does not answer, is known to be dead.

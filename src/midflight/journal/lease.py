@@ -160,13 +160,21 @@ def lock(connection: Connection) -> None:
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is there for: sessions with these labels, so many turns at a time.
 
-    ``version`` is that of its midflight, ``work`` its folder for checkouts.
+    ``version`` is that of its midflight, ``work`` its folder for checkouts. ``variables`` and
+    ``servers`` are the names of environment variables and MCP servers whose values sessions get
+    from it: those of no other are given.
     """
 
     labels: tuple[str, ...]
     capacity: int
     version: str
     work: str
+    variables: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+
+
+_LISTS = ("labels", "variables", "servers")
+"""The columns of a host that have a list, as JSON."""
 
 
 def register(
@@ -194,7 +202,7 @@ def register(
     if offer is not None:
         _check_work(connection, here, offer)
         row |= msgspec.structs.asdict(offer)
-        row["labels"] = msgspec.json.encode(offer.labels).decode()
+        row |= {name: msgspec.json.encode(row[name]).decode() for name in _LISTS}
     connection.execute(insert(hosts).values(**row))
 
 
@@ -266,11 +274,15 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             alive=_alive(row, here, server),
             far=not row.mine or is_far(row, here, server=server is not None),
             wire=row.wire or 1,
-            labels=msgspec.json.decode(row.labels or "[]", type=tuple[str, ...]),
+            labels=_listed(row.labels),
+            variables=_listed(row.variables),
+            servers=_listed(row.servers),
+            silent_s=max(0.0, (time.time() if server is None else server.now) - row.seen),
             capacity=row.capacity,
             version=row.version or "",
             draining=bool(row.draining),
             writes=row.writes or 1,
+            drain_s=_drain_s(row, server),
         )
         for row in connection.execute(select(hosts, mine.label("mine")).order_by(hosts.c.started))
     ]
@@ -278,6 +290,25 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
 
 # The socket of another role's host is another user's, or what its row says is not true.
 _MINE = literal_column("coalesce(hosts.role, session_user::text) = session_user::text", Boolean)
+
+
+def _drain_s(host: AnyRow, server: Server | None) -> float | None:
+    if not host.draining or host.drain_by is None or server is None:
+        return None
+    left: float = host.drain_by - server.now
+    return max(0.0, left)
+
+
+def drain(connection: Connection, host: str, within: float | None) -> None:
+    """Have a worker claim no more, and end what still runs after so many seconds; None: undo it."""
+    now = _wall(connection) or time.time()
+    by = None if within is None else now + within
+    values = {"draining": within is not None, "drain_by": by}
+    connection.execute(update(hosts).where(hosts.c.id == host).values(**values))
+
+
+def _listed(column: str | None) -> tuple[str, ...]:
+    return msgspec.json.decode(column or "[]", type=tuple[str, ...])
 
 
 def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
@@ -354,6 +385,9 @@ def take(connection: Connection, session: str, host: str, here: ProcessIdentity)
     row = rows[0]
     if row.host != host and is_owned(connection, row, here):
         raise LeaseHeld(session, owner_of(row))
+    if row.host not in {None, host}:  # it has died
+        lost = func.coalesce(sessions.c.lost, 0) + 1
+        connection.execute(update(sessions).where(sessions.c.id == session).values(lost=lost))
     connection.execute(
         update(leases)
         .where(leases.c.session == session)

@@ -21,7 +21,8 @@ from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.policies import may_own
 from midflight.journal.rows import HostRow, Newest, SessionRow
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
-from midflight.journal.waiting import waits, waits_for
+from midflight.journal.waiting import line, list_workers, waits
+from midflight.journal.waits_for import waits_for
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.search import Found, Hit, hit
 from midflight.state.session import BUSY, State
@@ -115,7 +116,9 @@ def related(connection: Connection, among: Collection[str]) -> set[str]:
 
 
 def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRow:
+    del fields["needs"]
     fields["machine"] = fields["machine"] or ""
+    fields["lost"] = fields["lost"] or 0
     fields["name"] = people.shown_name(me, fields["name"])
     fields["far"] = fields["host"] in far
     fields["status"] = fields.pop("shown")
@@ -273,8 +276,11 @@ def waiting(connection: Connection, here: ProcessIdentity) -> list[str]:
     return [row.id for row in connection.execute(query)]
 
 
-def infos(connection: Connection, name: str, rows: Sequence[SessionRow]) -> list[SessionInfo]:
+def infos(
+    connection: Connection, here: ProcessIdentity, name: str, rows: Sequence[SessionRow]
+) -> list[SessionInfo]:
     """Return sessions as other processes get them. ``name`` is the database's."""
+    waiting = _waits_for(connection, here, rows)
     rules = _rules(connection, name, [row.id for row in rows if row.rules is None])
     return [
         SessionInfo(
@@ -284,10 +290,20 @@ def infos(connection: Connection, name: str, rows: Sequence[SessionRow]) -> list
             limits=row.limits_in_force,
             host=row.address,
             parent=row.parent or None,
-            waits_for=waits_for(row),
+            waits_for=waiting.get(row.id, ""),
         )
         for row in rows
     ]
+
+
+def _waits_for(
+    connection: Connection, here: ProcessIdentity, rows: Iterable[SessionRow]
+) -> dict[str, str]:
+    labelled = [row for row in rows if row.label is not None and row.host is None]
+    if not any(row.waiting_since or row.lost for row in labelled):
+        return {}
+    workers, before = list_workers(connection, here), line(connection)
+    return {row.id: waits_for(row, workers, before.get(row.id, 0)) for row in labelled}
 
 
 def _pending(connection: Connection, name: str, row: SessionRow) -> tuple[Request, ...]:

@@ -19,8 +19,11 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     ``address`` is where it can be reached, ``started`` is by the wall clock. ``wire`` is the
     version in which it talks, see `midflight.wire`, ``writes`` that of the tables that it writes.
     One that is ``far`` is on another machine, or of another role: nobody here can connect to it.
-    One with ``labels`` is a worker, which runs ``capacity`` turns at a time, and claims no session
-    while it is ``draining``; ``version`` is that of its midflight.
+
+    One with ``labels`` is a worker, which runs ``capacity`` turns at a time, of which ``taken``
+    are. While it is ``draining`` it claims no session, and ends what still runs in ``drain_s``
+    seconds. It offers these ``variables`` and ``servers``, see `Offer`. ``version`` is that of its
+    midflight, ``silent_s`` how many seconds ago it has beaten.
     """
 
     id: str
@@ -36,6 +39,11 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     draining: bool = False
     writes: int = 1
+    drain_s: float | None = None
+    taken: int = 0
+    variables: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    silent_s: float = 0.0
 
     @property
     def older(self) -> str:
@@ -68,7 +76,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     where that is not known; ``at_home`` tells that it may be resumed on this machine, and
     ``may_own`` that the database lets it: what another person has begun is that one's. ``label`` is
     that of the workers that may run it instead, None: none may. One that waits for a place there
-    does so since ``waiting_since``.
+    does so since ``waiting_since``. ``lost`` is how many hosts in a row have died with it.
     """
 
     id: str
@@ -101,6 +109,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     may_own: bool = True
     label: str | None = None
     waiting_since: float | None = None
+    lost: int = 0
 
     @property
     def elsewhere(self) -> bool:

@@ -42,10 +42,11 @@ meta = Table(
 # `wire` is null for one of version 1 of the wire. `lock` is the advisory lock that a host holds on
 # a server for as long as its process lives; null while it holds none. `fires` is the person
 # whose schedules it fires, nothing in a file; null where it fires none. A worker has `labels`, as
-# JSON, and a `capacity`; it claims nothing while it is `draining`. `version` is midflight's,
-# `work` its folder for checkouts. `role` is the one that the server says it has logged in as; null
-# in a file, and of a host of an older midflight. `writes` is the version of the tables that it
-# writes, null: the first.
+# JSON, and a `capacity`; it claims nothing while it is `draining`, and ends what still runs at
+# `drain_by`, by the server's clock. `version` is midflight's, `work` its folder for checkouts.
+# `variables` and `servers`, as JSON, are what sessions may need of it: names, never values. `role`
+# is the one that the server says it has logged in as; null in a file, and of a host of an older
+# midflight. `writes` is the version of the tables that it writes, null: the first.
 hosts = Table(
     "hosts",
     metadata,
@@ -69,6 +70,9 @@ hosts = Table(
     Column("draining", Boolean),
     Column("role", Text),
     Column("writes", Integer),
+    Column("drain_by", Double),
+    Column("variables", Text),
+    Column("servers", Text),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
@@ -77,7 +81,9 @@ hosts = Table(
 # where it was begun; `turn_started` is null where no turn runs. On a server `name` begins with the
 # person's: see `people`. `label` is that of the workers that may run it; null: the machine where
 # its folder is. `waiting_since` is since when something said to it waits for a place there.
-# `repository` has as JSON what its folder is a checkout of; null where it is none.
+# `repository` has as JSON what its folder is a checkout of; null where it is none. `needs` tells
+# what it needs of a worker, as `stored_options.needs` writes it; null: nothing. `lost` is how many
+# hosts in a row have died with it, since a turn has ended otherwise; null is none.
 sessions = Table(
     "sessions",
     metadata,
@@ -106,6 +112,8 @@ sessions = Table(
     Column("label", Text),
     Column("waiting_since", Double),
     Column("repository", Text),
+    Column("needs", Text),
+    Column("lost", Integer),
 )
 _WAITING = text("waiting_since IS NOT NULL")
 Index(

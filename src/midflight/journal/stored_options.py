@@ -6,7 +6,7 @@ servers all but what is started. The host that resumes the session brings it aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -93,7 +93,6 @@ def restored(
     ``changed`` are other options; ``build`` checks all. Raises `InvalidOption`, for example when a
     folder is gone.
     """
-    missing: list[str] = []
     env, replaced = env or {}, mcp_servers or {}
     servers: dict[str, dict[str, Any]] = {}
     for name, server in kept["mcp_servers"].items():
@@ -102,16 +101,34 @@ def restored(
             continue
         servers[name] = dict(server)
         for key in servers[name].pop(_WITHHELD, ()):
-            missing.append(f"{name}.{key}")
             servers[name] |= {"url": ""} if key == "url" else {}
         for key in _NAMED:
             names = server.get(key, ())
             if names:
                 servers[name][key] = {one: env[one] for one in names if one in env}
-                missing += [f"{name}.{key}.{one}" for one in names if one not in env]
             elif key in server:
                 servers[name][key] = {}
-    missing += [name for name in kept["env"] if name not in env]
     values = {name: env[name] for name in kept["env"] if name in env}
     built = build(**{**kept, "env": values, "mcp_servers": servers, **changed})
-    return built, tuple(missing)
+    return built, missing(kept, env, replaced)
+
+
+def missing(
+    kept: Mapping[str, Any], variables: Collection[str], servers: Collection[str]
+) -> tuple[str, ...]:
+    """Return the names of what stored options need beside these variables and MCP servers."""
+    names: list[str] = []
+    for name, server in kept["mcp_servers"].items():
+        if name not in servers:
+            names += [f"{name}.{key}" for key in server.get(_WITHHELD, ())]
+            for key in _NAMED:
+                wanted = server.get(key, ())
+                names += [f"{name}.{key}.{one}" for one in wanted if one not in variables]
+    return (*names, *(name for name in kept["env"] if name not in variables))
+
+
+def needs(kept: Mapping[str, Any]) -> str | None:
+    """Return as JSON what of stored options tells `missing`; None where they need nothing."""
+    if not missing(kept, (), ()):
+        return None
+    return msgspec.json.encode({name: kept[name] for name in ("env", "mcp_servers")}).decode()

@@ -8,15 +8,16 @@ that nobody else has it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Connection, func, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from midflight.errors import InvalidOption
 from midflight.journal import lease
 from midflight.journal.presence import WORKERS
-from midflight.journal.rows import SessionRow
+from midflight.journal.rows import HostRow
 from midflight.journal.schema import hosts, leases, sessions
+from midflight.journal.stored_options import missing
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,31 +49,66 @@ def waits() -> ColumnElement[bool]:
     return has_label & leases.c.host.is_(None)
 
 
-def waits_for(row: SessionRow) -> str:
-    """Say what a session waits for to go on, or nothing where it waits for nothing."""
-    if row.label is None or row.host is not None or row.waiting_since is None:
-        return ""
-    return f"a worker with the label {row.label}"
-
-
-def oldest(connection: Connection, labels: Collection[str], *, locked: bool = False) -> str | None:
-    """Return the session that has waited longest under some labels; None where none waits.
+def oldest(connection: Connection, offer: lease.Offer, *, locked: bool = False) -> str | None:
+    """Return the session that has waited longest for what a worker offers; None where none waits.
 
     One that is ``locked`` is not looked at by others until the transaction ends.
     """
     query = (
-        select(sessions.c.id)
+        select(sessions.c.id, sessions.c.needs)
         .join(leases, leases.c.session == sessions.c.id)
-        .where(sessions.c.label.in_(labels), waits())
+        .where(sessions.c.label.in_(offer.labels), waits())
         .order_by(sessions.c.waiting_since, sessions.c.id)
         .limit(1)
     )
     if locked:
         query = query.with_for_update(of=leases, skip_locked=True)
-    return connection.scalar(query)
+    unmet: list[str] = []  # few, whatever number of sessions has each of them
+    while True:
+        met = or_(sessions.c.needs.is_(None), sessions.c.needs.not_in(unmet))
+        row = connection.execute(query.where(met)).first()
+        if row is None or row.needs is None:
+            return None if row is None else str(row.id)
+        if not missing(msgspec.json.decode(row.needs), offer.variables, offer.servers):
+            return str(row.id)
+        unmet.append(row.needs)
 
 
-def claim(connection: Connection, host: str, labels: Collection[str]) -> str | None:
+def line(connection: Connection) -> dict[str, int]:
+    """Return how many sessions wait before each one that waits, for the same label."""
+    number = func.row_number().over(
+        partition_by=sessions.c.label, order_by=(sessions.c.waiting_since, sessions.c.id)
+    )
+    query = (
+        select(sessions.c.id, number).join(leases, leases.c.session == sessions.c.id).where(waits())
+    )
+    return {row[0]: row[1] - 1 for row in connection.execute(query)}
+
+
+def list_workers(connection: Connection, here: lease.ProcessIdentity) -> list[HostRow]:
+    """Return the workers that are known, the living and the dead, with the places taken of each."""
+    busy = or_(sessions.c.turn_started.is_not(None), sessions.c.status == "running")
+    query = (
+        select(leases.c.host, func.count())
+        .join(sessions, sessions.c.id == leases.c.session)
+        .where(leases.c.host.is_not(None), sessions.c.label.is_not(None), busy)
+        .group_by(leases.c.host)
+    )
+    taken = {row[0]: row[1] for row in connection.execute(query)}
+    return [
+        msgspec.structs.replace(host, taken=taken.get(host.id, 0))
+        for host in lease.list_hosts(connection, here)
+        if host.labels
+    ]
+
+
+def drain(connection: Connection, host: str, within: float | None) -> None:
+    """Have a worker give back its sessions, see `lease.drain`, and call it."""
+    lease.drain(connection, host, within)
+    connection.execute(select(func.pg_notify(WORKERS, "")))
+
+
+def claim(connection: Connection, host: str, offer: lease.Offer) -> str | None:
     """Return the session whose lease a host is to take in this transaction; see `oldest`.
 
     A host that is draining gets none.
@@ -80,12 +116,17 @@ def claim(connection: Connection, host: str, labels: Collection[str]) -> str | N
     lease.lock(connection)  # first, as in whatever else takes a lease
     if connection.scalar(select(hosts.c.draining).where(hosts.c.id == host)):
         return None
-    return oldest(connection, labels, locked=True)
+    return oldest(connection, offer, locked=True)
 
 
 def release(connection: Connection, session: str, host: str, generation: int) -> None:
     """Give a session back, unless it has been taken over; call the workers if it waits for one."""
     lease.release(connection, session, host, generation)
+    call(connection, session)
+
+
+def call(connection: Connection, session: str) -> None:
+    """Call the workers if a session waits for one."""
     waiting = (
         select(sessions.c.id)
         .join(leases, leases.c.session == sessions.c.id)

@@ -21,7 +21,7 @@ from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, o
 from midflight.journal.memory import Kept, keep
 from midflight.journal.people import full_name, person
 from midflight.journal.schema import events, leases, messages, requests, sessions
-from midflight.journal.stored_options import stored
+from midflight.journal.stored_options import needs, stored
 from midflight.options import Options
 
 
@@ -105,12 +105,13 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
             raise Conflict(f"there is a session with the id {new.id}", "use another id")
         remove(connection, new.id)
     options, now = new.options, time.time()
+    kept = stored(options)
     columns = {
         "id": new.id,
         "name": _free(connection, full_name(person(connection), plain(new.name))),
         "agent": options.agent,
         "cwd": str(options.cwd),
-        "options": msgspec.json.encode(stored(options)).decode(),
+        "options": msgspec.json.encode(kept).decode(),
         "parent": new.parent,
         "model": options.model or "",
         "permission_mode": options.permission_mode,
@@ -118,6 +119,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         "status": "starting",
         "machine": here.machine,
         "label": new.label,
+        "needs": needs(kept),
     }
     if options.repo is not None:
         columns["repository"] = _json(RepositoryInfo(remote=options.repo, ref=options.ref or ""))
@@ -201,6 +203,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_FORGET_REQUESTS, rows.requests),
         (_ADD_REQUESTS, rows.requests),
         (_RESOLVE, rows.resolved),
+        (_SUMMARISE, rows.survived),
         (_SUMMARISE, rows.newest),
         (_SUMMARISE, rows.summaries),
         (_SUMMARISE, rows.places),
@@ -246,6 +249,7 @@ class _Rows:
         self.moves: list[_Row] = []
         self.requests: list[_Row] = []
         self.resolved: list[_Row] = []
+        self.survived: list[_Row] = []
         self.newest: list[_Row] = []
         self.summaries: list[_Row] = []
         self.places: list[_Row] = []
@@ -275,6 +279,8 @@ class _Rows:
                     {"s": session, "i": message, "state": state, "reason": reason}
                     | {"in_turn": event.turn}
                 )
+            case e.TurnEnded(reason=reason) if reason != "host_died":
+                self.survived.append({"s": session, "lost": None})
             case e.PermissionRequested(request=request) | e.QuestionRequested(request=request):
                 self.requests.append(
                     {"session": session, "id": request, "state": "pending", "by": "", "asked": seq}

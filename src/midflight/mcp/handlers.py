@@ -291,6 +291,8 @@ class Handlers:
         if asks:
             may = any(map(self._client.grant.of(info.id, info.name).covers, info.pending))
             return "answer it, or ask the user" if may else "the user has to answer it"
+        if info.waits_for:
+            return f"it waits for {info.waits_for}"
         if info.status == "waiting":
             return "it waits for the reset of the account's usage limit"
         return ""

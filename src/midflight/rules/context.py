@@ -7,7 +7,14 @@ from collections.abc import Callable
 import msgspec
 
 from midflight.agents.base import Support, UsageLimit
-from midflight.events import Event, Level, Notice, UsageLimitReached
+from midflight.events import (
+    Event,
+    Level,
+    MessageAccepted,
+    MessageChanged,
+    Notice,
+    UsageLimitReached,
+)
 from midflight.rules.actions import Action
 from midflight.rules.watchdog import Watchdog
 from midflight.state.session import State
@@ -62,6 +69,14 @@ class RulesContext:
     def notice(self, level: Level, text: str, command: str | None = None) -> None:
         """Emit a line for people; ``command`` is the id of the command that failed, if one did."""
         self.emit(Notice(level=level, text=text, command=command))
+
+    def put_first(self, message: str, text: str) -> None:
+        """Accept a message of midflight's own, at the head of the line."""
+        first = next(iter(self.state.outbox.waiting()), None)
+        self.emit(MessageAccepted(message=message, text=text, delivery="queue"))
+        if first is not None:
+            changed = MessageChanged(message=message, text=text, delivery="queue", before=first.id)
+            self.emit(changed)
 
     @property
     def engaged(self) -> bool:

@@ -8,6 +8,7 @@ requests and the account's usage limit stand in the modules beside this one.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -22,12 +23,13 @@ from midflight.narrowing import strictest
 from midflight.rules.actions import Action, Hand, SetLimits, SetModel, SetPermissionMode, StopTask
 from midflight.rules.background import BackgroundRules
 from midflight.rules.context import RulesContext
+from midflight.rules.host_lost import TOO_MANY_LOST, cut_words
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
 from midflight.rules.turns import WAKE_GRACE_S, TurnRules
 from midflight.rules.usage_limit import UsageLimitRules
 from midflight.state.pricing import money
-from midflight.state.session import AT_REST, FOR_A_PLACE, State
+from midflight.state.session import AT_REST, FOR_A_PLACE, MOST_LOST, State
 from midflight.values import Limits, PermissionMode, SessionStatus, Who
 
 _RESUMING = (c.Send, c.Redirect, c.Promote)
@@ -138,6 +140,16 @@ class SessionRules:
         """Places are rationed, and something waits for one, or would if no turn ran."""
         return self._turns.rationed and self._turns.waits and not self._context.engaged
 
+    @property
+    def left(self) -> bool:
+        """The session leaves this host, and nothing holds it any more."""
+        return self._turns.leaving and not self._context.engaged
+
+    def leave(self, *, leaving: bool) -> None:
+        """Begin no further turn here, or do so again: what waits does so for another host."""
+        self._turns.leaving = leaving
+        self._turns.rationed = True
+
     def begin_turn(self, now: float) -> None:
         """Let the next message open a turn: there is a place for it. None may wait any more."""
         self._context.now = now
@@ -185,6 +197,8 @@ class SessionRules:
     def _configure(self, command: c.Command) -> None:
         """Carry out a command that changes the agent."""
         match command:
+            case c.Relocate():
+                raise Conflict("this session is its own program's", "those in the background move")
             case c.SetModel(model=model):
                 self._require("set_model")
                 self._context.act(SetModel(model, command.id))
@@ -448,11 +462,13 @@ class SessionRules:
 
     # From a journal -----------------------------------------------------------------------
 
-    def recover(self, past: Past, now: float) -> None:
+    def recover(self, past: Past, now: float, *, go_on: bool = False, lost: int = 0) -> None:
         """Restore the state from a journal, and end what a host that died has left open.
 
         Nothing is started. A message that was never handed to the agent goes on waiting; one that
-        was handed fails, since it is not known whether the agent read it.
+        was handed fails, since it is not known whether the agent read it. To ``go_on`` where it was
+        cut, the agent gets another one in its place. ``lost`` is how many hosts in a row have died
+        with the session: from `MOST_LOST` on nothing begins by itself.
         """
         self._context.now = now
         self._waited = past.waiting_since is not None and self._turns.rationed
@@ -466,12 +482,18 @@ class SessionRules:
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
+            words = cut_words(self.state)
             self._requests.cancel_all("host_died")
             self._turns.died("the program that ran the session died", "host_died")
-            self._turns.resting = self.state.cut_off
+            if self.state.cut_off and go_on:
+                self._context.put_first(str(uuid.uuid4()), words)
+            if lost >= MOST_LOST and self.state.outbox.waiting():
+                self._context.notice("error", TOO_MANY_LOST)
+            rests = self.state.cut_off and not go_on
+            self._turns.resting = rests or lost >= MOST_LOST
             self._end("host_died")
         else:
-            self._turns.resting = past.waiting_since is None
+            self._turns.resting = past.waiting_since is None or lost >= MOST_LOST
 
     def refuse(self, why: str, now: float) -> None:
         """What waits in a recovered session fails, since it cannot be resumed."""

@@ -54,7 +54,8 @@ class TurnRules:
 
     ``resting`` says that the session was resumed and lets its messages wait until a command comes.
     ``wake_by`` is until when a background task that has ended may still wake the agent. Where
-    places are ``rationed`` a message opens a turn only when it is given one, see `begin_turn`.
+    places are ``rationed`` a message opens a turn only when it is given one, see `begin_turn`; one
+    that is ``leaving`` opens none.
     """
 
     def __init__(self, context: RulesContext, requests: RequestRules) -> None:
@@ -67,6 +68,7 @@ class TurnRules:
         self.wake_by: float | None = None
         self.resting = False
         self.rationed = False
+        self.leaving = False
         self._place_given = False
 
     @property
@@ -327,7 +329,7 @@ class TurnRules:
     def _following(self) -> Entry | None:
         """Return the message that is to open a turn now."""
         context = self._context
-        if not self.waits or context.engaged:
+        if not self.waits or context.engaged or self.leaving:
             return None
         if context.wait and context.wall_clock() < (context.wait.at or 0.0):
             return None

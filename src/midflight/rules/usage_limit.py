@@ -106,7 +106,6 @@ class UsageLimitRules:
     def _wait(self, event: e.UsageLimitReached) -> None:
         """Put the message that continues after the reset at the head of the line."""
         context, message = self._context, str(uuid.uuid4())
-        first = next(iter(context.state.outbox.waiting()), None)
         context.emit(
             e.UsageLimitReached(
                 resets_at=event.resets_at,
@@ -115,11 +114,7 @@ class UsageLimitRules:
                 give_up_at=event.give_up_at,
             )
         )
-        context.emit(e.MessageAccepted(message=message, text=CONTINUE, delivery="queue"))
-        if first is not None:
-            context.emit(
-                e.MessageChanged(message=message, text=CONTINUE, delivery="queue", before=first.id)
-            )
+        context.put_first(message, CONTINUE)
 
     def _fail(self, event: e.UsageLimitReached) -> None:
         """Fail what waits: it would only meet the same limit."""

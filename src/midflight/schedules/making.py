@@ -27,6 +27,7 @@ STORED = (
     *("allowed_tools", "disallowed_tools", "plugins", "skills", "system_prompt", "server_url"),
     *("max_turns", "max_budget_usd", "timeout", "stall_timeout", "request_timeout"),
     *("on_usage_limit", "max_wait", "background_timeout", "max_depth", "max_children"),
+    "on_host_lost",
 )
 """The options that a schedule can have, beside ``trust=False``: nothing that may be secret."""
 

@@ -157,7 +157,7 @@ class Session(BaseSession):
             memory=MemoryKeeper(record, self._tell),
             ready=ready,
         )
-        self._second_look = SecondLook(self._rules, self._runner, self._renewed)
+        self._second_look = SecondLook(self._rules, self._runner, self._written)
 
     # State --------------------------------------------------------------------------------
 
@@ -237,6 +237,11 @@ class Session(BaseSession):
         await self._runner.settled()
         self._after_input()
 
+    def leave(self, *, leaving: bool = True) -> None:
+        """Begin no further turn here, and be parked when the one that runs has ended."""
+        self._rules.leave(leaving=leaving)
+        self._after_input()
+
     def entry(self, message: str) -> Entry | None:
         """Return a message of the outbox by its id, or None if it is not known (any more)."""
         return self._state.outbox.find(message)
@@ -280,8 +285,7 @@ class Session(BaseSession):
         if isinstance(command, c.SetLimits):
             await self._runner.check_budget(command.given().get("max_budget_usd"))
         self._take(command, who or self._who)
-        self._after_input()
-        await self._recorder.written()
+        await self._written()
 
     def _take(self, command: c.Command, who: Who) -> None:
         """Have the rules carry out a command; of images they only know what they are."""
@@ -312,7 +316,7 @@ class Session(BaseSession):
         """
         return await self._second_look.told(request, input)
 
-    async def _renewed(self) -> None:
+    async def _written(self) -> None:
         self._after_input()
         await self._recorder.written()
 
@@ -324,8 +328,7 @@ class Session(BaseSession):
         """
         self._check_loop()
         self._rules.charge(usd, self._now())
-        self._after_input()
-        await self._recorder.written()
+        await self._written()
 
     def notice(self, level: e.Level, text: str, command: str | None = None) -> None:
         """Publish a line for people as a `Notice`; ``command`` is the id of one that failed."""
@@ -569,6 +572,8 @@ class Session(BaseSession):
             self._idle_since = self._now()
         self._recorder.note(self._summary)
         self._alarm.set(None if self._log.ended else self._rules.due())
+        if self._rules.left and self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close("parked"))
         place = (self._rules.engaged, self._rules.wants_place)
         if self._on_place is not None and place != self._place:
             self._place = place
@@ -579,10 +584,8 @@ class Session(BaseSession):
         self._after_input()
 
     def _summary(self) -> Summary:
-        if not self._rules.waits:
-            self._waiting_since = None
-        elif self._waiting_since is None:
-            self._waiting_since = time.time()
+        since = self._waiting_since or time.time()
+        self._waiting_since = since if self._rules.waits else None
         found = summary(
             self._state,
             status=self.status,

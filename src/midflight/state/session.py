@@ -44,6 +44,9 @@ AT_REST = ("parked", "host_died", FOR_A_PLACE)
 """Reasons of ``session.ended`` after which a session is resumed, at its next message if not before.
 """
 
+MOST_LOST = 3
+"""After so many hosts in a row that have died with a session, nothing of it begins by itself."""
+
 USAGE_LIMIT = "usage_limit"
 """The reason of a turn that ended at the account's usage limit."""
 

@@ -10,7 +10,7 @@ from midflight._util.aio import TaskSet
 from midflight.errors import StoreFailed
 from midflight.host.recovery import recover_all
 from midflight.host.sessions import SessionTable
-from midflight.journal import Journal, Offer
+from midflight.journal import HostRow, Journal, Offer
 from midflight.session.session import Session
 
 LOOK_AGAIN_S = 3.0
@@ -22,7 +22,9 @@ class Places:
 
     A session that is live here gets its next turn where nobody else waits for the place. Else it is
     parked, and waits behind those, for this worker or another one. As many as there are places may
-    be quiet and keep their agents; of more those are parked that have been so for longest.
+    be quiet and keep their agents; of more those are parked that have been so for longest. While
+    the worker is drained none gets a turn, and each is parked when the one that runs has ended;
+    ``drained`` is set then.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Places:
 
         ``is_read`` tells whether a session, by its id, has a reader: it is not parked when quiet.
         """
+        self.drained = asyncio.Event()
         self._is_read = is_read
         self._recovered = float("-inf")
         self._journal = journal
         self._sessions = sessions
         self._offer = offer
         self._changed = changed
+        self._draining = False
         self._parking = TaskSet()
 
     async def serve(self) -> None:
@@ -51,7 +55,7 @@ class Places:
             while True:
                 self._changed.clear()
                 try:
-                    await self._recover()
+                    await self._look()
                     await self.give()
                 except Exception as error:  # noqa: BLE001 - a worker that stopped would be worse
                     context = {"message": "a worker goes on after an error", "exception": error}
@@ -66,10 +70,7 @@ class Places:
 
     async def give(self) -> None:
         """Give the places that are free, and park who wants one in vain."""
-        while (
-            self._free > 0
-            and (session := await self._sessions.claim(self._offer.labels)) is not None
-        ):
+        while self._free > 0 and (session := await self._sessions.claim(self._offer)) is not None:
             session.begin_turn()
         for session in self._wanting():
             if self._free > 0:
@@ -90,16 +91,31 @@ class Places:
 
     @property
     def _free(self) -> int:
+        if self._draining:
+            return 0
         return self._offer.capacity - sum(session.engaged for session in self._sessions.live())
 
     def _wanting(self) -> list[Session]:
         return [session for session in self._sessions.live() if session.wants_place]
 
-    async def _recover(self) -> None:
-        """End what hosts that have died meanwhile have left open."""
-        now = asyncio.get_running_loop().time()
-        if now - self._recovered < LOOK_AGAIN_S:
-            return
-        self._recovered = now
-        if not all(host.alive for host in await self._journal.hosts()):
+    async def _look(self) -> None:
+        """End what hosts that have died meanwhile have left open, and see whether to drain."""
+        hosts, now = await self._journal.hosts(), asyncio.get_running_loop().time()
+        if now - self._recovered >= LOOK_AGAIN_S and not all(host.alive for host in hosts):
+            self._recovered = now
             await recover_all(self._journal)
+        for host in hosts:
+            if host.id == self._journal.host:
+                self._drain(host)
+
+    def _drain(self, me: HostRow) -> None:
+        live = self._sessions.live()
+        if me.draining or self._draining:
+            for session in live:
+                session.leave(leaving=me.draining)
+        if me.draining and me.drain_s == 0.0:
+            for session in live:
+                self._parking.start(session.close("parked"))
+        self._draining = me.draining
+        if me.draining and not self._sessions:
+            self.drained.set()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from midflight._util.own_variables import is_own
 from midflight.agents import create
 from midflight.authorization import Authorizer
 from midflight.client.client import Client
@@ -16,6 +18,7 @@ from midflight.errors import InvalidOption
 from midflight.git.location import work_root
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
+from midflight.host.secrets import servers_of_environment
 from midflight.host.sessions import OnSession
 from midflight.host.warm_pool import AgentFactory
 from midflight.journal import Offer
@@ -42,6 +45,7 @@ class Worker(Host):
         *,
         labels: Iterable[str],
         capacity: int = CAPACITY,
+        variables: Iterable[str] = (),
         park_after: float | None = PARK_AFTER_S,
         agent: AgentFactory = create,
         on_session: OnSession | None = None,
@@ -49,6 +53,10 @@ class Worker(Host):
         setup: str | None = None,
     ) -> None:
         """``capacity`` is how many turns run at a time. The rest is as for a `Host`.
+
+        ``variables`` names those of this process's environment that a session gets which was
+        begun elsewhere with one of that name: its value is never stored. All servers of
+        ``MIDFLIGHT_MCP_SERVERS`` are given in the same way.
 
         Entering it raises `Conflict` where another worker of one of these labels has its checkouts
         elsewhere. Raises `InvalidOption`, and `NotAllowed` inside an agent.
@@ -58,6 +66,8 @@ class Worker(Host):
             capacity=capacity,
             version=version("midflight"),
             work=str(work or work_root()),
+            variables=tuple(dict.fromkeys(map(_check_variable, variables))),
+            servers=tuple(servers_of_environment()),
         )
         if not offer.labels:
             raise InvalidOption("label", "a worker has one at least", "such as --label linux")
@@ -87,6 +97,18 @@ class Worker(Host):
         self._places = Places(self._journal, self._sessions, offer, changed, self._service.is_read)
 
     @property
+    def drained(self) -> asyncio.Event:
+        """Set when it claims nothing more, and has given back all that it had."""
+        return self._places.drained
+
+    async def drain(self, within: float) -> None:
+        """Claim nothing more, and give each session back when its turn has ended.
+
+        What still runs after ``within`` seconds is ended. Raises `StoreFailed`.
+        """
+        await self._journal.drain(self._journal.host or "", within)
+
+    @property
     def machine(self) -> str:
         """The name of the machine, as others know it."""
         return self._journal.machine
@@ -102,3 +124,13 @@ class Worker(Host):
     async def _close(self) -> None:
         await super()._close()
         await self._ends.aclose()
+
+
+def _check_variable(name: str) -> str:
+    if is_own(name):
+        raise InvalidOption(
+            "env", f"{name} is midflight's own, and no agent gets it", "leave it out"
+        )
+    if name not in os.environ:
+        raise InvalidOption("env", f"there is no variable {name} here", "export it first")
+    return name

@@ -12,7 +12,7 @@ from midflight import events as e
 from midflight.errors import StoreFailed
 from midflight.journal import Journal, JournalRecord
 
-LIMIT = 400_000
+LIMIT = 600_000
 
 
 async def fill(record: JournalRecord) -> int:

@@ -70,6 +70,8 @@ def doing(info: SessionInfo, activity: Activity) -> str:
     """Return in one line what a session asks, does, or has come to."""
     if info.pending:
         return one_line(f"asks: {summary(info.pending[0], info.cwd)}")
+    if info.waits_for:
+        return one_line(f"waits for {info.waits_for}")
     if is_held(info):
         at = activity.wait.at if activity.wait else None
         return f"usage limit, goes on at {clock(at)}" if at else "usage limit"

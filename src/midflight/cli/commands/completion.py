@@ -121,6 +121,8 @@ def _values(name: str, action: argparse.Action, place: int) -> Iterable[str]:
             return _modes()
         case "on_usage_limit":
             return ("wait", "fail")
+        case "on_host_lost":
+            return ("rest", "resume")
         case "may_answer":
             return _MAY_ANSWER
         case "session" | "sessions":

@@ -26,7 +26,7 @@ export class Summary {
   /** Take what the server says of it now. */
   learn(info) {
     this.info = {...info, pending: [...(info.pending ?? [])]};
-    this.doing ||= info.last;
+    this.doing = info.waits_for ? `waits for ${info.waits_for}` : this.doing || info.last;
     if (this.runs) this.turnSince = info.turn_started ?? this.turnSince; // an older host tells none
     else this.endedAt ??= info.updated;
   }
@@ -76,6 +76,7 @@ export class Summary {
         break;
       case 'session.resumed':
         info.status = 'idle';
+        info.waits_for = '';
         break;
       case 'permission.requested':
       case 'question.requested':

@@ -1,0 +1,49 @@
+"""What a session that waits for a worker waits for, in words: the first thing that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midflight.journal.rows import HostRow, SessionRow
+from midflight.journal.stored_options import missing
+from midflight.state.session import MOST_LOST
+
+
+def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
+    """Return what is missing until a worker has a session; nothing if it does not wait for one.
+
+    ``hosts`` are all that are known, ``ahead`` is how many wait for its label since longer.
+    """
+    if session.label is None or session.host is not None:
+        return ""
+    if session.lost >= MOST_LOST:
+        return f"a message: {session.lost} hosts in a row have died while they had it"
+    if session.waiting_since is None:
+        return ""
+    wanted = f"a worker with the label {session.label}"
+    workers = [host for host in hosts if host.alive and session.label in host.labels]
+    if not workers:
+        return f"{wanted}: there is none"
+    open_ones = [host for host in workers if not host.draining]
+    if not open_ones:
+        return f"{wanted}: {_counted(len(workers), 'is', 'are')} there, draining"
+    lacking = {
+        host.id: missing(session.options, host.variables, host.servers) for host in open_ones
+    }
+    able = [host for host in open_ones if not lacking[host.id]]
+    if not able:
+        fewest: tuple[str, ...] = min(lacking.values(), key=len)
+        return f"{wanted} that offers {', '.join(fewest)}, whose values are never stored: none does"
+    places, taken = sum(host.capacity or 0 for host in able), sum(host.taken for host in able)
+    if taken + ahead < places:
+        return f"{wanted}: one is about to take it"
+    of = f"of {_counted(len(able), 'worker', 'workers')} with the label {session.label}"
+    before = _counted(ahead, "session waits before it", "sessions wait before it")
+    if taken < places:
+        return f"a place {of}: {before}"
+    full = "the only place" if places == 1 else f"all {places} places"
+    return f"a place: {full} {of} taken" + (f", {before}" if ahead else "")
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

@@ -1,0 +1,55 @@
+"""`midflight workers`: the list, and which worker is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from midflight.cli.commands.workers import find, table
+from midflight.errors import Conflict, InvalidOption, NotFound
+from midflight.info import WorkerInfo
+from midflight.worker import Worker
+
+
+def worker(machine: str, id: str, **given: Any) -> WorkerInfo:
+    fields: dict[str, Any] = {"pid": 1, "labels": ("gpu",), "capacity": 2, "taken": 0}
+    fields |= {"version": "0.1.0", "alive": True, "draining": False, "silent_s": 3.0}
+    return WorkerInfo(**{"machine": machine, "id": id, "started": 0.0, **fields, **given})
+
+
+BIG, BIGGER = worker("big", "aaaa"), worker("bigger", "bbbb", taken=2)
+TWIN = worker("big", "cccc", draining=True, drain_s=840.0)
+DEAD = worker("gone", "dddd", alive=False)
+
+
+def test_list_says_who_is_there_and_what_they_do() -> None:
+    lines = [text.split() for _, text in table([BIG, BIGGER, TWIN, DEAD], 100)]
+    assert lines[0] == ["MACHINE", "ID", "PLACES", "VERSION", "BEAT", "STATUS", "LABELS"]
+    assert lines[1] == ["big", "aaaa", "0/2", "0.1.0", "3s", "ready", "gpu"]
+    assert [line[5] for line in lines[2:]] == ["full", "draining,", "dead"]
+    assert lines[3][6:8] == ["14m", "left"]
+
+
+def test_worker_is_named_by_its_machine_or_how_that_or_its_id_begins() -> None:
+    assert find("big", [BIG, BIGGER]) == BIG
+    assert find("bigg", [BIG, BIGGER]) == BIGGER
+    assert find("cc", [BIG, TWIN]) == TWIN
+
+
+def test_worker_that_is_not_meant_alone_or_dead_is_none() -> None:
+    with pytest.raises(Conflict, match="2 workers are called 'big'"):
+        find("big", [BIG, TWIN])
+    with pytest.raises(NotFound, match="no worker is called 'gone'"):
+        find("gone", [BIG, DEAD])
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("PGPASSWORD", "midflight's own"), ("NO_SUCH_NAME", "no variable")]
+)
+def test_variable_that_cannot_be_given_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "x")
+    with pytest.raises(InvalidOption, match=wrong):
+        Worker("postgresql:///nowhere", labels=["gpu"], variables=[name])

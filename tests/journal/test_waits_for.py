@@ -1,0 +1,75 @@
+"""What a session waits for is said from the rows alone: the first thing that is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from midflight.journal import HostRow, SessionRow
+from midflight.journal.waits_for import waits_for
+from midflight.state.session import MOST_LOST
+
+
+def worker(id: str = "w", **given: Any) -> HostRow:
+    """Return a worker with the label gpu and one place."""
+    fields: dict[str, Any] = {"machine": "m", "pid": 1, "address": "", "started": 0.0, "wire": 1}
+    fields |= {"alive": True, "labels": ("gpu",), "capacity": 1}
+    return HostRow(id=id, **{**fields, **given})
+
+
+def session(**given: Any) -> SessionRow:
+    """Return one that waits for the label gpu."""
+    texts = {"name": "s", "agent": "fake", "model": "", "cwd": "/", "parent": "", "last": ""}
+    fields: dict[str, Any] = {**texts, "permission_mode": "", "agent_session": "", "status": "idle"}
+    fields |= {"options": {"env": [], "mcp_servers": {}}, "pending": (), "turns": 0, "seq": 1}
+    fields |= {"total_cost_usd": 0.0, "known_usd": 0.0, "created": 0.0, "updated": 0.0}
+    fields |= {"host": None, "address": None, "label": "gpu", "waiting_since": 1.0}
+    return SessionRow(id="s", **{**fields, **given})
+
+
+NEEDY = session(options={"env": ["NPM_TOKEN"], "mcp_servers": {}})
+WITH_SERVER = session(
+    options={"env": [], "mcp_servers": {"db": {"withheld": ["url"], "headers": ["KEY"]}}}
+)
+FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "workers", "ahead", "said"),
+    [
+        (session(), [], 0, "a worker with the label gpu: there is none"),
+        (session(), [worker(alive=False), worker(labels=("cpu",))], 0, "there is none"),
+        (session(), [worker(draining=True)], 0, "gpu: 1 is there, draining"),
+        (NEEDY, [worker(), worker("b", variables=("A",))], 0, "gpu that offers NPM_TOKEN, whose"),
+        (NEEDY, [worker(), worker("b", variables=("NPM_TOKEN",))], 0, "one is about to take it"),
+        (WITH_SERVER, [worker()], 0, "that offers db.url, db.headers.KEY, whose"),
+        (WITH_SERVER, [worker(servers=("db",))], 0, "one is about to take it"),
+        (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu taken"),
+        (session(), FULL, 2, " taken, 2 sessions wait before it"),
+        (
+            session(),
+            [worker(taken=1)],
+            1,
+            "a place: the only place of 1 worker with the label gpu t",
+        ),
+        (
+            session(),
+            [worker(capacity=2, taken=1)],
+            1,
+            "a place of 1 worker with the label gpu: 1 session waits before it",
+        ),
+        (session(waiting_since=None, lost=MOST_LOST), [worker()], 0, "a message: 3 hosts in a row"),
+    ],
+)
+def test_what_is_missing_is_said(
+    waiting: SessionRow, workers: list[HostRow], ahead: int, said: str
+) -> None:
+    assert said in waits_for(waiting, workers, ahead)
+
+
+@pytest.mark.parametrize(
+    "at_ease", [session(label=None), session(waiting_since=None), session(host="w")]
+)
+def test_session_that_does_not_wait_says_nothing(at_ease: SessionRow) -> None:
+    assert waits_for(at_ease, [], 0) == ""
