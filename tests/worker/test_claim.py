@@ -239,7 +239,7 @@ async def test_task_over_http_waits_for_a_worker(server: str, tmp_path: Path) ->
         key = {"authorization": f"Bearer {TOKEN}"}
         status, info = await call(address, "/sessions", "POST", wanted, **key)
         assert (status, info["status"]) == (201, "waiting")
-        assert info["waits_for"] == "a worker with the label gpu"
+        assert info["waits_for"] == "a worker with the label gpu: there is none"
         for wrong in ({"on": 1}, {"worktree": True}):
             status, problem = await call(address, "/sessions", "POST", wanted | wrong, **key)
             assert (status, problem["code"]) == (422, "invalid_option")

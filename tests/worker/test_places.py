@@ -74,7 +74,8 @@ async def test_message_to_an_idle_session_on_a_full_worker_waits(
 
     more = await idle.send("more")
 
-    while (await client.info(idle.id)).waits_for != "a worker with the label gpu":
+    full = "a place: the only place of 1 worker with the label gpu taken"
+    while (await client.info(idle.id)).waits_for != full:
         pass  # the test's own time ends it
     assert more.state == "accepted"
     models[busy.id].signal("go on")
