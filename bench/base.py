@@ -21,7 +21,7 @@ class Size(NamedTuple):
     ``warm_up`` is unset for a try, whose figures mean nothing: sessions that only warm a process
     up are left out then, and so is the wait until it has settled.
 
-    Of many machines: sessions that wait.
+    Of many machines: sessions that wait, and files in a repository.
 
     Of the server and the page: readers of one session, and the deltas of an hour.
 
@@ -51,6 +51,7 @@ class Size(NamedTuple):
     readers: int
     lapse: int
     waiting: int
+    files: int
 
 
 class Side(Protocol):

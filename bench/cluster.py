@@ -9,9 +9,11 @@ import asyncio
 import os
 import signal
 import statistics
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.background import end_hosts
@@ -20,16 +22,22 @@ from bench.host import EVENTS_IN_A_TURN, text_after
 from bench.host_other import Other, other
 from bench.host_work import fill_waiting
 from bench.postgresql import Server, server
+from bench.repositories import make_remote
+from bench.sides import OPTIONS
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
-from midflight.events import Event, MessageAccepted, TurnEnded, TurnStarted
+from midflight.commands import Relocate
+from midflight.events import Event, MessageAccepted, Text, TextDelta, TurnEnded, TurnStarted
 from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.testing.home import make_home
 
 __all__ = ["PROBES"]
 
 E = TypeVar("E", bound=Event)
 
 LABEL = "bench"
+PLACES = ("here", "there")
+ROOM = 4
 WORKERS = 3
 TASKS = 30
 KILLS = 4
@@ -198,13 +206,63 @@ async def deltas(side: str, size: Size) -> Samples:
     return {**ranked("far", ages), "far_database": [spent]}
 
 
+async def moves(side: str, size: Size) -> Samples:
+    """A live session with much in its repository goes on at another worker.
+
+    The first move is to one that has never seen the repository, the others know it already.
+    """
+    assert side == "midflight"
+    samples: Samples = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, server() as database:
+        remote = await asyncio.to_thread(make_remote, Path(folder), size.files)
+        async with AsyncExitStack() as stack:
+            for number, label in enumerate(PLACES):
+                await at_home(stack, Path(folder, label), number, database, label)
+            client = await laptop(stack, database)
+            for agent, options in OPTIONS.items():
+                for label in PLACES:  # a server that is warm has a session already
+                    begun = await client.dispatch("pong", agent=agent, on=label, **options)
+                    await seen(await stack.enter_async_context(begun), TurnEnded)
+                begun = await client.dispatch(
+                    "pong", agent=agent, on=PLACES[0], repo=remote, **options
+                )
+                async with begun as session:
+                    end = await seen(session, TurnEnded)
+                    took = []
+                    for number in range(1 + 2 * size.starts):
+                        began = time.perf_counter()
+                        target = PLACES[(number + 1) % 2]
+                        await client.carry_out(session.id, Relocate(on=target, at_once=True))
+                        await session.send("pong")
+                        await seen(session, (Text, TextDelta), end.seq)
+                        took.append(time.perf_counter() - began)
+                        end = await seen(session, TurnEnded, end.seq)
+                samples[f"moved_{agent}_cold"], samples[f"moved_{agent}"] = took[:1], took[1:]
+    return samples
+
+
+async def at_home(
+    stack: AsyncExitStack, home: Path, number: int, database: Server, label: str
+) -> None:
+    """Start a worker with a home of its own."""
+    make_home(home)
+    before, os.environ["HOME"] = os.environ["HOME"], str(home)
+    started = await machine(
+        stack, number, "worker", database.url, label, ROOM, str(home / "checkouts")
+    )
+    os.environ["HOME"] = before
+    await started.told()
+
+
 async def laptop(stack: AsyncExitStack, database: Server) -> Client:
     """Return a client on a machine that has no worker."""
     os.environ[MACHINE_VARIABLE] = "laptop"
     return await stack.enter_async_context(connect(database.url))
 
 
-async def seen(session: RemoteSession, kind: type[E], after: int | None = 0) -> E:
+async def seen(
+    session: RemoteSession, kind: type[E] | tuple[type[E], ...], after: int | None = 0
+) -> E:
     """Wait for an event of a kind, and return it."""
     async with asyncio.timeout(PATIENCE_S):
         async for event in session.events(after or 0):
@@ -225,5 +283,6 @@ PROBES: dict[str, Callable[[str, Size], Awaitable[Samples]]] = {
     "turns": turns,
     "rest": rest,
     "failover": failover,
+    "moves": moves,
     "deltas": deltas,
 }

@@ -85,7 +85,7 @@ async def raw_writer(url: str, sessions: str, turns: str) -> None:
             tell(time.perf_counter() - began)
 
 
-async def worker(url: str, label: str, capacity: str) -> None:
+async def worker(url: str, label: str, capacity: str, work: str = "") -> None:
     """A worker; for each line it tells how much processor time it has used."""
     from bench.model import StampingFake, script
     from midflight.agents import create
@@ -99,7 +99,8 @@ async def worker(url: str, label: str, capacity: str) -> None:
                 options = msgspec.structs.replace(options, env=env)
             return create(options)
 
-        async with Worker(url, labels=[label], capacity=int(capacity), agent=make):
+        where = Path(work) if work else None
+        async with Worker(url, labels=[label], capacity=int(capacity), agent=make, work=where):
             tell(os.getpid())
             async for _ in said():
                 tell(time.process_time())

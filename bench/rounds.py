@@ -48,6 +48,7 @@ FULL = Size(
     readers=200,
     lapse=180_000,
     waiting=10_000,
+    files=10_000,
 )
 WARM_UP = FULL._replace(
     starts=1,
@@ -65,6 +66,7 @@ WARM_UP = FULL._replace(
     readers=20,
     lapse=4_000,
     waiting=10,
+    files=10,
 )
 QUICK = Size(
     warm_up=False,
@@ -88,6 +90,7 @@ QUICK = Size(
     readers=2,
     lapse=400,
     waiting=10,
+    files=10,
 )
 
 PROBES = {
@@ -100,13 +103,13 @@ PROBES = {
     "server": ("ages", "readers"),
     "page": ("painted", "opened", "scrolled", "streams", "lapse", "arrived"),
     "background": ("cost", "hosted", "json", "served"),
-    "cluster": ("events", "tasks", "turns", "rest", "failover", "deltas"),
+    "cluster": ("events", "tasks", "turns", "rest", "failover", "deltas", "moves"),
 }
 """One after the other: what the end of ten servers leaves to be done disturbs no other figure."""
 
 NO_RAW = (
     *("lists", "idle", "cost", "echo", "redraw", "scrolled", "streams", "lapse", "arrived"),
-    *("turns", "rest", "failover", "deltas"),
+    *("turns", "rest", "failover", "deltas", "moves"),
 )
 """There is nothing below that does the same."""
 
