@@ -71,15 +71,17 @@ async def open_(
 
         async def start(*steps: Any, **options: Any) -> tuple[FakeModel, Any]:
             model = await fake_model(Text("begun"), *steps)
-            have(monkeypatch, model.env(tmp_path))
+            env = model.env(tmp_path)
+            have(monkeypatch, env)
             for machine in WORKERS:
                 become(machine)
-                await stack.enter_async_context(Worker(server, labels=["here"]))
+                worker = Worker(server, labels=["here"], variables=env)
+                await stack.enter_async_context(worker)
             become(HERE)
             one = await stack.enter_async_context(connect(server))
             two = await stack.enter_async_context(connect(server))
             begun = await one.dispatch(
-                "begin", on="here", agent="fake", cwd=tmp_path, env=model.env(tmp_path), **options
+                "begin", on="here", agent="fake", cwd=tmp_path, env=env, **options
             )
             async with begun:
                 assert begun.first is not None

@@ -18,6 +18,7 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
+from midflight.errors import HostGone
 from midflight.rules.host_lost import GO_ON
 from midflight.rules.turns import CUT_OFF
 from midflight.state.session import MOST_LOST
@@ -230,3 +231,20 @@ async def test_session_gets_a_variable_from_a_worker_that_offers_it(
     await open_worker("two")
     assert (await ended(session.first)).text == "one"
     assert await machine_of(client, session.id) == "two"
+
+
+async def test_worker_that_let_a_session_go_leaves_it_to_the_next(
+    play: Play, client: Client, open_worker: Workers
+) -> None:
+    """A message that had been given to it at that moment is given to who has the session then."""
+    _, session = await play(Text("one"), Text("two"))
+    first = await open_worker("one")
+    assert (await ended(session.first)).text == "one"
+
+    await client.carry_out(session.id, c.Relocate(on="other", at_once=True))
+
+    with pytest.raises(HostGone, match="is for workers with the label other"):
+        await first.session(session.id)
+    message = await session.send("go on")
+    await open_worker("two", labels=["other"])
+    assert (await ended(message)).text == "two"

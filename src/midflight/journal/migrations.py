@@ -42,6 +42,10 @@ WAIT_FOR_TABLE_S = 1
 PAUSE_S = 0.2
 """For how long they go on before it tries again."""
 
+IDLE_S = 30
+"""For how long a process may do nothing in the middle of a change: a busy machine gives it no time.
+"""
+
 _SERVER_LOCK = 0x6D666C74
 
 _LOCKED = "55P03"
@@ -166,6 +170,7 @@ def _change(database: Database, change: Callable[[Connection], T]) -> T:
 
     def alone(connection: Connection) -> T:
         connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_FOR_TABLE_S}s'"))
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SERVER_LOCK})
         return change(connection)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from midflight.errors import Conflict, NotAllowed
+from midflight.errors import Conflict, HostGone, NotAllowed
 from midflight.info import RepositoryInfo
 from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
@@ -133,12 +133,18 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def check_at_home(self, labels: Collection[str]) -> None:
-        """Raise `Conflict` where this process may not resume it, which has these ``labels``."""
-        if not self.at_home and self.label not in labels:
-            raise Conflict(
-                f"session {self.name} is at rest on {self._home}, where its folder is",
-                "send it from there",
-            )
+        """Raise `Conflict` where this process may not resume it, which has these ``labels``.
+
+        For one that is for workers it is `HostGone`: what is said to it need only be said again.
+        """
+        if self.at_home or self.label in labels:
+            return
+        if self.label is not None:
+            raise HostGone(f"session {self.name} is for {self._home}", "send it again")
+        raise Conflict(
+            f"session {self.name} is at rest on {self.machine}, where its folder is",
+            "send it from there",
+        )
 
     @property
     def _home(self) -> str:
