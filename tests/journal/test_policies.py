@@ -17,10 +17,11 @@ from tests.support.schedules import daily
 from midflight import commands as c
 from midflight import events as e
 from midflight.errors import MidflightError, StoreFailed, StoreRefused
-from midflight.journal import Journal
+from midflight.journal import Journal, Offer, restored
 from midflight.journal.inbox import Sender
 from midflight.journal.policies import KINDS, Kind, policies
 from midflight.journal.schema import metadata
+from midflight.lineage import UNKNOWN
 from midflight.values import Who
 
 Join = Callable[..., Awaitable[Journal]]
@@ -78,6 +79,47 @@ async def test_reader_sees_everything_and_writes_nothing(join: Join, role: Role)
             f"SELECT * FROM {table.name} FOR UPDATE",
         ):
             assert changed(role("eve"), statement) is None, statement
+
+
+@pytest.mark.parametrize("said", ["x", "7", "[7]", '{"env": 7}', "null", "[" * 5_000])
+async def test_row_that_cannot_be_read_is_in_nobodys_way(join: Join, role: Role, said: str) -> None:
+    ada, bob, worker = await join("ada"), await join("bob"), await join("big", "worker")
+    theirs, session = (await begin(bob)).session, (await begin(ada)).session
+    made = "id, name, options, pending, label, waiting_since, seq, updated, status, turns"
+    zero = "parent, agent, cwd, model, permission_mode, agent_session, last"
+    statements = (
+        f"UPDATE hosts SET labels = '{said}', variables = '{said}', servers = '{said}'",
+        (
+            f"UPDATE sessions SET pending = '{said}', rules = '{said}', limits = '{said}',"
+            f" repository = '{said}', needs = '{said}', label = 'gpu', waiting_since = 1"
+            f" WHERE id = '{session}'"
+        ),
+        (
+            f"INSERT INTO sessions ({made}, {zero}, created, total_cost_usd)"
+            f" VALUES ('odd', 'ada/odd', '{said}', '{said}', 'gpu', 0, 1, 0, 'idle', 0,"
+            " '', '', '', '', '', '', '', 0, 0)"
+        ),
+        "INSERT INTO leases VALUES ('odd', NULL, 0)",
+        (
+            "INSERT INTO inbox (session, number, id, command, digest, sender, given, state)"
+            f" VALUES ('{theirs}', 1, 'x', '', '', '{said}', 0, 'waiting')"
+        ),
+    )
+    for statement in statements:
+        assert changed(role("ada"), statement), statement
+
+    assert {row.id for row in await bob.sessions()} == {theirs, session, "odd"}
+    assert len(await bob.infos(await bob.sessions())) == 3
+    assert len(await bob.hosts()) == 3
+    assert await worker.orphaned() == []
+    (entry,) = await bob.inbox.take(bob.host or "", ())
+    assert (entry.sender.who.role, entry.sender.inside) == ("agent", (UNKNOWN,))
+    offer = Offer(labels=("gpu",), capacity=1, version="", work="")
+    claimed = await worker.claim(offer)
+    assert claimed is not None
+    assert claimed[0].id == "odd"
+    with pytest.raises(StoreRefused, match="cannot be read"):
+        restored(claimed[0].options)
 
 
 async def test_role_that_nothing_was_granted_to_is_told_what_to_do(role: Role) -> None:

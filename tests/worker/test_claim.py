@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.events import PATIENCE_S, ended, of
+from tests.support.journal import sql
 from tests.support.raw_http import call
 from tests.worker.conftest import Begin, Workers
 
@@ -91,6 +93,29 @@ async def test_recovery_that_comes_late_takes_nothing_from_its_line(
         async for event in session.events(row.seq):
             if isinstance(event, e.TurnEnded) and event.text == "done":
                 break
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sessions SET options = '7'",
+        "UPDATE sessions SET options = jsonb_set(CAST(options AS jsonb), '{repo}', '7')",
+        "UPDATE events SET data = '7'",
+        "DELETE FROM events WHERE seq = 1",
+    ],
+)
+async def test_session_that_is_damaged_does_not_keep_a_worker_busy(
+    dispatch: Begin, client: Client, server: str, open_worker: Workers, damage: str
+) -> None:
+    damaged = await dispatch()
+    sql(server, damage)
+    async with await dispatch(Text("done")) as session:
+        await open_worker()
+
+        assert (await ended(session.first)).text == "done"
+    info = await client.info(damaged.id)
+    assert (info.status, info.host, info.waits_for) == ("idle", None, "")
+    assert re.search("cannot be read|missing|failed", info.last)
 
 
 async def test_idle_worker_is_called_and_need_not_look(

@@ -20,11 +20,11 @@ async def recover_all(journal: Journal) -> list[str]:
         try:
             await recover(*await journal.take(session))
         except StoreRefused as error:
-            await _set_aside(journal, session, error.message)
+            await set_aside(journal, session, error)
         except MidflightError:
             pass  # another host was faster, or the disk is at fault
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no other session's fault
-            await _set_aside(journal, session, f"damaged: {type(error).__name__}: {error}")
+            await set_aside(journal, session, error)
     return [
         host.id
         for host in await journal.hosts()
@@ -32,8 +32,11 @@ async def recover_all(journal: Journal) -> list[str]:
     ]
 
 
-async def _set_aside(journal: Journal, session: str, why: str) -> None:
+async def set_aside(journal: Journal, session: str, error: Exception) -> None:
     """Show of a session that it cannot be resumed, and why; no other host tries it again."""
+    why = f"damaged: {type(error).__name__}: {error}"
+    if isinstance(error, StoreRefused):
+        why = error.message
     with contextlib.suppress(MidflightError):
         await journal.set_aside(session, why)
 

@@ -25,7 +25,7 @@ from midflight.errors import (
     StoreRefused,
 )
 from midflight.family import Beginning, Family
-from midflight.host.recovery import recover
+from midflight.host.recovery import recover, set_aside
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.journal import Journal, Offer, SessionRow
@@ -248,7 +248,14 @@ class SessionTable:
             if self.closing:
                 await record.close()
                 return None
-            return await self._claimed(row, record)
+            try:
+                return await self._claimed(row, record)
+            except Exception as error:
+                if isinstance(error, MidflightError) and not isinstance(error, StoreRefused):
+                    raise
+                # Whoever may write its rows has written that; it would be claimed for ever.
+                await set_aside(self._journal, row.id, error)
+                return None
 
     async def _claimed(self, row: SessionRow, record: Record) -> Session | None:
         try:
@@ -261,6 +268,9 @@ class SessionTable:
         except MidflightError as error:
             await recover(row, record, past, refused=str(error))
             return None
+        except BaseException:
+            await record.close()
+            raise
         return await self._resumed(row, record, past, options, self.secrets.terminal(row.id))
 
     def _with_setup(self, options: Options, parent: str) -> Options:

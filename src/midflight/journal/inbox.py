@@ -30,7 +30,9 @@ from midflight.info import Outcome
 from midflight.journal.database import Do
 from midflight.journal.lease import AnyRow
 from midflight.journal.presence import channel, reply
+from midflight.journal.rows import from_json
 from midflight.journal.schema import inbox, leases, sessions
+from midflight.lineage import UNKNOWN
 from midflight.values import Who
 
 WAIT_S = 90.0
@@ -53,6 +55,10 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     who: Who
     inside: tuple[str, ...] = ()
     may_answer: str = ""
+
+
+NOBODY = Sender(who=Who(role="agent", door="json"), inside=(UNKNOWN,))
+"""Who may do nothing: the sender of a row that does not say who it is."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,12 +214,12 @@ def _settled(connection: Connection, session: str, id: str) -> Settled | None:
     ).first()
     if row is None:
         raise NotFound("the session was removed before it got the command")
-    return msgspec.json.decode(row.outcome, type=Settled) if row.state == "done" else None
+    return from_json(row.outcome, Settled, Settled()) if row.state == "done" else None
 
 
 def _sender(row: AnyRow) -> Sender:
     """Return who has given a command; the row was made by whom the server names."""
-    sender = msgspec.json.decode(row.sender, type=Sender)
+    sender = from_json(row.sender, Sender, NOBODY)
     return replace(sender, who=replace(sender.who, person=row.person or ""))
 
 

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from midflight._util.process_id import born, lives, space
 from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound
-from midflight.journal.rows import HostRow
+from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import SCHEMA_VERSION, hosts, leases, meta, sessions
 from midflight.wire import WIRE
 
@@ -213,7 +213,7 @@ def _check_work(connection: Connection, here: ProcessIdentity, offer: Offer) -> 
     """
     others = select(hosts.c.id, hosts.c.machine, hosts.c.labels, hosts.c.work)
     for other in connection.execute(others.where(hosts.c.work != offer.work)).all():
-        labels = {*msgspec.json.decode(other.labels or "[]")} & {*offer.labels}
+        labels = {*_listed(other.labels)} & {*offer.labels}
         if labels and any(
             host.id == other.id and host.alive for host in list_hosts(connection, here)
         ):
@@ -307,8 +307,8 @@ def drain(connection: Connection, host: str, within: float | None) -> None:
     connection.execute(update(hosts).where(hosts.c.id == host).values(**values))
 
 
-def _listed(column: str | None) -> tuple[str, ...]:
-    return msgspec.json.decode(column or "[]", type=tuple[str, ...])
+def _listed(text: str | None) -> tuple[str, ...]:
+    return from_json(text, tuple[str, ...], ())
 
 
 def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:

@@ -19,7 +19,7 @@ from midflight.journal.base import ONLY_SAID, WHOLE, Past
 from midflight.journal.home import at_home
 from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.policies import may_own
-from midflight.journal.rows import HostRow, Newest, SessionRow
+from midflight.journal.rows import HostRow, Newest, SessionRow, from_json
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.journal.waiting import line, list_workers, waits
 from midflight.journal.waits_for import waits_for
@@ -122,15 +122,12 @@ def _session(fields: dict[str, Any], far: Collection[str], me: str) -> SessionRo
     fields["name"] = people.shown_name(me, fields["name"])
     fields["far"] = fields["host"] in far
     fields["status"] = fields.pop("shown")
-    fields["options"] = msgspec.json.decode(fields["options"])
-    fields["pending"] = tuple(msgspec.json.decode(fields["pending"])) if fields["host"] else ()
-    rules = fields["rules"]
-    fields["rules"] = None if rules is None else tuple(msgspec.json.decode(rules))
-    limits = fields["limits"]
-    fields["limits"] = None if limits is None else msgspec.json.decode(limits)
-    repository = fields["repository"]
-    if repository is not None:
-        fields["repository"] = msgspec.json.decode(repository, type=RepositoryInfo)
+    fields["options"] = from_json(fields["options"], dict[str, Any], {})
+    fields["pending"] = from_json(fields["pending"], tuple[str, ...], ()) if fields["host"] else ()
+    if fields["rules"] is not None:
+        fields["rules"] = from_json(fields["rules"], tuple[str, ...], ())
+    fields["limits"] = from_json(fields["limits"], dict[str, Any], None)
+    fields["repository"] = from_json(fields["repository"], RepositoryInfo, None)
     fields["turn_started"] = fields["turn_started"] if fields["host"] else None
     fields["known_usd"] = fields["total_cost_usd"]
     if fields.pop("unpriced"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,6 +11,20 @@ from midflight.errors import Conflict, HostGone, NotAllowed
 from midflight.info import RepositoryInfo
 from midflight.values import CHANGEABLE, SessionStatus
 from midflight.wire import WIRE
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+def from_json(text: str | None, kind: type[T], default: D) -> T | D:
+    """Return what a column has as JSON, or the default where it has nothing that can be read.
+
+    Whoever may write a row has written that: it is in the way of nobody who reads all of them.
+    """
+    try:
+        return default if text is None else msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return default
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from midflight._util.lines import MALFORMED
+from midflight.errors import StoreRefused
 from midflight.options import OWN_SERVER, Options
 
 _PROGRAM = ("on_request", "attended")
@@ -91,9 +93,22 @@ def restored(
 
     ``env`` may hold more than is needed; ``mcp_servers`` replace those of the same name.
     ``changed`` are other options; ``build`` checks all. Raises `InvalidOption`, for example when a
-    folder is gone.
+    folder is gone, and `StoreRefused` for what no midflight has stored.
     """
-    env, replaced = env or {}, mcp_servers or {}
+    try:
+        return _restored(kept, env or {}, mcp_servers or {}, build=build, **changed)
+    except MALFORMED as error:
+        raise StoreRefused("what the session was begun with cannot be read") from error
+
+
+def _restored(
+    kept: Mapping[str, Any],
+    env: Mapping[str, str],
+    replaced: Mapping[str, Mapping[str, Any]],
+    *,
+    build: Callable[..., Options],
+    **changed: Any,
+) -> tuple[Options, tuple[str, ...]]:
     servers: dict[str, dict[str, Any]] = {}
     for name, server in kept["mcp_servers"].items():
         if name in replaced:
@@ -116,7 +131,19 @@ def restored(
 def missing(
     kept: Mapping[str, Any], variables: Collection[str], servers: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the names of what stored options need beside these variables and MCP servers."""
+    """Return the names of what stored options need beside these variables and MCP servers.
+
+    Of such as cannot be read nobody knows: who would restore them is told.
+    """
+    try:
+        return tuple(_missing(kept, variables, servers))
+    except MALFORMED:
+        return ()
+
+
+def _missing(
+    kept: Mapping[str, Any], variables: Collection[str], servers: Collection[str]
+) -> list[str]:
     names: list[str] = []
     for name, server in kept["mcp_servers"].items():
         if name not in servers:
@@ -124,7 +151,7 @@ def missing(
             for key in _NAMED:
                 wanted = server.get(key, ())
                 names += [f"{name}.{key}.{one}" for one in wanted if one not in variables]
-    return (*names, *(name for name in kept["env"] if name not in variables))
+    return [*names, *(name for name in kept["env"] if name not in variables)]
 
 
 def needs(kept: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ that nobody else has it.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from midflight.errors import InvalidOption
 from midflight.journal import lease
 from midflight.journal.presence import WORKERS
-from midflight.journal.rows import HostRow
+from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import hosts, leases, sessions
 from midflight.journal.stored_options import missing
 
@@ -69,7 +70,7 @@ def oldest(connection: Connection, offer: lease.Offer, *, locked: bool = False) 
         row = connection.execute(query.where(met)).first()
         if row is None or row.needs is None:
             return None if row is None else str(row.id)
-        if not missing(msgspec.json.decode(row.needs), offer.variables, offer.servers):
+        if not missing(from_json(row.needs, dict[str, Any], {}), offer.variables, offer.servers):
             return str(row.id)
         unmet.append(row.needs)
 

@@ -8,6 +8,9 @@ STATUS_ORDER = ("waiting", "running", "starting", "idle", "closed")
 """Sessions in a list: what waits for the person, what runs, what is idle, what has ended."""
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_FOREVER = 1e10
+"""More seconds than that are no more; a row that somebody has written may say infinity."""
+
 _LEAST_WIDTH = 20
 """A last column that would be narrower than that is left out."""
 
@@ -35,7 +38,7 @@ def age(seconds: float) -> str:
     """Return a span of time in its largest unit."""
     for size, unit in _UNITS:
         if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
+            return f"{int(min(seconds, _FOREVER) // size)}{unit}"
     return "0s"
 
 
