@@ -17,15 +17,20 @@ from tests.cluster.test_surface import (
 )
 from tests.journal.conftest import Become, Role, role
 from tests.support.events import of
+from tests.support.host import journal_of
 
 from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client, connect
-from midflight.errors import NotAllowed
+from midflight.errors import MidflightError, NotAllowed
 from midflight.host import Host
+from midflight.host.answers import Answers
+from midflight.journal.inbox import Entry
+from midflight.questions import DoWorktree
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 from midflight.who import here, in_words
+from midflight.worktrees import WorktreeOutcome
 
 __all__ = [
     "open_",
@@ -96,3 +101,35 @@ async def test_session_of_a_colleague_at_rest_stays_as_it_is(
             with pytest.raises(NotAllowed, match="is ada's") as refused:
                 await attempt
             assert "ada" in refused.value.hint
+
+
+async def test_worktree_of_a_colleague_at_rest_is_left_alone(begin: Begin, client: Client) -> None:
+    _, session = await begin()
+    await session.close("parked")
+    await session.over()
+    for action in ("merge", "branch", "discard"):
+        question = DoWorktree(action=action)
+        with pytest.raises(NotAllowed, match="another person's, and at rest"):
+            await client.ask(session.id, question, WorktreeOutcome)
+
+
+async def test_host_of_its_person_answers_for_a_session_at_rest(
+    begin: Begin, host: Host, open_host: Hosts, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other one, which may say that it is on that machine."""
+    _, session = await begin()
+    await session.close("parked")
+    await session.over()
+    await open_host(person="bob")
+    answer, asked = Answers.answer, list[str | None]()
+
+    async def note(answers: Answers, entry: Entry) -> Any:
+        asked.append(answers._journal.host)  # noqa: SLF001 - which one it is
+        return await answer(answers, entry)
+
+    monkeypatch.setattr(Answers, "answer", note)
+    for person in ("ada", "bob"):
+        async with connect(role(person), door="command") as client:
+            with pytest.raises(MidflightError, match="git"):
+                await client.diff(session.id)
+    assert asked == [journal_of(host).host] * 2

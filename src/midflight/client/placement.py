@@ -253,7 +253,7 @@ class Placement:
         """
         if session.host is None and session.label is not None:
             session.check_here()  # which of its workers has the folder is not known
-        host = session.host or await self._host_on(session.machine)
+        host = session.host or await self._host_for(session)
         if host is None:
             raise Conflict(
                 f"session {session.name} is at rest on {session.machine}, and no host is up there",
@@ -263,10 +263,14 @@ class Placement:
             self._journal, session.id, host, question, kind=kind, headers=self._headers
         )
 
-    async def _host_on(self, machine: str) -> str | None:
-        """Return a host of a machine that lives, the newest, if there is one."""
+    async def _host_for(self, session: SessionRow) -> str | None:
+        """Return a host that lives on the machine of a session at rest, the newest, or none.
+
+        It is of the same person: where a colleague's is, that one says itself.
+        """
+        whose = (session.machine, session.person)
         for host in reversed(await self._journal.hosts()):
-            if host.alive and host.machine == machine and host.address:
+            if host.alive and (host.machine, host.person) == whose and host.address:
                 return host.id
         return None
 

@@ -12,10 +12,10 @@ import msgspec
 from midflight import commands as c
 from midflight import questions as q
 from midflight.authorization import AnswerGrant, Authorizer, Caller
-from midflight.errors import Conflict
+from midflight.errors import Conflict, NotAllowed
 from midflight.host.service import SessionService
 from midflight.info import Outcome, SessionInfo
-from midflight.journal import Journal
+from midflight.journal import Journal, SessionRow
 from midflight.journal.inbox import Entry
 from midflight.values import Who
 from midflight.worktrees import SessionWorktrees
@@ -34,12 +34,23 @@ class Answers:
         sender, session = entry.sender, entry.session
         caller = Caller(os.getuid(), 0, sender.inside)
         authorizer = self._service.authorizer(caller, AnswerGrant.read(sender.may_answer))
-        (await authorizer.find(session, exact=True)).check_here()
+        row = await authorizer.find(session, exact=True)
+        row.check_here()
+        question = q.decode(entry.command)
+        if isinstance(question, q.DoWorktree) and row.host is None:
+            await self._check_person(row, sender.who)
         here = _SessionsHere(self._journal, self._service, authorizer, sender.who)
-        answer = await self._answer(q.decode(entry.command), session, authorizer, here)
+        answer = await self._answer(question, session, authorizer, here)
         if len(msgspec.json.encode(answer)) > q.MAX_ANSWER_BYTES:
             raise Conflict("the answer is too long to be told elsewhere", "look at it there")
         return answer
+
+    async def _check_person(self, row: SessionRow, who: Who) -> None:
+        """Raise `NotAllowed` where a session at rest is another person's, as for any command."""
+        if who.person != (row.person or await self._journal.person()):
+            raise NotAllowed(
+                f"session {row.name} is another person's, and at rest", "that person can do this"
+            )
 
     async def _answer(
         self, question: q.Question, session: str, authorizer: Authorizer, here: _SessionsHere

@@ -253,6 +253,10 @@ class Journal:
                 async with asyncio.timeout(GIVE_BACK_S):
                     await self._writer.do(lambda c: lease.leave(c, host))
 
+    async def person(self) -> str:
+        """Return who this is, as the server says; nothing for a file."""
+        return await self._read(people.person)
+
     async def hosts(self) -> list[HostRow]:
         """Return the hosts that are known, the living and the dead, the oldest first."""
         return await self._read(lambda c: lease.list_hosts(c, self._here))

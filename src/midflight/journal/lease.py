@@ -283,6 +283,7 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             draining=bool(row.draining),
             writes=row.writes or 1,
             drain_s=_drain_s(row, server),
+            person="" if row.mine else row.role,
         )
         for row in connection.execute(select(hosts, mine.label("mine")).order_by(hosts.c.started))
     ]

@@ -37,7 +37,8 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     One with ``labels`` is a worker, which runs ``capacity`` turns at a time, of which ``taken``
     are. While it is ``draining`` it claims no session, and ends what still runs in ``drain_s``
     seconds. It offers these ``variables`` and ``servers``, see `Offer`. ``version`` is that of its
-    midflight, ``silent_s`` how many seconds ago it has beaten.
+    midflight, ``silent_s`` how many seconds ago it has beaten. ``person`` is the role that it has
+    logged in as, empty for one's own.
     """
 
     id: str
@@ -58,6 +59,7 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     variables: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     silent_s: float = 0.0
+    person: str = ""
 
     @property
     def older(self) -> str:
@@ -130,6 +132,11 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its folder is on another machine: the same path is another folder here."""
         return self.far or (self.host is None and not self.at_home)
 
+    @property
+    def person(self) -> str:
+        """Whose it is; empty for one's own."""
+        return self.name.partition("/")[0] if "/" in self.name else ""
+
     def check_here(self) -> None:
         """Raise `Conflict` where its folder is on another machine."""
         if self.elsewhere:
@@ -141,9 +148,9 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     def check_own(self, why: str = "") -> None:
         """Raise `NotAllowed` where it is another person's, and the database leaves it to them."""
         if not self.may_own:
-            person = self.name.partition("/")[0]
             raise NotAllowed(
-                f"session {self.name} is {person}'s{why}", f"{person} can do this, or a worker"
+                f"session {self.name} is {self.person}'s{why}",
+                f"{self.person} can do this, or a worker",
             )
 
     def check_at_home(self, labels: Collection[str]) -> None:
