@@ -2,8 +2,9 @@
 
 A host outlives an upgrade. What both sides know goes on as it was: a reader ignores a field that it
 does not know, every new field has a default, and a value that is new in a closed set is taken as it
-is. `WIRE` grows with each new field or command, and a host tells it in its journal and in
-``/healthz``. A client says with it why an older host cannot do what is asked.
+is. `WIRE` grows with each new field, command or option, and a host tells it in its journal and in
+``/healthz``. A client says with it why an older host cannot do what is asked, and a session waits
+for a worker that speaks the version of who has begun it.
 """
 
 from __future__ import annotations

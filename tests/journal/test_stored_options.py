@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 from tests.faults.manifest import fault
-from tests.support.journal import options
+from tests.support.journal import options, waiting_session
 
-from midflight import Options
+from midflight import Options, SessionOptions
 from midflight.errors import InvalidOption
+from midflight.host.secrets import SessionSecrets
 from midflight.journal import restored, stored
-from midflight.options import OWN_SERVER
+from midflight.options import OWN_SERVER, SERVERS_VARIABLE
 
 SERVERS = {
     "local": {"command": "server", "args": ["-v"], "env": {"KEY": "1", "OTHER": "2"}},
@@ -79,6 +80,76 @@ def test_missing_secret_values_are_named() -> None:
     assert found.env == {}
     assert found.mcp_servers["local"]["env"] == {"KEY": "1"}
     assert found.mcp_servers["far"]["headers"] == {}
+
+
+GIVEN_TO_A_WORKER: dict[str, Any] = {
+    "agent": "fake",
+    "model": "sonnet",
+    "cwd": "/",
+    "repo": "https://x/r.git",
+    "ref": "main",
+    "name": "fix",
+    "max_turns": 3,
+    "max_budget_usd": 0.5,
+    "timeout": 60.0,
+    "stall_timeout": 30.0,
+    "request_timeout": 5.0,
+    "on_usage_limit": "wait",
+    "max_wait": 9.0,
+    "on_host_lost": "resume",
+    "background_timeout": 8.0,
+    "max_depth": 2,
+    "max_children": 4,
+    "allowed_tools": ["Bash(ls)"],
+    "disallowed_tools": [],
+    "permission_mode": "plan",
+    "plugins": ["/plugin"],
+    "skills": ["one"],
+    "mcp_servers": SERVERS,
+    "system_prompt": "be brief",
+    "env": {"TOKEN": "0"},
+    "add_dirs": ["/"],
+    "effort": "high",
+    "setting_sources": [],
+    "trust": False,
+    "resume": "conversation",
+    "fork": True,
+    "spent_usd": None,
+    "attended": False,
+    "server_url": "http://127.0.0.1:1",
+}
+TOGETHER = {"ref": "repo", "fork": "resume"}
+NEVER_GIVEN = {"on_request", "agent_path", "setup"}
+"""A function of the program, and what the worker's machine has of its own."""
+
+
+@pytest.mark.parametrize("option", [*sorted(SessionOptions.__annotations__.keys() - NEVER_GIVEN)])
+def test_session_of_a_worker_has_each_option_as_it_was_given(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "0")
+    monkeypatch.setenv(SERVERS_VARIABLE, msgspec.json.encode(SERVERS).decode())
+    names = [name for name in (TOGETHER.get(option), option) if name]
+    given = {"cwd": "" if "repo" in names else "/", "agent": "fake", "name": "s"}
+    given |= {name: GIVEN_TO_A_WORKER[name] for name in names}
+    begun = Options.build_elsewhere(**given)
+    kept = msgspec.json.decode(msgspec.json.encode(stored(begun, "gpu")))
+    row = waiting_session(
+        name=begun.name,
+        options=kept,
+        model=begun.model or "",
+        permission_mode=begun.permission_mode,
+    )
+
+    assert getattr(begun, option) != getattr(Options(cwd=Path("/other")), option)
+    assert SessionSecrets(["TOKEN"]).options(row) == begun
+
+
+@pytest.mark.parametrize("attended", [True, None])
+def test_whether_somebody_attends_a_session_of_a_worker_is_kept(attended: bool | None) -> None:
+    kept = stored(options(attended=attended), "gpu")
+
+    assert kept.get("attended") is attended
 
 
 @fault("S20")

@@ -11,6 +11,7 @@ from tests.support.journal import options, rows, sql, text
 
 from midflight.journal import Journal, Offer
 from midflight.journal.base import Summary
+from midflight.wire import WIRE
 
 MANY = 10_000
 
@@ -69,6 +70,33 @@ async def test_session_is_claimed_by_who_offers_what_it_needs(journal: Journal) 
     claimed = [await journal.claim(_offer("gpu", **names)) for names in offers]
 
     assert [claim and claim[0].name for claim in claimed] == ["c", "b", None, "a"]
+
+
+async def test_session_of_a_newer_midflight_is_not_claimed(where: str, journal: Journal) -> None:
+    """Whoever has begun it, or told it more; what an older one has begun is anybody's."""
+    ids = {name: await _waiting(journal, name) for name in ("newer", "same", "older", "before")}
+    for name, wire in (("newer", WIRE + 1), ("older", WIRE - 1), ("before", None)):
+        sql(where, "UPDATE sessions SET wire = :wire WHERE id = :id", wire=wire, id=ids[name])
+
+    claimed = [await _claimed(journal, "gpu") for _ in range(4)]
+
+    assert claimed == ["same", "older", "before", ""]
+
+
+async def test_what_is_told_to_a_session_that_waits_is_for_a_worker_as_new(
+    where: str, journal: Journal
+) -> None:
+    for begun_with, needed in ((None, WIRE), (WIRE - 1, WIRE), (WIRE + 1, WIRE + 1)):
+        told = await _waiting(journal, "a")
+        sql(where, "UPDATE sessions SET wire = :wire WHERE id = :id", wire=begun_with, id=told)
+        _, record, _ = await journal.take(told)
+        await record.close()
+        assert (await journal.find(told, exact=True)).wire == begun_with
+
+        _, record, _ = await journal.take(told, to_tell=True)
+        await record.close()
+
+        assert (await journal.find(told, exact=True)).wire == needed
 
 
 async def test_two_workers_have_no_session_together(where: str, open_host: Hosts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.journal import waiting_session as session
 
 from midflight.journal import HostRow, SessionRow
 from midflight.journal.waits_for import waits_for
@@ -18,20 +19,11 @@ def worker(id: str = "w", **given: Any) -> HostRow:
     return HostRow(id=id, **{**fields, **given})
 
 
-def session(**given: Any) -> SessionRow:
-    """Return one that waits for the label gpu."""
-    texts = {"name": "s", "agent": "fake", "model": "", "cwd": "/", "parent": "", "last": ""}
-    fields: dict[str, Any] = {**texts, "permission_mode": "", "agent_session": "", "status": "idle"}
-    fields |= {"options": {"env": [], "mcp_servers": {}}, "pending": (), "turns": 0, "seq": 1}
-    fields |= {"total_cost_usd": 0.0, "known_usd": 0.0, "created": 0.0, "updated": 0.0}
-    fields |= {"host": None, "address": None, "label": "gpu", "waiting_since": 1.0}
-    return SessionRow(id="s", **{**fields, **given})
-
-
 NEEDY = session(options={"env": ["NPM_TOKEN"], "mcp_servers": {}})
 WITH_SERVER = session(
     options={"env": [], "mcp_servers": {"db": {"withheld": ["url"], "headers": ["KEY"]}}}
 )
+NEWER = session(wire=3)
 FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
 
 
@@ -43,6 +35,10 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
         (session(), [worker(draining=True)], 0, "gpu: 1 is there, draining"),
         (NEEDY, [worker(), worker("b", variables=("A",))], 0, "gpu that offers NPM_TOKEN, whose"),
         (NEEDY, [worker(), worker("b", variables=("NPM_TOKEN",))], 0, "one is about to take it"),
+        (NEWER, [worker(), worker("b", wire=2)], 0, "gpu of a newer midflight (this session needs"),
+        (NEWER, [worker(wire=2)], 0, "version 3 of its protocol, and 2 is the newest there): upgr"),
+        (NEWER, [worker(wire=2), worker("b", wire=3, taken=1)], 0, "place of 1 worker with the"),
+        (NEWER, [worker(), worker("b", wire=4)], 0, "one is about to take it"),
         (WITH_SERVER, [worker()], 0, "that offers db.url, db.headers.KEY, whose"),
         (WITH_SERVER, [worker(servers=("db",))], 0, "one is about to take it"),
         (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu taken"),

@@ -12,7 +12,7 @@ import sqlalchemy
 
 from midflight import Options
 from midflight import events as e
-from midflight.journal import TTL_S, Journal, JournalRecord
+from midflight.journal import TTL_S, Journal, JournalRecord, SessionRow
 from midflight.journal.database import Database
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "silence",
     "sql",
     "text",
+    "waiting_session",
 ]
 
 SILENT_S = 16
@@ -36,6 +37,16 @@ PROGRAMS = Path(__file__).parent / "programs"
 def options(**given: Any) -> Options:
     """Return options that do no harm."""
     return Options.build(**{"agent": "fake", "cwd": Path("/"), **given})
+
+
+def waiting_session(**given: Any) -> SessionRow:
+    """Return one as lists show it, that waits for the label gpu."""
+    texts = {"name": "s", "agent": "fake", "model": "", "cwd": "/", "parent": "", "last": ""}
+    fields: dict[str, Any] = {**texts, "permission_mode": "", "agent_session": "", "status": "idle"}
+    fields |= {"options": {"env": [], "mcp_servers": {}}, "pending": (), "turns": 0, "seq": 1}
+    fields |= {"total_cost_usd": 0.0, "known_usd": 0.0, "created": 0.0, "updated": 0.0}
+    fields |= {"host": None, "address": None, "label": "gpu", "waiting_since": 1.0}
+    return SessionRow(id="s", **{**fields, **given})
 
 
 def text(record: JournalRecord, said: str = "hello") -> e.Event:

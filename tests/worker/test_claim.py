@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.events import PATIENCE_S, ended, of
-from tests.support.journal import sql
+from tests.support.events import PATIENCE_S, ended, of, read
+from tests.support.journal import rows, sql
 from tests.support.raw_http import call
 from tests.worker.conftest import Begin, Workers
 
@@ -23,7 +23,8 @@ from midflight.host.recovery import recover
 from midflight.journal import Journal
 from midflight.lineage import SESSION_VARIABLE
 from midflight.server.server import ServeOptions, serving
-from midflight.testing import ModelRequest, Text
+from midflight.testing import ModelRequest, Text, ToolCall
+from midflight.wire import WIRE
 from midflight.worker import Worker
 
 TOKEN = "a-token-for-tests-only"
@@ -61,6 +62,35 @@ async def test_who_follows_a_session_that_waits_sees_it_begin(
     assert [type(event) for event in waiting] == [e.MessageAccepted, e.SessionEnded]
     async with asyncio.timeout(PATIENCE_S):
         assert isinstance(await anext(told), e.SessionResumed)
+
+
+async def test_who_begins_or_tells_a_session_that_waits_says_its_version(
+    dispatch: Begin, client: Client, server: str
+) -> None:
+    """Which a worker has to speak that claims it."""
+    session = await dispatch()
+    wire = "SELECT wire FROM sessions"
+    assert rows(server, wire) == [(WIRE,)]
+    sql(server, "UPDATE sessions SET wire = NULL")  # as an older midflight has begun it
+
+    await client.carry_out(session.id, c.Send(text="more"))
+
+    assert rows(server, wire) == [(WIRE,)]
+
+
+async def test_request_is_denied_at_once_where_nobody_attends_a_worker(
+    dispatch: Begin, client: Client, open_worker: Workers
+) -> None:
+    """As on one machine: it is said with the session."""
+    wanted = ToolCall("Bash", {"command": "touch made"})
+    begun = await dispatch(wanted, Text("done"), attended=False, allowed_tools=[])
+    await open_worker()
+
+    async with await client.session(begun.id, attend=False) as session:
+        events = await read(session)
+
+    (resolved,) = of(e.PermissionResolved, events)
+    assert (resolved.decision, resolved.by) == ("deny", "policy")
 
 
 async def test_recovery_that_comes_late_takes_nothing_from_its_line(

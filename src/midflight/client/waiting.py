@@ -84,7 +84,7 @@ async def tell(journal: Journal, session: str, command: c.Command, who: Who) -> 
     Raises what the verb raises, and `LeaseHeld` where somebody has the session.
     """
     async with journal.as_host():
-        row, record, past = await journal.take(session)
+        row, record, past = await journal.take(session, to_tell=True)
         async with _held(
             lambda: Session(
                 restored(

@@ -60,7 +60,7 @@ class SessionSecrets:
             {**self._environment(), **known.env} if known else self._environment(),
             known.mcp_servers if known else servers_of_environment(),
             on_request=known.on_request if known else None,
-            attended=known.attended if known else None,
+            attended=known.attended if known else row.options.get("attended"),
             **row.changed_options,
         )
         if missing:  # with others, the agent might work for another account

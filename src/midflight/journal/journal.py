@@ -311,12 +311,13 @@ class Journal:
             return self._hold(host, *await self._writer.do(made))
 
     async def take(
-        self, session: str, *, to_resume: bool = False
+        self, session: str, *, to_resume: bool = False, to_tell: bool = False
     ) -> tuple[SessionRow, JournalRecord, Past]:
         """Become the owner of a session that has none, or whose owner is dead.
 
         Returns what lists show of it, its record, and its `past`. Raises `NotFound`, `LeaseHeld`
-        that names the owner, or `Conflict` ``to_resume`` one that is not at home here.
+        that names the owner, or `Conflict` ``to_resume`` one that is not at home here. ``to_tell``
+        it something for the worker that claims it, see `writes.tell`.
         """
         host = self._registered()
 
@@ -324,6 +325,8 @@ class Journal:
             row, generation = self._taken(connection, session, host)
             if to_resume:
                 row.check_at_home(self._labels)
+            if to_tell:
+                writes.tell(connection, session)
             return row, generation
 
         async with self._claim(session):

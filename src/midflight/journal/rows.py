@@ -92,7 +92,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     where that is not known; ``at_home`` tells that it may be resumed on this machine, and
     ``may_own`` that the database lets it: what another person has begun is that one's. ``label`` is
     that of the workers that may run it instead, None: none may. One that waits for a place there
-    does so since ``waiting_since``. ``lost`` is how many hosts in a row have died with it.
+    does so since ``waiting_since``. ``lost`` is how many hosts in a row have died with it. ``wire``
+    is the version that a worker has to speak to claim it, None: any.
     """
 
     id: str
@@ -126,6 +127,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     waiting_since: float | None = None
     lost: int = 0
+    wire: int | None = None
 
     @property
     def elsewhere(self) -> bool:

@@ -83,7 +83,9 @@ hosts = Table(
 # its folder is. `waiting_since` is since when something said to it waits for a place there.
 # `repository` has as JSON what its folder is a checkout of; null where it is none. `needs` tells
 # what it needs of a worker, as `stored_options.needs` writes it; null: nothing. `lost` is how many
-# hosts in a row have died with it, since a turn has ended otherwise; null is none.
+# hosts in a row have died with it, since a turn has ended otherwise; null is none. `wire` is the
+# newest version of those who have begun it, or said something to it while nobody had it: a worker
+# claims none that is above its own. Null: any does.
 sessions = Table(
     "sessions",
     metadata,
@@ -114,6 +116,7 @@ sessions = Table(
     Column("repository", Text),
     Column("needs", Text),
     Column("lost", Integer),
+    Column("wire", Integer),
 )
 _WAITING = text("waiting_since IS NOT NULL")
 Index(

@@ -16,7 +16,8 @@ from midflight.errors import StoreRefused
 from midflight.options import OWN_SERVER, Options
 
 _PROGRAM = ("on_request", "attended")
-"""What belongs to the program that ran the session."""
+"""What belongs to the program that ran the session. One for workers has none: there it is kept
+whether somebody attends."""
 
 _NAMED = ("env", "headers")
 _PLAIN = ("command", "type")
@@ -25,8 +26,11 @@ _WITHHELD = "withheld"
 """Where the names of a server's other settings stand, whose values are not stored."""
 
 
-def stored(options: Options) -> dict[str, Any]:
-    """Return the options as plain data, without what may be secret."""
+def stored(options: Options, label: str | None = None) -> dict[str, Any]:
+    """Return the options as plain data, without what may be secret.
+
+    ``label`` is that of the workers that may run the session, None: it is for this machine.
+    """
     shown = {
         name: getattr(options, name)
         for name in Options.__struct_fields__
@@ -34,6 +38,8 @@ def stored(options: Options) -> dict[str, Any]:
     }
     plain: dict[str, Any] = msgspec.to_builtins(shown, enc_hook=str)
     servers = {name: _stored_server(server) for name, server in options.mcp_servers.items()}
+    if label is not None and options.attended is not None:
+        plain["attended"] = options.attended
     return plain | {"env": sorted(options.env), "mcp_servers": servers}
 
 

@@ -19,6 +19,7 @@ from midflight.journal.presence import WORKERS
 from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import hosts, leases, sessions
 from midflight.journal.stored_options import missing
+from midflight.wire import WIRE
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -53,12 +54,15 @@ def waits() -> ColumnElement[bool]:
 def oldest(connection: Connection, offer: lease.Offer, *, locked: bool = False) -> str | None:
     """Return the session that has waited longest for what a worker offers; None where none waits.
 
+    One that a newer midflight has begun is for workers that are as new: what it says may mean
+    nothing here.
     One that is ``locked`` is not looked at by others until the transaction ends.
     """
     query = (
         select(sessions.c.id, sessions.c.needs)
         .join(leases, leases.c.session == sessions.c.id)
         .where(sessions.c.label.in_(offer.labels), waits())
+        .where(or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE))
         .order_by(sessions.c.waiting_since, sessions.c.id)
         .limit(1)
     )

@@ -27,10 +27,16 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     open_ones = [host for host in workers if not host.draining]
     if not open_ones:
         return f"{wanted}: {_counted(len(workers), 'is', 'are')} there, draining"
-    lacking = {
-        host.id: missing(session.options, host.variables, host.servers) for host in open_ones
-    }
-    able = [host for host in open_ones if not lacking[host.id]]
+    current = [host for host in open_ones if host.wire >= (session.wire or 0)]
+    if not current:
+        newest = max(host.wire for host in open_ones)
+        return (
+            f"{wanted} of a newer midflight (this session needs version {session.wire} of its"
+            f" protocol, and {newest} is the newest there): upgrade midflight on a worker, and"
+            " restart it"
+        )
+    lacking = {host.id: missing(session.options, host.variables, host.servers) for host in current}
+    able = [host for host in current if not lacking[host.id]]
     if not able:
         fewest: tuple[str, ...] = min(lacking.values(), key=len)
         return f"{wanted} that offers {', '.join(fewest)}, whose values are never stored: none does"

@@ -23,6 +23,7 @@ from midflight.journal.people import full_name, person
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import needs, stored
 from midflight.options import Options
+from midflight.wire import WIRE
 
 
 class Handed(msgspec.Struct, frozen=True):
@@ -105,7 +106,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
             raise Conflict(f"there is a session with the id {new.id}", "use another id")
         remove(connection, new.id)
     options, now = new.options, time.time()
-    kept = stored(options)
+    kept = stored(options, new.label)
     columns = {
         "id": new.id,
         "name": _free(connection, full_name(person(connection), plain(new.name))),
@@ -120,6 +121,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         "machine": here.machine,
         "label": new.label,
         "needs": needs(kept),
+        "wire": None if new.label is None else WIRE,
     }
     if options.repo is not None:
         columns["repository"] = _json(RepositoryInfo(remote=options.repo, ref=options.ref or ""))
@@ -127,6 +129,13 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
     times = {"created": now, "updated": now}
     connection.execute(insert(sessions).values(**columns, **zero, **times))
     connection.execute(insert(leases).values(session=new.id, host=None, generation=0))
+
+
+def tell(connection: Connection, session: str) -> None:
+    """Note that something is said to a session, which who claims it has to understand."""
+    needed = func.coalesce(sessions.c.wire, 0) < WIRE
+    query = update(sessions).where(sessions.c.id == session, needed)
+    connection.execute(query.values(wire=WIRE))
 
 
 def _free(connection: Connection, name: str) -> str:

@@ -24,7 +24,7 @@ async def was_begun(
     first = await journal.events(id, 0, 1)
     said = first[0] if first and isinstance(first[0], e.MessageAccepted) else None
     begun_with = (said.text, said.images) if said else (None, ())
-    asked = msgspec.json.decode(msgspec.json.encode(stored(beginning.options)))
+    asked = msgspec.json.decode(msgspec.json.encode(stored(beginning.options, label)))
     if row.parent:  # what is handed down may have changed since
         asked |= {name: row.options.get(name) for name in INHERITED}
     images = tuple(image.info for image in beginning.images)
