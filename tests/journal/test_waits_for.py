@@ -41,13 +41,13 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
         (NEWER, [worker(), worker("b", wire=4)], 0, "one is about to take it"),
         (WITH_SERVER, [worker()], 0, "that offers db.url, db.headers.KEY, whose"),
         (WITH_SERVER, [worker(servers=("db",))], 0, "one is about to take it"),
-        (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu taken"),
+        (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu are taken"),
         (session(), FULL, 2, " taken, 2 sessions wait before it"),
         (
             session(),
             [worker(taken=1)],
             1,
-            "a place: the only place of 1 worker with the label gpu t",
+            "a place: the only place of 1 worker with the label gpu is taken",
         ),
         (
             session(),

@@ -74,7 +74,7 @@ async def test_message_to_an_idle_session_on_a_full_worker_waits(
 
     more = await idle.send("more")
 
-    full = "a place: the only place of 1 worker with the label gpu taken"
+    full = "a place: the only place of 1 worker with the label gpu is taken"
     while (await client.info(idle.id)).waits_for != full:
         pass  # the test's own time ends it
     assert more.state == "accepted"

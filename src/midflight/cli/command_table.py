@@ -447,7 +447,7 @@ COMMANDS = {
     ),
     "schedule": Command(
         "start",
-        "have a task begin by itself at set times, while serve runs",
+        "have a task begin by itself at set times, by serve or a worker",
         _schedule,
         "midflight.cli.commands.schedule:schedule",
     ),

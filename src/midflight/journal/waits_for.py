@@ -47,8 +47,8 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     before = _counted(ahead, "session waits before it", "sessions wait before it")
     if taken < places:
         return f"a place {of}: {before}"
-    full = "the only place" if places == 1 else f"all {places} places"
-    return f"a place: {full} {of} taken" + (f", {before}" if ahead else "")
+    full, are = ("the only place", "is") if places == 1 else (f"all {places} places", "are")
+    return f"a place: {full} {of} {are} taken" + (f", {before}" if ahead else "")
 
 
 def _counted(number: int, one: str, more: str) -> str:
