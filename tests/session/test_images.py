@@ -27,7 +27,7 @@ BASH = ToolCall("Bash", {"command": "true"})
 
 def kept_of(session: midflight.Session) -> set[str]:
     """Return the messages whose images are in memory."""
-    return {*session._images}  # noqa: SLF001 - nothing else shows what is not needed any more
+    return session._images.messages  # noqa: SLF001 - nothing else shows what is not needed any more
 
 
 async def test_images_come_with_the_task_and_with_each_kind_of_message(

@@ -22,7 +22,7 @@ from midflight._util.text import slug
 from midflight.agents import create
 from midflight.agents.base import Agent, Support
 from midflight.effects import Effect
-from midflight.errors import AgentFailed, Conflict
+from midflight.errors import Conflict
 from midflight.images import Image
 from midflight.info import RepositoryInfo
 from midflight.journal.base import Past, Record, Summary
@@ -35,6 +35,7 @@ from midflight.session.agent_runner import AgentRunner
 from midflight.session.base import BaseSession
 from midflight.session.event_log import EventLog
 from midflight.session.memory import MemoryKeeper
+from midflight.session.message_images import MessageImages
 from midflight.session.recorder import Recorder, summary
 from midflight.session.request_handler import RequestHandlerRunner
 from midflight.session.second_look import SecondLook
@@ -109,7 +110,7 @@ class Session(BaseSession):
         self._recorded = record is not None
         self._inside = False
         self._past = past
-        self._images = dict(past.images) if past else {}
+        self._images = MessageImages(past.images if past else {}, self.entry)
         self._await_agent = await_agent or task is None or ready is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler = RequestHandlerRunner(self, options.on_request, self._is_pending)
@@ -152,7 +153,7 @@ class Session(BaseSession):
             agent,
             after_input=self._after_input,
             before_action=self._before_action,
-            images=self._images_of,
+            images=self._images.get,
             prepare=self._workplace.prepare,
             memory=MemoryKeeper(record, self._tell),
             ready=ready,
@@ -289,25 +290,10 @@ class Session(BaseSession):
 
     def _take(self, command: c.Command, who: Who) -> None:
         """Have the rules carry out a command; of images they only know what they are."""
-        if not isinstance(command, (c.Send, c.Redirect)) or not command.images:
+        if isinstance(command, (c.Send, c.Redirect)):
+            self._runner.check_images(command.images)
+        with self._images.of_command(command):
             self._rules.command(command, self._now(), who)
-            return
-        self._runner.check_images(command.images)
-        message = command.id or ""
-        self._images.setdefault(message, command.images)
-        try:
-            self._rules.command(command, self._now(), who)
-        finally:
-            entry = self.entry(message)
-            if entry is None or entry.state != "accepted":
-                self._images.pop(message, None)
-
-    def _images_of(self, message: str) -> tuple[Image, ...]:
-        """Return the images of a message that waits. Raises `AgentFailed` if they are lost."""
-        entry, images = self.entry(message), self._images.get(message, ())
-        if entry is not None and entry.images != tuple(image.info for image in images):
-            raise AgentFailed("the images of this message are lost", "send it again")
-        return images
 
     async def effects_of(self, request: str, input: dict[str, Any]) -> tuple[Effect, ...]:
         """Return what the call of a permission would do with another input, before it is given.
@@ -494,23 +480,8 @@ class Session(BaseSession):
         event = e.stamp(event, seq=seq, session=self.id, turn=event.turn, time=time.time())
         self._log.append(event)
         if seq is not None:
-            self._record(event)
+            self._recorder.append(event, self._images.record(event))
         return event
-
-    def _record(self, event: e.Event) -> None:
-        """Write a durable event; images are kept as long as a message waits."""
-        match event:
-            case e.MessageAccepted(message=message, images=images) if images:
-                self._recorder.append(event, self._images.get(message, ()))
-                return
-            case (
-                e.MessageStarted(message=message)
-                | e.MessageSteered(message=message)
-                | e.MessageCancelled(message=message)
-                | e.MessageFailed(message=message)
-            ):
-                self._images.pop(message, None)
-        self._recorder.append(event)
 
     def _on_shown(self, event: e.Event) -> None:
         """Readers may see a durable event: update the receipts, and call the program's handler."""
