@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class TaskSet:
@@ -55,6 +57,24 @@ async def finished(task: asyncio.Task[None]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+async def survive(
+    duty: Callable[[], Awaitable[T]], message: str, *passing: type[Exception]
+) -> T | None:
+    """Do once what a loop does again and again: its errors end no more than this round.
+
+    Return what it returns, None where it has failed. Its error is logged with the ``message``,
+    unless it is one of ``passing``, which may pass and are told elsewhere.
+    """
+    try:
+        return await duty()
+    except passing:
+        return None
+    except Exception as error:  # noqa: BLE001 - a loop that stopped would be worse
+        context = {"message": message, "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return None
 
 
 class Alarm:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from midflight._util.aio import TaskSet
+from midflight._util.aio import TaskSet, survive
 from midflight.errors import MidflightError, StoreFailed
 from midflight.events import Event
 from midflight.host.service import SessionService
@@ -56,12 +56,7 @@ class Audience:
         if self._journal.on_server:
             self._sending.start(self._send())
         while self._journal.on_server:
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - a host that did not look would be worse
-                context = {"message": "a host cannot look who reads along", "exception": error}
-                if not isinstance(error, StoreFailed):  # which may pass, and is told elsewhere
-                    asyncio.get_running_loop().call_exception_handler(context)
+            await survive(self._look, "a host cannot look who reads along", StoreFailed)
             await self._journal.until_read(LOOK_AGAIN_S)
 
     async def close(self) -> None:

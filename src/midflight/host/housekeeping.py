@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Awaitable, Callable
 
+from midflight._util.aio import survive
 from midflight.errors import LeaseLost, StoreFailed
 from midflight.family import Family
 from midflight.host.sessions import SessionTable
@@ -90,11 +91,7 @@ class Housekeeping:
 
     async def _survive(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Do a duty once. A host that stopped doing them would be worse than one that fails."""
-        try:
-            await duty()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-            context = {"message": "a host goes on after an error", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+        await survive(duty, "a host goes on after an error")
 
     async def _beat(self) -> None:
         try:

@@ -12,7 +12,7 @@ import os
 import time
 
 from midflight import commands as c
-from midflight._util.aio import TaskSet
+from midflight._util.aio import TaskSet, survive
 from midflight.authorization import AnswerGrant, Caller
 from midflight.errors import HostGone, MidflightError, StoreFailed
 from midflight.host.service import SessionService
@@ -41,12 +41,7 @@ class InboxReader:
     async def serve(self) -> None:
         """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
         while self._journal.on_server:
-            try:
-                await self._take()
-            except Exception as error:  # noqa: BLE001 - a host that did not look would be worse
-                context = {"message": "a host cannot look at its inbox", "exception": error}
-                if not isinstance(error, StoreFailed):  # which may pass, and is told elsewhere
-                    asyncio.get_running_loop().call_exception_handler(context)
+            await survive(self._take, "a host cannot look at its inbox", StoreFailed)
             await self._journal.until_called(LOOK_AGAIN_S)
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from midflight._util.aio import TaskSet
+from midflight._util.aio import TaskSet, survive
 from midflight.errors import InvalidInput, MidflightError, StoreFailed
 from midflight.info import RunInfo, ScheduleInfo
 from midflight.journal import Journal
@@ -65,15 +65,8 @@ class Firing:
         """Fire what is due, until this is cancelled. An error ends no more than one round."""
         try:
             while True:
-                wait = LOOK_S
-                try:
-                    wait = await self.look()
-                except StoreFailed:  # which may pass
-                    pass
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
-                    report = {"message": "schedules go on after an error", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(report)
-                await asyncio.sleep(wait)
+                wait = await survive(self.look, "schedules go on after an error", StoreFailed)
+                await asyncio.sleep(LOOK_S if wait is None else wait)
         finally:
             await self._tasks.close()
 

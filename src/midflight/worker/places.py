@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from midflight._util.aio import TaskSet
+from midflight._util.aio import TaskSet, survive
 from midflight.errors import StoreFailed
 from midflight.host.recovery import recover_all
 from midflight.host.sessions import SessionTable
@@ -54,19 +54,18 @@ class Places:
         try:
             while True:
                 self._changed.clear()
-                try:
-                    await self._look()
-                    await self.give()
-                except Exception as error:  # noqa: BLE001 - a worker that stopped would be worse
-                    context = {"message": "a worker goes on after an error", "exception": error}
-                    if not isinstance(error, StoreFailed):  # which may pass, and is told elsewhere
-                        asyncio.get_running_loop().call_exception_handler(context)
+                if not await survive(self._round, "a worker goes on after an error", StoreFailed):
                     await asyncio.sleep(LOOK_AGAIN_S)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_AGAIN_S):
                         await self._changed.wait()
         finally:
             await self._parking.close()
+
+    async def _round(self) -> bool:
+        await self._look()
+        await self.give()
+        return True
 
     async def give(self) -> None:
         """Give the places that are free, and park who wants one in vain."""
