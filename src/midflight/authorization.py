@@ -46,7 +46,7 @@ class Caller(msgspec.Struct, frozen=True):
     agent has started is a part of none. ``seen`` says that the system has told so: one of which it
     tells nothing could be an agent's. The bearer of a token comes from anywhere (``pid`` is 0):
     that he has it shows that he is the user. ``device`` is the name of the one that a person has
-    logged in from. A worker will be a caller too.
+    logged in from.
     """
 
     uid: int
@@ -64,6 +64,11 @@ class Caller(msgspec.Struct, frozen=True):
     def bearer(cls, device: str = "") -> Self:
         """Return who has the token, or has logged in with what it has led to."""
         return cls(os.getuid(), 0, device=device)
+
+    @classmethod
+    def elsewhere(cls, inside: tuple[str, ...]) -> Self:
+        """Return a process on another machine, which says itself what it is a part of."""
+        return cls(os.getuid(), 0, inside)
 
     @classmethod
     def process(cls, uid: int, pid: int) -> Self:

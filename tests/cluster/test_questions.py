@@ -43,9 +43,9 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what hosts have been asked from other machines so far."""
     answer, answered = Answers.answer, list[str]()
 
-    async def note(answers: Answers, entry: Entry) -> Any:
+    async def note(answers: Answers, entry: Entry, *more: Any) -> Any:
         answered.append(type(q.decode(entry.command)).__name__)
-        return await answer(answers, entry)
+        return await answer(answers, entry, *more)
 
     monkeypatch.setattr(Answers, "answer", note)
     return answered

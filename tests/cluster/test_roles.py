@@ -123,9 +123,9 @@ async def test_host_of_its_person_answers_for_a_session_at_rest(
     await open_host(person="bob")
     answer, asked = Answers.answer, list[str | None]()
 
-    async def note(answers: Answers, entry: Entry) -> Any:
+    async def note(answers: Answers, entry: Entry, *more: Any) -> Any:
         asked.append(answers._journal.host)  # noqa: SLF001 - which one it is
-        return await answer(answers, entry)
+        return await answer(answers, entry, *more)
 
     monkeypatch.setattr(Answers, "answer", note)
     for person in ("ada", "bob"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 
 from midflight import commands as c
 from midflight import questions as q
-from midflight.authorization import AnswerGrant, Authorizer, Caller
+from midflight.authorization import Authorizer
 from midflight.errors import Conflict, NotAllowed
 from midflight.host.service import SessionService
 from midflight.info import Outcome, SessionInfo
@@ -29,11 +28,12 @@ class Answers:
         self._journal = journal
         self._service = service
 
-    async def answer(self, entry: Entry) -> Any:
-        """Return the answer, as JSON can hold it. Raises what the question would raise here."""
+    async def answer(self, entry: Entry, authorizer: Authorizer) -> Any:
+        """Return the answer, as JSON can hold it; the ``authorizer`` decides for who asks.
+
+        Raises what the question would raise here.
+        """
         sender, session = entry.sender, entry.session
-        caller = Caller(os.getuid(), 0, sender.inside)
-        authorizer = self._service.authorizer(caller, AnswerGrant.read(sender.may_answer))
         row = await authorizer.find(session, exact=True)
         row.check_here()
         question = q.decode(entry.command)

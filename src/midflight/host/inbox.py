@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import time
 
 from midflight import commands as c
 from midflight._util.aio import TaskSet, survive
-from midflight.authorization import AnswerGrant, Caller
+from midflight.authorization import AnswerGrant, Authorizer, Caller
 from midflight.errors import HostGone, MidflightError, StoreFailed
 from midflight.host.service import SessionService
+from midflight.host.unexpected import Unexpected, log
 from midflight.info import Outcome
 from midflight.journal import Journal
-from midflight.journal.inbox import WAIT_S, Entry, Settled
+from midflight.journal.inbox import WAIT_S, Entry, Sender, Settled
 
 LOOK_AGAIN_S = 3.0
 """How often the inbox is looked at without a call, which can be lost."""
@@ -86,11 +86,12 @@ class InboxReader:
 
     async def _answer(self, entry: Entry) -> None:
         """Answer a question, whatever is carried out meanwhile; a few at a time."""
-        from midflight.host.answers import Answers
+        from midflight.host.answers import Answers  # it needs git, and few hosts are asked
 
         async with self._few:
             try:
-                answer = await Answers(self._journal, self._service).answer(entry)
+                authorizer = self._authorizer(entry.sender)
+                answer = await Answers(self._journal, self._service).answer(entry, authorizer)
                 settled = Settled(answer=answer)
             except Exception as error:  # noqa: BLE001 - who asks has to be told
                 settled = Settled(error=self._told(error).plain())
@@ -101,15 +102,16 @@ class InboxReader:
         """Return what the sender is told of an error."""
         if isinstance(error, MidflightError):
             return error
-        from midflight.host.http.problems import Unexpected, log
-
         log(error, self._service.masked)
         return Unexpected(error)
 
     async def _obey(self, entry: Entry) -> Outcome:
-        command, sender = c.decode(entry.command), entry.sender
-        caller = Caller(os.getuid(), 0, sender.inside)
-        may_answer = AnswerGrant.read(sender.may_answer)
+        command = c.decode(entry.command)
         # It was looked at by the sender's process; what that may do can have changed since.
-        await self._service.authorizer(caller, may_answer).check(entry.session, command)
-        return await self._service.carry_out(entry.session, command, sender.who, None)
+        await self._authorizer(entry.sender).check(entry.session, command)
+        return await self._service.carry_out(entry.session, command, entry.sender.who, None)
+
+    def _authorizer(self, sender: Sender) -> Authorizer:
+        """Return what decides what a sender may do."""
+        may_answer = AnswerGrant.read(sender.may_answer)
+        return self._service.authorizer(Caller.elsewhere(sender.inside), may_answer)

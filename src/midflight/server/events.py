@@ -14,7 +14,7 @@ from midflight.errors import EventsExpired, InvalidInput, MidflightError
 from midflight.host.http import streams
 from midflight.host.http.app import ATTEND, NUMBER, attended, number
 from midflight.host.http.operations import ApiRoute, Operation, Query
-from midflight.host.http.problems import Unexpected, log
+from midflight.host.unexpected import Unexpected, log
 from midflight.server.feed import PAGE, Feed, Wanted
 from midflight.server.sessions import AllSessions
 

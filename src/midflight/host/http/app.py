@@ -25,8 +25,9 @@ from midflight.host.http import streams
 from midflight.host.http.connection import CALLER
 from midflight.host.http.new_session import NewSession
 from midflight.host.http.operations import ApiRoute, Operation, Query
-from midflight.host.http.problems import Logged, Unexpected, assemble, log
+from midflight.host.http.problems import Logged, assemble
 from midflight.host.service import SessionService, Wanted
+from midflight.host.unexpected import Unexpected, log
 from midflight.images import Image, check_images
 from midflight.info import (
     AGENT,

@@ -5,8 +5,6 @@ Each has ``code``, ``message`` and ``hint``, as every error of midflight has, an
 
 from __future__ import annotations
 
-import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +32,7 @@ from midflight.errors import (
     StoreFailed,
     Unauthorized,
 )
+from midflight.host.unexpected import Unexpected, log
 
 STATUS: tuple[tuple[type[MidflightError], int], ...] = (
     (Unauthorized, 401),
@@ -53,19 +52,6 @@ STATUS: tuple[tuple[type[MidflightError], int], ...] = (
 """Which status an error has; the first that fits counts."""
 
 PROBLEM = "application/problem+json"
-
-
-class Unexpected(MidflightError):
-    """A mistake in the program that answers; what it was stands in its log only."""
-
-    code = "internal"
-
-    def __init__(self, error: Exception) -> None:
-        """Give no more than the kind of the error: its text may repeat anything."""
-        super().__init__(
-            f"the host has made a mistake: {type(error).__name__}",
-            "its log says more: hosts.log in the journal's folder",
-        )
 
 
 class Gone(Exception):
@@ -94,13 +80,6 @@ def assemble(routes: Sequence[BaseRoute], masked: Callable[[str], str]) -> Logge
     """Return the application of some routes; see `Logged`."""
     handlers = {MidflightError: _problem, HTTPException: _refused, Exception: _unexpected}
     return Logged(Starlette(routes=routes, exception_handlers=handlers), masked)
-
-
-def log(error: Exception, masked: Callable[[str], str]) -> None:
-    """Write an error that nobody expected into the log."""
-    lines = "".join(traceback.format_exception(error))
-    context = {"message": masked(f"a request to the host has failed\n{lines}")}
-    asyncio.get_running_loop().call_exception_handler(context)
 
 
 def problem(error: MidflightError, **headers: str) -> Response:
