@@ -43,8 +43,8 @@ TASKS = 30
 KILLS = 4
 PER_SECOND = 100
 SETTLED_S = 1.0
-HOURS = 10_000
-"""So many deltas, each so many milliseconds after the other: a turn that does not end."""
+ENDLESS = 10_000
+"""So many deltas, so many milliseconds apart: a turn that ends long after all is measured."""
 SETTLE_S = 5.0
 PATIENCE_S = 120.0
 SESSIONS = {"events_1": 1, "events_50": 50, "events_500": 500}
@@ -145,7 +145,7 @@ async def rest(side: str, size: Size) -> Samples:
                 client = await laptop(stack, database)
                 first = await machine(stack, 1, "worker", database.url, LABEL, 1)
                 await first.told()
-                text = f"stamps {HOURS} {HOURS}"
+                text = f"stamps {ENDLESS} {ENDLESS}"
                 async with await client.dispatch(text, agent="fake", on=LABEL) as session:
                     await seen(session, TurnStarted)
                     await asyncio.to_thread(
@@ -173,7 +173,7 @@ async def failover(side: str, size: Size) -> Samples:
         async with AsyncExitStack() as stack:
             client = await laptop(stack, database)
             pid = await (await machine(stack, 1, "worker", database.url, LABEL, 1)).told()
-            text = f"stamps {HOURS} {HOURS}"
+            text = f"stamps {ENDLESS} {ENDLESS}"
             async with await client.dispatch(text, agent="fake", on=LABEL) as session:
                 begun = await seen(session, TurnStarted)
                 for number in range(size.starts * KILLS):

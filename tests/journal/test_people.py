@@ -95,7 +95,7 @@ async def test_what_others_began_is_neither_woken_nor_offered(join: Join) -> Non
         add(record, e.MessageAccepted(message="m", text="typed here", delivery="steer"))
         record.note(Summary(status="waiting"))
         await record.close()
-        (own,) = await journal.waiting()
+        (own,) = await journal.waiting_for_reset()
         assert own == record.session
         assert [said.session for said in await journal.said("/", 10)] == [own]
 

@@ -18,7 +18,7 @@ from midflight.address import Address
 from midflight.client import inbox, waiting
 from midflight.client.far import FarReader
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
-from midflight.client.remote_work import forget_work
+from midflight.client.pushed_work import forget_work
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
 from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
@@ -46,7 +46,7 @@ MOMENT_S = 0.02
 
 T = TypeVar("T")
 
-Answers = Mapping[Address, Mapping[str, Any]]
+HostAnswers = Mapping[Address, Mapping[str, Any]]
 """What hosts have answered; nothing, if one has not."""
 
 
@@ -92,7 +92,7 @@ class Placement:
                 return await self._accepted(address, "/sessions?warm", body)
         return await self._begin(session, body, hosts)
 
-    async def _begin(self, session: str, body: bytes, hosts: Answers) -> SessionInfo:
+    async def _begin(self, session: str, body: bytes, hosts: HostAnswers) -> SessionInfo:
         taking, tried = _having(hosts, "takes")[:1], set(hosts)
         for tries_left in reversed(range(TRIES)):
             address = await self._address(session)
@@ -323,7 +323,7 @@ class Placement:
             taking = _having(await self._hosts(but=tried), "takes")
             return taking[0] if taking else await self._start()
 
-    async def _hosts(self, what: str = "", *, but: Collection[Address] = ()) -> Answers:
+    async def _hosts(self, what: str = "", *, but: Collection[Address] = ()) -> HostAnswers:
         """Return what hosts answer soon; a sick one, which answers nothing, is in nobody's way.
 
         Each is asked whether it is of the kind that is needed here, and what else is wanted.
@@ -388,6 +388,6 @@ async def _ask(address: Address, query: str) -> Mapping[str, Any]:
     return {}
 
 
-def _having(hosts: Answers, what: str) -> list[Address]:
+def _having(hosts: HostAnswers, what: str) -> list[Address]:
     """Return the hosts that have said yes."""
     return [address for address, answer in hosts.items() if answer.get(what)]

@@ -20,8 +20,8 @@ from midflight.journal.base import Record
 from midflight.journal.waiting import check_label, check_shared
 from midflight.options import Options
 from midflight.session.begun import was_begun
+from midflight.session.outcome import outcome_of
 from midflight.session.session import Session
-from midflight.session.told import tell as tell_session
 from midflight.trust.decision import by_caller
 from midflight.values import Who
 
@@ -101,7 +101,7 @@ async def tell(journal: Journal, session: str, command: c.Command, who: Who) -> 
             if isinstance(command, c.Close):
                 await resting.close()
                 return Outcome(seq=resting.last_seq)
-            return await tell_session(resting, command, who)
+            return await outcome_of(resting, command, who)
 
 
 def _nobody() -> None:

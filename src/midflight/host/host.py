@@ -267,6 +267,6 @@ class Host:
 
     async def wake(self) -> None:
         """Resume the sessions at rest that wait for the reset of a usage limit."""
-        for session in await self._journal.waiting():
+        for session in await self._journal.waiting_for_reset():
             with contextlib.suppress(MidflightError):  # another host was faster, or it lacks a key
                 await self.session(session)

@@ -22,7 +22,7 @@ from midflight.images import Image
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import Journal
 from midflight.options import Options
-from midflight.session.told import tell
+from midflight.session.outcome import outcome_of
 from midflight.state.search import MOST_HITS, Found
 from midflight.values import SessionStatus, Who
 
@@ -193,7 +193,7 @@ class SessionService:
                 seq=await self._sessions.relocate(id, command.on, at_once=command.at_once)
             )
         session = await self._sessions.resume(id, terminal)
-        return await tell(session, command, who)
+        return await outcome_of(session, command, who)
 
     async def effects(self, id: str, request: str, input: dict[str, Any]) -> EffectsInfo:
         """Return what a call that waits for its permission would do with another input.

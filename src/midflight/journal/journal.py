@@ -497,9 +497,9 @@ class Journal:
         live = frozenset(self._held)
         return await self._read(lambda c: queries.orphaned(c, self._here, host, live))
 
-    async def waiting(self) -> list[str]:
+    async def waiting_for_reset(self) -> list[str]:
         """Return this person's sessions at rest that wait for the reset of a usage limit."""
-        return await self._read(lambda c: queries.waiting(c, self._here))
+        return await self._read(lambda c: queries.waiting_for_reset(c, self._here))
 
     async def past(self, session: str) -> Past:
         """Return what is needed of a session to resume it."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from midflight.journal.schema import memory
 
 
-class Kept(msgspec.Struct, frozen=True):
+class MemoryLines(msgspec.Struct, frozen=True):
     """Lines of a part, which stand in place of those that it had if they are ``anew``.
 
     ``number`` is the first one's; they are in order behind those with lower ones.
@@ -32,7 +32,7 @@ _FORGET = delete(memory).where(
 )
 
 
-def keep(connection: Connection, kept: Iterable[tuple[str, Kept]]) -> None:
+def keep(connection: Connection, kept: Iterable[tuple[str, MemoryLines]]) -> None:
     """Write what agents of sessions, which are named by their ids, keep: in this order."""
     gone: dict[tuple[str, str], None] = {}
     added: dict[tuple[str, str], list[dict[str, object]]] = {}

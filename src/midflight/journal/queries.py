@@ -21,7 +21,7 @@ from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
 from midflight.journal.policies import may_own
 from midflight.journal.rows import HostRow, Newest, SessionRow, from_json
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
-from midflight.journal.waiting import line, list_workers, waits
+from midflight.journal.waiting import count_ahead, list_workers, waits
 from midflight.journal.waits_for import waits_for
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.search import Found, Hit, hit
@@ -258,7 +258,7 @@ def orphaned(
     ]
 
 
-def waiting(connection: Connection, here: ProcessIdentity) -> list[str]:
+def waiting_for_reset(connection: Connection, here: ProcessIdentity) -> list[str]:
     """Return the sessions at rest that wait for the reset of a usage limit, without others' ones.
 
     A host that woke another person's would spend on its own account. Those with a label are for a
@@ -299,8 +299,8 @@ def _waits_for(
     labelled = [row for row in rows if row.label is not None and row.host is None]
     if not any(row.waiting_since or row.lost for row in labelled):
         return {}
-    workers, before = list_workers(connection, here), line(connection)
-    return {row.id: waits_for(row, workers, before.get(row.id, 0)) for row in labelled}
+    workers, ahead = list_workers(connection, here), count_ahead(connection)
+    return {row.id: waits_for(row, workers, ahead.get(row.id, 0)) for row in labelled}
 
 
 def _pending(connection: Connection, name: str, row: SessionRow) -> tuple[Request, ...]:

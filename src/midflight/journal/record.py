@@ -12,7 +12,7 @@ from midflight.errors import StoreFailed
 from midflight.events import Event, encode
 from midflight.images import Image
 from midflight.journal.base import Summary
-from midflight.journal.memory import Kept
+from midflight.journal.memory import MemoryLines
 from midflight.journal.writer import Writer
 from midflight.journal.writes import Handed, Item, plain
 
@@ -82,7 +82,7 @@ class JournalRecord:
 
     def remember(self, part: str, lines: Sequence[str], *, anew: bool = False) -> None:
         """See `Record.remember`; `recall` comes first, if there may be lines already."""
-        self._put(Kept(part, self._lines, tuple(map(plain, lines)), anew))
+        self._put(MemoryLines(part, self._lines, tuple(map(plain, lines)), anew))
         self._lines += len(lines)
 
     async def recall(self) -> Mapping[str, Sequence[str]] | None:

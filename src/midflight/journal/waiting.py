@@ -79,7 +79,7 @@ def oldest(connection: Connection, offer: lease.Offer, *, locked: bool = False) 
         unmet.append(row.needs)
 
 
-def line(connection: Connection) -> dict[str, int]:
+def count_ahead(connection: Connection) -> dict[str, int]:
     """Return how many sessions wait before each one that waits, for the same label."""
     number = func.row_number().over(
         partition_by=sessions.c.label, order_by=(sessions.c.waiting_since, sessions.c.id)

@@ -18,7 +18,7 @@ from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, Store
 from midflight.info import RepositoryInfo
 from midflight.journal.base import Summary
 from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
-from midflight.journal.memory import Kept, keep
+from midflight.journal.memory import MemoryLines, keep
 from midflight.journal.people import full_name, person
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import needs, stored
@@ -36,7 +36,7 @@ class Handed(msgspec.Struct, frozen=True):
 Written = tuple[e.Event, str, str | None]
 """An event with its JSON, and with that of the images of a message that it accepts."""
 
-Item = Written | Handed | Kept | Summary
+Item = Written | Handed | MemoryLines | Summary
 """An event, where a message is, what the agent keeps, or a summary."""
 
 
@@ -66,7 +66,7 @@ class Batch:
         self.generation = generation
         self.events: list[Written] = []
         self.handed: list[Handed] = []
-        self.kept: list[Kept] = []
+        self.kept: list[MemoryLines] = []
         self.summary: Summary | None = None
         self.size = 0
 
@@ -76,7 +76,7 @@ class Batch:
         match item:
             case Handed():
                 self.handed.append(item)
-            case Kept():
+            case MemoryLines():
                 self.kept.append(item)
             case Summary():
                 self.summary = item
@@ -187,7 +187,7 @@ def append(connection: Connection, batches: Collection[Batch]) -> dict[Batch, St
 def _write(connection: Connection, batches: Iterable[Batch]) -> None:
     now = time.time()
     rows = _Rows()
-    kept: list[tuple[str, Kept]] = []
+    kept: list[tuple[str, MemoryLines]] = []
     for batch in batches:
         kept += [(batch.session, one) for one in batch.kept]
         for written in batch.events:

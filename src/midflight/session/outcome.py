@@ -8,8 +8,11 @@ from midflight.session.session import Session
 from midflight.values import Who
 
 
-async def tell(session: Session, command: c.Command, who: Who) -> Outcome:
-    """Have a live session carry out a command that ``who`` gives. Raises as the verb does."""
+async def outcome_of(session: Session, command: c.Command, who: Who) -> Outcome:
+    """Have a live session carry out a command that ``who`` gives; return what that came to.
+
+    Raises as the verb does.
+    """
     if isinstance(command, c.Cancel):
         await session.withdraw(command.message)
         return _outcome(session, command.message)
