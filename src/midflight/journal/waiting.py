@@ -35,13 +35,18 @@ def check_label(label: str, option: str = "on") -> str:
     return label
 
 
-def check_shared(*, shared: bool, option: str = "on") -> None:
+def check_shared(
+    *,
+    shared: bool,
+    option: str = "on",
+    hint: str = "leave it out, or name a postgresql:// journal",
+) -> None:
     """Raise `InvalidOption` where a journal is not ``shared``: it is a file, and has no workers."""
     if not shared:
         raise InvalidOption(
             option,
             "a worker needs a journal that several machines share, and this one is a file",
-            "leave it out, or name a postgresql:// journal",
+            hint,
         )
 
 

@@ -22,7 +22,7 @@ from midflight.host.secrets import servers_of_environment
 from midflight.host.sessions import OnSession
 from midflight.host.warm_pool import AgentFactory
 from midflight.journal import Offer
-from midflight.journal.waiting import check_label
+from midflight.journal.waiting import check_label, check_shared
 from midflight.schedules.firing import Firing
 from midflight.worker.places import Places
 
@@ -85,12 +85,11 @@ class Worker(Host):
             work=work,
             setup=setup,
         )
-        if self._journal.address.url is None:
-            raise InvalidOption(
-                "journal",
-                "a worker needs a journal that several machines share, and this one is a file",
-                "name a postgresql:// URL; on one machine: midflight run -d",
-            )
+        check_shared(
+            shared=self._journal.address.url is not None,
+            option="journal",
+            hint="name a postgresql:// URL; on one machine: midflight run -d",
+        )
         Authorizer.of_this_process(self._journal).check_working()
         self._journal.work = changed
         self._ends = contextlib.AsyncExitStack()
