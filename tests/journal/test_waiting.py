@@ -6,9 +6,11 @@ import asyncio
 import time
 from typing import Any
 
-from tests.journal.conftest import Hosts
+import pytest
+from tests.journal.conftest import Become, Hosts
 from tests.support.journal import options, rows, sql, text
 
+from midflight.errors import Conflict, HostGone
 from midflight.journal import Journal, Offer
 from midflight.journal.base import Summary
 from midflight.wire import WIRE
@@ -20,12 +22,14 @@ def _offer(*labels: str, **names: tuple[str, ...]) -> Offer:
     return Offer(labels=labels, capacity=1, version="", work="", **names)
 
 
-async def _waiting(journal: Journal, name: str, label: str = "gpu", **given: Any) -> str:
+async def _waiting(
+    journal: Journal, name: str, label: str = "gpu", *, kept: bool | None = None, **given: Any
+) -> str:
     """Make a session that waits for a worker."""
     row, record = await journal.create(name, options(**given), label=label)
     record.begin(lambda seq: None, lambda error: None)
     record.append(text(record))
-    record.note(Summary(status="idle", waiting_since=time.time()))
+    record.note(Summary(status="idle", waiting_since=time.time(), kept=kept))
     await record.written()
     await record.close()
     return row.id
@@ -97,6 +101,38 @@ async def test_what_is_told_to_a_session_that_waits_is_for_a_worker_as_new(
         await record.close()
 
         assert (await journal.find(told, exact=True)).wire == needed
+
+
+async def test_session_that_is_kept_is_claimed_on_its_machine_alone(
+    server: str, open_host: Hosts, become: Become
+) -> None:
+    become("one")
+    near = await open_host(server, "/a.sock")
+    become("two")
+    far = await open_host(server, "/b.sock")
+    kept = await _waiting(near, "a", kept=True)
+    await _waiting(near, "b", kept=False)
+
+    assert [await _claimed(far, "gpu") for _ in range(2)] == ["b", ""]
+    with pytest.raises(HostGone, match="stays on one"):
+        await far.take(kept, to_resume=True)
+    become("one")
+    another = await open_host(server, "/c.sock")
+    assert await _claimed(another, "gpu") == "a"
+
+
+async def test_session_that_is_kept_does_not_move(
+    server: str, open_host: Hosts, become: Become
+) -> None:
+    become("one")
+    journal = await open_host(server, "/a.sock")
+    kept = await _waiting(journal, "a", kept=True)
+
+    with pytest.raises(Conflict, match="stays on one, which alone has what its agent remembers"):
+        await journal.relocate(kept, "cpu")
+
+    assert await _claimed(journal, "cpu", "gpu") == "a"
+    assert rows(server, "SELECT label FROM sessions") == [("gpu",)]
 
 
 async def test_two_workers_have_no_session_together(where: str, open_host: Hosts) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.journal import waiting_session as session
 
+from midflight.info import RepositoryInfo
 from midflight.journal import HostRow, SessionRow
 from midflight.journal.waits_for import waits_for
 from midflight.state.session import MOST_LOST
@@ -24,6 +25,9 @@ WITH_SERVER = session(
     options={"env": [], "mcp_servers": {"db": {"withheld": ["url"], "headers": ["KEY"]}}}
 )
 NEWER = session(wire=3)
+KEPT = session(kept_on="m")
+UNSENT = session(kept_on="m", repository=RepositoryInfo(remote="r", problem="refused"))
+ELSEWHERE = worker(machine="n")
 FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
 
 
@@ -41,6 +45,14 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
         (NEWER, [worker(), worker("b", wire=4)], 0, "one is about to take it"),
         (WITH_SERVER, [worker()], 0, "that offers db.url, db.headers.KEY, whose"),
         (WITH_SERVER, [worker(servers=("db",))], 0, "one is about to take it"),
+        (
+            KEPT,
+            [ELSEWHERE],
+            0,
+            "gpu on its machine m, which alone has what its agent remembers: th",
+        ),
+        (UNSENT, [ELSEWHERE], 0, "on its machine m, which alone has its last work: there is none"),
+        (KEPT, [ELSEWHERE, worker()], 0, "what its agent remembers: one is about to take it"),
         (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu are taken"),
         (session(), FULL, 2, " taken, 2 sessions wait before it"),
         (

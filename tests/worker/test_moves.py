@@ -18,11 +18,12 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
-from midflight.errors import HostGone
+from midflight.errors import Conflict, HostGone
 from midflight.rules.host_lost import GO_ON
 from midflight.rules.turns import CUT_OFF
 from midflight.state.session import MOST_LOST
 from midflight.testing import FakeModel, Text, Wait
+from midflight.testing.fake.agent import FakeAgent
 from midflight.worker import Worker
 
 E = TypeVar("E", bound=e.Event)
@@ -170,6 +171,62 @@ async def test_session_at_rest_moves_without_a_worker(
     assert "the label cpu: there is none" in (await client.info(session.id)).waits_for
     await open_worker("two", labels=["cpu"])
     assert (await ended(session.first)).text == "one"
+
+
+async def test_agent_that_cannot_move_keeps_its_session_there(
+    play: Play, client: Client, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "move": "not"})
+    model, session = await play([Wait("on"), Text("one")], Text("two"))
+    first = await open_worker("one")
+    await model.reached("on")
+    other = await session.send("go on", delivery="queue")
+    kept = "stays on one, which alone has what its agent remembers"
+    with pytest.raises(Conflict, match=kept):
+        await client.carry_out(session.id, c.Relocate(on="cpu", at_once=True))
+
+    await open_worker("two")
+    await first.drain(900)
+    model.signal("on")
+    assert (await ended(session.first)).text == "one"
+    async with asyncio.timeout(PATIENCE_S):
+        await first.drained.wait()
+    with pytest.raises(Conflict, match=kept):
+        await client.carry_out(session.id, c.Relocate(on="cpu"))
+    said = "gpu on its machine one, which alone has what its agent remembers: "
+    assert said in (await client.info(session.id)).waits_for
+
+    await first.__aexit__(None, None, None)
+    await open_worker("one")
+    assert (await ended(other)).text == "two"
+    assert await machine_of(client, session.id) == "one"
+
+
+async def test_kept_session_of_a_lost_worker_waits_for_its_machine(
+    play: Play,
+    client: Client,
+    open_worker: Workers,
+    server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who ends what was cut there leaves it to that machine, also where it is to go on at once."""
+    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "move": "not"})
+    model, session = await play([Wait("on")], Text("done"), on_host_lost="resume")
+    first = await open_worker("one")
+    await model.reached("on")
+    await open_worker("two")
+
+    await die(first, server)
+
+    assert (await ended(session.first)).reason == "host_died"
+    model.signal("on")
+    async with asyncio.timeout(PATIENCE_S):
+        while not (said := (await client.info(session.id)).waits_for):
+            pass  # who has written that gives it back
+    assert "on its machine one, which alone has what its agent remembers" in said
+    await open_worker("one")
+    assert (await written(client, session, e.MessageAnswered)).turn == 2
+    assert await machine_of(client, session.id) == "one"
 
 
 async def test_session_whose_worker_is_lost_goes_on_elsewhere(

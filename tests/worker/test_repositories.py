@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.events import ended
 from tests.support.repo import Repo, own_home, remote, repo
 from tests.worker.conftest import Begin, Workers
 
+from midflight import commands as c
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidOption
 from midflight.git.remote import session_ref
@@ -55,6 +57,43 @@ async def test_workers_of_a_label_have_their_checkouts_at_one_path(
         await open_worker("two", work=tmp_path / "elsewhere")
     await open_worker("two", work=tmp_path / "work")
     await open_worker("three", labels=["cpu"], work=tmp_path / "elsewhere")
+
+
+async def test_work_that_could_not_be_pushed_keeps_its_session_there(
+    open_worker: Workers, client: Client, begin: Begin, remote: Repo, tmp_path: Path
+) -> None:
+    """Until a later push works: then any worker may have it."""
+    away = tmp_path / "away"
+    session = await begin(
+        [ToolCall("Bash", {"command": f"touch made; mv {remote.folder} {away}"})],
+        [Text("first")],
+        [ToolCall("Bash", {"command": "cat made"})],
+        [Text("second")],
+        repo=str(remote.folder),
+        cwd=".",
+        permission_mode="bypassPermissions",
+    )
+    worker = await open_worker(work=tmp_path / "work")
+    await ended(session.first)
+    await open_worker("two", work=tmp_path / "work")
+    await open_worker("three", labels=["cpu"], work=tmp_path / "work")
+    await worker.__aexit__(None, None, None)
+
+    with pytest.raises(Conflict, match="stays on one, which alone has its last work") as refused:
+        await client.carry_out(session.id, c.Relocate(on="cpu"))
+    assert "git push failed" in str(refused.value)
+    assert (await client.info(session.id)).label == "gpu"
+    again = await session.send("and this", delivery="queue")
+    said = "a worker with the label gpu on its machine one, which alone has its last work: there is"
+    assert said in (await client.info(session.id)).waits_for
+
+    away.rename(remote.folder)
+    worker = await open_worker(work=tmp_path / "work")
+    assert (await ended(again)).text == "second"
+    await worker.__aexit__(None, None, None)
+    assert "made" in remote.git("ls-tree", "--name-only", session_ref(session.id))
+    await client.carry_out(session.id, c.Relocate(on="cpu"))
+    assert (await client.info(session.id)).label == "cpu"
 
 
 async def test_what_prepares_a_folder_is_for_the_workers_user_to_say(

@@ -60,7 +60,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``permission_mode`` those in force; ``limits`` too, None where they have not been changed.
     ``turn_started`` is when the running turn began, in seconds since the epoch; None where none
     runs. ``waiting_since`` is since when something that was said to it waits for a place on a
-    worker.
+    worker. ``kept`` tells whether this machine alone has what it needs to go on, its newest work or
+    what its agent remembers; None: who writes it does not know, and what is known of it stays.
     ``repository`` is what it works in a checkout of, and ``cwd`` where that is; without one both
     are left as they are.
     """
@@ -78,6 +79,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Any] | None = None
     turn_started: float | None = None
     waiting_since: float | None = None
+    kept: bool | None = None
     cwd: str = ""
     repository: RepositoryInfo | None = None
 

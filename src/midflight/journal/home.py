@@ -25,15 +25,18 @@ def at_home(here: ProcessIdentity, *, server: bool) -> ColumnElement[bool]:
 
 def check_movable(row: SessionRow) -> None:
     """Raise `Conflict` for a session that could not go on at another machine."""
-    if row.repository is not None and row.repository.problem:
-        raise Conflict(
-            f"the newest work of session {row.name} is on its machine alone: it was not pushed",
-            row.repository.problem,
-        )
+    problem = row.repository.problem if row.repository is not None else ""
     if row.label is None and row.repository is None:
         raise Conflict(
             f"the folder of session {row.name} is on {row.machine or 'its own machine'} alone",
             "one that can move is begun with --repo, or with --on LABEL",
+        )
+    if row.kept_on is not None:
+        raise Conflict(row.stays, problem or "its next message has it go on there")
+    if problem:  # of which an older midflight has not written where
+        raise Conflict(
+            f"the newest work of session {row.name} is on its machine alone: it was not pushed",
+            problem,
         )
 
 

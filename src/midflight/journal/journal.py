@@ -324,7 +324,7 @@ class Journal:
         def taken(connection: Connection) -> tuple[SessionRow, int]:
             row, generation = self._taken(connection, session, host)
             if to_resume:
-                row.check_at_home(self._labels)
+                row.check_at_home(self._labels, self._here.machine)
             if to_tell:
                 writes.tell(connection, session)
             return row, generation
@@ -345,10 +345,10 @@ class Journal:
         host = self._registered()
 
         def claimed(connection: Connection) -> tuple[SessionRow, int] | None:
-            session = waiting.claim(connection, host, offer)
+            session = waiting.claim(connection, host, self._here.machine, offer)
             return None if session is None else self._taken(connection, session, host)
 
-        if await self._read(lambda c: waiting.oldest(c, offer)) is None:
+        if await self._read(lambda c: waiting.oldest(c, self._here.machine, offer)) is None:
             return None  # so that who looks in vain keeps nobody from writing
         found = await self._writer.do(claimed)
         if found is None or found[0].id in self._held:  # this process takes it just now

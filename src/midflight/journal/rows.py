@@ -94,6 +94,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     that of the workers that may run it instead, None: none may. One that waits for a place there
     does so since ``waiting_since``. ``lost`` is how many hosts in a row have died with it. ``wire``
     is the version that a worker has to speak to claim it, None: any.
+    ``kept_on`` is the machine that alone may have it, with or without a label; None: any may.
     """
 
     id: str
@@ -128,6 +129,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since: float | None = None
     lost: int = 0
     wire: int | None = None
+    kept_on: str | None = None
 
     @property
     def elsewhere(self) -> bool:
@@ -155,15 +157,17 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.person} can do this, or a worker",
             )
 
-    def check_at_home(self, labels: Collection[str]) -> None:
-        """Raise `Conflict` where this process may not resume it, which has these ``labels``.
+    def check_at_home(self, labels: Collection[str], machine: str) -> None:
+        """Raise `Conflict` where this process may not resume it: its ``labels`` and ``machine``.
 
         For one that is for workers it is `HostGone`: what is said to it need only be said again.
         """
-        if self.at_home or self.label in labels:
+        elsewhere = self.kept_on not in {None, machine}
+        if self.at_home or (self.label in labels and not elsewhere):
             return
         if self.label is not None:
-            raise HostGone(f"session {self.name} is for {self._home}", "send it again")
+            why = self.stays if elsewhere else f"session {self.name} is for {self._home}"
+            raise HostGone(why, "send it again")
         raise Conflict(
             f"session {self.name} is at rest on {self.machine}, where its folder is",
             "send it from there",
@@ -172,6 +176,17 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _home(self) -> str:
         return self.machine if self.label is None else f"workers with the label {self.label}"
+
+    @property
+    def stays(self) -> str:
+        """Why only one machine can go on with it, of one that is kept."""
+        return f"session {self.name} stays on {self.kept_on}, which alone has {self.kept_what}"
+
+    @property
+    def kept_what(self) -> str:
+        """What the machine that it is ``kept_on`` alone has."""
+        pushed = self.repository is None or not self.repository.problem
+        return "what its agent remembers" if pushed else "its last work"
 
     @property
     def changed_options(self) -> dict[str, Any]:

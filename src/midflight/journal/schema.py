@@ -85,7 +85,8 @@ hosts = Table(
 # what it needs of a worker, as `stored_options.needs` writes it; null: nothing. `lost` is how many
 # hosts in a row have died with it, since a turn has ended otherwise; null is none. `wire` is the
 # newest version of those who have begun it, or said something to it while nobody had it: a worker
-# claims none that is above its own. Null: any does.
+# claims none that is above its own. Null: any does. `kept_on` is the machine that alone has its
+# newest work, or what its agent remembers: no other one may claim it.
 sessions = Table(
     "sessions",
     metadata,
@@ -117,6 +118,7 @@ sessions = Table(
     Column("needs", Text),
     Column("lost", Integer),
     Column("wire", Integer),
+    Column("kept_on", Text),
 )
 _WAITING = text("waiting_since IS NOT NULL")
 Index(

@@ -56,17 +56,20 @@ def waits() -> ColumnElement[bool]:
     return has_label & leases.c.host.is_(None)
 
 
-def oldest(connection: Connection, offer: lease.Offer, *, locked: bool = False) -> str | None:
-    """Return the session that has waited longest for what a worker offers; None where none waits.
+def oldest(
+    connection: Connection, machine: str, offer: lease.Offer, *, locked: bool = False
+) -> str | None:
+    """Return the session that has waited longest for what a worker on a machine offers, or None.
 
-    One that a newer midflight has begun is for workers that are as new: what it says may mean
-    nothing here.
+    One that another machine alone can go on with is passed over. One that a newer midflight has
+    begun is for workers that are as new: what it says may mean nothing here.
     One that is ``locked`` is not looked at by others until the transaction ends.
     """
+    free = or_(sessions.c.kept_on.is_(None), sessions.c.kept_on == machine)
     query = (
         select(sessions.c.id, sessions.c.needs)
         .join(leases, leases.c.session == sessions.c.id)
-        .where(sessions.c.label.in_(offer.labels), waits())
+        .where(sessions.c.label.in_(offer.labels), waits(), free)
         .where(or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE))
         .order_by(sessions.c.waiting_since, sessions.c.id)
         .limit(1)
@@ -118,7 +121,7 @@ def drain(connection: Connection, host: str, within: float | None) -> None:
     connection.execute(select(func.pg_notify(WORKERS, "")))
 
 
-def claim(connection: Connection, host: str, offer: lease.Offer) -> str | None:
+def claim(connection: Connection, host: str, machine: str, offer: lease.Offer) -> str | None:
     """Return the session whose lease a host is to take in this transaction; see `oldest`.
 
     A host that is draining gets none.
@@ -126,7 +129,7 @@ def claim(connection: Connection, host: str, offer: lease.Offer) -> str | None:
     lease.lock(connection)  # first, as in whatever else takes a lease
     if connection.scalar(select(hosts.c.draining).where(hosts.c.id == host)):
         return None
-    return oldest(connection, offer, locked=True)
+    return oldest(connection, machine, offer, locked=True)
 
 
 def release(connection: Connection, session: str, host: str, generation: int) -> None:

@@ -20,30 +20,34 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
         return f"a message: {session.lost} hosts in a row have died while they had it"
     if session.waiting_since is None:
         return ""
-    wanted = f"a worker with the label {session.label}"
+    wanted, there = f"a worker with the label {session.label}", ""
+    if session.kept_on is not None:
+        there = f" on its machine {session.kept_on}, which alone has {session.kept_what}"
+        hosts = [host for host in hosts if host.machine == session.kept_on]
     workers = [host for host in hosts if host.alive and session.label in host.labels]
     if not workers:
-        return f"{wanted}: there is none"
+        return f"{wanted}{there}: there is none"
     open_ones = [host for host in workers if not host.draining]
     if not open_ones:
-        return f"{wanted}: {_counted(len(workers), 'is', 'are')} there, draining"
+        return f"{wanted}{there}: {_counted(len(workers), 'is', 'are')} there, draining"
     current = [host for host in open_ones if host.wire >= (session.wire or 0)]
     if not current:
         newest = max(host.wire for host in open_ones)
         return (
-            f"{wanted} of a newer midflight (this session needs version {session.wire} of its"
-            f" protocol, and {newest} is the newest there): upgrade midflight on a worker, and"
+            f"{wanted}{there} of a newer midflight (this session needs version {session.wire} of"
+            f" its protocol, and {newest} is the newest there): upgrade midflight on a worker, and"
             " restart it"
         )
     lacking = {host.id: missing(session.options, host.variables, host.servers) for host in current}
     able = [host for host in current if not lacking[host.id]]
     if not able:
         fewest: tuple[str, ...] = min(lacking.values(), key=len)
-        return f"{wanted} that offers {', '.join(fewest)}, whose values are never stored: none does"
+        offers = f"{wanted} that offers {', '.join(fewest)}, whose values are never stored"
+        return f"{offers}: none does{there}"
     places, taken = sum(host.capacity or 0 for host in able), sum(host.taken for host in able)
     if taken + ahead < places:
-        return f"{wanted}: one is about to take it"
-    of = f"of {_counted(len(able), 'worker', 'workers')} with the label {session.label}"
+        return f"{wanted}{there}: one is about to take it"
+    of = f"of {_counted(len(able), 'worker', 'workers')} with the label {session.label}{there}"
     before = _counted(ahead, "session waits before it", "sessions wait before it")
     if taken < places:
         return f"a place {of}: {before}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -180,11 +180,13 @@ def append(connection: Connection, batches: Collection[Batch]) -> dict[Batch, St
                 f"number {batch.events[0][0].seq} cannot follow",
                 "resume the session: it continues from what is on disk",
             )
-    _write(connection, [batch for batch in batches if batch not in refused])
+    machines = {session: row.machine for session, row in found.items()}
+    _write(connection, [batch for batch in batches if batch not in refused], machines)
     return refused
 
 
-def _write(connection: Connection, batches: Iterable[Batch]) -> None:
+def _write(connection: Connection, batches: Iterable[Batch], machines: Mapping[str, str]) -> None:
+    """Write batches; ``machines`` are those of their owners, by session."""
     now = time.time()
     rows = _Rows()
     kept: list[tuple[str, MemoryLines]] = []
@@ -202,6 +204,9 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
             rows.summaries.append(_summary(batch.session, batch.summary, now))
             if batch.summary.repository is not None:
                 rows.places.append(_place(batch.session, batch.summary))
+            if batch.summary.kept is not None:
+                kept_on = machines[batch.session] if batch.summary.kept else None
+                rows.keeps.append({"s": batch.session, "kept_on": kept_on})
     for statement, values in (
         (_ADD_EVENTS, rows.events),
         (_FORGET_MESSAGES, rows.messages),  # an id may come again when its message is long over
@@ -216,6 +221,7 @@ def _write(connection: Connection, batches: Iterable[Batch]) -> None:
         (_SUMMARISE, rows.newest),
         (_SUMMARISE, rows.summaries),
         (_SUMMARISE, rows.places),
+        (_SUMMARISE, rows.keeps),
     ):
         if values:
             connection.execute(statement, values)
@@ -262,6 +268,7 @@ class _Rows:
         self.newest: list[_Row] = []
         self.summaries: list[_Row] = []
         self.places: list[_Row] = []
+        self.keeps: list[_Row] = []
 
     def take_in(self, session: str, event: e.Event, data: str, images: str | None) -> None:
         """Add what one event changes."""
@@ -303,7 +310,7 @@ class _Rows:
 
 def _summary(session: str, summary: Summary, now: float) -> _Row:
     row = msgspec.structs.asdict(summary)
-    del row["cwd"], row["repository"]
+    del row["cwd"], row["repository"], row["kept"]
     row |= {name: msgspec.json.encode(row[name]).decode() for name in ("pending", "rules")}
     if summary.limits is not None:
         row["limits"] = msgspec.json.encode(summary.limits).decode()

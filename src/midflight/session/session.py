@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from midflight import commands as c
 from midflight import events as e
 from midflight import lineage
@@ -564,7 +562,5 @@ class Session(BaseSession):
             permission_mode=self._rules.mode,
             waiting_since=self._waiting_since,
         )
-        if not self._workplace.is_ours:
-            return found
-        repository, cwd = self._workplace.repository, str(self._options.cwd)
-        return msgspec.structs.replace(found, repository=repository, cwd=cwd)
+        stays = self._state.started is not None and self.capabilities["move"] == "not"
+        return self._workplace.noted(found, at_work=self._runner.alive, stays=stays)

@@ -24,6 +24,7 @@ from midflight.git.merge import listed
 from midflight.git.remote import Remote, is_commit
 from midflight.git.store import Overtaken, Store
 from midflight.info import RepositoryInfo
+from midflight.journal.base import Summary
 from midflight.options import Options
 from midflight.session.setup import run_setup
 
@@ -98,9 +99,23 @@ class Workplace:
         )
 
     @property
-    def is_ours(self) -> bool:
+    def _is_ours(self) -> bool:
         """Tell whether the folder of a repository is here, and nobody else has it."""
         return self._prepared and self._checkout is not None
+
+    def noted(self, summary: Summary, *, at_work: bool, stays: bool) -> Summary:
+        """Return a summary with what is known here of the folder, and of who can go on with it.
+
+        ``at_work`` says that the agent is alive, ``stays`` that what it remembers stays here.
+        """
+        if not (at_work or self._is_ours):
+            return summary
+        unsent = self.repository is not None and bool(self.repository.problem)
+        summary = msgspec.structs.replace(summary, kept=stays or unsent)
+        if not self._is_ours:
+            return summary
+        cwd = str(placed(self._options, self._checkout).cwd)
+        return msgspec.structs.replace(summary, repository=self.repository, cwd=cwd)
 
     async def prepare(self) -> bool:
         """Make the folder ready; return whether it was not. Raises `MidflightError`."""

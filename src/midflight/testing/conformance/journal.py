@@ -485,6 +485,7 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
         last="asks you",
         pending=("p",),
         turn_started=7.5,
+        kept=True,
         cwd="/work/shop",
         repository=RepositoryInfo(remote="git@host.example:shop.git", commit="5e" * 20),
     )
@@ -494,8 +495,14 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
         owner.record.note(newest)
         await owner.write()
         (row,) = await journal.sessions()
-        fields = {name: getattr(row, name) for name in Summary.__struct_fields__}
-        assert Summary(**fields) == newest
+        fields = {n: getattr(row, n) for n in Summary.__struct_fields__ if n != "kept"}
+        assert Summary(**fields, kept=row.kept_on is not None) == newest
+        owner.record.note(Summary(status="idle"))
+        await owner.write()
+        assert (await journal.sessions())[0].kept_on == row.kept_on
+        owner.record.note(Summary(status="idle", kept=False))
+        await owner.write()
+        assert (await journal.sessions())[0].kept_on is None
 
 
 async def a_removed_session_is_gone(rig: JournalRig) -> None:
