@@ -13,6 +13,7 @@ from tests.support.journal import options, rows, sql, text
 from midflight.errors import Conflict, HostGone
 from midflight.journal import Journal, Offer
 from midflight.journal.base import Summary
+from midflight.journal.schema import sessions
 from midflight.wire import WIRE
 
 MANY = 10_000
@@ -74,6 +75,29 @@ async def test_session_is_claimed_by_who_offers_what_it_needs(journal: Journal) 
     claimed = [await journal.claim(_offer("gpu", **names)) for names in offers]
 
     assert [claim and claim[0].name for claim in claimed] == ["c", "b", None, "a"]
+
+
+async def test_needs_that_nobody_meets_are_many_and_cost_little(
+    where: str, journal: Journal
+) -> None:
+    row = await _waiting(journal, "a")
+    copied = [name for name in [*sessions.c.keys()] if name not in {"id", "name", "needs"}]
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+    of = ", ".join(copied)
+    sql(
+        where,
+        f"INSERT INTO sessions (id, name, needs, {of}) {numbers}"  # noqa: S608 - our own
+        f" SELECT 'i' || i, 'n' || i, '{{\"env\"\\:[\"' || i || '\"],\"mcp_servers\"\\:{{}}}}',"
+        f" {of}"
+        f" FROM sessions, n",
+    )
+    sql(where, "INSERT INTO leases SELECT id, NULL, 0 FROM sessions WHERE needs IS NOT NULL")
+    sql(where, "UPDATE sessions SET waiting_since = 9e9 WHERE id = :row", row=row)
+    began = time.process_time()
+
+    assert await _claimed(journal, "gpu") == "a"
+
+    assert time.process_time() - began < 2
 
 
 async def test_session_of_a_newer_midflight_is_not_claimed(where: str, journal: Journal) -> None:

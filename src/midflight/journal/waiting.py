@@ -65,26 +65,36 @@ def oldest(
     begun is for workers that are as new: what it says may mean nothing here.
     One that is ``locked`` is not looked at by others until the transaction ends.
     """
-    free = or_(sessions.c.kept_on.is_(None), sessions.c.kept_on == machine)
+    able = (
+        sessions.c.label.in_(offer.labels)
+        & waits()
+        & or_(sessions.c.kept_on.is_(None), sessions.c.kept_on == machine)
+        & or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE)
+    )
+    waiting = select(sessions.c.needs).join(leases, leases.c.session == sessions.c.id).where(able)
     query = (
-        select(sessions.c.id, sessions.c.needs)
-        .join(leases, leases.c.session == sessions.c.id)
-        .where(sessions.c.label.in_(offer.labels), waits(), free)
-        .where(or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE))
+        waiting.with_only_columns(sessions.c.id, sessions.c.needs)
         .order_by(sessions.c.waiting_since, sessions.c.id)
         .limit(1)
     )
     if locked:
         query = query.with_for_update(of=leases, skip_locked=True)
-    unmet: list[str] = []  # few, whatever number of sessions has each of them
-    while True:
-        met = or_(sessions.c.needs.is_(None), sessions.c.needs.not_in(unmet))
-        row = connection.execute(query.where(met)).first()
-        if row is None or row.needs is None:
-            return None if row is None else str(row.id)
-        if not missing(from_json(row.needs, dict[str, Any], {}), offer.variables, offer.servers):
-            return str(row.id)
-        unmet.append(row.needs)
+    row = connection.execute(query).first()
+    if row is None or _is_met(row.needs, offer):
+        return None if row is None else str(row.id)
+    # Different needs may be as many as somebody likes: all in one query, and not each by its own.
+    needs = waiting.group_by(sessions.c.needs).order_by(func.min(sessions.c.waiting_since))
+    for one in connection.scalars(needs).all():
+        if _is_met(one, offer):
+            fits = func.coalesce(sessions.c.needs, "") == (one or "")
+            found = connection.execute(query.where(fits)).first()
+            return None if found is None else str(found.id)
+    return None
+
+
+def _is_met(needs: str | None, offer: lease.Offer) -> bool:
+    wanted = from_json(needs, dict[str, Any], {})
+    return needs is None or not missing(wanted, offer.variables, offer.servers)
 
 
 def count_ahead(connection: Connection) -> dict[str, int]:
