@@ -376,8 +376,9 @@ class Console:
             await self._send(c.Send(text=text))
 
     async def _send(self, message: c.Send) -> None:
-        await self._slash.submit(message)
-        if self._requests.current is not None:
+        if not await self._slash.submit(message):
+            self._line.keep(message.text)
+        elif self._requests.current is not None:
             self._line.message_sent()
             self._output.say(f"  [message] {one_line(message.text)}\n")
 

@@ -186,10 +186,17 @@ class SlashCommands:
             case "/quit" | "/background" | "/detach":
                 self._quit.set()
 
-    async def submit(self, message: c.Send | c.Redirect) -> None:
-        """Send a message, with the images that wait for it."""
+    async def submit(self, message: c.Send | c.Redirect) -> bool:
+        """Send a message, with the images that wait for it; say what is wrong, if it was refused.
+
+        Its session may be at rest and stay so: then it has no event that would tell.
+        """
         images, self._images = tuple(self._images), []
-        await self._session.submit(msgspec.structs.replace(message, images=images))
+        wrong = await tried(self._session, msgspec.structs.replace(message, images=images))
+        if wrong:
+            self._images = list(images)
+            self._say(f"  {wrong}\n")
+        return not wrong
 
     async def _attach(self, text: str) -> None:
         """Read a file, so that it goes with the next message."""
