@@ -235,6 +235,26 @@ async def test_host_whose_connection_is_ended_takes_its_lock_again(
             await other.take(record.session)
 
 
+@pytest.mark.parametrize("seen", ["Infinity", "1e300", "NaN"])
+async def test_host_that_is_said_to_be_seen_in_times_to_come_is_dead(
+    server: str, open_host: Hosts, become: Become, seen: str
+) -> None:
+    """Whoever may write the row says when: it would be there for good."""
+    become("elsewhere")
+    journal = await open_host(server)
+    become("here")
+    other = await open_host(server)
+
+    sql(
+        server,
+        "UPDATE hosts SET lock = NULL, seen = :seen WHERE id = :id",
+        seen=float(seen),
+        id=journal.host,
+    )
+
+    assert not await is_alive(other, journal.host)
+
+
 async def test_server_that_has_just_started_is_not_asked_for_locks(
     server: str, open_host: Hosts, become: Become, monkeypatch: pytest.MonkeyPatch
 ) -> None:

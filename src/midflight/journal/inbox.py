@@ -35,6 +35,9 @@ from midflight.journal.schema import inbox, leases, sessions
 from midflight.lineage import UNKNOWN
 from midflight.values import Who
 
+MOST_NUMBERS = 2**62
+"""Numbers from here on are none that were counted."""
+
 WAIT_S = 90.0
 """How long a sender waits for what its command comes to; it stays in the inbox after that."""
 
@@ -194,8 +197,9 @@ def _put(connection: Connection, new: dict[str, Any]) -> None:
 
 
 def _add(connection: Connection, new: dict[str, Any]) -> None:
-    of_session = inbox.c.session == new["session"]
-    newest = connection.scalar(select(func.max(inbox.c.number)).where(of_session)) or 0
+    # A row that somebody has written by hand may have the highest number that there is.
+    counted = (inbox.c.session == new["session"]) & (inbox.c.number < MOST_NUMBERS)
+    newest = connection.scalar(select(func.max(inbox.c.number)).where(counted)) or 0
     connection.execute(insert(inbox).values(**new, number=newest + 1))
     owner = select(leases.c.host).where(leases.c.session == new["session"])
     host = new["asked"] or connection.scalar(owner)
@@ -205,7 +209,7 @@ def _add(connection: Connection, new: dict[str, Any]) -> None:
 
 def _call(connection: Connection, to: str, what: str) -> None:
     if connection.dialect.name != "sqlite":
-        connection.execute(select(func.pg_notify(to, what)))
+        connection.execute(select(func.pg_catalog.pg_notify(to, what)))
 
 
 def _settled(connection: Connection, session: str, id: str) -> Settled | None:

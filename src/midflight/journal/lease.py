@@ -141,7 +141,7 @@ def is_far(host: AnyRow, here: ProcessIdentity, *, server: bool) -> bool:
 def _alive(host: AnyRow, here: ProcessIdentity, server: Server | None) -> bool:
     if server is not None and is_far(host, here, server=True):
         held = host.lock is None or host.lock in server.locks or server.up_s < RETAKE_S
-        return held and server.now - host.seen < TTL_S
+        return held and abs(server.now - host.seen) < TTL_S
     if host.boot != here.boot:  # an earlier boot of this machine has no processes left
         return False
     if time.monotonic() - host.beat >= TTL_S:

@@ -98,7 +98,7 @@ class Readers:
 
 
 _CALLS = text("""
-    SELECT pg_notify(t.channel, t.payload)
+    SELECT pg_catalog.pg_notify(t.channel, t.payload)
     FROM unnest(CAST(:to AS text[]), CAST(:what AS text[]))
          WITH ORDINALITY AS t(channel, payload, number)
     ORDER BY t.number
@@ -108,7 +108,7 @@ _CALLS = text("""
 def _call_owner(connection: Connection, session: str) -> None:
     owner = select(leases.c.host).where(leases.c.session == session, leases.c.host.is_not(None))
     for host in connection.scalars(owner):
-        connection.execute(select(func.pg_notify(channel(host), "r")))
+        connection.execute(select(func.pg_catalog.pg_notify(channel(host), "r")))
 
 
 def _join(connection: Connection, stream: Stream, instead: str) -> None:

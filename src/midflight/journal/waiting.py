@@ -128,7 +128,7 @@ def list_workers(connection: Connection, here: lease.ProcessIdentity) -> list[Ho
 def drain(connection: Connection, host: str, within: float | None) -> None:
     """Have a worker give back its sessions, see `lease.drain`, and call it."""
     lease.drain(connection, host, within)
-    connection.execute(select(func.pg_notify(WORKERS, "")))
+    connection.execute(select(func.pg_catalog.pg_notify(WORKERS, "")))
 
 
 def claim(connection: Connection, host: str, machine: str, offer: lease.Offer) -> str | None:
@@ -156,4 +156,4 @@ def call(connection: Connection, session: str) -> None:
         .where(sessions.c.id == session, waits())
     )
     if connection.dialect.name != "sqlite" and connection.scalar(waiting) is not None:
-        connection.execute(select(func.pg_notify(WORKERS, "")))
+        connection.execute(select(func.pg_catalog.pg_notify(WORKERS, "")))
