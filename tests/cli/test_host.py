@@ -43,7 +43,7 @@ async def test_a_host_reports_once_and_then_leaves_the_descriptor_alone(
 
     monkeypatch.setattr(Host, "wake", fail)
     with pytest.raises(StoreFailed):
-        await _host(argparse.Namespace(park_after=None, ready=writing))
+        await _host(argparse.Namespace(park_after=None, ready=writing, work=None))
     with os.fdopen(reading, "rb") as pipe:
         assert msgspec.json.decode(pipe.read(), type=Ready).address
     assert (tmp_path / "other").read_bytes() == b""
@@ -99,7 +99,7 @@ async def warm_host(
     """Run a host that keeps a fake agent ready, and end it as a person does."""
     async with FakeModel([Text("done")]) as model:
         options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path, "env": model.env(tmp_path)}
-        given = argparse.Namespace(park_after=None, ready=None)
+        given = argparse.Namespace(park_after=None, ready=None, work=None)
         serving = asyncio.create_task(_host(given, options))
         await ready.wait()
         async with connect() as client:
@@ -185,7 +185,7 @@ async def test_a_time_that_is_none_is_an_error_by_name(
 ) -> None:
     monkeypatch.setenv("MIDFLIGHT_PARK_AFTER", "soon")
     with pytest.raises(InvalidInput, match="MIDFLIGHT_PARK_AFTER"):
-        await _host(argparse.Namespace(park_after=None, ready=None))
+        await _host(argparse.Namespace(park_after=None, ready=None, work=None))
 
 
 async def test_what_an_agent_is_like_goes_with_warm(capsys: pytest.CaptureFixture[str]) -> None:

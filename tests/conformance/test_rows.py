@@ -44,7 +44,7 @@ RARE = {
     "opencode": ("plugins",),
     "opencode2": (
         *("steer", "queue", "redirect", "timeout", "stall_timeout", "add_dirs", "background"),
-        *("plugins", "skills"),
+        "plugins",
     ),
     "claude-acp": (
         *("steer", "queue", "redirect", "interrupt", "cancel"),
@@ -58,8 +58,8 @@ RARE = {
 The verbs are in these agents' parts of the matrix as well, and so are claude-acp's questions and
 set_model; its effort, resume and cost are in tests/agents/acp/test_driver.py. What ends a turn
 after a time or for money is the session's, and tried with three other agents; what opencode2 may
-do unasked is decided as for opencode. What a folder has of plug-ins and skills is loaded by
-OpenCode itself, and seen with it in tests/trust; MCP servers are the ACP driver's, as above.
+do unasked is decided as for opencode. What a folder has of plug-ins is loaded by OpenCode
+itself, and seen with it in tests/trust; MCP servers are the ACP driver's, as above.
 """
 
 ANNOUNCING = [

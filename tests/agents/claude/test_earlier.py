@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from midflight.agents.claude import earlier
+from midflight.agents.claude.transcripts import project_folder
 from midflight.agents.shared.earlier import LISTED, SAID
 
 
@@ -93,12 +94,14 @@ def test_folders_with_names_alike_do_not_share_conversations(
     assert earlier.conversations(cwd, env) == []
 
 
-def test_long_name_of_a_folder_is_found_by_how_it_begins(
+def test_long_name_of_a_folder_is_cut_and_has_a_hash_behind_it(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     cwd = tmp_path / ("a" * 120) / ("b" * 120)
-    name = re.sub(r"[^a-zA-Z0-9]", "-", str(cwd))[:200] + "-1x2y3z"
-    folder = Path(env["HOME"], ".claude", "projects", name)
+    folder = project_folder(cwd, env)
+    cut, _, hashed = folder.name.rpartition("-")
+    assert cut == re.sub(r"[^a-zA-Z0-9]", "-", str(cwd))[:200]
+    assert hashed
     folder.mkdir(parents=True)
     conversation = write(folder, user(cwd, "hello"))
     assert [each.id for each in earlier.conversations(cwd, env)] == [conversation]

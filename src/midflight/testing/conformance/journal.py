@@ -486,7 +486,7 @@ async def lists_show_the_newest_summary(rig: JournalRig) -> None:
         pending=("p",),
         turn_started=7.5,
         kept=True,
-        cwd="/work/shop",
+        cwd="/srv/shop",
         repository=RepositoryInfo(remote="git@host.example:shop.git", commit="5e" * 20),
     )
     async with rig.open(FIRST) as journal:
