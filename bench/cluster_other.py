@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.host_other import said, tell
-from bench.host_work import work
+from bench.host_work import rows, writing
 
 if TYPE_CHECKING:
     from midflight.agents.base import Agent
@@ -31,43 +31,17 @@ SETTLE_S = 2.0
 
 async def writer(url: str, sessions: str, turns: str) -> None:
     """Sessions of this machine that write as fast as they can; tells how long it took."""
-    from midflight import Options
-    from midflight.journal import Journal
-
-    async with Journal(url) as kept:
-        await kept.register("")
-        records, told = [], []
-        for number in range(int(sessions)):
-            row, record = await kept.create(f"s-{number}", Options.build(agent="fake", cwd="/"))
-            record.begin(lambda _: None, print)
-            records.append(record)
-            told.append(list(work(row.id, int(turns))))
+    async with writing(url, int(sessions), int(turns)) as write:
         tell("ready")
         async for _ in said():
-            began = time.perf_counter()
-            for together in zip(*told, strict=True):
-                for record, event in zip(records, together, strict=True):
-                    record.append(event)
-            for record in records:
-                await record.written()
-            tell(time.perf_counter() - began)
-        for record in records:
-            await record.close()
-        await kept.leave()
+            tell(await write())
 
 
 async def raw_writer(url: str, sessions: str, turns: str) -> None:
     """The same rows, which are ready, by hand into a table of one's own."""
     import psycopg
 
-    from midflight import events as e
-
-    told = [list(work(f"{time.monotonic_ns()}-{n}", int(turns))) for n in range(int(sessions))]
-    rows = [
-        (event.session, event.seq, event.type, event.time, e.encode(event).decode())
-        for together in zip(*told, strict=True)
-        for event in together
-    ]
+    told = rows((f"{time.monotonic_ns()}-{n}" for n in range(int(sessions))), int(turns))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS raw_events (session text, seq bigint, type text,"
@@ -76,11 +50,11 @@ async def raw_writer(url: str, sessions: str, turns: str) -> None:
         tell("ready")
         async for _ in said():
             began = time.perf_counter()
-            for first in range(0, len(rows), GROUP):
+            for first in range(0, len(told), GROUP):
                 with connection.transaction(), connection.cursor() as cursor:
                     cursor.executemany(
                         "INSERT INTO raw_events VALUES (%s, %s, %s, %s, %s)",
-                        rows[first : first + GROUP],
+                        told[first : first + GROUP],
                     )
             tell(time.perf_counter() - began)
 

@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING
 from bench.background import end_hosts
 from bench.base import First, Samples, Size, followed_up
 from bench.host_other import other, raw_journal
-from bench.host_work import LAST_WORDS, LONG, fill, work
-from midflight import Options, Text, TextDelta
+from bench.host_work import LAST_WORDS, LONG, fill, rows, writing
+from midflight import Text, TextDelta
 from midflight import events as e
 from midflight.client.client import Client, connect
-from midflight.journal import Journal
 
 if TYPE_CHECKING:
     from midflight.session import BaseSession
@@ -69,39 +68,17 @@ async def journal(side: str, size: Size) -> Samples:
 
 async def through_records(folder: Path, writers: int, turns: int) -> float:
     """Return how long it takes until all are on disk."""
-    async with Journal(folder / "state") as kept:
-        await kept.register("")
-        records, told = [], []
-        for number in range(writers):
-            row, record = await kept.create(f"s-{number}", Options.build(agent="fake", cwd=folder))
-            record.begin(lambda _: None, print)
-            records.append(record)
-            told.append(list(work(row.id, turns)))
-        began = time.perf_counter()
-        for together in zip(*told, strict=True):
-            for record, event in zip(records, together, strict=True):
-                record.append(event)
-        for record in records:
-            await record.written()
-        took = time.perf_counter() - began
-        for record in records:
-            await record.close()
-        await kept.leave()
-    return took
+    async with writing(folder / "state", writers, turns) as write:
+        return await write()
 
 
 async def through_sqlite(folder: Path, writers: int, turns: int) -> float:
     """The same rows, which are ready, into one table."""
-    told = [list(work(f"s-{number}", turns)) for number in range(writers)]
-    rows = [
-        (event.session, event.seq, event.type, event.time, e.encode(event).decode())
-        for together in zip(*told, strict=True)
-        for event in together
-    ]
+    told = rows((f"s-{number}" for number in range(writers)), turns)
     connection = raw_journal(folder / "events.sqlite")
     began = time.perf_counter()
-    for first in range(0, len(rows), GROUP):
-        group = rows[first : first + GROUP]
+    for first in range(0, len(told), GROUP):
+        group = told[first : first + GROUP]
         connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", group)
         connection.commit()
     took = time.perf_counter() - began

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from midflight.journal import Journal, stored
 from midflight.journal.database import Database
 from midflight.journal.schema import events, leases, messages, sessions
 
-__all__ = ["LAST_WORDS", "LONG", "fill", "fill_waiting", "work"]
+__all__ = ["LAST_WORDS", "LONG", "fill", "fill_waiting", "rows", "work", "writing"]
 
 LAST_WORDS = "These are the last words."
 LONG = "the-long-one"
@@ -39,6 +40,48 @@ def work(session: str, turns: int) -> Iterator[e.Event]:
         for event in _turn(turn):
             seq += 1
             yield e.stamp(event, seq=seq, session=session, turn=turn, time=time.time())
+
+
+@contextlib.asynccontextmanager
+async def writing(
+    where: Path | str, sessions: int, turns: int
+) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """Have sessions of a journal; yield what writes all that they say, and tells how long it took.
+
+    They write as fast as they can, each event of one after that of the others.
+    """
+    async with Journal(where) as kept:
+        await kept.register("")
+        records, told = [], []
+        for number in range(sessions):
+            row, record = await kept.create(f"s-{number}", Options.build(agent="fake", cwd="/"))
+            record.begin(lambda _: None, print)
+            records.append(record)
+            told.append(list(work(row.id, turns)))
+
+        async def write() -> float:
+            began = time.perf_counter()
+            for together in zip(*told, strict=True):
+                for record, event in zip(records, together, strict=True):
+                    record.append(event)
+            for record in records:
+                await record.written()
+            return time.perf_counter() - began
+
+        yield write
+        for record in records:
+            await record.close()
+        await kept.leave()
+
+
+def rows(sessions: Iterable[str], turns: int) -> list[tuple[Any, ...]]:
+    """Return the rows of the same events, for who writes them by hand."""
+    told = [list(work(session, turns)) for session in sessions]
+    return [
+        (event.session, event.seq, event.type, event.time, e.encode(event).decode())
+        for together in zip(*told, strict=True)
+        for event in together
+    ]
 
 
 def _turn(turn: int) -> Iterator[e.Event]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from midflight import commands as c
-from midflight._util.files import current_folder, shown
+from midflight._util.files import current_folder, is_folder, shown
 from midflight._util.text import slug
 from midflight.agents import NAMES
 from midflight.config.files import read_user
@@ -263,7 +263,7 @@ class SessionWorktrees:
             return FarWorktree(info, self._client)
         tree = await worktree_at(Path(info.cwd), here)
         if tree is None:
-            if not _is_folder(info.cwd):
+            if not is_folder(info.cwd):
                 raise Conflict(
                     f"the folder of session {info.name} is gone: {info.cwd}",
                     f"midflight rm {quote(info.name)}",
@@ -396,10 +396,6 @@ def _made_at(folder: Path) -> float:
         return (folder / ".git").stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _is_folder(path: str) -> bool:
-    return Path(path).is_dir()
 
 
 def _outcome(action: str, worktree: SessionWorktree, **fields: Any) -> WorktreeOutcome:

@@ -45,6 +45,11 @@ def is_text(path: Path) -> bool:
     return True
 
 
+def is_folder(path: Path | str) -> bool:
+    """Tell whether there is a folder; for coroutines too, since this is quick."""
+    return Path(path).is_dir()
+
+
 def shown(path: Path | str) -> str:
     """Return a path as text, also one that is none."""
     return os.fsencode(path).decode(errors="replace")

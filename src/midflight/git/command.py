@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from midflight._util.files import is_folder
 from midflight._util.own_variables import for_others
 from midflight._util.programs import find_program, with_search_path
 from midflight._util.sanitize import one_line
@@ -187,12 +188,12 @@ class Git:
 
     async def has_files(self) -> bool:
         """Tell whether files of a repository are checked out in the folder."""
-        inside = _is_folder(self.folder) and await self.ask("rev-parse", "--is-inside-work-tree")
+        inside = is_folder(self.folder) and await self.ask("rev-parse", "--is-inside-work-tree")
         return inside == "true"
 
     async def common(self) -> Path | None:
         """Return the folder that all worktrees of a repository share; None where there is none."""
-        return await self.path("--git-common-dir") if _is_folder(self.folder) else None
+        return await self.path("--git-common-dir") if is_folder(self.folder) else None
 
     async def path(self, what: str) -> Path | None:
         """Return a folder that ``git rev-parse`` knows; None where it fails."""
@@ -303,10 +304,6 @@ class Git:
 def no_repository(folder: Path) -> Conflict:
     """Return the error for a folder that git knows nothing of."""
     return Conflict(f"{folder} is in no git repository", "git init makes it one")
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir()
 
 
 def _is_there(path: Path) -> bool:

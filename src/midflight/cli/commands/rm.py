@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from midflight._util.files import current_folder
+from midflight._util.files import current_folder, is_folder
 from midflight._util.sanitize import one_line, one_name
 from midflight.cli.output import write
 from midflight.client.client import Client, connect
@@ -40,15 +40,11 @@ async def _rm(names: list[str], *, force: bool) -> int:
         for info in found:
             await client.remove(info.id)
             write(f"removed {one_name(info.name)}\n")
-            if info.repository is not None and _is_folder(info.cwd):
+            if info.repository is not None and is_folder(info.cwd):
                 write(f"its checkout stays: {one_line(info.cwd, 1000)}\n")
             if tree := await worktree_at(Path(info.cwd), here):
                 write(f"its worktree stays: midflight worktree discard {tree.name}\n")
     return 0
-
-
-def _is_folder(path: str) -> bool:
-    return Path(path).is_dir()
 
 
 async def _is_attended(client: Client, info: SessionInfo) -> bool:
