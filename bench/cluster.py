@@ -28,7 +28,7 @@ from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
 from midflight.commands import Relocate
 from midflight.events import Event, MessageAccepted, Text, TextDelta, TurnEnded, TurnStarted
-from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.journal.process_identity import MACHINE_VARIABLE
 from midflight.testing.home import make_home
 
 __all__ = ["PROBES"]

@@ -17,9 +17,9 @@ from tests.support.postgresql import need_postgresql
 
 from midflight.journal import Journal
 from midflight.journal.database import Database
-from midflight.journal.lease import MACHINE_VARIABLE
 from midflight.journal.migrations import prepare
 from midflight.journal.policies import Kind, grants
+from midflight.journal.process_identity import MACHINE_VARIABLE
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal
 from midflight.journal.base import Summary
-from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.journal.process_identity import MACHINE_VARIABLE
 from midflight.schedules.firing import Firing
 
 Join = Callable[..., Awaitable[Journal]]

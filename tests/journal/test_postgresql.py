@@ -24,15 +24,15 @@ from midflight._util.aio import TaskSet
 from midflight.errors import LeaseHeld, StoreFailed, StoreRefused
 from midflight.journal import Journal
 from midflight.journal.database import Database
-from midflight.journal.lease import ProcessIdentity
 from midflight.journal.postgresql import NOTICE_A_CUT, parameters
+from midflight.journal.process_identity import ProcessIdentity
 
 
 @pytest.fixture
 def judged_by_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have hosts judged by their locks: a beat holds for long, and a server is never new."""
-    monkeypatch.setattr("midflight.journal.lease.TTL_S", 3600)
-    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 0)
+    monkeypatch.setattr("midflight.journal.hosts.TTL_S", 3600)
+    monkeypatch.setattr("midflight.journal.hosts.RETAKE_S", 0)
 
 
 @contextlib.asynccontextmanager
@@ -259,16 +259,16 @@ async def test_server_that_has_just_started_is_not_asked_for_locks(
     server: str, open_host: Hosts, become: Become, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No host has one then, although all of them may live."""
-    monkeypatch.setattr("midflight.journal.lease.TTL_S", 3600)
+    monkeypatch.setattr("midflight.journal.hosts.TTL_S", 3600)
     become("elsewhere")
     journal = await open_host(server)
     become("here")
     other = await open_host(server)
     sql(server, "UPDATE hosts SET lock = 1 WHERE id = :host", host=journal.host)
 
-    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 3600 * 24)
+    monkeypatch.setattr("midflight.journal.hosts.RETAKE_S", 3600 * 24)
     assert await is_alive(other, journal.host)
-    monkeypatch.setattr("midflight.journal.lease.RETAKE_S", 0)
+    monkeypatch.setattr("midflight.journal.hosts.RETAKE_S", 0)
     assert not await is_alive(other, journal.host)
 
 

@@ -22,8 +22,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from midflight.journal.hosts import BEAT_S, TTL_S, Offer
     from midflight.journal.journal import Journal
-    from midflight.journal.lease import BEAT_S, TTL_S, Offer
     from midflight.journal.location import JournalLocation
     from midflight.journal.record import JournalRecord
     from midflight.journal.rows import HostRow, Newest, SessionRow
@@ -44,14 +44,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "BEAT_S": "lease",
-    "TTL_S": "lease",
+    "BEAT_S": "hosts",
+    "TTL_S": "hosts",
     "HostRow": "rows",
     "Journal": "journal",
     "JournalLocation": "location",
     "JournalRecord": "record",
     "Newest": "rows",
-    "Offer": "lease",
+    "Offer": "hosts",
     "SessionRow": "rows",
     "restored": "stored_options",
     "stored": "stored_options",

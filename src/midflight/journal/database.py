@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Row, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -20,8 +20,11 @@ from midflight._util.database_url import FORM, PASSWORDS, DatabaseUrl
 from midflight._util.redact import Redactor
 from midflight.errors import InvalidOption, StoreFailed, StoreRefused
 from midflight.journal import postgresql
+from midflight.journal.schema import meta
 
 T = TypeVar("T")
+
+AnyRow = Row[*tuple[Any, ...]]
 
 Do = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 """Does a job in a transaction of its own, and returns what it returns."""
@@ -43,6 +46,11 @@ _HINTS = {
 _GRANT = "what is somebody else's stays theirs; what a role may do at all: midflight journal grant"
 
 _REACH = f"look whether it is up, and at PGHOST and the like; a password: {PASSWORDS}"
+
+
+def shut_writers_out(connection: Connection) -> None:
+    """Let no other writer in, on a server too, until the transaction ends."""
+    connection.execute(select(meta.c.version).with_for_update())
 
 
 class Database:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, or_, true, update
 
 from midflight.errors import Conflict, LeaseHeld
-from midflight.journal.lease import ProcessIdentity, is_owned, owner_of, owners
+from midflight.journal.lease import is_owned, owner_of, owners
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import SessionRow
 from midflight.journal.schema import sessions
 

@@ -27,8 +27,7 @@ from sqlalchemy import (
 
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
-from midflight.journal.database import Do
-from midflight.journal.lease import AnyRow
+from midflight.journal.database import AnyRow, Do
 from midflight.journal.presence import channel, reply
 from midflight.journal.rows import from_json
 from midflight.journal.schema import inbox, leases, sessions

@@ -17,16 +17,18 @@ from sqlalchemy import Connection
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo
-from midflight.journal import lease, memory, people, policies, queries, waiting, writes
+from midflight.journal import hosts, lease, memory, people, policies, queries, waiting, writes
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
 from midflight.journal.home import check_movable, relocate
+from midflight.journal.hosts import Offer
 from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
 from midflight.journal.policies import Kind
 from midflight.journal.presence import Presence
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.readers import Readers
 from midflight.journal.record import JournalRecord
 from midflight.journal.rows import HostRow, Newest, SessionRow
@@ -60,7 +62,7 @@ class Journal:
         where: JournalAddress | Path | str | None = None,
         *,
         state: Path | None = None,
-        here: lease.ProcessIdentity | None = None,
+        here: ProcessIdentity | None = None,
     ) -> None:
         """``where`` is a folder or a ``postgresql://`` URL; without it see `choose`.
 
@@ -72,7 +74,7 @@ class Journal:
         self.address = choose(where)
         self._state = state
         self._id = uuid.uuid4().hex
-        self._here = here or lease.ProcessIdentity.find()
+        self._here = here or ProcessIdentity.find()
         self.presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
         self.work: asyncio.Event | None = None
@@ -146,7 +148,7 @@ class Journal:
         return self._location.socket(self._id)
 
     async def register(
-        self, address: str, *, fires: bool = False, offer: lease.Offer | None = None
+        self, address: str, *, fires: bool = False, offer: Offer | None = None
     ) -> None:
         """Make this process known as a host that can be reached at ``address``.
 
@@ -156,10 +158,10 @@ class Journal:
 
         def register(connection: Connection) -> None:
             whose = people.person(connection) if fires else None
-            lease.register(connection, self._id, self._here, address, fires=whose, offer=offer)
+            hosts.register(connection, self._id, self._here, address, fires=whose, offer=offer)
 
         await self._writer.do(register)
-        self.host, self.valid_until = self._id, now + lease.TTL_S
+        self.host, self.valid_until = self._id, now + hosts.TTL_S
         self._labels = offer.labels if offer else ()
 
     @contextlib.asynccontextmanager
@@ -182,7 +184,7 @@ class Journal:
                         await self.leave()
 
     async def beat(self) -> None:
-        """Say that this host lives; due every `lease.BEAT_S` seconds.
+        """Say that this host lives; due every `hosts.BEAT_S` seconds.
 
         Sessions that were taken over meanwhile fail with `LeaseLost`, each by itself. Raises
         `LeaseLost` if the whole host was declared dead.
@@ -191,8 +193,13 @@ class Journal:
         held = {key: one.generation for key, one in self._held.items() if one is not None}
         now = time.monotonic()
         lock = self.presence.lock if self.presence else None
-        lost = await self._writer.do(lambda c: lease.beat(c, host, held, lock))
-        self.valid_until = now + lease.TTL_S
+
+        def beat(connection: Connection) -> dict[str, str]:
+            hosts.beat(connection, host, lock=lock)
+            return lease.lost(connection, host, held)
+
+        lost = await self._writer.do(beat)
+        self.valid_until = now + hosts.TTL_S
         for session, owner in lost.items():
             record = self._held.get(session)
             if record is not None and record.generation == held[session]:
@@ -209,7 +216,7 @@ class Journal:
 
     async def until_beat(self) -> None:
         """Wait until a beat is due: it is time, or what it tells has changed."""
-        await self._until(lambda presence: presence.changed, lease.BEAT_S)
+        await self._until(lambda presence: presence.changed, hosts.BEAT_S)
 
     @property
     def machine(self) -> str:
@@ -251,7 +258,7 @@ class Journal:
         if host is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GIVE_BACK_S):
-                    await self._writer.do(lambda c: lease.leave(c, host))
+                    await self._writer.do(lambda c: hosts.leave(c, host))
 
     async def person(self) -> str:
         """Return who this is, as the server says; nothing for a file."""
@@ -259,7 +266,7 @@ class Journal:
 
     async def hosts(self) -> list[HostRow]:
         """Return the hosts that are known, the living and the dead, the oldest first."""
-        return await self._read(lambda c: lease.list_hosts(c, self._here))
+        return await self._read(lambda c: hosts.list_hosts(c, self._here))
 
     async def workers(self) -> list[HostRow]:
         """Return the workers that are known, the living and the dead, the oldest first."""
@@ -270,11 +277,11 @@ class Journal:
 
         What still runs after ``within`` seconds is ended. None takes it back.
         """
-        await self._writer.do(lambda c: waiting.drain(c, worker, within))
+        await self._writer.do(lambda c: hosts.drain(c, worker, within))
 
     async def forget(self, host: str) -> bool:
         """Remove a dead host, if it has left no session; tell whether it is gone."""
-        return await self._writer.do(lambda c: lease.forget(c, host, self._here))
+        return await self._writer.do(lambda c: hosts.forget(c, host, self._here))
 
     def _registered(self) -> str:
         if self.host is None:
@@ -337,7 +344,7 @@ class Journal:
             await record.close()
             raise
 
-    async def claim(self, offer: lease.Offer) -> tuple[SessionRow, JournalRecord] | None:
+    async def claim(self, offer: Offer) -> tuple[SessionRow, JournalRecord] | None:
         """Become the owner of the session that has waited longest for what a worker offers.
 
         None where none waits; see `midflight.journal.waiting.claim`.
@@ -486,7 +493,7 @@ class Journal:
         """
         host = (await self.find(session, exact=True)).host
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(lease.TTL_S):
+            async with asyncio.timeout(hosts.TTL_S):
                 # Another process can only be asked again.
                 while host and (await self.find(session, exact=True)).host == host:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN_S)

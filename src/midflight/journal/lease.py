@@ -1,337 +1,19 @@
-"""Who owns a session: one host at a time, judged by its process and its beat.
+"""Who owns a session: one host at a time, for as long as it lives; see `midflight.journal.hosts`.
 
-A lease has no end of its own. It holds as long as its host lives: the process is there (by its id
-and its birth, so that a reused id is another process), and has beaten in the last `TTL_S` seconds.
-Both are counted from the boot, so that setting the clock, or a sleeping machine, changes nothing.
-
-The owner that takes a lease gets the next generation. Every append looks in its own transaction
-whether its generation is still the newest, so a host that was declared dead by
-mistake writes nothing.
+A lease has no end of its own. The owner that takes one gets the next generation. Every append looks
+in its own transaction whether its generation is still the newest, so a host that was declared dead
+by mistake writes nothing.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
-from sqlalchemy import (
-    Boolean,
-    Connection,
-    Row,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal_column,
-    select,
-    text,
-    true,
-    update,
-)
-
-from midflight._util.process_id import born, lives, space
-from midflight.errors import Conflict, LeaseHeld, LeaseLost, NotFound
-from midflight.journal.rows import HostRow, from_json
-from midflight.journal.schema import SCHEMA_VERSION, hosts, leases, meta, sessions
-from midflight.wire import WIRE
-
-BEAT_S = 5.0
-"""How often a host beats."""
-
-TTL_S = 15.0
-"""How long a host may be silent before others take its sessions."""
-
-RETAKE_S = 15.0
-"""How long after its start a server has not all the locks of its hosts: they connect anew."""
-
-
-AnyRow = Row[*tuple[Any, ...]]
-
-
-MACHINE_VARIABLE = "MIDFLIGHT_MACHINE"
-"""The environment variable with the name of this machine, where its own would not do."""
-
-
-class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """This process, as others can tell it from every other one.
-
-    Process ids mean something only in their own ``space``: a container has one of its own. On a
-    server ``machine`` is needed as well: two may have come from one image, in the same boot.
-    """
-
-    machine: str
-    boot: str
-    space: str
-    pid: int
-    born: float
-
-    @classmethod
-    def find(cls) -> ProcessIdentity:
-        """Look."""
-        pid = os.getpid()
-        return cls(
-            machine=os.environ.get(MACHINE_VARIABLE) or platform.node(),
-            boot=_boot(),
-            space=str(space()),
-            pid=pid,
-            born=born(pid) or 0.0,
-        )
-
-
-def _boot() -> str:
-    """Return what no other boot, of this machine or another one, has."""
-    if sys.platform == "linux":
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-class Server(NamedTuple):
-    """What a server knows of its hosts, by which those on several machines are judged.
-
-    ``now`` is its time, ``up_s`` for how long it has been up; ``locks`` are the advisory locks that
-    are held, each by a connection that lives.
-    """
-
-    now: float
-    up_s: float
-    locks: frozenset[int]
-
-
-_SERVER = text("""
-    SELECT extract(epoch FROM clock_timestamp()),
-           extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()),
-           ARRAY(SELECT classid::bigint << 32 | objid::bigint FROM pg_locks
-                 WHERE locktype = 'advisory' AND granted AND objsubid = 1
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-""")
-
-
-def ask_server(connection: Connection) -> Server | None:
-    """Ask the server, if there is one."""
-    if connection.dialect.name == "sqlite":
-        return None
-    now, up_s, locks = connection.execute(_SERVER).one()
-    return Server(float(now), float(up_s), frozenset(locks))
-
-
-def _wall(connection: Connection) -> float | None:
-    """Return the server's time."""
-    if connection.dialect.name == "sqlite":
-        return None
-    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
-
-
-def is_far(host: AnyRow, here: ProcessIdentity, *, server: bool) -> bool:
-    """Tell whether a host is on another machine, or in a container of its own.
-
-    A file is used by one machine, whose name may change.
-    """
-    if not server:
-        return False
-    return (host.boot, host.machine, host.space) != (here.boot, here.machine, here.space)
-
-
-def _alive(host: AnyRow, here: ProcessIdentity, server: Server | None) -> bool:
-    if server is not None and is_far(host, here, server=True):
-        held = host.lock is None or host.lock in server.locks or server.up_s < RETAKE_S
-        return held and abs(server.now - host.seen) < TTL_S
-    if host.boot != here.boot:  # an earlier boot of this machine has no processes left
-        return False
-    if time.monotonic() - host.beat >= TTL_S:
-        return False
-    return host.space != here.space or lives(host.pid, host.born)
-
-
-def lock(connection: Connection) -> None:
-    """Let no other writer in, on a server too, until the transaction ends."""
-    connection.execute(select(meta.c.version).with_for_update())
-
-
-# Hosts --------------------------------------------------------------------------------------
-
-
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is there for: sessions with these labels, so many turns at a time.
-
-    ``version`` is that of its midflight, ``work`` its folder for checkouts. ``variables`` and
-    ``servers`` are the names of environment variables and MCP servers whose values sessions get
-    from it: those of no other are given.
-    """
-
-    labels: tuple[str, ...]
-    capacity: int
-    version: str
-    work: str
-    variables: tuple[str, ...] = ()
-    servers: tuple[str, ...] = ()
-
-
-_LISTS = ("labels", "variables", "servers")
-"""The columns of a host that have a list, as JSON."""
-
-
-def register(
-    connection: Connection,
-    host: str,
-    here: ProcessIdentity,
-    address: str,
-    *,
-    fires: str | None,
-    offer: Offer | None,
-) -> None:
-    """Make this process known as a host; ``fires`` is whose schedules it fires, None: nobody's.
-
-    One with an ``offer`` is a worker. Raises `Conflict` where its sessions could not go on there.
-    """
-    now = _wall(connection) or time.time()
-    row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
-    row |= {
-        "writes": SCHEMA_VERSION,
-        "fires": fires,
-        "beat": time.monotonic(),
-        "seen": now,
-        "started": time.time(),
-    }
-    if offer is not None:
-        _check_work(connection, here, offer)
-        row |= msgspec.structs.asdict(offer)
-        row |= {name: msgspec.json.encode(row[name]).decode() for name in _LISTS}
-    connection.execute(insert(hosts).values(**row))
-
-
-def _check_work(connection: Connection, here: ProcessIdentity, offer: Offer) -> None:
-    """Raise `Conflict` where workers of one label have their checkouts at different paths.
-
-    What an agent has said and done there names them.
-    """
-    others = select(hosts.c.id, hosts.c.machine, hosts.c.labels, hosts.c.work)
-    for other in connection.execute(others.where(hosts.c.work != offer.work)).all():
-        labels = {*_listed(other.labels)} & {*offer.labels}
-        if labels and any(
-            host.id == other.id and host.alive for host in list_hosts(connection, here)
-        ):
-            raise Conflict(
-                f"the worker on {other.machine} has the checkouts of {', '.join(sorted(labels))}"
-                f" in {other.work}, and this one would in {offer.work}",
-                "name the same folder for all workers of a label: --work DIR",
-            )
-
-
-def beat(
-    connection: Connection, host: str, held: dict[str, int], lock: int | None
-) -> dict[str, str]:
-    """Note that a host lives. Of the sessions ``held``, return those lost, with their owner.
-
-    ``lock`` is the advisory lock that it holds. Raises `LeaseLost` if the host itself was declared
-    dead.
-    """
-    _note_alive(connection, host, lock=lock)
-    rows = {row.session: row for row in owners(connection, list(held))}
-    return {
-        session: owner_of(rows.get(session))
-        for session, generation in held.items()
-        if session not in rows
-        or (rows[session].host, rows[session].generation) != (host, generation)
-    }
-
-
-def _note_alive(connection: Connection, host: str, **more: int | None) -> None:
-    now = _wall(connection) or time.time()
-    done = connection.execute(
-        update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now, **more)
-    )
-    if done.rowcount == 0:
-        raise LeaseLost(
-            "another host has declared this one dead",
-            "its sessions are recovered elsewhere; restart it if it is needed",
-        )
-
-
-def leave(connection: Connection, host: str) -> None:
-    """Give back all that a host holds, and forget it."""
-    connection.execute(update(leases).where(leases.c.host == host).values(host=None))
-    connection.execute(hosts.delete().where(hosts.c.id == host))
-
-
-def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
-    """Return every host that is known, the living and the dead."""
-    server = ask_server(connection)
-    mine = true() if server is None else _MINE
-    return [
-        HostRow(
-            id=row.id,
-            machine=row.machine,
-            pid=row.pid,
-            address=row.address,
-            started=row.started,
-            alive=_alive(row, here, server),
-            far=not row.mine or is_far(row, here, server=server is not None),
-            wire=row.wire or 1,
-            labels=_listed(row.labels),
-            variables=_listed(row.variables),
-            servers=_listed(row.servers),
-            silent_s=max(0.0, (time.time() if server is None else server.now) - row.seen),
-            capacity=row.capacity,
-            version=row.version or "",
-            draining=bool(row.draining),
-            writes=row.writes or 1,
-            drain_s=_drain_s(row, server),
-            person="" if row.mine else row.role,
-        )
-        for row in connection.execute(select(hosts, mine.label("mine")).order_by(hosts.c.started))
-    ]
-
-
-# The socket of another role's host is another user's, or what its row says is not true.
-_MINE = literal_column("coalesce(hosts.role, session_user::text) = session_user::text", Boolean)
-
-
-def _drain_s(host: AnyRow, server: Server | None) -> float | None:
-    if not host.draining or host.drain_by is None or server is None:
-        return None
-    left: float = host.drain_by - server.now
-    return max(0.0, left)
-
-
-def drain(connection: Connection, host: str, within: float | None) -> None:
-    """Have a worker claim no more, and end what still runs after so many seconds; None: undo it."""
-    now = _wall(connection) or time.time()
-    by = None if within is None else now + within
-    values = {"draining": within is not None, "drain_by": by}
-    connection.execute(update(hosts).where(hosts.c.id == host).values(**values))
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return from_json(text, tuple[str, ...], ())
-
-
-def forget(connection: Connection, host: str, here: ProcessIdentity) -> bool:
-    """Remove a dead host that owns nothing any more; tell whether it is gone.
-
-    One of another role may be for others to remove.
-    """
-    lock(connection)
-    row = connection.execute(select(hosts).where(hosts.c.id == host)).first()
-    if row is None:
-        return True
-    if _alive(row, here, ask_server(connection)):
-        return False
-    left = select(leases.c.session).where(leases.c.host == host)
-    # A session that never got an event was never shown.
-    connection.execute(delete(sessions).where(sessions.c.id.in_(left), sessions.c.seq == 0))
-    if connection.execute(left.limit(1)).first() is not None:
-        return False
-    return connection.execute(hosts.delete().where(hosts.c.id == host)).rowcount == 1
-
-
-# Sessions -----------------------------------------------------------------------------------
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from midflight.errors import LeaseHeld, NotFound
+from midflight.journal.database import AnyRow, shut_writers_out
+from midflight.journal.hosts import ask_server, beat, is_alive
+from midflight.journal.process_identity import ProcessIdentity
+from midflight.journal.schema import hosts, leases, sessions
 
 
 def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
@@ -344,7 +26,7 @@ def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
 
 def is_owned(connection: Connection, row: AnyRow, here: ProcessIdentity) -> bool:
     """Tell whether a lease has an owner who lives."""
-    return row.boot is not None and _alive(row, here, ask_server(connection))
+    return row.boot is not None and is_alive(row, here, ask_server(connection))
 
 
 def owner_of(row: AnyRow | None) -> str:
@@ -373,13 +55,24 @@ _OWNERS = (
 )
 
 
+def lost(connection: Connection, host: str, held: dict[str, int]) -> dict[str, str]:
+    """Return those of the sessions ``held`` that a host has lost, each with its owner."""
+    rows = {row.session: row for row in owners(connection, list(held))}
+    return {
+        session: owner_of(rows.get(session))
+        for session, generation in held.items()
+        if session not in rows
+        or (rows[session].host, rows[session].generation) != (host, generation)
+    }
+
+
 def take(connection: Connection, session: str, host: str, here: ProcessIdentity) -> int:
     """Make a host the owner of a session that has no owner alive. Return its generation.
 
     Raises `NotFound`, or `LeaseHeld` that names the owner.
     """
-    lock(connection)
-    _note_alive(connection, host)  # or the lease would have a dead owner from the beginning
+    shut_writers_out(connection)
+    beat(connection, host)  # or the lease would have a dead owner from the beginning
     rows = owners(connection, [session])
     if not rows:
         raise NotFound(f"no session has the id {session!r}", "midflight ls shows all of them")

@@ -22,9 +22,10 @@ from midflight._util.file_lock import lock_in_thread
 from midflight.errors import StoreFailed, StoreRefused
 from midflight.journal import policies
 from midflight.journal.database import BUSY_S, Database
-from midflight.journal.lease import ProcessIdentity, list_hosts
+from midflight.journal.hosts import list_hosts
 from midflight.journal.location import APPLICATION, JournalLocation
 from midflight.journal.people import check_person
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.schema import OLDEST_WRITER, SCHEMA_VERSION, meta, metadata, sessions
 from midflight.journal.stored_options import scrubbed
 

@@ -16,7 +16,7 @@ from midflight.journal.location import default_folder
 if TYPE_CHECKING:  # both are slow to load
     from sqlalchemy import Connection
 
-    from midflight.journal.lease import ProcessIdentity
+    from midflight.journal.process_identity import ProcessIdentity
 
 MOST = 1_000
 
@@ -71,7 +71,7 @@ def _on_server(url: str, ask: Callable[[Connection, ProcessIdentity], list[str]]
 
     def look() -> None:
         from midflight.journal.database import Database
-        from midflight.journal.lease import ProcessIdentity
+        from midflight.journal.process_identity import ProcessIdentity
 
         with contextlib.suppress(MidflightError):
             database, here = Database.at(url), ProcessIdentity.find()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Table, text, true
 
 from midflight.errors import StoreRefused
-from midflight.journal.lease import ProcessIdentity
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.schema import sessions
 
 _PERSON = "midflight_person"

@@ -16,9 +16,11 @@ from midflight.images import Image
 from midflight.info import RepositoryInfo, SessionInfo
 from midflight.journal import people
 from midflight.journal.base import ONLY_SAID, WHOLE, Past
+from midflight.journal.database import AnyRow
 from midflight.journal.home import at_home
-from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts
+from midflight.journal.hosts import list_hosts
 from midflight.journal.policies import may_own
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow, Newest, SessionRow, from_json
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
 from midflight.journal.waiting import count_ahead, list_workers, waits

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from midflight.errors import NotFound
 from midflight.journal.database import Do
-from midflight.journal.lease import TTL_S, ProcessIdentity, Server, ask_server, list_hosts
+from midflight.journal.hosts import TTL_S, Server, ask_server, list_hosts
 from midflight.journal.presence import channel, is_id, key
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.schema import leases, readers, sessions
 
 MOST_OF_ONE = 200

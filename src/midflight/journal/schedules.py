@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, sel
 
 from midflight.errors import Conflict, NotFound
 from midflight.info import RunInfo, ScheduleInfo
-from midflight.journal.database import Do
-from midflight.journal.lease import AnyRow, ProcessIdentity, list_hosts, lock
+from midflight.journal.database import AnyRow, Do, shut_writers_out
+from midflight.journal.hosts import list_hosts
 from midflight.journal.people import begun_by, begun_here, full_name, person, shown_name
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.queries import list_sessions
 from midflight.journal.schema import events, hosts, schedule_runs, schedules
 from midflight.journal.waiting import check_label, check_shared
@@ -181,7 +182,7 @@ def _add(connection: Connection, here: ProcessIdentity, new: ScheduleInfo) -> No
     if new.on is not None:
         check_label(new.on)
         check_shared(shared=connection.dialect.name != "sqlite")
-    lock(connection)
+    shut_writers_out(connection)
     name = full_name(person(connection), new.name)
     if connection.scalar(select(schedules.c.id).where(schedules.c.name == name)):
         raise Conflict(

@@ -15,7 +15,10 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from midflight.errors import InvalidOption
 from midflight.journal import lease
+from midflight.journal.database import shut_writers_out
+from midflight.journal.hosts import Offer, list_hosts
 from midflight.journal.presence import WORKERS
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import hosts, leases, sessions
 from midflight.journal.stored_options import missing
@@ -57,7 +60,7 @@ def waits() -> ColumnElement[bool]:
 
 
 def oldest(
-    connection: Connection, machine: str, offer: lease.Offer, *, locked: bool = False
+    connection: Connection, machine: str, offer: Offer, *, locked: bool = False
 ) -> str | None:
     """Return the session that has waited longest for what a worker on a machine offers, or None.
 
@@ -92,7 +95,7 @@ def oldest(
     return None
 
 
-def _is_met(needs: str | None, offer: lease.Offer) -> bool:
+def _is_met(needs: str | None, offer: Offer) -> bool:
     wanted = from_json(needs, dict[str, Any], {})
     return needs is None or not missing(wanted, offer.variables, offer.servers)
 
@@ -108,7 +111,7 @@ def count_ahead(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] - 1 for row in connection.execute(query)}
 
 
-def list_workers(connection: Connection, here: lease.ProcessIdentity) -> list[HostRow]:
+def list_workers(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return the workers that are known, the living and the dead, with the places taken of each."""
     busy = or_(sessions.c.turn_started.is_not(None), sessions.c.status == "running")
     query = (
@@ -120,23 +123,17 @@ def list_workers(connection: Connection, here: lease.ProcessIdentity) -> list[Ho
     taken = {row[0]: row[1] for row in connection.execute(query)}
     return [
         msgspec.structs.replace(host, taken=taken.get(host.id, 0))
-        for host in lease.list_hosts(connection, here)
+        for host in list_hosts(connection, here)
         if host.labels
     ]
 
 
-def drain(connection: Connection, host: str, within: float | None) -> None:
-    """Have a worker give back its sessions, see `lease.drain`, and call it."""
-    lease.drain(connection, host, within)
-    connection.execute(select(func.pg_catalog.pg_notify(WORKERS, "")))
-
-
-def claim(connection: Connection, host: str, machine: str, offer: lease.Offer) -> str | None:
+def claim(connection: Connection, host: str, machine: str, offer: Offer) -> str | None:
     """Return the session whose lease a host is to take in this transaction; see `oldest`.
 
     A host that is draining gets none.
     """
-    lease.lock(connection)  # first, as in whatever else takes a lease
+    shut_writers_out(connection)  # first, as in whatever else takes a lease
     if connection.scalar(select(hosts.c.draining).where(hosts.c.id == host)):
         return None
     return oldest(connection, machine, offer, locked=True)

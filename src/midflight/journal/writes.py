@@ -17,9 +17,11 @@ from midflight import events as e
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.info import RepositoryInfo
 from midflight.journal.base import Summary
-from midflight.journal.lease import ProcessIdentity, is_owned, lock, owner_of, owners
+from midflight.journal.database import shut_writers_out
+from midflight.journal.lease import is_owned, owner_of, owners
 from midflight.journal.memory import MemoryLines, keep
 from midflight.journal.people import full_name, person
+from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.schema import events, leases, messages, requests, sessions
 from midflight.journal.stored_options import needs, stored
 from midflight.options import Options
@@ -98,7 +100,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
         raise InvalidInput(
             f"{new.id!r} cannot be the id of a session", "letters, digits, - and _; 64 at most"
         )
-    lock(connection)
+    shut_writers_out(connection)
     for known in owners(connection, [new.id]):
         if is_owned(connection, known, here):
             raise LeaseHeld(new.id, owner_of(known))

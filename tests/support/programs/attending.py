@@ -7,7 +7,7 @@ import os
 import sys
 
 from midflight.client.client import connect
-from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.journal.process_identity import MACHINE_VARIABLE
 
 
 async def main() -> None:

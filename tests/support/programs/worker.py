@@ -19,7 +19,7 @@ import msgspec
 from midflight.agents import create
 from midflight.agents.base import Agent
 from midflight.host.sessions import SessionTable
-from midflight.journal.lease import MACHINE_VARIABLE
+from midflight.journal.process_identity import MACHINE_VARIABLE
 from midflight.options import Options
 from midflight.testing import FakeModel, ModelRequest, Silence, Step, Text
 from midflight.worker import Worker
