@@ -42,7 +42,7 @@ class InboxReader:
         """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
         while self._journal.on_server:
             await survive(self._take, "a host cannot look at its inbox", StoreFailed)
-            await self._journal.until_called(LOOK_AGAIN_S)
+            await self._journal.until_inbox_changed(LOOK_AGAIN_S)
 
     async def close(self) -> None:
         """Leave the rest to the next owners."""
@@ -68,7 +68,7 @@ class InboxReader:
         except (HostGone, StoreFailed):
             pass  # whoever has the session takes the rest again: the next owner, or this one later
         else:
-            self._journal.call()  # more may have come meanwhile
+            self._journal.look_at_inbox()  # more may have come meanwhile
         finally:
             self._busy.discard(session)
 

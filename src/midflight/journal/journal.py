@@ -77,7 +77,7 @@ class Journal:
         self._here = here or ProcessIdentity.find()
         self.presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
-        self.work: asyncio.Event | None = None
+        self.work_waits: asyncio.Event | None = None
         self._labels: tuple[str, ...] = ()
         self._guest_lock = asyncio.Lock()
         self._guests: int | None = None
@@ -107,7 +107,7 @@ class Journal:
             self._database.close()
             raise
         if self._database.server is not None:
-            self.presence = Presence(self._database.server, self._id, self.work)
+            self.presence = Presence(self._database.server, self._id, self.work_waits)
 
     async def __aenter__(self) -> Self:
         """Open it."""
@@ -216,7 +216,7 @@ class Journal:
 
     async def until_beat(self) -> None:
         """Wait until a beat is due: it is time, or what it tells has changed."""
-        await self._until(lambda presence: presence.changed, hosts.BEAT_S)
+        await self._until(lambda presence: presence.lock_changed, hosts.BEAT_S)
 
     @property
     def machine(self) -> str:
@@ -228,13 +228,13 @@ class Journal:
         """Whether hosts of other machines can have this journal too."""
         return self.presence is not None
 
-    async def until_called(self, seconds: float) -> None:
+    async def until_inbox_changed(self, seconds: float) -> None:
         """Wait until the `inbox` may have something for this host, or for so long."""
-        await self._until(lambda presence: presence.called, seconds)
+        await self._until(lambda presence: presence.inbox_changed, seconds)
 
-    async def until_read(self, seconds: float) -> None:
+    async def until_readers_changed(self, seconds: float) -> None:
         """Wait until other `readers` may be there than before, or for so long."""
-        await self._until(lambda presence: presence.read, seconds)
+        await self._until(lambda presence: presence.readers_changed, seconds)
 
     async def _until(self, which: Callable[[Presence], asyncio.Event], seconds: float) -> None:
         """Wait until something is set, or for so long; it is not set any more then."""
@@ -244,10 +244,10 @@ class Journal:
                 await event.wait()
         event.clear()
 
-    def call(self) -> None:
+    def look_at_inbox(self) -> None:
         """Have the inbox looked at again."""
         if self.presence is not None:
-            self.presence.called.set()
+            self.presence.inbox_changed.set()
 
     async def leave(self) -> None:
         """Give back all leases; this process is no host any more.

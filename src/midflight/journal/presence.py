@@ -44,27 +44,30 @@ _ID = re.compile("[0-9a-f]{32}")
 class Presence:
     """Holds an advisory lock for a process, and hears when it is called.
 
-    ``lock`` is the lock's key while it is held, None while it is not, and ``changed`` is set
-    whenever that has changed. ``called`` and ``read`` are set when somebody calls about commands,
-    or about who reads along, or may have unheard. So is ``work``, if there is one, when a session
-    begins to wait for a worker.
+    ``lock`` is the lock's key while it is held, None while it is not, and ``lock_changed`` is set
+    whenever that has changed. ``inbox_changed`` and ``readers_changed`` are set when somebody calls
+    about commands, or about who reads along, or may have unheard. So is ``work_waits``, if there is
+    one, when a session begins to wait for a worker.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Any], id: str, work: asyncio.Event | None = None
+        self,
+        parameters: Mapping[str, Any],
+        id: str,
+        work_waits: asyncio.Event | None = None,
     ) -> None:
         """``parameters`` are those of its connection; its key and channel follow from its id."""
-        self.work = work
+        self.work_waits = work_waits
         self.lock: int | None = None
-        self.changed = asyncio.Event()
-        self.called = asyncio.Event()
-        self.read = asyncio.Event()
+        self.lock_changed = asyncio.Event()
+        self.inbox_changed = asyncio.Event()
+        self.readers_changed = asyncio.Event()
         self.id = id
         self._parameters = parameters
         self._users = 0
         self._keeping: asyncio.Task[None] | None = None
         self._ending = TaskSet()
-        self._settled: dict[str, asyncio.Event] = {}
+        self._awaited: dict[str, asyncio.Event] = {}
         self._streams: dict[str, Callable[[str | None], None]] = {}
         self._there = asyncio.Event()
 
@@ -119,7 +122,7 @@ class Presence:
             # Shared, for the server may not yet know that the connection before is dead.
             await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self.id)])
             await connection.execute(f"LISTEN {channel(self.id)}")
-            if self.work is not None:
+            if self.work_waits is not None:
                 await connection.execute(f"LISTEN {WORKERS}")
             self._hold(key(self.id))
             try:
@@ -127,15 +130,15 @@ class Presence:
                 async for call in connection.notifies():
                     if call.channel != WORKERS:
                         self._hear(call.payload)
-                    elif self.work is not None:
-                        self.work.set()
+                    elif self.work_waits is not None:
+                        self.work_waits.set()
             finally:
                 self._hold(None)
                 self._look_everywhere()
 
     def _hold(self, lock: int | None) -> None:
         self.lock = lock
-        self.changed.set()
+        self.lock_changed.set()
         if lock is None:
             self._there.clear()
         else:
@@ -143,10 +146,10 @@ class Presence:
 
     def _look_everywhere(self) -> None:
         """Calls may have gone unheard: what hangs on them is looked at, and streams have a gap."""
-        for each in (self.called, self.read, *self._settled.values()):
+        for each in (self.inbox_changed, self.readers_changed, *self._awaited.values()):
             each.set()
-        if self.work is not None:
-            self.work.set()
+        if self.work_waits is not None:
+            self.work_waits.set()
         for hear in [*self._streams.values()]:
             hear(None)
 
@@ -154,11 +157,11 @@ class Presence:
         """A call is about commands, who reads along, a command that is done, or a stream."""
         kind, rest = payload[:1], payload[1:]
         if kind == "":
-            self.called.set()
+            self.inbox_changed.set()
         elif kind == "r":
-            self.read.set()
-        elif kind == "s" and rest in self._settled:
-            self._settled[rest].set()
+            self.readers_changed.set()
+        elif kind == "s" and rest in self._awaited:
+            self._awaited[rest].set()
         elif kind == "d":
             stream, _, piece = rest.partition(":")
             if (hear := self._streams.get(stream)) is not None:
@@ -180,11 +183,11 @@ class Presence:
     def awaiting(self) -> Iterator[tuple[str, asyncio.Event]]:
         """Enter where to reply to, and what is set when a reply has come, or may be unheard."""
         token, event = uuid.uuid4().hex, asyncio.Event()
-        self._settled[token] = event
+        self._awaited[token] = event
         try:
             yield f"{self.id}:{token}", event
         finally:
-            del self._settled[token]
+            del self._awaited[token]
 
     @contextlib.contextmanager
     def hearing(self, stream: str, hear: Callable[[str | None], None]) -> Iterator[None]:

@@ -91,7 +91,7 @@ class Worker(Host):
             hint="name a postgresql:// URL; on one machine: midflight run -d",
         )
         Authorizer.of_this_process(self._journal).check_working()
-        self._journal.work = changed
+        self._journal.work_waits = changed
         self._ends = contextlib.AsyncExitStack()
         self._places = Places(self._journal, self._sessions, offer, changed, self._service.is_read)
 
