@@ -21,6 +21,10 @@ MAX_DIFF_CHARS = 500_000
 """How much of a diff an answer has."""
 
 
+WorktreeAction = Literal["merge", "branch", "discard"]
+"""What can become of a worktree."""
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True, tag_field="asks"):
     """What all questions are."""
 
@@ -53,7 +57,7 @@ class AskWorktreeDiff(Question, frozen=True, kw_only=True, tag="worktree.diff"):
 class DoWorktree(Question, frozen=True, kw_only=True, tag="worktree.do"):
     """Merge it, have its ``branch`` hold all of it, also as ``name``, or discard it."""
 
-    action: Literal["merge", "branch", "discard"]
+    action: WorktreeAction
     name: str = ""
 
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -34,7 +34,7 @@ from midflight.git.repository import (
 )
 from midflight.info import Outcome, SessionInfo
 from midflight.lineage import inside
-from midflight.questions import AskWorktree, AskWorktreeDiff, DoWorktree, Question
+from midflight.questions import AskWorktree, AskWorktreeDiff, DoWorktree, Question, WorktreeAction
 from midflight.state.session import BUSY
 
 T = TypeVar("T")
@@ -83,40 +83,6 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     damaged: str = ""
 
 
-class SessionWorktree(NamedTuple):
-    """A worktree, and the sessions whose folder is in it, the one that is meant first."""
-
-    tree: Worktree
-    sessions: Sequence[SessionInfo]
-
-    @property
-    def name(self) -> str:
-        """What a person calls it: its session, or the worktree where there is none."""
-        return self.sessions[0].name if self.sessions else self.tree.name
-
-    async def row(self) -> WorktreeRow:
-        """Return what there is to say of it; one that is damaged is no other's concern."""
-        tree = self.tree
-        commits, files, damaged = 0, 0, ""
-        if not tree.gone:
-            try:
-                commits = await ahead(tree, await base_of(tree))
-                files = await uncommitted(tree.folder)
-            except MidflightError as error:
-                damaged = error.message
-        return WorktreeRow(
-            worktree=tree.name,
-            branch=tree.on,
-            origin=tree.origin,
-            folder=str(tree.folder),
-            gone=tree.gone,
-            commits=commits,
-            uncommitted=files,
-            sessions={info.name: info.status for info in self.sessions},
-            damaged=damaged,
-        )
-
-
 class Sessions(Protocol):
     """What is needed of whoever knows the sessions: `midflight.client.Client` has it all."""
 
@@ -149,6 +115,143 @@ class Sessions(Protocol):
         ...
 
 
+class SessionWorktree(Protocol):
+    """A session's worktree, wherever it is, and what can be done with it."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Its folder, if that is on this machine."""
+        ...
+
+    async def row(self) -> WorktreeRow:
+        """Return what there is to say of it."""
+        ...
+
+    async def diff(self) -> Diff:
+        """Return what a merge would bring, with what is not committed yet; it may be cut.
+
+        Raises `NotAllowed` where a session works there that may not be read here.
+        """
+        ...
+
+    async def do(
+        self, action: WorktreeAction, *, name: str = "", tell: bool = False
+    ) -> WorktreeOutcome:
+        """Merge it where it came from, hand its branch over for a pull request, or discard it.
+
+        The branch has all of it then, also as ``name`` if that is set. What is discarded ends its
+        agents, and leaves a snapshot of all that is only there. With ``tell`` the session gets a
+        message about what conflicts in a merge. Raises `NotAllowed`, or `Conflict` while a session
+        is at work there.
+        """
+        ...
+
+
+class LocalWorktree(NamedTuple):
+    """A worktree of this machine, and the sessions whose folder is in it: first the one meant."""
+
+    tree: Worktree
+    sessions: Sequence[SessionInfo]
+    client: Sessions
+
+    @property
+    def name(self) -> str:
+        """That of its session, or of the worktree where there is none."""
+        return self.sessions[0].name if self.sessions else self.tree.name
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return self.tree.folder
+
+    async def row(self) -> WorktreeRow:
+        """Return what there is to say of it; one that is damaged is no other's concern."""
+        tree = self.tree
+        commits, files, damaged = 0, 0, ""
+        if not tree.gone:
+            try:
+                commits = await ahead(tree, await base_of(tree))
+                files = await uncommitted(tree.folder)
+            except MidflightError as error:
+                damaged = error.message
+        return WorktreeRow(
+            worktree=tree.name,
+            branch=tree.on,
+            origin=tree.origin,
+            folder=str(tree.folder),
+            gone=tree.gone,
+            commits=commits,
+            uncommitted=files,
+            sessions={info.name: info.status for info in self.sessions},
+            damaged=damaged,
+        )
+
+    async def diff(self) -> Diff:
+        """See `SessionWorktree.diff`."""
+        ids = [info.id for info in self.sessions]
+        if await self.client.readable(ids) != ids:
+            raise NotAllowed("an agent reads only what it has begun", "ask the user")
+        if self.tree.gone:
+            raise Conflict(
+                f"the folder {self.tree.folder} is gone",
+                f"what was committed is in its branch: git diff ...{self.tree.branch}",
+            )
+        return await diff(self.tree.folder, [await base_of(self.tree)])
+
+    async def do(
+        self, action: WorktreeAction, *, name: str = "", tell: bool = False
+    ) -> WorktreeOutcome:
+        """See `SessionWorktree.do`."""
+        await self._check()
+        if action == "merge":
+            return await self._merge(tell=tell)
+        if action == "branch":
+            ready = await merging.hand_over(self.tree, self.name, name)
+            outcome = self._outcome("branch", commit=ready.commit, command=ready.command)
+            return msgspec.structs.replace(outcome, branch=ready.branch)
+        for info in self.sessions:
+            if info.host is not None:
+                await self.client.carry_out(info.id, c.Close())
+        discarded = await discarding.discard(self.tree)
+        return self._outcome("discard", commit=discarded.commit, snapshot=discarded.snapshot)
+
+    async def _merge(self, *, tell: bool) -> WorktreeOutcome:
+        merged = await merging.merge(self.tree, self.name)
+        outcome = self._outcome(
+            "merge",
+            commit=merged.commit,
+            into=merged.into.branch,
+            folder=shown(merged.into.folder),
+            new=merged.new,
+            conflicts=[shown(path) for path in merged.conflicts],
+        )
+        return await _told(outcome, self.sessions, self.client) if tell else outcome
+
+    async def _check(self) -> None:
+        """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
+        for info in self.sessions:
+            await self.client.check(info.id, c.Close())
+            if info.status in BUSY:
+                raise Conflict(
+                    f"session {info.name} is at work in the worktree ({info.status})",
+                    f"wait for it, or midflight interrupt {quote(info.name)}",
+                )
+
+    def _outcome(self, action: str, **fields: Any) -> WorktreeOutcome:
+        return WorktreeOutcome(
+            action=action,
+            session=self.sessions[0].name if self.sessions else "",
+            worktree=self.tree.name,
+            branch=self.tree.branch,
+            **fields,
+        )
+
+
 class FarWorktree(NamedTuple):
     """The worktree of a session on another machine: what is to be done there is asked of it."""
 
@@ -157,27 +260,45 @@ class FarWorktree(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """That of the session."""
         return self.info.name
 
+    @property
+    def folder(self) -> None:
+        """It is not on this machine."""
+
     async def row(self) -> WorktreeRow:
-        """Return what there is to say of it."""
+        """See `SessionWorktree.row`."""
         return await self.client.ask(self.info.id, AskWorktree(), WorktreeRow)
 
     async def diff(self) -> Diff:
-        """Return what a merge would bring; it may be cut."""
+        """See `SessionWorktree.diff`."""
         return await self.client.ask(self.info.id, AskWorktreeDiff(), Diff)
 
     async def do(
-        self, action: Literal["merge", "branch", "discard"], name: str = ""
+        self, action: WorktreeAction, *, name: str = "", tell: bool = False
     ) -> WorktreeOutcome:
-        """Have it merged, handed over or discarded."""
+        """See `SessionWorktree.do`."""
         await self.client.check(self.info.id, c.Close())  # its host looks again
-        verb = DoWorktree(action=action, name=name)
-        return await self.client.ask(self.info.id, verb, WorktreeOutcome)
+        question = DoWorktree(action=action, name=name)
+        outcome = await self.client.ask(self.info.id, question, WorktreeOutcome)
+        return await _told(outcome, [self.info], self.client) if tell else outcome
 
 
-AnyWorktree = SessionWorktree | FarWorktree
+async def _told(
+    merged: WorktreeOutcome, sessions: Sequence[SessionInfo], client: Sessions
+) -> WorktreeOutcome:
+    """Tell the first of some sessions of the conflicts, if there are some."""
+    if not (merged.conflicts and sessions):
+        return merged
+    text = (
+        f"Your branch {merged.branch} conflicts with"
+        f" {merged.into} in: {merging.listed(merged.conflicts)}."
+        f" Merge {merged.into} into your branch in your folder, resolve the"
+        " conflicts, commit, and say when it is done."
+    )
+    await client.carry_out(sessions[0].id, c.Send(text=text))
+    return msgspec.structs.replace(merged, told=True)
 
 
 def setup_command() -> str | None:
@@ -218,29 +339,29 @@ async def own_worktree(
 
 
 class SessionWorktrees:
-    """What can be done with the worktrees of sessions."""
+    """Finds the worktrees of sessions."""
 
     def __init__(self, client: Sessions) -> None:
         """``client`` has been entered."""
         self._client = client
 
-    async def all(self, here: Path) -> list[SessionWorktree]:
+    async def all(self, here: Path) -> list[LocalWorktree]:
         """Return the worktrees of the repository that a folder belongs to, with their sessions."""
         trees = await (await Repository.of(here)).worktrees()
         infos = await self._client.neighbours()
-        return [_with_sessions(tree, infos) for tree in trees]
+        return [self._with_sessions(tree, infos) for tree in trees]
 
-    async def listed(self, here: Path) -> list[SessionWorktree]:
+    async def listed(self, here: Path) -> list[LocalWorktree]:
         """Return the same, with those sessions alone that may be read here."""
         found = await self.all(here)
         ids = [info.id for worktree in found for info in worktree.sessions]
         readable = await self._client.readable(ids)
         return [
-            SessionWorktree(each.tree, [info for info in each.sessions if info.id in readable])
+            each._replace(sessions=[info for info in each.sessions if info.id in readable])
             for each in found
         ]
 
-    async def find(self, name: str | None, here: Path) -> AnyWorktree:
+    async def find(self, name: str | None, here: Path) -> SessionWorktree:
         """Return the worktree of a session, or the one with a name in the repository ``here``.
 
         Without a name it is the one that this folder is in, or that of the newest session that has
@@ -254,7 +375,7 @@ class SessionWorktrees:
             return await self._named(name, here)
         return await self.of(info, here)
 
-    async def of(self, info: SessionInfo, here: Path) -> AnyWorktree:
+    async def of(self, info: SessionInfo, here: Path) -> SessionWorktree:
         """Return the worktree of a session. Raises `Conflict` if it has none here.
 
         Whether one on another machine has one is seen when it is asked.
@@ -272,7 +393,7 @@ class SessionWorktrees:
                 f"session {info.name} has no worktree of its own: it works in {info.cwd}",
                 "a new one gets one with --worktree",
             )
-        worktree = _with_sessions(tree, await self._client.neighbours(), info.id)
+        worktree = self._with_sessions(tree, await self._client.neighbours(), info.id)
         if info.id not in {each.id for each in worktree.sessions}:
             raise Conflict(
                 f"the worktree of session {info.name} is gone; another one has its folder",
@@ -280,14 +401,14 @@ class SessionWorktrees:
             )
         return worktree
 
-    async def _named(self, name: str, here: Path) -> SessionWorktree:
+    async def _named(self, name: str, here: Path) -> LocalWorktree:
         with contextlib.suppress(Conflict):  # a folder without git has none either
             for each in await self.all(here):
                 if each.tree.name in {name, slug(name)}:
                     return each
         raise NotFound(f"no session and no worktree here is called {name!r}", "midflight ls --all")
 
-    async def _latest(self, here: Path) -> SessionWorktree:
+    async def _latest(self, here: Path) -> LocalWorktree:
         worktrees = await self.all(here)
         inside = [each for each in worktrees if is_in(here, each.tree.folder)]
         taken = [each for each in worktrees if each.sessions]
@@ -299,95 +420,13 @@ class SessionWorktrees:
             "midflight worktree ls; midflight run --worktree begins one",
         )
 
-    # Verbs --------------------------------------------------------------------------------
-
-    async def diff(self, worktree: AnyWorktree) -> Diff:
-        """Return what a merge would bring, with what is not committed yet.
-
-        Raises `NotAllowed` where a session works there that may not be read here.
-        """
-        if isinstance(worktree, FarWorktree):
-            return await worktree.diff()
-        ids = [info.id for info in worktree.sessions]
-        if await self._client.readable(ids) != ids:
-            raise NotAllowed("an agent reads only what it has begun", "ask the user")
-        if worktree.tree.gone:
-            raise Conflict(
-                f"the folder {worktree.tree.folder} is gone",
-                f"what was committed is in its branch: git diff ...{worktree.tree.branch}",
-            )
-        return await diff(worktree.tree.folder, [await base_of(worktree.tree)])
-
-    async def merge(self, worktree: AnyWorktree, *, tell: bool) -> WorktreeOutcome:
-        """Merge it where it came from; with ``tell`` its session gets a message about conflicts."""
-        if isinstance(worktree, FarWorktree):
-            outcome = await worktree.do("merge")
-            return await self._told(outcome, [worktree.info], tell=tell)
-        await self._check(worktree)
-        merged = await merging.merge(worktree.tree, worktree.name)
-        outcome = _outcome(
-            "merge",
-            worktree,
-            commit=merged.commit,
-            into=merged.into.branch,
-            folder=shown(merged.into.folder),
-            new=merged.new,
-            conflicts=[shown(path) for path in merged.conflicts],
-        )
-        return await self._told(outcome, worktree.sessions, tell=tell)
-
-    async def _told(
-        self, merged: WorktreeOutcome, sessions: Sequence[SessionInfo], *, tell: bool
-    ) -> WorktreeOutcome:
-        """Tell the first of some sessions of the conflicts, if there are some."""
-        if not (merged.conflicts and tell and sessions):
-            return merged
-        text = (
-            f"Your branch {merged.branch} conflicts with"
-            f" {merged.into} in: {merging.listed(merged.conflicts)}."
-            f" Merge {merged.into} into your branch in your folder, resolve the"
-            " conflicts, commit, and say when it is done."
-        )
-        await self._client.carry_out(sessions[0].id, c.Send(text=text))
-        return msgspec.structs.replace(merged, told=True)
-
-    async def branch(self, worktree: AnyWorktree, name: str = "") -> WorktreeOutcome:
-        """Have its branch hold all of it, for a pull request; also as ``name`` if it is set."""
-        if isinstance(worktree, FarWorktree):
-            return await worktree.do("branch", name)
-        await self._check(worktree)
-        ready = await merging.hand_over(worktree.tree, worktree.name, name)
-        outcome = _outcome("branch", worktree, commit=ready.commit, command=ready.command)
-        return msgspec.structs.replace(outcome, branch=ready.branch)
-
-    async def discard(self, worktree: AnyWorktree) -> WorktreeOutcome:
-        """Throw it away, with a snapshot of all that is only there; its agents are ended."""
-        if isinstance(worktree, FarWorktree):
-            return await worktree.do("discard")
-        await self._check(worktree)
-        for info in worktree.sessions:
-            if info.host is not None:
-                await self._client.carry_out(info.id, c.Close())
-        discarded = await discarding.discard(worktree.tree)
-        return _outcome("discard", worktree, commit=discarded.commit, snapshot=discarded.snapshot)
-
-    async def _check(self, worktree: SessionWorktree) -> None:
-        """Raise `Conflict` while a session is at work there, `NotAllowed` where it is not ours."""
-        for info in worktree.sessions:
-            await self._client.check(info.id, c.Close())
-            if info.status in BUSY:
-                raise Conflict(
-                    f"session {info.name} is at work in the worktree ({info.status})",
-                    f"wait for it, or midflight interrupt {quote(info.name)}",
-                )
-
-
-def _with_sessions(
-    tree: Worktree, infos: Sequence[SessionInfo], meant: str = ""
-) -> SessionWorktree:
-    since = _made_at(tree.folder)
-    there = [each for each in infos if is_in(each.cwd, tree.folder) and each.created >= since]
-    return SessionWorktree(tree, sorted(there, key=lambda info: (info.id != meant, -info.created)))
+    def _with_sessions(
+        self, tree: Worktree, infos: Sequence[SessionInfo], meant: str = ""
+    ) -> LocalWorktree:
+        since = _made_at(tree.folder)
+        there = [each for each in infos if is_in(each.cwd, tree.folder) and each.created >= since]
+        there.sort(key=lambda info: (info.id != meant, -info.created))
+        return LocalWorktree(tree, there, self._client)
 
 
 def _made_at(folder: Path) -> float:
@@ -396,13 +435,3 @@ def _made_at(folder: Path) -> float:
         return (folder / ".git").stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _outcome(action: str, worktree: SessionWorktree, **fields: Any) -> WorktreeOutcome:
-    return WorktreeOutcome(
-        action=action,
-        session=worktree.sessions[0].name if worktree.sessions else "",
-        worktree=worktree.tree.name,
-        branch=worktree.tree.branch,
-        **fields,
-    )

@@ -115,20 +115,20 @@ async def test_worktree_is_merged_and_discarded_where_it_is(
     worktrees, here = SessionWorktrees(client), repo.folder
     found = await worktrees.of(await client.info(session.id), here)
     assert isinstance(found, FarWorktree)
-    assert "+by the session" in (await worktrees.diff(found)).diff
+    assert "+by the session" in (await found.diff()).diff
 
-    merged = await worktrees.merge(found, tell=True)
+    merged = await found.do("merge", tell=True)
     assert (merged.into, merged.told, (here / "new").exists()) == ("main", False, True)
     repo.commit("old", "two\n")
     repo.write("old", "three\n", at=tree.folder)
-    merged = await worktrees.merge(found, tell=True)
+    merged = await found.do("merge", tell=True)
     assert (merged.conflicts, merged.told) == (["old"], True)
     (told,) = of(e.MessageAccepted, await client.history(session.id))
     assert told.text.startswith(f"Your branch {tree.branch} conflicts with main in: old.")
     await until(session, e.TurnEnded)
 
-    assert (await worktrees.branch(found, "fix/old")).branch == "fix/old"
-    await worktrees.discard(found)
+    assert (await found.do("branch", name="fix/old")).branch == "fix/old"
+    await found.do("discard")
     assert not tree.folder.exists()
     assert (await client.info(session.id)).status == "closed"
     assert answered[0] == "AskWorktreeDiff"

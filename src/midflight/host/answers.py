@@ -64,17 +64,13 @@ class Answers:
                 return await self._service.agent(session)
             case q.AskDiff(paths=paths):
                 return (await self._service.diff(session, paths)).cut(q.MAX_DIFF_CHARS)
-        worktrees, info = SessionWorktrees(here), await self._service.info(session, exact=True)
-        worktree = await worktrees.of(info, Path(info.cwd))
+        info = await self._service.info(session, exact=True)
+        worktree = await SessionWorktrees(here).of(info, Path(info.cwd))
         match question:
             case q.AskWorktreeDiff():
-                return (await worktrees.diff(worktree)).cut(q.MAX_DIFF_CHARS)
-            case q.DoWorktree(action="merge"):
-                return await worktrees.merge(worktree, tell=False)
-            case q.DoWorktree(action="branch", name=name):
-                return await worktrees.branch(worktree, name)
-            case q.DoWorktree():
-                return await worktrees.discard(worktree)
+                return (await worktree.diff()).cut(q.MAX_DIFF_CHARS)
+            case q.DoWorktree(action=action, name=name):
+                return await worktree.do(action, name=name)
         return await worktree.row()
 
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import Literal
 
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.client.client import Client
 from midflight.info import SessionInfo
 from midflight.mcp.results import WorktreeResult
+from midflight.questions import WorktreeAction
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome
 
 MAX_CONFLICTS = 50
 """How many files are named at most."""
 
 
-async def take_over(
-    client: Client, info: SessionInfo, action: Literal["merge", "branch", "discard"]
-) -> WorktreeResult:
+async def take_over(client: Client, info: SessionInfo, action: WorktreeAction) -> WorktreeResult:
     """Merge, hand over or discard the worktree of a session. Raises `Conflict` if it has none."""
-    worktrees = SessionWorktrees(client)
-    worktree = await worktrees.of(info, current_folder(needed=False))
-    if action == "merge":
-        done = await worktrees.merge(worktree, tell=True)
-    elif action == "branch":
-        done = await worktrees.branch(worktree)
-    else:
-        done = await worktrees.discard(worktree)
+    worktree = await SessionWorktrees(client).of(info, current_folder(needed=False))
+    done = await worktree.do(action, tell=True)
     return WorktreeResult(
         session=info.name,
         action=action,

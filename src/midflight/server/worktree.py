@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from midflight.errors import InvalidInput
 from midflight.git.repository import branch_of
 from midflight.host.http.app import as_json, body_of, decoded, who_asks
 from midflight.host.http.operations import ApiRoute, Operation
+from midflight.questions import WorktreeAction
 from midflight.worktrees import SessionWorktrees, WorktreeOutcome, WorktreeRow
 
 
@@ -24,7 +24,7 @@ class WorktreeCommand(msgspec.Struct, forbid_unknown_fields=True):
     about what conflicts in a ``merge``.
     """
 
-    action: Literal["merge", "branch", "discard"]
+    action: WorktreeAction
     name: str = ""
     tell: bool = True
 
@@ -55,14 +55,7 @@ def worktree_routes(client: Client) -> list[ApiRoute]:
         info = await client.info(request.path_params["session"])
         worktrees = SessionWorktrees(client.speaking_for(who_asks(request)))
         worktree = await worktrees.of(info, Path(info.cwd))
-        match verb.action:
-            case "merge":
-                outcome = await worktrees.merge(worktree, tell=verb.tell)
-            case "branch":
-                outcome = await worktrees.branch(worktree, verb.name)
-            case "discard":
-                outcome = await worktrees.discard(worktree)
-        return as_json(outcome)
+        return as_json(await worktree.do(verb.action, name=verb.name, tell=verb.tell))
 
     path = "/sessions/{session}/worktree"
     return [ApiRoute(path, show, _SHOW), ApiRoute(path, do, _DO, "POST")]

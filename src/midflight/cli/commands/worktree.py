@@ -16,7 +16,6 @@ from midflight.client.client import connect
 from midflight.errors import InvalidInput
 from midflight.git.merge import listed
 from midflight.worktrees import (
-    AnyWorktree,
     SessionWorktree,
     SessionWorktrees,
     WorktreeOutcome,
@@ -43,16 +42,11 @@ async def _worktree(args: argparse.Namespace) -> int:
             return 0
         worktree = await worktrees.find(args.session, here)
         if args.action == "diff":
-            diff = await worktrees.diff(worktree)
+            diff = await worktree.diff()
             text = json_line(msgspec.json.encode(diff._asdict()))
             write(text if args.json else _diff(diff.diff))
             return 0
-        if args.action == "merge":
-            done = await worktrees.merge(worktree, tell=not args.no_message)
-        elif args.action == "branch":
-            done = await worktrees.branch(worktree, args.name or "")
-        else:
-            done = await worktrees.discard(worktree)
+        done = await worktree.do(args.action, name=args.name or "", tell=not args.no_message)
     write(json_line(msgspec.json.encode(done)) if args.json else _report(done, worktree))
     return 1 if done.conflicts else 0
 
@@ -93,7 +87,7 @@ def _diff(text: str) -> list[Fragment]:
     return [(styles.get(line[:1], ""), f"{line}\n") for line in text.split("\n") if text]
 
 
-def _report(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
+def _report(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
     """Return what came of it, and what can be done next."""
     if done.action == "discard":
         return _discarded(done)
@@ -111,7 +105,7 @@ def _report(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
     return f"{text}To throw the worktree away: midflight worktree discard {_named(worktree)}\n"
 
 
-def _conflicting(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
+def _conflicting(done: WorktreeOutcome, worktree: SessionWorktree) -> str:
     name, into = _named(worktree), one_line(done.into)
     text = (
         f"{done.branch} conflicts with {into} in: {listed(done.conflicts)}\n"
@@ -122,8 +116,8 @@ def _conflicting(done: WorktreeOutcome, worktree: AnyWorktree) -> str:
             f"{one_name(worktree.name)} was told to merge {into} into its branch."
             f" To follow it: midflight attach {name}\n"
         )
-    elif isinstance(worktree, SessionWorktree):
-        folder = quote(one_line(str(worktree.tree.folder), 1000))
+    elif worktree.folder is not None:
+        folder = quote(one_line(str(worktree.folder), 1000))
         text += f"To resolve it: git -C {folder} merge {quote(into)}\n"
     return f"{text}When it is resolved: midflight worktree merge {name}\n"
 
@@ -138,5 +132,5 @@ def _discarded(done: WorktreeOutcome) -> str:
     )
 
 
-def _named(worktree: AnyWorktree) -> str:
+def _named(worktree: SessionWorktree) -> str:
     return quote(one_name(worktree.name))
