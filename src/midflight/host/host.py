@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -24,10 +24,10 @@ from midflight.host.http.unix import UnixListener
 from midflight.host.inbox import InboxReader
 from midflight.host.recovery import recover_all
 from midflight.host.service import SessionService
-from midflight.host.sessions import OnSession, SessionTable
+from midflight.host.sessions import HostSetup, OnSession, Rationing, SessionTable
 from midflight.host.warm_pool import AgentFactory, WarmAgents
 from midflight.images import Image
-from midflight.journal import Journal, Offer
+from midflight.journal import Journal
 from midflight.options import Options, SessionOptions, documented
 from midflight.session.image_files import ImageSource, read_images
 from midflight.session.session import Session
@@ -56,8 +56,7 @@ class Host:
         on_session: OnSession | None = None,
         kind: HostKind | None = None,
         taking: bool = False,
-        offer: Offer | None = None,
-        on_place: Callable[[], None] | None = None,
+        rationing: Rationing | None = None,
         work: Path | None = None,
         setup: str | None = None,
     ) -> None:
@@ -67,24 +66,16 @@ class Host:
         ``on_session`` is called with each session that begins or is resumed here, before its agent
         starts. ``kind`` is what this host is like, that of this process if not given: whoever
         needs that kind gets its warm agents. One that is ``taking``, in the background, takes their
-        sessions without a warm agent too. ``offer`` and ``on_place`` are a worker's, see
+        sessions without a warm agent too. ``rationing`` is a worker's, see
         `midflight.worker`. ``work`` is the folder for the checkouts of sessions with a repository,
         default: one in the user's data folder; ``setup`` prepares those that name nothing else, see
         `Options.setup`.
         """
         self._journal = Journal(journal)
         self._warm = WarmAgents(agent, lambda: self._journal.on_server)
-        self._offer = offer
-        self._sessions = SessionTable(
-            self._journal,
-            self._warm,
-            agent,
-            on_session,
-            on_place=on_place,
-            offer=offer,
-            work=work,
-            setup=setup,
-        )
+        self._offer = rationing and rationing.offer
+        made_with = HostSetup(agent, on_session, rationing, work, setup)
+        self._sessions = SessionTable(self._journal, self._warm, made_with)
         self._service = SessionService(
             self._journal, self._sessions, self._warm, kind, taking=taking
         )

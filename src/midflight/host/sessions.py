@@ -8,6 +8,7 @@ import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,6 +40,31 @@ OnSession = Callable[[Session], None]
 """Called with each session of a host before it is entered."""
 
 
+class Rationing(NamedTuple):
+    """What a worker is beside a host: what it is there for, and who gives its places.
+
+    ``offer`` bounds what sessions get of this process's environment. Those that have a label begin
+    no turn by themselves: ``on_place`` is called when one wants a place, or has one no more.
+    """
+
+    offer: Offer
+    on_place: Callable[[], None]
+
+
+class HostSetup(NamedTuple):
+    """What all sessions of a host are made with.
+
+    ``on_session`` is called with each before it is entered, ``rationing`` is a worker's. ``work``
+    is the folder for checkouts, and ``setup`` prepares those of sessions that name nothing else.
+    """
+
+    agent: AgentFactory
+    on_session: OnSession | None = None
+    rationing: Rationing | None = None
+    work: Path | None = None
+    setup: str | None = None
+
+
 class SessionTable:
     """Knows the live sessions of a host by their ids, and lets each begin, resume and end once.
 
@@ -46,34 +72,16 @@ class SessionTable:
     the host ends: no session comes any more.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        warm: WarmAgents,
-        agent: AgentFactory,
-        on_session: OnSession | None = None,
-        *,
-        on_place: Callable[[], None] | None = None,
-        offer: Offer | None = None,
-        work: Path | None = None,
-        setup: str | None = None,
-    ) -> None:
-        """Begin without a session; the journal is open before there is one.
-
-        ``on_place`` and ``offer`` are a worker's: the one is for sessions that have a label, see
-        `Session`, the other bounds what they get of this process's environment. ``work`` is the
-        folder for checkouts, and ``setup`` what prepares those of sessions that name nothing else.
-        """
+    def __init__(self, journal: Journal, warm: WarmAgents, setup: HostSetup) -> None:
+        """Begin without a session; the journal is open before there is one."""
+        rationing = setup.rationing
         self.changed = asyncio.Event()
         self.closing = False
-        self.secrets = SessionSecrets(None if offer is None else offer.variables)
+        self.secrets = SessionSecrets(rationing and rationing.offer.variables)
         self._journal = journal
         self._warm = warm
-        self._agent = agent
-        self._on_session = on_session
-        self._on_place = on_place
-        self._work = work
         self._setup = setup
+        self._on_place = rationing and rationing.on_place
         self._live: dict[str, Session] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._lost: set[str] = set()
@@ -140,14 +148,14 @@ class SessionTable:
                 lambda: Session(
                     options,
                     task,
-                    self._agent,
+                    self._setup.agent,
                     record=record,
                     ready=ready,
                     who=beginning.who,
                     terminal=beginning.terminal,
                     await_agent=await_agent,
                     images=beginning.images,
-                    work=self._work,
+                    work=self._setup.work,
                 ),
                 record,
                 beginning.terminal,
@@ -210,12 +218,12 @@ class SessionTable:
         return await self._enter(
             lambda: Session(
                 options,
-                agent=self._agent,
+                agent=self._setup.agent,
                 record=record,
                 past=past,
                 terminal=terminal,
                 on_place=None if row.label is None else self._on_place,
-                work=self._work,
+                work=self._setup.work,
                 repository=row.repository,
             ),
             record,
@@ -280,7 +288,7 @@ class SessionTable:
         """
         if options.repo is None or options.setup is not None or parent:
             return options
-        return msgspec.structs.replace(options, setup=self._setup)
+        return msgspec.structs.replace(options, setup=self._setup.setup)
 
     async def _enter(
         self, make: Callable[[], Session], record: Record, terminal: Mapping[str, str] | None
@@ -289,8 +297,8 @@ class SessionTable:
         try:
             self._check_open()
             session = make()
-            if self._on_session is not None:
-                self._on_session(session)
+            if self._setup.on_session is not None:
+                self._setup.on_session(session)
             await self._starts.enter(session)
         except BaseException:
             await record.close()

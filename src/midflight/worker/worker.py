@@ -19,7 +19,7 @@ from midflight.git.location import work_root
 from midflight.host import Host
 from midflight.host.host import PARK_AFTER_S
 from midflight.host.secrets import servers_of_environment
-from midflight.host.sessions import OnSession
+from midflight.host.sessions import OnSession, Rationing
 from midflight.host.warm_pool import AgentFactory
 from midflight.journal import Offer
 from midflight.journal.waiting import check_label, check_shared
@@ -80,8 +80,7 @@ class Worker(Host):
             park_after=park_after,
             agent=agent,
             on_session=on_session,
-            offer=offer,
-            on_place=changed.set,
+            rationing=Rationing(offer, changed.set),
             work=work,
             setup=setup,
         )
