@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from midflight.cli.commands.workers import find, table
+from midflight.cli.commands.workers import table
 from midflight.errors import Conflict, InvalidOption, NotFound
 from midflight.info import WorkerInfo
+from midflight.journal.workers import choose_worker
 from midflight.worker import Worker
 
 
@@ -32,16 +33,16 @@ def test_list_says_who_is_there_and_what_they_do() -> None:
 
 
 def test_worker_is_named_by_its_machine_or_how_that_or_its_id_begins() -> None:
-    assert find("big", [BIG, BIGGER]) == BIG
-    assert find("bigg", [BIG, BIGGER]) == BIGGER
-    assert find("cc", [BIG, TWIN]) == TWIN
+    assert choose_worker("big", [BIG, BIGGER]) == BIG
+    assert choose_worker("bigg", [BIG, BIGGER]) == BIGGER
+    assert choose_worker("cc", [BIG, TWIN]) == TWIN
 
 
 def test_worker_that_is_not_meant_alone_or_dead_is_none() -> None:
     with pytest.raises(Conflict, match="2 workers are called 'big'"):
-        find("big", [BIG, TWIN])
+        choose_worker("big", [BIG, TWIN])
     with pytest.raises(NotFound, match="no worker is called 'gone'"):
-        find("gone", [BIG, DEAD])
+        choose_worker("gone", [BIG, DEAD])
 
 
 @pytest.mark.parametrize(

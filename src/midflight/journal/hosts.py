@@ -28,7 +28,6 @@ from sqlalchemy import (
 from midflight._util.process_id import lives
 from midflight.errors import Conflict, LeaseLost
 from midflight.journal.database import AnyRow, shut_writers_out
-from midflight.journal.presence import WORKERS
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import SCHEMA_VERSION, hosts, leases, sessions
@@ -73,8 +72,8 @@ def ask_server(connection: Connection) -> Server | None:
     return Server(float(now), float(up_s), frozenset(locks))
 
 
-def _wall(connection: Connection) -> float | None:
-    """Return the server's time."""
+def server_time(connection: Connection) -> float | None:
+    """Return the server's time, if there is a server."""
     if connection.dialect.name == "sqlite":
         return None
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
@@ -135,7 +134,7 @@ def register(
 
     One with an ``offer`` is a worker. Raises `Conflict` where its sessions could not go on there.
     """
-    now = _wall(connection) or time.time()
+    now = server_time(connection) or time.time()
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     row |= {
         "writes": SCHEMA_VERSION,
@@ -174,7 +173,7 @@ def beat(connection: Connection, host: str, **more: int | None) -> None:
 
     Raises `LeaseLost` if others have declared it dead, and forgotten it.
     """
-    now = _wall(connection) or time.time()
+    now = server_time(connection) or time.time()
     done = connection.execute(
         update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now, **more)
     )
@@ -229,18 +228,6 @@ def _drain_s(host: AnyRow, server: Server | None) -> float | None:
         return None
     left: float = host.drain_by - server.now
     return max(0.0, left)
-
-
-def drain(connection: Connection, host: str, within: float | None) -> None:
-    """Have a worker claim no more, and end what still runs after so many seconds; None: undo it.
-
-    It is called, to look at once.
-    """
-    now = _wall(connection) or time.time()
-    by = None if within is None else now + within
-    values = {"draining": within is not None, "drain_by": by}
-    connection.execute(update(hosts).where(hosts.c.id == host).values(**values))
-    connection.execute(select(func.pg_catalog.pg_notify(WORKERS, "")))
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

@@ -16,8 +16,18 @@ from sqlalchemy import Connection
 
 from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
-from midflight.info import SessionInfo
-from midflight.journal import hosts, lease, memory, people, policies, queries, waiting, writes
+from midflight.info import SessionInfo, WorkerInfo
+from midflight.journal import (
+    hosts,
+    lease,
+    memory,
+    people,
+    policies,
+    queries,
+    waiting,
+    workers,
+    writes,
+)
 from midflight.journal.base import Past
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
@@ -268,16 +278,17 @@ class Journal:
         """Return the hosts that are known, the living and the dead, the oldest first."""
         return await self._read(lambda c: hosts.list_hosts(c, self._here))
 
-    async def workers(self) -> list[HostRow]:
+    async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are known, the living and the dead, the oldest first."""
-        return await self._read(lambda c: waiting.list_workers(c, self._here))
+        rows = await self._read(lambda c: workers.list_workers(c, self._here))
+        return [workers.as_info(row) for row in rows]
 
     async def drain(self, worker: str, within: float | None) -> None:
         """Have a worker, by its id, claim nothing more and give back its sessions.
 
         What still runs after ``within`` seconds is ended. None takes it back.
         """
-        await self._writer.do(lambda c: hosts.drain(c, worker, within))
+        await self._writer.do(lambda c: workers.drain(c, worker, within))
 
     async def forget(self, host: str) -> bool:
         """Remove a dead host, if it has left no session; tell whether it is gone."""

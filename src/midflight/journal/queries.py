@@ -23,8 +23,9 @@ from midflight.journal.policies import may_own
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow, Newest, SessionRow, from_json
 from midflight.journal.schema import events, hosts, leases, messages, requests, sessions
-from midflight.journal.waiting import count_ahead, list_workers, waits
+from midflight.journal.waiting import count_ahead, waits
 from midflight.journal.waits_for import waits_for
+from midflight.journal.workers import list_workers
 from midflight.state.rules import RULE_EVENTS, Rules
 from midflight.state.search import Found, Hit, hit
 from midflight.state.session import BUSY, State

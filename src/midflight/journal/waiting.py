@@ -10,16 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from midflight.errors import InvalidOption
 from midflight.journal import lease
 from midflight.journal.database import shut_writers_out
-from midflight.journal.hosts import Offer, list_hosts
+from midflight.journal.hosts import Offer
 from midflight.journal.presence import WORKERS
-from midflight.journal.process_identity import ProcessIdentity
-from midflight.journal.rows import HostRow, from_json
+from midflight.journal.rows import from_json
 from midflight.journal.schema import hosts, leases, sessions
 from midflight.journal.stored_options import missing
 from midflight.wire import WIRE
@@ -109,23 +107,6 @@ def count_ahead(connection: Connection) -> dict[str, int]:
         select(sessions.c.id, number).join(leases, leases.c.session == sessions.c.id).where(waits())
     )
     return {row[0]: row[1] - 1 for row in connection.execute(query)}
-
-
-def list_workers(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
-    """Return the workers that are known, the living and the dead, with the places taken of each."""
-    busy = or_(sessions.c.turn_started.is_not(None), sessions.c.status == "running")
-    query = (
-        select(leases.c.host, func.count())
-        .join(sessions, sessions.c.id == leases.c.session)
-        .where(leases.c.host.is_not(None), sessions.c.label.is_not(None), busy)
-        .group_by(leases.c.host)
-    )
-    taken = {row[0]: row[1] for row in connection.execute(query)}
-    return [
-        msgspec.structs.replace(host, taken=taken.get(host.id, 0))
-        for host in list_hosts(connection, here)
-        if host.labels
-    ]
 
 
 def claim(connection: Connection, host: str, machine: str, offer: Offer) -> str | None:

@@ -13,14 +13,9 @@ from midflight._util.sanitize import one_line, one_name
 from midflight.authorization import Authorizer
 from midflight.cli.output import BOLD, DIM, Fragment, json_line, write
 from midflight.cli.terminal.table import age, align
-from midflight.errors import Conflict, NotFound
 from midflight.info import WorkerInfo
-from midflight.journal import HostRow, Journal
-
-ID_CHARS = 8
-"""How much of an id a list shows."""
-
-_SAME = tuple(name for name in WorkerInfo.__struct_fields__ if name != "capacity")
+from midflight.journal import Journal
+from midflight.journal.workers import ID_CHARS, choose_worker
 
 
 def workers(args: argparse.Namespace) -> int:
@@ -32,15 +27,15 @@ def workers(args: argparse.Namespace) -> int:
 async def _workers(args: argparse.Namespace) -> None:
     name = args.drain or args.undrain
     async with Journal() as journal:
-        found = [as_info(host) for host in await journal.workers()]
+        found = await journal.workers()
         if name is None:
             _show(found, as_json=args.json)
             return
         Authorizer.of_this_process(journal).check_working()
-        chosen = find(name, found)
+        chosen = choose_worker(name, found)
         await journal.drain(chosen.id, args.within if args.drain else None)
         if args.json:
-            (now,) = [as_info(host) for host in await journal.workers() if host.id == chosen.id]
+            (now,) = [each for each in await journal.workers() if each.id == chosen.id]
             write(json_line(msgspec.json.encode(now)))
         elif args.drain:
             write(
@@ -49,28 +44,6 @@ async def _workers(args: argparse.Namespace) -> None:
             )
         else:
             write(f"{one_name(chosen.machine)} takes sessions again\n")
-
-
-def as_info(host: HostRow) -> WorkerInfo:
-    """Return a worker as other processes get it."""
-    return WorkerInfo(capacity=host.capacity or 0, **{name: getattr(host, name) for name in _SAME})
-
-
-def find(name: str, among: Sequence[WorkerInfo]) -> WorkerInfo:
-    """Return the worker that is alive and meant: by its machine, or how that or its id begins.
-
-    Raises `NotFound`, or `Conflict` that names the candidates.
-    """
-    alive = [each for each in among if each.alive]
-    fitting = [each for each in alive if name in {each.machine, each.id}]
-    fitting = fitting or [each for each in alive if each.machine.startswith(name)]
-    fitting = fitting or [each for each in alive if each.id.startswith(name)]
-    if not fitting:
-        raise NotFound(f"no worker is called {name!r}", "midflight workers shows all of them")
-    if len(fitting) > 1:
-        ids = ", ".join(f"{each.id[:ID_CHARS]} on {each.machine}" for each in fitting)
-        raise Conflict(f"{len(fitting)} workers are called {name!r}", f"name one by its id: {ids}")
-    return fitting[0]
 
 
 def _show(found: Sequence[WorkerInfo], *, as_json: bool) -> None:
