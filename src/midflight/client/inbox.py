@@ -33,10 +33,10 @@ OWNER_S = 1.0
 """How often it is looked whether the session still has an owner."""
 
 
-async def leave(
+async def command(
     journal: Journal, session: str, body: bytes, headers: Mapping[str, str]
 ) -> Outcome | None:
-    """Leave a command for a session's owner, and wait for what it comes to.
+    """Give a command to a session's owner, and wait for what it comes to.
 
     None says that the owner has ended before it carried it out, and that it was taken back.
     ``headers`` are those with which a host would be asked. Raises the error that the owner

@@ -81,6 +81,10 @@ class Placement:
         other._headers = {**self._headers, DOOR: who.door, DEVICE: quote(who.device)}  # noqa: SLF001
         return other
 
+    @property
+    def _who(self) -> Who:
+        return inbox.sender_of(self._headers).who
+
     async def begin(self, session: str, body: bytes) -> SessionInfo:
         """Begin a session in a host that has an agent ready for it, or else in one that takes it.
 
@@ -122,51 +126,59 @@ class Placement:
         sick: set[Address] = set()
         given = c.decode(body)
         for tries_left in reversed(range(TRIES)):
-            row = await self._settled(session)
-            if row.host is None and isinstance(given, c.Relocate):
-                with contextlib.suppress(LeaseHeld):  # as below
-                    await self._journal.relocate(session, given.on)
-                    return Outcome(seq=row.seq)
-                continue
-            while row.label is not None and row.host is None:
-                row.check_own(", and at rest")
+            row = await self._find(session)
+            while row.host is None and (row.label is not None or isinstance(given, c.Relocate)):
                 with contextlib.suppress(LeaseHeld):  # somebody has it now
-                    return await self._tell(session, body)
-                row = await self._settled(session)
+                    return await self._write(row, given)
+                row = await self._find(session)
             if row.far:
-                left = await inbox.leave(self._journal, session, body, self._headers)
-                if left is not None:
-                    return left
-                continue
-            address = None
-            try:
-                address = await self.host_of(session, sick)
-                outcome = await self._post(address, f"/sessions/{session}/commands", body)
-                return read(outcome, Outcome)
-            except (LeaseHeld, HostGone) as error:
-                mine = await self._address(session)
-                if not tries_left or (mine is not None and isinstance(error, HostSick)):
-                    raise
-                if mine is None and address is not None:
-                    sick.add(address)
-                await self._journal.host_gone(session)
+                outcome = await inbox.command(self._journal, session, body, self._headers)
+            else:
+                outcome = await self._command_here(session, body, sick, last=not tries_left)
+            if outcome is not None:
+                return outcome
         raise HostGone("the session's hosts have ended, one after the other", "send it again")
+
+    async def _write(self, row: SessionRow, command: c.Command) -> Outcome:
+        """Write down a command for a session at rest. Raises `LeaseHeld` where somebody has it."""
+        if isinstance(command, c.Relocate):
+            await self._journal.relocate(row.id, command.on)
+            return Outcome(seq=row.seq)
+        row.check_own(", and at rest")
+        async with self._telling.setdefault(row.id, asyncio.Lock()):  # each would try in vain
+            return await waiting.tell(self._journal, row.id, command, self._who)
+
+    async def _command_here(
+        self, session: str, body: bytes, sick: set[Address], *, last: bool
+    ) -> Outcome | None:
+        """Give a command to a host of this machine; None, unless it is the ``last`` try: it ended.
+
+        One that does not answer, and has it no more, is added to the ``sick`` ones.
+        """
+        address = None
+        try:
+            address = await self.host_of(session, sick)
+            outcome = await self._post(address, f"/sessions/{session}/commands", body)
+            return read(outcome, Outcome)
+        except (LeaseHeld, HostGone) as error:
+            mine = await self._address(session)
+            if last or (mine is not None and isinstance(error, HostSick)):
+                raise
+            if mine is None and address is not None:
+                sick.add(address)
+            await self._journal.host_gone(session)
+            return None
 
     async def begin_waiting(
         self, session: str, task: str | None, beginning: Beginning, label: str
     ) -> SessionInfo:
         """Begin a session for a worker with a label; see `midflight.client.waiting`."""
-        who = inbox.sender_of(self._headers).who
-        await waiting.begin(self._journal, session, task, beginning._replace(who=who), label)
+        beginning = beginning._replace(who=self._who)
+        await waiting.begin(self._journal, session, task, beginning, label)
         return await self._journal.info(session)
 
-    async def _tell(self, session: str, body: bytes) -> Outcome:
-        who = inbox.sender_of(self._headers).who
-        async with self._telling.setdefault(session, asyncio.Lock()):  # each would try in vain
-            return await waiting.tell(self._journal, session, c.decode(body), who)
-
-    async def _settled(self, session: str) -> SessionRow:
-        """Return a session that nobody has for a moment, only to write what somebody says."""
+    async def _find(self, session: str) -> SessionRow:
+        """Return a session, once nobody has it for a moment, only to write what somebody says."""
         row = await self._journal.find(session, exact=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TTL_S):
@@ -201,7 +213,7 @@ class Placement:
 
     async def _remove(self, session: str) -> None:
         for tries_left in reversed(range(TRIES)):
-            if (await self._settled(session)).far:
+            if (await self._find(session)).far:
                 await self.command(session, c.encode(c.Close()))
             address = await self._address(session)
             if address is not None:
