@@ -341,6 +341,12 @@ class Client:
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
         return await self._placement.begin(session, _body(task, images, fields))
 
+    async def is_there(self, id: str) -> bool:
+        """Tell whether there is a session with this id."""
+        with contextlib.suppress(NotFound):
+            return bool(await self.info(id, exact=True))
+        return False
+
     async def carry_out(self, session: str, command: c.Command) -> Outcome:
         """Have the session's host carry out a command; one at rest gets a host.
 

@@ -12,19 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midflight._util.aio import TaskSet
-from midflight.authorization import Caller
-from midflight.client.scheduled import giver, messages, session_options
 from midflight.errors import InvalidOption, LeaseLost, StoreFailed
 from midflight.host.http.app import LIMIT, as_json, body_of, decoded, number
 from midflight.host.http.new_session import option_fields
 from midflight.host.http.operations import ApiRoute, Operation
-from midflight.host.service import Wanted
 from midflight.info import RunInfo, ScheduleInfo
 from midflight.journal import Journal
 from midflight.schedules.cron import local_zone
 from midflight.schedules.firing import Firing
 from midflight.schedules.making import STORED, check_start, pause, resume, scheduled
-from midflight.server.sessions import AllSessions
 
 _WHAT = "a schedule, or a command for one"
 
@@ -33,33 +29,6 @@ RUNS = 20
 
 
 # Firing -------------------------------------------------------------------------------------
-
-
-class SessionStarter:
-    """Begins the sessions of schedules, in hosts in the background."""
-
-    def __init__(self, service: AllSessions) -> None:
-        """``service`` finds or starts the hosts."""
-        self._service = service
-
-    async def __call__(self, schedule: ScheduleInfo, run: RunInfo) -> None:
-        """Begin the session of a run; what has been done before is not done again."""
-        who = giver()
-        wanted = Wanted(
-            task=schedule.task,
-            options=session_options(schedule, run)
-            | {"worktree": schedule.worktree, "on": schedule.on},
-            id=run.id,
-            parent="",
-            warm=False,
-            who=who,
-            terminal=None,
-        )
-        if not run.session:
-            authorizer = self._service.authorizer(Caller.this_process(), ())
-            await self._service.dispatch(wanted, authorizer)
-        for message in messages(schedule, run):
-            await self._service.carry_out(run.id, message, who, None)
 
 
 @contextlib.asynccontextmanager

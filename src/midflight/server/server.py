@@ -16,6 +16,7 @@ from starlette.responses import Response
 from midflight._util.uvicorn_server import end, serve
 from midflight.authorization import Caller
 from midflight.client.client import Client
+from midflight.client.scheduled import RunStarter
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import InvalidInput, InvalidOption, NotAllowed
 from midflight.host.http import auth, tcp
@@ -36,7 +37,7 @@ from midflight.server.feed import Feed
 from midflight.server.login import LOGIN, login_routes
 from midflight.server.mcp import McpEndpoint, mcp_route
 from midflight.server.page import files, page_routes
-from midflight.server.schedules import SessionStarter, firing, schedule_routes
+from midflight.server.schedules import firing, schedule_routes
 from midflight.server.sessions import AllSessions
 from midflight.server.trust import trust_route
 from midflight.server.worktree import worktree_routes
@@ -126,7 +127,7 @@ async def serving(options: ServeOptions, env: Mapping[str, str]) -> AsyncIterato
             Journal(address) as journal,
         ):
             service = AllSessions(client, [token.value])
-            fires = Firing(journal, SessionStarter(service))
+            fires = Firing(journal, RunStarter(client))
             page = files()
             feed = Feed(journal, service)
             logins = Logins(location)

@@ -15,7 +15,7 @@ from midflight._util.redact import Redactor
 from midflight.authorization import AnswerScope, Authorizer, Caller
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
-from midflight.errors import HostGone, InvalidOption, NotFound
+from midflight.errors import HostGone, InvalidOption
 from midflight.git.diff import Diff
 from midflight.host.service import Wanted
 from midflight.info import AgentInfo, EffectsInfo, Outcome, SessionInfo
@@ -76,7 +76,7 @@ class AllSessions:
         With ``worktree`` among the options a new one works in a git worktree of its own, and with
         ``on`` it waits for a worker that has this label.
         """
-        new = wanted.id is None or not await self._is_there(wanted.id)
+        new = wanted.id is None or not await self._client.is_there(wanted.id)
         client = self._client.speaking_for(wanted.who)
         options = {**wanted.options}
         apart = options.pop("worktree", False)
@@ -101,11 +101,6 @@ class AllSessions:
                 on=on,
             )
         return info, new
-
-    async def _is_there(self, id: str) -> bool:
-        with contextlib.suppress(NotFound):
-            return bool(await self._client.info(id, exact=True))
-        return False
 
     async def remove(self, id: str) -> None:
         """Stop a session and remove it."""

@@ -13,7 +13,7 @@ from midflight._util.own_variables import is_own
 from midflight.agents import create
 from midflight.authorization import Authorizer
 from midflight.client.client import Client
-from midflight.client.scheduled import WaitingRunStarter
+from midflight.client.scheduled import RunStarter
 from midflight.errors import InvalidOption
 from midflight.git.location import work_root
 from midflight.host import Host
@@ -115,7 +115,7 @@ class Worker(Host):
         """Do what every host does, claim, and fire this person's schedules that are for workers."""
         await super().serve()
         client = await self._ends.enter_async_context(Client(self._journal.address))
-        fires = Firing(self._journal, WaitingRunStarter(client), for_workers=True)
+        fires = Firing(self._journal, RunStarter(client), for_workers=True)
         self._tasks.start(self._places.serve())
         self._tasks.start(fires.run())
 

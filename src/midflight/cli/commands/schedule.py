@@ -193,14 +193,13 @@ async def _change(args: argparse.Namespace) -> int:
 
 async def _now(args: argparse.Namespace, journal: Journal, found: ScheduleInfo) -> int:
     """Begin a run from here, whether anybody serves or not."""
+    from midflight.client.scheduled import RunStarter
     from midflight.schedules.firing import Firing
-    from midflight.server.schedules import SessionStarter
-    from midflight.server.sessions import AllSessions
 
     async with connect(door="command") as client:
         await journal.register("")  # for as long as it takes
         try:
-            run = await Firing(journal, SessionStarter(AllSessions(client, ()))).fire_now(found)
+            run = await Firing(journal, RunStarter(client)).fire_now(found)
         finally:
             await journal.leave()
     if run.state != "begun":
