@@ -115,6 +115,7 @@ async def test_images_come_over_http_as_base64_and_never_as_a_path(
     assert status == 201
     assert (await call(host.address(), "/sessions", "POST", task))[0] == 200
     assert (await call(host.address(), "/sessions", "POST", {**task, "images": []}))[0] == 422
+    await model.request(1)  # what is sent before would be read with the task, in one request
     send = {"type": "send", "text": "again", "images": [WIRE_FORM]}
     assert (await call(host.address(), f"/sessions/{info['id']}/commands", "POST", send))[0] == 202
     assert (await model.request(2)).images == SENT * 2
@@ -136,6 +137,7 @@ async def test_images_reach_a_session_of_another_process(
     session = await host.dispatch(
         "look", agent="fake", cwd=tmp_path, env=model.env(tmp_path), images=[tmp_path / "a.png"]
     )
+    await model.request(1)
     async with connect(state) as client, await client.session(session.id) as remote:
         message = await remote.send("again", images=[tmp_path / "a.png"])
         assert (await message.result()).text == "two"
