@@ -39,7 +39,8 @@ async def test_continue_goes_on_with_the_latest_session_of_the_folder(
 
 
 async def test_continue_ends_with_the_exit_code_of_its_message(begin: Begin, say: Say) -> None:
-    await begin(Text("one"), HttpError(402))
+    model, _ = await begin(Text("one"), HttpError(402))
+    await model.request(1)  # what comes sooner may be read together with the task
     assert (await say("run", "also this", "--continue")).code == 1
 
 
@@ -48,6 +49,7 @@ async def test_continue_in_the_background_returns_at_once(
 ) -> None:
     (project / "a.png").write_bytes(PIXEL)
     model, _ = await begin(Text("one"), Text("two"))
+    await model.request(1)  # as above
     done = await say("run", "-d", "--continue", "look", "--image", str(project / "a.png"))
     assert (done.code, done.out) == (0, "make-it\nTo follow it: midflight attach make-it\n")
     assert (await model.request(2)).images == [("image/png", PIXEL)]
