@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.cluster.conftest import HERE, Hosts
 from tests.support.events import of, until
-from tests.support.host import have, journal_of, settled_in
+from tests.support.host import have, journal_of, result_in
 from tests.support.journal import silence, sql
 
 from midflight import commands as c
@@ -20,7 +20,7 @@ from midflight.address import Address
 from midflight.client.client import Client
 from midflight.errors import NotAllowed, NotFound, StoreFailed
 from midflight.host import Host
-from midflight.journal.inbox import Inbox, Sender, Settled
+from midflight.journal.inbox import CommandResult, Inbox, Sender
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
 from midflight.values import Who
@@ -79,14 +79,14 @@ async def test_sender_waits_on_when_its_connection_fails(
     begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command is on disk: who sent it again would say it twice."""
-    look, failures = Inbox.settled, [StoreFailed("the server is gone"), StoreFailed("still")]
+    look, failures = Inbox.result, [StoreFailed("the server is gone"), StoreFailed("still")]
 
-    async def fail(inbox: Inbox, session: str, id: str) -> Settled | None:
+    async def fail(inbox: Inbox, session: str, id: str) -> CommandResult | None:
         if failures:
             raise failures.pop()
         return await look(inbox, session, id)
 
-    monkeypatch.setattr(Inbox, "settled", fail)
+    monkeypatch.setattr(Inbox, "result", fail)
     _, session = await begin(Text("done"))
 
     outcome = await client.carry_out(session.id, c.Send(text="go"))
@@ -98,14 +98,14 @@ async def test_sender_gets_an_outcome_that_could_not_be_written_at_first(
     begin: Begin, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner lives on, and nobody else would take the command again."""
-    settle, failures = Inbox.settle, [StoreFailed("the disk is full")]
+    finish, failures = Inbox.finish, [StoreFailed("the disk is full")]
 
     async def fail(inbox: Inbox, *given: Any) -> None:
         if failures:
             raise failures.pop()
-        await settle(inbox, *given)
+        await finish(inbox, *given)
 
-    monkeypatch.setattr(Inbox, "settle", fail)
+    monkeypatch.setattr(Inbox, "finish", fail)
     monkeypatch.setattr("midflight.host.inbox.LOOK_AGAIN_S", 0.1)
     _, session = await begin(Text("done"))
 
@@ -133,7 +133,7 @@ async def test_agent_gets_no_further_by_an_inbox_than_by_a_socket(begin: Begin, 
     await journal.inbox.put(session.id, "k1", command, agent)
 
     with pytest.raises(NotAllowed):
-        (await settled_in(journal, session.id, "k1")).result()
+        (await result_in(journal, session.id, "k1")).get()
 
 
 async def test_error_that_comes_too_late_for_its_sender_is_a_notice(

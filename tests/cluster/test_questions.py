@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.cluster.conftest import ELSEWHERE, Hosts
 from tests.support.events import of, until
-from tests.support.host import journal_of, service_of, settled_in
+from tests.support.host import journal_of, result_in, service_of
 from tests.support.journal import rows, silence, sql
 from tests.support.raw_http import call
 from tests.support.repo import Repo, own_home, repo
@@ -23,7 +23,7 @@ from midflight.errors import Conflict, HostGone, NotFound
 from midflight.git.repository import Worktree
 from midflight.host import Host
 from midflight.host.answers import Answers
-from midflight.journal.inbox import Entry, Sender
+from midflight.journal.inbox import InboxEntry, Sender
 from midflight.options import Options
 from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
@@ -43,7 +43,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what hosts have been asked from other machines so far."""
     answer, answered = Answers.answer, list[str]()
 
-    async def note(answers: Answers, entry: Entry, *more: Any) -> Any:
+    async def note(answers: Answers, entry: InboxEntry, *more: Any) -> Any:
         answered.append(type(q.decode(entry.command)).__name__)
         return await answer(answers, entry, *more)
 
@@ -175,8 +175,8 @@ async def test_agent_gets_no_answer_about_what_it_has_not_begun(begin: Begin, ho
         await journal.inbox.put(
             session.id, f"q{number}", q.encode(question), agent, asked=journal.host
         )
-        settled = await settled_in(journal, session.id, f"q{number}")
-        assert (settled.answer, (settled.error or {})["code"]) == (None, "not_allowed")
+        result = await result_in(journal, session.id, f"q{number}")
+        assert (result.answer, (result.error or {})["code"]) == (None, "not_allowed")
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[" * 9_000, b'{"asks": "nothing"}'], ids=len)
@@ -185,8 +185,8 @@ async def test_question_that_is_none_is_an_error(begin: Begin, host: Host, text:
     journal = journal_of(host)
     me = Sender(who=Who(role="user", door="command"))
     await journal.inbox.put(session.id, "q1", text, me, asked=journal.host)
-    settled = await settled_in(journal, session.id, "q1")
-    assert (settled.error or {})["code"] == "invalid_input"
+    result = await result_in(journal, session.id, "q1")
+    assert (result.error or {})["code"] == "invalid_input"
 
 
 async def test_answer_that_is_too_long_is_an_error(

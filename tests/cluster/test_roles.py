@@ -25,7 +25,7 @@ from midflight.client.client import Client, connect
 from midflight.errors import MidflightError, NotAllowed
 from midflight.host import Host
 from midflight.host.answers import Answers
-from midflight.journal.inbox import Entry
+from midflight.journal.inbox import InboxEntry
 from midflight.questions import DoWorktree
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
@@ -123,7 +123,7 @@ async def test_host_of_its_person_answers_for_a_session_at_rest(
     await open_host(person="bob")
     answer, asked = Answers.answer, list[str | None]()
 
-    async def note(answers: Answers, entry: Entry, *more: Any) -> Any:
+    async def note(answers: Answers, entry: InboxEntry, *more: Any) -> Any:
         asked.append(answers._journal.host)  # noqa: SLF001 - which one it is
         return await answer(answers, entry, *more)
 

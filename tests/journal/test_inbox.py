@@ -15,7 +15,7 @@ from midflight import commands as c
 from midflight.errors import Conflict, NotFound
 from midflight.info import Outcome
 from midflight.journal import Journal
-from midflight.journal.inbox import Sender, Settled
+from midflight.journal.inbox import CommandResult, Sender
 from midflight.values import Who
 
 SENDER = Sender(who=Who(role="user", door="command"), inside=("a", "~b"), may_answer="questions")
@@ -42,7 +42,7 @@ async def test_owner_takes_what_was_said_as_it_was_said(journal: Journal) -> Non
     assert (entry.session, entry.id) == (session, "m1")
     person = entry.sender.who.person  # as the server says, which a file has none of
     assert entry.sender == replace(SENDER, who=replace(SENDER.who, person=person))
-    assert await journal.inbox.settled(session, "m1") is None
+    assert await journal.inbox.result(session, "m1") is None
 
 
 async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> None:
@@ -53,16 +53,16 @@ async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> N
     done, refused = await journal.inbox.take(journal.host, ())
 
     outcome = Outcome(seq=7, message="m1", number=1, state="accepted")
-    await journal.inbox.settle(done, Settled(outcome=outcome))
+    await journal.inbox.finish(done, CommandResult(outcome=outcome))
     error = Conflict("too late", "send it again")
-    await journal.inbox.settle(refused, Settled(error=error.plain()))
+    await journal.inbox.finish(refused, CommandResult(error=error.plain()))
 
-    settled = [await journal.inbox.settled(session, one) for one in ("m1", "m2")]
-    assert settled[0] is not None
-    assert settled[0].result() == outcome
-    assert settled[1] is not None
+    results = [await journal.inbox.result(session, one) for one in ("m1", "m2")]
+    assert results[0] is not None
+    assert results[0].get() == outcome
+    assert results[1] is not None
     with pytest.raises(Conflict, match="too late") as raised:
-        settled[1].result()
+        results[1].get()
     assert raised.value.hint == "send it again"
     assert await _take(journal) == []
 
@@ -88,9 +88,9 @@ async def test_reply_to_no_address_keeps_nobody_from_the_outcome(journal: Journa
     await journal.inbox.put(session, "m1", command, SENDER, reply_to=to)
     (entry,) = await journal.inbox.take(journal.host or "", ())
 
-    await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=2)))
+    await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=2)))
 
-    assert await journal.inbox.settled(session, "m1") == Settled(outcome=Outcome(seq=2))
+    assert await journal.inbox.result(session, "m1") == CommandResult(outcome=Outcome(seq=2))
 
 
 async def test_question_is_taken_by_the_host_that_is_asked_and_no_other(
@@ -106,8 +106,8 @@ async def test_question_is_taken_by_the_host_that_is_asked_and_no_other(
     (entry,) = await other.inbox.take(other.host or "", ())
     assert (entry.id, entry.asked) == ("q1", True)
     assert await other.inbox.take(other.host or "", ()) == []
-    await other.inbox.settle(entry, Settled(answer={"found": [1]}))
-    assert await journal.inbox.settled(record.session, "q1") == Settled(answer={"found": [1]})
+    await other.inbox.finish(entry, CommandResult(answer={"found": [1]}))
+    assert await journal.inbox.result(record.session, "q1") == CommandResult(answer={"found": [1]})
 
     await journal.inbox.forget(record.session, "q1")
     assert rows(where, "SELECT id FROM inbox") == []
@@ -118,7 +118,7 @@ async def test_answer_that_nobody_reads_goes_with_time(where: str, journal: Jour
     for number in range(2):
         await journal.inbox.put(session, f"q{number}", b"{}", SENDER, asked=journal.host)
         (entry,) = await journal.inbox.take(journal.host or "", ())
-        await journal.inbox.settle(entry, Settled(answer=number))
+        await journal.inbox.finish(entry, CommandResult(answer=number))
         sql(where, "UPDATE inbox SET given = given - 10000")
 
     assert rows(where, "SELECT id FROM inbox") == [("q1",)]
@@ -131,7 +131,7 @@ async def test_same_id_twice_is_one_command(where: str, journal: Journal) -> Non
     await _put(journal, session, "m1")
     await _put(journal, session, "m1")
     (entry,) = await journal.inbox.take(journal.host, ())
-    await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=2)))
+    await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=2)))
 
     await _put(journal, session, "m1")
     with pytest.raises(Conflict, match="m1 was another command"):
@@ -159,7 +159,7 @@ async def test_commands_of_many_senders_are_taken_in_one_order(
             found = await journal.inbox.take(journal.host or "", ())
             taken.extend((entry.session, entry.number, entry.id) for entry in found)
             for entry in found:
-                await journal.inbox.settle(entry, Settled(outcome=Outcome(seq=1)))
+                await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=1)))
 
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(take())
@@ -184,7 +184,7 @@ async def test_busy_session_is_left_alone(journal: Journal) -> None:
     assert await _take(journal, second) == ["m1"]
 
 
-async def test_what_was_taken_and_not_settled_is_taken_again(journal: Journal) -> None:
+async def test_what_was_taken_and_not_finished_is_taken_again(journal: Journal) -> None:
     """Its owner may not even know that it has it: the answer of the server was lost."""
     await _put(journal, (await begin(journal)).session, "m1")
     assert await _take(journal) == ["m1"]
@@ -210,8 +210,8 @@ async def test_what_a_dead_owner_has_taken_is_taken_by_the_next(
 
     (entry,) = await other.inbox.take(other.host or "", ())
     assert (entry.id, entry.generation) == ("m1", late.generation + 1)
-    await journal.inbox.settle(late, Settled(outcome=Outcome(seq=9)))
-    assert await other.inbox.settled(session, "m1") is None
+    await journal.inbox.finish(late, CommandResult(outcome=Outcome(seq=9)))
+    assert await other.inbox.result(session, "m1") is None
 
 
 async def test_command_that_nobody_has_carried_out_is_taken_back(journal: Journal) -> None:
@@ -220,13 +220,13 @@ async def test_command_that_nobody_has_carried_out_is_taken_back(journal: Journa
     await _put(journal, session, "m1")
     await _put(journal, session, "m2")
     (_, done) = await journal.inbox.take(journal.host, ())
-    await journal.inbox.settle(done, Settled(outcome=Outcome(seq=2)))
+    await journal.inbox.finish(done, CommandResult(outcome=Outcome(seq=2)))
 
     assert await journal.inbox.withdraw(session, "m1")
     assert not await journal.inbox.withdraw(session, "m2")
 
     with pytest.raises(NotFound):
-        await journal.inbox.settled(session, "m1")
+        await journal.inbox.result(session, "m1")
 
 
 async def test_session_that_is_not_there_has_no_inbox(journal: Journal) -> None:

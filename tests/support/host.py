@@ -18,7 +18,7 @@ from midflight.host import Host
 from midflight.host.service import SessionService
 from midflight.host.sessions import SessionTable
 from midflight.journal import Journal
-from midflight.journal.inbox import Settled
+from midflight.journal.inbox import CommandResult
 from midflight.options import Options
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "is_warm",
     "journal_of",
     "post",
+    "result_in",
     "service_of",
-    "settled_in",
     "share_environment",
     "share_secrets",
     "table_of",
@@ -84,9 +84,9 @@ async def close(host: Host, session: str) -> None:
     await post(host, f"/sessions/{session}/commands", c.encode(c.Close()))
 
 
-async def settled_in(journal: Journal, session: str, id: str) -> Settled:
+async def result_in(journal: Journal, session: str, id: str) -> CommandResult:
     """Wait until a host has carried out what was left in the inbox."""
     async with asyncio.timeout(PATIENCE_S):
-        while (settled := await journal.inbox.settled(session, id)) is None:
+        while (result := await journal.inbox.result(session, id)) is None:
             pass
-    return settled
+    return result

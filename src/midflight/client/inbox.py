@@ -18,7 +18,7 @@ from midflight.authorization import MAY_ANSWER
 from midflight.errors import HostGone, MidflightError, StoreFailed
 from midflight.info import Outcome
 from midflight.journal import Journal
-from midflight.journal.inbox import WAIT_S, Sender, Settled
+from midflight.journal.inbox import WAIT_S, CommandResult, Sender
 from midflight.journal.presence import Presence
 from midflight.questions import Question, encode
 from midflight.who import DEVICE, DOOR, caller
@@ -53,15 +53,15 @@ async def command(
 
     async with _called_back(journal.presence) as wait:
         await journal.inbox.put(session, id, body, sender_of(headers), reply_to=wait.reply_to)
-        settled = await _settled(journal, session, id, wait, gone)
-    if settled is GONE:
+        result = await _result(journal, session, id, wait, gone)
+    if result is GONE:
         return None
-    if settled is None:
+    if result is None:
         raise HostGone(
             "the session's host, on another machine, has not taken the command yet",
             "it is in the journal, and is carried out when the host gets to it",
         )
-    return settled.result()
+    return result.get()
 
 
 async def ask(
@@ -88,17 +88,17 @@ async def ask(
             session, id, encode(question), sender, reply_to=wait.reply_to, asked=host
         )
         try:
-            settled = await _settled(journal, session, id, wait, gone)
+            result = await _result(journal, session, id, wait, gone)
         finally:
             with contextlib.suppress(StoreFailed):
                 await journal.inbox.forget(session, id)
-    if settled is None or settled is GONE:
-        why = "does not answer" if settled is None else "has ended"
+    if result is None or result is GONE:
+        why = "does not answer" if result is None else "has ended"
         raise HostGone(f"the host that was asked, on another machine, {why}", "ask again")
-    if settled.error is not None:
-        raise MidflightError.from_plain(settled.error)
+    if result.error is not None:
+        raise MidflightError.from_plain(result.error)
     try:
-        return msgspec.convert(settled.answer, kind)
+        return msgspec.convert(result.answer, kind)
     except msgspec.ValidationError as error:
         raise HostGone(f"the host has answered what cannot be read: {error}") from error
 
@@ -111,17 +111,17 @@ class _Waiting(NamedTuple):
     hears: Callable[[], bool]
 
 
-GONE = Settled()
+GONE = CommandResult()
 """Nobody is there any more who could carry it out."""
 
 
-async def _settled(
+async def _result(
     journal: Journal,
     session: str,
     id: str,
     wait: _Waiting,
     gone: Callable[[], Awaitable[bool]],
-) -> Settled | None:
+) -> CommandResult | None:
     """Wait for what an entry comes to; None if that takes too long, `GONE` if it cannot."""
     loop = asyncio.get_running_loop()
     until, pause, owner_seen = loop.time() + WAIT_S, FIRST_LOOK_S, loop.time()
@@ -132,9 +132,9 @@ async def _settled(
         wait.called.clear()
         pause = min(pause * 1.5, LOOK_S)
         with contextlib.suppress(StoreFailed):  # the server may be back soon; it has it
-            settled = await journal.inbox.settled(session, id)
-            if settled is not None:
-                return settled
+            result = await journal.inbox.result(session, id)
+            if result is not None:
+                return result
             if loop.time() - owner_seen > OWNER_S:
                 owner_seen = loop.time()
                 if await gone():

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from midflight import commands as c
 from midflight._util.text import slug
 from midflight.agents import create
-from midflight.errors import AgentUnavailable, Conflict, InvalidInput, InvalidOption, LeaseHeld
+from midflight.errors import AgentUnavailable, Conflict, InvalidInput, LeaseHeld
 from midflight.family import Beginning
 from midflight.info import Outcome
 from midflight.journal import Journal, restored
@@ -22,7 +22,7 @@ from midflight.options import Options
 from midflight.session.begun import was_begun
 from midflight.session.outcome import outcome_of
 from midflight.session.session import Session
-from midflight.trust.decision import by_caller
+from midflight.trust.decision import check_for_worker
 from midflight.values import Who
 
 
@@ -39,12 +39,7 @@ async def begin(
     check_shared(shared=journal.address.url is not None)
     if task is None:
         raise InvalidInput("what waits for a worker is a task", "say what is to be done")
-    if by_caller(options):
-        raise InvalidOption(
-            "trust",
-            "what a folder has the agent run is agreed to on the worker's own machine",
-            "leave it out; the worker's user runs there: midflight trust",
-        )
+    check_for_worker(options)
     with contextlib.suppress(AgentUnavailable):  # it need not be on this machine
         await create(options).check()
     while not await was_begun(journal, session, task, beginning, label):

@@ -15,7 +15,7 @@ from midflight.errors import Conflict, NotAllowed
 from midflight.host.service import SessionService
 from midflight.info import Outcome, SessionInfo
 from midflight.journal import Journal, SessionRow
-from midflight.journal.inbox import Entry
+from midflight.journal.inbox import InboxEntry
 from midflight.values import Who
 from midflight.worktrees import SessionWorktrees
 
@@ -28,7 +28,7 @@ class Answers:
         self._journal = journal
         self._service = service
 
-    async def answer(self, entry: Entry, authorizer: Authorizer) -> Any:
+    async def answer(self, entry: InboxEntry, authorizer: Authorizer) -> Any:
         """Return the answer, as JSON can hold it; the ``authorizer`` decides for who asks.
 
         Raises what the question would raise here.

@@ -18,7 +18,7 @@ from midflight.host.service import SessionService
 from midflight.host.unexpected import Unexpected, log
 from midflight.info import Outcome
 from midflight.journal import Journal
-from midflight.journal.inbox import WAIT_S, Entry, Sender, Settled
+from midflight.journal.inbox import WAIT_S, CommandResult, InboxEntry, Sender
 
 LOOK_AGAIN_S = 3.0
 """How often the inbox is looked at without a call, which can be lost."""
@@ -61,10 +61,10 @@ class InboxReader:
             self._busy.add(session)
             self._tasks.start(self._carry_out_all(session, list(those)))
 
-    async def _carry_out_all(self, session: str, entries: list[Entry]) -> None:
+    async def _carry_out_all(self, session: str, entries: list[InboxEntry]) -> None:
         try:
             for entry in entries:
-                await self._journal.inbox.settle(entry, await self._carry_out(entry))
+                await self._journal.inbox.finish(entry, await self._carry_out(entry))
         except (HostGone, StoreFailed):
             pass  # whoever has the session takes the rest again: the next owner, or this one later
         else:
@@ -72,19 +72,19 @@ class InboxReader:
         finally:
             self._busy.discard(session)
 
-    async def _carry_out(self, entry: Entry) -> Settled:
+    async def _carry_out(self, entry: InboxEntry) -> CommandResult:
         """Do what the sender may do. Raises `HostGone` or `StoreFailed` where it is another's."""
         try:
-            return Settled(outcome=await self._obey(entry))
+            return CommandResult(outcome=await self._obey(entry))
         except (HostGone, StoreFailed):
             raise
         except Exception as error:  # noqa: BLE001 - the sender has to be told
             wrong = self._told(error)
         if time.time() - entry.given > WAIT_S:  # nobody waits for the answer any more
             self._service.report(entry.session, wrong, c.id_in(entry.command) or entry.id)
-        return Settled(error=wrong.plain())
+        return CommandResult(error=wrong.plain())
 
-    async def _answer(self, entry: Entry) -> None:
+    async def _answer(self, entry: InboxEntry) -> None:
         """Answer a question, whatever is carried out meanwhile; a few at a time."""
         from midflight.host.answers import Answers  # it needs git, and few hosts are asked
 
@@ -92,11 +92,11 @@ class InboxReader:
             try:
                 authorizer = self._authorizer(entry.sender)
                 answer = await Answers(self._journal, self._service).answer(entry, authorizer)
-                settled = Settled(answer=answer)
+                result = CommandResult(answer=answer)
             except Exception as error:  # noqa: BLE001 - who asks has to be told
-                settled = Settled(error=self._told(error).plain())
+                result = CommandResult(error=self._told(error).plain())
         with contextlib.suppress(StoreFailed):  # who asks gives up by itself
-            await self._journal.inbox.settle(entry, settled)
+            await self._journal.inbox.finish(entry, result)
 
     def _told(self, error: Exception) -> MidflightError:
         """Return what the sender is told of an error."""
@@ -105,7 +105,7 @@ class InboxReader:
         log(error, self._service.masked)
         return Unexpected(error)
 
-    async def _obey(self, entry: Entry) -> Outcome:
+    async def _obey(self, entry: InboxEntry) -> Outcome:
         command = c.decode(entry.command)
         # It was looked at by the sender's process; what that may do can have changed since.
         await self._authorizer(entry.sender).check(entry.session, command)

@@ -34,7 +34,7 @@ from midflight.journal.base import Past, Record
 from midflight.options import SETUP, Options
 from midflight.session.begun import was_begun
 from midflight.session.session import Session
-from midflight.trust.decision import by_caller
+from midflight.trust.decision import check_for_worker
 
 OnSession = Callable[[Session], None]
 """Called with each session of a host before it is entered."""
@@ -233,13 +233,12 @@ class SessionTable:
     def _options(self, row: SessionRow) -> Options:
         """Return the options to resume with. Raises `Conflict`, `InvalidOption` or `NotAllowed`."""
         options = self.secrets.options(row)
-        if row.label is not None and by_caller(options):
-            raise NotAllowed(
-                "what a folder has the agent run is agreed to on the worker's own machine",
-                "leave trust out; the worker's user runs there: midflight trust",
-            )
-        if row.label is not None and options.setup is not None:
-            raise NotAllowed("what prepares a folder of a worker is for its own user to say", SETUP)
+        if row.label is not None:
+            check_for_worker(options)
+            if options.setup is not None:
+                raise NotAllowed(
+                    "what prepares a folder of a worker is for its own user to say", SETUP
+                )
         return self._with_setup(options, row.parent)
 
     async def claim(self, offer: Offer) -> Session | None:
@@ -374,7 +373,7 @@ class SessionTable:
             if session is None:
                 return (await self._journal.find(id, exact=True)).seq
             session.notice("info", f"it goes on at a worker with the label {label}")
-            session.leave()
+            session.leave_host()
             if at_once and session.engaged:
                 await session.interrupt(keep_queued=True)
             return session.last_seq

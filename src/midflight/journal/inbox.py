@@ -63,7 +63,7 @@ NOBODY = Sender(who=Who(role="agent", door="json"), inside=(UNKNOWN,))
 """Who may do nothing: the sender of a row that does not say who it is."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A command in the inbox of a session, taken by the host whose lease has this ``generation``.
 
     ``command`` is its JSON, ``given`` when it came, by the clock of its sender. Or it is a question
@@ -80,7 +80,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = False
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a command came to: an outcome, or an error as `MidflightError.plain` has it.
 
     Of a question it is the ``answer``.
@@ -90,7 +90,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: dict[str, Any] | None = None
     answer: Any = None
 
-    def result(self) -> Outcome:
+    def get(self) -> Outcome:
         """Return the outcome. Raises the error."""
         if self.outcome is None:
             raise MidflightError.from_plain(self.error or {})
@@ -135,9 +135,9 @@ class Inbox:
         }
         await self._write(lambda c: _put(c, new))
 
-    async def settled(self, session: str, id: str) -> Settled | None:
+    async def result(self, session: str, id: str) -> CommandResult | None:
         """Return what a command came to; None while it waits. Raises `NotFound`."""
-        found: Settled | None = await self._read(lambda c: _settled(c, session, id))
+        found: CommandResult | None = await self._read(lambda c: _result(c, session, id))
         return found
 
     async def withdraw(self, session: str, id: str) -> bool:
@@ -146,13 +146,13 @@ class Inbox:
         done: bool = await self._write(lambda c: c.execute(gone).rowcount > 0)
         return done
 
-    async def take(self, host: str, busy: Collection[str]) -> list[Entry]:
+    async def take(self, host: str, busy: Collection[str]) -> list[InboxEntry]:
         """Take what waits for the sessions of a host, in order, without those that are ``busy``.
 
-        What was taken before and not settled waits again: its owner has died, or could not say
+        What was taken before and not finished waits again: its owner has died, or could not say
         what it came to.
         """
-        found: list[Entry] = await self._write(lambda c: _take(c, host, busy))
+        found: list[InboxEntry] = await self._write(lambda c: _take(c, host, busy))
         return found
 
     async def forget(self, session: str, id: str) -> None:
@@ -160,22 +160,22 @@ class Inbox:
         gone = delete(inbox).where(*_this(session, id), inbox.c.asked.is_not(None))
         await self._write(lambda c: c.execute(gone))
 
-    async def settle(self, entry: Entry, settled: Settled) -> None:
+    async def finish(self, entry: InboxEntry, result: CommandResult) -> None:
         """Say what came of a command, unless another owner has taken it meanwhile."""
         done = (
             update(inbox)
             .where(*_this(entry.session, entry.id))
             .where(inbox.c.generation == entry.generation)
-            .values(state="done", command="", outcome=msgspec.json.encode(settled).decode())
+            .values(state="done", command="", outcome=msgspec.json.encode(result).decode())
             .returning(inbox.c.reply)
         )
 
-        def settle(connection: Connection) -> None:
+        def finish(connection: Connection) -> None:
             for to in connection.scalars(done).all():
                 if to is not None and (address := reply(to)) is not None:
                     _call(connection, *address)
 
-        await self._write(settle)
+        await self._write(finish)
 
 
 def _this(session: str, id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -211,13 +211,13 @@ def _call(connection: Connection, to: str, what: str) -> None:
         connection.execute(select(func.pg_catalog.pg_notify(to, what)))
 
 
-def _settled(connection: Connection, session: str, id: str) -> Settled | None:
+def _result(connection: Connection, session: str, id: str) -> CommandResult | None:
     row = connection.execute(
         select(inbox.c.state, inbox.c.outcome).where(*_this(session, id))
     ).first()
     if row is None:
         raise NotFound("the session was removed before it got the command")
-    return from_json(row.outcome, Settled, Settled()) if row.state == "done" else None
+    return from_json(row.outcome, CommandResult, CommandResult()) if row.state == "done" else None
 
 
 def _sender(row: AnyRow) -> Sender:
@@ -233,7 +233,7 @@ _TAKE = (
 )
 
 
-def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entry]:
+def _take(connection: Connection, host: str, busy: Collection[str]) -> list[InboxEntry]:
     query = (
         select(inbox, leases.c.generation.label("mine"))
         .join(leases, leases.c.session == inbox.c.session)
@@ -250,7 +250,7 @@ def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Entr
     return [*(_entry(row, row.mine) for row in found), *_take_questions(connection, host)]
 
 
-def _take_questions(connection: Connection, host: str) -> list[Entry]:
+def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:
     """Take what a host is asked; who would ask another one has gone by then."""
     query = (
         select(inbox)
@@ -268,8 +268,8 @@ def _take_questions(connection: Connection, host: str) -> list[Entry]:
     return [_entry(row, 0) for row in found]
 
 
-def _entry(row: AnyRow, generation: int) -> Entry:
-    return Entry(
+def _entry(row: AnyRow, generation: int) -> InboxEntry:
+    return InboxEntry(
         session=row.session,
         number=row.number,
         id=row.id,

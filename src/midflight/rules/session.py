@@ -145,7 +145,7 @@ class SessionRules:
         """The session leaves this host, and nothing holds it any more."""
         return self._turns.leaving and not self._context.engaged
 
-    def leave(self, *, leaving: bool) -> None:
+    def leave_host(self, *, leaving: bool) -> None:
         """Begin no further turn here, or do so again: what waits does so for another host."""
         self._turns.leaving = leaving
         self._turns.rationed = True

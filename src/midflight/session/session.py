@@ -236,9 +236,9 @@ class Session(BaseSession):
         await self._runner.settled()
         self._after_input()
 
-    def leave(self, *, leaving: bool = True) -> None:
+    def leave_host(self, *, leaving: bool = True) -> None:
         """Begin no further turn here, and be parked when the one that runs has ended."""
-        self._rules.leave(leaving=leaving)
+        self._rules.leave_host(leaving=leaving)
         self._after_input()
 
     def entry(self, message: str) -> Entry | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from midflight import lineage
 from midflight._util.sanitize import exact_line
-from midflight.errors import AgentFailed
+from midflight.errors import AgentFailed, InvalidOption
 from midflight.lineage import SESSION_VARIABLE, UNKNOWN
 from midflight.options import Options
 from midflight.trust import store
@@ -39,6 +39,16 @@ class Standing(msgspec.Struct, frozen=True):
 def by_caller(options: Options) -> bool:
     """Tell whether the options themselves agree to what the folder has the agent run."""
     return bool(options.trust or PROJECT & set(options.setting_sources or ()))
+
+
+def check_for_worker(options: Options) -> None:
+    """Raise `InvalidOption` where the options of a worker's session agree for the worker's user."""
+    if by_caller(options):
+        raise InvalidOption(
+            "trust",
+            "what a folder has the agent run is agreed to on the worker's own machine",
+            "leave it out; the worker's user runs there: midflight trust",
+        )
 
 
 def decide(options: Options, obeyed: Obeyed) -> Standing:

@@ -111,7 +111,7 @@ class Places:
         live = self._sessions.live()
         if me.draining or self._draining:
             for session in live:
-                session.leave(leaving=me.draining)
+                session.leave_host(leaving=me.draining)
         if me.draining and me.drain_s == 0.0:
             for session in live:
                 self._parking.start(session.close("parked"))
