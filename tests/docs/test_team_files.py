@@ -1,4 +1,4 @@
-"""What docs/cluster.md has people copy can be used."""
+"""What docs/team.md has people copy can be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from midflight.cli.command_table import add_options
 
 ASSETS = Path(__file__).parent.parent.parent / "docs" / "assets"
-PAGE = (ASSETS.parent / "cluster.md").read_text(encoding="utf-8")
+PAGE = (ASSETS.parent / "team.md").read_text(encoding="utf-8")
 
 
 def _worker(words: list[str]) -> argparse.Namespace:
