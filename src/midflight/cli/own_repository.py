@@ -11,7 +11,7 @@ from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
-from midflight.git.offer import Offer, offer, publish, with_changes
+from midflight.git.own_checkout import OwnCheckout, look_at, publish, with_changes
 from midflight.git.remote import session_ref
 from midflight.trust.repository import repository_of
 
@@ -52,7 +52,7 @@ def _folder(text: str) -> Path | None:
 
 
 async def _offer(args: argparse.Namespace, folder: Path, session: str) -> None:
-    offered = await offer(folder, args.ref)
+    offered = await look_at(folder, args.ref)
     commit = await with_changes(offered) if args.with_changes else offered.commit
     if not args.ref:
         _tell_what_stays(offered, taken=args.with_changes)
@@ -70,7 +70,7 @@ async def _offer(args: argparse.Namespace, folder: Path, session: str) -> None:
     args.cwd = str(offered.within) if offered.within != Path() else None
 
 
-def _tell_what_stays(offered: Offer, *, taken: bool) -> None:
+def _tell_what_stays(offered: OwnCheckout, *, taken: bool) -> None:
     if offered.changed and not taken:
         _tell(
             f"it begins with {offered.commit[:10]}, without what is not committed"

@@ -8,7 +8,7 @@ import pytest
 from tests.support.repo import Repo
 
 from midflight.errors import Conflict
-from midflight.git.offer import offer, publish, with_changes
+from midflight.git.own_checkout import look_at, publish, with_changes
 from midflight.git.remote import Remote, session_ref
 from midflight.git.store import Store
 
@@ -18,23 +18,23 @@ SESSION = "5e" * 16
 async def test_commit_that_is_pushed_is_offered_as_it_is(repo: Repo, remote: Repo) -> None:
     repo.commit("api/main", "x")
     repo.git("push", "-q", "-u", "origin", "main")
-    offered = await offer(repo.folder / "api")
-    assert offered.remote == Remote(str(remote.folder))
-    assert offered.commit == remote.git("rev-parse", "main")
-    assert (offered.within, offered.is_pushed) == (Path("api"), True)
-    assert (offered.changed, offered.new) == (0, 0)
+    mine = await look_at(repo.folder / "api")
+    assert mine.remote == Remote(str(remote.folder))
+    assert mine.commit == remote.git("rev-parse", "main")
+    assert (mine.within, mine.is_pushed) == (Path("api"), True)
+    assert (mine.changed, mine.new) == (0, 0)
 
 
 async def test_commit_that_is_not_pushed_is_published_for_the_session(
     repo: Repo, remote: Repo, tmp_path: Path
 ) -> None:
     commit = repo.commit("more", "x")
-    offered = await offer(repo.folder)
-    assert not offered.is_pushed
-    await publish(offered, commit, SESSION)
+    mine = await look_at(repo.folder)
+    assert not mine.is_pushed
+    await publish(mine, commit, SESSION)
     assert remote.git("rev-parse", session_ref(SESSION)) == commit
     assert remote.git("rev-parse", "main") != commit
-    store = Store(offered.remote, tmp_path / "work")
+    store = Store(mine.remote, tmp_path / "work")
     assert await store.fetch(SESSION, commit) == commit
 
 
@@ -51,28 +51,28 @@ async def test_changes_of_tracked_files_become_one_commit(repo: Repo, remote: Re
     (repo.folder / "gone").unlink()
     before = repo.git("status", "--porcelain"), repo.git("rev-parse", "HEAD")
 
-    offered = await offer(repo.folder / "sub")
-    commit = await with_changes(offered)
-    await publish(offered, commit, SESSION)
+    mine = await look_at(repo.folder / "sub")
+    commit = await with_changes(mine)
+    await publish(mine, commit, SESSION)
 
-    assert (offered.changed, offered.new) == (3, 1)
+    assert (mine.changed, mine.new) == (3, 1)
     assert (repo.git("status", "--porcelain"), repo.git("rev-parse", "HEAD")) == before
     ref = session_ref(SESSION)
     assert remote.git("ls-tree", "-r", "--name-only", ref).split() == ["old", "sub/staged"]
     assert remote.git("show", f"{ref}:old") == "two"
-    assert remote.git("rev-parse", f"{ref}^") == offered.commit
+    assert remote.git("rev-parse", f"{ref}^") == mine.commit
 
 
 async def test_folder_without_changes_needs_no_commit_of_its_own(repo: Repo, remote: Repo) -> None:
     repo.write("new", "x")
-    offered = await offer(repo.folder)
-    assert await with_changes(offered) == offered.commit
+    mine = await look_at(repo.folder)
+    assert await with_changes(mine) == mine.commit
 
 
 async def test_remote_of_the_branch_goes_before_origin(repo: Repo, remote: Repo) -> None:
     repo.git("remote", "add", "other", "git@host.example:other.git")
     repo.git("config", "branch.main.remote", "other")
-    assert (await offer(repo.folder)).remote.url == "git@host.example:other.git"
+    assert (await look_at(repo.folder)).remote.url == "git@host.example:other.git"
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ async def test_remote_that_is_not_taken_is_named_without_its_address(
 ) -> None:
     repo.git("remote", "add", "origin", url)
     with pytest.raises(Conflict, match=why) as refused:
-        await offer(repo.folder)
+        await look_at(repo.folder)
     assert "hunter22" not in str(refused.value)
 
 
 async def test_repository_without_a_remote_is_an_error(repo: Repo) -> None:
     with pytest.raises(Conflict, match="has no remote"):
-        await offer(repo.folder)
+        await look_at(repo.folder)
     for name in ("a", "b"):
         repo.git("remote", "add", name, "git@host.example:x.git")
     with pytest.raises(Conflict, match="has several remotes"):
-        await offer(repo.folder)
+        await look_at(repo.folder)
 
 
 async def test_programs_of_the_own_repository_do_not_reach_the_remote(
@@ -109,6 +109,6 @@ async def test_programs_of_the_own_repository_do_not_reach_the_remote(
     repo.write(".git/hooks/pre-push", f"#!/bin/sh\ntouch {ran}\n")
     (repo.folder / ".git/hooks/pre-push").chmod(0o755)
     commit = repo.commit("more", "x")
-    await publish(await offer(repo.folder), commit, SESSION)
+    await publish(await look_at(repo.folder), commit, SESSION)
     assert remote.snapshots() == [session_ref(SESSION)]
     assert not ran.exists()

@@ -14,7 +14,7 @@ from midflight.git.repository import Repository
 from midflight.git.store import push, scratch
 
 
-class Offer(NamedTuple):
+class OwnCheckout(NamedTuple):
     """What can be had of a checkout.
 
     ``commit`` is what is checked out; it ``is_pushed`` where the remote is known to have it.
@@ -31,7 +31,7 @@ class Offer(NamedTuple):
     new: int
 
 
-async def offer(folder: Path, ref: str | None = None) -> Offer:
+async def look_at(folder: Path, ref: str | None = None) -> OwnCheckout:
     """Return what other machines can have of the repository of a folder, at a ``ref`` of it.
 
     Raises `Conflict` where it has no remote, or no commit.
@@ -53,7 +53,7 @@ async def offer(folder: Path, ref: str | None = None) -> Offer:
     )
     new = sum(line.startswith("??") for line in lines.names)
     changed = len(lines.names) - new
-    return Offer(top, remote, commit, Path(within), bool(known), changed, new)
+    return OwnCheckout(top, remote, commit, Path(within), bool(known), changed, new)
 
 
 async def _remote_of(git: Git) -> str:
@@ -70,28 +70,28 @@ async def _remote_of(git: Git) -> str:
     )
 
 
-async def with_changes(offered: Offer) -> str:
-    """Return a commit on top of the one that is offered, with what git's own files are like now.
+async def with_changes(mine: OwnCheckout) -> str:
+    """Return a commit on top of what is checked out, with what git's own files are like now.
 
     Neither the index nor a branch is changed, no hook runs and nothing is signed.
     """
-    async with beside(offered.folder, writes=True) as git:
+    async with beside(mine.folder, writes=True) as git:
         await add_all(git, "--update")
         tree = (await git.must("write-tree")).text
-        if tree == (await git.must("rev-parse", f"{offered.commit}^{{tree}}")).text:
-            return offered.commit
+        if tree == (await git.must("rev-parse", f"{mine.commit}^{{tree}}")).text:
+            return mine.commit
         await git.identity()
         text = "What was changed and not committed"
-        made = await git.must("commit-tree", "-p", offered.commit, "-m", text, tree)
+        made = await git.must("commit-tree", "-p", mine.commit, "-m", text, tree)
         return made.text
 
 
-async def publish(offered: Offer, commit: str, session: str) -> None:
+async def publish(mine: OwnCheckout, commit: str, session: str) -> None:
     """Push a commit to the ref of a session. Raises `Conflict` where the remote refuses it.
 
     The remote is reached as git reaches it by the user's settings: the repository's own name
     programs, and who works there may have written them.
     """
-    repository = await Repository.of(offered.folder)
+    repository = await Repository.of(mine.folder)
     async with scratch() as folder:
-        await push(folder, offered.remote, commit, session, repository.common / "objects")
+        await push(folder, mine.remote, commit, session, repository.common / "objects")
