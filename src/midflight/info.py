@@ -31,13 +31,17 @@ class RepositoryInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     ``remote`` is its address and ``ref`` what was asked for there, empty for what is checked out.
     ``commit`` is what the session began with, or what was pushed of its work last: from there it
-    can go on on another machine; empty while it has not begun. ``problem`` is why its newest work
-    could not be pushed: until that works only the machine with its folder has it. Empty if it was.
+    can go on on another machine; empty while it has not begun. ``turn`` is the newest turn whose
+    work that has, null where it is not known, and ``machine`` the one that has worked on it last:
+    what later turns have done is in the folder there. ``problem`` is why its newest work could not
+    be pushed: until that works only the machine with its folder has it. Empty if it was.
     """
 
     remote: str
     ref: str = ""
     commit: str = ""
+    turn: int | None = None
+    machine: str = ""
     problem: str = ""
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.events import ended
+from tests.support.events import PATIENCE_S, ended
 from tests.support.repo import Repo, own_home, remote, repo
 from tests.worker.conftest import Begin, Workers
+from tests.worker.test_moves import die
 
 from midflight import commands as c
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidOption
+from midflight.events import Notice
 from midflight.git.remote import session_ref
-from midflight.testing import Text, ToolCall
+from midflight.session.workplace import MISSING
+from midflight.testing import FakeModel, Text, ToolCall, Wait
 
 __all__ = ["own_home", "remote", "repo"]
+
+
+async def pushed(client: Client, session: str, *, turn: int) -> None:
+    """Wait until the work of a turn is pushed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (found := (await client.info(session)).repository) is None or found.turn != turn:
+            pass  # the journal is asked again
 
 
 async def test_session_works_in_a_checkout_on_the_worker(
@@ -94,6 +105,79 @@ async def test_work_that_could_not_be_pushed_keeps_its_session_there(
     assert "made" in remote.git("ls-tree", "--name-only", session_ref(session.id))
     await client.carry_out(session.id, c.Relocate(on="cpu"))
     assert (await client.info(session.id)).label == "cpu"
+
+
+async def test_session_whose_push_fails_while_it_moves_waits_there(
+    open_worker: Workers, client: Client, begin: Begin, models: dict[str, FakeModel], remote: Repo
+) -> None:
+    steps = [Wait("on"), ToolCall("Bash", {"command": f"touch made; rm -r {remote.folder}"})]
+    chosen = {"repo": str(remote.folder), "cwd": ".", "permission_mode": "bypassPermissions"}
+    session = await begin(steps, [Text("first")], **chosen)
+    await open_worker(work=remote.folder.with_name("work"))
+    await open_worker("two", labels=["cpu"], work=remote.folder.with_name("work"))
+    await models[session.id].reached("on")
+    again = await session.send("and this", delivery="queue")
+
+    await client.carry_out(session.id, c.Relocate(on="cpu"))
+    models[session.id].signal("on")
+
+    await ended(session.first)
+    async with asyncio.timeout(PATIENCE_S):
+        while not (said := (await client.info(session.id)).waits_for):
+            pass  # it leaves when the push has failed
+    assert "the label cpu on its machine one, which alone has its last work: there is" in said
+    assert again.state == "accepted"
+
+
+async def test_work_that_died_unpushed_with_its_worker_is_said(
+    open_worker: Workers,
+    client: Client,
+    begin: Begin,
+    *,
+    models: dict[str, FakeModel],
+    remote: Repo,
+    server: str,
+    tmp_path: Path,
+) -> None:
+    """To people and to the agent, which remembers it. Its machine does not bring it back unseen.
+
+    The snapshot of a turn comes after its end; it is held up here until the worker is dead.
+    """
+    session = await begin(
+        [Wait("on"), ToolCall("Bash", {"command": "touch lost"})],
+        [Text("first")],
+        [ToolCall("Bash", {"command": "touch made; ls"})],
+        [Text("second")],
+        [ToolCall("Bash", {"command": "ls"})],
+        [Text("third")],
+        repo=str(remote.folder),
+        cwd=".",
+        permission_mode="bypassPermissions",
+    )
+    model = models[session.id]
+    first = await open_worker(work=tmp_path / "one")
+    await model.reached("on")
+    (live,) = first._sessions.live()  # noqa: SLF001 - the session itself
+    async with live._workplace._one_snapshot:  # noqa: SLF001 - as one that is killed here
+        model.signal("on")
+        await ended(session.first)
+        await die(first, server)
+        second = await open_worker("two", work=tmp_path / "two")
+        again = await session.send("and this", delivery="queue")
+        assert (await ended(again)).text == "second"
+        await pushed(client, session.id, turn=2)
+    await first.__aexit__(None, None, None)
+    await second.__aexit__(None, None, None)
+    await open_worker("one", work=tmp_path / "one")
+    assert (await ended(await session.send("and that", delivery="queue"))).text == "third"
+
+    said = [request.last_user_text for request in model.requests]
+    assert said[2] == f"{MISSING.format('turn 1')}\n\nand this"
+    assert said[4] == "and that"
+    assert "lost" not in remote.git("ls-tree", "--name-only", session_ref(session.id)).split()
+    texts = [event.text for event in await client.history(session.id) if isinstance(event, Notice)]
+    assert any("what turn 1 has changed was not pushed from one" in text for text in texts)
+    assert any("what this machine alone had of it is kept there as" in text for text in texts)
 
 
 async def test_what_prepares_a_folder_is_for_the_workers_user_to_say(

@@ -101,23 +101,27 @@ class Checkout(NamedTuple):
         finally:
             os.close(file)
 
-    async def bring(self, commit: str) -> None:
-        """Have the folder be as a commit of the store, or later; it is made if it is missing.
+    async def bring(self, commit: str, *, may_be_later: bool = True) -> str:
+        """Have the folder be as a commit of the store; it is made if it is missing.
 
-        One that has come further than the commit is left as it is: a turn was cut, or a push has
-        failed. Of one that another machine has left behind, what is only there is kept in the
-        checkout as a ref below `LEFT`.
+        One that ``may_be_later`` and has come further is left as it is: a turn was cut, or a push
+        has failed. Else what is only there is kept in the checkout as a ref below `LEFT`, which is
+        returned.
         """
         if not self.is_there:
             await unbroken(self._begin(commit))
-            return
+            return ""
         git = await self._git(writes=True)
         here = (await self.snapshot()).commit
-        if not (await git.run("merge-base", "--is-ancestor", commit, here)).code:
-            return
+        later = not (await git.run("merge-base", "--is-ancestor", commit, here)).code
+        if later and (may_be_later or here == commit):
+            return ""
+        left = ""
         if (await git.run("merge-base", "--is-ancestor", here, commit)).code:
-            await git.must("update-ref", f"{LEFT}/{here[:10]}", here)
+            left = f"{LEFT}/{here[:10]}"
+            await git.must("update-ref", left, here)
         await unbroken(self._restore(git, commit))
+        return left
 
     async def _begin(self, commit: str) -> None:
         """Make it under another name, so that there is none that is not whole."""

@@ -75,6 +75,7 @@ class AgentRunner:
         before_action: Callable[[a.Action], Awaitable[None]],
         images: Callable[[str], tuple[Image, ...]],
         prepare: Callable[[], Awaitable[bool]],
+        missing: Callable[[], str],
         memory: MemoryKeeper,
         ready: Agent | None = None,
     ) -> None:
@@ -83,7 +84,8 @@ class AgentRunner:
         ``after_input`` is called after every input to the rules, ``before_action`` is awaited
         before every action. ``images`` returns those of a message, by its id, or raises what is
         wrong with them. ``prepare`` makes the folder ready before a start, and tells whether it was
-        not. ``memory`` keeps what the agent remembers.
+        not; ``missing`` returns what the agent has to know of it. ``memory`` keeps what the agent
+        remembers.
         """
         self._rules = rules
         self._options = options
@@ -92,6 +94,7 @@ class AgentRunner:
         self._before_action = before_action
         self._images = images
         self._prepare = prepare
+        self._missing = missing
         self._memory = memory
         self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
@@ -451,10 +454,10 @@ class AgentRunner:
         images = self._images(hand.message)
         self.check_images(images)
         more = {"images": images} if images else {}  # drivers of others may know of none
+        missing = "" if hand.steer else self._missing()
+        text = f"{missing}\n\n{hand.text}" if missing else hand.text
         try:
-            await self.agent.send(
-                hand.message, hand.text, steer=hand.steer, typed=hand.typed, **more
-            )
+            await self.agent.send(hand.message, text, steer=hand.steer, typed=hand.typed, **more)
         except AgentFailed:
             if not await self._has_ended():
                 raise

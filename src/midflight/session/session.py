@@ -80,6 +80,7 @@ class Session(BaseSession):
         on_place: Callable[[], None] | None = None,
         work: Path | None = None,
         repository: RepositoryInfo | None = None,
+        machine: str = "",
     ) -> None:
         """Prepare a session; nothing is started. ``task`` is the first message, with its images.
 
@@ -89,7 +90,8 @@ class Session(BaseSession):
         and the commands that come without a name: this program, unless it is told. ``terminal`` has
         the variables of the terminal that it is begun from. Without ``await_agent`` the task starts
         the agent, and entering waits for no more than that the task is accepted. ``work`` is the
-        folder for checkouts, ``repository`` what the journal has of this one's.
+        folder for checkouts, ``repository`` what the journal has of this one's, and ``machine`` the
+        name of this machine.
 
         ``on_place`` is given where places are rationed: no turn begins without `begin_turn`, and it
         is called when one is wanted, or given back. One with a task takes that without looking
@@ -139,6 +141,8 @@ class Session(BaseSession):
             checkout,
             for_agent.env,
             known=repository,
+            machine=machine,
+            turns=lambda: self._state.turns,
             resumed=past is not None,
             report=self._report,
             notice=self._tell,
@@ -153,6 +157,7 @@ class Session(BaseSession):
             before_action=self._before_action,
             images=self._images.get,
             prepare=self._workplace.prepare,
+            missing=lambda: self._workplace.missing,
             memory=MemoryKeeper(record, self._tell),
             ready=ready,
         )
@@ -487,7 +492,7 @@ class Session(BaseSession):
         if isinstance(event, (e.PermissionRequested, e.QuestionRequested)):
             self._handler.call(event)
         if isinstance(event, e.TurnEnded):
-            self._workplace.turn_ended()
+            self._workplace.turn_ended(event.turn or 0)
 
     def _report(self, event: e.Event) -> None:
         """Take what is done for the agent like what it does itself."""

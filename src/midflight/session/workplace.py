@@ -28,6 +28,12 @@ from midflight.journal.base import Summary
 from midflight.options import Options
 from midflight.session.setup import run_setup
 
+MISSING = (
+    "(You go on on another machine. Your files there are as they were pushed last: what {} has"
+    " changed may be missing. Look before you rely on it.)"
+)
+"""Stands before the first message that an agent gets whose newest work was not pushed."""
+
 
 def checkout_of(options: Options, session: str, name: str, work: Path | None) -> Checkout | None:
     """Return the checkout that a session with these options works in; None without a repository.
@@ -49,7 +55,8 @@ def placed(options: Options, checkout: Checkout | None) -> Options:
 class Workplace:
     """Makes the folder of one session ready, and keeps what is done there.
 
-    ``repository`` is what the journal is to know of it, None without one.
+    ``repository`` is what the journal is to know of it, None without one. ``missing`` says to the
+    agent what of its work is not in the folder; empty where all is, or since a turn has ended.
     """
 
     def __init__(
@@ -59,6 +66,8 @@ class Workplace:
         env: Mapping[str, str],
         *,
         known: RepositoryInfo | None,
+        machine: str,
+        turns: Callable[[], int],
         resumed: bool,
         report: Callable[[e.Event], None],
         notice: Callable[[e.Level, str], None],
@@ -68,7 +77,8 @@ class Workplace:
         """``options`` say what is wanted; their folder is relative to the ``checkout``.
 
         ``env`` is for the command that prepares it. ``known`` is what the journal has of its
-        repository, of a session that is ``resumed`` or has waited for a machine. ``report`` takes
+        repository, of a session that is ``resumed`` or has waited for a machine. ``machine`` is the
+        name of this one, and ``turns`` returns the number of the newest turn. ``report`` takes
         events, ``notice`` a line for people, and ``changed`` is called when ``repository`` has.
         ``recorded`` waits until all of that is on disk, and raises where this host may not write.
         """
@@ -79,13 +89,16 @@ class Workplace:
         self._notice = notice
         self._changed = changed
         self._recorded = recorded
+        self._machine = machine
+        self._turns = turns
         self._prepared = resumed and checkout is None
         self._holding = contextlib.AsyncExitStack()
-        self._last = ""
+        self._last: tuple[str, int | None] = ("", None)
         self._left_out: list[str] = []
         self._snapshots = TaskSet()
         self._pushes = TaskSet()
         self._one_snapshot, self._one_push = asyncio.Lock(), asyncio.Lock()
+        self.missing = ""
         self.repository = known
         if checkout is not None and known is None:
             url = checkout.store.remote.url
@@ -146,14 +159,27 @@ class Workplace:
         assert repository is not None  # noqa: S101 - there is one with a checkout
         # What other machines have written may be anything, and git would take it for an option.
         wanted = repository.commit if is_commit(repository.commit) else ""
-        if not (wanted and await checkout.has(wanted)):
+        begins = not wanted
+        was_here = repository.machine in ("", self._machine)
+        is_kept = was_here and checkout.is_there
+        if not (wanted and was_here and await checkout.has(wanted)):
             self._notice("info", f"fetching {repository.remote}")
             wanted = await checkout.store.fetch(checkout.session, wanted or self._options.ref)
             wanted = await checkout.store.newest(checkout.session, wanted)
-            await checkout.bring(wanted)
+            left = await checkout.bring(wanted, may_be_later=was_here)
             self._notice("info", f"it works on {wanted[:10]} in {checkout.folder}")
-        if repository.commit != wanted:
-            self._note(commit=wanted)
+            if left:
+                self._notice(
+                    "warning", f"what this machine alone had of it is kept there as {left}"
+                )
+        if not is_kept:
+            self._tell_missing(repository, wanted)
+        self._note(
+            commit=wanted,
+            machine=self._machine,
+            turn=0 if begins else repository.turn,
+            problem=repository.problem if is_kept else "",
+        )
         if not _is_there(checkout.unready):
             return False
         included = await include(checkout.store.files, checkout.folder)
@@ -163,26 +189,41 @@ class Workplace:
             self._notice("warning", f"not copied: {listed(included.left)}")
         return True
 
-    def _note(self, **changed: str) -> None:
+    def _tell_missing(self, repository: RepositoryInfo, commit: str) -> None:
+        """Say what another machine has not pushed before it was lost: the agent remembers it."""
+        pushed, turns = repository.turn, self._turns()
+        if not repository.problem and (pushed is None or pushed >= turns):
+            return
+        first = turns if pushed is None else pushed + 1
+        which = f"turn {turns}" if first >= turns else f"turns {first} to {turns}"
+        self._notice(
+            "warning",
+            f"the files are those of {commit[:10]}: what {which} has changed was not pushed from"
+            f" {repository.machine or 'another machine'}, as far as is known, and may be missing",
+        )
+        self.missing = MISSING.format(which)
+
+    def _note(self, **changed: str | int | None) -> None:
         assert self.repository is not None  # noqa: S101 - there is one with a checkout
         self.repository = msgspec.structs.replace(self.repository, **changed)
         self._changed()
 
     # What is done there -------------------------------------------------------------------
 
-    def turn_ended(self) -> None:
+    def turn_ended(self, turn: int) -> None:
         """Commit what there is now, and push it; neither is waited for."""
         if self._checkout is not None and self._prepared:
-            self._snapshots.start(self._save(self._checkout))
+            self.missing = ""  # it has been told
+            self._snapshots.start(self._save(self._checkout, turn))
 
-    async def _save(self, checkout: Checkout) -> None:
+    async def _save(self, checkout: Checkout, turn: int | None) -> None:
         async with self._one_snapshot:
             try:
                 commit, left_out = await checkout.snapshot()
             except (MidflightError, OSError) as error:
                 self._failed(error)
                 return
-            self._last = commit
+            self._last = (commit, turn)
         if left_out and left_out != self._left_out:
             self._notice(
                 "warning", f"{listed(left_out)}: a repository of its own, which stays here"
@@ -192,21 +233,28 @@ class Workplace:
 
     async def _push(self, checkout: Checkout) -> None:
         async with self._one_push:
-            repository, commit = self.repository, self._last
-            if repository is None or (commit == repository.commit and not repository.problem):
+            repository, (commit, turn) = self.repository, self._last
+            if repository is None:
                 return
             try:
-                try:
-                    await checkout.push(commit)
-                except Overtaken:
-                    commit = self._last = await self._joined(checkout)
-                    await checkout.push(commit)
+                if commit != repository.commit or repository.problem:
+                    commit = await self._pushed(checkout, commit)
             except (MidflightError, OSError) as error:
                 self._failed(error)
                 return
             if repository.problem:
                 self._notice("info", f"its work is pushed again, to {checkout.ref}")
-            self._note(commit=commit, problem="")
+            if (commit, turn, "") != (repository.commit, repository.turn, repository.problem):
+                self._note(commit=commit, turn=turn, problem="")
+
+    async def _pushed(self, checkout: Checkout, commit: str) -> str:
+        """Push a snapshot, or one with it on top of what the ref has; return which."""
+        try:
+            await checkout.push(commit)
+        except Overtaken:
+            commit = await self._joined(checkout)
+            await checkout.push(commit)
+        return commit
 
     async def _joined(self, checkout: Checkout) -> str:
         """Return a snapshot on top of what somebody else has pushed to the session's ref.
@@ -235,8 +283,10 @@ class Workplace:
 
     async def close(self, *, keep: bool = True) -> None:
         """Let the folder go; to ``keep`` is to commit and push first what there is, for so long."""
-        if keep:
-            self.turn_ended()
+        if keep and self._checkout is not None and self._prepared:
+            known = self.repository.turn if self.repository is not None else None
+            turn = known if self.missing else self._turns()
+            self._snapshots.start(self._save(self._checkout, turn))
             await self._snapshots.join()
             await self._pushes.join()
         await self.abandon()
