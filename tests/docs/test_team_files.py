@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from midflight.cli.command_table import add_options
+from midflight.journal import BEAT_S, TTL_S
 
 ASSETS = Path(__file__).parent.parent.parent / "docs" / "assets"
 PAGE = (ASSETS.parent / "team.md").read_text(encoding="utf-8")
@@ -33,6 +34,10 @@ def test_unit_of_a_worker_is_one_that_systemd_takes(tmp_path: Path) -> None:
     assert verb == "worker"
     assert _worker(words).capacity == 4
     assert "postgresql://builder1@db.example/team" in unit
+    (watchdog_s,) = re.findall(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
+    assert int(watchdog_s) < TTL_S - BEAT_S, "it is killed before others have its sessions"
+    assert "\nType=notify\n" in unit
+    assert "\nWatchdogSignal=SIGKILL\n" in unit
 
     if (systemd := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd is not installed")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Start, fake_midflight, no_defaults, project, say, state
+from tests.support.events import PATIENCE_S
 
 from midflight.testing import ScriptedModel, Text
 
@@ -21,10 +24,14 @@ async def test_task_from_one_machine_runs_on_the_worker_of_another(
 ) -> None:
     model = await scripted_model([Text("done")])
     journal = {"MIDFLIGHT_JOURNAL": server}
-    worker = await fake_midflight(
-        model, "worker", "--label", "gpu", "--capacity", "2", **journal, MIDFLIGHT_MACHINE="big"
-    )
-    assert "big works for gpu, 2 turns at a time" in await worker.reads("ends it")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("")  # the system names it
+        manager.settimeout(PATIENCE_S)
+        told = {"NOTIFY_SOCKET": manager.getsockname().decode().replace("\0", "@")}
+        big = journal | told | {"MIDFLIGHT_MACHINE": "big"}
+        worker = await fake_midflight(model, "worker", "--label", "gpu", "--capacity", "2", **big)
+        assert "big works for gpu, 2 turns at a time" in await worker.reads("ends it")
+        assert await asyncio.to_thread(manager.recv, 99) == b"READY=1"
     worker.process.send_signal(signal.SIGTSTP)  # Ctrl-Z: its agents would work on unwatched
 
     laptop = journal | {"MIDFLIGHT_MACHINE": "laptop"}

@@ -8,8 +8,10 @@ import contextlib
 import os
 import signal
 
+from midflight._util.aio import TaskSet
 from midflight._util.files import current_folder
 from midflight._util.sanitize import one_name
+from midflight._util.service_manager import ServiceManager
 from midflight.cli.foreground import make_notifier, park_after
 from midflight.cli.output import write
 from midflight.errors import StoreFailed
@@ -28,6 +30,7 @@ def _stand_still() -> None:
 
 
 async def _work(args: argparse.Namespace) -> int:
+    manager, told = ServiceManager(), TaskSet()
     notifier = make_notifier(None)
     worker = Worker(
         labels=args.label or ["default"],
@@ -55,6 +58,7 @@ async def _work(args: argparse.Namespace) -> int:
             f"{one_name(worker.machine)} works for {labels}, {worker.capacity} {turns} at a time;"
             " Ctrl-C ends it\n"
         )
+        told.start(manager.tell())
         await _first(asked, worker.drained)
         if not worker.drained.is_set() and worker.live():
             write(f"It ends when its turns have, in {args.drain_for:g} s at most; Ctrl-C: now\n")
@@ -62,6 +66,7 @@ async def _work(args: argparse.Namespace) -> int:
                 async with asyncio.timeout(args.drain_for + TTL_S):
                     await worker.drain(args.drain_for)
                     await _first(at_once, worker.drained)
+    await told.close()
     if notifier is not None:
         await notifier.close()
     return 0
