@@ -121,7 +121,7 @@ async def test_claude_that_was_cut_in_a_tool_goes_on_elsewhere_and_comes_back(
         assert "which word?" in json.dumps(model.requests[3].messages)
 
 
-@pytest.mark.long  # two servers are started; what the driver does is tried in its row `move` too
+@pytest.mark.long  # two servers are started; the row `relocate` tries the driver too
 @pytest.mark.agent
 async def test_opencode_that_was_cut_in_a_tool_goes_on_elsewhere(
     server: str, open_host: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

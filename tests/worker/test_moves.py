@@ -176,7 +176,7 @@ async def test_session_at_rest_moves_without_a_worker(
 async def test_agent_that_cannot_move_keeps_its_session_there(
     play: Play, client: Client, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "move": "not"})
+    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "relocate": "not"})
     model, session = await play([Wait("on"), Text("one")], Text("two"))
     first = await open_worker("one")
     await model.reached("on")
@@ -210,7 +210,7 @@ async def test_kept_session_of_a_lost_worker_waits_for_its_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who ends what was cut there leaves it to that machine, also where it is to go on at once."""
-    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "move": "not"})
+    monkeypatch.setattr(FakeAgent, "capabilities", {**FakeAgent.capabilities, "relocate": "not"})
     model, session = await play([Wait("on")], Text("done"), on_host_lost="resume")
     first = await open_worker("one")
     await model.reached("on")

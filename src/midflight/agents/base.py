@@ -67,7 +67,7 @@ CAPABILITIES: Mapping[str, str] = {
     "images": "a message brings images, which the model sees",
     "add_dirs": "more folders can be worked in",
     "resume": "another session resumes the conversation",
-    "move": "the session goes on on another machine, and remembers",
+    "relocate": "the session goes on on another machine, and remembers",
     "retries": "the agent reports that it repeats a model call",
     "plan": "the agent reports its list of things to do",
     "background": "work that outlives its turn is reported, and the turns that it wakes",
@@ -269,9 +269,9 @@ class Agent(Protocol):
     async def start(self, memory: Memory | None = None) -> None:
         """Start the program; it reports `Up` or `Died`.
 
-        With a ``memory`` it reports `Remembered`, if its capability ``move`` is not ``not``: then
-        it can resume a conversation that this machine does not have, or has no more than a part of.
-        What it reports changes the memory, in which nothing of another conversation stays.
+        With a ``memory`` it reports `Remembered`, unless its capability ``relocate`` is ``not``:
+        then it can resume a conversation that this machine does not have, or has no more than a
+        part of. What it reports changes the memory, in which nothing of another conversation stays.
 
         Raises `AgentUnavailable` when there is none that can be run, `UnsupportedOption` when
         it cannot honour an option, `ConversationLost` when there is none to resume (which `Died`

@@ -567,5 +567,5 @@ class Session(BaseSession):
             permission_mode=self._rules.mode,
             waiting_since=self._waiting_since,
         )
-        stays = self._state.started is not None and self.capabilities["move"] == "not"
+        stays = self._state.started is not None and self.capabilities["relocate"] == "not"
         return self._workplace.noted(found, at_work=self._runner.alive, stays=stays)

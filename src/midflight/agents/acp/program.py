@@ -235,10 +235,10 @@ _LIMITS: Mapping[str, str] = {
     "system_prompt": "ACP has no system prompt",
     "retries": "ACP does not report them",
     "background": "ACP does not report it",
-    "move": "the agent keeps its conversations on the disk of its machine",
+    "relocate": "the agent keeps its conversations on the disk of its machine",
 }
 _NO_COST = "this agent has not been seen to tell what it costs, in money or in tokens"
-_NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background", "move")
+_NOT = ("edited_input", "plugins", "skills", "system_prompt", "retries", "background", "relocate")
 _ITSELF = ("interrupt", "mcp_servers", "plan")
 
 

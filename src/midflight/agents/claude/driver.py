@@ -85,7 +85,7 @@ class ClaudeAgent:
         "images": "supported",
         "add_dirs": "supported",
         "resume": "supported",
-        "move": "emulated",
+        "relocate": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "supported",
@@ -97,7 +97,7 @@ class ClaudeAgent:
         "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
-        "move": "the entries of its files go through the journal, and the files are made again",
+        "relocate": "the entries of its files go through the journal, and the files are made again",
     }
 
     def __init__(self, options: Options) -> None:

@@ -101,7 +101,7 @@ class FakeAgent:
         "images": "supported",
         "add_dirs": "not",
         "resume": "supported",
-        "move": "emulated",
+        "relocate": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "supported",
@@ -113,7 +113,7 @@ class FakeAgent:
         "set_limits": "the program is started anew where it keeps a lower one itself",
         "timeout": "midflight's clock, then an interrupt",
         "stall_timeout": "midflight's clock, then an interrupt",
-        "move": "the history goes through the journal",
+        "relocate": "the history goes through the journal",
         **dict.fromkeys(LACKS[1:], "the fake agent has none"),
     }
 

@@ -84,7 +84,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         "images": "supported",
         "add_dirs": "emulated",
         "resume": "supported",
-        "move": "emulated",
+        "relocate": "emulated",
         "retries": "supported",
         "plan": "supported",
         "background": "not",
@@ -103,7 +103,7 @@ class OpenCodeAgent(OpenCodeDriver[Feeds]):
         "stall_timeout": "midflight's clock, then an abort",
         "plugins": "of a plugin, OpenCode gets the skills",
         "add_dirs": "OpenCode asks, midflight allows",
-        "move": "what its server tells of the session goes through the journal, into another one",
+        "relocate": "what its server tells of it goes through the journal, into another server",
         "background": "OpenCode's commands and sub-agents end with their turn",
     }
 

@@ -83,7 +83,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "images": "not",
         "add_dirs": "emulated",
         "resume": "supported",
-        "move": "not",
+        "relocate": "not",
         "retries": "supported",
         "plan": "supported",
         "background": "not",
@@ -105,7 +105,7 @@ class OpenCode2Agent(OpenCodeDriver[Feed]):
         "background": "OpenCode's commands and sub-agents end with their turn",
         "set_limits": "midflight counts anyway",
         "images": "midflight does not hand them on to OpenCode 2 yet",
-        "move": "OpenCode 2 takes in no conversation of another machine",
+        "relocate": "OpenCode 2 takes in no conversation of another machine",
     }
 
     def __init__(self, options: Options) -> None:

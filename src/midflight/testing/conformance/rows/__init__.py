@@ -82,7 +82,7 @@ ROWS: Mapping[str, Row] = {
     "images": Row(options.images, options.no_images),
     "add_dirs": Row(options.add_dirs, _option("add_dirs", ["/tmp"])),  # noqa: S108 - it exists
     "resume": Row(options.resume, _option("resume", "some-conversation")),
-    "move": Row(options.move, options.no_move),
+    "relocate": Row(options.relocate, options.no_relocate),
     "retries": Row(options.retries, options.retries),
     "plan": Row(options.plan, options.plan),
     "background": Row(options.background, options.no_background),

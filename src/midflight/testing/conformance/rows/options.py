@@ -179,7 +179,7 @@ async def resume(stage: Stage) -> None:
             assert on.session.agent_session == earlier
 
 
-async def move(stage: Stage) -> None:
+async def relocate(stage: Stage) -> None:
     """Lose a conversation, as on another machine: what was remembered brings it back."""
     async with stage.model([Text("one"), Text("two")]) as model:
         memory: dict[str, list[str]] = {}
@@ -189,7 +189,7 @@ async def move(stage: Stage) -> None:
         assert "remember the word plum" in json.dumps(model.requests[1].messages)
 
 
-async def no_move(stage: Stage) -> None:
+async def no_relocate(stage: Stage) -> None:
     """Have the agent remember what is said: it hands out nothing."""
     async with stage.model([Text("one")]) as model:
         memory: dict[str, list[str]] = {}
