@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.agents import StandIns, starts_one
-from tests.support.events import PATIENCE_S
 
 # The machine may be busy with other things, and a run shall try what the last one has tried.
 settings.register_profile(
@@ -107,7 +106,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    """Bound a test that waits for something which only a fault keeps from coming."""
-    async with asyncio.timeout(PATIENCE_S):
-        yield
+async def patience(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Cancel a test that waits for ever, a little before it is interrupted, and say so.
+
+    What is interrupted stays where it is, in a task that its fixtures need to clean up.
+    """
+    limit = request.node.get_closest_marker("timeout")
+    seconds = 0.8 * float(limit.args[0] if limit else request.config.getini("timeout"))
+    task = asyncio.current_task()
+    assert task is not None
+    late = f"it takes longer than {seconds:.0f} seconds"
+    bound = asyncio.get_running_loop().call_later(seconds, task.cancel, late)
+    yield
+    bound.cancel()
