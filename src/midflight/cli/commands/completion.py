@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import get_args
 
 from midflight._util.sanitize import inert
-from midflight.cli.command_table import COMMANDS, SCHEDULE_ACTIONS, add_options
+from midflight.cli.command_table import COMMANDS, add_options
 from midflight.cli.output import write
+from midflight.cli.starting_options import SCHEDULE_ACTIONS
 from midflight.errors import MidflightError
 
 _BASH = """\

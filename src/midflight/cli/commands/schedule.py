@@ -15,12 +15,12 @@ import msgspec
 from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import dollars
 from midflight.authorization import Caller
-from midflight.cli.command_table import SCHEDULE_ACTIONS
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import BOLD, at_terminal, json_line, write
 from midflight.cli.parser import parse
 from midflight.cli.standard_input import read_task
+from midflight.cli.starting_options import SCHEDULE_ACTIONS
 from midflight.cli.terminal.table import align
 from midflight.cli.trust_question import Quit, ask, forget_typed, line_of_terminal
 from midflight.client.client import connect
