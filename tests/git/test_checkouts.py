@@ -294,6 +294,17 @@ async def test_repository_inside_of_a_checkout_is_told(checkout: Checkout) -> No
     assert (await checkout.snapshot()).left_out == ["inner"]
 
 
+async def test_submodules_and_large_files_that_are_not_filled_are_told(
+    checkout: Checkout,
+) -> None:
+    assert checkout.unfilled() == []
+    Repo(checkout.folder).write(".gitmodules", '[submodule "x"]')
+    Repo(checkout.folder).write(".gitattributes", "*.bin filter=lfs diff=lfs\n")
+    submodules, large = checkout.unfilled()
+    assert "submodules are not filled" in submodules
+    assert "Git LFS are pointers" in large
+
+
 async def test_removed_checkout_is_gone_and_missed_by_nobody(checkout: Checkout) -> None:
     await remove(checkout)
     assert not checkout.folder.exists()

@@ -119,6 +119,28 @@ def test_worktrees_share_the_trust_of_their_repository(folder: h.Hostile, tmp_pa
     assert trusted(tree)
 
 
+def test_checkouts_of_a_remote_share_the_trust_of_their_contents(
+    folder: h.Hostile, tmp_path: Path
+) -> None:
+    """Whoever agrees on a worker is not asked again for each session's folder there."""
+    place = tmp_path / "work" / "shop-01234567"
+    for name in ("store.git", f"{1:032x}/.git", f"{2:032x}/.git"):
+        (place / name).mkdir(parents=True)
+    one, two = place / f"{1:032x}", place / f"{2:032x}"
+    for checkout in (one, two):
+        folder.write(str(checkout / SETTINGS), {"model": "one"})
+    decision.record(look(one))
+    assert trusted(two)
+    folder.write(str(two / SETTINGS), {"model": "two"})
+    assert not trusted(two)
+
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / one.name / ".git").mkdir(parents=True)
+    folder.write(str(elsewhere / one.name / SETTINGS), {"model": "one"})
+    (elsewhere / "store.git").symlink_to(place / "store.git")
+    assert not trusted(elsewhere / one.name)
+
+
 def test_a_folder_that_claims_to_be_a_worktree_has_no_trust(
     folder: h.Hostile, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midflight._util.file_lock import lock
-from midflight._util.files import open_private
+from midflight._util.files import open_private, open_regular
 from midflight._util.text import slug
 from midflight.errors import Conflict, MidflightError
 from midflight.git.command import WORK_S, Git, unbroken
@@ -34,6 +34,9 @@ WORK = "refs/midflight/work"
 
 LEFT = "refs/midflight/left"
 """Where a checkout keeps what was in it when it was brought to what another machine has pushed."""
+
+MAX_ATTRIBUTES = 64 * 1024
+"""How much is read of a repository's `.gitattributes`."""
 
 _HEAD, _BRANCH = "Midflight-Head: ", "Midflight-Branch: "
 
@@ -208,6 +211,16 @@ class Checkout(NamedTuple):
     def unready(self) -> Path:
         """A file that is there until all is done that makes a new folder ready."""
         return self.folder.with_name(f".{self.folder.name}.unready")
+
+    def unfilled(self) -> list[str]:
+        """Say to people what of the repository is not, or may not be, in the folder."""
+        found = []
+        if os.path.lexists(self.folder / ".gitmodules"):
+            found.append("its submodules are not filled: they may be fetched from anywhere")
+        with contextlib.suppress(OSError), open_regular(self.folder / ".gitattributes") as file:
+            if b"filter=lfs" in file.read(MAX_ATTRIBUTES):
+                found.append("its files of Git LFS are pointers unless git lfs is set up here")
+        return found
 
     async def join(self) -> str:
         """Return the newest snapshot as one that descends from what the remote's ref has, too.

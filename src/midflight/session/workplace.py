@@ -182,6 +182,8 @@ class Workplace:
         )
         if not _is_there(checkout.unready):
             return False
+        for what in await asyncio.to_thread(checkout.unfilled):
+            self._notice("warning", what)
         included = await include(checkout.store.files, checkout.folder)
         if included.copied:
             self._notice("info", f"from this machine come {listed(included.copied)}")

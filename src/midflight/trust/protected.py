@@ -211,11 +211,12 @@ def _of_repository(folder: Path) -> Iterator[Path]:
     key, root = repository_of(folder)
     if Path(key) == root:
         return
-    yield from (Path(key, name) for name in ("", "config", "hooks"))
-    try:
-        with open_regular(Path(key, "config")) as file:
-            config = file.read(MAX_CONFIG).decode(errors="replace")
-    except OSError:
-        return
-    for named in _HOOKS.findall(config):
-        yield root / os.path.expanduser(named.strip())  # noqa: PTH111 - never raises
+    for git in {Path(key), root / ".git"}:
+        yield from (git / name for name in ("", "config", "hooks"))
+        try:
+            with open_regular(git / "config") as file:
+                config = file.read(MAX_CONFIG).decode(errors="replace")
+        except OSError:
+            continue
+        for named in _HOOKS.findall(config):
+            yield root / os.path.expanduser(named.strip())  # noqa: PTH111 - never raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ MAX_POINTER_BYTES = 4096
 class Repository(NamedTuple):
     """What is trusted as one: ``key`` names it, ``root`` is the checkout that a folder is in.
 
-    The key is the real path of git's common folder, which all worktrees share; of a folder that is
-    in no repository it is the folder itself.
+    The key is the real path of git's common folder, which all worktrees share, or of the store that
+    all checkouts of a remote have beside them; of a folder that is in no repository it is the
+    folder itself.
     """
 
     key: str
@@ -29,10 +31,20 @@ def repository_of(folder: Path) -> Repository:
     for root in (folder, *folder.parents):
         git = root / ".git"
         if git.is_dir():
-            return Repository(str(git.resolve()), root)
+            return Repository(str(_store_of(root) or git.resolve()), root)
         if git.is_file():
             return Repository(str(_common_folder(git) or root), root)
     return Repository(str(folder), folder)
+
+
+def _store_of(root: Path) -> Path | None:
+    """Return the store of a session's checkout, by where that lies; None for any other folder.
+
+    Neither may be a link, so that no folder elsewhere has the trust of this remote.
+    """
+    store = root.parent / "store.git"
+    is_checkout = re.fullmatch(r"[0-9a-f]{32}", root.name) and not (root / ".git").is_symlink()
+    return store if is_checkout and store.is_dir() and not store.is_symlink() else None
 
 
 def _common_folder(pointer: Path) -> Path | None:
