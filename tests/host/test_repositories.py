@@ -271,6 +271,7 @@ async def test_files_of_the_machine_are_there_before_setup(
 ) -> None:
     repo.write(".gitignore", ".env\n")
     repo.write(".worktreeinclude", ".env\n")
+    repo.write(".gitattributes", "*.bin filter=lfs\n")
     repo.git("add", ".")
     repo.git("commit", "-qm", "list")
     repo.git("push", "-q", "origin", "main")
@@ -279,5 +280,7 @@ async def test_files_of_the_machine_are_there_before_setup(
     host = await open_host(work=work)
     _, session = await begin([Text("a")], host=host, setup="cat .env")
     await answered(session)
-    [ended] = [each for each in await told(session) if isinstance(each, e.ToolEnded)]
+    events = await told(session)
+    [ended] = [each for each in events if isinstance(each, e.ToolEnded)]
     assert ended.output == "KEY\n"
+    assert any("Git LFS are pointers" in text for text in texts(events, "warning"))
