@@ -21,7 +21,7 @@ from tests.support.raw_http import call, dial
 from midflight import events as e
 from midflight.host import Host
 from midflight.host.http.unix import listen
-from midflight.journal.queries import PAGE_CHARS
+from midflight.journal.history import PAGE_CHARS
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 from midflight.wire import WIRE

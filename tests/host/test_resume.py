@@ -21,8 +21,7 @@ from midflight.client.client import connect
 from midflight.errors import Conflict, EventsExpired, NotFound
 from midflight.host import Host
 from midflight.host.secrets import SessionSecrets
-from midflight.journal import Journal
-from midflight.journal import queries as reading
+from midflight.journal import Journal, history
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 from midflight.testing.model.script import Part
 
@@ -185,7 +184,7 @@ async def test_resumed_session_reports_where_its_memory_begins(
     kept = await at_rest_with_two_that_wait(state, given)
     for name, value in given["env"].items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(reading, "WHOLE", 3)
+    monkeypatch.setattr(history, "WHOLE", 3)
     host = await open_host()
     session = await host.session(kept)
     with pytest.raises(EventsExpired):

@@ -228,7 +228,7 @@ async def test_missing_event_is_named_when_the_session_is_taken(
 async def test_event_that_cannot_follow_is_named_when_the_session_is_taken(
     where: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.journal.queries.WHOLE", 0)  # of what is older some is left out
+    monkeypatch.setattr("midflight.journal.history.WHOLE", 0)  # of what is older some is left out
     _, record = await journal.create("fix", options(), id="the-id")
     accepted = e.MessageAccepted(message="m", text="x", delivery="queue")
     started = e.TurnStarted(turn=1, messages=("m",), origin="message")

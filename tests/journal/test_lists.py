@@ -11,7 +11,7 @@ from midflight import events as e
 from midflight.errors import Conflict, NotFound
 from midflight.journal import Journal, SessionRow
 from midflight.journal.base import Summary
-from midflight.journal.queries import LONG_CHARS, PAGE_CHARS
+from midflight.journal.history import LONG_CHARS, PAGE_CHARS
 from midflight.values import SessionStatus
 
 

@@ -18,6 +18,7 @@ from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, Store
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo, WorkerInfo
 from midflight.journal import (
+    history,
     hosts,
     lease,
     memory,
@@ -521,7 +522,7 @@ class Journal:
 
     async def past(self, session: str) -> Past:
         """Return what is needed of a session to resume it."""
-        return await self._read(lambda c: queries.past(c, self._database.name, session))
+        return await self._read(lambda c: history.past(c, self._database.name, session))
 
     async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
         """Return the events after a ``seq``, the oldest first.
@@ -529,40 +530,40 @@ class Journal:
         With a ``limit`` they are a page: fewer where they are long, none only behind the newest.
         """
         name = self._database.name
-        return await self._read(lambda c: queries.read_events(c, name, session, after, limit))
+        return await self._read(lambda c: history.read_events(c, name, session, after, limit))
 
     async def search(self, session: str, text: str, before: int | None, limit: int) -> Found:
         """Return the newest events before a ``seq`` that say a text, ``limit`` of them at most."""
         name = self._database.name
         return await self._read(
-            lambda c: queries.search(c, name, session, text, before=before, limit=limit)
+            lambda c: history.search(c, name, session, text, before=before, limit=limit)
         )
 
     async def newest(self) -> dict[str, Newest]:
         """Return how far each session has come that has an event, by its id."""
-        return await self._read(queries.newest)
+        return await self._read(history.newest)
 
     async def events_of(self, after: Mapping[str, int], limit: int) -> list[Event]:
         """Return the next events of several sessions, each after a ``seq``: a page, see `events`.
 
         Those of one session follow each other without a gap; between sessions their time decides.
         """
-        return await self._read(lambda c: queries.events_of(c, self._database.name, after, limit))
+        return await self._read(lambda c: history.events_of(c, self._database.name, after, limit))
 
     async def seqs_before(self, among: Collection[str], moment: float) -> dict[str, int]:
         """Return the newest event of each of some sessions that is older than a moment.
 
         That is 0 where none is.
         """
-        return await self._read(lambda c: queries.seqs_before(c, among, moment))
+        return await self._read(lambda c: history.seqs_before(c, among, moment))
 
     async def said(self, cwd: str, most: int) -> list[MessageAccepted]:
         """Return messages of many sessions, the newest first, those of a folder before all others.
 
         Very long ones, and those that were changed while they waited, are left out.
         """
-        return await self._read(lambda c: queries.said(c, self._database.name, cwd, most))
+        return await self._read(lambda c: history.said(c, self._database.name, cwd, most))
 
     async def tail(self, session: str, count: int) -> list[Event]:
         """Return the newest events, the oldest of them first: fewer than ``count`` if long."""
-        return await self._read(lambda c: queries.tail(c, self._database.name, session, count))
+        return await self._read(lambda c: history.tail(c, self._database.name, session, count))
