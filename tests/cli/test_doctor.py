@@ -4,14 +4,13 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
 from tests.support.faults import PROGRAMS
-from tests.support.program import COMMAND, watched
+from tests.support.program import Done, in_this_process
 
 from midflight.agents.claude import program as claude_program
 
@@ -29,21 +28,13 @@ def programs(folder: Path, **scripts: str) -> str:
     return str(folder)
 
 
-def doctor(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def doctor(home: Path, *arguments: str, **more: str) -> Done:
     """Run it where no agent is but the one that midflight comes with; to ask others takes time."""
     return midflight(home, "doctor", *arguments, **more)
 
 
-def midflight(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=home,
-        env={"PATH": os.defpath, "HOME": str(home), **watched(), **more},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+def midflight(home: Path, *arguments: str, **more: str) -> Done:
+    return in_this_process(arguments, {"PATH": os.defpath, "HOME": str(home), **more}, home)
 
 
 @pytest.mark.parametrize(
@@ -51,22 +42,22 @@ def midflight(home: Path, *arguments: str, **more: str) -> subprocess.CompletedP
 )
 def test_a_key_makes_it_ready_and_is_never_shown(tmp_path: Path, name: str) -> None:
     done = doctor(tmp_path, **{name: SECRET})
-    assert done.returncode == 0
-    assert f"{name} is set" in done.stdout
-    assert str(claude_program.find(None)) in done.stdout
-    assert SECRET not in done.stdout + done.stderr
+    assert done.code == 0
+    assert f"{name} is set" in done.out
+    assert str(claude_program.find(None)) in done.out
+    assert SECRET not in done.out + done.err
 
 
 def test_a_journal_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
     key = {"ANTHROPIC_API_KEY": SECRET}
     place = tmp_path / ".local" / "state" / "midflight"
-    assert f"journal   writable   {place}\n" in doctor(tmp_path, **key).stdout
+    assert f"journal   writable   {place}\n" in doctor(tmp_path, **key).out
     place.chmod(0o755)
     done = doctor(tmp_path, **key)
-    assert done.returncode == 1
-    assert f"journal   not usable {place} is open to others (mode 755)\n" in done.stdout
-    assert f"do         chmod 700 {place}\n" in done.stdout
-    assert "The journal must be mended first." in done.stdout
+    assert done.code == 1
+    assert f"journal   not usable {place} is open to others (mode 755)\n" in done.out
+    assert f"do         chmod 700 {place}\n" in done.out
+    assert "The journal must be mended first." in done.out
 
 
 def test_a_journal_on_a_full_disk_is_not_ready(tmp_path: Path) -> None:
@@ -76,12 +67,12 @@ def test_a_journal_on_a_full_disk_is_not_ready(tmp_path: Path) -> None:
         done = doctor(tmp_path, ANTHROPIC_API_KEY=SECRET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (done.returncode, "journal   not usable" in done.stdout) == (1, True)
+    assert (done.code, "journal   not usable" in done.out) == (1, True)
 
 
 def test_agent_for_tests_is_not_offered(tmp_path: Path) -> None:
     done = midflight(tmp_path, "run", "do it", "--agent", "nobody")
-    assert ("known: claude" in done.stderr, "fake" in done.stderr) == (True, False)
+    assert ("known: claude" in done.err, "fake" in done.err) == (True, False)
 
 
 def test_a_login_makes_it_ready_and_is_not_read(tmp_path: Path) -> None:
@@ -89,23 +80,23 @@ def test_a_login_makes_it_ready_and_is_not_read(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / ".credentials.json").write_text(SECRET)
     done = doctor(tmp_path)
-    assert done.returncode == 0
-    assert "logged in" in done.stdout
-    assert SECRET not in done.stdout
+    assert done.code == 0
+    assert "logged in" in done.out
+    assert SECRET not in done.out
 
 
 @pytest.mark.parametrize("more", [{}, {"ANTHROPIC_API_KEY": " "}], ids=["none", "blank"])
 def test_without_a_key_the_doctor_names_the_remedy(tmp_path: Path, more: dict[str, str]) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin"), **more)
-    assert done.returncode == 1
-    assert "export ANTHROPIC_API_KEY" in done.stdout
-    assert "midflight demo" in done.stdout
+    assert done.code == 1
+    assert "export ANTHROPIC_API_KEY" in done.out
+    assert "midflight demo" in done.out
 
 
 def test_an_agent_that_is_not_here_comes_with_the_command_that_installs_it(tmp_path: Path) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin"))
-    assert "opencode  not here   npm install -g opencode-ai" in done.stdout
-    assert "not here: auggie" in done.stdout
+    assert "opencode  not here   npm install -g opencode-ai" in done.out
+    assert "not here: auggie" in done.out
 
 
 @fault("S18")
@@ -119,25 +110,25 @@ def test_an_agent_of_the_work_folder_is_not_here_and_does_not_run(tmp_path: Path
                 (place / name).chmod(0o755)
     relative = ["", ".", "node_modules/.bin", "../node_modules/.bin", programs(tmp_path / "bin")]
     done = doctor(work, PATH=os.pathsep.join(relative), HOME=str(tmp_path))
-    assert "opencode  not here" in done.stdout
-    assert "git       not found" in done.stdout
-    assert "not here: auggie" in done.stdout
+    assert "opencode  not here" in done.out
+    assert "git       not found" in done.out
+    assert "not here: auggie" in done.out
     assert not (tmp_path / "run").exists()
 
 
 def test_opencode_alone_makes_it_ready_and_the_command_names_it(tmp_path: Path) -> None:
     path = programs(tmp_path / "bin", opencode="echo 1.18.33")
     done = doctor(tmp_path, PATH=path)
-    assert done.returncode == 0
-    assert f"opencode  1.18.33    {path}/opencode" in done.stdout
-    assert 'Ready: midflight --agent opencode "your task"' in done.stdout
+    assert done.code == 0
+    assert f"opencode  1.18.33    {path}/opencode" in done.out
+    assert 'Ready: midflight --agent opencode "your task"' in done.out
 
 
 @pytest.mark.parametrize("script", ["echo 2.0.1", "echo 1.17.9", "echo nothing", "exit 1"])
 def test_an_unsupported_opencode_is_reported(tmp_path: Path, script: str) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin", opencode=script))
-    assert "opencode  not usable" in done.stdout
-    assert "npm install -g opencode-ai@1.18" in done.stdout
+    assert "opencode  not usable" in done.out
+    assert "npm install -g opencode-ai@1.18" in done.out
 
 
 def test_doctor_and_run_say_the_same_of_an_opencode_2(
@@ -148,11 +139,11 @@ def test_doctor_and_run_say_the_same_of_an_opencode_2(
     (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     more = {"PATH": path, "HOW": "version 2: 2.0.27"}
     run = midflight(tmp_path, "run", "hi", "--agent", "opencode", **more)
-    assert run.returncode == 1
-    said = run.stderr.splitlines()
+    assert run.code == 1
+    said = run.err.splitlines()
     sentence = "this is OpenCode 2.0.27, and 1.18 or a newer 1.x is needed"
     assert said == [f"midflight: {sentence}", "hint: npm install -g opencode-ai@1.18"]
-    told = doctor(tmp_path, **more).stdout
+    told = doctor(tmp_path, **more).out
     assert f"opencode  not usable {sentence}" in told
     assert f"          do         {said[1].removeprefix('hint: ')}" in told
     assert "          or         --agent opencode2 drives it, experimentally" in told
@@ -160,9 +151,9 @@ def test_doctor_and_run_say_the_same_of_an_opencode_2(
 
 def test_an_agent_that_speaks_acp_is_found_by_its_program(tmp_path: Path) -> None:
     done = doctor(tmp_path, PATH=programs(tmp_path / "bin", goose="exit"), MIDFLIGHT_AGENT="goose")
-    assert done.returncode == 0
-    assert "found      goose; not here: auggie" in done.stdout
-    assert "agent     goose      set by MIDFLIGHT_AGENT" in done.stdout
+    assert done.code == 0
+    assert "found      goose; not here: auggie" in done.out
+    assert "agent     goose      set by MIDFLIGHT_AGENT" in done.out
 
 
 def test_json_has_the_same_facts_as_the_text_in_one_object(tmp_path: Path) -> None:
@@ -170,9 +161,9 @@ def test_json_has_the_same_facts_as_the_text_in_one_object(tmp_path: Path) -> No
     (tmp_path / "midflight.toml").write_text('disallowed_tools = ["Edit"]\n')
     more = {"PATH": path, "ANTHROPIC_API_KEY": SECRET}
     text, done = doctor(tmp_path, **more), doctor(tmp_path, "--json", **more)
-    assert done.returncode == text.returncode == 0
-    assert SECRET not in done.stdout + done.stderr
-    told = json.loads(done.stdout)
+    assert done.code == text.code == 0
+    assert SECRET not in done.out + done.err
+    told = json.loads(done.out)
     assert set(told) == {"ready", "usable", "facts"}
     assert told["ready"]
     assert told["usable"] == ["claude", "opencode", "goose", "opencode-acp"]
@@ -182,14 +173,14 @@ def test_json_has_the_same_facts_as_the_text_in_one_object(tmp_path: Path) -> No
         before = fact["about"]
         lines.append(f"{name:10}{fact['state']:10} {fact['detail']}".rstrip())
     # The last two lines invite to start, in words.
-    assert [line.rstrip() for line in text.stdout.splitlines()[:-2]] == lines
+    assert [line.rstrip() for line in text.out.splitlines()[:-2]] == lines
 
 
 def test_json_reports_that_no_agent_can_be_used_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "midflight.toml").write_text("model = 3\n")
     done = doctor(tmp_path, "--json", PATH=programs(tmp_path / "bin"))
-    assert done.returncode == 1
-    told = json.loads(done.stdout)
+    assert done.code == 1
+    told = json.loads(done.out)
     assert not told["ready"]
     assert told["usable"] == []
     facts = [(fact["about"], fact["state"]) for fact in told["facts"]]

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -129,6 +129,22 @@ class _Captured(io.TextIOWrapper):
     @property
     def whole(self) -> str:
         return self.bytes.getvalue().decode()
+
+
+def in_this_process(arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> Done:
+    """Carry out a command as a program with this environment would, in a fraction of its time."""
+    out, err = _Captured(), _Captured()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - env.keys():
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        patch.setattr(sys, "stdin", io.StringIO())
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        code = execute(arguments)
+    return Done(code, out.whole, err.whole)
 
 
 async def in_a_thread(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Done:
