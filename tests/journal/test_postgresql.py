@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from tests.faults.manifest import fault
@@ -22,8 +23,9 @@ from tests.support.journal import Program, begin, rows, sql
 
 from midflight._util.aio import TaskSet
 from midflight.errors import LeaseHeld, StoreFailed, StoreRefused
-from midflight.journal import Journal
+from midflight.journal import Journal, migrations
 from midflight.journal.database import Database
+from midflight.journal.people import check_person
 from midflight.journal.postgresql import NOTICE_A_CUT, parameters
 from midflight.journal.process_identity import ProcessIdentity
 
@@ -144,6 +146,22 @@ async def test_every_connection_notices_a_cut_and_leaves_no_locks(
                 assert (seen, idle) == ([*NOTICE_A_CUT.values()], "5s")
         finally:
             await asyncio.to_thread(database.close)
+
+
+async def test_opening_looks_at_what_is_there_in_no_transaction(
+    open_host: Hosts, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has no time for one that is under way for seconds could not open the journal."""
+    await open_host(server)  # which makes the tables
+    during = []
+
+    def look(connection: Any) -> None:
+        check_person(connection)
+        during.append(connection.connection.dbapi_connection.info.transaction_status)
+
+    monkeypatch.setattr(migrations, "check_person", look)
+    await open_host(server)
+    assert during == [TransactionStatus.IDLE]
 
 
 # Hosts of other machines --------------------------------------------------------------------

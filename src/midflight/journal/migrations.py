@@ -99,10 +99,12 @@ def _bring(
     version: int,
     oldest: int,
 ) -> None:
-    there = database.write(lambda connection: _look(connection, version))
+    # A server ends a transaction of a process that has no time for it; looking needs none.
+    use = database.write if database.server is None else database.read
+    there = use(lambda connection: _look(connection, version))
     if there.version is None:
         _change(database, lambda connection: _make(connection, version, oldest))
-        there = database.write(lambda connection: _look(connection, version))
+        there = use(lambda connection: _look(connection, version))
     found = there.version or version
     if found > version:
         if version < there.oldest:
@@ -236,7 +238,7 @@ def _add_columns(connection: Connection, columns: Sequence[Column[Any]]) -> None
 
 def _protect(database: Database) -> None:
     """Have a server hold to who may write what; see `policies`."""
-    if database.server is None or not (tables := database.write(policies.unprotected)):
+    if database.server is None or not (tables := database.read(policies.unprotected)):
         return
     _change(database, policies.prepare)
     for table in tables:
