@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
-from tests.support.program import COMMAND
+from tests.support.program import COMMAND, in_this_process
 
 from midflight.cli.main import _with_command
 from midflight.cli.parser import make_parser
@@ -84,10 +84,12 @@ def test_the_version_is_printed() -> None:
         (("  ",), "empty"),
     ],
 )
-def test_wrong_usage_is_one_line_and_a_hint(arguments: tuple[str, ...], said: str) -> None:
-    done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
+def test_wrong_usage_is_one_line_and_a_hint(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = in_this_process(arguments, {"HOME": str(tmp_path)}, tmp_path)
+    assert (done.code, done.out) == (2, "")
+    first, second = done.err.splitlines()
     assert first.startswith("midflight: ")
     assert said in first
     assert second.startswith("hint: ")
@@ -160,10 +162,11 @@ def test_a_task_of_several_words_is_no_slip() -> None:
     assert _with_command(["doctor who"]) == ["run", "doctor who"]
 
 
-def test_control_characters_in_an_error_are_not_written() -> None:
-    done = run("run", "x", "--agent", "\x1b[31mred\x1b]0;t\x07")
-    assert done.returncode == 2
-    assert "\x1b" not in done.stderr
+def test_control_characters_in_an_error_are_not_written(tmp_path: Path) -> None:
+    words = ("run", "x", "--agent", "\x1b[31mred\x1b]0;t\x07")
+    done = in_this_process(words, {"HOME": str(tmp_path)}, tmp_path)
+    assert done.code == 2
+    assert "\x1b" not in done.err
 
 
 def test_an_unexpected_error_is_one_line_and_a_hint(tmp_path: Path) -> None:

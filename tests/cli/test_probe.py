@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.program import COMMAND, watched
+from tests.support.program import Done, in_this_process
 
 from midflight.agents import AGENTS
 from midflight.agents.base import Support
@@ -25,21 +24,15 @@ class Braggart(FakeAgent):
     capabilities: Mapping[str, Support] = {**FakeAgent.capabilities, "subagents": "supported"}
 
 
-def probe(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "doctor", *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **watched(), **more},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+def probe(home: Path, *arguments: str, **more: str) -> Done:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), **more}
+    return in_this_process(("doctor", *arguments), env, home)
 
 
 def test_a_probe_tries_every_row_and_sums_up(tmp_path: Path) -> None:
     done = probe(tmp_path, "--probe", "--agent", "fake")
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
+    assert done.code == 0, done.out + done.err
+    lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:-2]] == list(ROWS)
     assert f"{len(ROWS)} of {len(ROWS)} rows are as they should be" in lines[-2]
     assert not list(tmp_path.iterdir())
@@ -47,7 +40,7 @@ def test_a_probe_tries_every_row_and_sums_up(tmp_path: Path) -> None:
 
 def test_a_probe_can_be_read_by_a_program(tmp_path: Path) -> None:
     done = probe(tmp_path, "--probe", "--agent", "fake", "--json")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["row"] for row in rows] == list(ROWS)
     assert rows[0] | {"how": ""} == {
         "agent": "fake",
@@ -107,22 +100,22 @@ def test_a_probe_of_a_broken_agent_fails_with_the_agents_own_error(tmp_path: Pat
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     done = probe(tmp_path, "--probe", "--agent", "opencode", PATH=path)
-    assert done.returncode == 1
-    assert "out of luck" in done.stderr
+    assert done.code == 1
+    assert "out of luck" in done.err
 
 
 def test_an_agent_without_a_probe_is_an_error_that_names_the_others(
     tmp_path: Path,
 ) -> None:
     done = probe(tmp_path, "--probe", "--agent", "gemini")
-    assert done.returncode == 2
-    assert "known: claude, opencode" in done.stderr
+    assert done.code == 2
+    assert "known: claude, opencode" in done.err
 
 
 def test_an_option_of_the_probe_is_an_error_without_it(tmp_path: Path) -> None:
     done = probe(tmp_path, "--agent", "fake")
-    assert done.returncode == 2
-    assert "midflight doctor --probe" in done.stderr
+    assert done.code == 2
+    assert "midflight doctor --probe" in done.err
 
 
 def test_opencode_2_is_probed_where_only_a_program_opencode_is(
