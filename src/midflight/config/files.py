@@ -114,11 +114,13 @@ def _mcp_table(
         name = f"{MCP}.{key}"
         if key not in MCP_KEYS:
             raise wrong(name, *_why_not(key, MCP_KEYS))
-        if key in {"dirs", "agents"} and not isinstance(value, list):
+        if key in {"dirs", "agents", "repos"} and not isinstance(value, list):
             raise wrong(name, f"expected a list, got {value!r}")
         try:
             if key == "dirs":
                 checked[key] = tuple(Path(_path(folder, key, item)) for item in value)
+            elif key == "repos":
+                checked[key] = tuple(Options.build(repo=item).repo for item in value)
             elif key == "agents":
                 checked[key] = tuple(_checked(folder, "agent", item) for item in value)
                 for agent in checked[key]:

@@ -34,7 +34,7 @@ KEYS = (
 """What the user's file may set. Nothing that may hold a secret is among it."""
 
 MCP = "mcp"
-MCP_KEYS = ("dirs", "agents", "permission_mode", "allowed_tools", "max_budget_usd")
+MCP_KEYS = ("dirs", "agents", "repos", "permission_mode", "allowed_tools", "max_budget_usd")
 """The table of the user's file with the bounds of what `midflight mcp` dispatches, and its keys."""
 
 TERMINAL = "terminal"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from midflight._util.sanitize import one_line
-from midflight.errors import Conflict
+from midflight.errors import Conflict, InvalidInput
 from midflight.git.command import Git
 from midflight.git.diff import add_all, beside
-from midflight.git.remote import REMOTES, Remote
+from midflight.git.remote import REMOTES, Remote, session_ref
 from midflight.git.repository import Repository
 from midflight.git.store import push, scratch
 
@@ -54,6 +55,44 @@ async def look_at(folder: Path, ref: str | None = None) -> OwnCheckout:
     new = sum(line.startswith("??") for line in lines.names)
     changed = len(lines.names) - new
     return OwnCheckout(top, remote, commit, Path(within), bool(known), changed, new)
+
+
+async def hand_over(
+    folder: Path,
+    ref: str | None,
+    session: str,
+    tell: Callable[[str], None],
+    *,
+    changes: str,
+    taken: bool,
+    may_push: bool = True,
+) -> OwnCheckout:
+    """Return what a session can begin with on any machine: its commit is at the remote then.
+
+    With what is changed here if it is to be ``taken``; ``changes`` is what that option is called.
+    What stays here is said, and so is what is pushed. Raises `Conflict`, and `InvalidInput` where
+    something has to be pushed that must not be.
+    """
+    mine = await look_at(folder, ref)
+    commit = await with_changes(mine) if taken else mine.commit
+    if not ref and mine.changed and not taken:
+        tell(
+            f"it begins with {mine.commit[:10]}, without what is not committed"
+            f" (files: {mine.changed}); {changes} takes that"
+        )
+    if not ref and mine.new:
+        tell(f"files that git does not have stay here: {mine.new}")
+    if commit != mine.commit or not mine.is_pushed:
+        if not may_push:
+            raise InvalidInput(
+                f"{commit[:10]} is not at the remote, and a session without a record cannot have"
+                " it pushed",
+                "git push, or leave --no-journal out",
+            )
+        url = one_line(mine.remote.url, 1000)
+        tell(f"{commit[:10]} is not at {url}: it is pushed to {session_ref(session)}")
+        await publish(mine, commit, session)
+    return mine._replace(commit=commit)
 
 
 async def _remote_of(git: Git) -> str:

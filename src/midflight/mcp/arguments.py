@@ -71,6 +71,31 @@ class DispatchArgs(ToolArgs, frozen=True, kw_only=True):
             " merge it with worktree when done. Left out: as the user has set it, false if not."
         ),
     ] = None
+    on: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Label of the workers that may run it, where the user has some: it waits"
+            " for one of them, on another machine. Left out: it runs on this machine.",
+        ),
+    ] = ""
+    repo: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="With on: the repository that it works in a checkout of, as a folder of"
+            " this machine or an address. Its folder of work there is then cwd, within it, for an"
+            " address only. Left out, and cwd too: that of this server's folder, if it has one.",
+        ),
+    ] = ""
+    ref: Annotated[
+        str,
+        Meta(max_length=200, description="With repo: branch, tag or commit to begin with."),
+    ] = ""
+    with_changes: Annotated[
+        bool,
+        Meta(description="With on: take along what is changed in the folder and not committed."),
+    ] = False
     permission_mode: Annotated[
         Literal["", "default", "acceptEdits", "plan", "dontAsk"],
         Meta(

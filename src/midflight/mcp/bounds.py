@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from midflight._util.files import current_folder
+from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, cost_of
 from midflight.errors import NotAllowed
 from midflight.narrowing import check_mode, strictest, within
@@ -25,7 +26,8 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What may be dispatched.
 
     ``dirs``: the folders that sessions work in or below; None: the server's own. ``agents``: their
-    names, and ``acp:COMMAND`` with the whole command; None: those that midflight knows.
+    names, and ``acp:COMMAND`` with the whole command; None: those that midflight knows. ``repos``:
+    the addresses of repositories for sessions of workers, beside those of the folders.
     ``permission_mode``, ``allowed_tools`` and ``max_budget_usd`` are the most for a client that is
     no session of midflight; another one has no more than its session.
     ``depth``, ``children``: how deep agents may dispatch agents, and how many may work for one at a
@@ -35,6 +37,7 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     dirs: tuple[Path, ...] | None = None
     agents: tuple[str, ...] | None = None
+    repos: tuple[str, ...] = ()
     permission_mode: PermissionMode = "default"
     allowed_tools: tuple[str, ...] = ()
     max_budget_usd: float | None = None
@@ -62,10 +65,23 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
         mine = (*more, *(own if self.dirs is None else self.dirs))
         if not wanted:
             wanted = str(here if not mine or is_below(here, mine) else mine[0])
-        folder = Path(wanted).expanduser()
-        folder = folder if folder.is_absolute() else current_folder() / folder
+        folder = _absolute(wanted)
         check_folder(folder, mine)
         return folder
+
+    @staticmethod
+    def is_folder(repo: str) -> bool:
+        """Tell whether a folder of this machine is meant; a bare repository is an address."""
+        folder = _absolute(repo)
+        return folder.is_dir() and not (folder / "objects").is_dir()
+
+    def check_repo(self, address: str) -> None:
+        """Raise `NotAllowed` for a repository that the user has not listed."""
+        if address not in self.repos:
+            raise NotAllowed(
+                f"repo: {one_line(address, 200)} is not among those that may be worked in",
+                f"name a folder of this machine that has it, or {HINT}",
+            )
 
     def mode(self, wanted: PermissionMode | None, session: PermissionMode | None) -> PermissionMode:
         """Return the permission mode: the usual one, or a narrower one where more is not to be had.
@@ -98,3 +114,8 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
             )
         asked = [each for each in (wanted, self.max_budget_usd) if each]
         return min(asked, default=None)
+
+
+def _absolute(folder: str) -> Path:
+    path = Path(folder).expanduser()
+    return path if path.is_absolute() else current_folder() / path

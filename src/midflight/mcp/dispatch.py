@@ -13,6 +13,7 @@ from midflight.client.session import RemoteSession
 from midflight.family import MAX_CHILDREN, check_children, check_depth
 from midflight.mcp import arguments as t
 from midflight.mcp.bounds import DispatchBounds
+from midflight.mcp.elsewhere import place, refuse_without_label
 from midflight.state.session import BUSY
 from midflight.worktrees import own_worktree
 
@@ -26,20 +27,36 @@ class Dispatcher:
         self._bounds = bounds
         self._lock = asyncio.Lock()
 
-    async def start(self, args: t.DispatchArgs, used: Sequence[str]) -> RemoteSession:
-        """Start a session; ``used`` are the sessions that the caller has used here.
+    async def start(
+        self, args: t.DispatchArgs, used: Sequence[str]
+    ) -> tuple[RemoteSession, list[str]]:
+        """Start a session, and return it with what is to be said of where it begins.
 
-        Raises `NotAllowed` for what the caller may not ask for, and where a limit is reached.
+        ``used`` are the sessions that the caller has used here. Raises `NotAllowed` for what the
+        caller may not ask for, and where a limit is reached.
         """
+        if args.on:
+            self._client.authorizer.check_elsewhere()
+        else:
+            refuse_without_label(args)
         async with self._lock:
-            options = await self._options(args, used)
+            options, folders = await self._options(args, used)
+            if args.on:
+                there, notes = await place(args, self._bounds, folders)
+                return await self._client.dispatch(args.task, **options, **there), notes
+            options["cwd"] = str(self._bounds.folder(args.cwd, folders))
             async with contextlib.AsyncExitStack() as stack:
                 if self._bounds.worktree if args.worktree is None else args.worktree:
                     await stack.enter_async_context(own_worktree(args.task, options))
-                return await self._client.dispatch(args.task, **options)
+                return await self._client.dispatch(args.task, **options), []
 
-    async def _options(self, args: t.DispatchArgs, used: Sequence[str]) -> dict[str, Any]:
-        """Return the options of the session; what a session may hand down, its host looks at."""
+    async def _options(
+        self, args: t.DispatchArgs, used: Sequence[str]
+    ) -> tuple[dict[str, Any], list[Path]]:
+        """Return the options of the session, and the folders that the caller works in itself.
+
+        What a session may hand down, its host looks at.
+        """
         bounds = self._bounds
         ancestors = await self._client.ancestry()
         inside = await self._client.bounds() if ancestors else None
@@ -59,9 +76,7 @@ class Dispatcher:
             check_depth(len(ancestors), bounds.depth)
         if bounds.children is not None or inside is None:
             await self._check_children(ancestors, used)
-        folders = inside.folders if inside else ()
-        options["cwd"] = str(bounds.folder(args.cwd, map(Path, folders)))
-        return options
+        return options, [Path(folder) for folder in (inside.folders if inside else ())]
 
     async def _check_children(self, ancestors: Sequence[str], used: Sequence[str]) -> None:
         busy = [info for info in await self._client.sessions() if info.status in BUSY]

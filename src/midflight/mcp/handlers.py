@@ -90,10 +90,11 @@ class Handlers:
 
     async def dispatch(self, args: t.DispatchArgs) -> r.Report:
         """Start a session."""
-        session = await self._dispatcher.start(args, self._used)
+        session, notes = await self._dispatcher.start(args, self._used)
         self._use(session.id)
         self._attend(session.id)
-        return await self._report(session.id, "wait for it")
+        report = await self._report(session.id, "wait for it")
+        return msgspec.structs.replace(report, notes=notes)
 
     async def send(self, args: t.SendArgs) -> r.Report:
         """Send a message: steer, queue, or resume."""

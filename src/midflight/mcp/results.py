@@ -64,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rules: Annotated[list[str], Meta(description="What answers allow for the whole session.")] = []
     untrusted_new: Annotated[str, Meta(description="What the agent said and did since.")] = ""
     left_out: _Left = 0
+    notes: Annotated[list[str], Meta(description="What it begins with, and what not.")] = []
     next: Annotated[str, Meta(description="What to do now.")] = ""
 
 
@@ -267,5 +268,5 @@ def _report(report: Report) -> str:
     lines += [f"turn {turn.turn}: {turn.status} ({turn.reason})" for turn in report.ended]
     lines += [f"asks {each.request} ({each.kind}): {each.untrusted}" for each in report.asks]
     lines += [f"({report.left_out} characters left out: use read)"] * bool(report.left_out)
-    lines += [report.untrusted_new, report.next]
+    lines += [report.untrusted_new, *report.notes, report.next]
     return "\n".join(filter(None, lines))

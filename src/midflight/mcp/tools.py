@@ -110,7 +110,7 @@ def definitions(*, may_answer: bool) -> list[types.Tool]:
             t.SessionsArgs,
             Listing,
             "List sessions",
-            "List the sessions on this machine, the newest first: name, status, cost.",
+            "List the sessions that there are, the newest first: name, status, cost.",
             reads=True,
         ),
         _tool(

@@ -37,6 +37,11 @@ def repository_of(folder: Path) -> Repository:
     return Repository(str(folder), folder)
 
 
+def has_checkout(folder: Path) -> bool:
+    """Tell whether a folder is in the checkout of a repository."""
+    return repository_of(folder).root.joinpath(".git").exists()
+
+
 def _store_of(root: Path) -> Path | None:
     """Return the store of a session's checkout, by where that lies; None for any other folder.
 
