@@ -38,7 +38,8 @@ class Beginning(NamedTuple):
 
     ``who`` gives it its task: the program that begins it, unless that is told. ``terminal`` has the
     variables of the terminal that it is begun from: this process's, unless they are told.
-    ``images`` come with the task.
+    ``images`` come with the task. ``person`` is whose it is where that is another one, for whom a
+    worker begins it.
     """
 
     options: Options
@@ -47,6 +48,7 @@ class Beginning(NamedTuple):
     who: Who | None = None
     terminal: Mapping[str, str] | None = None
     images: tuple[Image, ...] = ()
+    person: str = ""
 
 
 class FamilyBounds(NamedTuple):

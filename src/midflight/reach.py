@@ -54,7 +54,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
                 *(folder for table in defaults for folder in table.get("add_dirs", ())),
             ),
             programs={name: _named(name, defaults) for name in PROGRAMS}
-            | {"repo": file.mcp.get("repos", ())},
+            | {"repo": {*_named("repo", defaults), *file.mcp.get("repos", ())}},
         )
 
     def plus(self, agent: str, cwd: str, options: Mapping[str, Any]) -> Reach:

@@ -94,6 +94,23 @@ def test_schedule_is_kept_with_the_options_of_run(say: Say, project: Path) -> No
     Options.build(**kept.options)
 
 
+def test_schedule_has_an_address_and_no_folder_for_its_checkouts(say: Say, project: Path) -> None:
+    run = ("run", "go", "--permission-mode", "plan", "--repo")
+    code, _, err = say("0 7 * * *", "--", *run, "git@git.example:shop.git", "--ref", "main")
+    assert (code, err) == (0, NOBODY)
+    assert stored("go").options == {
+        "agent": "fake",
+        "permission_mode": "plan",
+        "repo": "git@git.example:shop.git",
+        "ref": "main",
+        "cwd": ".",
+    }
+    Options.build(**stored("go").options)
+    assert "which git remote get-url origin says" in say("0 7 * * *", "--", *run, str(project))[2]
+    code, _, err = say("0 7 * * *", "--", *run, "https://u:secret@git.example/shop.git")
+    assert (code, "secret" in err) == (2, False)
+
+
 def test_zone_is_that_of_who_makes_it(say: Say) -> None:
     code, out, err = say("30 6 * * *", "--json", "--", "run", "go", "--name", "dawn")
     assert code == 0
@@ -121,6 +138,8 @@ def test_zone_is_that_of_who_makes_it(say: Say) -> None:
         (("0 7 * * *", "--", "run", "go", "--max-turns", "0"), "--max-turns: expected"),
         (("0 7 * * *", "--", "run", "go", "--cwd", "nowhere"), "--cwd: "),
         (("0 7 * * *", "--", "run", "go", "--worktree"), "git"),
+        (("0 7 * * *", "--", "run", "go", "--with-changes"), "commit and push them"),
+        (("0 7 * * *", "--", "run", "go", "--ref", "main"), "--ref: there is no repository"),
         (("pause",), "which schedule is to pause?"),
         (("now", "nothing"), "there is no schedule 'nothing'"),
     ],

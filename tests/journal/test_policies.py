@@ -19,7 +19,7 @@ from midflight import events as e
 from midflight.errors import MidflightError, StoreFailed, StoreRefused
 from midflight.journal import Journal, Offer, restored
 from midflight.journal.inbox import Sender
-from midflight.journal.policies import KINDS, Kind, policies
+from midflight.journal.policies import KINDS, POLICIES, Kind, policies
 from midflight.journal.schema import metadata
 from midflight.lineage import UNKNOWN
 from midflight.values import Who
@@ -285,6 +285,8 @@ async def test_worker_has_what_has_a_label_and_nothing_else(
     own, queued = await begin(ada, "own"), await begin(ada, "queued")
     await own.close()
     await queued.close()
+    await ada.schedules.add(daily())
+    await ada.schedules.add(daily("for-workers", on="gpu"))
     sql(server, "UPDATE sessions SET label = 'gpu' WHERE id = :id", id=queued.session)
     sender = Sender(who=Who(role="program", door="json"))
 
@@ -306,7 +308,15 @@ async def test_worker_has_what_has_a_label_and_nothing_else(
         ),
         (
             "INSERT INTO schedules VALUES"
-            " ('s', 'ada/y', '* * * * *', 'UTC', 'desk', '{}', false, 0, 0)"
+            " ('s', 'ada/y', '* * * * *', 'UTC', 'desk', '{}', false, 0, 0, 'gpu')"
+        ),
+        "UPDATE schedules SET due = 0 WHERE label IS NULL",
+        "UPDATE schedules SET label = NULL WHERE label = 'gpu'",
+        "UPDATE schedules SET begins = '{}' WHERE label = 'gpu'",
+        "DELETE FROM schedules",
+        (
+            "INSERT INTO schedule_runs SELECT 'r', id, 0, 'starting', false, 0, '', ''"
+            " FROM schedules WHERE label IS NULL"
         ),
         (
             "INSERT INTO sessions SELECT 'x', 'ada/x', agent, cwd, options, parent, created,"
@@ -316,6 +326,7 @@ async def test_worker_has_what_has_a_label_and_nothing_else(
         f"DELETE FROM hosts WHERE id = '{ada.host}'",
     ):
         assert not changed(role("w1"), statement), statement
+    assert changed(role("w1"), "UPDATE schedules SET due = 0 WHERE label = 'gpu'") == 1
     sql(server, "UPDATE hosts SET labels = '[\"gpu\"]' WHERE id = :id", id=worker.host)
     drain = f"UPDATE hosts SET draining = true WHERE id = '{worker.host}'"
     assert changed(role("ada"), drain) == 1, "a person may have a worker drained"
@@ -385,5 +396,5 @@ async def test_journal_that_was_made_before_gets_the_policies(
     add(record, e.Text(text="on"))
     await record.written()
     assert changed(role("bob"), f"DELETE FROM sessions WHERE id = '{record.session}'") == 0
-    assert json.dumps(rows(server, "SELECT policies FROM meta")) == "[[1]]"
+    assert json.dumps(rows(server, "SELECT policies FROM meta")) == f"[[{POLICIES}]]"
     assert time.monotonic() < ada.valid_until

@@ -24,7 +24,7 @@ def name_repository(args: argparse.Namespace) -> str | None:
     if args.on is not None and args.repo is None and args.cwd is None:
         here = current_folder()
         args.repo = str(here) if has_checkout(here) else None
-    folder = None if args.repo is None else _folder(args.repo)
+    folder = None if args.repo is None else checkout_at(args.repo)
     if folder is None:
         if args.with_changes:
             raise InvalidInput("--with-changes is about a folder", "name one: --repo .")
@@ -49,7 +49,7 @@ def name_repository(args: argparse.Namespace) -> str | None:
     return session
 
 
-def _folder(text: str) -> Path | None:
+def checkout_at(text: str) -> Path | None:
     """Return the folder with a checkout that is meant; a bare repository is a remote itself."""
     path = current_folder(needed=False) / Path(text).expanduser()
     return path if path.is_dir() and not (path / "objects").is_dir() else None

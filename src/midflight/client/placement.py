@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from midflight import commands as c
 from midflight import environment
 from midflight.address import Address
@@ -71,19 +73,25 @@ class Placement:
         self._headers = headers
         self._notify = notify
         self._park_after = park_after
+        self._person = ""
         self._spare: Address | None = None
         self._far = FarReader(journal)
         self._telling = weakref.WeakValueDictionary[str, asyncio.Lock]()
 
     def speaking_for(self, who: Who) -> Placement:
-        """Return the same for a user who came by another door, and from another device."""
+        """Return the same for a user who came by another door, and from another device.
+
+        What it begins for a worker is that ``person``'s, which the database lets only workers do.
+        """
         other = copy.copy(self)
+        other._person = who.person  # noqa: SLF001 - our own
         other._headers = {**self._headers, DOOR: who.door, DEVICE: quote(who.device)}  # noqa: SLF001
         return other
 
     @property
     def _who(self) -> Who:
-        return inbox.sender_of(self._headers).who
+        who = inbox.sender_of(self._headers).who
+        return msgspec.structs.replace(who, person=self._person) if self._person else who
 
     async def begin(self, session: str, body: bytes) -> SessionInfo:
         """Begin a session in a host that has an agent ready for it, or else in one that takes it.
@@ -173,7 +181,7 @@ class Placement:
         self, session: str, task: str | None, beginning: Beginning, label: str
     ) -> SessionInfo:
         """Begin a session for a worker with a label; see `midflight.client.waiting`."""
-        beginning = beginning._replace(who=self._who)
+        beginning = beginning._replace(who=self._who, person=self._person)
         await waiting.begin(self._journal, session, task, beginning, label)
         return await self._journal.info(session)
 

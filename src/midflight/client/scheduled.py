@@ -23,8 +23,7 @@ class RunStarter:
 
     async def __call__(self, schedule: ScheduleInfo, run: RunInfo) -> None:
         """Begin the session of a run; what has been done before is not done again."""
-        who = Who(role="program", door="schedule", device=platform.node())
-        client = self._client.speaking_for(who)
+        client = self._client.speaking_for(_giver(schedule))
         if not run.session:
             await _begin(client, schedule, run)
         for message in _messages(schedule, run):
@@ -41,10 +40,16 @@ async def _begin(client: Client, schedule: ScheduleInfo, run: RunInfo) -> None:
         await client.begin(schedule.task, options, id=run.id, on=schedule.on)
 
 
+def _giver(schedule: ScheduleInfo) -> Who:
+    """Return who gives the session of a schedule its task: for whom, where that is another one."""
+    person = schedule.name.rpartition("/")[0]
+    return Who(role="program", door="schedule", device=platform.node(), person=person)
+
+
 def _session_options(schedule: ScheduleInfo, run: RunInfo) -> dict[str, Any]:
     """Return the options of a run's session, which is named by its day."""
     date = local(run.due, schedule.zone).date().isoformat()
-    return {**schedule.options, "name": f"{schedule.name}-{date}"}
+    return {**schedule.options, "name": f"{schedule.name.rpartition('/')[2]}-{date}"}
 
 
 def _messages(schedule: ScheduleInfo, run: RunInfo) -> list[c.Send]:

@@ -53,7 +53,9 @@ async def _begin(
     options, parent = beginning.options, beginning.parent
     name = options.name or slug(task)
     async with journal.as_host():
-        row, record = await journal.create(name, options, id=session, parent=parent, label=label)
+        row, record = await journal.create(
+            name, options, id=session, parent=parent, label=label, person=beginning.person
+        )
         try:
             async with _held(
                 lambda: Session(

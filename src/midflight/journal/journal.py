@@ -310,17 +310,21 @@ class Journal:
         id: str | None = None,
         parent: str = "",
         label: str | None = None,
+        person: str = "",
     ) -> tuple[SessionRow, JournalRecord]:
         """Add a session and own it. Its name gets a number if another session has it.
 
-        ``label`` is that of the workers that may run it, None: it is for this machine.
+        ``label`` is that of the workers that may run it, None: it is for this machine. ``person``
+        is whose it is, nothing: this one's; only a worker may make another one's.
 
         The same id again is no second session: `Conflict`, or `LeaseHeld` while the first, which
         `take` returns, has an owner. Raises `InvalidInput` for an id that cannot be one.
         """
         host = self._registered()
         session = uuid.uuid4().hex if id is None else id
-        new = writes.NewSession(id=session, name=name, options=options, parent=parent, label=label)
+        new = writes.NewSession(
+            id=session, name=name, options=options, parent=parent, label=label, person=person
+        )
 
         def made(connection: Connection) -> tuple[SessionRow, int]:
             writes.create(connection, new, self._here)

@@ -28,7 +28,7 @@ from midflight.journal.schema import (
     sessions,
 )
 
-POLICIES = 1
+POLICIES = 2
 """The version of what is installed; a host of an older midflight leaves those of a newer alone."""
 
 Kind = Literal["person", "worker", "reader", "nobody"]
@@ -45,7 +45,9 @@ _WORKS = (
 )
 
 _OWN = f"split_part({{0}}.name, '/', 1) = {_ME}"
-_MAY_OWN = f"({_OWN} OR ({_WORKS} AND {{0}}.label IS NOT NULL))".format("sessions")
+_FOR_WORKERS = f"({_WORKS} AND {{0}}.label IS NOT NULL)"
+_MAY_OWN = f"({_OWN} OR {_FOR_WORKERS})".format("sessions")
+_MAY_FIRE = f"({_OWN} OR {_FOR_WORKERS})".format("schedules")
 _MINE = f"coalesce(hosts.role, {_ME}) = {_ME}"
 
 
@@ -113,13 +115,11 @@ _BY_ACTION: dict[Table, dict[str, tuple[str, str]]] = {
         "UPDATE": (f"role = {_ME}", ""),
         "DELETE": (f"role = {_ME} OR {_held('readers')}", ""),
     },
-    schedules: {"ALL": (_OWN.format("schedules"), _OWN.format("schedules"))},
-    schedule_runs: {
-        "ALL": (
-            _exists("schedules", f"schedules.id = schedule AND {_OWN.format('schedules')}"),
-            "",
-        )
+    schedules: {
+        "ALL": (_OWN.format("schedules"), ""),
+        "UPDATE": (_FOR_WORKERS.format("schedules"), ""),
     },
+    schedule_runs: {"ALL": (_exists("schedules", f"schedules.id = schedule AND {_MAY_FIRE}"), "")},
 }
 """For each action on a table what has to be true of a row before it, and of the row after it."""
 
@@ -131,7 +131,7 @@ _KEPT: dict[Table, str] = {
     leases: "session",
     inbox: "session number id digest sender person given reply asked",
     readers: "id session",
-    schedules: "id name cron zone machine begins created",
+    schedules: "id name cron zone machine label begins created",
     schedule_runs: "id schedule",
 }
 """What of a row nobody changes: whose it is, and what it was made with."""
@@ -181,6 +181,24 @@ def may_own(connection: Connection) -> ColumnElement[bool]:
     if connection.dialect.name == "sqlite":
         return true()
     return literal_column(f"((SELECT NOT row_security_active('sessions')) OR {_MAY_OWN})", Boolean)
+
+
+def may_fire(connection: Connection) -> ColumnElement[bool]:
+    """Return what is true of a schedule for workers that this role may fire; of all in a file."""
+    if connection.dialect.name == "sqlite":
+        return true()
+    return literal_column(
+        f"((SELECT NOT row_security_active('schedules')) OR {_MAY_FIRE})", Boolean
+    )
+
+
+def works() -> ColumnElement[bool]:
+    """Return what is true of a host on a server whose role is a worker's."""
+    return literal_column(
+        "EXISTS (SELECT FROM pg_roles WHERE rolname = hosts.role AND has_function_privilege("
+        "pg_roles.oid, 'midflight_works()'::regprocedure, 'EXECUTE'))",
+        Boolean,
+    )
 
 
 def unprotected(connection: Connection) -> list[Table]:

@@ -17,6 +17,7 @@ from midflight.info import RunInfo, ScheduleInfo
 from midflight.journal.database import AnyRow, Do, shut_writers_out
 from midflight.journal.hosts import list_hosts
 from midflight.journal.people import begun_by, begun_here, full_name, person, shown_name
+from midflight.journal.policies import may_fire, works
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.queries import list_sessions
 from midflight.journal.schema import events, hosts, schedule_runs, schedules
@@ -105,7 +106,11 @@ class ScheduleStore:
     # Firing -------------------------------------------------------------------------------
 
     async def pending(self, now: float, *, for_workers: bool = False) -> Pending:
-        """Return what there is to do at a moment; ``for_workers``: only of what has a label."""
+        """Return what there is to do at a moment.
+
+        ``for_workers``: only of what has a label, and of whomever a worker of this role may fire.
+        Another person's schedule has that name in front of its own.
+        """
         found: Pending = await self._read(
             lambda c: _pending(c, self._here, now, for_workers=for_workers)
         )
@@ -161,8 +166,14 @@ def list_schedules(
     connection: Connection, here: ProcessIdentity, *which: ColumnElement[bool]
 ) -> list[ScheduleInfo]:
     """Return a person's schedules on this machine, the one that runs next first."""
+    return _infos(connection, here, _own(connection, here), *which)
+
+
+def _infos(
+    connection: Connection, here: ProcessIdentity, *which: ColumnElement[bool]
+) -> list[ScheduleInfo]:
     order = (schedules.c.due.is_(None), schedules.c.due, schedules.c.name)
-    query = select(schedules).where(_own(connection, here), *which).order_by(*order)
+    query = select(schedules).where(*which).order_by(*order)
     return [_info(connection, here, row) for row in connection.execute(query).all()]
 
 
@@ -204,7 +215,7 @@ def _pending(
 ) -> Pending:
     own = _own(connection, here)
     if for_workers:
-        own &= schedules.c.label.is_not(None)
+        own = schedules.c.label.is_not(None) & may_fire(connection)
     following = select(func.min(schedules.c.due)).where(own, schedules.c.due > now)
     starting = (
         select(schedule_runs)
@@ -217,13 +228,13 @@ def _pending(
     unfinished = [
         Unfinished(
             run=_run(connection, here, row),
-            schedule=list_schedules(connection, here, schedules.c.id == row.schedule)[0],
+            schedule=_infos(connection, here, schedules.c.id == row.schedule)[0],
             holder=row.holder,
             held=row.holder in alive,
         )
         for row in rows
     ]
-    due = list_schedules(connection, here, own, schedules.c.due <= now)
+    due = _infos(connection, here, own, schedules.c.due <= now)
     return Pending(unfinished, due, connection.scalar(following))
 
 
@@ -274,7 +285,10 @@ def _change(connection: Connection, run: str, by: str, **columns: str) -> bool:
 
 def _is_fired(connection: Connection, here: ProcessIdentity, label: str | None) -> bool:
     me = person(connection)
-    fired = select(hosts.c.id).where(hosts.c.fires == me)
+    mine = hosts.c.fires == me
+    if me and label is not None:
+        mine |= hosts.c.labels.is_not(None) & works()
+    fired = select(hosts.c.id).where(mine)
     if me and label is None:  # a worker fires only what is for workers
         fired = fired.where(hosts.c.machine == here.machine, hosts.c.labels.is_(None))
     return bool(set(connection.scalars(fired)) & _alive(connection, here))

@@ -48,7 +48,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session to be made; ``parent`` is the id of the one that dispatched it.
 
-    ``label`` is that of the workers that may run it, None: it is for this machine.
+    ``label`` is that of the workers that may run it, None: it is for this machine. ``person`` is
+    whose it is, nothing: of who makes it.
     """
 
     id: str
@@ -56,6 +57,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     options: Options
     parent: str
     label: str | None = None
+    person: str = ""
 
 
 class Batch:
@@ -111,7 +113,7 @@ def create(connection: Connection, new: NewSession, here: ProcessIdentity) -> No
     kept = stored(options, new.label)
     columns = {
         "id": new.id,
-        "name": _free(connection, full_name(person(connection), plain(new.name))),
+        "name": _free(connection, full_name(new.person or person(connection), plain(new.name))),
         "agent": options.agent,
         "cwd": str(options.cwd),
         "options": msgspec.json.encode(kept).decode(),

@@ -27,7 +27,7 @@ STORED = (
     *("allowed_tools", "disallowed_tools", "plugins", "skills", "system_prompt", "server_url"),
     *("max_turns", "max_budget_usd", "timeout", "stall_timeout", "request_timeout"),
     *("on_usage_limit", "max_wait", "background_timeout", "max_depth", "max_children"),
-    "on_host_lost",
+    *("on_host_lost", "repo", "ref"),
 )
 """The options that a schedule can have, beside ``trust=False``: nothing that may be secret."""
 
@@ -74,6 +74,8 @@ def scheduled(
         check_label(on)
         if worktree:
             raise InvalidOption("worktree", "a worker has other folders", "leave it out, or on")
+    if worktree and options.get("repo"):
+        raise InvalidOption("worktree", "repo is a checkout of each session's own", "leave it out")
     return ScheduleInfo(
         id=uuid.uuid4().hex,
         name=name or slug(task),
@@ -129,5 +131,7 @@ async def check_start(schedule: ScheduleInfo) -> str:
     if options.max_budget_usd is not None and cost_of(options.agent) == "not":
         raise UnsupportedOption("max_budget_usd", f"it is not known what {options.agent} costs")
     await create(options).check()
+    if options.repo is not None:  # which is not there yet, and starts untrusted
+        return ""
     files = obeyed(options.agent)
     return "" if files is None else decide(options, files).notice

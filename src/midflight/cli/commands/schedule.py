@@ -18,6 +18,7 @@ from midflight.authorization import Caller
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import BOLD, at_terminal, json_line, write
+from midflight.cli.own_repository import checkout_at
 from midflight.cli.parser import parse
 from midflight.cli.standard_input import read_task
 from midflight.cli.starting_options import SCHEDULE_ACTIONS
@@ -45,6 +46,7 @@ _ONLY_RUN = {
     "json": "--json",
     "journal": "--journal",
     "image": "--image",
+    "with_changes": "--with-changes",
 }
 """Options of `run` that have no meaning for a session that begins by itself."""
 
@@ -52,6 +54,7 @@ _HINTS = {
     "--notify": "set MIDFLIGHT_NOTIFY for the `midflight serve`: an address may hold a key",
     "--park-after": "set MIDFLIGHT_PARK_AFTER for the `midflight serve`",
     "--image": "name the file in the task",
+    "--with-changes": "commit and push them",
     "--json": "midflight schedule … --json, in front of the --",
     "--journal": "midflight schedule … --journal J, in front of the --",
 }
@@ -93,6 +96,12 @@ def _make(args: argparse.Namespace) -> int:
             raise InvalidOption(flag, "a schedule cannot have it", _HINTS.get(flag, "leave it out"))
     if run.task is None:
         raise InvalidInput("there is no task", _EXAMPLE)
+    if run.repo is not None and checkout_at(run.repo) is not None:
+        raise InvalidOption(
+            "--repo",
+            "each run begins with what is at the remote by then, and this is a folder",
+            "name its address, which git remote get-url origin says",
+        )
     read_task(run)
     resolved = resolve_options(run)
     try:
@@ -135,7 +144,8 @@ async def _decided(options: dict[str, Any], *, on: str | None) -> dict[str, Any]
     decided = {**options}
     if "permission_mode" not in decided:
         decided["permission_mode"] = await _mode()
-    if on is not None:  # what the folder there has the agent run is for the worker's user
+    # What the folder there has the agent run is for the worker's user; a new checkout has no trust.
+    if on is not None or decided.get("repo"):
         return decided
     trust = (await ask(Options.build(**decided))).trust
     return decided if trust is None else decided | {"trust": trust}
