@@ -145,7 +145,9 @@ def test_only_the_table_of_an_agent_lifts_a_limit(place: Place) -> None:
 @fault("A15")
 def test_cost_that_is_not_known_is_never_shown_as_nothing(place: Place) -> None:
     program = Path(__file__).parents[1] / "support" / "programs" / "acp_agent.py"
-    agent = shlex.join(["acp:" + sys.executable, "-E", str(program), str(place.home / "log"), "{}"])
+    agent = shlex.join(
+        ["acp:" + sys.executable, "-SE", str(program), str(place.home / "log"), "{}"]
+    )
     state = {"XDG_STATE_HOME": str(place.home / "state")}
     run = place.run("run", "hello", "--agent", agent, "--name", "silent", **state)
     assert "\nCost: unknown\n" in run.out

@@ -175,7 +175,7 @@ def acp(folder: h.Hostile) -> tuple[str, Path]:
     """Return a scripted agent that cannot be told, and the log that it writes once it is up."""
     folder.write(".gemini/settings.json", {"mcpServers": {"evil": {"command": "evil"}}})
     log = folder.marks / "log"
-    return f"acp:{shlex.join([sys.executable, '-E', str(PROGRAM), str(log), '{}'])}", log
+    return f"acp:{shlex.join([sys.executable, '-SE', str(PROGRAM), str(log), '{}'])}", log
 
 
 @fault("S7")

@@ -47,7 +47,7 @@ async def test_preset_without_its_program_names_what_installs_it(name: str, tmp_
 @pytest.mark.parametrize("name", PRESETS)
 async def test_preset_without_a_login_names_what_logs_in(name: str, tmp_path: Path) -> None:
     program = tmp_path / "agent"
-    program.write_text(f"#!{sys.executable}\n{WANTS_A_LOGIN}")
+    program.write_text(f"#!{sys.executable} -S\n{WANTS_A_LOGIN}")
     program.chmod(0o755)
     with pytest.raises(AgentUnavailable, match="wants a login") as raised:
         async with midflight.open(
@@ -60,7 +60,7 @@ async def test_preset_without_a_login_names_what_logs_in(name: str, tmp_path: Pa
 
 async def test_agent_that_names_no_login_is_quoted(tmp_path: Path) -> None:
     program = tmp_path / "agent"
-    program.write_text(f"#!{sys.executable}\n{WANTS_A_LOGIN}")
+    program.write_text(f"#!{sys.executable} -S\n{WANTS_A_LOGIN}")
     program.chmod(0o755)
     with pytest.raises(AgentUnavailable, match="wants a login") as raised:
         async with midflight.open(
