@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.journal.conftest import Become, Role
 from tests.support.journal import add, begin, rows, silence, sql
@@ -16,7 +17,8 @@ from tests.support.schedules import daily
 
 from midflight import commands as c
 from midflight import events as e
-from midflight.errors import MidflightError, StoreFailed, StoreRefused
+from midflight.errors import Conflict, MidflightError, StoreFailed, StoreRefused
+from midflight.info import decode
 from midflight.journal import Journal, Offer, restored
 from midflight.journal.inbox import Sender
 from midflight.journal.policies import KINDS, POLICIES, Kind, policies
@@ -120,6 +122,72 @@ async def test_row_that_cannot_be_read_is_in_nobodys_way(join: Join, role: Role,
     assert claimed[0].id == "odd"
     with pytest.raises(StoreRefused, match="cannot be read"):
         restored(claimed[0].options)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e300"])
+async def test_number_that_means_nothing_is_in_nobodys_way(
+    join: Join, role: Role, number: str
+) -> None:
+    ada, bob = await join("ada"), await join("bob")
+    record = await begin(ada)
+    moments = ("created", "updated", "turn_started", "waiting_since", "total_cost_usd")
+    for table, columns in (("sessions", moments), ("hosts", ("seen", "beat", "started"))):
+        values = ", ".join(f"{column} = '{number}'" for column in columns)
+        if table == "sessions":  # what one was made with stays: it is written when it is made
+            values = values.partition(", ")[2]
+        assert changed(role("ada"), f"UPDATE {table} SET {values}"), table
+    kept = "name, agent, cwd, options, parent, updated, seq, status, model, permission_mode"
+    made = (
+        f"INSERT INTO sessions (id, {kept}, agent_session, last, pending, turns, total_cost_usd,"
+        f" created) SELECT 'odd', 'ada/odd', {kept.partition(', ')[2]}, agent_session, last,"
+        f" pending, turns, total_cost_usd, '{number}' FROM sessions WHERE id = '{record.session}'"
+    )
+    assert changed(role("ada"), made)
+    assert changed(role("ada"), "INSERT INTO leases VALUES ('odd', NULL, 0)")
+
+    infos = await bob.infos(await bob.sessions())
+    assert len(infos) == 2
+    for each in infos:
+        assert decode(msgspec.json.encode(each)) == each  # JSON has no word for such a number
+        assert {each.created, each.updated, each.total_cost_usd} <= {0.0, each.created}
+    (host,) = [host for host in await bob.hosts() if host.id == ada.host]
+    assert (host.alive, host.started) == (False, 0.0)
+
+
+async def test_worker_starts_whatever_a_person_says_of_folders(join: Join, role: Role) -> None:
+    ada, eve = await join("ada"), await join("big", "worker")
+    listed = "labels = '[\"gpu\"]', work = '/elsewhere'"
+    assert changed(role("ada"), f"UPDATE hosts SET {listed} WHERE id = '{ada.host}'")
+    other = await join("other", "worker")
+    offer = Offer(labels=("gpu",), capacity=1, version="", work="/srv")
+    await other.leave()
+    await other.register("/a.sock", offer=offer)
+
+    assert changed(role("big"), f"UPDATE hosts SET {listed} WHERE id = '{eve.host}'")
+    await other.leave()
+    with pytest.raises(Conflict, match="in /elsewhere, and this one would in /srv"):
+        await other.register("/a.sock", offer=offer)
+
+
+async def test_more_than_midflight_keeps_is_not_read(
+    join: Join, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has had a session may have filled a disk with it: who has it next would be next."""
+    ada = await join("ada")
+    record = await begin(ada)
+    record.remember("a", ["x" * 500])
+    assert await record.recall() == {"a": ("x" * 500,)}
+    monkeypatch.setattr("midflight.journal.memory.MOST_BYTES", 600)
+    with pytest.raises(StoreRefused, match="midflight keeps less"):
+        await record.recall()
+
+    monkeypatch.setattr("midflight.journal.history.MOST_PAST_BYTES", 10)
+    with pytest.raises(StoreRefused, match="more events than any could have"):
+        await ada.past(record.session)
+
+    monkeypatch.setattr("midflight.journal.schema.MOST_CHARS", 1)
+    (row,) = await ada.sessions()
+    assert (len(row.agent), row.options) == (1, {})
 
 
 async def test_role_that_nothing_was_granted_to_is_told_what_to_do(role: Role) -> None:

@@ -130,7 +130,7 @@ async def test_process_that_wants_very_many_leaves_room_for_others(
     session = (await begin(owner)).session
     sql(
         server,
-        "INSERT INTO readers SELECT md5(n::text), :session, :reader, 0, false, 1e12"
+        "INSERT INTO readers SELECT md5(n::text), :session, :reader, 0, false, 9e10"
         " FROM generate_series(1, 10000) AS n",
         session=session,
         reader=reader.id,

@@ -23,6 +23,9 @@ _TURN_ENDED = "turn.ended"
 PAGE_CHARS = 4_000_000
 """How long the events of a page may be together; a single one may be longer."""
 
+MOST_PAST_BYTES = 1_000_000_000
+"""So much is read on a server of the events of a session, to resume it."""
+
 TOGETHER = 500
 """How many sessions one query names."""
 
@@ -204,7 +207,8 @@ def _damaged(name: str, what: str) -> StoreRefused:
 def past(connection: Connection, name: str, session: str) -> Past:
     """Return what there is of a session, to resume it.
 
-    Raises `StoreRefused` where an event is missing, or none that could follow the ones before it.
+    Raises `StoreRefused` where an event is missing, or none that could follow the ones before it,
+    and where others have written more of them on a server than this process could hold.
     """
     ended = select(func.max(events.c.seq)).where(
         events.c.session == session, events.c.type == _TURN_ENDED
@@ -215,11 +219,12 @@ def past(connection: Connection, name: str, session: str) -> Past:
     newest = row.seq if row else 0
     whole_after = max(0, min(connection.scalar(ended) or 0, newest - WHOLE))
     matters = or_(events.c.seq > whole_after, events.c.type.not_in(ONLY_SAID))
-    query = (
-        select(events.c.seq, events.c.data)
-        .where(events.c.session == session, matters)
-        .order_by(events.c.seq)
-    )
+    matters &= events.c.session == session
+    if connection.dialect.name != "sqlite":
+        size = connection.scalar(select(func.sum(func.octet_length(events.c.data))).where(matters))
+        if (size or 0) > MOST_PAST_BYTES:
+            raise _damaged(name, f"session {session} has more events than any could have")
+    query = select(events.c.seq, events.c.data).where(matters).order_by(events.c.seq)
     handed = select(messages.c.id).where(messages.c.session == session, messages.c.handed)
     waiting = select(messages.c.id, messages.c.images).where(
         messages.c.session == session, messages.c.images.is_not(None)

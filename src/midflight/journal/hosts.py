@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    or_,
     select,
     text,
     true,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from midflight._util.process_id import lives
 from midflight.errors import Conflict, LeaseLost
 from midflight.journal.database import AnyRow, shut_writers_out
+from midflight.journal.policies import works
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow, from_json
 from midflight.journal.schema import SCHEMA_VERSION, hosts, leases, sessions
@@ -153,10 +155,13 @@ def register(
 def _check_work(connection: Connection, here: ProcessIdentity, offer: Offer) -> None:
     """Raise `Conflict` where workers of one label have their checkouts at different paths.
 
-    What an agent has said and done there names them.
+    What an agent has said and done there names them. The row of a role that is neither this one nor
+    a worker's may say anything: no session of somebody else comes to both.
     """
     others = select(hosts.c.id, hosts.c.machine, hosts.c.labels, hosts.c.work)
-    for other in connection.execute(others.where(hosts.c.work != offer.work)).all():
+    believed = true() if connection.dialect.name == "sqlite" else or_(_MINE, works())
+    others = others.where(hosts.c.work != offer.work, believed)
+    for other in connection.execute(others).all():
         labels = {*_listed(other.labels)} & {*offer.labels}
         if labels and any(
             host.id == other.id and host.alive for host in list_hosts(connection, here)

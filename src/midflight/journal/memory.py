@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
+from midflight.errors import StoreRefused
 from midflight.journal.schema import memory
+
+MOST_BYTES = 300_000_000
+"""So much is read of what one session remembers: more than midflight keeps, in any script."""
+
+_ROW_BYTES = 100
+"""What a line costs who reads it beside its text."""
 
 
 class MemoryLines(msgspec.Struct, frozen=True):
@@ -52,10 +59,20 @@ def keep(connection: Connection, kept: Iterable[tuple[str, MemoryLines]]) -> Non
 
 
 def recall(connection: Connection, session: str) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Return the parts of a session's memory, and the number of the line to come."""
+    """Return the parts of a session's memory, and the number of the line to come.
+
+    Raises `StoreRefused` for more than midflight keeps: somebody else has written it.
+    """
+    length = func.octet_length(memory.c.part) + func.octet_length(memory.c.line) + _ROW_BYTES
+    of_session = memory.c.session == session
+    if (connection.scalar(select(func.sum(length)).where(of_session)) or 0) > MOST_BYTES:
+        raise StoreRefused(
+            f"it has more than {MOST_BYTES // 1_000_000} MB, and midflight keeps less",
+            "begin a new session",
+        )
     query = (
         select(memory.c.part, memory.c.number, memory.c.line)
-        .where(memory.c.session == session)
+        .where(of_session)
         .order_by(memory.c.part, memory.c.number)
     )
     parts: dict[str, list[str]] = {}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -14,7 +18,9 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    func,
     text,
 )
 
@@ -24,6 +30,35 @@ may go on for days, does not see it."""
 
 OLDEST_WRITER = 1
 """The version from which on a host may still write these tables, beside newer ones."""
+
+MOST_CHARS = 32 * 1024 * 1024
+"""So much is read of a text that a row has beside the events: more than the longest command."""
+
+MOST_NUMBER = 1e11
+"""A number that is larger is no moment that a calendar has, and no sum of money."""
+
+
+class Number(TypeDecorator[float]):
+    """A number that is read as 0 where it is none, or is none that means anything."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float | None:
+        """Read it: whoever may write a row has written it."""
+        return value if value is None or abs(value) < MOST_NUMBER else 0.0  # NaN is not less
+
+
+class Line(TypeDecorator[str]):
+    """A text of which no more is read than `MOST_CHARS`, however much a row has of it."""
+
+    impl = Text
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Read it: JSON that was cut cannot be read, and so counts as nothing."""
+        return func.substr(column, 1, MOST_CHARS, type_=self)
+
 
 metadata = MetaData()
 
@@ -51,28 +86,28 @@ hosts = Table(
     "hosts",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("machine", Text, nullable=False),
-    Column("boot", Text, nullable=False),
-    Column("space", Text, nullable=False),
+    Column("machine", Line, nullable=False),
+    Column("boot", Line, nullable=False),
+    Column("space", Line, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("born", Double, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("beat", Double, nullable=False),
-    Column("seen", Double, nullable=False),
-    Column("started", Double, nullable=False),
+    Column("born", Number, nullable=False),
+    Column("address", Line, nullable=False),
+    Column("beat", Number, nullable=False),
+    Column("seen", Number, nullable=False),
+    Column("started", Number, nullable=False),
     Column("wire", Integer),
     Column("lock", BigInteger),
-    Column("fires", Text),
-    Column("labels", Text),
+    Column("fires", Line),
+    Column("labels", Line),
     Column("capacity", Integer),
-    Column("version", Text),
-    Column("work", Text),
+    Column("version", Line),
+    Column("work", Line),
     Column("draining", Boolean),
-    Column("role", Text),
+    Column("role", Line),
     Column("writes", Integer),
-    Column("drain_by", Double),
-    Column("variables", Text),
-    Column("servers", Text),
+    Column("drain_by", Number),
+    Column("variables", Line),
+    Column("servers", Line),
 )
 
 # `seq` is the newest event; the rest is what lists show. `rules` is null where only a host of
@@ -92,33 +127,33 @@ sessions = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("agent", Text, nullable=False),
-    Column("cwd", Text, nullable=False),
-    Column("options", Text, nullable=False),
-    Column("parent", Text, nullable=False),
-    Column("created", Double, nullable=False),
-    Column("updated", Double, nullable=False),
+    Column("agent", Line, nullable=False),
+    Column("cwd", Line, nullable=False),
+    Column("options", Line, nullable=False),
+    Column("parent", Line, nullable=False),
+    Column("created", Number, nullable=False),
+    Column("updated", Number, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("permission_mode", Text, nullable=False),
-    Column("agent_session", Text, nullable=False),
-    Column("last", Text, nullable=False),
-    Column("pending", Text, nullable=False),
+    Column("status", Line, nullable=False),
+    Column("model", Line, nullable=False),
+    Column("permission_mode", Line, nullable=False),
+    Column("agent_session", Line, nullable=False),
+    Column("last", Line, nullable=False),
+    Column("pending", Line, nullable=False),
     Column("turns", Integer, nullable=False),
-    Column("total_cost_usd", Double, nullable=False),
-    Column("rules", Text),
+    Column("total_cost_usd", Number, nullable=False),
+    Column("rules", Line),
     Column("unpriced", Boolean),
-    Column("limits", Text),
-    Column("machine", Text),
-    Column("turn_started", Double),
-    Column("label", Text),
-    Column("waiting_since", Double),
-    Column("repository", Text),
-    Column("needs", Text),
+    Column("limits", Line),
+    Column("machine", Line),
+    Column("turn_started", Number),
+    Column("label", Line),
+    Column("waiting_since", Number),
+    Column("repository", Line),
+    Column("needs", Line),
     Column("lost", Integer),
     Column("wire", Integer),
-    Column("kept_on", Text),
+    Column("kept_on", Line),
 )
 _WAITING = text("waiting_since IS NOT NULL")
 Index(
@@ -151,7 +186,7 @@ events = Table(
     _session(),
     Column("seq", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
-    Column("time", Double, nullable=False),
+    Column("time", Number, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("session", "seq"),
 )
@@ -163,13 +198,13 @@ messages = Table(
     metadata,
     _session(),
     Column("id", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("delivery", Text, nullable=False),
+    Column("state", Line, nullable=False),
+    Column("delivery", Line, nullable=False),
     Column("handed", Boolean, nullable=False),
     Column("turn", Integer),
-    Column("reason", Text, nullable=False),
+    Column("reason", Line, nullable=False),
     Column("said", BigInteger, nullable=False),
-    Column("images", Text),
+    Column("images", Line),
     PrimaryKeyConstraint("session", "id"),
 )
 
@@ -179,8 +214,8 @@ requests = Table(
     metadata,
     _session(),
     Column("id", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    Column("state", Line, nullable=False),
+    Column("by", Line, nullable=False),
     Column("asked", BigInteger, nullable=False),
     PrimaryKeyConstraint("session", "id"),
 )
@@ -197,16 +232,16 @@ inbox = Table(
     _session(),
     Column("number", BigInteger, nullable=False),
     Column("id", Text, nullable=False),
-    Column("command", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("sender", Text, nullable=False),
-    Column("given", Double, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("command", Line, nullable=False),
+    Column("digest", Line, nullable=False),
+    Column("sender", Line, nullable=False),
+    Column("given", Number, nullable=False),
+    Column("state", Line, nullable=False),
     Column("generation", Integer),
-    Column("outcome", Text),
-    Column("reply", Text),
-    Column("asked", Text),
-    Column("person", Text),
+    Column("outcome", Line),
+    Column("reply", Line),
+    Column("asked", Line),
+    Column("person", Line),
     PrimaryKeyConstraint("session", "number"),
     UniqueConstraint("session", "id"),
 )
@@ -225,8 +260,8 @@ readers = Table(
     Column("reader", Text, nullable=False, index=True),
     Column("after", BigInteger, nullable=False),
     Column("attends", Boolean, nullable=False),
-    Column("seen", Double, nullable=False),
-    Column("role", Text),
+    Column("seen", Number, nullable=False),
+    Column("role", Line),
 )
 
 # What an agent keeps of a session's conversation, for the machine that resumes it: lines in their
@@ -249,14 +284,14 @@ schedules = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("cron", Text, nullable=False),
-    Column("zone", Text, nullable=False),
-    Column("machine", Text, nullable=False),
-    Column("begins", Text, nullable=False),
+    Column("cron", Line, nullable=False),
+    Column("zone", Line, nullable=False),
+    Column("machine", Line, nullable=False),
+    Column("begins", Line, nullable=False),
     Column("paused", Boolean, nullable=False),
-    Column("due", Double),
-    Column("created", Double, nullable=False),
-    Column("label", Text),
+    Column("due", Number),
+    Column("created", Number, nullable=False),
+    Column("label", Line),
 )
 
 # What has become of each run; its id is that of its session. `holder` is the host that has it to
@@ -268,10 +303,10 @@ schedule_runs = Table(
     Column(
         "schedule", Text, ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False, index=True
     ),
-    Column("due", Double, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("due", Number, nullable=False),
+    Column("state", Line, nullable=False),
     Column("by_hand", Boolean, nullable=False),
     Column("missed", Integer, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("holder", Text, nullable=False),
+    Column("note", Line, nullable=False),
+    Column("holder", Line, nullable=False),
 )

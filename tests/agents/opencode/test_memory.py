@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from midflight import Options
+from midflight.agents.opencode.server import Refused
 from midflight.agents.opencode.v1.client import OpenCodeClient
 from midflight.agents.opencode.v1.memory import Remembering, bring_together
 from midflight.errors import ConversationLost
@@ -100,12 +101,31 @@ async def test_server_takes_in_what_it_lacks_and_tells_what_is_new(
 async def test_what_is_remembered_and_cannot_be_read_is_a_lost_conversation(
     client: OpenCodeClient, options: Options
 ) -> None:
-    with pytest.raises(ConversationLost):
-        await bring_together(client, options, {SESSION: ["{"]})
+    for line in ("{", "[" * 100_000, '"\\ud800"', '{"id": 1e999}'):
+        with pytest.raises(ConversationLost):
+            await bring_together(client, options, {SESSION: [line]})
     await bring_together(client, options, memory(ONE))
     with pytest.raises(ConversationLost):
         await bring_together(client, options, memory(ONE, {"info": {"id": "msg_9"}}))
     assert await client.get(f"/session/{SESSION}/message") == [ONE]
+
+
+async def test_what_is_remembered_says_nothing_of_another_session(
+    client: OpenCodeClient, options: Options
+) -> None:
+    """Whoever has had the session may have written it."""
+    other = "ses_0000000000002another000000"
+    allowed = {"permission": "*", "pattern": "*", "action": "allow"}
+    message = {
+        "info": {**ONE["info"], "sessionID": other},
+        "parts": [{**ONE["parts"][0], "sessionID": other}],
+    }
+    info = {**INFO, "id": other, "permission": [allowed]}
+    await bring_together(client, options, memory(message, info=info))
+    assert await client.get(f"/session/{SESSION}/message") == [ONE]
+    assert "permission" not in await client.get(f"/session/{SESSION}")
+    with pytest.raises(Refused):
+        await client.get(f"/session/{other}")
 
 
 async def test_contents_of_changed_files_are_not_remembered(

@@ -19,6 +19,7 @@ from midflight.agents.opencode.permissions import (
     skills,
     tool,
 )
+from midflight.agents.opencode.program import check_options
 from midflight.agents.shared.obeyed import protected
 from midflight.errors import UnsupportedOption
 from midflight.options import PERMISSION_MODES, Options
@@ -419,3 +420,12 @@ def test_link_into_the_folder_leads_to_no_folder_outside(tmp_path: Path) -> None
         assert verdict(pattern, **options) == decision, place
         told = edit({"filepath": str(place / "a.py")})
         assert verdict(told, **options) == decision, place
+
+
+@pytest.mark.parametrize(
+    "conversation", ["..", "a/../../config", "ses_1?x=1", "ses_1#", "%2e%2e", "ses 1", "", "\ud800"]
+)
+def test_conversation_that_is_no_part_of_a_path_is_refused(conversation: str) -> None:
+    """It may come from a row that another role has written."""
+    with pytest.raises(UnsupportedOption, match="no conversation of OpenCode"):
+        check_options(Options(agent="opencode", cwd=Path("/"), resume=conversation))

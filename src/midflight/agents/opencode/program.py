@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -46,6 +47,9 @@ unset {names}
 exec {shell} "$@"
 """
 
+_IS_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What a conversation can be called: it becomes a part of paths, and may come from a journal."""
+
 _SETTINGS = frozenset({"user", "project", "local"})
 _NOT_INHERITED = ("OPENCODE", "OPENCODE_PID", "OPENCODE_CLIENT", PASSWORD)
 """By these variables a new OpenCode would take itself for part of one that midflight runs in."""
@@ -82,6 +86,10 @@ async def usable_version(path: Path) -> str:
 def check_options(options: Options) -> None:
     """Raise `UnsupportedOption` for what OpenCode cannot do, before anything starts."""
     check(options)
+    if options.resume is not None and not _IS_ID.fullmatch(options.resume):
+        raise UnsupportedOption(
+            "resume", f"no conversation of OpenCode is called {options.resume[:128]!r}"
+        )
     sources = options.setting_sources
     if sources is not None and ("user" not in sources or not set(sources) <= _SETTINGS):
         raise UnsupportedOption(

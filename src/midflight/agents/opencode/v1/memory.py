@@ -89,21 +89,32 @@ async def bring_together(client: OpenCodeClient, options: Options, memory: Memor
     path = f"/session/{session}"
     try:
         parts = [part for part in sorted(memory) if part.startswith(f"{session}/")]
-        messages = [msgspec.json.decode(memory[part][-1]) for part in parts]
+        messages = [_own_message(session, memory[part][-1]) for part in parts]
         wanted = {message["info"]["id"] for message in messages}
         here = await _here(client, path)
         if here is not None and wanted <= here:
             return
         project = await client.get("/project/current")
-        own = {"directory": str(options.cwd), "projectID": project["id"]}
-        events = list(_events(msgspec.json.decode(memory[session][-1]) | own, messages))
-    except MALFORMED as error:
+        own = {"id": session, "directory": str(options.cwd), "projectID": project["id"]}
+        events = list(
+            _events(_of_session(msgspec.json.decode(memory[session][-1])) | own, messages)
+        )
+    except (*MALFORMED, RecursionError) as error:
         raise ConversationLost(f"what is remembered of {session} cannot be read") from error
     if here is not None:
         await client.delete(path)
     for place in range(0, len(events), AT_ONCE):
         some = events[place : place + AT_ONCE]
         await client.post("/sync/replay", {"directory": str(options.cwd), "events": some})
+
+
+def _own_message(session: str, line: str) -> Frame:
+    """Return a message that is remembered, as one of this session, whatever it says itself."""
+    message = msgspec.json.decode(line)
+    own = {"sessionID": session}
+    info = message["info"] | own
+    parts = [part | own | {"messageID": info["id"]} for part in message["parts"]]
+    return {"info": info, "parts": parts}
 
 
 async def _here(client: OpenCodeClient, path: str) -> set[str] | None:
