@@ -47,6 +47,18 @@ async def test_run_is_begun_once_by_all_who_fire(where: str, open_host: Hosts) -
     assert (await journals[1].schedules.find("morning")).next == DUE + DAY
 
 
+async def test_machine_whose_clock_is_ahead_fires_nothing_early(
+    server: str, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's clock is the one on which all machines agree."""
+    journal, right, begins = await open_host(server), time.time, Begins()
+    await journal.schedules.add(daily(next=right() + 1800))
+    monkeypatch.setattr("time.time", lambda: right() + 3600)
+
+    await look(Firing(journal, begins))
+    assert (begins.runs, await history(journal)) == ([], [])
+
+
 async def test_runs_that_nobody_fired_are_said_and_not_made_up_for(journal: Journal) -> None:
     await journal.schedules.add(daily())
     begins, clock = Begins(), Clock(DUE + 2 * DAY + 3600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from msgspec.structs import replace
@@ -43,6 +44,29 @@ async def test_owner_takes_what_was_said_as_it_was_said(journal: Journal) -> Non
     person = entry.sender.who.person  # as the server says, which a file has none of
     assert entry.sender == replace(SENDER, who=replace(SENDER.who, person=person))
     assert await journal.inbox.result(session, "m1") is None
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+async def test_sender_s_clock_may_be_an_hour_off(
+    server: str, open_host: Hosts, off: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own clock a sender's command would be old at once, and its answer forgotten."""
+    journal = await open_host(server)
+    session, right = (await begin(journal)).session, time.time
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: right() + off)
+        await _put(journal, session, "m1")
+        await journal.inbox.put(session, "q1", b"{}", SENDER, asked=journal.host)
+    command, question = await journal.inbox.take(journal.host or "", ())
+    assert abs(right() - command.given) < abs(off) / 2
+    assert abs(right() - question.given) < abs(off) / 2
+
+    await journal.inbox.finish(question, CommandResult(answer={}))
+    await journal.inbox.put(session, "q2", b"{}", SENDER, asked=journal.host)
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: right() + off)
+        await journal.inbox.take(journal.host or "", {session})
+    assert await journal.inbox.result(session, "q1") is not None
 
 
 async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> None:

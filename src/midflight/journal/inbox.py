@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
 from midflight.journal.database import AnyRow, Do
+from midflight.journal.hosts import server_time
 from midflight.journal.presence import channel, reply
 from midflight.journal.rows import from_json
 from midflight.journal.schema import inbox, leases, sessions
@@ -66,7 +68,7 @@ NOBODY = Sender(who=Who(role="agent", door="json"), inside=(UNKNOWN,))
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A command in the inbox of a session, taken by the host whose lease has this ``generation``.
 
-    ``command`` is its JSON, ``given`` when it came, by the clock of its sender. Or it is a question
+    ``command`` is its JSON, ``given`` when it came, by the clock of this host. Or it is a question
     that this host is ``asked``.
     """
 
@@ -128,7 +130,6 @@ class Inbox:
             "command": command.decode(),
             "digest": digest,
             "sender": msgspec.json.encode(sender).decode(),
-            "given": time.time(),
             "state": "waiting",
             "reply": reply_to,
             "asked": asked,
@@ -199,7 +200,8 @@ def _add(connection: Connection, new: dict[str, Any]) -> None:
     # A row that somebody has written by hand may have the highest number that there is.
     counted = (inbox.c.session == new["session"]) & (inbox.c.number < MOST_NUMBERS)
     newest = connection.scalar(select(func.max(inbox.c.number)).where(counted)) or 0
-    connection.execute(insert(inbox).values(**new, number=newest + 1))
+    number, given = newest + 1, _now(connection)
+    connection.execute(insert(inbox).values(**new, number=number, given=given))
     owner = select(leases.c.host).where(leases.c.session == new["session"])
     host = new["asked"] or connection.scalar(owner)
     if host is not None:
@@ -247,13 +249,13 @@ def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Inbo
     if found:
         values = [{"s": row.session, "n": row.number, "g": row.mine} for row in found]
         connection.execute(_TAKE, values)
-    return [*(_entry(row, row.mine) for row in found), *_take_questions(connection, host)]
+    return [*_entries(connection, found), *_take_questions(connection, host)]
 
 
 def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:
     """Take what a host is asked; who would ask another one has gone by then."""
     query = (
-        select(inbox)
+        select(inbox, literal(0).label("mine"))
         .where(inbox.c.asked == host, inbox.c.state == "waiting")
         .order_by(inbox.c.given)
         .limit(MOST)
@@ -261,21 +263,30 @@ def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:
     )
     found = connection.execute(query).all()
     if found:
-        old = (inbox.c.state == "done") & (inbox.c.given < time.time() - KEPT_S)
+        old = (inbox.c.state == "done") & (inbox.c.given < _now(connection) - KEPT_S)
         connection.execute(delete(inbox).where(inbox.c.asked.is_not(None), old))
         values = [{"s": row.session, "n": row.number, "g": 0} for row in found]
         connection.execute(_TAKE, values)
-    return [_entry(row, 0) for row in found]
+    return _entries(connection, found)
 
 
-def _entry(row: AnyRow, generation: int) -> InboxEntry:
-    return InboxEntry(
-        session=row.session,
-        number=row.number,
-        id=row.id,
-        command=row.command,
-        sender=_sender(row),
-        given=row.given,
-        generation=generation,
-        asked=row.asked is not None,
-    )
+def _entries(connection: Connection, found: Sequence[AnyRow]) -> list[InboxEntry]:
+    ahead = time.time() - _now(connection) if found else 0.0
+    return [
+        InboxEntry(
+            session=row.session,
+            number=row.number,
+            id=row.id,
+            command=row.command,
+            sender=_sender(row),
+            given=row.given + ahead,
+            generation=row.mine,
+            asked=row.asked is not None,
+        )
+        for row in found
+    ]
+
+
+def _now(connection: Connection) -> float:
+    """Return the time on which all machines agree: their server's."""
+    return server_time(connection) or time.time()

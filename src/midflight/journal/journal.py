@@ -284,6 +284,10 @@ class Journal:
         rows = await self._read(lambda c: workers.list_workers(c, self._here))
         return [workers.as_info(row) for row in rows]
 
+    async def now(self) -> float:
+        """Return the seconds since the epoch, by the server's clock where there is a server."""
+        return await self._read(lambda c: hosts.server_time(c) or time.time())
+
     async def drain(self, worker: str, within: float | None) -> None:
         """Have a worker, by its id, claim nothing more and give back its sessions.
 

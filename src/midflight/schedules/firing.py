@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -44,11 +43,11 @@ class Firing:
         self,
         journal: Journal,
         begin: Begin,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         *,
         for_workers: bool = False,
     ) -> None:
-        """``clock`` tells the seconds since the epoch.
+        """``clock`` tells the seconds since the epoch, in place of the journal's.
 
         ``for_workers`` fires only what is for them.
         """
@@ -72,13 +71,16 @@ class Firing:
 
     async def look(self) -> float:
         """Begin what is due now; return in how many seconds to look again."""
-        now = self._clock()
+        now = await self._now()
         pending = await self._store.pending(now, for_workers=self._for_workers)
         for each in pending.unfinished:
             await self._take_over(each, now)
         for schedule in pending.due:
             await self._fire(schedule, now)
-        return min(LOOK_S, max(0.0, (pending.next or now + LOOK_S) - self._clock()))
+        return min(LOOK_S, max(0.0, (pending.next or now + LOOK_S) - await self._now()))
+
+    async def _now(self) -> float:
+        return await self._journal.now() if self._clock is None else self._clock()
 
     async def settled(self) -> None:
         """Wait until what is being begun has begun, or has not."""
@@ -86,7 +88,7 @@ class Firing:
 
     async def fire_now(self, schedule: ScheduleInfo) -> RunInfo:
         """Begin a run that somebody has asked for, and return what has come of it."""
-        run = _run(schedule, self._clock(), "starting", by_hand=True)
+        run = _run(schedule, await self._now(), "starting", by_hand=True)
         self._beginning.add(run.id)
         await self._store.add_run(run, self._host)
         await self._start(schedule, run)
