@@ -26,11 +26,19 @@ os.environ["PATH"] = os.pathsep.join([str(NPM_AGENTS), str(PREVIEW), os.environ[
 # Programs on Bun end soon here: a start of Claude Code or OpenCode takes a sixth less.
 os.environ["BUN_JSC_useDFGJIT"] = "0"  # noqa: SIM112 - a name of Bun's
 
-SHARED = {"tests/page/": "a browser", "opencode": "servers of OpenCode"}
-"""What the ids of tests have in them that share what takes seconds to start.
+SHARED = {
+    "tests/page/": "a browser",
+    "opencode-acp": None,  # each session starts its own
+    "opencode2": "a server of OpenCode 2",
+    "opencode": "servers of OpenCode",
+}
+"""What the ids of tests have in them that share what takes seconds to start; the first one counts.
 
 Each is less than a worker's part of all: what is more must not stand here.
 """
+
+LONG_ROWS = "tests/conformance/"
+"""Where each row of a test may take as long as a whole test elsewhere."""
 
 
 def shared_by(nodeid: str) -> str | None:
@@ -65,16 +73,21 @@ def _order(item: pytest.Item) -> tuple[bool, bool, float]:
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Have what takes seconds to start, and is shared by many tests, started by one worker only."""
+    """Have what takes seconds to start, and is shared by many tests, started by one worker only.
+
+    The rows of a test are given out together: the scheduler looks at all that it has given out
+    whenever a test has ended, and of six thousand that is seconds.
+    """
     from xdist.scheduler.loadscope import (  # type: ignore[import-untyped]  # it brings no types
         LoadScopeScheduling,
     )
 
     class OneForEach(LoadScopeScheduling):  # type: ignore[misc]
-        """Gives a worker its next test, or all that share a program with it."""
+        """Gives a worker its next test with its rows, or all that share a program with it."""
 
         def _split_scope(self, nodeid: str) -> str:
-            return shared_by(nodeid) or nodeid
+            test = nodeid if nodeid.startswith(LONG_ROWS) else nodeid.partition("[")[0]
+            return shared_by(nodeid) or test
 
     return OneForEach(config, log)
 
