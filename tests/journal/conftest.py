@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from tests.support.postgresql import need_postgresql
 
+from midflight.agents.process.reaper import Reaper
 from midflight.journal import Journal
 from midflight.journal.database import Database
 from midflight.journal.migrations import prepare
@@ -53,10 +54,13 @@ def postgresql() -> Iterator[Path]:
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
         # What it says goes to a file: it keeps its output open for as long as it lives.
         run(control, "-w", "-t", "30", "-l", f"{folder}/log", "-o", options, "start")
+        leader = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        reaper = Reaper(leader, f"postgresql {folder}", folder)  # if the tests are killed
         try:
             yield folder
         finally:
             run(control, "-m", "immediate", "-w", "-t", "30", "stop")
+            reaper.let_go()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

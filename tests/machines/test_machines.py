@@ -14,11 +14,17 @@ from tests.support.machines import Network, need_machines
 CONNECT = "import socket; socket.create_connection(('{}', 22), {}).close()"
 
 KILLED = """
-import os, signal
+import os, psutil, signal
 from tests.support.machines import Network
 network = Network().__enter__()
-sleep = network.machine("one").start("sleep", "1000", env={}, errors=network.folder / "errors")
-print(network.folder, *(process.pid for process in network.machines["one"].processes()))
+machine = network.machine("one")
+outside = machine.start("sleep", "1000", env={}, errors=network.folder / "errors")
+while not (inside := psutil.Process(outside.pid).children()):
+    pass
+inside[0].suspend()
+while psutil.Process(outside.pid).status() != psutil.STATUS_STOPPED:
+    pass
+print(network.folder, outside.pid, *(process.pid for process in machine.processes()))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -61,6 +67,7 @@ def test_nothing_of_a_machine_outlives_its_network() -> None:
 
 
 def test_nothing_but_a_folder_is_left_where_its_maker_is_killed() -> None:
+    """Nor does who stands still, inside, and outside for it."""
     need_machines()
     killed = subprocess.run(
         [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, timeout=60, check=False

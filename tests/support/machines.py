@@ -3,8 +3,9 @@
 They hang on a switch, which is a network of its own as well, so that nothing of this is to be seen
 from outside, and a cable can be pulled without either side hearing of it. A machine lives as long
 as its first process, which reads from a pipe of ours: when we die, however that may be, the system
-ends everything that runs there, and takes network, mounts and what was in memory with it. A folder
-is all that can stay; the next `Network` removes it.
+ends everything that runs there, and takes network, mounts and what was in memory with it. Who has
+gone in for a program stands still when that does, and is killed when we die. A folder is all that
+can stay; the next `Network` removes it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _SUBNET = "10.77.0"
 # What is orphaned on a machine becomes a child of its first process, which leaves no zombies.
 _FIRST = "echo; exec env --ignore-signal=CHLD cat"
 _OWN = ("--net", "--mount", "--pid", "--ipc", "--uts")
+_DIES_WITH_US = ("setpriv", "--pdeathsig=KILL")
 
 
 def need_machines() -> None:
@@ -51,7 +53,7 @@ def need_machines() -> None:
 def _missing() -> str:
     if os.uname().sysname != "Linux" or os.geteuid() != 0:
         return "machines of their own are made by root on Linux only"
-    for program in ("ip", "unshare", "nsenter"):
+    for program in ("ip", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
             return f"the program {program!r} is missing: apt-get install iproute2 util-linux"
     link = ["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]
@@ -92,7 +94,7 @@ class Machine:
 
     def enter(self, *command: str, user: str = "") -> list[str]:
         """Return the command that runs one there; it ends when the machine does."""
-        inside = ["nsenter", f"--target={self.first}", *_OWN]
+        inside = [*_DIES_WITH_US, "nsenter", f"--target={self.first}", *_OWN]
         return [
             *inside,
             *(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []),
@@ -139,9 +141,12 @@ class Machine:
 
     def end(self) -> None:
         """Switch it off: nothing of it is left when this returns."""
-        with self._holder:
-            assert self._holder.stdin is not None
-            self._holder.stdin.close()
+        assert self._holder.stdin is not None
+        self._holder.stdin.close()
+        try:
+            self._holder.wait(SWITCH_S)
+        except subprocess.TimeoutExpired:
+            psutil.Process(self.first).kill()
             self._holder.wait(SWITCH_S)
 
 
