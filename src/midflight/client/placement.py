@@ -23,7 +23,15 @@ from midflight.client.http import HostSick, Told, call, read, read_session, stre
 from midflight.client.pushed_work import forget_work
 from midflight.client.spawn import host_environment, one_at_a_time, start_host
 from midflight.environment import HostKind
-from midflight.errors import Conflict, HostGone, InvalidInput, LeaseHeld, MidflightError, NotFound
+from midflight.errors import (
+    Conflict,
+    HostGone,
+    InvalidInput,
+    LeaseHeld,
+    LeaseLost,
+    MidflightError,
+    NotFound,
+)
 from midflight.family import Beginning
 from midflight.info import AgentInfo, EditedInput, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import TTL_S, HostRow, Journal, SessionRow
@@ -136,7 +144,7 @@ class Placement:
         for tries_left in reversed(range(TRIES)):
             row = await self._find(session)
             while row.host is None and (row.label is not None or isinstance(given, c.Relocate)):
-                with contextlib.suppress(LeaseHeld):  # somebody has it now
+                with contextlib.suppress(LeaseHeld, LeaseLost):  # somebody has it now
                     return await self._write(row, given)
                 row = await self._find(session)
             if row.far:

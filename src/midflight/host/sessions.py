@@ -268,7 +268,7 @@ class SessionTable:
 
     async def _claimed(self, row: SessionRow, record: Record) -> Session | None:
         try:
-            past = await self._journal.past(row.id)
+            past = await self._journal.past_of(record)
         except BaseException:
             await record.close()
             raise

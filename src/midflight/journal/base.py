@@ -150,10 +150,11 @@ class Record(Protocol):
     """One session's place in a journal, held by a lease that only one host can have.
 
     None of the calls blocks. Everything is written in order, often many things at once.
-    ``session`` is the session's id.
+    ``session`` is the session's id, ``last_seq`` the number of the newest event.
     """
 
     session: str
+    last_seq: int
 
     def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
         """Set the callbacks, which run in the event loop that calls this.

@@ -29,7 +29,7 @@ from midflight.journal import (
     workers,
     writes,
 )
-from midflight.journal.base import Past
+from midflight.journal.base import Past, Record
 from midflight.journal.choice import JournalAddress, choose
 from midflight.journal.database import Database
 from midflight.journal.home import check_movable, relocate
@@ -343,8 +343,8 @@ class Journal:
         """Become the owner of a session that has none, or whose owner is dead.
 
         Returns what lists show of it, its record, and its `past`. Raises `NotFound`, `LeaseHeld`
-        that names the owner, or `Conflict` ``to_resume`` one that is not at home here. ``to_tell``
-        it something for the worker that claims it, see `writes.tell`.
+        that names the owner, or `Conflict` ``to_resume`` one that is not at home here, and what
+        `past_of` raises. ``to_tell`` it something for the worker that claims it, see `writes.tell`.
         """
         host = self._registered()
 
@@ -359,7 +359,7 @@ class Journal:
         async with self._claim(session):
             row, record = self._hold(host, *await self._writer.do(taken))
         try:
-            return row, record, await self.past(session)
+            return row, record, await self.past_of(record)
         except BaseException:
             await record.close()
             raise
@@ -531,6 +531,18 @@ class Journal:
     async def past(self, session: str) -> Past:
         """Return what is needed of a session to resume it."""
         return await self._read(lambda c: history.past(c, self._database.name, session))
+
+    async def past_of(self, record: Record) -> Past:
+        """Return the same of a session that this process has taken; its record begins behind it.
+
+        Raises `LeaseLost` where others have written since: this process stood still, and was
+        taken for dead.
+        """
+        past = await self.past(record.session)
+        newest = past.events[-1].seq if past.events else 0
+        if newest != record.last_seq:
+            raise LeaseLost(f"another host has taken session {record.session} meanwhile")
+        return past
 
     async def events(self, session: str, after: int = 0, limit: int | None = 1000) -> list[Event]:
         """Return the events after a ``seq``, the oldest first.

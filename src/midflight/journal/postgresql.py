@@ -33,7 +33,16 @@ NOTICE_A_CUT = {
 The names are libpq's; the last one is in milliseconds.
 """
 
-_AT_START = "SET idle_in_transaction_session_timeout = '5s'"
+NOTICE_THERE = """
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000
+"""
+"""The server notices a client that is cut off, too, after half a minute.
+
+It would keep the connection of each for two hours, and let nobody in when it has a hundred of them.
+"""
+
+_AT_START = f"{NOTICE_THERE}; SET idle_in_transaction_session_timeout = '5s'"
 """A client that hangs, or is cut off, in a transaction holds its locks no longer."""
 
 _WEAK = ("disable", "allow")

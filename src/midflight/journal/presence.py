@@ -17,7 +17,7 @@ from typing import Any
 
 from midflight._util.aio import TaskSet
 from midflight.errors import StoreRefused
-from midflight.journal.postgresql import check_encrypted
+from midflight.journal.postgresql import NOTICE_THERE, check_encrypted
 
 _log = logging.getLogger("midflight")
 
@@ -29,14 +29,6 @@ AGAIN_S = 0.5
 
 LINGER_S = 5.0
 """How long a connection that nobody uses any more is kept: the next one may come soon."""
-
-# The server gives back the lock of a killed process at once, since the system closes its
-# connection. Of a cut it hears later than the beat has told of it, so that the beat decides there.
-# One that is stopped takes nothing any more: its server would keep for it what everybody is told.
-_AT_START = """
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
-    SET tcp_user_timeout = 30000
-"""
 
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -118,7 +110,11 @@ class Presence:
         connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
         async with connection:
             check_encrypted(connection)
-            await connection.execute(_AT_START)
+            # The server gives back the lock of a killed process at once, since the system closes
+            # its connection. Of a cut it hears later than the beat has told of it, so that the beat
+            # decides there. One that is stopped takes nothing any more: its server would keep for
+            # it what everybody is told.
+            await connection.execute(NOTICE_THERE)
             # Shared, for the server may not yet know that the connection before is dead.
             await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self.id)])
             await connection.execute(f"LISTEN {channel(self.id)}")

@@ -56,6 +56,8 @@ class JournalUnderTest(Protocol):
 
     async def past(self, session: str) -> Past: ...  # noqa: D102
 
+    async def past_of(self, record: Record) -> Past: ...  # noqa: D102
+
     async def events(  # noqa: D102
         self, session: str, after: int = 0, limit: int | None = 1000
     ) -> list[e.Event]: ...
@@ -348,6 +350,17 @@ async def a_stale_owner_can_write_nothing_more(rig: JournalRig) -> None:
         assert SECOND in str(held)
 
 
+async def a_stale_owner_does_not_resume_with_what_others_wrote(rig: JournalRig) -> None:
+    """It stood still between taking a session and reading it, and was taken for dead."""
+    async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
+        stale = await _begin(journal)
+        rig.silence(_host(journal))
+        new, _ = await _take(other, stale.id)
+        await new.write(e.Text(text="the new owner's"))
+        assert (await other.past_of(new.record)).events[-1].seq == new.record.last_seq
+        assert isinstance(await _error_of(journal.past_of(stale.record)), LeaseLost)
+
+
 async def an_idle_stale_owner_learns_of_it_by_its_beat(rig: JournalRig) -> None:
     """What has nothing to write would not hear of its loss otherwise."""
     async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
@@ -533,6 +546,7 @@ CHECKS: tuple[Check, ...] = (
     a_closed_record_gives_the_lease_back,
     a_host_that_leaves_gives_every_lease_back,
     a_stale_owner_can_write_nothing_more,
+    a_stale_owner_does_not_resume_with_what_others_wrote,
     an_idle_stale_owner_learns_of_it_by_its_beat,
     what_an_agent_remembers_is_there_for_the_next_owner,
     a_host_that_beats_keeps_its_sessions,
