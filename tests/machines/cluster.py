@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ from typing import Any, NamedTuple
 import psutil
 import psycopg
 from tests.faults.chaos_parts import FAKE_URL, Folder
-from tests.machines.parts import CHECKOUTS, LABEL, MODEL_URL, PLACES
+from tests.machines.checks import Files
+from tests.machines.parts import CHECKOUTS, LABEL, MODEL_URL, ORIGIN, PLACES, TURNS
 from tests.support.database_machine import DatabaseMachine
 from tests.support.machines import Machine, Network
 
 from midflight._util.aio import TaskSet
 from midflight.agents.process.reaper import MARKER
+from midflight.git.remote import session_ref
+from midflight.journal import SessionRow
 from midflight.testing.home import make_home
 from midflight.testing.model.environment import env_for
 
@@ -32,6 +36,9 @@ PATIENCE_S = 150.0
 
 PAUSE_S = 0.25
 
+NOTICED_S = 60.0
+"""How long a server may keep the connection of who is gone: half a minute, and some."""
+
 _NOW = """
     SELECT hosts.machine, hosts.pid, sessions.status,
            (SELECT type FROM events WHERE session = sessions.id ORDER BY seq DESC LIMIT 1)
@@ -39,8 +46,22 @@ _NOW = """
     LEFT JOIN hosts ON hosts.id = leases.host
     WHERE sessions.id = %s
 """
+_CONNECTIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 _ANSWERED = """
     SELECT session, count(*) FROM events WHERE type = 'message.answered' GROUP BY session
+"""
+
+
+_FIRST_COMMIT = f"""
+    git init --quiet --bare --initial-branch=main "$1"
+    cd "$1"
+    blob=$(git hash-object -w --stdin </dev/null)
+    tree=$(printf '100644 blob %s\\t{TURNS}' "$blob" | git mktree)
+    commit=$(git -c user.name=a -c user.email=a@example.com commit-tree -m first "$tree")
+    git update-ref refs/heads/main "$commit"
 """
 
 
@@ -67,6 +88,7 @@ class Cluster:
         self.laptops = [network.machine(f"laptop{number}") for number in range(laptops)]
         for machine in (*self.workers, *self.laptops):
             make_home(network.folder / machine.name)
+        self._make_origin()
         checkouts = network.folder / CHECKOUTS
         checkouts.mkdir()
         for machine in self.workers:  # one path, and on each machine another disk
@@ -75,6 +97,11 @@ class Cluster:
         self._models: list[psutil.Process] = []
         self._starts = TaskSet()
         self._connection: psycopg.Connection[Any] | None = None
+
+    def _make_origin(self) -> None:
+        """Make the repository, with a first commit that has the file of the turns, empty."""
+        origin = self.network.folder / ORIGIN
+        subprocess.run(["sh", "-ec", _FIRST_COMMIT, "sh", origin], check=True, timeout=PATIENCE_S)
 
     # Programs -----------------------------------------------------------------------------
 
@@ -94,10 +121,13 @@ class Cluster:
             sys.executable, "-m", *command, env=self._env(machine), errors=self.folder.errors
         )
         assert process.stdout is not None
-        line = await asyncio.to_thread(process.stdout.readline)
-        if not line:
-            process.wait(PATIENCE_S)
-        assert line, f"{command} does not begin: {self.said()}"
+        try:
+            async with patient(f"{command} does not begin"):
+                line = await asyncio.to_thread(process.stdout.readline)
+            assert line, f"{command} does not begin: {self.said()}"
+        except BaseException:
+            _kill(process)
+            raise
         return process
 
     async def part(self, machine: Machine, part: str, *more: str) -> subprocess.Popen[bytes]:
@@ -107,9 +137,18 @@ class Cluster:
 
     async def finish(self, part: str, *more: str) -> None:
         """Have a part run to its end, which must be a good one."""
-        with await self.part(self.laptops[0], part, *more) as process:
-            ended = await asyncio.to_thread(process.wait, PATIENCE_S)
+        process = await self.part(self.laptops[0], part, *more)
+        ended = await self._ended(process, part)
         assert ended == 0, f"{part} failed: {self.said()}"
+
+    async def _ended(self, process: subprocess.Popen[bytes], what: str) -> int:
+        """Wait for the end of a program, which is killed if that does not come."""
+        try:
+            return await asyncio.to_thread(process.wait, PATIENCE_S)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{what} does not end: {self.said()}") from error
+        finally:
+            _kill(process)
 
     async def start_workers(self) -> None:
         """Start every worker, beside the model of its agents."""
@@ -177,8 +216,7 @@ class Cluster:
         if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        with outside:
-            await asyncio.to_thread(outside.wait, PATIENCE_S)
+        await self._ended(outside, f"what runs on {machine.name}")
 
     def check_clients(self) -> None:
         """Raise AssertionError where a client has ended by itself."""
@@ -199,6 +237,21 @@ class Cluster:
                 await self.end(machine, signal.SIGTERM)
         for process in self._models:
             process.kill()
+
+    async def connections_left(self) -> int:
+        """Return how many connections the server has kept when all who had one are gone.
+
+        It is told of their ends, but for those that were cut off: these it has to notice itself.
+        """
+        until = time.monotonic() + NOTICED_S
+        while True:
+            ((left,),) = self._query(_CONNECTIONS)
+            if not left or time.monotonic() > until:
+                return int(left)
+            await asyncio.sleep(PAUSE_S)  # noqa: TID251 - the server is waited for
+
+    def disconnect(self) -> None:
+        """Let the database go."""
         if self._connection is not None:
             self._connection.close()
 
@@ -223,6 +276,17 @@ class Cluster:
         """Return how many messages of each session have been answered."""
         return dict(self._query(_ANSWERED))
 
+    # Files --------------------------------------------------------------------------------
+
+    def files(self, session: SessionRow) -> Files:
+        """Return what tools have written into a session's repository, from where they are done."""
+        assert session.repository is not None
+        machine = self.network.machines[session.repository.machine]
+        origin = str(self.network.folder / ORIGIN)
+        pushed = ("--git-dir", origin, "show", f"{session_ref(session.id)}:{TURNS}")
+        here = machine.run("cat", str(Path(session.cwd, TURNS)))
+        return Files(machine.run("git", *pushed).split(), here.split())
+
     # Processes ----------------------------------------------------------------------------
 
     def outside(self, machine: Machine, pid: int) -> psutil.Process | None:
@@ -244,6 +308,17 @@ class Cluster:
             for process, marker in alive.values()
             if marker and int(marker.split("-")[1]) not in alive
         ]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a program on a machine, and who has gone in for it; it may have ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    with process:
+        process.wait(PATIENCE_S)
 
 
 def _inside(process: psutil.Process) -> int:

@@ -19,22 +19,34 @@ from tests.faults.chaos_parts import FAKE_URL, Folder, tell
 from midflight.client.client import Client, connect
 from midflight.client.session import RemoteSession
 from midflight.errors import MidflightError
+from midflight.options import SessionOptions
 from midflight.testing import FakeModel, ModelRequest, ScriptedModel, Step, Text, ToolCall, Words
 from midflight.worker import Worker
 
-__all__ = ["CHECKOUTS", "FIRST", "LABEL", "MODEL_URL", "PLACES"]
+__all__ = ["CHECKOUTS", "FIRST", "LABEL", "MODEL_URL", "ORIGIN", "PLACES", "TURNS"]
 
 FIRST = "first"
 PAUSE_S = 0.5
 LABEL = "play"
 CHECKOUTS = "checkouts"
 """The folder of the workers' checkouts."""
+ORIGIN = "origin.git"
+"""The repository of those sessions that have one."""
+
+TURNS = "turns"
+"""The file in it that each tool adds the name of its message to."""
+
 PLACES = 1
 """Fewer on all workers than there are sessions: so they are claimed and let go all the time."""
 
 MODEL_PORT = 4010
 MODEL_URL = f"http://127.0.0.1:{MODEL_PORT}"
 _NAME = re.compile(r"<(s\d+(?:first|last|m\d+))(:tool)?>")
+
+
+def has_repository(session: str) -> bool:
+    """Tell whether a session works in a checkout: each second one does."""
+    return int(session.removeprefix("s")) % 2 == 0
 
 
 def script(folder: Folder) -> Callable[[ModelRequest], Step]:
@@ -49,6 +61,8 @@ def script(folder: Folder) -> Callable[[ModelRequest], Step]:
         folder.note("asked", last=last, all=names, results=results, machine=machine)
         if tools and not results:
             did = f"echo {tools[0]} {machine} >> {folder.work}/effects;"
+            if has_repository(tools[0].partition("m")[0]):
+                did += f" echo {tools[0]} >> {TURNS};"
             if os.environ["PLAY_AGENT"] != "fake":  # whose tools are no processes of an agent's
                 did += " setsid sleep 1000 > /dev/null 2>&1 &"  # in no group, and no session
             command = f"{did} sleep 0.3"
@@ -137,9 +151,10 @@ async def begin(folder: Folder, agent: str, *sessions: str) -> None:
     async with connect() as client:
         for session in sessions:
             text = f"<{session}{FIRST}>"
-            made = await client.dispatch(
-                text, id=session, agent=agent, cwd=folder.work, env=env, on=LABEL
-            )
+            options: SessionOptions = {"agent": agent, "env": env, "cwd": folder.work}
+            if has_repository(session):
+                options |= {"repo": str(folder.path / ORIGIN), "cwd": "."}
+            made = await client.dispatch(text, id=session, on=LABEL, **options)
             async with made:
                 assert made.first is not None
                 result = await made.first.result()
@@ -215,16 +230,23 @@ async def _talk(session: RemoteSession, folder: Folder, chance: random.Random) -
 
 
 async def last(folder: Folder, *sessions: str) -> None:
-    """Say the last message in each, which must be answered."""
+    """Say the last message in each, which must be answered.
+
+    In all at once: a session that asks something has a place that another one waits for.
+    """
     tell("ready")
-    async with connect() as found:
+
+    async def say(found: Client, name: str) -> None:
+        async with await found.session(name) as session:
+            await session.interrupt()
+            async for _ in session.stream():
+                pass
+            result = await (await session.send(f"<{name}last>")).result()
+            assert result.status == "completed", result
+
+    async with connect() as found, asyncio.TaskGroup() as group:
         for name in sessions:
-            async with await found.session(name) as session:
-                await session.interrupt()
-                async for _ in session.stream():
-                    pass
-                result = await (await session.send(f"<{name}last>")).result()
-                assert result.status == "completed", result
+            group.create_task(say(found, name))
 
 
 def main() -> None:

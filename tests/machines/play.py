@@ -24,8 +24,9 @@ from types import MappingProxyType
 from typing import Any
 
 import psutil
-from tests.machines.checks import check_effects, check_session, facts
+from tests.machines.checks import check_effects, check_files, check_session, facts
 from tests.machines.cluster import PAUSE_S, Cluster, Now, chance_of, patient
+from tests.machines.parts import has_repository
 from tests.support.machines import Machine, Network
 
 from midflight import events as e
@@ -66,6 +67,7 @@ class Play:
         self.wrong: list[str] = []
         self.tell: Callable[[str], None] = lambda line: None
         self._sessions = [f"s{number}" for number in range(sessions)]
+        self._stopped: set[str] = set()
         self._began = time.monotonic()
 
     async def run(self, faults: Iterable[Fault]) -> list[str]:
@@ -131,6 +133,10 @@ class Play:
                 return
             await asyncio.sleep(PAUSE_S)  # noqa: TID251 - other programs are waited for
 
+    def note_stopped(self, machine: Machine) -> None:
+        """Keep in mind that a worker has stood still."""
+        self._stopped.add(machine.name)
+
     async def drop_client(self, machine: Machine) -> None:
         """Kill somebody's client, and have them start another one."""
         await self.cluster.end(machine, signal.SIGKILL)
@@ -140,20 +146,24 @@ class Play:
 
     async def _look(self) -> list[str]:
         """Return what is wrong with what is on disk, in the files, and among the processes."""
+        await self.cluster.close()  # workers push what they have
         folder = self.cluster.folder
         said, asked, effects = folder.said(), folder.asked(), _effects(folder.work)
         wrong = check_effects(effects)
-        for session in self._sessions:
-            where = self.cluster.database.local_url
-            async with Journal(where, state=folder.state) as journal:
+        async with Journal(self.cluster.database.local_url, state=folder.state) as journal:
+            for session in self._sessions:
                 events = await journal.events(session, 0, None)
-            (folder.path / f"{session}.jsonl").write_bytes(b"\n".join(map(e.encode, events)))
-            mine = [line for line in asked if line["all"] and line["all"][0].startswith(session)]
-            wrong += check_session(session, events, said, mine)
-            self.facts[session] = facts(events, mine)
+                (folder.path / f"{session}.jsonl").write_bytes(b"\n".join(map(e.encode, events)))
+                mine = [
+                    line for line in asked if line["all"] and line["all"][0].startswith(session)
+                ]
+                wrong += check_session(session, events, said, mine, self._stopped)
+                if has_repository(session):
+                    files = self.cluster.files(await journal.find(session))
+                    wrong += check_files(session, events, effects, files)
+                self.facts[session] = facts(events, mine)
         errors = Counter(line["error"].split(":")[0] for line in said if "error" in line)
         self.facts |= {"tools_run": len(effects), "errors_told": dict(errors)}
-        await self.cluster.close()
         for machine in self.cluster.laptops:  # hosts that have recovered something, and would wait
             for process in machine.processes():
                 process.terminate()
@@ -161,6 +171,9 @@ class Play:
             if machine is not self.cluster.database.machine:
                 _, left = await asyncio.to_thread(psutil.wait_procs, machine.processes(), GONE_S)
                 wrong += [f"P5: left on {machine.name}: {_shown(one)}" for one in left]
+        if connections := await self.cluster.connections_left():
+            wrong.append(f"the server has {connections} connections of nobody")
+        self.cluster.disconnect()
         return wrong
 
 
@@ -195,6 +208,7 @@ async def _stop(play: Play, fault: Fault) -> None:
     fault.setdefault("seconds", play.chance.choice([3.0, 20.0]))
     alone = fault.setdefault("alone", play.chance.random() < 0.5)
     worker = play.cluster.worker_of(machine)
+    play.note_stopped(machine)
     stopped = [worker] if alone and worker is not None else machine.processes()
     for process in stopped:
         with contextlib.suppress(psutil.NoSuchProcess):
