@@ -14,6 +14,7 @@ from prompt_toolkit.output import DummyOutput
 from tests.faults.manifest import fault
 from tests.support.terminal import Terminal
 
+from midflight import commands as c
 from midflight import events as e
 from midflight._util.sanitize import exact, exact_line
 from midflight.cli.answers import is_answer
@@ -356,6 +357,20 @@ async def test_second_yes_of_one_keystroke_answers_one_request(
     assert (project / "new.txt").exists()
     assert not (project / "other.txt").exists()
     assert [request.input["file_path"] for request in asked(session)] == ["other.txt"]
+
+
+async def test_message_that_its_session_refuses_is_said_and_kept(
+    begin: Begin, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is over has no event that would tell."""
+    _, session = await begin(Text("done"))
+    await session.settled()
+    await session.close()
+    with create_pipe_input() as keyboard, create_app_session(keyboard, DummyOutput()):
+        made = console.Console(session, project)
+        await made._send(c.Send(text="and more"))  # noqa: SLF001 - a whole terminal takes seconds
+        assert made._line._take_draft() == "and more"  # noqa: SLF001
+    assert "the session has ended" in capsys.readouterr().out
 
 
 def asked(session: Session) -> list[e.PermissionRequested]:

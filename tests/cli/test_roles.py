@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -49,7 +50,7 @@ async def test_every_verb_works_as_a_plain_person(begin: Begin, say: Say, ada: s
     _, session = await begin(WRITE, Text("done"), Text("more"), name="own")
     for words, said in (
         (("ls",), "own"),
-        (("show", "own"), "own"),
+        (("show", "own"), f"  machine  {platform.node()}\n"),
         (("logs", "own"), "make it"),
         (("limits", "own", "--max-turns", "9"), "9"),
         (("queue", "own", "later"), ""),
@@ -90,6 +91,16 @@ async def test_run_begins_a_session_as_a_plain_person(
     done = await program.done()
     assert (done.code, "All done." in done.out) == (0, True), done
     assert rows(server, "SELECT name, status FROM sessions") == [("ada/tidy-up", "closed")]
+
+
+async def test_role_that_only_looks_has_a_doctor_that_says_so(
+    say: Say, role: Role, state: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no agent, and nothing of it is broken."""
+    monkeypatch.setenv("PATH", "")
+    done = await say("doctor", "--journal", role("auditor", "reader"))
+    assert (done.code, "journal   read only" in done.out) == (0, True), done
+    assert "MIDFLIGHT_JOURNAL" not in done.out
 
 
 async def test_owner_says_what_a_role_is_to_be(

@@ -78,6 +78,13 @@ async def test_sender_is_whom_the_database_names(begin: Begin, client: Client) -
     assert in_words(accepted.who).startswith("bob")
 
 
+async def test_session_of_a_colleague_that_runs_is_closed(begin: Begin, client: Client) -> None:
+    """Its host says so although it has the session no more, and may write nothing of it."""
+    _, session = await begin()
+    await client.carry_out(session.id, c.Close())
+    assert (await client.info(session.id)).status == "closed"
+
+
 async def test_host_of_another_role_on_this_machine_is_not_dialled(
     open_host: Hosts, role: Role
 ) -> None:

@@ -405,6 +405,11 @@ async def test_worker_has_what_has_a_label_and_nothing_else(
     assert changed(role("w1"), f"DELETE FROM hosts WHERE id = '{ada.host}'") == 1
 
 
+async def test_worker_of_a_person_is_for_that_person_alone(join: Join) -> None:
+    ada, w1 = await join("ada"), await join("w1", "worker")
+    assert {host.id: host.for_all for host in await ada.hosts()} == {ada.host: False, w1.host: True}
+
+
 async def test_host_of_another_role_is_reached_by_the_database_alone(
     join: Join, become: Become
 ) -> None:

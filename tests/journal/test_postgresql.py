@@ -164,6 +164,23 @@ async def test_opening_looks_at_what_is_there_in_no_transaction(
     assert during == [TransactionStatus.IDLE]
 
 
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "ada"', "its password: put it into ~/.p"),
+        ("fe_sendauth: no password supplied", "put it into ~/.pgpass"),
+        ("SSL error: certificate verify failed", "~/.postgresql/root.crt"),
+        ('FATAL:  database "tea" does not exist', "the database's name"),
+        ('no pg_hba.conf entry for host "h", user "u", database "d"', "administers it"),
+        ("Connection refused", "the host and port of the URL"),
+        ("FATAL:  the database system is starting up", "whether it is up"),
+    ],
+)
+def test_server_that_lets_nobody_in_has_a_hint_for_each_reason(said: str, hint: str) -> None:
+    with contextlib.closing(Database.at("postgresql://ada@127.0.0.1/team")) as database:
+        assert hint in database.failure(OSError(said)).hint
+
+
 # Hosts of other machines --------------------------------------------------------------------
 
 

@@ -36,6 +36,9 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
     [
         (session(), [], 0, "a worker with the label gpu: there is none"),
         (session(), [worker(alive=False), worker(labels=("cpu",))], 0, "there is none"),
+        (session(), [worker(person="bob", for_all=False)], 0, "there is none"),
+        (session(), [worker(for_all=False)], 0, "one is about to take it"),
+        (session(), [worker(person="builder1")], 0, "one is about to take it"),
         (session(), [worker(draining=True)], 0, "gpu: 1 is there, draining"),
         (NEEDY, [worker(), worker("b", variables=("A",))], 0, "gpu that offers NPM_TOKEN, whose"),
         (NEEDY, [worker(), worker("b", variables=("NPM_TOKEN",))], 0, "one is about to take it"),

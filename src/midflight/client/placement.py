@@ -149,11 +149,22 @@ class Placement:
                 row = await self._find(session)
             if row.far:
                 outcome = await inbox.command(self._journal, session, body, self._headers)
+                outcome = outcome or await self._done(session, given)
             else:
                 outcome = await self._command_here(session, body, sick, last=not tries_left)
             if outcome is not None:
                 return outcome
         raise HostGone("the session's hosts have ended, one after the other", "send it again")
+
+    async def _done(self, session: str, command: c.Command) -> Outcome | None:
+        """Return what a command came to that has its session let go; None where it did not.
+
+        Who lets a session go may not be able to say so any more: that takes its lease.
+        """
+        row = await self._find(session)
+        closed = isinstance(command, c.Close) and row.status == "closed"
+        moved = isinstance(command, c.Relocate) and row.label == command.on
+        return Outcome(seq=row.seq) if row.host is None and (closed or moved) else None
 
     async def _write(self, row: SessionRow, command: c.Command) -> Outcome:
         """Write down a command for a session at rest. Raises `LeaseHeld` where somebody has it."""

@@ -43,9 +43,19 @@ _HINTS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
 }
 
-_GRANT = "what is somebody else's stays theirs; what a role may do at all: midflight journal grant"
+ROLE_MAY_NOT = (
+    "what is somebody else's stays theirs; what a role may do at all: midflight journal grant"
+)
 
-_REACH = f"look whether it is up, and at PGHOST and the like; a password: {PASSWORDS}"
+_REACH = "look whether it is up, and at the host and port of the URL, or at PGHOST and the like"
+_REFUSED = {
+    "authentication failed": f"look at the role's name and its password: {PASSWORDS}",
+    "no password supplied": PASSWORDS,
+    "certificate": "have its certificate as ~/.postgresql/root.crt, or name it by sslrootcert=",
+    "pg_hba.conf": "who administers it lets this role in from this machine there",
+    'database "': "look at the database's name at the end of the URL",
+}
+"""What to do where a server did not let somebody in, by the words of libpq."""
 
 
 def shut_writers_out(connection: Connection) -> None:
@@ -152,11 +162,12 @@ class Database:
                 f"sqlite3 {shlex.quote(self.name + '.recovered')}",
             )
         if getattr(cause, "sqlstate", None) in postgresql.NOT_ALLOWED:
-            return StoreFailed(f"{self.name} does not let this role do that: {text}", _GRANT)
+            return StoreFailed(f"{self.name} does not let this role do that: {text}", ROLE_MAY_NOT)
         if postgresql.NO_TLS in text:
             return StoreFailed(f"{self.name} cannot be used: {text}", postgresql.START_TLS)
         if self.server is not None and not getattr(cause, "sqlstate", None):  # it has not said this
-            return StoreFailed(f"{self.name} cannot be reached: {text}", _REACH)
+            hints = (hint for words, hint in _REFUSED.items() if words in text)
+            return StoreFailed(f"{self.name} cannot be reached: {text}", next(hints, _REACH))
         return StoreFailed(f"{self.name} cannot be used: {text}", _HINTS.get(code, ""))
 
     def close(self) -> None:

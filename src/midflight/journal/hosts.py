@@ -198,7 +198,7 @@ def leave(connection: Connection, host: str) -> None:
 def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
     """Return every host that is known, the living and the dead."""
     server = ask_server(connection)
-    mine = true() if server is None else _MINE
+    mine, for_all = (true(), true()) if server is None else (_MINE, _FOR_ALL)
     return [
         HostRow(
             id=row.id,
@@ -219,13 +219,23 @@ def list_hosts(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
             writes=row.writes or 1,
             drain_s=_drain_s(row, server),
             person="" if row.mine else row.role,
+            for_all=bool(row.for_all),
         )
-        for row in connection.execute(select(hosts, mine.label("mine")).order_by(hosts.c.started))
+        for row in connection.execute(
+            select(hosts, mine.label("mine"), for_all.label("for_all")).order_by(hosts.c.started)
+        )
     ]
 
 
 # The socket of another role's host is another user's, or what its row says is not true.
 _MINE = literal_column("coalesce(hosts.role, session_user::text) = session_user::text", Boolean)
+
+# By the oid, since a role that is gone has no privileges to ask for by its name.
+_FOR_ALL = literal_column(
+    "(SELECT has_function_privilege(oid, to_regprocedure('midflight_works()'), 'EXECUTE')"
+    " FROM pg_roles WHERE rolname = hosts.role)",
+    Boolean,
+)
 
 
 def _drain_s(host: AnyRow, server: Server | None) -> float | None:

@@ -38,7 +38,8 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     are. While it is ``draining`` it claims no session, and ends what still runs in ``drain_s``
     seconds. It offers these ``variables`` and ``servers``, see `Offer`. ``version`` is that of its
     midflight, ``silent_s`` how many seconds ago it has beaten. ``person`` is the role that it has
-    logged in as, empty for one's own.
+    logged in as, empty for one's own; ``for_all`` tells that a worker may have everybody's sessions
+    with its labels, and not only that person's.
     """
 
     id: str
@@ -60,6 +61,7 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()
     silent_s: float = 0.0
     person: str = ""
+    for_all: bool = True
 
     @property
     def older(self) -> str:

@@ -24,7 +24,13 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     if session.kept_on is not None:
         there = f" on its machine {session.kept_on}, which alone has {session.kept_what}"
         hosts = [host for host in hosts if host.machine == session.kept_on]
-    workers = [host for host in hosts if host.alive and session.label in host.labels]
+    workers = [
+        host
+        for host in hosts
+        if host.alive
+        and session.label in host.labels
+        and (host.for_all or host.person == session.person)
+    ]
     if not workers:
         return f"{wanted}{there}: there is none"
     open_ones = [host for host in workers if not host.draining]

@@ -25,9 +25,16 @@ from midflight.cli.options import AGENT_VARIABLE, project_file, user_file
 from midflight.cli.output import BOLD, GREEN, RED, YELLOW, Fragment, json_line, write
 from midflight.config.merge import Defaults
 from midflight.config.reading import user_path
-from midflight.errors import AgentUnavailable, InvalidConfig, InvalidInput, MidflightError
+from midflight.errors import (
+    AgentUnavailable,
+    InvalidConfig,
+    InvalidInput,
+    MidflightError,
+    StoreFailed,
+)
 from midflight.journal import Journal
 from midflight.journal.choice import JournalAddress, choose
+from midflight.journal.database import ROLE_MAY_NOT
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
@@ -70,11 +77,15 @@ def doctor(args: argparse.Namespace) -> int:
         return probe(args.agent, as_json=args.json)
     if args.agent:
         raise InvalidInput("--agent goes with --probe", "midflight doctor --probe")
-    return _doctor(as_json=args.json)
+    return _doctor(as_json=args.json, typed=args.journal is not None)
 
 
-def _doctor(*, as_json: bool) -> int:
-    """Report what was found; return 0 if at least one agent can be used, else 1."""
+def _doctor(*, as_json: bool, typed: bool) -> int:
+    """Report what was found; return 0 if a session can be begun, else 1.
+
+    Where the journal is shared that needs no agent here, and a role that only reads begins none.
+    ``typed`` says that the journal was named by the option.
+    """
     report = Report(as_json=as_json)
     report.line("midflight", version("midflight"), "")
     report.line("Python", platform.python_version(), sys.executable)
@@ -85,11 +96,14 @@ def _doctor(*, as_json: bool) -> int:
     usable = [name for name, found in ours if found]
     usable += _presets(report)
     sound = _defaults(report)
-    kept = _journal(report)
-    ready = bool(usable) and sound and kept
+    journal = _journal(report, typed=typed)
+    kept, shared = journal is not None, journal is not None and journal.url is not None
+    ready = (bool(usable) or shared) and sound and kept
     if as_json:
         found = {"ready": ready, "usable": usable, "facts": report.facts}
         write(json_line(msgspec.json.encode(found)))
+    elif ready and not usable:
+        write("\nNo agent can be used here: `midflight run --on LABEL` has a worker's do a task.\n")
     elif ready:
         agent = "" if usable[0] == "claude" else f"--agent {usable[0]} "
         write([("", "\n"), (GREEN, f'Ready: midflight {agent}"your task"'), ("", "\n")])
@@ -122,25 +136,36 @@ def _defaults(report: Report) -> bool:
     return all(found)
 
 
-def _journal(report: Report) -> bool:
-    """Report whether sessions can be kept, by keeping something for a moment."""
+def _journal(report: Report, *, typed: bool) -> JournalAddress | None:
+    """Return the journal, and report whether sessions can be kept: something is, for a moment."""
     try:
         journal = choose()
-        asyncio.run(_write_to(journal))
+        writable = asyncio.run(_write_to(journal))
     except MidflightError as error:
         report.line("journal", "not usable", error.message, RED)
         if error.hint:
             report.line("", "do", error.hint, YELLOW)
-        return False
-    named = " (MIDFLIGHT_JOURNAL)" if os.environ.get(JOURNAL) else ""
-    report.line("journal", "writable", f"{journal}{named}", GREEN)
-    return True
+        return None
+    variable = os.environ.get(JOURNAL) and not typed  # the option sets it too
+    named = f"{journal} (MIDFLIGHT_JOURNAL)" if variable else str(journal)
+    if writable:
+        report.line("journal", "writable", named, GREEN)
+    else:
+        report.line("journal", "read only", f"{named}: this role looks, and begins nothing", YELLOW)
+    return journal
 
 
-async def _write_to(address: JournalAddress) -> None:
+async def _write_to(address: JournalAddress) -> bool:
+    """Tell whether a journal can be written to; one on a server may be one to look at."""
     async with Journal(address) as journal:
-        await journal.register("")
+        try:
+            await journal.register("")
+        except StoreFailed as error:
+            if error.hint != ROLE_MAY_NOT:
+                raise
+            return False
         await journal.leave()
+        return True
 
 
 def _project() -> Defaults | None:

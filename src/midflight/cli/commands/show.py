@@ -18,6 +18,8 @@ from midflight.cli.answers import rule_in_words
 from midflight.cli.output import BOLD, DIM, YELLOW, Fragment, json_line, write
 from midflight.cli.terminal.requests import PendingRequests
 from midflight.info import SessionInfo
+from midflight.journal.rows import HostRow, SessionRow
+from midflight.journal.workers import ID_CHARS
 from midflight.who import in_words
 
 NEWEST = 200
@@ -40,16 +42,17 @@ async def _show(name: str | None, *, as_json: bool) -> int:
         folder = current_folder(needed=name is None)
         row = await Authorizer.of_this_process(journal).find(name, str(folder))
         info = (await journal.infos([row]))[0]
-        hosts = [host for host in await journal.hosts() if host.address == info.host]
+        host = next((host for host in await journal.hosts() if host.id == row.host), None)
         newest = [] if as_json else await journal.tail(row.id, NEWEST)
     if as_json:
         write(json_line(msgspec.json.encode(info)))
     else:
-        write(_page(info, newest, hosts[0].older if hosts else ""))
+        machine = _machine(row, host) if journal.on_server else ""
+        write(_page(info, newest, machine, host.older if host else ""))
     return 0
 
 
-def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Fragment]:
+def _page(info: SessionInfo, newest: Sequence[e.Event], machine: str, older: str) -> list[Fragment]:
     from midflight.git.remote import session_ref
     from midflight.git.repository import branch_of
 
@@ -72,6 +75,7 @@ def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Frag
         "created": _when(info.created),
         "updated": _when(info.updated),
         "host": info.host or "none: it is at rest",
+        "machine": machine,
         "older": older,
         "sent by": next((in_words(v.who) for v in newest[::-1] if isinstance(v, _SENT)), ""),
         "answered": next((in_words(v.who) for v in newest[::-1] if isinstance(v, _ENDED)), ""),
@@ -91,6 +95,14 @@ def _page(info: SessionInfo, newest: Sequence[e.Event], older: str) -> list[Frag
         command = f"midflight answer {info.name} {request.request} {how}"
         lines += [*asking.shown(), (YELLOW, f"  to answer: {one_line(command, 1000)}\n")]
     return lines
+
+
+def _machine(row: SessionRow, host: HostRow | None) -> str:
+    """Return where a session is, with the worker that has it, or where it was last, if known."""
+    if host is not None:
+        return f"{host.machine}, worker {host.id[:ID_CHARS]}" if host.labels else host.machine
+    last = row.repository.machine if row.repository else ""
+    return f"{last}, which had it last" if last else row.machine * (row.label is None)
 
 
 def _when(at: float) -> str:
