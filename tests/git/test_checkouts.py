@@ -9,7 +9,7 @@ from tests.support.repo import Repo
 
 from midflight.errors import Conflict
 from midflight.git import checkout as checkouts
-from midflight.git.checkout import Checkout, remove
+from midflight.git.checkout import Checkout
 from midflight.git.included import include
 from midflight.git.remote import Remote, session_ref
 from midflight.git.store import Overtaken, Store
@@ -303,12 +303,6 @@ async def test_submodules_and_large_files_that_are_not_filled_are_told(
     submodules, large = checkout.unfilled()
     assert "submodules are not filled" in submodules
     assert "Git LFS are pointers" in large
-
-
-async def test_removed_checkout_is_gone_and_missed_by_nobody(checkout: Checkout) -> None:
-    await remove(checkout)
-    assert not checkout.folder.exists()
-    await remove(checkout)
 
 
 # .worktreeinclude ---------------------------------------------------------------------------

@@ -280,19 +280,3 @@ def _names_in(folder: Path) -> list[str]:
         for top, _, names in os.walk(folder)
         for name in names
     ]
-
-
-async def remove(checkout: Checkout) -> None:
-    """Remove the folder of a session, if this machine has one."""
-    async with checkout.held():
-        try:
-            await asyncio.to_thread(_remove, checkout.folder)
-        except OSError as error:
-            raise MidflightError(
-                f"{checkout.folder} cannot be removed: {error.strerror}"
-            ) from error
-
-
-def _remove(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
