@@ -17,7 +17,7 @@ from typing import NamedTuple
 from midflight._util.file_lock import lock
 from midflight._util.files import open_private, open_regular
 from midflight._util.text import slug
-from midflight.errors import Conflict, MidflightError
+from midflight.errors import Conflict
 from midflight.git.command import WORK_S, Git, unbroken
 from midflight.git.diff import add_all, beside
 from midflight.git.location import private_folder
