@@ -12,6 +12,7 @@ from tests.faults.manifest import fault
 from tests.journal.conftest import Hosts
 from tests.support.events import texts
 from tests.support.journal import PROGRAMS, Program, add, begin, options, rows, silence, sql
+from tests.support.program import unwatched
 
 from midflight import events as e
 from midflight.errors import LeaseHeld, LeaseLost, NotFound
@@ -184,7 +185,7 @@ async def test_zombie_of_a_killed_host_is_dead(tmp_path: Path, open_host: Hosts)
 def _zombie(name: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
     """Start a program, kill it when it has said something, and leave it as it is."""
     command = [sys.executable, str(PROGRAMS / name), *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, env=unwatched(), stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.kill()

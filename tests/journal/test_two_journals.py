@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.program import unwatched
+
 from midflight.journal import Journal
 
 OTHER = """
@@ -27,6 +29,7 @@ def other(state: Path) -> subprocess.Popen[str]:
     """Return another process that has written, and keeps the journal open."""
     process = subprocess.Popen(
         [sys.executable, "-c", OTHER, str(state)],
+        env=unwatched(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

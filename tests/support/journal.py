@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from tests.support.program import unwatched
 
 from midflight import Options
 from midflight import events as e
@@ -131,7 +132,10 @@ class Program:
         command = [sys.executable, str(PROGRAMS / name), *map(str, arguments)]
         return cls(
             await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+                *command,
+                env=unwatched(),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
             )
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.program import unwatched
 
 from midflight.options import Options, SessionOptions
 from midflight.testing.plugin import need
@@ -123,7 +124,7 @@ def _mypy(folder: Path) -> list[tuple[str, int]]:
             *("passes.py", "fails.py"),
         ],
         cwd=folder,
-        env=os.environ | {"MYPYPATH": str(ROOT / "src")},
+        env=unwatched() | {"MYPYPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=170,
