@@ -216,6 +216,7 @@ class Cluster:
         if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+        outside.send_signal(signal.SIGCONT)  # it stands still where its program did
         await self._ended(outside, f"what runs on {machine.name}")
 
     def check_clients(self) -> None:

@@ -29,7 +29,7 @@ __all__ = ["Machine", "Network", "need_machines"]
 
 ALL = os.environ.get("MIDFLIGHT_TEST_MACHINES") == "1"
 
-SWITCH_S = 10.0
+SWITCH_S = 60.0
 """How long a program that sets something up may take."""
 
 _PREFIX = "midflight-net-"
