@@ -10,6 +10,7 @@ from tests.support.repo import Repo
 from midflight.errors import Conflict
 from midflight.git import checkout as checkouts
 from midflight.git.checkout import Checkout
+from midflight.git.diff import diff
 from midflight.git.included import include
 from midflight.git.remote import Remote, session_ref
 from midflight.git.store import Overtaken, Store
@@ -254,6 +255,48 @@ async def test_programs_of_a_checkout_are_not_run(checkout: Checkout, tmp_path: 
     assert not ran.exists()
 
 
+async def test_programs_of_a_submodule_are_not_run(checkout: Checkout, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    here, inner = Repo(checkout.folder), Repo(checkout.folder / "inner")
+    inner.folder.mkdir()
+    inner.git("init", "-q")
+    for each in (here, inner):
+        each.git("config", "user.name", "Pat")
+        each.git("config", "user.email", "pat@example.org")
+    inner.commit("file", "one")
+    here.git("add", "inner")
+    here.git("commit", "-qm", "a submodule")
+    inner.git("config", "filter.evil.clean", f"touch {ran}; cat")
+    inner.write(".gitattributes", "* filter=evil\n")
+    inner.write("file", "two")
+    await pushed(checkout)
+    await diff(checkout.folder, ["HEAD"])
+    assert not ran.exists()
+    here.git("status")  # which does run it
+    assert ran.exists()
+    newest = inner.commit("file", "six")
+    assert here.git("rev-parse", f"{await pushed(checkout)}:inner") == newest
+
+
+@pytest.mark.parametrize("elsewhere", ["..", "../../.."])
+async def test_files_of_a_checkout_are_nowhere_else(
+    elsewhere: str, checkout: Checkout, remote: Repo, repo: Repo, tmp_path: Path
+) -> None:
+    """An agent could have it overwrite other files with what it has pushed."""
+    victim = (checkout.folder / elsewhere).resolve() / "old"
+    victim.write_text("mine")
+    Repo(checkout.folder).git("config", "core.worktree", str(victim.parent))
+    (checkout.folder / "new").write_text("x")
+    snapshot = await pushed(checkout)
+    assert remote.git("ls-tree", "-r", "--name-only", snapshot).split() == ["new", "old"]
+    commit = repo.commit("old", "two")
+    repo.git("push", "-q", "origin", "main")
+    await checkout.store.fetch(SESSION, commit)
+    await checkout.bring(commit, may_be_later=False)
+    assert victim.read_text() == "mine"
+    assert (checkout.folder / "old").read_text() == "two"
+
+
 async def test_place_that_is_another_repository_now_is_not_pushed(
     checkout: Checkout, repo: Repo
 ) -> None:
@@ -268,6 +311,8 @@ async def test_place_that_is_another_repository_now_is_not_pushed(
     git.write_text(f"gitdir: {repo.folder}/.git\n")
     with pytest.raises(Conflict, match="is not the checkout any more"):
         await checkout.snapshot()
+    with pytest.raises(Conflict, match="is not the checkout any more"):
+        await checkout.bring(repo.git("rev-parse", "HEAD"))
 
 
 async def test_folder_within_a_checkout_does_not_lead_out_of_it(

@@ -76,7 +76,7 @@ class Checkout(NamedTuple):
     @property
     def is_there(self) -> bool:
         """Tell whether there is one on this machine."""
-        return (self.folder / ".git").is_dir()
+        return os.path.lexists(self.folder)
 
     def inside(self, sub: Path) -> Path:
         """Return a folder in it, links followed. Raises `Conflict` if it leads out, or is none."""
@@ -188,7 +188,7 @@ class Checkout(NamedTuple):
         of it, it is that one.
         """
         await asyncio.to_thread(self._check)
-        async with beside(self.folder, writes=True) as git:
+        async with beside(self.folder, writes=True, whole=True) as git:
             left_out = await nested_repositories(git, tracked=False)
             before = await git.ask("rev-parse", "--verify", "--quiet", f"{WORK}^{{commit}}")
             head = (await git.must("rev-parse", "--verify", "HEAD^{commit}")).text
@@ -250,7 +250,7 @@ class Checkout(NamedTuple):
 
     async def _git(self, *, writes: bool = False) -> Git:
         await asyncio.to_thread(self._check)
-        return await Git.open(self.folder, writes=writes)
+        return await Git.open(self.folder, writes=writes, whole=True)
 
     def _check(self) -> None:
         """Raise `Conflict` where the folder has been made a part of another repository."""
@@ -258,7 +258,7 @@ class Checkout(NamedTuple):
         if git.is_symlink() or not git.is_dir():
             raise Conflict(
                 f"{self.folder} is not the checkout any more that it was",
-                f"its .git was replaced; what was pushed is in {self.store.remote.url}",
+                "its .git was replaced; move it away, to go on with what is pushed",
             )
 
 

@@ -118,13 +118,18 @@ class Git:
             self._env["GIT_INDEX_FILE"] = str(index)
 
     @classmethod
-    async def open(cls, folder: Path, *, index: Path | None = None, writes: bool = False) -> Git:
+    async def open(
+        cls, folder: Path, *, index: Path | None = None, writes: bool = False, whole: bool = False
+    ) -> Git:
         """Return git in a folder, with an index of its own if ``index`` is set.
 
-        One that ``writes`` obeys the filters and merge drivers of the user's settings. Raises
-        `Conflict` where no files of a repository are.
+        One that ``writes`` obeys the filters and merge drivers of the user's settings. A folder
+        that is the ``whole`` of a repository is that whatever the repository's settings say: they
+        can name any other one for its files. Raises `Conflict` where no files of a repository are.
         """
         git = cls(folder, index)
+        if whole:
+            git.look_at(folder, folder / ".git")
         if not await git.has_files():
             if await git.common():
                 raise Conflict(

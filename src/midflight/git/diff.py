@@ -49,7 +49,7 @@ class Diff(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
+async def beside(folder: Path, *, writes: bool = False, whole: bool = False) -> AsyncIterator[Git]:
     """Yield git with an index that is like the folder's and forgotten at the end.
 
     Nothing hides in it: files that git was set to take for unchanged are compared too. Raises
@@ -57,9 +57,9 @@ async def beside(folder: Path, *, writes: bool = False) -> AsyncIterator[Git]:
     """
     with tempfile.TemporaryDirectory(prefix="midflight-") as scratch:
         index = Path(scratch) / "index"
-        own = await Git.open(folder)
+        own = await Git.open(folder, whole=whole)
         path = Path(await own.ask("rev-parse", "--git-path", "index"))
-        git = await Git.open(folder, index=index, writes=writes)
+        git = await Git.open(folder, index=index, writes=writes, whole=whole)
         with contextlib.suppress(FileNotFoundError):  # there is none before the first commit
             await asyncio.to_thread(_copy_index, folder / path, index)
         for entry in (await git.must("ls-files", "-v", "-z")).names:
@@ -103,16 +103,35 @@ def _is_there(path: Path) -> bool:
 
 async def unmerged(git: Git) -> list[str]:
     """Return the files with conflicts that are not resolved."""
-    output = await git.run("diff", "--name-only", "--diff-filter=U", "--no-ext-diff", "-z")
-    return list(dict.fromkeys(output.names))
+    output = await git.run("ls-files", "--unmerged", "-z")
+    return list(dict.fromkeys(entry.partition("\t")[2] for entry in output.names))
+
+
+async def submodules(git: Git) -> list[str]:
+    """Return the submodules that the index has, filled or not.
+
+    Whoever asks git what has changed in one has it run `git status` there, and so the programs that
+    its own settings name, which nobody has switched off.
+    """
+    staged = await git.must("ls-files", "-z", "--stage")
+    return [entry.partition("\t")[2] for entry in staged.names if entry.startswith("160000")]
 
 
 async def add_all(git: Git, *how: str, without: Sequence[str] = ()) -> None:
-    """Make everything in and below git's folder known to the index that is not ignored."""
+    """Make everything in and below git's folder known to the index that is not ignored.
+
+    Of a submodule that is the commit that is checked out there.
+    """
+    apart = await submodules(git)
     sparse = await git.ask("config", "--type=bool", "core.sparseCheckout") == "true"
     outside = ("--sparse",) if sparse else ()  # new files there would be left out otherwise
-    where = git.leave_out(without)
+    where = git.leave_out([*without, *apart])
     await git.must("add", *how, *outside, "--", *where, timeout_s=WORK_S)
+    if apart:
+        given = b"\0".join(os.fsencode(name) for name in apart)
+        output = await git.run("update-index", "--remove", "-z", "--stdin", given=given)
+        if output.code:
+            raise git.failed("update-index", output)
 
 
 async def base_of(tree: Worktree) -> str:
@@ -147,7 +166,8 @@ async def diff(folder: Path, bases: Sequence[str], paths: Sequence[str] = ()) ->
             commit = commit or await git.ask("rev-parse", "--verify", "--quiet", revision)
         base = commit or NO_COMMIT
         # New files are made known to the index only: no object is written.
-        await git.run("add", "--intent-to-add", "--ignore-errors", "--", ".")
+        where = git.leave_out(await submodules(git))
+        await git.run("add", "--intent-to-add", "--ignore-errors", "--", *where)
         files = await git.must("diff", *_SHOW, "--stat=100", base, "--", *paths)
         patch = await git.must("diff", *_SHOW, base, "--", *paths)
     return Diff(commit, files.text, patch.text)

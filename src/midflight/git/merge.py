@@ -10,7 +10,7 @@ from typing import NamedTuple
 from midflight._util.sanitize import one_line
 from midflight.errors import Conflict, InvalidInput
 from midflight.git.command import WORK_S, Git, GitOutput, unbroken
-from midflight.git.diff import add_all, unmerged
+from midflight.git.diff import add_all, submodules, unmerged
 from midflight.git.location import exclusive, repository_folder
 from midflight.git.repository import Checkout, Worktree, check_place
 
@@ -203,9 +203,7 @@ async def nested_repositories(git: Git, *, tracked: bool) -> list[str]:
     new = await git.must("ls-files", "-z", "--others", "--exclude-standard")
     paths = [name.rstrip("/") for name in new.names if name.endswith("/")]
     if tracked:
-        staged = await git.must("ls-files", "-z", "--stage")
-        links = [entry.partition("\t")[2] for entry in staged.names if entry.startswith("160000")]
-        paths += [name for name in links if _is_filled(git.folder / name)]
+        paths += [name for name in await submodules(git) if _is_filled(git.folder / name)]
     return paths
 
 
