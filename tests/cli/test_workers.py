@@ -32,6 +32,13 @@ def test_list_says_who_is_there_and_what_they_do() -> None:
     assert lines[3][6:8] == ["14m", "left"]
 
 
+def test_row_that_somebody_has_made_up_is_one_inert_line() -> None:
+    evil = "\n\x1b[2J\u202e"
+    hostile = worker(evil, evil, labels=(evil,), version=evil)
+    ((_, _), (_, line)) = table([hostile], 100)
+    assert line.removesuffix("\n").isprintable()
+
+
 def test_worker_is_named_by_its_machine_or_how_that_or_its_id_begins() -> None:
     assert choose_worker("big", [BIG, BIGGER]) == BIG
     assert choose_worker("bigg", [BIG, BIGGER]) == BIGGER

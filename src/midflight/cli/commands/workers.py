@@ -61,7 +61,7 @@ def table(found: Sequence[WorkerInfo], width: int) -> list[Fragment]:
     rows += [
         (
             one_name(each.machine),
-            each.id[:ID_CHARS],
+            one_name(each.id[:ID_CHARS]),
             f"{each.taken}/{each.capacity}",
             one_name(each.version),
             age(each.silent_s),
