@@ -137,13 +137,18 @@ class Workplace:
         new = True
         folder = self._options.cwd
         if self._checkout is not None:
-            await self._holding.enter_async_context(self._checkout.held())
             try:
+                await self._holding.enter_async_context(self._checkout.held())
                 new = await self._bring(self._checkout)
                 folder = self._checkout.inside(self._options.cwd)
-            except BaseException:
+            except BaseException as error:
                 await self._holding.aclose()
-                raise
+                if not isinstance(error, OSError):
+                    raise
+                raise MidflightError(
+                    f"{self._checkout.folder} cannot be made ready: {error.strerror or error}",
+                    "mend that on this machine, and send a message",
+                ) from error
         self._prepared = True
         if new and self._options.setup is not None:
             problem = await run_setup(self._options.setup, folder, self._env, self._report)
