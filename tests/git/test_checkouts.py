@@ -134,6 +134,16 @@ async def test_session_goes_on_elsewhere_with_its_files_branch_and_commits(
     assert (there.folder / "old").read_text() == "two\n"
 
 
+async def test_session_without_a_branch_goes_on_elsewhere_without_one(
+    checkout: Checkout, remote: Repo, tmp_path: Path
+) -> None:
+    Repo(checkout.folder).git("checkout", "-q", "--detach")
+    Repo(checkout.folder).write("new", "x")
+    other = await moved(remote, tmp_path / "other", await pushed(checkout))
+    assert (other.folder / "new").read_text() == "x"
+    assert Repo(other.folder).git("branch", "--show-current") == ""
+
+
 async def test_folder_that_was_left_behind_is_brought_up_to_the_others(
     checkout: Checkout, remote: Repo, tmp_path: Path
 ) -> None:

@@ -151,10 +151,10 @@ class Checkout(NamedTuple):
     async def _restore(self, git: Git, commit: str) -> None:
         """Check a commit out; of a snapshot its branch, and the files as they were beside it."""
         head, branch = await self._told(git, commit)
-        where = ("-B", branch) if branch else ("--detach",)
+        where = ("--no-track", "-B", branch) if branch else ("--detach",)
         await git.must("clean", "-d", "--force", "--quiet", timeout_s=WORK_S)
         await git.must(
-            *("checkout", "--quiet", "--force", "--no-track", "--no-recurse-submodules"),
+            *("checkout", "--quiet", "--force", "--no-recurse-submodules"),
             *(*where, head, "--"),
             timeout_s=WORK_S,
         )
