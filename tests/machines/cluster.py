@@ -206,17 +206,13 @@ class Cluster:
                 return process
         return None
 
-    def wake(self, machine: Machine) -> None:
-        """Wake who has gone in for a worker: it stands still when that does."""
-        self._running[machine.name].send_signal(signal.SIGCONT)
-
     async def end(self, machine: Machine, number: signal.Signals) -> None:
         """Send the worker, or the client, of a machine a signal that ends it."""
         process, outside = self.worker_of(machine), self._running.pop(machine.name)
         if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        outside.send_signal(signal.SIGCONT)  # it stands still where its program did
+        machine.wake()
         await self._ended(outside, f"what runs on {machine.name}")
 
     def check_clients(self) -> None:

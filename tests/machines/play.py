@@ -217,7 +217,7 @@ async def _stop(play: Play, fault: Fault) -> None:
     for process in stopped:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.resume()
-    play.cluster.wake(machine)
+    machine.wake()
 
 
 async def _cut(play: Play, fault: Fault) -> None:

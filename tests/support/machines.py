@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ class Machine:
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"\n", f"the machine {name} does not start"
         self._holder.stdout.close()
+        self._gone_in: list[subprocess.Popen[bytes]] = []
         (first,) = psutil.Process(self._holder.pid).children()
         self.first = first.pid
         self.run("hostname", name)
@@ -119,7 +121,7 @@ class Machine:
     ) -> subprocess.Popen[bytes]:
         """Start a program there; what it says comes by a pipe."""
         with errors.open("ab") as file:
-            return subprocess.Popen(
+            outside = subprocess.Popen(
                 self.enter(*command),
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -127,6 +129,13 @@ class Machine:
                 stderr=file,
                 **more,
             )
+        self._gone_in.append(outside)
+        return outside
+
+    def wake(self) -> None:
+        """Wake who has gone in for a program: they stand still when that does."""
+        for outside in self._gone_in:
+            outside.send_signal(signal.SIGCONT)
 
     def processes(self) -> list[psutil.Process]:
         """Return all that runs there, beside its first process."""
@@ -143,6 +152,7 @@ class Machine:
         """Switch it off: nothing of it is left when this returns."""
         assert self._holder.stdin is not None
         self._holder.stdin.close()
+        self.wake()  # the system waits until each has taken leave of its program
         try:
             self._holder.wait(SWITCH_S)
         except subprocess.TimeoutExpired:
