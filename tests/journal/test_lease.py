@@ -248,6 +248,7 @@ async def test_failed_session_is_orphaned_until_it_is_taken_again(
     add(record, e.Text(text="cannot follow"))
     await record.close()  # as where the disk is full, the lease may stay
     sql(where, "UPDATE leases SET host = :host", host=journal.host)
+    sql(where, "UPDATE sessions SET seq = 2")
 
     assert await journal.orphaned() == [record.session]
     await journal.take(record.session)
