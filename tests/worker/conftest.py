@@ -43,9 +43,11 @@ async def open_worker(
     have(monkeypatch, offered)
     async with AsyncExitStack() as stack:
 
-        async def start(machine: str = "one", *, near: bool = False, **options: Any) -> Worker:
+        async def start(
+            machine: str = "one", *, near: bool = False, where: str = server, **options: Any
+        ) -> Worker:
             become(machine)
-            worker = Worker(server, **{"labels": ["gpu"], "variables": offered, **options})
+            worker = Worker(where, **{"labels": ["gpu"], "variables": offered, **options})
             await stack.enter_async_context(worker)
             if not near:
                 await asyncio.to_thread(Path(worker.address()).unlink)  # nobody dials in there

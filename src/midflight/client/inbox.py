@@ -17,9 +17,10 @@ from midflight import lineage
 from midflight.authorization import MAY_ANSWER
 from midflight.errors import HostGone, MidflightError, StoreFailed
 from midflight.info import Outcome
-from midflight.journal import Journal
+from midflight.journal import Journal, SessionRow
 from midflight.journal.inbox import WAIT_S, CommandResult, Sender
 from midflight.journal.presence import Presence
+from midflight.journal.waits_for import workers_of
 from midflight.questions import Question, encode
 from midflight.who import DEVICE, DOOR, caller
 
@@ -38,7 +39,8 @@ async def command(
 ) -> Outcome | None:
     """Give a command to a session's owner, and wait for what it comes to.
 
-    None says that the owner has ended before it carried it out, and that it was taken back.
+    One that a worker has for the moment of the command, see `check_workers`, is an owner too. None
+    says that there was none any more who would carry it out, and that it was taken back.
     ``headers`` are those with which a host would be asked. Raises the error that the owner
     reports, or `HostGone` where it takes its time.
     """
@@ -48,8 +50,10 @@ async def command(
     id = known or uuid.uuid4().hex  # noqa: A001 - as everywhere
 
     async def gone() -> bool:
-        ended = (await journal.find(session, exact=True)).host is None
-        return ended and await journal.inbox.withdraw(session, id)
+        row = await journal.find(session, exact=True)
+        if row.host is not None or (row.left_to_workers and await _has_worker(journal, row)):
+            return False
+        return await journal.inbox.withdraw(session, id)
 
     async with _called_back(journal.presence) as wait:
         await journal.inbox.put(session, id, body, sender_of(headers), reply_to=wait.reply_to)
@@ -62,6 +66,19 @@ async def command(
             "it is in the journal, and is carried out when the host gets to it",
         )
     return result.get()
+
+
+async def check_workers(journal: Journal, session: SessionRow) -> None:
+    """Raise `NotAllowed` where no worker lives that takes commands for another's session at rest.
+
+    Only who may have it can write down what it is told.
+    """
+    if not await _has_worker(journal, session):
+        session.check_own(f", and at rest: no worker with the label {session.label} is there")
+
+
+async def _has_worker(journal: Journal, session: SessionRow) -> bool:
+    return bool(workers_of(session, await journal.hosts()))
 
 
 async def ask(

@@ -17,7 +17,7 @@ import msgspec
 from midflight import commands as c
 from midflight import environment
 from midflight.address import Address
-from midflight.client import inbox, waiting
+from midflight.client import inbox
 from midflight.client.far import FarReader
 from midflight.client.http import HostSick, Told, call, read, read_session, stream
 from midflight.client.pushed_work import forget_work
@@ -36,6 +36,7 @@ from midflight.family import Beginning
 from midflight.info import AgentInfo, EditedInput, EffectsInfo, Outcome, SessionInfo
 from midflight.journal import TTL_S, HostRow, Journal, SessionRow
 from midflight.questions import AskAgent, AskEffects, Question
+from midflight.session import waiting
 from midflight.values import Who
 from midflight.who import DEVICE, DOOR
 
@@ -136,18 +137,21 @@ class Placement:
     async def command(self, session: str, body: bytes) -> Outcome:
         """Give a session's host a command; one at rest gets a host.
 
-        One on another machine finds it in its inbox. Where the host has ended meanwhile, the next
-        one gets it. Raises the error that it answers.
+        One on another machine finds it in its inbox, and so does a worker what a session at rest is
+        told that this person may not have. Where the host has ended meanwhile, the next one gets
+        it. Raises the error that it answers.
         """
         sick: set[Address] = set()
         given = c.decode(body)
         for tries_left in reversed(range(TRIES)):
             row = await self._find(session)
-            while row.host is None and (row.label is not None or isinstance(given, c.Relocate)):
+            while self._writes(row, given):
                 with contextlib.suppress(LeaseHeld, LeaseLost):  # somebody has it now
                     return await self._write(row, given)
                 row = await self._find(session)
-            if row.far:
+            if row.left_to_workers:
+                await inbox.check_workers(self._journal, row)
+            if row.far or row.left_to_workers:
                 outcome = await inbox.command(self._journal, session, body, self._headers)
                 outcome = outcome or await self._done(session, given)
             else:
@@ -155,6 +159,13 @@ class Placement:
             if outcome is not None:
                 return outcome
         raise HostGone("the session's hosts have ended, one after the other", "send it again")
+
+    @staticmethod
+    def _writes(row: SessionRow, command: c.Command) -> bool:
+        """Tell whether this process writes a command down by itself: the session is at rest."""
+        if row.host is not None or row.left_to_workers:
+            return False
+        return row.label is not None or isinstance(command, c.Relocate)
 
     async def _done(self, session: str, command: c.Command) -> Outcome | None:
         """Return what a command came to that has its session let go; None where it did not.
@@ -171,7 +182,6 @@ class Placement:
         if isinstance(command, c.Relocate):
             await self._journal.relocate(row.id, command.on)
             return Outcome(seq=row.seq)
-        row.check_own(", and at rest")
         async with self._telling.setdefault(row.id, asyncio.Lock()):  # each would try in vain
             return await waiting.tell(self._journal, row.id, command, self._who)
 
@@ -199,7 +209,7 @@ class Placement:
     async def begin_waiting(
         self, session: str, task: str | None, beginning: Beginning, label: str
     ) -> SessionInfo:
-        """Begin a session for a worker with a label; see `midflight.client.waiting`."""
+        """Begin a session for a worker with a label; see `midflight.session.waiting`."""
         beginning = beginning._replace(who=self._who, person=self._person)
         await waiting.begin(self._journal, session, task, beginning, label)
         return await self._journal.info(session)

@@ -87,7 +87,9 @@ class Host:
             is_read=self._service.is_read,
             come_back=self._come_back,
         )
-        self._inbox = InboxReader(self._journal, self._service)
+        self._inbox = InboxReader(
+            self._journal, self._service, rationing.offer.labels if rationing else ()
+        )
         self._audience = Audience(self._journal, self._service)
         self._listener = UnixListener()
         self._tasks = TaskSet()

@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -30,11 +31,13 @@ from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
 from midflight.journal.database import AnyRow, Do
 from midflight.journal.hosts import server_time
-from midflight.journal.presence import channel, reply
+from midflight.journal.policies import may_own
+from midflight.journal.presence import TOLD, WORKERS, channel, reply
 from midflight.journal.rows import from_json
 from midflight.journal.schema import inbox, leases, sessions
 from midflight.lineage import UNKNOWN
 from midflight.values import Who
+from midflight.wire import WIRE
 
 MOST_NUMBERS = 2**62
 """Numbers from here on are none that were counted."""
@@ -153,7 +156,23 @@ class Inbox:
         What was taken before and not finished waits again: its owner has died, or could not say
         what it came to.
         """
-        found: list[InboxEntry] = await self._write(lambda c: _take(c, host, busy))
+
+        def take(connection: Connection) -> list[InboxEntry]:
+            commands = _take(connection, host, leases.c.session.not_in(busy))
+            return [*commands, *_take_questions(connection, host)]
+
+        found: list[InboxEntry] = await self._write(take)
+        return found
+
+    async def take_of(self, host: str, session: str) -> list[InboxEntry]:
+        """Take the commands that wait for one session of a host."""
+        which = leases.c.session == session
+        found: list[InboxEntry] = await self._write(lambda c: _take(c, host, which))
+        return found
+
+    async def told_at_rest(self, labels: Collection[str]) -> list[str]:
+        """Return sessions for workers with these labels that nobody has, and are told something."""
+        found: list[str] = await self._read(lambda c: _told_at_rest(c, labels))
         return found
 
     async def forget(self, session: str, id: str) -> None:
@@ -204,8 +223,7 @@ def _add(connection: Connection, new: dict[str, Any]) -> None:
     connection.execute(insert(inbox).values(**new, number=number, given=given))
     owner = select(leases.c.host).where(leases.c.session == new["session"])
     host = new["asked"] or connection.scalar(owner)
-    if host is not None:
-        _call(connection, channel(host), "")
+    _call(connection, *((WORKERS, TOLD) if host is None else (channel(host), "")))
 
 
 def _call(connection: Connection, to: str, what: str) -> None:
@@ -235,11 +253,26 @@ _TAKE = (
 )
 
 
-def _take(connection: Connection, host: str, busy: Collection[str]) -> list[InboxEntry]:
+def _told_at_rest(connection: Connection, labels: Collection[str]) -> list[str]:
+    """Look as `waiting.oldest` does: what a newer midflight has written may mean nothing here."""
+    query = (
+        select(inbox.c.session)
+        .distinct()
+        .join(leases, leases.c.session == inbox.c.session)
+        .join(sessions, sessions.c.id == inbox.c.session)
+        .where(inbox.c.state != "done", inbox.c.asked.is_(None), leases.c.host.is_(None))
+        .where(sessions.c.label.in_(labels), may_own(connection))
+        .where(or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE))
+        .limit(MOST)
+    )
+    return list(connection.scalars(query))
+
+
+def _take(connection: Connection, host: str, which: ColumnElement[bool]) -> list[InboxEntry]:
     query = (
         select(inbox, leases.c.generation.label("mine"))
         .join(leases, leases.c.session == inbox.c.session)
-        .where(leases.c.host == host, inbox.c.session.not_in(busy), inbox.c.state != "done")
+        .where(leases.c.host == host, which, inbox.c.state != "done")
         .where(inbox.c.asked.is_(None))
         .order_by(inbox.c.session, inbox.c.number)
         .limit(MOST)
@@ -249,7 +282,7 @@ def _take(connection: Connection, host: str, busy: Collection[str]) -> list[Inbo
     if found:
         values = [{"s": row.session, "n": row.number, "g": row.mine} for row in found]
         connection.execute(_TAKE, values)
-    return [*_entries(connection, found), *_take_questions(connection, host)]
+    return _entries(connection, found)
 
 
 def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:

@@ -346,6 +346,17 @@ class Journal:
         that names the owner, or `Conflict` ``to_resume`` one that is not at home here, and what
         `past_of` raises. ``to_tell`` it something for the worker that claims it, see `writes.tell`.
         """
+        row, record = await self.hold(session, to_resume=to_resume, to_tell=to_tell)
+        try:
+            return row, record, await self.past_of(record)
+        except BaseException:
+            await record.close()
+            raise
+
+    async def hold(
+        self, session: str, *, to_resume: bool = False, to_tell: bool = False
+    ) -> tuple[SessionRow, JournalRecord]:
+        """Do the same without its past."""
         host = self._registered()
 
         def taken(connection: Connection) -> tuple[SessionRow, int]:
@@ -357,12 +368,7 @@ class Journal:
             return row, generation
 
         async with self._claim(session):
-            row, record = self._hold(host, *await self._writer.do(taken))
-        try:
-            return row, record, await self.past_of(record)
-        except BaseException:
-            await record.close()
-            raise
+            return self._hold(host, *await self._writer.do(taken))
 
     async def claim(self, offer: Offer) -> tuple[SessionRow, JournalRecord] | None:
         """Become the owner of the session that has waited longest for what a worker offers.

@@ -22,7 +22,10 @@ from midflight.journal.postgresql import NOTICE_THERE, check_encrypted
 _log = logging.getLogger("midflight")
 
 WORKERS = "midflight_workers"
-"""The channel on which all workers are called."""
+"""The channel on which all workers are called: a session begins to wait, or what `TOLD` says."""
+
+TOLD = "t"
+"""What is said there when a session that nobody has is told something."""
 
 AGAIN_S = 0.5
 """How long a connection that was lost, or could not be made, is left alone."""
@@ -124,7 +127,7 @@ class Presence:
             try:
                 self._look_everywhere()
                 async for call in connection.notifies():
-                    if call.channel != WORKERS:
+                    if call.channel != WORKERS or call.payload == TOLD:
                         self._hear(call.payload)
                     elif self.work_waits is not None:
                         self.work_waits.set()
@@ -152,7 +155,7 @@ class Presence:
     def _hear(self, payload: str) -> None:
         """A call is about commands, who reads along, a command that is done, or a stream."""
         kind, rest = payload[:1], payload[1:]
-        if kind == "":
+        if kind in {"", TOLD}:
             self.inbox_changed.set()
         elif kind == "r":
             self.readers_changed.set()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -56,6 +57,7 @@ class JournalRecord:
         self._written_count = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._closed = False
+        self._kept = False
 
     def begin(self, shown: Callable[[int], None], failed: Callable[[Exception], None]) -> None:
         """See `Record.begin`."""
@@ -141,4 +143,15 @@ class JournalRecord:
         if self._closed:
             return
         self._closed = True
-        await self._give_back(self)
+        if not self._kept:
+            await self._give_back(self)
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Give the lease back when the block ends and no sooner, though its session has ended."""
+        self._kept = True
+        try:
+            yield
+        finally:
+            self._closed = True
+            await self._give_back(self)

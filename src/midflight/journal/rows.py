@@ -151,12 +151,18 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
                 f"session {self.name} {where}, and its folder is there", "look at it there"
             )
 
+    @property
+    def left_to_workers(self) -> bool:
+        """Whether nobody has it, and a worker may have it where this person may not."""
+        return self.host is None and self.label is not None and not self.may_own
+
     def check_own(self, why: str = "") -> None:
         """Raise `NotAllowed` where it is another person's, and the database leaves it to them."""
         if not self.may_own:
             raise NotAllowed(
                 f"session {self.name} is {self.person}'s{why}",
-                f"{self.person} can do this, or a worker",
+                f"{self.person} can do this"
+                + (f", or a worker: midflight worker --label {self.label}" if self.label else ""),
             )
 
     def check_at_home(self, labels: Collection[str], machine: str) -> None:

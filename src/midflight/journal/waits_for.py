@@ -24,13 +24,7 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     if session.kept_on is not None:
         there = f" on its machine {session.kept_on}, which alone has {session.kept_what}"
         hosts = [host for host in hosts if host.machine == session.kept_on]
-    workers = [
-        host
-        for host in hosts
-        if host.alive
-        and session.label in host.labels
-        and (host.for_all or host.person == session.person)
-    ]
+    workers = workers_of(session, hosts)
     if not workers:
         return f"{wanted}{there}: there is none"
     open_ones = [host for host in workers if not host.draining]
@@ -59,6 +53,17 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
         return f"a place {of}: {before}"
     full, are = ("the only place", "is") if places == 1 else (f"all {places} places", "are")
     return f"a place: {full} {of} {are} taken" + (f", {before}" if ahead else "")
+
+
+def workers_of(session: SessionRow, hosts: Sequence[HostRow]) -> list[HostRow]:
+    """Return the living ones of some hosts that may have a session for its label."""
+    return [
+        host
+        for host in hosts
+        if host.alive
+        and session.label in host.labels
+        and (host.for_all or host.person == session.person)
+    ]
 
 
 def _counted(number: int, one: str, more: str) -> str:

@@ -1,7 +1,8 @@
 """Sessions for workers, while nobody has them: this process writes what is said to them.
 
 It is their host for the moment that takes, without an agent: what is accepted is in the journal
-then, in order, and the workers are called. What only a worker can know is looked at there.
+then, in order, and the workers are called. What only a worker can know is looked at there. What
+those say who may not have the session a worker writes in the same way: it finds it in the inbox.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from midflight.agents import create
 from midflight.errors import AgentUnavailable, Conflict, InvalidInput, LeaseHeld
 from midflight.family import Beginning
 from midflight.info import Outcome
-from midflight.journal import Journal, restored
-from midflight.journal.base import Record
+from midflight.journal import Journal, SessionRow, restored
+from midflight.journal.base import Past, Record
 from midflight.journal.waiting import check_label, check_shared
 from midflight.options import Options
 from midflight.session.begun import was_begun
@@ -57,7 +58,7 @@ async def _begin(
             name, options, id=session, parent=parent, label=label, person=beginning.person
         )
         try:
-            async with _held(
+            async with _entered(
                 lambda: Session(
                     options,
                     task,
@@ -80,25 +81,36 @@ async def tell(journal: Journal, session: str, command: c.Command, who: Who) -> 
 
     Raises what the verb raises, and `LeaseHeld` where somebody has the session.
     """
-    async with journal.as_host():
-        row, record, past = await journal.take(session, to_tell=True)
-        async with _held(
-            lambda: Session(
-                restored(
-                    row.options,
-                    build=Options.build_elsewhere,
-                    **row.changed_options,
-                )[0],
-                record=record,
-                past=past,
-                on_place=_nobody,
-            ),
-            record,
-        ) as resting:
-            if isinstance(command, c.Close):
-                await resting.close()
-                return Outcome(seq=resting.last_seq)
-            return await outcome_of(resting, command, who)
+    async with journal.as_host(), at_rest(*await journal.take(session, to_tell=True)) as resting:
+        return await obey(journal, resting, command, who)
+
+
+def at_rest(
+    row: SessionRow, record: Record, past: Past
+) -> contextlib.AbstractAsyncContextManager[Session]:
+    """Enter a session that was taken to tell it something, and leave it at rest."""
+    return _entered(
+        lambda: Session(
+            restored(row.options, build=Options.build_elsewhere, **row.changed_options)[0],
+            record=record,
+            past=past,
+            on_place=_nobody,
+        ),
+        record,
+    )
+
+
+async def obey(journal: Journal, session: Session, command: c.Command, who: Who) -> Outcome:
+    """Have a session `at_rest` carry out a command that ``who`` gives. Raises as the verb does."""
+    if isinstance(command, c.Relocate):
+        await journal.relocate(session.id, command.on)
+    elif isinstance(command, c.Close):
+        await session.close()
+        if session.lost is not None:
+            raise session.lost
+    else:
+        return await outcome_of(session, command, who)
+    return Outcome(seq=session.last_seq)
 
 
 def _nobody() -> None:
@@ -106,7 +118,7 @@ def _nobody() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _held(make: Callable[[], Session], record: Record) -> AsyncIterator[Session]:
+async def _entered(make: Callable[[], Session], record: Record) -> AsyncIterator[Session]:
     """Enter a session for the moment of the block, and leave it at rest. It begins no turn."""
     try:
         session = make()
