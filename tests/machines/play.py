@@ -94,17 +94,28 @@ class Play:
         self.faults.append(fault)
         await KINDS[fault["kind"]](self, fault)
         at, before = time.monotonic(), self.cluster.answered()
-        async with patient(f"not all sessions go on after {fault}"):
-            while not self._go_on(before, self.cluster.answered()):
-                before = before or self.cluster.answered()  # the database was away
-                self.cluster.check_clients()
-                await asyncio.sleep(PAUSE_S)  # noqa: TID251 - other machines are waited for
+        try:
+            async with patient(f"not all sessions go on after {fault}"):
+                while self._behind(before, self.cluster.answered()):
+                    before = before or self.cluster.answered()  # the database was away
+                    self.cluster.check_clients()
+                    await asyncio.sleep(PAUSE_S)  # noqa: TID251 - other machines are waited for
+        except AssertionError as error:
+            behind = self._behind(before, self.cluster.answered())
+            self.wrong.append(str({session: self.cluster.now(session) for session in behind}))
+            with contextlib.suppress(MidflightError):
+                async with self._journal() as journal:
+                    for session in self._sessions:
+                        await self._keep_events(journal, session)
+            raise error from None
         fault["went_on_after_s"] = round(time.monotonic() - at, 2)
         self.tell(str(fault))
 
-    def _go_on(self, before: Mapping[str, int], now: Mapping[str, int]) -> bool:
-        """Tell whether a message of each session has been answered since."""
-        return bool(before and now) and all(now[each] > before[each] for each in self._sessions)
+    def _behind(self, before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+        """Return the sessions of which no message has been answered since."""
+        if not (before and now):
+            return self._sessions
+        return [each for each in self._sessions if now[each] <= before[each]]
 
     # Faults -------------------------------------------------------------------------------
 
@@ -144,16 +155,25 @@ class Play:
 
     # Looking ------------------------------------------------------------------------------
 
+    def _journal(self) -> Journal:
+        return Journal(self.cluster.database.local_url, state=self.cluster.folder.state)
+
+    async def _keep_events(self, journal: Journal, session: str) -> list[e.Event]:
+        """Return what has happened in a session; it is kept with what else there is of the play."""
+        events = await journal.events(session, 0, None)
+        file = self.cluster.folder.path / f"{session}.jsonl"
+        file.write_bytes(b"\n".join(map(e.encode, events)))
+        return events
+
     async def _look(self) -> list[str]:
         """Return what is wrong with what is on disk, in the files, and among the processes."""
         await self.cluster.close()  # workers push what they have
         folder = self.cluster.folder
         said, asked, effects = folder.said(), folder.asked(), _effects(folder.work)
         wrong = check_effects(effects)
-        async with Journal(self.cluster.database.local_url, state=folder.state) as journal:
+        async with self._journal() as journal:
             for session in self._sessions:
-                events = await journal.events(session, 0, None)
-                (folder.path / f"{session}.jsonl").write_bytes(b"\n".join(map(e.encode, events)))
+                events = await self._keep_events(journal, session)
                 mine = [
                     line for line in asked if line["all"] and line["all"][0].startswith(session)
                 ]
