@@ -65,6 +65,19 @@ async def test_host_that_leaves_is_forgotten(
     assert [host.id for host in await other.hosts()] == [other.host]
 
 
+async def test_host_that_was_not_heard_to_leave_comes_again(
+    where: str, journal: Journal, open_host: Hosts
+) -> None:
+    """Its database was away at that moment; what it had is free when it comes."""
+    record = await begin(journal)
+    other = await open_host(where)
+    journal.host = None
+
+    async with journal.as_host():
+        await other.take(record.session)
+        assert {host.id for host in await other.hosts()} == {journal.host, other.host}
+
+
 @fault("D4")
 async def test_session_of_a_killed_host_is_free_at_once(tmp_path: Path, open_host: Hosts) -> None:
     folder = tmp_path / "state"

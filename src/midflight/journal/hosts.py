@@ -149,6 +149,7 @@ def register(
         _check_work(connection, here, offer)
         row |= msgspec.structs.asdict(offer)
         row |= {name: msgspec.json.encode(row[name]).decode() for name in _LISTS}
+    leave(connection, host)  # what is left of it where it was not heard that it has come, or gone
     connection.execute(insert(hosts).values(**row))
 
 
