@@ -83,7 +83,7 @@ async def test_history_comes_in_pages_of_the_bound_that_all_pages_have(
     begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page with many long messages would be as much memory in the one who asks."""
-    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 10_000)
+    monkeypatch.setattr("midflight.journal.history.PAGE_CHARS", 10_000)
     _, session = await begin(lambda _: Text("done"))
     for name in "abc":
         await (await session.send(name * 6_000)).result()
@@ -101,7 +101,7 @@ async def test_reading_a_removed_session_is_an_error(
     begin: Begin, attach: Attach, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader does not look for the missing events for ever."""
-    monkeypatch.setattr("midflight.journal.queries.WHOLE", 5)
+    monkeypatch.setattr("midflight.journal.history.WHOLE", 5)
     _, session = await begin(lambda _: Text("done"))
     for text in "abc":
         await (await session.send(text)).result()

@@ -113,7 +113,7 @@ def test_page_on_testing_passes_in_a_fresh_project(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "8 passed" in run.stdout
+    assert "9 passed" in run.stdout
 
 
 @pytest.mark.usefixtures("no_agent_left")

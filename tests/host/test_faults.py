@@ -62,7 +62,7 @@ def full_disk() -> Iterator[None]:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the hosts that are made after this do their duties more often."""
-    for name in ("journal.lease", "host.housekeeping"):
+    for name in ("journal.hosts", "host.housekeeping"):
         monkeypatch.setattr(f"midflight.{name}.BEAT_S", 0.5)
 
 

@@ -186,7 +186,7 @@ async def test_server_that_cannot_be_reached_is_a_sentence(
     for place in ("127.0.0.1:1", "db:99999", "/team?host=/no/such/folder"):
         with pytest.raises(StoreFailed, match="cannot be reached: ") as failed:
             await Journal(f"postgresql://ada@{place}").open()
-        assert "PGPASSFILE" in failed.value.hint
+        assert "PGHOST" in failed.value.hint
         assert SECRET not in f"{failed.value}"
 
 

@@ -214,7 +214,7 @@ async def test_a_turn_that_has_many_pages_is_read_like_one(
     assert report["status"] == "idle"
     whole = (await tools.ask("read", max_chars=20_000))["untrusted_text"]
     known = (await anew.ask("wait", sessions=["look"]))["sessions"][0]
-    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 1)
+    monkeypatch.setattr("midflight.journal.history.PAGE_CHARS", 1)
     again = await open_tools()
     assert (await again.ask("wait", sessions=["look"]))["sessions"][0] == known
     read, offset = LEAD, 0

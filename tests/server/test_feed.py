@@ -183,7 +183,7 @@ async def test_reader_gets_only_the_sessions_and_types_it_wants(
 async def test_page_of_long_events_is_short_and_the_next_has_the_rest(
     server: Server, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.journal.queries.PAGE_CHARS", 10_000)
+    monkeypatch.setattr("midflight.journal.history.PAGE_CHARS", 10_000)
     _, one = await begin(*(Text("x" * 4_000) for _ in range(3)))
     _, two = await begin(Text("y" * 40_000))
     _, start = await server.call("/events")

@@ -62,6 +62,9 @@ async def test_who_follows_a_session_that_waits_sees_it_begin(
     assert [type(event) for event in waiting] == [e.MessageAccepted, e.SessionEnded]
     async with asyncio.timeout(PATIENCE_S):
         assert isinstance(await anext(told), e.SessionResumed)
+        async for event in told:
+            if isinstance(event, e.TurnEnded):
+                break
 
 
 async def test_who_begins_or_tells_a_session_that_waits_says_its_version(
