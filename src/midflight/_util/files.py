@@ -45,6 +45,11 @@ def is_text(path: Path) -> bool:
     return True
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether there is something; for coroutines too, since this is quick."""
+    return path.exists()
+
+
 def is_folder(path: Path | str) -> bool:
     """Tell whether there is a folder; for coroutines too, since this is quick."""
     return Path(path).is_dir()

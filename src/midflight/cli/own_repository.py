@@ -10,7 +10,7 @@ from pathlib import Path
 from midflight._util.files import current_folder
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
-from midflight.git.own_checkout import hand_over
+from midflight.git.own_checkout import hand_over, is_checkout
 from midflight.trust.repository import has_checkout
 
 
@@ -50,9 +50,9 @@ def name_repository(args: argparse.Namespace) -> str | None:
 
 
 def checkout_at(text: str) -> Path | None:
-    """Return the folder with a checkout that is meant; a bare repository is a remote itself."""
+    """Return the folder with a checkout that is meant; None where it is the address of a remote."""
     path = current_folder(needed=False) / Path(text).expanduser()
-    return path if path.is_dir() and not (path / "objects").is_dir() else None
+    return path if is_checkout(path) else None
 
 
 def _tell(line: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from midflight._util.files import is_folder
+from midflight._util.files import is_folder, is_there
 from midflight._util.own_variables import for_others
 from midflight._util.programs import find_program, with_search_path
 from midflight._util.sanitize import one_line
@@ -254,7 +254,7 @@ class Git:
     async def unlocked(self) -> None:
         """Raise `Conflict` while another git changes the index: a merge would stop half-way."""
         lock = self.folder / await self.ask("rev-parse", "--git-path", "index.lock")
-        if _is_there(lock):
+        if is_there(lock):
             raise self._locked(str(lock))
 
     async def identity(self) -> None:
@@ -309,10 +309,6 @@ class Git:
 def no_repository(folder: Path) -> Conflict:
     """Return the error for a folder that git knows nothing of."""
     return Conflict(f"{folder} is in no git repository", "git init makes it one")
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists()
 
 
 def _harmless(key: str) -> str:

@@ -32,6 +32,11 @@ class OwnCheckout(NamedTuple):
     new: int
 
 
+def is_checkout(folder: Path) -> bool:
+    """Tell whether a folder is one to hand over; a bare repository is a remote itself."""
+    return folder.is_dir() and not (folder / "objects").is_dir()
+
+
 async def look_at(folder: Path, ref: str | None = None) -> OwnCheckout:
     """Return what other machines can have of the repository of a folder, at a ``ref`` of it.
 

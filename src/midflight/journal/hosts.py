@@ -74,10 +74,10 @@ def ask_server(connection: Connection) -> Server | None:
     return Server(float(now), float(up_s), frozenset(locks))
 
 
-def server_time(connection: Connection) -> float | None:
-    """Return the server's time, if there is a server."""
+def shared_time(connection: Connection) -> float:
+    """Return the time on which all machines agree: the server's, or of a file this machine's."""
     if connection.dialect.name == "sqlite":
-        return None
+        return time.time()
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
 
 
@@ -136,7 +136,7 @@ def register(
 
     One with an ``offer`` is a worker. Raises `Conflict` where its sessions could not go on there.
     """
-    now = server_time(connection) or time.time()
+    now = shared_time(connection)
     row = msgspec.structs.asdict(here) | {"id": host, "address": address, "wire": WIRE}
     row |= {
         "writes": SCHEMA_VERSION,
@@ -179,7 +179,7 @@ def beat(connection: Connection, host: str, **more: int | None) -> None:
 
     Raises `LeaseLost` if others have declared it dead, and forgotten it.
     """
-    now = server_time(connection) or time.time()
+    now = shared_time(connection)
     done = connection.execute(
         update(hosts).where(hosts.c.id == host).values(beat=time.monotonic(), seen=now, **more)
     )

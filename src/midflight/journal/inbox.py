@@ -22,7 +22,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
     select,
     update,
 )
@@ -30,14 +29,14 @@ from sqlalchemy import (
 from midflight.errors import Conflict, MidflightError, NotFound
 from midflight.info import Outcome
 from midflight.journal.database import AnyRow, Do
-from midflight.journal.hosts import server_time
+from midflight.journal.hosts import shared_time
 from midflight.journal.policies import may_own
 from midflight.journal.presence import TOLD, WORKERS, channel, reply
 from midflight.journal.rows import from_json
 from midflight.journal.schema import inbox, leases, sessions
+from midflight.journal.waiting import is_understood
 from midflight.lineage import UNKNOWN
 from midflight.values import Who
-from midflight.wire import WIRE
 
 MOST_NUMBERS = 2**62
 """Numbers from here on are none that were counted."""
@@ -219,7 +218,7 @@ def _add(connection: Connection, new: dict[str, Any]) -> None:
     # A row that somebody has written by hand may have the highest number that there is.
     counted = (inbox.c.session == new["session"]) & (inbox.c.number < MOST_NUMBERS)
     newest = connection.scalar(select(func.max(inbox.c.number)).where(counted)) or 0
-    number, given = newest + 1, _now(connection)
+    number, given = newest + 1, shared_time(connection)
     connection.execute(insert(inbox).values(**new, number=number, given=given))
     owner = select(leases.c.host).where(leases.c.session == new["session"])
     host = new["asked"] or connection.scalar(owner)
@@ -254,7 +253,7 @@ _TAKE = (
 
 
 def _told_at_rest(connection: Connection, labels: Collection[str]) -> list[str]:
-    """Look as `waiting.oldest` does: what a newer midflight has written may mean nothing here."""
+    """Look as `waiting.oldest` does."""
     query = (
         select(inbox.c.session)
         .distinct()
@@ -262,7 +261,7 @@ def _told_at_rest(connection: Connection, labels: Collection[str]) -> list[str]:
         .join(sessions, sessions.c.id == inbox.c.session)
         .where(inbox.c.state != "done", inbox.c.asked.is_(None), leases.c.host.is_(None))
         .where(sessions.c.label.in_(labels), may_own(connection))
-        .where(or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE))
+        .where(is_understood())
         .limit(MOST)
     )
     return list(connection.scalars(query))
@@ -296,7 +295,7 @@ def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:
     )
     found = connection.execute(query).all()
     if found:
-        old = (inbox.c.state == "done") & (inbox.c.given < _now(connection) - KEPT_S)
+        old = (inbox.c.state == "done") & (inbox.c.given < shared_time(connection) - KEPT_S)
         connection.execute(delete(inbox).where(inbox.c.asked.is_not(None), old))
         values = [{"s": row.session, "n": row.number, "g": 0} for row in found]
         connection.execute(_TAKE, values)
@@ -304,7 +303,7 @@ def _take_questions(connection: Connection, host: str) -> list[InboxEntry]:
 
 
 def _entries(connection: Connection, found: Sequence[AnyRow]) -> list[InboxEntry]:
-    ahead = time.time() - _now(connection) if found else 0.0
+    ahead = time.time() - shared_time(connection) if found else 0.0
     return [
         InboxEntry(
             session=row.session,
@@ -318,8 +317,3 @@ def _entries(connection: Connection, found: Sequence[AnyRow]) -> list[InboxEntry
         )
         for row in found
     ]
-
-
-def _now(connection: Connection) -> float:
-    """Return the time on which all machines agree: their server's."""
-    return server_time(connection) or time.time()

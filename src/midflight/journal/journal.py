@@ -286,7 +286,7 @@ class Journal:
 
     async def now(self) -> float:
         """Return the seconds since the epoch, by the server's clock where there is a server."""
-        return await self._read(lambda c: hosts.server_time(c) or time.time())
+        return await self._read(hosts.shared_time)
 
     async def drain(self, worker: str, within: float | None) -> None:
         """Have a worker, by its id, claim nothing more and give back its sessions.

@@ -57,20 +57,27 @@ def waits() -> ColumnElement[bool]:
     return has_label & leases.c.host.is_(None)
 
 
+def is_understood() -> ColumnElement[bool]:
+    """Return what is true of a session that no newer midflight has begun, or said something to.
+
+    That one's is for workers that are as new: what it says may mean nothing here.
+    """
+    return or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE)
+
+
 def oldest(
     connection: Connection, machine: str, offer: Offer, *, locked: bool = False
 ) -> str | None:
     """Return the session that has waited longest for what a worker on a machine offers, or None.
 
-    One that another machine alone can go on with is passed over. One that a newer midflight has
-    begun is for workers that are as new: what it says may mean nothing here.
-    One that is ``locked`` is not looked at by others until the transaction ends.
+    One that another machine alone can go on with is passed over. One that is ``locked`` is not
+    looked at by others until the transaction ends.
     """
     able = (
         sessions.c.label.in_(offer.labels)
         & waits()
         & or_(sessions.c.kept_on.is_(None), sessions.c.kept_on == machine)
-        & or_(sessions.c.wire.is_(None), sessions.c.wire <= WIRE)
+        & is_understood()
     )
     waiting = select(sessions.c.needs).join(leases, leases.c.session == sessions.c.id).where(able)
     query = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from midflight.errors import Conflict, NotFound
 from midflight.info import WorkerInfo
-from midflight.journal.hosts import list_hosts, server_time
+from midflight.journal.hosts import list_hosts, shared_time
 from midflight.journal.presence import WORKERS
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow
@@ -66,7 +65,7 @@ def drain(connection: Connection, host: str, within: float | None) -> None:
 
     It is called, to look at once.
     """
-    now = server_time(connection) or time.time()
+    now = shared_time(connection)
     by = None if within is None else now + within
     values = {"draining": within is not None, "drain_by": by}
     connection.execute(update(hosts).where(hosts.c.id == host).values(**values))

@@ -11,6 +11,7 @@ from midflight._util.files import current_folder
 from midflight._util.sanitize import one_line
 from midflight.agents import NAMES, cost_of
 from midflight.errors import NotAllowed
+from midflight.git.own_checkout import is_checkout
 from midflight.narrowing import check_mode, strictest, within
 from midflight.options import Options
 from midflight.reach import HINT, check_agent, check_folder, is_below
@@ -71,9 +72,8 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def is_folder(repo: str) -> bool:
-        """Tell whether a folder of this machine is meant; a bare repository is an address."""
-        folder = _absolute(repo)
-        return folder.is_dir() and not (folder / "objects").is_dir()
+        """Tell whether a folder of this machine is meant, and not an address."""
+        return is_checkout(_absolute(repo))
 
     def check_repo(self, address: str) -> None:
         """Raise `NotAllowed` for a repository that the user has not listed."""

@@ -16,6 +16,7 @@ import msgspec
 
 from midflight import events as e
 from midflight._util.aio import TaskSet
+from midflight._util.files import is_there
 from midflight.errors import MidflightError
 from midflight.git.checkout import Checkout
 from midflight.git.included import include
@@ -185,7 +186,7 @@ class Workplace:
             turn=0 if begins else repository.turn,
             problem=repository.problem if is_kept else "",
         )
-        if not _is_there(checkout.unready):
+        if not is_there(checkout.unready):
             return False
         for what in await asyncio.to_thread(checkout.unfilled):
             self._notice("warning", what)
@@ -303,7 +304,3 @@ class Workplace:
         self._snapshots.cancel()
         self._pushes.cancel()
         await self._holding.aclose()
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists()
