@@ -150,15 +150,19 @@ async def test_next_turn_begins_when_the_last_one_is_committed(begin: Begin, rem
     assert sorted(remote.git("show", f"{each}:n") for each in commits) == ["1", "2"]
 
 
+@pytest.mark.parametrize("when", ["after its first push", "before it"])
 async def test_ref_that_somebody_else_has_changed_is_built_upon(
-    begin: Begin, repo: Repo, remote: Repo
+    begin: Begin, repo: Repo, remote: Repo, when: str
 ) -> None:
+    """Also while the next turn ends, whose work is not lost beside that."""
     touch = [ToolCall("Bash", {"command": f"touch {name}"}) for name in "ab"]
     _, session = await begin([touch[0]], [Text("a")], [touch[1]], [Text("b")])
-    await answered(session)
+    if when == "after its first push":
+        await answered(session)
     ref = session_ref(session.id)
     theirs = repo.commit("theirs", "x")
     repo.git("push", "-q", "--force", "origin", f"HEAD:{ref}")
+    await answered(session)
     assert (await (await session.send("again")).result()).status == "completed"
     events = await told(session)
     assert any("was changed by somebody else" in text for text in texts(events, "warning"))

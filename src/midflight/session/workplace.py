@@ -272,7 +272,10 @@ class Workplace:
         """
         self._notice("warning", f"{checkout.ref} was changed by somebody else, and is kept below")
         await self._recorded()
-        return await checkout.join()
+        async with self._one_snapshot:  # what is in it would be lost if one were made meanwhile
+            commit = await checkout.join()
+            self._last = (commit, self._last[1])
+        return commit
 
     def _failed(self, error: MidflightError | OSError) -> None:
         assert self.repository is not None  # noqa: S101 - there is one with a checkout
