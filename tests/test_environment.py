@@ -55,11 +55,11 @@ def test_settings_and_versions_make_another_kind(monkeypatch: pytest.MonkeyPatch
     assert kind().mark("h") != plain.mark("h")
 
 
-def mark_in(setting: str) -> str:
+def mark_in(setting: str, python: str = sys.executable) -> str:
     """Return the mark of a process that was started with another setting, by its shell."""
     code = "from tests.test_environment import kind; print(kind().mark('h'))"
     done = subprocess.run(
-        ["/bin/sh", "-c", f'{setting}\nexec "$@"', "sh", sys.executable, "-c", code],
+        ["/bin/sh", "-c", f'{setting}\nexec "$@"', "sh", python, "-c", code],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -67,6 +67,13 @@ def mark_in(setting: str) -> str:
         check=True,
     )
     return done.stdout.strip()
+
+
+def test_interpreter_by_another_of_its_names_makes_no_other_kind() -> None:
+    """A command may have been installed with one of them, and a program runs with another."""
+    folder = Path(sys.executable).parent
+    marks = {mark_in("", str(folder / name)) for name in ("python", "python3")}
+    assert marks == {kind().mark("h")}
 
 
 def test_other_bounds_make_another_kind() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import sys
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
@@ -101,7 +102,9 @@ class HostKind:
         """
         from importlib.metadata import version
 
-        program = [version("midflight"), WIRE, sys.executable, park_after]
+        # One interpreter has several names in its environment: python, python3, python3.11.
+        python = [sys.prefix, os.path.realpath(sys.executable)]
+        program = [version("midflight"), WIRE, python, park_after]
         shared = sorted(
             (name, value)
             for name, value in env.items()

@@ -35,7 +35,7 @@ async def open_host(
 ) -> AsyncIterator[OpenHost]:
     """Return a function from steps to their model and a host of this process.
 
-    It has a fake agent ready that asks that model, for whoever dispatches one over its socket.
+    It takes what is dispatched over its socket: its fake agents ask that model, and one is ready.
     """
     async with AsyncExitStack() as stack:
 
@@ -48,7 +48,7 @@ async def open_host(
                 env = {**options.env, **known} if options.agent == "fake" else options.env
                 return create(msgspec.structs.replace(options, env=env))
 
-            host = await stack.enter_async_context(Host(state, agent=make))
+            host = await stack.enter_async_context(Host(state, agent=make, taking=True))
             await host.keep_warm(agent="fake", cwd=tmp_path / "work")
             return model, host
 
