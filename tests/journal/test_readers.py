@@ -64,7 +64,7 @@ async def test_reader_that_died_without_a_word_is_forgotten(
     """Its system has closed the connection, and with it goes the lock: a moment later."""
     await owner.readers.join(_stream(reader, (await begin(owner)).session, attends=True), "")
     sql(server, "UPDATE readers SET seen = seen + 1e6")  # so that its silence tells nothing
-    await reader.close()
+    await reader.leave()
 
     async with asyncio.timeout(PATIENCE_S):
         while await _wanted(owner):

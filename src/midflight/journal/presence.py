@@ -61,7 +61,7 @@ class Presence:
         self._parameters = parameters
         self._users = 0
         self._keeping: asyncio.Task[None] | None = None
-        self._ending = TaskSet()
+        self._tasks = TaskSet()
         self._awaited: dict[str, asyncio.Event] = {}
         self._streams: dict[str, Callable[[str | None], None]] = {}
         self._there = asyncio.Event()
@@ -71,30 +71,27 @@ class Presence:
         """Be there within the block, by a new connection where one was lost."""
         self._users += 1
         if self._keeping is None:
-            self._keeping = asyncio.get_running_loop().create_task(self._keep())
+            self._keeping = self._tasks.start(self._keep())
         try:
             yield
         finally:
             self._users -= 1
             if not self._users:
-                self._ending.start(self._end())
+                asyncio.get_running_loop().call_later(LINGER_S, self._end)
 
-    async def _end(self) -> None:
-        await asyncio.sleep(LINGER_S)
+    def _end(self) -> None:
         if not self._users:
-            await self.close()
+            self._stop()
 
-    async def close(self) -> None:
-        """End the connection."""
+    def _stop(self) -> None:
         keeping, self._keeping = self._keeping, None
         if keeping is not None:
             keeping.cancel()
-            await asyncio.wait({keeping})
 
     async def leave(self) -> None:
-        """End everything."""
-        await self._ending.close()
-        await self.close()
+        """End the connection, and wait for one that is being ended."""
+        self._stop()
+        await self._tasks.join()
 
     async def _keep(self) -> None:
         import psycopg
@@ -111,7 +108,7 @@ class Presence:
         from psycopg import AsyncConnection
 
         connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
-        async with connection:
+        try:
             check_encrypted(connection)
             # The server gives back the lock of a killed process at once, since the system closes
             # its connection. Of a cut it hears later than the beat has told of it, so that the beat
@@ -134,6 +131,8 @@ class Presence:
             finally:
                 self._hold(None)
                 self._look_everywhere()
+        finally:  # its own block would end the transaction first, and wait for the server
+            await connection.close()
 
     def _hold(self, lock: int | None) -> None:
         self.lock = lock
