@@ -25,11 +25,15 @@ async def _no_agent() -> AgentInfo:
 
 
 class Owner(NamedTuple):
-    """The owner of a session, and what somebody elsewhere is told of it."""
+    """The owner of a session, and what somebody elsewhere is told of it.
+
+    ``caller`` is the process of the latter, as whom it gives a command knows it.
+    """
 
     journal: Journal
     record: JournalRecord
     told: AsyncIterator[list[Any]]
+    caller: str
 
     async def asked(self, *but: Stream) -> Stream:
         """Wait until a stream is wanted, which is none of those before."""
@@ -74,7 +78,8 @@ async def owner(server: str, open_host: Hosts, become: Become) -> AsyncIterator[
         row = await mine.find(record.session, exact=True)
         assert row.far
         told = reader.events(row, 1, attends=False, agent=_no_agent)
-        yield Owner(journal, record, told)
+        assert mine.presence is not None
+        yield Owner(journal, record, told, mine.presence.id)
         await told.aclose()
         await reader.close()
 
@@ -126,3 +131,12 @@ async def test_what_never_was_is_not_told(owner: Owner) -> None:
     await owner.tell(stream, [10**12, other, owner.delta("made up"), END])
     assert await hearing == ["two"]
     assert await owner.heard() == []
+
+
+async def test_stream_is_not_heard_where_everybody_can_call(owner: Owner) -> None:
+    """A host's id is in a table that all read, and a sender's is beside each of its commands."""
+    hearing = asyncio.ensure_future(owner.heard())
+    stream = await owner.asked()
+    await owner.tell(stream._replace(reader=owner.caller), [owner.delta("made up")])
+    await owner.tell(stream, [owner.delta("said")])
+    assert await hearing == ["said"]

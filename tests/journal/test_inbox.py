@@ -91,19 +91,6 @@ async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> N
     assert await _take(journal) == []
 
 
-async def test_highest_number_there_is_keeps_nobody_out_of_the_line(
-    journal: Journal, where: str
-) -> None:
-    """Whoever may write the table says which number a command has."""
-    session = (await begin(journal)).session
-    await _put(journal, session, "m1")
-    sql(where, "UPDATE inbox SET number = :number", number=2**63 - 1)
-
-    await _put(journal, session, "m2")
-
-    assert await _take(journal) == ["m2", "m1"]
-
-
 @pytest.mark.parametrize("to", ["", "nobody", ":", "x" * 9_000, "a" * 32 + ":'", "a" * 32])
 async def test_reply_to_no_address_keeps_nobody_from_the_outcome(journal: Journal, to: str) -> None:
     """Whoever may write the table says where to reply to; it would name a channel."""

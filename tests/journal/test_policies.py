@@ -22,6 +22,7 @@ from midflight.info import decode
 from midflight.journal import Journal, Offer, restored
 from midflight.journal.inbox import Sender
 from midflight.journal.policies import KINDS, POLICIES, Kind, policies
+from midflight.journal.readers import Stream
 from midflight.journal.schema import metadata
 from midflight.lineage import UNKNOWN
 from midflight.values import Who
@@ -284,6 +285,22 @@ async def test_what_an_agent_remembers_is_for_the_owner_alone(join: Join, role: 
     await ada.remove(record.session)
 
 
+async def test_stream_is_known_to_who_reads_it_and_to_who_tells_it(join: Join, role: Role) -> None:
+    """Whoever knows its channel can make up on it what an agent seems to be saying."""
+    ada, bob = await join("ada"), await join("bob")
+    session = (await begin(ada)).session
+    assert bob.presence is not None
+    stream = Stream("f" * 32, session, bob.presence.reader, 1, attends=False)
+    await bob.readers.join(stream, "")
+
+    seen = {
+        name: len(rows(role(name, kind), "SELECT * FROM readers"))
+        for name, kind in (("ada", "person"), ("bob", "person"), ("eve", "reader"), ("w", "worker"))
+    }
+    assert seen == {"ada": 1, "bob": 1, "eve": 0, "w": 0}
+    assert bob.presence.id not in stream.reader
+
+
 async def test_session_of_a_colleague_is_neither_taken_nor_removed(
     join: Join, role: Role, server: str
 ) -> None:
@@ -329,6 +346,7 @@ async def test_command_bears_the_name_that_the_database_knows(
         ("state", "'done'"),
         ("state, outcome", "'waiting', '{}'"),
         ("state, generation", "'waiting', 1"),
+        ("state", "'waiting'"),  # with a number that is not the next
     ):
         statement = (
             f"INSERT INTO inbox (session, number, id, command, digest, sender, given, {columns})"

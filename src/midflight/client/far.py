@@ -91,7 +91,7 @@ class FarReader:
         while (presence := self._journal.presence) is not None:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(MidflightError):  # which may pass
-                known = await self._journal.readers.beat(presence.id)
+                known = await self._journal.readers.beat(presence.reader)
                 for stream in self._streams:
                     stream.look(known)
 
@@ -150,7 +150,7 @@ class _FarStream:
             with self._presence.hearing(self.id, self._hear):
                 self._begin()
                 stream = Stream(
-                    self.id, self._session, self._presence.id, self._read, self._attends
+                    self.id, self._session, self._presence.reader, self._read, self._attends
                 )
                 await self._journal.readers.join(stream, before)
                 self._joined = True

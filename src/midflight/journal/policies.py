@@ -28,7 +28,7 @@ from midflight.journal.schema import (
     sessions,
 )
 
-POLICIES = 2
+POLICIES = 3
 """The version of what is installed; a host of an older midflight leaves those of a newer alone."""
 
 Kind = Literal["person", "worker", "reader", "nobody"]
@@ -71,6 +71,9 @@ def _all(*conditions: str) -> str:
 
 _IS_MINE = _exists("hosts", f"hosts.id = leases.host AND {_MINE}")
 
+# Or one row with the highest number that there is would keep all others out of the line.
+_NEWEST = "(SELECT coalesce(max(i.number), 0) FROM inbox i WHERE i.session = inbox.session)"
+
 _ASKED = _exists("hosts", f"hosts.id = inbox.asked AND {_MINE}")
 
 # One who waits for the lock of a row, or reads it for sharing, needs to be let through as if to
@@ -104,6 +107,7 @@ _BY_ACTION: dict[Table, dict[str, tuple[str, str]]] = {
             _all(
                 f"person = {_ME}",
                 "state = 'waiting' AND generation IS NULL AND outcome IS NULL",
+                f"number <= 1 + {_NEWEST}",
                 f"(NOT {_WORKS} OR {_of_session('inbox', _MAY_OWN)})",
             ),
         ),
@@ -123,8 +127,12 @@ _BY_ACTION: dict[Table, dict[str, tuple[str, str]]] = {
 }
 """For each action on a table what has to be true of a row before it, and of the row after it."""
 
-_READ: dict[Table, str] = {memory: _held("memory")}
-"""Who may read what not everybody may who is let in: it goes from one owner to the next alone."""
+_READ: dict[Table, str] = {
+    memory: _held("memory"),
+    readers: f"role = {_ME} OR {_held('readers')}",
+}
+"""Who may read what not everybody may who is let in: what an agent remembers goes from one owner to
+the next, and who knows of a stream could say on it what an agent seems to be saying."""
 
 _KEPT: dict[Table, str] = {
     sessions: "id name agent options parent created",

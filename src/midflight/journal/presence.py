@@ -2,7 +2,8 @@
 
 A call is a ``NOTIFY`` on the channel of that process. Whoever may connect to the database can call
 any process whose id it knows, so a call is never believed: it says where to look. The one thing
-that it carries is what streams at the moment, which is in no table; see `midflight.journal.relay`.
+that one carries is what streams at the moment, which is in no table; see `midflight.journal.relay`.
+That comes on a channel which nobody knows but the owners of the sessions that are read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
@@ -34,6 +36,7 @@ LINGER_S = 5.0
 """How long a connection that nobody uses any more is kept: the next one may come soon."""
 
 _ID = re.compile("[0-9a-f]{32}")
+_KEY_CHARS = 16
 
 
 class Presence:
@@ -42,7 +45,8 @@ class Presence:
     ``lock`` is the lock's key while it is held, None while it is not, and ``lock_changed`` is set
     whenever that has changed. ``inbox_changed`` and ``readers_changed`` are set when somebody calls
     about commands, or about who reads along, or may have unheard. So is ``work_waits``, if there is
-    one, when a session begins to wait for a worker.
+    one, when a session begins to wait for a worker. ``reader`` is the id of the process as one who
+    reads streams: its lock is the same, and what is said on its channel is all that is believed.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Presence:
         self.inbox_changed = asyncio.Event()
         self.readers_changed = asyncio.Event()
         self.id = id
+        self.reader = id[:_KEY_CHARS] + secrets.token_hex(8)
         self._parameters = parameters
         self._users = 0
         self._keeping: asyncio.Task[None] | None = None
@@ -117,6 +122,7 @@ class Presence:
             await connection.execute(NOTICE_THERE)
             # Shared, for the server may not yet know that the connection before is dead.
             await connection.execute("SELECT pg_advisory_lock_shared(%s)", [key(self.id)])
+            await connection.execute(f"LISTEN {channel(self.reader)}")
             await connection.execute(f"LISTEN {channel(self.id)}")
             if self.work_waits is not None:
                 await connection.execute(f"LISTEN {WORKERS}")
@@ -124,7 +130,9 @@ class Presence:
             try:
                 self._look_everywhere()
                 async for call in connection.notifies():
-                    if call.channel != WORKERS or call.payload == TOLD:
+                    if call.channel == channel(self.reader):
+                        self._hear_stream(call.payload)
+                    elif call.channel != WORKERS or call.payload == TOLD:
                         self._hear(call.payload)
                     elif self.work_waits is not None:
                         self.work_waits.set()
@@ -152,7 +160,7 @@ class Presence:
             hear(None)
 
     def _hear(self, payload: str) -> None:
-        """A call is about commands, who reads along, a command that is done, or a stream."""
+        """A call is about commands, who reads along, or a command that is done."""
         kind, rest = payload[:1], payload[1:]
         if kind in {"", TOLD}:
             self.inbox_changed.set()
@@ -160,10 +168,11 @@ class Presence:
             self.readers_changed.set()
         elif kind == "s" and rest in self._awaited:
             self._awaited[rest].set()
-        elif kind == "d":
-            stream, _, piece = rest.partition(":")
-            if (hear := self._streams.get(stream)) is not None:
-                hear(piece)
+
+    def _hear_stream(self, payload: str) -> None:
+        stream, _, piece = payload[1:].partition(":")
+        if (hear := self._streams.get(stream)) is not None:
+            hear(piece)
 
     async def there(self, timeout: float) -> bool:
         """Wait until calls are heard; tell whether they are."""
@@ -199,7 +208,7 @@ class Presence:
 
 def key(id: str) -> int:
     """Return the key of a process's lock, which is a number of 64 bits with a sign."""
-    return int.from_bytes(bytes.fromhex(id)[:8], signed=True)
+    return int.from_bytes(bytes.fromhex(id[:_KEY_CHARS]), signed=True)
 
 
 def channel(id: str) -> str:
