@@ -25,6 +25,7 @@ SESSION = "5e" * 16
         "ssh://git@host.example:22/shop.git",
         "git@host.example:team/shop.git",
         "host:shop",
+        "host:shop@v2",
         "/srv/git/my shop.git",
     ],
 )
@@ -81,6 +82,7 @@ def test_what_is_no_address_of_a_remote_is_refused(text: str) -> None:
         "https://ghp_hunter22@host.example/shop",
         "ssh://git:hunter22@host.example/shop",
         "https://:hunter22@host.example/shop",
+        "git:hunter22@host.example:shop",
     ],
 )
 def test_credentials_in_an_address_are_refused_and_not_repeated(url: str) -> None:

@@ -26,7 +26,9 @@ _SSH = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::\d{{1,5}})?/{_PATH}", re.IGNO
 _SHORT = re.compile(rf"(?:{_USER}@)?{_HOST}:(?:(?!/?-|//|:){_PATH})", re.IGNORECASE)
 _LOCAL = re.compile(r"(?:file://)?(?P<path>/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/])")
 
-_CREDENTIALS = re.compile(r"^[a-z+]+://[^/]*:[^/]*@|^https?://[^/]*@", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"^[a-z+]+://[^/]*:[^/]*@|^https?://[^/]*@|^[^/:]*:[^/]*@[^/]*:", re.IGNORECASE
+)
 """A password, or what may be a token instead of a user's name."""
 
 _REF = re.compile(r"[^\s\x00-\x20\x7f~^:?*\[\\-][^\s\x00-\x20\x7f~^:?*\[\\]*")

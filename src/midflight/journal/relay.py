@@ -2,8 +2,8 @@
 
 A stream says what a reader beside the owner gets, in the same order. What streams is in it as it
 is. Of what is on disk it says only up to which ``seq`` it may be read now: the reader takes it from
-the journal, which is what it believes. So who forges a piece can make up what an agent seems to be
-saying, until it is said, and nothing that has happened.
+the journal, which is what it believes. So who could forge a piece would make up what an agent seems
+to be saying, until it is said, and nothing that has happened; see `Presence.reader` for who can.
 """
 
 from __future__ import annotations
