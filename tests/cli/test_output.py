@@ -308,6 +308,21 @@ def test_screen_shows_that_a_stop_cancels_what_was_to_steer(tmp_path: Path) -> N
     assert "".join(text for _, text in cancelled) == "  [cancelled] be brief (interrupted)\n"
 
 
+def test_transcript_tells_what_was_steered_and_by_whom(tmp_path: Path) -> None:
+    transcript = Transcript(tmp_path, whole=True)
+    who = Who(role="user", door="terminal", person="bob", terminal="/dev/pts/1")
+    events = [
+        e.MessageAccepted(message="m1", text="make it", delivery="queue"),
+        e.TurnStarted(turn=1, origin="message", messages=("m1",)),
+        e.MessageStarted(message="m1"),
+        e.TextDelta(text="I begin"),
+        e.MessageAccepted(message="m2", text="be\nbrief", delivery="steer", who=who),
+        e.MessageSteered(message="m2"),
+    ]
+    shown = "".join(text for event in events for _, text in transcript.take(event))
+    assert shown == "\n> make it\nI begin\n  [steered] be brief (bob at /dev/pts/1)\n"
+
+
 @pytest.mark.parametrize("width", range(6))
 def test_no_terminal_is_too_narrow(width: int, tmp_path: Path) -> None:
     screen = Screen(tmp_path)

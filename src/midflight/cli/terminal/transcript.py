@@ -157,7 +157,7 @@ class Transcript:
         self._said = ""
         self._asked: dict[str, e.PermissionRequested] = {}
         self._texts: dict[str, str] = {}
-        self._senders: dict[str, str] = {}
+        self._senders: dict[str, Who | None] = {}
         self._turns = 0
 
     def take(self, event: e.Event) -> list[Fragment]:
@@ -202,12 +202,13 @@ class Transcript:
         match event:
             case e.MessageAccepted(message=message):
                 self._texts[message] = text_with_images(event)
-                self._senders[message] = self._by(event.who)
+                self._senders[message] = event.who
             case e.MessageChanged(message=message, text=text) if message in self._texts:
                 self._texts[message] = text
             case e.MessageStarted(message=message) | e.MessageSteered(message=message):
-                self._texts.pop(message, None)
-                self._senders.pop(message, None)
+                text, who = self._texts.pop(message, ""), self._senders.pop(message, None)
+                if text and isinstance(event, e.MessageSteered):  # no turn begins with it
+                    return self._aside("steered", text, who)
             case e.MessageFailed(message=message) | e.MessageCancelled(message=message):
                 # One that got a turn is dealt with by that turn's end.
                 if text := self._texts.pop(message, ""):
@@ -217,9 +218,12 @@ class Transcript:
                 self._turns += 1
                 if messages and (self._turns > 1 or self._whole_session):
                     text = " ".join(self._texts.get(message, "") for message in messages)
-                    senders = dict.fromkeys(self._senders.get(message, "") for message in messages)
+                    whose = (self._by(self._senders.get(message)) for message in messages)
                     return self._lines(
-                        [(BOLD, f"\n> {one_line(text)}"), (DIM, f"{''.join(senders)}\n")]
+                        [
+                            (BOLD, f"\n> {one_line(text)}"),
+                            (DIM, f"{''.join(dict.fromkeys(whose))}\n"),
+                        ]
                     )
             case _:
                 return self._other(event)
