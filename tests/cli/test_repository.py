@@ -154,3 +154,23 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_done(
     assert done.code in {1, 2}
     assert said in done.err
     assert "hunter22" not in done.err + done.out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--on", "a b"], "cannot be a label"),
+        (["--on", "gpu"], "this one is a file"),
+        (["--on", "gpu", "--worktree"], "leave --worktree out"),
+        (["--name", " "], "--name: "),
+        (["--detach", "--name", " "], "--name: "),
+    ],
+)
+async def test_nothing_is_pushed_for_a_session_that_cannot_begin(
+    say: Say, repo: Repo, remote: Repo, given: list[str], said: str
+) -> None:
+    repo.commit("more", "x")
+    where = ("--repo", str(repo.folder))
+    done = await say("run", "--agent", "fake", "do it", *where, *given)
+    assert (done.code in {1, 2}, said in done.err) == (True, True), done
+    assert (remote.snapshots(), "is pushed" in done.err) == ([], False)

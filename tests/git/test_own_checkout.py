@@ -31,7 +31,7 @@ async def test_commit_that_is_not_pushed_is_published_for_the_session(
     commit = repo.commit("more", "x")
     mine = await look_at(repo.folder)
     assert not mine.is_pushed
-    await publish(mine, commit, SESSION)
+    await publish(mine, SESSION)
     assert remote.git("rev-parse", session_ref(SESSION)) == commit
     assert remote.git("rev-parse", "main") != commit
     store = Store(mine.remote, tmp_path / "work")
@@ -52,8 +52,7 @@ async def test_changes_of_tracked_files_become_one_commit(repo: Repo, remote: Re
     before = repo.git("status", "--porcelain"), repo.git("rev-parse", "HEAD")
 
     mine = await look_at(repo.folder / "sub")
-    commit = await with_changes(mine)
-    await publish(mine, commit, SESSION)
+    await publish(mine._replace(commit=await with_changes(mine)), SESSION)
 
     assert (mine.changed, mine.new) == (3, 1)
     assert (repo.git("status", "--porcelain"), repo.git("rev-parse", "HEAD")) == before
@@ -108,7 +107,7 @@ async def test_programs_of_the_own_repository_do_not_reach_the_remote(
         repo.git("config", key, f"touch {ran}")
     repo.write(".git/hooks/pre-push", f"#!/bin/sh\ntouch {ran}\n")
     (repo.folder / ".git/hooks/pre-push").chmod(0o755)
-    commit = repo.commit("more", "x")
-    await publish(await look_at(repo.folder), commit, SESSION)
+    repo.commit("more", "x")
+    await publish(await look_at(repo.folder), SESSION)
     assert remote.snapshots() == [session_ref(SESSION)]
     assert not ran.exists()

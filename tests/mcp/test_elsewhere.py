@@ -60,13 +60,18 @@ async def test_dispatch_names_a_label_and_what_is_checked_out(
     assert "cannot be a label" in await tools.refused("dispatch", **{**given, "on": "a b"})
 
 
-async def test_repository_without_a_label_is_refused(open_tools: OpenTools) -> None:
-    tools = await open_tools()
+async def test_repository_without_a_label_is_refused(
+    open_tools: OpenTools, repo: Repo, remote: Repo
+) -> None:
+    """And one that no worker can have, because the journal is a file, is not pushed."""
+    tools = await open_tools(dirs=(repo.folder,))
     told = await tools.refused("dispatch", task="x", agent="fake", repo=".")
     assert "name their label by on, or use worktree" in told
+    repo.commit("more", "x")
     assert "this one is a file" in await tools.refused(
-        "dispatch", task="x", agent="fake", on="gpu", cwd=str(tools.folder)
+        "dispatch", task="x", agent="fake", on="gpu", repo=str(repo.folder)
     )
+    assert remote.snapshots() == []
 
 
 async def test_agent_of_a_session_begins_none_elsewhere(

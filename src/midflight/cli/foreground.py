@@ -14,8 +14,8 @@ import shlex
 import signal
 import termios
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from midflight._util.sanitize import one_name
 from midflight.agents import create
@@ -46,6 +46,13 @@ UNUSED_S = 60.0
 
 SLOW_S = 1.0
 """How long an agent may take to start before that is reported."""
+
+
+class Begin(NamedTuple):
+    """How a session is to begin: with an ``id``; ``first`` is done when all else is checked."""
+
+    id: str | None = None
+    first: Callable[[], Awaitable[None]] | None = None
 
 
 def door_of(args: argparse.Namespace) -> Door:
@@ -164,7 +171,7 @@ async def alone(
 async def hosted(
     task: str | None,
     options: Options,
-    new: str | None = None,
+    begin: Begin = Begin(),  # noqa: B008 - it does not change
     *,
     door: Door,
     notify: str | None = None,
@@ -174,10 +181,9 @@ async def hosted(
 ) -> AsyncIterator[Hosted]:
     """Begin a session in the user's journal, answer for it, and close it at the end.
 
-    ``new`` is its id, if that has to be known before; ``door`` that of the user; ``notify`` the
-    address of ``--notify``; ``images`` come with the task. With a ``waiter`` it can leave its
-    terminal: then it is parked, after so many quiet seconds as ``park_after`` returns, or at the
-    end.
+    ``door`` is that of the user; ``notify`` the address of ``--notify``; ``images`` come with the
+    task. With a ``waiter`` it can leave its terminal: then it is parked, after so many quiet
+    seconds as ``park_after`` returns, or at the end.
 
     Raises `StoreFailed` if the journal cannot be used, and what entering a `Session` raises.
     """
@@ -186,7 +192,7 @@ async def hosted(
     address = choose()
     _ = address.location  # a folder that cannot be used is an error before anything starts
     notifier = make_notifier(notify)
-    new = new or uuid.uuid4().hex
+    new = begin.id or uuid.uuid4().hex
     # What an agent begins has no more than the agent: its options are not known before the journal.
     made_first = options.repo is not None or options.setup is not None  # the folder, by its host
     agent = None if inside() or made_first else create(marked(options, new))
@@ -195,6 +201,8 @@ async def hosted(
         if agent is not None:
             await agent.start(**({} if address.url is None else {"memory": {}}))
         host = await asyncio.shield(opening)
+        if begin.first is not None:
+            await begin.first()
         session = await host.begin(task, options, new, ready=agent, who=here(door), images=images)
     except BaseException:
         if agent is not None:

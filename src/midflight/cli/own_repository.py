@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import uuid
 from pathlib import Path
 
 from midflight._util.files import current_folder
+from midflight.cli.foreground import Begin
 from midflight.cli.output import write
 from midflight.errors import InvalidInput
-from midflight.git.own_checkout import hand_over, is_checkout
+from midflight.git.own_checkout import choose, hand_over, is_checkout
 from midflight.trust.repository import has_checkout
 
 
-def name_repository(args: argparse.Namespace) -> str | None:
+def name_repository(args: argparse.Namespace) -> Begin:
     """Put the remote and the commit in place of a folder that ``--repo`` names.
 
     On another machine it is this folder's, where nothing else is named: that has no such folder.
-    Return the id that the session has to have then; None where ``--repo`` is an address. What is
-    only here is said, and is pushed if it is a part of what was asked for. Raises `Conflict`.
+    What is only here is said when the session begins, and is pushed then if it is a part of what
+    was asked for. Raises `Conflict`.
     """
     if args.on is not None and args.repo is None and args.cwd is None:
         here = current_folder()
@@ -28,25 +30,19 @@ def name_repository(args: argparse.Namespace) -> str | None:
     if folder is None:
         if args.with_changes:
             raise InvalidInput("--with-changes is about a folder", "name one: --repo .")
-        return None
+        return Begin()
     if args.with_changes and args.ref:
         raise InvalidInput("--with-changes begins with what is checked out", "leave --ref out")
     if args.cwd is not None:
         raise InvalidInput("--repo FOLDER is the folder to work in", "leave --cwd out")
     session = uuid.uuid4().hex
-    given = hand_over(
-        folder,
-        args.ref,
-        session,
-        _tell,
-        changes="--with-changes",
-        taken=args.with_changes,
-        may_push=not args.no_journal,
+    mine = asyncio.run(
+        choose(folder, args.ref, taken=args.with_changes, may_push=not args.no_journal)
     )
-    mine = asyncio.run(given)
     args.repo, args.ref = mine.remote.url, mine.commit
     args.cwd = str(mine.within) if mine.within != Path() else None
-    return session
+    first = functools.partial(hand_over, mine, session, _tell, changes="--with-changes")
+    return Begin(session, first)
 
 
 def checkout_at(text: str) -> Path | None:

@@ -7,7 +7,7 @@ import contextlib
 import copy
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -205,6 +205,10 @@ class Client:
         """
         return self._remote(await self.info(name, cwd=cwd), attend=attend)
 
+    def begun(self, info: SessionInfo) -> RemoteSession:
+        """Return a session that `begin` has just begun, to be entered."""
+        return self._remote(info, fresh=True)
+
     def _remote(
         self, info: SessionInfo, *, fresh: bool = False, attend: bool = True
     ) -> RemoteSession:
@@ -311,8 +315,7 @@ class Client:
         `midflight.dispatch` raises of what is known before the agent starts. The options:
         """
         made = await asyncio.to_thread(read_images, images) if images else ()
-        info = await self.begin(c.check_text(task), options, id=id, images=made, on=on)
-        return self._remote(info, fresh=True)
+        return self.begun(await self.begin(c.check_text(task), options, id=id, images=made, on=on))
 
     async def begin(
         self,
@@ -323,8 +326,12 @@ class Client:
         parent: str = "",
         images: tuple[Image, ...] = (),
         on: str | None = None,
+        first: Callable[[], Awaitable[None]] | None = None,
     ) -> SessionInfo:
-        """Start a session as `dispatch` does, also without a task, and return it as it is then."""
+        """Start a session as `dispatch` does, also without a task, and return it as it is then.
+
+        What is to be done ``first`` is done when all is checked that can be known here.
+        """
         checked = Options.build(**options) if on is None else Options.build_elsewhere(**options)
         if checked.on_request is not None:
             raise Conflict("a function cannot be called from another process", "read the events")
@@ -336,9 +343,11 @@ class Client:
             beginning = beginning._replace(images=images)
             if not isinstance(self._placement, Placement):
                 raise AssertionError  # a server's client asks the server
-            return await self._placement.begin_waiting(session, task, beginning, on)
+            return await self._placement.begin_waiting(session, task, beginning, on, first)
         fields = {**options, "id": session, "cwd": str(checked.cwd), "parent": beginning.parent}
         fields |= {name: getattr(beginning.options, name) for name in INHERITED}
+        if first is not None:
+            await first()
         return await self._placement.begin(session, _body(task, images, fields))
 
     async def is_there(self, id: str) -> bool:
@@ -393,8 +402,11 @@ class ServerClient(Client):
         parent: str = "",
         images: tuple[Image, ...] = (),
         on: str | None = None,
+        first: Callable[[], Awaitable[None]] | None = None,
     ) -> SessionInfo:
         """Have the server start a session; it checks the options."""
+        if first is not None:
+            await first()
         session = id or uuid.uuid4().hex
         fields = {**as_fields(options), "id": session, "parent": parent}
         fields |= {} if on is None else {"on": on}

@@ -8,7 +8,7 @@ import copy
 import functools
 import os
 import weakref
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -207,10 +207,23 @@ class Placement:
             return None
 
     async def begin_waiting(
-        self, session: str, task: str | None, beginning: Beginning, label: str
+        self,
+        session: str,
+        task: str | None,
+        beginning: Beginning,
+        label: str,
+        first: Callable[[], Awaitable[None]] | None,
     ) -> SessionInfo:
-        """Begin a session for a worker with a label; see `midflight.session.waiting`."""
+        """Begin a session for a worker with a label; see `midflight.session.waiting`.
+
+        What is to be done ``first`` is done when all is checked.
+        """
         beginning = beginning._replace(who=self._who, person=self._person)
+        task = await waiting.check(self._journal, task, beginning.options, label)
+        if first is not None:
+            async with self._journal.as_host():  # refused to who may only read
+                pass
+            await first()
         await waiting.begin(self._journal, session, task, beginning, label)
         return await self._journal.info(session)
 

@@ -20,7 +20,7 @@ class OwnCheckout(NamedTuple):
 
     ``commit`` is what is checked out; it ``is_pushed`` where the remote is known to have it.
     ``within`` is the folder in the repository. ``changed`` files git has, and they differ from the
-    commit; ``new`` ones it does not have.
+    commit; ``new`` ones it does not have: those are what stays here.
     """
 
     folder: Path
@@ -62,42 +62,49 @@ async def look_at(folder: Path, ref: str | None = None) -> OwnCheckout:
     return OwnCheckout(top, remote, commit, Path(within), bool(known), changed, new)
 
 
-async def hand_over(
-    folder: Path,
-    ref: str | None,
-    session: str,
-    tell: Callable[[str], None],
-    *,
-    changes: str,
-    taken: bool,
-    may_push: bool = True,
+async def choose(
+    folder: Path, ref: str | None, *, taken: bool, may_push: bool = True
 ) -> OwnCheckout:
-    """Return what a session can begin with on any machine: its commit is at the remote then.
+    """Return what a session is to begin with on any machine, once it is handed over.
 
-    With what is changed here if it is to be ``taken``; ``changes`` is what that option is called.
-    What stays here is said, and so is what is pushed. Raises `Conflict`, and `InvalidInput` where
-    something has to be pushed that must not be.
+    With what is changed here if that is to be ``taken``. Raises `Conflict`, and `InvalidInput`
+    where something has to be pushed that must not be.
     """
     mine = await look_at(folder, ref)
-    commit = await with_changes(mine) if taken else mine.commit
-    if not ref and mine.changed and not taken:
+    if ref:
+        mine = mine._replace(changed=0, new=0)
+    if taken:
+        commit = await with_changes(mine)
+        is_pushed = mine.is_pushed and commit == mine.commit
+        mine = mine._replace(commit=commit, is_pushed=is_pushed, changed=0)
+    if not (mine.is_pushed or may_push):
+        raise InvalidInput(
+            f"{mine.commit[:10]} is not at the remote, and a session without a record cannot have"
+            " it pushed",
+            "git push, or leave --no-journal out",
+        )
+    return mine
+
+
+async def hand_over(
+    mine: OwnCheckout, session: str, tell: Callable[[str], None], *, changes: str
+) -> None:
+    """Have the commit of a checkout at the remote, for a session; done when all else is checked.
+
+    What stays here is said, and so is what is pushed; ``changes`` is what the option is called that
+    takes what is changed. Raises `Conflict`.
+    """
+    if mine.changed:
         tell(
             f"it begins with {mine.commit[:10]}, without what is not committed"
             f" (files: {mine.changed}); {changes} takes that"
         )
-    if not ref and mine.new:
+    if mine.new:
         tell(f"files that git does not have stay here: {mine.new}")
-    if commit != mine.commit or not mine.is_pushed:
-        if not may_push:
-            raise InvalidInput(
-                f"{commit[:10]} is not at the remote, and a session without a record cannot have"
-                " it pushed",
-                "git push, or leave --no-journal out",
-            )
+    if not mine.is_pushed:
         url = one_line(mine.remote.url, 1000)
-        tell(f"{commit[:10]} is not at {url}: it is pushed to {session_ref(session)}")
-        await publish(mine, commit, session)
-    return mine._replace(commit=commit)
+        tell(f"{mine.commit[:10]} is not at {url}: it is pushed to {session_ref(session)}")
+        await publish(mine, session)
 
 
 async def _remote_of(git: Git) -> str:
@@ -130,12 +137,12 @@ async def with_changes(mine: OwnCheckout) -> str:
         return made.text
 
 
-async def publish(mine: OwnCheckout, commit: str, session: str) -> None:
-    """Push a commit to the ref of a session. Raises `Conflict` where the remote refuses it.
+async def publish(mine: OwnCheckout, session: str) -> None:
+    """Push its commit to the ref of a session. Raises `Conflict` where the remote refuses it.
 
     The remote is reached as git reaches it by the user's settings: the repository's own name
     programs, and who works there may have written them.
     """
     repository = await Repository.of(mine.folder)
     async with scratch() as folder:
-        await push(folder, mine.remote, commit, session, repository.common / "objects")
+        await push(folder, mine.remote, mine.commit, session, repository.common / "objects")

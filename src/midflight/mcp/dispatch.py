@@ -10,6 +10,7 @@ from typing import Any
 
 from midflight.client.client import Client
 from midflight.client.session import RemoteSession
+from midflight.commands import check_text
 from midflight.family import MAX_CHILDREN, check_children, check_depth
 from midflight.mcp import arguments as t
 from midflight.mcp.bounds import DispatchBounds
@@ -42,8 +43,15 @@ class Dispatcher:
         async with self._lock:
             options, folders = await self._options(args, used)
             if args.on:
-                there, notes = await place(args, self._bounds, folders)
-                return await self._client.dispatch(args.task, **options, **there), notes
+                there = await place(args, self._bounds, folders)
+                info = await self._client.begin(
+                    check_text(args.task),
+                    options | there.options,
+                    id=there.id,
+                    on=args.on,
+                    first=there.first,
+                )
+                return self._client.begun(info), there.notes
             options["cwd"] = str(self._bounds.folder(args.cwd, folders))
             async with contextlib.AsyncExitStack() as stack:
                 if self._bounds.worktree if args.worktree is None else args.worktree:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from midflight.errors import InvalidInput, InvalidOption
-from midflight.git.own_checkout import hand_over
-from midflight.journal.waiting import check_label
+from midflight.git.own_checkout import choose, hand_over
 from midflight.mcp import arguments as t
 from midflight.mcp.bounds import DispatchBounds
 from midflight.trust.repository import has_checkout
+
+
+class Place(NamedTuple):
+    """Where a session begins, as options; ``first`` is done, and adds ``notes``, before it does."""
+
+    options: dict[str, Any]
+    notes: list[str]
+    id: str | None = None
+    first: Callable[[], Awaitable[None]] | None = None
 
 
 def refuse_without_label(args: t.DispatchArgs) -> None:
@@ -24,15 +33,12 @@ def refuse_without_label(args: t.DispatchArgs) -> None:
             )
 
 
-async def place(
-    args: t.DispatchArgs, bounds: DispatchBounds, folders: Iterable[Path]
-) -> tuple[dict[str, Any], list[str]]:
-    """Return where a session begins, as options of `Client.dispatch`, and what is to be said of it.
+async def place(args: t.DispatchArgs, bounds: DispatchBounds, folders: Iterable[Path]) -> Place:
+    """Return where a session begins.
 
     A folder stands for its repository, whose commit is pushed where it is not at the remote.
     Raises `NotAllowed`, `Conflict`, `InvalidInput` and `InvalidOption`.
     """
-    options: dict[str, Any] = {"on": check_label(args.on)}  # before anything is pushed
     if args.worktree:
         raise InvalidOption(
             "worktree", "a worktree is made of a repository on this machine", "leave it or on out"
@@ -49,23 +55,18 @@ async def place(
         if not args.repo:
             if args.ref:
                 raise InvalidOption("ref", "there is no repository to have it", "name it by repo")
-            return {**options, "cwd": str(bounds.folder(args.cwd, folders))}, []
+            return Place({"cwd": str(bounds.folder(args.cwd, folders))}, [])
         bounds.check_repo(args.repo)
-        options |= {"repo": args.repo, "ref": args.ref or None}
-        return options | ({"cwd": args.cwd} if args.cwd else {}), []
+        there = {"repo": args.repo, "ref": args.ref or None}
+        return Place(there | ({"cwd": args.cwd} if args.cwd else {}), [])
     if args.cwd:
         raise InvalidInput("repo is the folder to work in", "leave cwd out")
     if args.with_changes and args.ref:
         raise InvalidInput("with_changes begins with what is checked out", "leave ref out")
     notes: list[str] = []
     session = uuid.uuid4().hex
-    mine = await hand_over(
-        here,
-        args.ref or None,
-        session,
-        notes.append,
-        changes="with_changes",
-        taken=args.with_changes,
-    )
-    options |= {"id": session, "repo": mine.remote.url, "ref": mine.commit}
-    return options | ({"cwd": str(mine.within)} if mine.within != Path() else {}), notes
+    mine = await choose(here, args.ref or None, taken=args.with_changes)
+    there = {"repo": mine.remote.url, "ref": mine.commit}
+    there |= {"cwd": str(mine.within)} if mine.within != Path() else {}
+    first = functools.partial(hand_over, mine, session, notes.append, changes="with_changes")
+    return Place(there, notes, session, first)

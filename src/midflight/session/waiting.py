@@ -27,15 +27,12 @@ from midflight.trust.decision import check_for_worker
 from midflight.values import Who
 
 
-async def begin(
-    journal: Journal, session: str, task: str | None, beginning: Beginning, label: str
-) -> None:
-    """Write a session with its first message, for a worker that has a label.
+async def check(journal: Journal, task: str | None, options: Options, label: str) -> str:
+    """Return the task of a session that can begin here, for a worker that has a label.
 
-    The same id again is the same session. Raises `InvalidInput`, `InvalidOption`, and
-    `UnsupportedOption` where the agent is here too and says so.
+    Raises `InvalidInput`, `InvalidOption`, and `UnsupportedOption` where the agent is here too and
+    says so.
     """
-    options = beginning.options
     check_label(label)
     check_shared(shared=journal.address.url is not None)
     if task is None:
@@ -43,6 +40,16 @@ async def begin(
     check_for_worker(options)
     with contextlib.suppress(AgentUnavailable):  # it need not be on this machine
         await create(options).check()
+    return task
+
+
+async def begin(
+    journal: Journal, session: str, task: str, beginning: Beginning, label: str
+) -> None:
+    """Write a session with its first message, once all is checked.
+
+    The same id again is the same session. Raises `InvalidInput` where it is another one.
+    """
     while not await was_begun(journal, session, task, beginning, label):
         with contextlib.suppress(Conflict, LeaseHeld):  # somebody else begins it at this moment
             await _begin(journal, session, task, beginning, label)

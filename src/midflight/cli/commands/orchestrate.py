@@ -14,7 +14,7 @@ from midflight._util.sanitize import one_name
 from midflight._util.text import dollars
 from midflight.authorization import QUESTIONS, AnswerGrant
 from midflight.cli.exit_codes import INTERRUPTED, LIMIT
-from midflight.cli.foreground import Foreground, door_of, hosted, report_slow_start
+from midflight.cli.foreground import Begin, Foreground, door_of, hosted, report_slow_start
 from midflight.cli.may_answer import check_may_answer
 from midflight.cli.options import name_source, resolve_options, terminal_setting
 from midflight.cli.output import at_terminal, write
@@ -110,7 +110,7 @@ async def _in_session(
                 hosted(
                     args.task,
                     options,
-                    new,
+                    Begin(new),
                     door=door_of(args),
                     notify=args.notify,
                     waiter=args.waiter,

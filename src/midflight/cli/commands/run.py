@@ -18,6 +18,7 @@ from midflight._util.sanitize import one_line, one_name
 from midflight._util.text import dollars
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.foreground import (
+    Begin,
     Foreground,
     alone,
     door_of,
@@ -31,7 +32,7 @@ from midflight.cli.signals import Stopper, until_stopped
 from midflight.cli.standard_input import read_task
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.cli.trust_question import Quit, ask
-from midflight.commands import Send
+from midflight.commands import Send, check_text
 from midflight.errors import AgentFailed, ConversationLost, InvalidInput, InvalidOption, NotFound
 from midflight.options import Options
 from midflight.session import BaseSession
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def start(args: argparse.Namespace, **more: Any) -> int:
     """Run a session whose task has been read, with ``more`` options, and return the exit code."""
-    begin_as = _name_repository(args)
+    begin = _name_repository(args)
     resolved = resolve_options(args)
     options = dict(resolved.options)
     if args.worktree or (args.repo and args.on is None):  # a worker has its own
@@ -69,13 +70,13 @@ def start(args: argparse.Namespace, **more: Any) -> int:
         if args.on is not None:
             from midflight.cli.commands.run_on import run_on
 
-            return asyncio.run(run_on(args, options, begin_as))
+            return asyncio.run(run_on(args, options, begin))
         if args.detach:
-            return asyncio.run(_detach(args, options, begin_as))
+            return asyncio.run(_detach(args, options, begin))
         # In a journal a person at the terminal is one of those who may attend; see `hosted`.
         attended = None if args.waiter else args.json or at_terminal()
         built = Options.build(attended=attended, **options, **more)
-        return asyncio.run(_run(args, built, begin_as))
+        return asyncio.run(_run(args, built, begin))
     except Quit:
         return INTERRUPTED
     except InvalidOption as error:
@@ -88,10 +89,10 @@ def start(args: argparse.Namespace, **more: Any) -> int:
         ) from error
 
 
-def _name_repository(args: argparse.Namespace) -> str | None:
-    """Have ``--repo`` be an address; return the id of the session where that is known by now."""
+def _name_repository(args: argparse.Namespace) -> Begin:
+    """Have ``--repo`` be an address; return how the session begins then."""
     if args.repo is None and not args.with_changes and args.on is None:
-        return None
+        return Begin()
     if args.repo is not None and (args.worktree or args.resume):
         raise InvalidInput(
             "--repo is a checkout of the session's own",
@@ -102,18 +103,18 @@ def _name_repository(args: argparse.Namespace) -> str | None:
     return name_repository(args)
 
 
-async def _run(args: argparse.Namespace, options: Options, begin_as: str | None) -> int:
+async def _run(args: argparse.Namespace, options: Options, begin: Begin) -> int:
     stopper = Stopper()
-    running = _in_session(args, options, begin_as, stopper)
+    running = _in_session(args, options, begin, stopper)
     return await until_stopped(stopper, running, args.waiter)
 
 
 async def _in_session(
-    args: argparse.Namespace, options: Options, begin_as: str | None, stopper: Stopper
+    args: argparse.Namespace, options: Options, begin: Begin, stopper: Stopper
 ) -> int:
     """Run the session in the form that fits where the output goes."""
     then = args.then or []
-    async with _open_session(args, options, begin_as) as foreground:
+    async with _open_session(args, options, begin) as foreground:
         session = stopper.session = foreground.session
         if args.json:
             from midflight.cli.jsonl import run_json
@@ -132,7 +133,7 @@ async def _in_session(
 
 @contextlib.asynccontextmanager
 async def _open_session(
-    args: argparse.Namespace, options: Options, begin_as: str | None
+    args: argparse.Namespace, options: Options, begin: Begin
 ) -> AsyncIterator[Foreground]:
     """Begin the session; other programs can reach it, unless it is to leave no trace."""
     async with contextlib.AsyncExitStack() as stack:
@@ -150,7 +151,7 @@ async def _open_session(
                     starting = hosted(
                         args.task,
                         options,
-                        begin_as,
+                        begin,
                         door=door,
                         notify=args.notify,
                         waiter=args.waiter,
@@ -204,16 +205,16 @@ async def _run_plain(session: Session, then: list[str]) -> int:
     return outcome.code
 
 
-async def _detach(
-    args: argparse.Namespace, options: Mapping[str, Any], begin_as: str | None
-) -> int:
+async def _detach(args: argparse.Namespace, options: Mapping[str, Any], begin: Begin) -> int:
     """Start the session, and return when its messages are accepted, and its agent starts."""
     from midflight.client.client import connect
 
     door: Door = "library" if args.piped else "command"
     async with connect(notify=args.notify or "", park_after=args.park_after, door=door) as client:
         async with _in_worktree(args, options) as changed:
-            session = await client.dispatch(args.task, id=begin_as, images=args.images, **changed)
+            session = await client.begin(
+                check_text(args.task), changed, id=begin.id, images=args.images, first=begin.first
+            )
         for text in args.then or []:
             await client.carry_out(session.id, Send(text=text, delivery="queue"))
         if args.json:

@@ -12,12 +12,12 @@ import msgspec
 
 from midflight import events as e
 from midflight._util.sanitize import one_line, one_name
-from midflight.cli.foreground import door_of
+from midflight.cli.foreground import Begin, door_of
 from midflight.cli.output import at_terminal, columns, json_line, write
 from midflight.cli.terminal.transcript import ExitOutcome, Transcript
 from midflight.client.client import connect
 from midflight.client.session import RemoteSession
-from midflight.commands import Send
+from midflight.commands import Send, check_text
 from midflight.errors import InvalidOption
 from midflight.info import SessionInfo
 from midflight.values import Door
@@ -32,18 +32,22 @@ _HERE = {
 """Options of `run` that mean nothing on another machine."""
 
 
-async def run_on(args: argparse.Namespace, options: Mapping[str, Any], begin_as: str | None) -> int:
-    """Write the session; without ``--detach`` show what happens to it. Return the exit code.
-
-    ``begin_as`` is its id, where that has to be known before.
-    """
+async def run_on(args: argparse.Namespace, options: Mapping[str, Any], begin: Begin) -> int:
+    """Write the session; without ``--detach`` show what happens to it. Return the exit code."""
     for name, (flag, why) in _HERE.items():
         if getattr(args, name):
             raise InvalidOption(flag, why, "leave it out, or leave --on out")
     door: Door = "library" if args.piped else "command" if args.detach else door_of(args)
     async with connect(door=door) as client:
-        session = await client.dispatch(
-            args.task, id=begin_as, images=args.images, on=args.on, **options
+        session = client.begun(
+            await client.begin(
+                check_text(args.task),
+                options,
+                id=begin.id,
+                images=args.images,
+                on=args.on,
+                first=begin.first,
+            )
         )
         for text in args.then or []:
             await client.carry_out(session.id, Send(text=text, delivery="queue"))
