@@ -18,12 +18,12 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.client.client import Client, connect
 from midflight.environment import TOKEN_VARIABLE
-from midflight.errors import InvalidInput, InvalidOption, NotAllowed, NotFound
+from midflight.errors import AgentUnavailable, InvalidInput, InvalidOption, NotAllowed, NotFound
 from midflight.host.recovery import recover
 from midflight.journal import Journal
 from midflight.lineage import SESSION_VARIABLE
 from midflight.server.server import ServeOptions, serving
-from midflight.testing import ModelRequest, Text, ToolCall
+from midflight.testing import FakeAgent, ModelRequest, Text, ToolCall
 from midflight.wire import WIRE
 from midflight.worker import Worker
 
@@ -258,17 +258,26 @@ async def test_label_with_strange_characters_is_refused(client: Client, label: s
         await client.dispatch("go", on=label)
 
 
-async def test_folder_is_looked_at_on_the_worker(
-    begin: Begin, client: Client, open_worker: Workers
+async def test_what_fails_on_a_worker_names_it(
+    begin: Begin, client: Client, open_worker: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = await begin(cwd="/nowhere/at/all")
+    """The folder is looked at there, and the agent is started there."""
 
-    await open_worker()
+    async def start(self: FakeAgent, memory: object = None) -> None:
+        raise AgentUnavailable("it is not installed")
 
-    assert (await ended(session.first)).status == "failed"
-    (notice,) = of(e.Notice, await client.history(session.id))
-    assert "/nowhere/at/all does not exist" in notice.text
-    assert (await client.info(session.id)).status == "idle"
+    monkeypatch.setattr(FakeAgent, "start", start)
+    sessions = [await begin(cwd="/nowhere/at/all"), await begin()]
+
+    await open_worker("one")
+
+    told = []
+    for session in sessions:
+        assert (await ended(session.first)).status == "failed"
+        told.append(of(e.Notice, await client.history(session.id))[-1].text)
+        assert (await client.info(session.id)).status == "idle"
+    assert "on the worker one: cwd: /nowhere/at/all does not exist" in told[0]
+    assert "on the worker one: it is not installed" in told[1]
 
 
 async def test_what_a_folder_runs_is_not_agreed_to_from_elsewhere(client: Client) -> None:

@@ -275,7 +275,8 @@ class SessionTable:
         try:
             options = self._options(row)
         except MidflightError as error:
-            await recover(row, record, past, refused=str(error))
+            refused = f"it cannot run on the worker {self._journal.machine}: {error}"
+            await recover(row, record, past, refused=refused)
             return None
         except BaseException:
             await record.close()

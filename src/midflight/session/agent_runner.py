@@ -78,6 +78,7 @@ class AgentRunner:
         missing: Callable[[], str],
         memory: MemoryKeeper,
         ready: Agent | None = None,
+        where: str = "",
     ) -> None:
         """Make the agent, unless one is ``ready``: started, and without a message so far.
 
@@ -85,7 +86,7 @@ class AgentRunner:
         before every action. ``images`` returns those of a message, by its id, or raises what is
         wrong with them. ``prepare`` makes the folder ready before a start, and tells whether it was
         not; ``missing`` returns what the agent has to know of it. ``memory`` keeps what the agent
-        remembers.
+        remembers. ``where`` it works is added to what has failed.
         """
         self._rules = rules
         self._options = options
@@ -96,6 +97,7 @@ class AgentRunner:
         self._prepare = prepare
         self._missing = missing
         self._memory = memory
+        self._where = where
         self._inputs: dict[str, dict[str, Any]] = {}
         self._actions: asyncio.Queue[a.Action] = asyncio.Queue()
         self._action_task: asyncio.Task[None] | None = None
@@ -529,4 +531,4 @@ class AgentRunner:
         kind = "Send" if isinstance(action, a.Hand) else type(action).__name__
         name = re.sub(r"\B([A-Z])", r"_\1", kind).lower()  # as the verb of a session
         _log.debug("%s: action %s failed: %s", self.agent.name, name, type(error).__name__)
-        self._rules.notice("error", f"{name} failed: {text}", command)
+        self._rules.notice("error", f"{name} failed{self._where}: {text}", command)

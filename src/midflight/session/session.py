@@ -160,6 +160,7 @@ class Session(BaseSession):
             missing=lambda: self._workplace.missing,
             memory=MemoryKeeper(record, self._tell),
             ready=ready,
+            where=f" on the worker {machine}" if machine and on_place is not None else "",
         )
         self._second_look = SecondLook(self._rules, self._runner, self._written)
 
