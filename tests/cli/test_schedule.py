@@ -107,6 +107,11 @@ def test_schedule_has_an_address_and_no_folder_for_its_checkouts(say: Say, proje
     }
     Options.build(**stored("go").options)
     assert "which git remote get-url origin says" in say("0 7 * * *", "--", *run, str(project))[2]
+    (project / ".git").mkdir()
+    (project / "objects").mkdir()  # it is no bare repository for that
+    assert "which git remote get-url origin says" in say("0 7 * * *", "--", *run, str(project))[2]
+    on_worker = ("0 7 * * *", "--", "run", "there", "--permission-mode", "plan", "--on", "gpu")
+    assert "or with --cwd a folder of the worker" in say(*on_worker)[2]
     code, _, err = say("0 7 * * *", "--", *run, "https://u:secret@git.example/shop.git")
     assert (code, "secret" in err) == (2, False)
 

@@ -17,16 +17,12 @@ from midflight.trust.repository import has_checkout
 
 
 def name_repository(args: argparse.Namespace) -> Begin:
-    """Put the remote and the commit in place of a folder that ``--repo`` names.
+    """Put the remote and the commit in place of a folder whose repository is meant.
 
-    On another machine it is this folder's, where nothing else is named: that has no such folder.
     What is only here is said when the session begins, and is pushed then if it is a part of what
     was asked for. Raises `Conflict`.
     """
-    if args.on is not None and args.repo is None and args.cwd is None:
-        here = current_folder()
-        args.repo = str(here) if has_checkout(here) else None
-    folder = None if args.repo is None else checkout_at(args.repo)
+    folder = checkout_of(args)
     if folder is None:
         if args.with_changes:
             raise InvalidInput("--with-changes is about a folder", "name one: --repo .")
@@ -45,9 +41,15 @@ def name_repository(args: argparse.Namespace) -> Begin:
     return Begin(session, first)
 
 
-def checkout_at(text: str) -> Path | None:
-    """Return the folder with a checkout that is meant; None where it is the address of a remote."""
-    path = current_folder(needed=False) / Path(text).expanduser()
+def checkout_of(args: argparse.Namespace) -> Path | None:
+    """Return the folder whose repository is meant; None where it is named by its address, or none.
+
+    For another machine it is this one, where nothing else is named: that has no such folder.
+    """
+    if args.repo is None:
+        is_meant = args.on is not None and args.cwd is None and has_checkout(current_folder())
+        return current_folder() if is_meant else None
+    path = current_folder(needed=False) / Path(args.repo).expanduser()
     return path if is_checkout(path) else None
 
 

@@ -34,7 +34,8 @@ class OwnCheckout(NamedTuple):
 
 def is_checkout(folder: Path) -> bool:
     """Tell whether a folder is one to hand over; a bare repository is a remote itself."""
-    return folder.is_dir() and not (folder / "objects").is_dir()
+    is_bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+    return folder.is_dir() and not is_bare
 
 
 async def look_at(folder: Path, ref: str | None = None) -> OwnCheckout:

@@ -18,7 +18,7 @@ from midflight.authorization import Caller
 from midflight.cli.exit_codes import INTERRUPTED
 from midflight.cli.options import name_source, resolve_options
 from midflight.cli.output import BOLD, at_terminal, json_line, write
-from midflight.cli.own_repository import checkout_at
+from midflight.cli.own_repository import checkout_of
 from midflight.cli.parser import parse
 from midflight.cli.standard_input import read_task
 from midflight.cli.starting_options import SCHEDULE_ACTIONS
@@ -96,11 +96,12 @@ def _make(args: argparse.Namespace) -> int:
             raise InvalidOption(flag, "a schedule cannot have it", _HINTS.get(flag, "leave it out"))
     if run.task is None:
         raise InvalidInput("there is no task", _EXAMPLE)
-    if run.repo is not None and checkout_at(run.repo) is not None:
+    if checkout_of(run) is not None:
         raise InvalidOption(
             "--repo",
             "each run begins with what is at the remote by then, and this is a folder",
-            "name its address, which git remote get-url origin says",
+            "name its address, which git remote get-url origin says"
+            + ("" if run.repo else "; or with --cwd a folder of the worker"),
         )
     read_task(run)
     resolved = resolve_options(run)
