@@ -12,6 +12,8 @@ from tests.support.journal import Program, add, options, rows, silence, text
 from tests.support.schedules import DAY, DUE, Begins, Clock, daily
 
 from midflight import events as e
+from midflight.client.client import connect
+from midflight.client.scheduled import RunStarter
 from midflight.errors import AgentUnavailable, Conflict, HostGone, InvalidInput, NotFound
 from midflight.info import RunInfo
 from midflight.journal import Journal
@@ -99,6 +101,13 @@ async def test_schedule_that_cannot_be_read_here_keeps_no_other_one(journal: Jou
     assert "'Mars/Olympus' is no time zone that is known here" in mars.last.note
     with pytest.raises(InvalidInput):
         await resume(journal.schedules, mars)
+
+
+async def test_schedule_with_what_a_newer_midflight_knows_says_so(tmp_path: Path) -> None:
+    newer = daily(options={"agent": "fake", "cwd": "/", "telepathy": 7})
+    run = RunInfo(id="r", schedule=newer.id, due=DUE, state="starting")
+    with pytest.raises(Conflict, match=r"a newer midflight has begun it.*: telepathy"):
+        await RunStarter(connect(tmp_path))(newer, run)
 
 
 async def test_run_is_skipped_while_the_one_before_is_at_work(journal: Journal) -> None:

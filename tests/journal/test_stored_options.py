@@ -9,7 +9,7 @@ from tests.faults.manifest import fault
 from tests.support.journal import options, waiting_session
 
 from midflight import Options, SessionOptions
-from midflight.errors import InvalidOption
+from midflight.errors import Conflict, InvalidOption
 from midflight.host.secrets import SessionSecrets
 from midflight.journal import restored, stored
 from midflight.options import OWN_SERVER, SERVERS_VARIABLE
@@ -185,6 +185,12 @@ def test_options_of_the_program_are_not_stored() -> None:
     kept = _kept(options(on_request=lambda request: None, attended=True))
 
     assert not {"on_request", "attended"} & kept.keys()
+
+
+def test_option_of_a_newer_midflight_is_said_to_be_one() -> None:
+    newer = {**_kept(options()), "telepathy": 7}
+    with pytest.raises(Conflict, match=r"a newer midflight has begun it.*: telepathy"):
+        restored(newer)
 
 
 def test_folder_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:

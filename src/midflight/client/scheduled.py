@@ -9,6 +9,7 @@ from typing import Any
 from midflight import commands as c
 from midflight.client.client import Client
 from midflight.info import RunInfo, ScheduleInfo
+from midflight.journal.stored_options import check_known
 from midflight.schedules.cron import local
 from midflight.values import Who
 from midflight.worktrees import own_worktree, setup_command
@@ -47,7 +48,8 @@ def _giver(schedule: ScheduleInfo) -> Who:
 
 
 def _session_options(schedule: ScheduleInfo, run: RunInfo) -> dict[str, Any]:
-    """Return the options of a run's session, which is named by its day."""
+    """Return the options of a run's session, which is named by its day. Raises `Conflict`."""
+    check_known(schedule.options)
     date = local(run.due, schedule.zone).date().isoformat()
     return {**schedule.options, "name": f"{schedule.name.rpartition('/')[2]}-{date}"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from midflight._util.lines import MALFORMED
-from midflight.errors import StoreRefused
+from midflight.errors import Conflict, StoreRefused
 from midflight.options import OWN_SERVER, Options
 
 _PROGRAM = ("on_request", "attended")
@@ -99,12 +99,24 @@ def restored(
 
     ``env`` may hold more than is needed; ``mcp_servers`` replace those of the same name.
     ``changed`` are other options; ``build`` checks all. Raises `InvalidOption`, for example when a
-    folder is gone, and `StoreRefused` for what no midflight has stored.
+    folder is gone, `Conflict` for what `check_known` refuses, and `StoreRefused` for what no
+    midflight has stored.
     """
+    check_known(kept)
     try:
         return _restored(kept, env or {}, mcp_servers or {}, build=build, **changed)
     except MALFORMED as error:
         raise StoreRefused("what the session was begun with cannot be read") from error
+
+
+def check_known(kept: Mapping[str, Any]) -> None:
+    """Raise `Conflict` for options that are not known here: a newer midflight has stored them."""
+    unknown = [str(name) for name in kept if name not in Options.__struct_fields__]
+    if unknown:
+        raise Conflict(
+            f"a newer midflight has begun it, with what is not known here: {', '.join(unknown)}",
+            "upgrade midflight here: pip install -U midflight",
+        )
 
 
 def _restored(
