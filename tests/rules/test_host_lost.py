@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from tests.support.rules import Rules, done, send
 
+from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
 from midflight.journal.base import Past
@@ -96,3 +98,59 @@ def test_session_that_has_nothing_to_do_says_nothing_of_its_hosts() -> None:
     rules.hear(done("m1"))
     new, goes_on = found(rules, go_on=True, lost=MOST_LOST)
     assert (goes_on, new.of(e.Notice)) == (False, [])
+
+
+def busy() -> list[e.Event]:
+    """Return what is on disk of turns that end in each way, with all that a turn can have open."""
+    rules = Rules()
+    rules.do(send("m1"))
+    rules.hear(
+        base.Taken("m1"),
+        e.Text(text="begun"),
+        e.TaskStarted(task="t", title="look"),
+        e.ToolStarted(call="c", name="Bash", kind="execute", title="ls", input={}),
+        e.PermissionRequested(request="r", call="c", name="Bash", input={}),
+    )
+    rules.do(send("s1"), send("m2", "queue"))
+    rules.hear(base.Taken("s1"), e.Text(text="all done"), done("m1", "s1"))
+    rules.hear(base.Taken("m2"), done("m2", status="failed", reason="api_error"))
+    rules.do(send("m3"))
+    rules.hear(base.Taken("m3"))
+    rules.do(c.Interrupt())
+    rules.hear(done("m3", status="interrupted", reason="interrupted"))
+    return [event for event in rules.events if event.durable]
+
+
+def recovered(events: list[e.Event], *, go_on: bool = False) -> list[e.Event]:
+    """Return what a host adds to what it finds, once each thing in it has ended exactly once."""
+    new = Rules()
+    handed = {event.message for event in events if isinstance(event, e.MessageAccepted)}
+    found = [new.witness(event) for event in events]
+    new.session.recover(Past(events=found, handed=handed), new.now, go_on=go_on)
+    left = new.witness.open()
+    again = {entry.id for entry in new.state.outbox.waiting()} if go_on else set()
+    assert left.get("message", set()) == again
+    assert not any(things for kind, things in left.items() if kind != "message")
+    return [event for event in new.events[len(events) :] if event.durable]
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_kill_between_any_two_events_ends_each_thing_once(go_on: bool) -> None:
+    """What one moment publishes may be on disk in part, and so may what is written after a kill."""
+    events = busy()
+    assert len({type(event) for event in events}) > 12
+    for kept in range(1, len(events)):
+        if not isinstance(events[kept - 1], e.SessionEnded):
+            added = recovered(events[:kept], go_on=go_on)
+            for half in range(1, len(added)):
+                recovered(events[:kept] + added[:half], go_on=go_on)
+
+
+def test_turn_whose_messages_have_ended_on_disk_ends_as_they_did() -> None:
+    events = busy()
+    ends = [event for event in events if isinstance(event, e.TurnEnded)]
+    found = [recovered(events[: events.index(end)])[0] for end in ends]
+    assert [(end.status, end.reason) for end in ends] == [
+        (end.status, end.reason) for end in found if isinstance(end, e.TurnEnded)
+    ]
+    assert found[0].text == "all done"  # type: ignore[attr-defined]

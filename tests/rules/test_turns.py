@@ -9,7 +9,6 @@ from midflight import commands as c
 from midflight import events as e
 from midflight.agents import base
 from midflight.errors import Conflict, NotAllowed, NotFound, SessionClosed
-from midflight.journal.base import Past
 from midflight.rules.actions import (
     Action,
     Cancel,
@@ -581,16 +580,3 @@ def test_message_that_the_agent_drops_by_itself_ends_as_reported(reason: str, en
     rules.hear(base.Dropped("m", reason))
     (ended,) = rules.of(type(end))
     assert (ended.message, ended.reason) == ("m", end.reason)  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("kept", range(1, 5))
-def test_kill_between_any_two_events_ends_each_message_once(kept: int) -> None:
-    """What one moment publishes may be on disk in part."""
-    rules = Rules()
-    before = [one for one in running("s").events if one.durable][:kept]
-    durable = [rules.witness(one) for one in before]
-    read = {one.message for one in durable if isinstance(one, e.MessageAccepted)}
-
-    rules.session.recover(Past(events=durable, handed=read), rules.now)
-
-    assert {one.message for one in rules.of(e.MessageFailed)} == read

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from midflight.state.session import MOST_LOST, State
+from collections.abc import Collection, Iterable
+
+from midflight import events as e
+from midflight.agents.base import Finished
+from midflight.state.session import MOST_LOST, Turn
 
 GO_ON = "Go on where you were cut. This is what you were asked:"
 """Begins the message that the agent gets, before the words that it may or may not have read."""
@@ -13,9 +17,36 @@ TOO_MANY_LOST = (
 )
 
 
-def cut_words(state: State) -> str:
-    """Return what the agent was told for the turn that a host's death cuts, handed over or read."""
-    turn = state.turn.messages if state.turn else []
-    told = [entry for entry in state.outbox if entry.id in turn or entry.handed]
-    texts = [entry.text.removeprefix(f"{GO_ON}\n\n") for entry in told if entry.text]
-    return "\n\n".join((GO_ON, *texts))
+def cut_words(events: Iterable[e.Event], told: Collection[str]) -> str:
+    """Return what the agent was told in the messages of these ids, which a host's death cuts."""
+    said = {
+        event.message: event.text.removeprefix(f"{GO_ON}\n\n")
+        for event in events
+        if isinstance(event, e.MessageAccepted | e.MessageChanged) and event.message in told
+    }
+    return "\n\n".join((GO_ON, *filter(None, said.values())))
+
+
+def known_end(events: Iterable[e.Event], turn: Turn | None) -> Finished | None:
+    """Return how a turn had ended that is open only because its host died before all was on disk.
+
+    The messages of a turn end together, and then the turn: one that has ended tells of the others.
+    """
+    said, end = "", None
+    for event in events:
+        match event:
+            case e.TurnStarted():
+                said = ""
+            case e.Text(parent=None, text=text):
+                said = text
+            case e.MessageAnswered(message=message) if turn and message in turn.messages:
+                end = Finished(status="completed", reason="end_turn", text=said)
+            case e.MessageCancelled(message=message, reason=reason) if (
+                turn and message in turn.messages
+            ):
+                end = Finished(status="interrupted", reason=reason)
+            case e.MessageFailed(message=message, reason=reason) if (
+                turn and message in turn.messages and reason != "host_died"
+            ):
+                end = Finished(status="failed", reason=reason)
+    return end

@@ -23,7 +23,7 @@ from midflight.narrowing import strictest
 from midflight.rules.actions import Action, Hand, SetLimits, SetModel, SetPermissionMode, StopTask
 from midflight.rules.background import BackgroundRules
 from midflight.rules.context import RulesContext
-from midflight.rules.host_lost import TOO_MANY_LOST, cut_words
+from midflight.rules.host_lost import TOO_MANY_LOST, cut_words, known_end
 from midflight.rules.messages import MessageRules
 from midflight.rules.requests import RequestRules
 from midflight.rules.turns import WAKE_GRACE_S, TurnRules
@@ -482,7 +482,12 @@ class SessionRules:
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
-            words = cut_words(self.state)
+            if (end := known_end(past.events, self.state.turn)) is not None:
+                self._turns.finished(end)
+            told = {entry.id for entry in self.state.outbox.handed()}
+            if self.state.turn is not None:
+                told.update(self.state.turn.messages)
+            words = cut_words(past.events, told)
             self._requests.cancel_all("host_died")
             self._turns.died("the program that ran the session died", "host_died")
             if self.state.cut_off and go_on:

@@ -215,7 +215,8 @@ class TurnRules:
             self._requests.cancel_all(end.reason, inform=True)
         self._end_tools(background=False)
         for message in turn.messages:
-            self._end_message(message, end.status, end.reason)
+            if context.state.outbox.is_open(message):  # else a host died before the turn's end
+                self._end_message(message, end.status, end.reason)
         denials: dict[str, Denial] = {denial.call: denial for denial in end.denials} | turn.denials
         cost = ledger.turn_usd
         if end.cost_usd is not None:

@@ -121,6 +121,10 @@ class Outbox:
         """Return a message by its id, or None."""
         return self._entries.get(message)
 
+    def is_open(self, message: str) -> bool:
+        """Tell whether a message has not ended."""
+        return message in self._entries and message not in self._ended
+
     def numbered(self, number: int) -> Entry | None:
         """Return a message by its number, or None if there is none, or it ended long ago."""
         return next((entry for entry in self if entry.number == number), None)
