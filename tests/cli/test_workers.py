@@ -39,6 +39,19 @@ def test_row_that_somebody_has_made_up_is_one_inert_line() -> None:
     assert line.removesuffix("\n").isprintable()
 
 
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\x1b[0m", " " * 300 + "x", "\r", "\n"])
+def test_machine_is_not_made_to_look_like_another_one(hidden: str) -> None:
+    (_, _), (_, line), (_, real) = table([worker(f"big{hidden}", "eeee"), BIG], 200)
+    assert line.split()[0] != real.split()[0]
+
+
+def test_long_name_hides_nobody() -> None:
+    lines = [
+        text for _, text in table([worker("x" * 5_000, "eeee", version="y" * 5_000), BIG], 100)
+    ]
+    assert all("ready" in line for line in lines[1:])
+
+
 def test_worker_is_named_by_its_machine_or_how_that_or_its_id_begins() -> None:
     assert choose_worker("big", [BIG, BIGGER]) == BIG
     assert choose_worker("bigg", [BIG, BIGGER]) == BIGGER

@@ -192,6 +192,17 @@ async def test_worker_that_is_draining_claims_nothing(
     assert await _claimed(await open_host(where, "/b.sock"), "gpu") == "a"
 
 
+@pytest.mark.parametrize(("within", "left"), [(0, 0.0), (float("inf"), None), (1e12, None)])
+async def test_drain_in_a_time_that_never_comes_stops_nothing(
+    server: str, open_host: Hosts, within: float, left: float | None
+) -> None:
+    journal = await open_host(server)
+    await journal.drain(journal.host or "", within)
+
+    (worker,) = await journal.hosts()
+    assert (worker.draining, worker.drain_s) == (True, left)
+
+
 async def test_worker_is_known_with_what_it_offers(where: str, open_host: Hosts) -> None:
     journal = await open_host(where, "/a.sock")
     offer = Offer(labels=("a", "b"), capacity=3, version="1.2", work="/w")

@@ -131,7 +131,8 @@ async def test_hostile_text_in_every_field_of_every_event_runs_nothing(
     }
     info |= {"status": "waiting", "pending": asked, "last": HOSTILE, "rules": [HOSTILE]}
     info |= {"turns": 1, "total_cost_usd": None, "limits": {}, "created": 1.0, "updated": 1.0}
-    info |= {"host": HOSTILE, "parent": None, "seq": 100}
+    info |= {"host": HOSTILE, "parent": None, "seq": 100, "label": HOSTILE, "waits_for": HOSTILE}
+    info["repository"] = {"remote": HOSTILE, "ref": HOSTILE, "machine": HOSTILE, "problem": HOSTILE}
     changes: dict[str, Any] = {"commit": HOSTILE, "files": HOSTILE, "left_out": 0}
     name = HOSTILE.replace("\n", " ")
     changes["diff"] = (

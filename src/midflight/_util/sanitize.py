@@ -40,7 +40,8 @@ _IDLE = re.compile(
 """What of it is of no use in a text: no joiner within an emoji or a script that needs it."""
 
 _EMPTY = re.compile(f"[{_BLANK}]")
-_GAP = re.compile(r"(?<=\S)[ \t]{40,}|[ \t]{100,}")
+_GAP_WIDTH = 40
+_GAP = re.compile(rf"(?<=\S)[ \t]{{{_GAP_WIDTH},}}|[ \t]{{100,}}")
 """A gap of half a line behind a text, or of more than a line before one."""
 
 _BLANKS = re.compile(" +|\t+")
@@ -102,5 +103,8 @@ def one_line(text: str, width: int = 200) -> str:
 
 
 def one_name(text: str, width: int = 200) -> str:
-    """Return a name as a single inert line in which all that is invisible is made visible."""
-    return one_line(_UNSEEN.sub(lambda match: _named(match[0]), text), width)
+    """Return a name as a single inert line in which all that is invisible is made visible.
+
+    Nothing is left out, or another name could be made to look like this one.
+    """
+    return one_line(exact_line(text[: width * _GAP_WIDTH]), width)

@@ -61,7 +61,7 @@ def workers(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=shared.seconds,
         default=DRAIN_WITHIN_S,
-        help="when --drain ends what still runs (15m)",
+        help="when --drain ends what still runs (15m); inf: never",
     )
     shared.as_json(parser, "a list of objects, or the one that it is about")
 

@@ -13,7 +13,7 @@ from midflight.journal.hosts import list_hosts, shared_time
 from midflight.journal.presence import WORKERS
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow
-from midflight.journal.schema import hosts, leases, sessions
+from midflight.journal.schema import MOST_NUMBER, hosts, leases, sessions
 
 ID_CHARS = 8
 """How much of an id a person is shown."""
@@ -63,10 +63,10 @@ def choose_worker(name: str, among: Sequence[WorkerInfo]) -> WorkerInfo:
 def drain(connection: Connection, host: str, within: float | None) -> None:
     """Have a worker claim no more, and end what still runs after so many seconds; None: undo it.
 
-    It is called, to look at once.
+    In a time that never comes it ends nothing. It is called, to look at once.
     """
-    now = shared_time(connection)
-    by = None if within is None else now + within
-    values = {"draining": within is not None, "drain_by": by}
+    by = shared_time(connection) + (within or 0.0)
+    never = within is None or not by < MOST_NUMBER
+    values = {"draining": within is not None, "drain_by": None if never else by}
     connection.execute(update(hosts).where(hosts.c.id == host).values(**values))
     connection.execute(select(func.pg_catalog.pg_notify(WORKERS, "")))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import shutil
 from collections.abc import Sequence
 
 import msgspec
 
-from midflight._util.sanitize import one_line, one_name
+from midflight._util.sanitize import one_name
 from midflight.authorization import Authorizer
 from midflight.cli.output import BOLD, DIM, Fragment, json_line, write
 from midflight.cli.terminal.table import age, align
 from midflight.info import WorkerInfo
 from midflight.journal import Journal
 from midflight.journal.workers import ID_CHARS, choose_worker
+
+NAME_WIDTH = 24
+"""So much is shown of what a machine is called: nobody's name keeps the others from being seen."""
 
 
 def workers(args: argparse.Namespace) -> int:
@@ -38,9 +42,13 @@ async def _workers(args: argparse.Namespace) -> None:
             (now,) = [each for each in await journal.workers() if each.id == chosen.id]
             write(json_line(msgspec.json.encode(now)))
         elif args.drain:
+            stops = math.isfinite(args.within)
+            ends = (
+                f"what still runs in {age(args.within)} is stopped" if stops else "none is stopped"
+            )
             write(
                 f"{one_name(chosen.machine)} takes no more sessions, and ends when it has none;"
-                f" what still runs in {age(args.within)} is stopped\n"
+                f" {ends}. Say it again with another --within to change that: 0 is now, inf never\n"
             )
         else:
             write(f"{one_name(chosen.machine)} takes sessions again\n")
@@ -60,13 +68,13 @@ def table(found: Sequence[WorkerInfo], width: int) -> list[Fragment]:
     rows = [("MACHINE", "ID", "PLACES", "VERSION", "BEAT", "STATUS", "LABELS")]
     rows += [
         (
-            one_name(each.machine),
-            one_name(each.id[:ID_CHARS]),
+            one_name(each.machine, NAME_WIDTH),
+            one_name(each.id[:ID_CHARS], NAME_WIDTH),
             f"{each.taken}/{each.capacity}",
-            one_name(each.version),
+            one_name(each.version, NAME_WIDTH),
             age(each.silent_s),
             _status(each),
-            one_line(", ".join(each.labels)),
+            one_name(", ".join(each.labels)),
         )
         for each in found
     ]
