@@ -28,7 +28,8 @@ NEWER = session(wire=3)
 KEPT = session(kept_on="m")
 UNSENT = session(kept_on="m", repository=RepositoryInfo(remote="r", problem="refused"))
 ELSEWHERE = worker(machine="n")
-FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
+BUSY = worker(at_work=("talk",))
+FULL = [worker("a", at_work=("x", "y", "bob/z"), capacity=3), worker("b", at_work=("w",))]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,12 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
         (NEEDY, [worker(), worker("b", variables=("NPM_TOKEN",))], 0, "one is about to take it"),
         (NEWER, [worker(), worker("b", wire=2)], 0, "gpu of a newer midflight (this session needs"),
         (NEWER, [worker(wire=2)], 0, "version 3 of its protocol, and 2 is the newest there): upgr"),
-        (NEWER, [worker(wire=2), worker("b", wire=3, taken=1)], 0, "place of 1 worker with the"),
+        (
+            NEWER,
+            [worker(wire=2), worker("b", wire=3, at_work=("x",))],
+            0,
+            "place of 1 worker with the",
+        ),
         (NEWER, [worker(), worker("b", wire=4)], 0, "one is about to take it"),
         (WITH_SERVER, [worker()], 0, "that offers db.url, db.headers.KEY, whose"),
         (WITH_SERVER, [worker(servers=("db",))], 0, "one is about to take it"),
@@ -57,16 +63,11 @@ FULL = [worker("a", taken=3, capacity=3), worker("b", taken=1)]
         (UNSENT, [ELSEWHERE], 0, "on its machine m, which alone has its last work: there is none"),
         (KEPT, [ELSEWHERE, worker()], 0, "what its agent remembers: one is about to take it"),
         (session(), FULL, 0, "a place: all 4 places of 2 workers with the label gpu are taken"),
-        (session(), FULL, 2, " taken, 2 sessions wait before it"),
+        (session(), FULL, 2, " taken by x, y, bob/z and 1 more; 2 sessions wait before it"),
+        (session(), [BUSY], 0, "the only place of 1 worker with the label gpu is taken by talk"),
         (
             session(),
-            [worker(taken=1)],
-            1,
-            "a place: the only place of 1 worker with the label gpu is taken",
-        ),
-        (
-            session(),
-            [worker(capacity=2, taken=1)],
+            [worker(capacity=2, at_work=("talk",))],
             1,
             "a place of 1 worker with the label gpu: 1 session waits before it",
         ),

@@ -69,18 +69,20 @@ async def test_message_to_an_idle_session_on_a_full_worker_waits(
     await open_worker(capacity=1)
     idle = await begin(lambda _: Text("done"))
     await ended(idle.first)
-    busy = await begin([Wait("go on"), Text("done")])
+    busy = await begin([Wait("go on"), Text("done")], Text("heard"), name="talk")
     await models[busy.id].reached("go on")
 
     more = await idle.send("more")
+    steered = await busy.send("and that", delivery="steer")  # which takes no place, and keeps one
 
-    full = "a place: the only place of 1 worker with the label gpu is taken"
+    full = "a place: the only place of 1 worker with the label gpu is taken by talk"
     while (await client.info(idle.id)).waits_for != full:
         pass  # the test's own time ends it
     assert more.state == "accepted"
     models[busy.id].signal("go on")
     assert (await ended(more)).text == "done"
-    assert (await ended(busy.first)).text == "done"
+    assert (await ended(busy.first)).text in {"done", "heard"}
+    assert (await ended(steered)).text == "heard"
 
 
 async def test_idle_session_with_a_free_place_keeps_its_agent(

@@ -35,11 +35,11 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     One that is ``far`` is on another machine, or of another role: nobody here can connect to it.
 
     One with ``labels`` is a worker, which runs ``capacity`` turns at a time, of which ``taken``
-    are. While it is ``draining`` it claims no session, and ends what still runs in ``drain_s``
-    seconds. It offers these ``variables`` and ``servers``, see `Offer`. ``version`` is that of its
-    midflight, ``silent_s`` how many seconds ago it has beaten. ``person`` is the role that it has
-    logged in as, empty for one's own; ``for_all`` tells that a worker may have everybody's sessions
-    with its labels, and not only that person's.
+    are, by the sessions with the names ``at_work``. While it is ``draining`` it claims no session,
+    and ends what still runs in ``drain_s`` seconds. It offers these ``variables`` and ``servers``,
+    see `Offer`. ``version`` is that of its midflight, ``silent_s`` how many seconds ago it has
+    beaten. ``person`` is the role that it has logged in as, empty for one's own; ``for_all`` tells
+    that a worker may have everybody's sessions with its labels, and not only that person's.
     """
 
     id: str
@@ -56,12 +56,17 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     writes: int = 1
     drain_s: float | None = None
-    taken: int = 0
+    at_work: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     silent_s: float = 0.0
     person: str = ""
     for_all: bool = True
+
+    @property
+    def taken(self) -> int:
+        """How many of its places are taken."""
+        return len(self.at_work)
 
     @property
     def older(self) -> str:

@@ -8,6 +8,9 @@ from midflight.journal.rows import HostRow, SessionRow
 from midflight.journal.stored_options import missing
 from midflight.state.session import MOST_LOST
 
+NAMED = 3
+"""How many of the sessions that have the places are named."""
+
 
 def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     """Return what is missing until a worker has a session; nothing if it does not wait for one.
@@ -52,7 +55,9 @@ def waits_for(session: SessionRow, hosts: Sequence[HostRow], ahead: int) -> str:
     if taken < places:
         return f"a place {of}: {before}"
     full, are = ("the only place", "is") if places == 1 else (f"all {places} places", "are")
-    return f"a place: {full} {of} {are} taken" + (f", {before}" if ahead else "")
+    by = ", ".join([name for host in able for name in host.at_work][:NAMED])
+    by += f" and {taken - NAMED} more" if taken > NAMED else ""
+    return f"a place: {full} {of} {are} taken by {by}" + (f"; {before}" if ahead else "")
 
 
 def workers_of(session: SessionRow, hosts: Sequence[HostRow]) -> list[HostRow]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, or_, select, update
 from midflight.errors import Conflict, NotFound
 from midflight.info import WorkerInfo
 from midflight.journal.hosts import list_hosts, shared_time
+from midflight.journal.people import person, shown_name
 from midflight.journal.presence import WORKERS
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.rows import HostRow
@@ -22,17 +23,20 @@ _SAME = tuple(name for name in WorkerInfo.__struct_fields__ if name != "capacity
 
 
 def list_workers(connection: Connection, here: ProcessIdentity) -> list[HostRow]:
-    """Return the workers that are known, the living and the dead, with the places taken of each."""
+    """Return the workers that are known, the living and the dead, with what is at work on each."""
     busy = or_(sessions.c.turn_started.is_not(None), sessions.c.status == "running")
     query = (
-        select(leases.c.host, func.count())
+        select(leases.c.host, sessions.c.name)
         .join(sessions, sessions.c.id == leases.c.session)
         .where(leases.c.host.is_not(None), sessions.c.label.is_not(None), busy)
-        .group_by(leases.c.host)
+        .order_by(sessions.c.turn_started, sessions.c.name)
     )
-    taken = {row[0]: row[1] for row in connection.execute(query)}
+    me = person(connection)
+    at_work: dict[str, list[str]] = {}
+    for row in connection.execute(query):
+        at_work.setdefault(row.host, []).append(shown_name(me, row.name))
     return [
-        msgspec.structs.replace(host, taken=taken.get(host.id, 0))
+        msgspec.structs.replace(host, at_work=tuple(at_work.get(host.id, ())))
         for host in list_hosts(connection, here)
         if host.labels
     ]
