@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,9 @@ async def test_session_goes_on_elsewhere_with_what_it_has_pushed(
     _, session = await begin([WORK], [Text("first")], [AGAIN], [Text("x")], host=one)
     await answered(session)
     before = session.options.cwd
+    while not await asyncio.to_thread(remote.snapshots):
+        pass  # the test's own time ends it
+    (before / "late").write_text("of what runs in the background")
     await told(session)
 
     resumed = await other.session(session.id)
@@ -134,7 +138,7 @@ async def test_session_goes_on_elsewhere_with_what_it_has_pushed(
     assert folder != before
     assert (folder / "again").read_text() == "done\n"
     names = remote.git("ls-tree", "--name-only", session_ref(session.id)).split()
-    assert names == ["again", "hidden", "made", "old"]
+    assert names == ["again", "hidden", "late", "made", "old"]
 
 
 async def test_next_turn_begins_when_the_last_one_is_committed(begin: Begin, remote: Repo) -> None:

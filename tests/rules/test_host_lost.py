@@ -26,11 +26,14 @@ def cut_in_turn(*queued: str) -> Rules:
     return rules
 
 
-def found(rules: Rules, *, go_on: bool, lost: int = 1) -> tuple[Rules, bool]:
+def found(
+    rules: Rules, *, go_on: bool, lost: int = 1, rationed: bool = False
+) -> tuple[Rules, bool]:
     """Return the rules of the host that finds it, and whether something goes on by itself."""
     new = Rules()
     vars(new.witness).update(copy.deepcopy(vars(rules.witness)))
     new.now = rules.now
+    new.session._turns.rationed = rationed  # noqa: SLF001 - as of a session of workers
     events = [event for event in rules.events if event.durable]
     handed = [entry.id for entry in rules.state.outbox.handed()]
     past = Past(events=events, handed=handed)
@@ -91,6 +94,16 @@ def test_session_that_kills_its_hosts_is_left_at_rest_and_says_so() -> None:
     assert not goes_on
     assert "a message tries again" in new.of(e.Notice)[-1].text
     assert waiting(new) == [f"{GO_ON}\n\ntext of m1"]
+
+
+def test_background_work_that_is_lost_with_its_worker_is_said() -> None:
+    rules = cut_in_turn()
+    rules.hear(e.TaskStarted(task="t1", title="build"), done("m1"))
+    new, _ = found(rules, go_on=False, rationed=True)
+    (notice,) = new.of(e.Notice)
+    assert "cut with its host: build (for" in notice.text
+    assert [ended.status for ended in new.of(e.TaskEnded)] == ["cancelled"]
+    assert found(rules, go_on=False)[0].of(e.Notice) == []  # its folder is where it goes on
 
 
 def test_session_that_has_nothing_to_do_says_nothing_of_its_hosts() -> None:

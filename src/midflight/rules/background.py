@@ -100,6 +100,15 @@ class BackgroundRules:
         for task in list(self._context.state.tasks):
             self._context.act(StopTask(task))
 
+    def cut(self) -> None:
+        """Say what has ended with its host: the folder is kept as the last turn has left it."""
+        if self._context.state.tasks:
+            self._context.notice(
+                "warning",
+                f"background work was cut with its host: {self._named()}; what it has changed since"
+                " the last turn may be missing where the session goes on",
+            )
+
     def _named(self) -> str:
         """Return the background work by name, each with how long it has been running."""
         now = self._context.wall_clock()

@@ -489,6 +489,8 @@ class SessionRules:
                 told.update(self.state.turn.messages)
             words = cut_words(past.events, told)
             self._requests.cancel_all("host_died")
+            if self._turns.rationed:  # else it goes on where its folder is
+                self._background.cut()
             self._turns.died("the program that ran the session died", "host_died")
             if self.state.cut_off and go_on:
                 self._context.put_first(str(uuid.uuid4()), words)
