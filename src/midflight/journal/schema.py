@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Dialect,
     Double,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
     func,
     text,
 )
@@ -155,13 +157,23 @@ sessions = Table(
     Column("wire", Integer),
     Column("kept_on", Line),
 )
-_WAITING = text("waiting_since IS NOT NULL")
-Index(
-    "sessions_waiting",
-    sessions.c.label,
-    sessions.c.waiting_since,
-    sqlite_where=_WAITING,
-    postgresql_where=_WAITING,
+
+
+def _partial(index: Index, condition: str) -> None:
+    """Have an index hold those rows alone that a condition is true of.
+
+    The database's dialect is told when the index is made: each that is named is loaded, and
+    PostgreSQL's takes a fifth of the start of a program that needs none.
+    """
+
+    @event.listens_for(index, "before_create")
+    def tell(index: Index, connection: Connection, **_: object) -> None:
+        index.dialect_options[connection.dialect.name]["where"] = text(condition)
+
+
+_partial(
+    Index("sessions_waiting", sessions.c.label, sessions.c.waiting_since),
+    "waiting_since IS NOT NULL",
 )
 
 
@@ -245,8 +257,7 @@ inbox = Table(
     PrimaryKeyConstraint("session", "number"),
     UniqueConstraint("session", "id"),
 )
-_OPEN = text("state <> 'done'")
-Index("inbox_open", inbox.c.session, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_partial(Index("inbox_open", inbox.c.session), "state <> 'done'")
 
 # Streams that processes on other machines read of sessions. `reader` is the process, called on its
 # own channel; `after` is what it had read when it asked, and `seen` when it told last that it is
