@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.manifest import fault
+from tests.support.program import unwatched
 
 from midflight import environment
 from midflight.agents.acp.program import AcpProgram
@@ -61,6 +62,7 @@ def mark_in(setting: str, python: str = sys.executable) -> str:
     done = subprocess.run(
         ["/bin/sh", "-c", f'{setting}\nexec "$@"', "sh", python, "-c", code],
         cwd=ROOT,
+        env=unwatched(),
         stdout=subprocess.PIPE,
         text=True,
         timeout=100,

@@ -18,6 +18,7 @@ from tests.faults.chaos import check_events
 from tests.faults.manifest import fault
 from tests.support.host import journal_of, share_secrets
 from tests.support.journal import rows
+from tests.support.program import unwatched
 from tests.support.raw_http import call, dial
 
 from midflight import events as e
@@ -272,7 +273,9 @@ async def test_p7_another_user_gets_nothing(no_agent_left: None) -> None:
 
             def connect() -> str:
                 command = [sys.executable, "-c", _CONNECT, address]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                done = subprocess.run(
+                    command, env=unwatched(), capture_output=True, text=True, check=True
+                )
                 return done.stdout.strip()
 
             assert await asyncio.to_thread(connect) == "PermissionError"
